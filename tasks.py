@@ -149,9 +149,9 @@ def answers(_context: Context) -> None:
 @chore()
 def pictures(_context: Context) -> None:
     """Draw the README's pictures again; this grades milestone 1, builds a class's site, and opens a browser."""
-    from website.readme_images import write_pictures
+    from website.readme_images import write_readme_images
 
-    for path in write_pictures(ROOT):
+    for path in write_readme_images(ROOT):
         sys.stdout.write(f"{path.relative_to(ROOT)} written, {path.stat().st_size / 1024:.0f} KiB\n")
 
 
@@ -585,11 +585,15 @@ def site(
 ) -> None:
     """Write the class's site: timelines, portfolios, overview, lessons. Unchanged parts are not made again."""
     from desk.gradebook import FILE
-    from website.build import build
-    from website.source import Book, Folder
+    from website.build import build_site
+    from website.class_sources import FolderSource, GradebookSource
 
-    source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
-    done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or (), sections=sections)
+    source = (
+        FolderSource(Path(records), Path(roster) if roster else None)
+        if records
+        else GradebookSource(Path(folder, FILE))
+    )
+    done = build_site(source, Path(to), base_url=base_url or None, left_out=leave_out or (), sections=sections)
     sys.stdout.write(
         f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
         f"{done.written} written, {done.removed} removed\n"

@@ -23,8 +23,8 @@ from grading.result import Result
 from grading.scoring import describe_scheme, earned_share, score_share
 from tests.desk.books import graded
 from tests.render.results import criterion, loss, not_yet, result
-from website.course_pages import course_pages
-from website.render import Site
+from website.course_pages import render_course_pages
+from website.page_renderer import SiteContext
 
 NEARLY = 544 / 552
 
@@ -90,7 +90,7 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
         "Of 16 shares of the points, “Module tests of 01 to 04 pass” 4, every other 1. "
         "“Module tests of 01 to 04 pass” earns the share of tests that pass."
     )
-    pages = course_pages(root, Site(manifest))
+    pages = render_course_pages(root, SiteContext(manifest))
     assert scheme in pages["course/milestone-1.html"].decode()
     assert "Each of the" in pages["course/milestone-2.html"].decode()
     made = not_yet(criteria=(criterion("failed", NEARLY, partial=True), loss("not_attempted", None)))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from desk.cohort import CohortStudent
 from desk.leaderboard import COURSE, BoardEntry, Ranking, format_board_value
 from grading.render.text import one_line
-from website.render import Files, Site
-from website.story import called
+from website.page_renderer import SiteContext, SiteFiles
+from website.student_story import format_pseudonym
 
 PATH = "class/leaderboard.html"
 
 
 @dataclass(frozen=True)
-class Place:
+class BoardRow:
     """A row of a board."""
 
     entry: BoardEntry
@@ -31,34 +31,36 @@ class Place:
     middle: float
 
 
-def board_pages(rankings: Sequence[Ranking], students: Mapping[str, CohortStudent], site: Site) -> Files:
+def render_board_pages(
+    rankings: Sequence[Ranking], students: Mapping[str, CohortStudent], site: SiteContext
+) -> SiteFiles:
     """Render the page, or none where nobody is on a board. ``students`` are those that the site shows."""
-    boards = [(ranking, _list_places(ranking, students)) for ranking in rankings]
+    boards = [(ranking, _build_board_rows(ranking, students)) for ranking in rankings]
     shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
-    return {PATH: site.page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
+    return {PATH: site.render_page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
 
 
-def _list_places(ranking: Ranking, students: Mapping[str, CohortStudent]) -> list[Place]:
+def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -> list[BoardRow]:
     """Make a row for each entry of a board, on an axis that all of them share."""
     entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
     low, high = min(e.low for e in entries), max(e.high for e in entries)
     span = (high - low) or 1.0
 
-    def scale(value: float) -> float:
+    def scale_value(value: float) -> float:
         return round(4 + 92 * (value - low) / span, 2)
 
-    def place(entry: BoardEntry) -> Place:
-        name, address = _describe(students.get(entry.student))
+    def build_row(entry: BoardEntry) -> BoardRow:
+        name, address = _name_student(students.get(entry.student))
         value, least, most = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
-        left, width = scale(entry.low), max(0.8, round(scale(entry.high) - scale(entry.low), 2))
-        return Place(entry, name, address, value, least, most, left, width, scale(entry.middle))
+        left, width = scale_value(entry.low), max(0.8, round(scale_value(entry.high) - scale_value(entry.low), 2))
+        return BoardRow(entry, name, address, value, least, most, left, width, scale_value(entry.middle))
 
-    return [place(entry) for entry in entries]
+    return [build_row(entry) for entry in entries]
 
 
-def _describe(student: CohortStudent | None) -> tuple[str, str | None]:
+def _name_student(student: CohortStudent | None) -> tuple[str, str | None]:
     """Return a student's name on the site, and the address of their portfolio."""
     if student is None:
         return "The course’s own solution", None
-    name = one_line(student.name, 80) if student.public and student.name else called(student.pseudonym)
+    name = one_line(student.name, 80) if student.public and student.name else format_pseudonym(student.pseudonym)
     return name, f"student/{student.pseudonym}/portfolio.html"

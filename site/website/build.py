@@ -13,17 +13,17 @@ from pathlib import Path
 from desk.cohort import CohortStudent
 from grading.errors import UsageError
 from grading.manifest.load import load
-from website.board_pages import board_pages
-from website.class_pages import class_pages
-from website.course_pages import course_pages, sources
-from website.overview import overlook
-from website.render import SITE, Files, Site, static_files
-from website.source import Known, Source
-from website.state import Made, State, write_state
-from website.story import tell
-from website.student_pages import student_pages
-from website.summary import summarise
-from website.target import begin, remove, sizes, write
+from website.board_pages import render_board_pages
+from website.build_state import BuildState, BuiltPart, write_build_state
+from website.class_overview import build_overview
+from website.class_pages import render_class_pages
+from website.class_sources import ClassSource, MarkedStudent
+from website.course_pages import list_course_files, render_course_pages
+from website.page_renderer import SITE, SiteContext, SiteFiles, load_static_files
+from website.site_folder import list_file_sizes, open_site_folder, remove_old_files, write_changed_files
+from website.student_pages import render_student_pages
+from website.student_story import build_story
+from website.student_summary import summarize_story
 
 ROOT = SITE.parent
 CHUNK = 25
@@ -50,7 +50,7 @@ TEMPLATES = {
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildSummary:
     """What a build has done."""
 
     students: int
@@ -64,8 +64,8 @@ class Built:
     removed: int
 
 
-def build(
-    source: Source,
+def build_site(
+    source: ClassSource,
     target: Path,
     *,
     base_url: str | None = None,
@@ -73,134 +73,162 @@ def build(
     root: Path = ROOT,
     sections: bool = False,
     processes: int | None = None,
-) -> Built:
+) -> BuildSummary:
     """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
 
     With `sections`, the site shows each student's section of the roster. Students whose ids are in `left_out` do not
     appear. UsageError for an unknown id, an invalid address, or a target with files that no build has written.
     ManifestError for an invalid manifest.
     """
-    known = _without(source.known(), left_out)
+    known = _remove_left_out_students(source.list_students(), left_out)
     shown = {k.student.id: k.student for k in known}
-    rankings = [r for r in source.rankings() if any(entry.student in shown for entry in r.entries)]
-    site = Site(load(root), _address(base_url), bool(rankings))
-    before = begin(target)
-    there = sizes(target)
-    maker = _Maker(site, target, before, there)
+    rankings = [r for r in source.load_rankings() if any(entry.student in shown for entry in r.entries)]
+    site = SiteContext(load(root), _normalize_base_url(base_url), bool(rankings))
+    before = open_site_folder(target)
+    there = list_file_sizes(target)
+    part_builder = _PartBuilder(site, target, before, there)
 
-    manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "", str(site.has_leaderboard))
-    base = {kind: _digest(_files(kind), manifest_digest) for kind in TEMPLATES}
-    wanted = {k.student.pseudonym: _text_digest(base["student"], k.mark, *_shown(k.student)) for k in known}
-    _refuse_other_names(before, wanted, target)
-    parts = {name: made for name, digest in wanted.items() if (made := maker.current(name, digest)) is not None}
+    manifest_digest = _compute_digest([root / "milestones.yaml"], site.base_url or "", str(site.has_leaderboard))
+    base = {kind: _compute_digest(_list_input_files(kind), manifest_digest) for kind in TEMPLATES}
+    digests = {
+        k.student.pseudonym: _compute_text_digest(base["student"], k.mark, *_list_shown_roster_fields(k.student))
+        for k in known
+    }
+    _require_known_pseudonyms(before, digests, target)
+    parts = {
+        name: made
+        for name, digest in digests.items()
+        if (made := part_builder.find_unchanged_part(name, digest)) is not None
+    }
     todo = [k for k in known if k.student.pseudonym not in parts]
     written = 0
-    for name, made, count in _render_students(source, site, target, todo, wanted, processes):
+    for name, made, count in _render_students(source, site, target, todo, digests, processes):
         parts[name] = made
         written += count
 
-    summaries = [parts[name].summary for name in wanted]
+    summaries = [parts[name].summary for name in digests]
     where = {k.student.pseudonym: k.student.section for k in known if sections and k.student.section}
-    class_digest = _text_digest(base["class"], *(repr(s) for s in summaries), repr(where))
+    class_digest = _compute_text_digest(base["class"], *(repr(s) for s in summaries), repr(where))
     unlocked = sorted({one.milestone for summary in summaries if summary for one in summary.unlocked})
-    course_digest = _digest(sources(root, site.manifest), base["course"], repr(unlocked))
-    written += maker.part(parts, "static", base["course"], lambda: static_files(site.manifest.course.name))
-    written += maker.part(parts, "course", course_digest, lambda: course_pages(root, site, unlocked))
-    written += maker.part(
+    course_digest = _compute_digest(list_course_files(root, site.manifest), base["course"], repr(unlocked))
+    written += part_builder.build_part(
+        parts, "static", base["course"], lambda: load_static_files(site.manifest.course.name)
+    )
+    written += part_builder.build_part(
+        parts, "course", course_digest, lambda: render_course_pages(root, site, unlocked)
+    )
+    written += part_builder.build_part(
         parts,
         "class",
         class_digest,
-        lambda: class_pages(overlook([s for s in summaries if s], site.manifest, where), site),
+        lambda: render_class_pages(build_overview([s for s in summaries if s], site.manifest, where), site),
     )
     if rankings:
-        digest = _text_digest(base["class"], repr(rankings), *(repr(_shown(student)) for student in shown.values()))
-        written += maker.part(parts, "leaderboard", digest, lambda: board_pages(rankings, shown, site))
-    state = State(parts)
-    removed = remove(target, set(there) - state.files)
-    write_state(target, state)
-    return Built(len(known), len(todo), len(state.files), written, removed)
+        digest = _compute_text_digest(
+            base["class"], repr(rankings), *(repr(_list_shown_roster_fields(student)) for student in shown.values())
+        )
+        written += part_builder.build_part(
+            parts, "leaderboard", digest, lambda: render_board_pages(rankings, shown, site)
+        )
+    state = BuildState(parts)
+    removed = remove_old_files(target, set(there) - state.files)
+    write_build_state(target, state)
+    return BuildSummary(len(known), len(todo), len(state.files), written, removed)
 
 
-def _refuse_other_names(before: State, wanted: dict[str, str], target: Path) -> None:
+def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
     """Raise UsageError when every pseudonym differs: another key would break all addresses that students gave away."""
-    known = {name for name, made in before.parts.items() if made.summary is not None}
-    if len(known) > 1 and wanted and known.isdisjoint(wanted):
+    known = {name for name, made in state_before.parts.items() if made.summary is not None}
+    if len(known) > 1 and digests and known.isdisjoint(digests):
         raise UsageError(
             f"Every student would get another pseudonym, and each page of {target} another address. Was pseudonyms.key "
             "replaced? Restore it from a backup, or build into a folder that does not exist yet."
         )
 
 
-class _Maker:
+class _PartBuilder:
     """Builds parts of the site, but only those whose inputs or files have changed."""
 
-    def __init__(self, site: Site, target: Path, before: State, there: dict[str, int]):
+    def __init__(self, site: SiteContext, target: Path, before: BuildState, there: dict[str, int]):
         self.site, self.target, self.before, self.there = site, target, before, there
 
-    def current(self, name: str, digest: str) -> Made | None:
+    def find_unchanged_part(self, name: str, digest: str) -> BuiltPart | None:
         """Find the part as an earlier build made it, if its inputs and files are unchanged."""
         made = self.before.parts.get(name)
         if made is None or made.digest != digest:
             return None
         return made if all(self.there.get(path) == size for path, size in made.files.items()) else None
 
-    def part(self, parts: dict[str, Made], name: str, digest: str, make: Callable[[], Files]) -> int:
+    def build_part(self, parts: dict[str, BuiltPart], name: str, digest: str, make: Callable[[], SiteFiles]) -> int:
         """Build a part unless it is unchanged, and add it to `parts`; return how many files were written."""
-        made = self.current(name, digest)
+        made = self.find_unchanged_part(name, digest)
         if made is not None:
             parts[name] = made
             return 0
         files = make()
-        parts[name] = Made(digest, {path: len(data) for path, data in files.items()})
-        return write(self.target, files)
+        parts[name] = BuiltPart(digest, {path: len(data) for path, data in files.items()})
+        return write_changed_files(self.target, files)
 
 
-Rendered = tuple[str, Made, int]
+RenderedStudent = tuple[str, BuiltPart, int]
 
 
 def _render_students(
-    source: Source, site: Site, target: Path, todo: Sequence[Known], wanted: dict[str, str], processes: int | None
-) -> Iterator[Rendered]:
+    source: ClassSource,
+    site: SiteContext,
+    target: Path,
+    todo: Sequence[MarkedStudent],
+    digests: dict[str, str],
+    processes: int | None,
+) -> Iterator[RenderedStudent]:
     """Render and write each student's part, in several processes when there are many students."""
-    jobs = [[(k.student, wanted[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)]
+    jobs = [
+        [(k.student, digests[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)
+    ]
     workers = min(processes or os.cpu_count() or 1, len(jobs))
     if len(todo) <= ALONE or workers == 1:
         for job in jobs:
-            yield from _students(source, site, target, job)
+            yield from _render_student_batch(source, site, target, job)
         return
     start = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=start, initializer=_prepare, initargs=(source, site, target)) as pool:
-        for done in pool.map(_in_process, jobs):
+    with ProcessPoolExecutor(
+        workers, mp_context=start, initializer=_store_shared_inputs, initargs=(source, site, target)
+    ) as pool:
+        for done in pool.map(_render_batch_in_process, jobs):
             yield from done
 
 
-def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[CohortStudent, str]]) -> Iterator[Rendered]:
+def _render_student_batch(
+    source: ClassSource, site: SiteContext, target: Path, job: Sequence[tuple[CohortStudent, str]]
+) -> Iterator[RenderedStudent]:
     """Render and write the parts of some students, each given with the digest of its inputs."""
     for student, digest in job:
-        story = tell(source.member(student), site.manifest)
-        files = student_pages(story, site)
-        written = write(target, files)
-        made = Made(digest, {path: len(data) for path, data in files.items()}, summarise(story, site.manifest))
+        story = build_story(source.load_member(student), site.manifest)
+        files = render_student_pages(story, site)
+        written = write_changed_files(target, files)
+        made = BuiltPart(
+            digest, {path: len(data) for path, data in files.items()}, summarize_story(story, site.manifest)
+        )
         yield student.pseudonym, made, written
 
 
-_shared: tuple[Source, Site, Path] | None = None
+_shared: tuple[ClassSource, SiteContext, Path] | None = None
 """What all jobs of a process share, sent once and not with every job."""
 
 
-def _prepare(source: Source, site: Site, target: Path) -> None:
+def _store_shared_inputs(source: ClassSource, site: SiteContext, target: Path) -> None:
     """Store in this process what all of its jobs share."""
     global _shared
     _shared = source, site, target
 
 
-def _in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[Rendered]:
-    """Render some students in another process, which `_prepare` has prepared."""
+def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
+    """Render some students in another process, which `_store_shared_inputs` has prepared."""
     assert _shared is not None
-    return list(_students(*_shared, job))
+    return list(_render_student_batch(*_shared, job))
 
 
-def _address(base_url: str | None) -> str | None:
+def _normalize_base_url(base_url: str | None) -> str | None:
     """Return the site's address with a slash at its end; UsageError for an invalid one."""
     if base_url is None:
         return None
@@ -209,35 +237,35 @@ def _address(base_url: str | None) -> str | None:
     return base_url.rstrip("/") + "/"
 
 
-def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
+def _remove_left_out_students(students: Sequence[MarkedStudent], left_out: Sequence[str]) -> list[MarkedStudent]:
     """Return the students without those left out; UsageError for an unknown id."""
-    ids = {k.student.id for k in known}
+    ids = {k.student.id for k in students}
     if missing := sorted(set(left_out) - ids):
         raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
-    return [k for k in known if k.student.id not in left_out]
+    return [k for k in students if k.student.id not in left_out]
 
 
-def _shown(student: CohortStudent) -> tuple[str, ...]:
+def _list_shown_roster_fields(student: CohortStudent) -> tuple[str, ...]:
     """List what a student's pages show of the roster."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")
 
 
-def _files(kind: str) -> list[Path]:
+def _list_input_files(kind: str) -> list[Path]:
     """List the code and templates that pages of this kind are made with."""
     patterns = (*CODE, *SHARED, *(f"site/templates/{name}.jinja" for name in TEMPLATES[kind]))
     return sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
 
 
-def _digest(files: Sequence[Path], *more: str) -> str:
+def _compute_digest(files: Sequence[Path], *more: str) -> str:
     """Compute one digest of files and further texts."""
     told = hashlib.sha256()
     for path in files:
         told.update(hashlib.sha256(path.read_bytes()).digest())
-    return _text_digest(told.hexdigest(), *more)
+    return _compute_text_digest(told.hexdigest(), *more)
 
 
-def _text_digest(*texts: str) -> str:
+def _compute_text_digest(*texts: str) -> str:
     """Compute one digest of texts."""
     told = hashlib.sha256()
     for text in texts:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grading.manifest.model import Manifest
-from website.overview import Overview, Unlocks
-from website.spans import plural
-from website.summary import Summary
+from website.class_overview import ClassOverview, UnlockCounts
+from website.counts_and_durations import format_count
+from website.student_summary import StudentSummary
 
 LEFT, CELL, HIGH = 190, 26, 26
 """Where the heat map's cells begin, and their width and height."""
@@ -19,7 +19,7 @@ MOST_TRIES = 4
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatCell:
     """One student's work on one module."""
 
     module: str
@@ -39,7 +39,7 @@ class Cell:
         return f"open, {tried}" if self.tries else "open"
 
 
-def heat_cells(summary: Summary, manifest: Manifest) -> list[Cell]:
+def build_heat_cells(summary: StudentSummary, manifest: Manifest) -> list[HeatCell]:
     """Build a row of the heat map, with one cell for each module."""
     cells = []
     for column, module in enumerate(manifest.modules):
@@ -47,12 +47,12 @@ def heat_cells(summary: Summary, manifest: Manifest) -> list[Cell]:
         shade = 0
         if effort is not None:
             shade = min(max(effort.tries, 1), MOST_TRIES) if effort.completed_at else -1
-        cells.append(Cell(module.id, LEFT + CELL * column, shade, effort.tries if effort else 0))
+        cells.append(HeatCell(module.id, LEFT + CELL * column, shade, effort.tries if effort else 0))
     return cells
 
 
 @dataclass(frozen=True)
-class Line:
+class UnlockLine:
     """How many students had one milestone, over time."""
 
     milestone: int
@@ -63,65 +63,65 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chart:
+class UnlockChart:
     """Unlocks over time."""
 
     said: str
-    lines: tuple[Line, ...]
+    lines: tuple[UnlockLine, ...]
     up: tuple[tuple[float, int], ...]
     """Marks of the vertical axis: position and number of students."""
     right: float
     bottom: float
 
 
-def draw_unlocks(unlocks: Unlocks, manifest: Manifest) -> Chart:
+def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
     """Draw one line for each milestone that somebody has, with its number at the end."""
     left, right, top, bottom = 44, WIDTH - 40, 12, TALL - 30
     most = max((count for counts in unlocks.counts for count in counts), default=0)
-    step = _round_step(most)
+    step = _choose_axis_step(most)
     high = step * -(-most // step) or 1
     start, span = unlocks.ends[0], unlocks.ends[-1] - unlocks.ends[0]
 
-    def place(index: int, count: int) -> tuple[float, float]:
+    def locate_point(index: int, count: int) -> tuple[float, float]:
         share = (unlocks.ends[index] - start) / span
         return round(left + share * (right - left), 1), round(bottom - count / high * (bottom - top), 1)
 
     drawn = []
     for milestone, counts in zip(manifest.milestones, unlocks.counts, strict=True):
         if counts[-1]:
-            points = [place(index, count) for index, count in enumerate(counts)]
+            points = [locate_point(index, count) for index, count in enumerate(counts)]
             path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
             drawn.append((milestone.id, path, points[-1]))
-    labels = _spread([end[1] for _, _, end in drawn], 18)
-    lines = tuple(Line(id_, path, end, label) for (id_, path, end), label in zip(drawn, labels, strict=True))
+    labels = _spread_labels([end[1] for _, _, end in drawn], 18)
+    lines = tuple(UnlockLine(id_, path, end, label) for (id_, path, end), label in zip(drawn, labels, strict=True))
     ends = ", ".join(
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
-    marks = tuple((place(0, count)[1], count) for count in range(0, high + 1, step))
-    return Chart(f"Students who have each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
+    marks = tuple((locate_point(0, count)[1], count) for count in range(0, high + 1, step))
+    return UnlockChart(f"Students who have each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
 
 
-def _round_step(most: int) -> int:
+def _choose_axis_step(largest: int) -> int:
     """Choose a round number of students that divides the axis into two to five parts."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):
-            if most <= 5 * step:
+            if largest <= 5 * step:
                 return step
         size *= 10
 
 
-def _spread(places: list[float], apart: float) -> list[float]:
+def _spread_labels(heights: list[float], distance: float) -> list[float]:
     """Move labels apart, so that each is at least this far from the one above it."""
-    moved = dict.fromkeys(range(len(places)), 0.0)
+    moved = dict.fromkeys(range(len(heights)), 0.0)
     last = float("inf")
-    for index in sorted(range(len(places)), key=places.__getitem__, reverse=True):
-        last = moved[index] = round(min(places[index], last - apart), 1)
+    for index in sorted(range(len(heights)), key=heights.__getitem__, reverse=True):
+        last = moved[index] = round(min(heights[index], last - distance), 1)
     return list(moved.values())
 
 
 @dataclass(frozen=True)
-class Bar:
+class ModuleBar:
     """One module on the front page's picture."""
 
     module: str
@@ -133,7 +133,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Mark:
+class MilestoneMark:
     """One milestone on the front page's picture, above the module that triggers it."""
 
     milestone: int
@@ -143,18 +143,18 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressPicture:
     """How far the class has come."""
 
     said: str
-    bars: tuple[Bar, ...]
-    marks: tuple[Mark, ...]
+    bars: tuple[ModuleBar, ...]
+    marks: tuple[MilestoneMark, ...]
     wide: float
     top: float
     bottom: float
 
 
-def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
+def draw_progress(overview: ClassOverview, manifest: Manifest) -> ProgressPicture:
     """Draw a bar for each module, as high as the share of the class that completed it, with milestones above."""
     top, bottom = PROGRESS_TOP, TALL - 26.0
     pitch = WIDTH / len(manifest.modules)
@@ -163,7 +163,7 @@ def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
         height = round((bottom - top) * share.percent / 100, 1)
         x = round(pitch * (module.number - 1) + 3, 1)
         bars.append(
-            Bar(
+            ModuleBar(
                 module.id,
                 f"{module.title}: {share.count} of {len(overview.rows)}",
                 x,
@@ -174,10 +174,12 @@ def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
         )
     at = {bar.module: bar for bar in bars}
     marks = tuple(
-        Mark(m.id, round(at[m.trigger].x + pitch / 2 - 3, 1), round(at[m.trigger].y - 24, 1), share.count > 0)
+        MilestoneMark(m.id, round(at[m.trigger].x + pitch / 2 - 3, 1), round(at[m.trigger].y - 24, 1), share.count > 0)
         for m, share in zip(manifest.milestones, overview.unlocked, strict=True)
     )
     having = ", ".join(f"milestone {share.milestone} {share.count}" for share in overview.unlocked)
     first, last = overview.completed[0].count, overview.completed[-1].count
-    said = f"Of {plural(len(overview.rows), 'student')}, {first} completed the first module and {last} the last one."
-    return Progress(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), top, bottom)
+    said = (
+        f"Of {format_count(len(overview.rows), 'student')}, {first} completed the first module and {last} the last one."
+    )
+    return ProgressPicture(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), top, bottom)

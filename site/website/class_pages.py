@@ -12,9 +12,9 @@ from desk.item_statistics import DISCRIMINATION
 from desk.stuck import FORMULA, SELECTION
 from grading.manifest.model import Manifest
 from grading.render.text import one_line
-from website.class_drawing import draw_progress, draw_unlocks, heat_cells
-from website.overview import Overview, Row
-from website.render import Files, Site, load_macros
+from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
+from website.class_overview import ClassOverview, OverviewRow
+from website.page_renderer import SiteContext, SiteFiles, load_macros
 
 PAGE = 40
 """How many students a page lists."""
@@ -23,47 +23,47 @@ FIRST = 12
 
 
 @dataclass(frozen=True)
-class View:
+class StudentList:
     """A list of students in one order, over as many pages as needed."""
 
     slug: str
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[OverviewRow, ...]
 
-    def path(self, number: int = 1) -> str:
+    def get_page_path(self, number: int = 1) -> str:
         """Return the path of one of its pages, which are numbered from 1."""
         return f"class/{self.slug}.html" if number == 1 else f"class/{self.slug}-{number}.html"
 
     @property
-    def pages(self) -> list[tuple[Row, ...]]:
+    def pages(self) -> list[tuple[OverviewRow, ...]]:
         """The students of each page."""
         return [self.rows[at : at + PAGE] for at in range(0, len(self.rows), PAGE)] or [()]
 
 
-def class_pages(overview: Overview, site: Site) -> Files:
+def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
     """Render the front page and all files below class/."""
     manifest = site.manifest
-    views = list(list_views(overview, manifest))
+    views = list(build_student_lists(overview, manifest))
     shared: dict[str, Any] = {"overview": overview, "views": views, "formula": FORMULA, "selection": SELECTION}
     progress = draw_progress(overview, manifest)
-    files = {"index.html": site.page("index.html.jinja", "index.html", overview=overview, progress=progress)}
-    files["class/index.html"] = site.page(
+    files = {"index.html": site.render_page("index.html.jinja", "index.html", overview=overview, progress=progress)}
+    files["class/index.html"] = site.render_page(
         "class.html.jinja",
         "class/index.html",
         chart=draw_unlocks(overview.unlocks, manifest) if overview.unlocks else None,
         first=FIRST,
         **shared,
     )
-    files["class/items.html"] = site.page(
+    files["class/items.html"] = site.render_page(
         "items.html.jinja", "class/items.html", overview=overview, discrimination=DISCRIMINATION
     )
-    parts = _render_rows(overview.rows, manifest)
+    parts = _render_student_parts(overview.rows, manifest)
     for view in views:
         labels = list(_label_pages(view))
         for number, rows in enumerate(view.pages, 1):
-            files[view.path(number)] = site.page(
+            files[view.get_page_path(number)] = site.render_page(
                 "students.html.jinja",
-                view.path(number),
+                view.get_page_path(number),
                 view=view,
                 number=number,
                 labels=labels,
@@ -73,28 +73,28 @@ def class_pages(overview: Overview, site: Site) -> Files:
     return files
 
 
-def list_views(overview: Overview, manifest: Manifest) -> Iterator[View]:
+def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator[StudentList]:
     """List everybody by score and by name, then each section, and each milestone that somebody works towards."""
     rows = overview.rows
-    yield View("students", "Everybody by score", rows)
-    yield View("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
+    yield StudentList("students", "Everybody by score", rows)
+    yield StudentList("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
     sections = sorted({row.section for row in rows if row.section})
     for number, section in enumerate(sections, 1):
-        yield View(
+        yield StudentList(
             f"section-{number}",
             f"Section {one_line(section, 40)}",
             tuple(row for row in rows if row.section == section),
         )
     if sections and (rest := tuple(row for row in rows if not row.section)):
-        yield View("section-none", "No section", rest)
+        yield StudentList("section-none", "No section", rest)
     for milestone in manifest.milestones:
         if towards := tuple(row for row in rows if row.summary.towards == milestone.id):
-            yield View(f"towards-{milestone.id}", f"Towards {milestone.name}", towards)
+            yield StudentList(f"towards-{milestone.id}", f"Towards {milestone.name}", towards)
     if finished := tuple(row for row in rows if row.finished):
-        yield View("finished", "Every milestone unlocked", finished)
+        yield StudentList("finished", "Every milestone unlocked", finished)
 
 
-def _label_pages(view: View) -> Iterator[str]:
+def _label_pages(view: StudentList) -> Iterator[str]:
     """Write the text of the link to each page: its number, or its first name where students are in order of names."""
     for number, rows in enumerate(view.pages, 1):
         yield (
@@ -105,7 +105,7 @@ def _label_pages(view: View) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Parts:
+class StudentParts:
     """What the pages show of one student, rendered once although several lists have it."""
 
     picture: Markup
@@ -116,11 +116,13 @@ class Parts:
     """A row of the table of students."""
 
 
-def _render_rows(rows: Sequence[Row], manifest: Manifest) -> dict[str, Parts]:
+def _render_student_parts(rows: Sequence[OverviewRow], manifest: Manifest) -> dict[str, StudentParts]:
     """Render each student's rows, by pseudonym."""
     macros = load_macros("student_row.jinja")
     made = {}
     for row in rows:
-        cells = heat_cells(row.summary, manifest)
-        made[row.summary.pseudonym] = Parts(macros.picture(row, cells), macros.heat(row, cells), macros.line(row))
+        cells = build_heat_cells(row.summary, manifest)
+        made[row.summary.pseudonym] = StudentParts(
+            macros.picture(row, cells), macros.heat(row, cells), macros.line(row)
+        )
     return made

@@ -9,79 +9,87 @@ from pathlib import Path, PurePosixPath
 from grading.errors import UsageError
 from grading.manifest.model import Criterion, Kind, Manifest, Milestone, Module, Status
 from grading.render import words
-from website.lesson import Link, Section, render, sections
-from website.render import Files, Site
+from website.course_documents import DocumentSection, LinkConverter, render_document, split_sections
+from website.page_renderer import SiteContext, SiteFiles
 
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
 DOCUMENTS = {TROUBLESHOOTING: "troubleshooting.html", Path("docs/glossary.md"): "glossary.html"}
 """Pages of `docs/` that the site shows, and their names there."""
 
 
-def course_pages(root: Path, site: Site, unlocked: Collection[int] = ()) -> Files:
+def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int] = ()) -> SiteFiles:
     """Render all files below course/; ``unlocked`` are the milestones that at least one student has.
 
     UsageError for a link that leads nowhere on the site.
     """
     manifest = site.manifest
-    built = built_modules(manifest)
+    built = list_built_modules(manifest)
     lessons = {module.id for module in built}
-    topics = sections((root / TROUBLESHOOTING).read_text("utf-8"), _links(TROUBLESHOOTING, manifest))
+    topics = split_sections(
+        (root / TROUBLESHOOTING).read_text("utf-8"), _make_link_converter(TROUBLESHOOTING, manifest)
+    )
     files = {
-        "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons, unlocked=unlocked),
+        "course/index.html": site.render_page(
+            "course.html.jinja", "course/index.html", lessons=lessons, unlocked=unlocked
+        ),
     }
     for source, name in DOCUMENTS.items():
-        page = render((root / source).read_text("utf-8"), _links(source, manifest))
-        files[f"course/{name}"] = site.page("document.html.jinja", f"course/{name}", page=page)
-    pictures = _pictures(root, manifest)
+        page = render_document((root / source).read_text("utf-8"), _make_link_converter(source, manifest))
+        files[f"course/{name}"] = site.render_page("document.html.jinja", f"course/{name}", page=page)
+    pictures = _list_lesson_pictures(root, manifest)
     files |= {f"course/{name}": (root / path).read_bytes() for path, name in pictures.items()}
     for index, module in enumerate(built):
         path = f"course/{module.id}.html"
-        files[path] = site.page(
+        files[path] = site.render_page(
             "lesson.html.jinja",
             path,
             module=module,
-            page=render((root / module.lesson).read_text("utf-8"), _links(module.lesson, manifest, pictures)),
+            page=render_document(
+                (root / module.lesson).read_text("utf-8"), _make_link_converter(module.lesson, manifest, pictures)
+            ),
             before=built[index - 1] if index else None,
             after=built[index + 1] if index + 1 < len(built) else None,
         )
     for milestone in manifest.milestones:
         path = f"course/milestone-{milestone.id}.html"
-        files[path] = site.page(
+        files[path] = site.render_page(
             "milestone.html.jinja",
             path,
             m=milestone,
             lessons=lessons,
-            kinds=[(words.KINDS[kind], found) for kind in Kind if (found := _of_kind(milestone, kind))],
-            topics=_topics(milestone, topics),
+            kinds=[(words.KINDS[kind], found) for kind in Kind if (found := _select_criteria(milestone, kind))],
+            topics=_select_topics(milestone, topics),
         )
     return files
 
 
-def built_modules(manifest: Manifest) -> list[Module]:
+def list_built_modules(manifest: Manifest) -> list[Module]:
     """List the modules that have a lesson."""
     return [module for module in manifest.modules if module.status is Status.BUILT]
 
 
-def sources(root: Path, manifest: Manifest) -> list[Path]:
+def list_course_files(root: Path, manifest: Manifest) -> list[Path]:
     """List every file that the course's pages are made from."""
-    lessons = (module.lesson for module in built_modules(manifest))
-    return [root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_pictures(root, manifest))]
+    lessons = (module.lesson for module in list_built_modules(manifest))
+    return [
+        root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_list_lesson_pictures(root, manifest))
+    ]
 
 
-def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
+def _select_criteria(milestone: Milestone, kind: Kind) -> list[Criterion]:
     """Select the criteria of one kind."""
     return [criterion for criterion in milestone.criteria if criterion.kind is kind]
 
 
-def _topics(milestone: Milestone, topics: dict[str, Section]) -> list[Section]:
+def _select_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> list[DocumentSection]:
     """Select the topics that the milestone names, and then those that its criteria name."""
     named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
     return [topics[anchor] for anchor in named if anchor in topics]
 
 
-def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
+def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
     """List the lessons' pictures, with the path of each below the course's pages."""
-    folders = {module: root / module.folder / "figures" for module in built_modules(manifest)}
+    folders = {module: root / module.folder / "figures" for module in list_built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"
         for module, folder in folders.items()
@@ -89,25 +97,25 @@ def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
     }
 
 
-def _links(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> Link:
+def _make_link_converter(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> LinkConverter:
     """Make the function that turns links of a course document into links of the site; other addresses stay."""
-    pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in built_modules(manifest)}
+    pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in list_built_modules(manifest)}
     pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
 
-    def link(address: str) -> str:
+    def convert_link(address: str) -> str:
         if re.match(r"[a-z]+:|#", address):
             return address
         path, _, anchor = address.partition("#")
-        where = _normal(PurePosixPath(source.parent.as_posix(), path))
+        where = _resolve_parent_folders(PurePosixPath(source.parent.as_posix(), path))
         if where not in pages:
             raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Fix it.")
         return pages[where] + (f"#{anchor}" if anchor else "")
 
-    return link
+    return convert_link
 
 
-def _normal(path: PurePosixPath) -> str:
+def _resolve_parent_folders(path: PurePosixPath) -> str:
     """Resolve `..` in a path without looking at the disk."""
     parts: list[str] = []
     for part in path.parts:

@@ -19,8 +19,8 @@ from grading.manifest.load import load
 from grading.render.terminal import Report
 from grading.result import Verdict
 from tito.celebrate import card
-from website.build import build
-from website.source import Folder
+from website.build import build_site
+from website.class_sources import FolderSource
 
 TARGET = Path("docs", "images")
 COLUMNS, ROWS = 96, 27
@@ -51,16 +51,16 @@ FORMAT = """\
 """
 
 
-def write_pictures(root: Path) -> list[Path]:
+def write_readme_images(root: Path) -> list[Path]:
     """Grade milestone 1, build a simulated class's site, write a picture of each, and return their paths.
 
     GraderError when milestone 1 is not unlocked or no browser is installed.
     """
     (root / TARGET).mkdir(parents=True, exist_ok=True)
-    return [draw_milestone(root), photograph_site(root)]
+    return [draw_unlocked_milestone(root), capture_front_page(root)]
 
 
-def draw_milestone(root: Path) -> Path:
+def draw_unlocked_milestone(root: Path) -> Path:
     """Draw the report of milestone 1 and its medal as a terminal shows them, scrolling by once."""
     result = grade_milestone(root, 1, seed=1, again=True)
     if result.verdict is not Verdict.UNLOCKED:
@@ -68,11 +68,11 @@ def draw_milestone(root: Path) -> Path:
     typed = Text("$ tito milestone test 1", style="bold")
     shown = Group(typed, Report(result), card(load(root).milestone(1), provisional=False))
     path = root / TARGET / "milestone-1.svg"
-    path.write_text(render_terminal(shown), encoding="utf-8")
+    path.write_text(render_rolling_terminal(shown), encoding="utf-8")
     return path
 
 
-def render_terminal(shown: RenderableType) -> str:
+def render_rolling_terminal(shown: RenderableType) -> str:
     """Render lines as an SVG that scrolls once through a terminal window, or shows the end when motion is reduced."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(shown)
@@ -85,7 +85,7 @@ def render_terminal(shown: RenderableType) -> str:
     return re.sub(r"\s*\n\s*", "\n", svg)
 
 
-def photograph_site(root: Path) -> Path:
+def capture_front_page(root: Path) -> Path:
     """Take a screenshot of the top of the site's front page."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
@@ -97,7 +97,7 @@ def photograph_site(root: Path) -> Path:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder / "records", load(root), STUDENTS)
-        build(Folder(folder / "records", None), folder / "site", root=root)
+        build_site(FolderSource(folder / "records", None), folder / "site", root=root)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
             page = browser.new_page(viewport=PAGE)

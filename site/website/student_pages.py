@@ -9,18 +9,18 @@ from desk.cohort import NEVER
 from grading.journey import State
 from grading.manifest.model import Status
 from grading.render.badge import badge
-from website.card import Line, card
-from website.days import draw_calendar
-from website.gallery import draw_sheet
-from website.render import COURSE, Files, Site
-from website.story import Story
+from website.activity_calendar import draw_calendar
+from website.image_sheets import draw_image_sheet
+from website.page_renderer import COURSE, SiteContext, SiteFiles
+from website.preview_card import CardLine, draw_card
+from website.student_story import StudentStory
 
 FEED_ENTRIES = 50
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://tinytorch.example/timeline")
 """The namespace of the feeds' ids, which stay the same wherever the site is served."""
 
 
-def student_pages(story: Story, site: Site) -> Files:
+def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     """Render all files below student/PSEUDONYM/."""
     folder = f"student/{story.pseudonym}"
     shared = {
@@ -31,25 +31,27 @@ def student_pages(story: Story, site: Site) -> Files:
         "done": sum(m.state is State.COMPLETED for m in story.modules),
         "unlocked": story.capabilities,
         "lessons": {m.id for m in site.manifest.modules if m.status is Status.BUILT},
-        "description": description(story),
+        "description": describe_story(story),
     }
     files = {
-        f"{folder}/{name}": site.page(template, f"{folder}/{name}", **shared)
+        f"{folder}/{name}": site.render_page(template, f"{folder}/{name}", **shared)
         for name, template in (("index.html", "timeline.html.jinja"), ("portfolio.html", "portfolio.html.jinja"))
     }
-    files[f"{folder}/feed.xml"] = site.page("feed.xml.jinja", f"{folder}/feed.xml", **_feed(story, site, folder))
-    files[f"{folder}/card.png"] = card(
-        site.manifest.course.name, story.name, _lines(story), verified=story.any_verified
+    files[f"{folder}/feed.xml"] = site.render_page(
+        "feed.xml.jinja", f"{folder}/feed.xml", **_collect_feed_values(story, site, folder)
+    )
+    files[f"{folder}/card.png"] = draw_card(
+        site.manifest.course.name, story.name, _list_card_lines(story), verified=story.any_verified
     )
     for capability in story.capabilities:
         name = f"{folder}/milestone-{capability.milestone.id}"
         files[f"{name}.svg"] = badge(capability.result).encode()
         if capability.named_images:
-            files[f"{name}-images.png"] = draw_sheet(capability.named_images)
+            files[f"{name}-images.png"] = draw_image_sheet(capability.named_images)
     return files
 
 
-def description(story: Story) -> str:
+def describe_story(story: StudentStory) -> str:
     """Describe a student's work in one sentence, for previews of a link."""
     if not story.capabilities:
         return f"{story.name} is building a deep-learning framework from NumPy up."
@@ -59,12 +61,12 @@ def description(story: Story) -> str:
     return f"{story.name} built a deep-learning framework from NumPy up. Measured by running it: {', '.join(names)}."
 
 
-def _lines(story: Story) -> list[Line]:
+def _list_card_lines(story: StudentStory) -> list[CardLine]:
     """List the milestones as lines of the preview picture."""
-    return [Line(m.id, m.name, m.state is State.COMPLETED, m.provisional) for m in story.milestones]
+    return [CardLine(m.id, m.name, m.state is State.COMPLETED, m.provisional) for m in story.milestones]
 
 
-def _feed(story: Story, site: Site, folder: str) -> dict[str, Any]:
+def _collect_feed_values(story: StudentStory, site: SiteContext, folder: str) -> dict[str, Any]:
     """Collect the values of the feed, newest records first; addresses are absolute where the site's is known."""
     steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
     base = f"{site.base_url}{folder}/" if site.base_url else ""

@@ -16,8 +16,8 @@ from course.cohorts import write_cohort, write_student
 from grading.manifest.load import load
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox, run_quietly, time_call
 from tests.bench.peak_memory import print_peak
-from website.build import build
-from website.source import Folder
+from website.build import build_site
+from website.class_sources import FolderSource
 
 STUDENTS, TIMES = 1000, 10
 
@@ -76,6 +76,6 @@ def measure_site_memory() -> Iterator[BenchmarkFigure]:
 
 def build_and_print_memory(records: str, target: str) -> None:
     """Build, and print in MiB this process's memory before and at its peak and its largest child's, then the count."""
-    print_peak(lambda: build(Folder(Path(records)), Path(target)))
+    print_peak(lambda: build_site(FolderSource(Path(records)), Path(target)))
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     sys.stdout.write(f" {child} {os.cpu_count() or 1}")

@@ -54,7 +54,7 @@ from desk import cluster, pool
 from distributed.cli.dask_worker import main
 pool.HERE = pathlib.Path(sys.argv[1])
 if sys.argv[2] != "same":
-    cluster.find_refusal = lambda course: f"it has another course instead of {course[:8]}"
+    cluster.find_refusal_reason = lambda digest: f"it has another course instead of {digest[:8]}"
 main(sys.argv[3:])
 """
 
@@ -70,7 +70,7 @@ class Cluster:
         self.desk = self.fake.parent  # where the package of the grading process is found
         self.fake.mkdir(parents=True)
         (self.fake / "__init__.py").touch()
-        (self.fake / "grader.py").write_text(GRADER.replace("RECIPE", RECIPE))
+        (self.fake / "grading_process.py").write_text(GRADER.replace("RECIPE", RECIPE))
         (self.fake / "result.json").write_text(to_json(graded(1)))
         (folder / "worker.py").write_text(WORKER)
 

@@ -227,10 +227,11 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
     for number in range(6):
         school.enroll(f"s{number}", released() | {"modules/04_layers/recipe.py": f"def build({number}:\n"})
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from desk.collect import collect;"
-        "from desk.pushes import Reflogs; from desk.roster import Row; from grading.render.progress import Silent;"
-        "rows = [Row(f's{n}', repository=str(Path(sys.argv[3]) / f's{n}.git')) for n in range(6)];"
-        "collect(Path(sys.argv[1]), Path(sys.argv[2]), rows, Reflogs(), Silent(), jobs=1)"
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from desk.collect import collect_class;"
+        "from desk.pushes import ReflogSource; from desk.roster import RosterRow;"
+        "from grading.render.progress import Silent;"
+        "rows = [RosterRow(f's{n}', repository=str(Path(sys.argv[3]) / f's{n}.git')) for n in range(6)];"
+        "collect_class(Path(sys.argv[1]), Path(sys.argv[2]), rows, ReflogSource(), Silent(), jobs=1)"
     )
     command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.bare("s0").parent)]
     private = tmp_path / "tmp"

@@ -31,8 +31,8 @@ from grading.render.progress import Silent
 from grading.result import Picture, Result, Verdict
 from tests.desk.books import graded, sha
 from tests.desk.school import ROOT, TERM
-from website.build import build
-from website.source import Book
+from website.build import build_site
+from website.class_sources import GradebookSource
 
 ROWS = [
     RosterRow("ada", "Ada Lovelace", public=True, leaderboard=True),
@@ -209,20 +209,20 @@ def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
 @pytest.mark.usefixtures("asked")
 def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) -> None:
     """Bob is on the board under his pseudonym; nobody else is in any page but by their pseudonym."""
-    source, site = Book(class_folder / FILE), class_folder.parent / "site"
-    build(source, site)
+    source, site = GradebookSource(class_folder / FILE), class_folder.parent / "site"
+    build_site(source, site)
     assert not (site / "class" / "leaderboard.html").exists()
     assert "leaderboard" not in (site / "class" / "index.html").read_text("utf-8")
     run_leaderboard(ROOT, class_folder, Silent())
-    assert build(source, site, left_out=("cyd",)).written
+    assert build_site(source, site, left_out=("cyd",)).written
     page = (site / "class" / "leaderboard.html").read_text("utf-8")
     assert "Ada Lovelace" in page
     assert "Hidden" not in page
     assert page.count("/portfolio.html") == 4
     assert "1.43×" in page
     assert 'href="../class/leaderboard.html"' in (site / "class" / "index.html").read_text("utf-8")
-    assert build(source, site, left_out=("cyd",)).written == 0
-    build(source, site, left_out=("bob", "cyd"))
+    assert build_site(source, site, left_out=("cyd",)).written == 0
+    build_site(source, site, left_out=("bob", "cyd"))
     assert (site / "class" / "leaderboard.html").read_text("utf-8").count("/portfolio.html") == 2
-    build(source, site, left_out=("ada", "bob", "cyd"))
+    build_site(source, site, left_out=("ada", "bob", "cyd"))
     assert not (site / "class" / "leaderboard.html").exists()

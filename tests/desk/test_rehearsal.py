@@ -29,8 +29,8 @@ from grading.manifest.model import Manifest
 from grading.render.progress import Silent
 from grading.result import Result
 from tests.desk.school import ROOT
-from website.build import build
-from website.source import Book
+from website.build import build_site
+from website.class_sources import GradebookSource
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -114,7 +114,7 @@ def test_the_near_copy_is_the_first_pair(folder: Path, tmp_path: Path) -> None:
 
 def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(folder: Path, tmp_path: Path) -> None:
     """Fay's portfolio has both milestones, with images that were named; her timeline tells repeats as one."""
-    build(Book(folder / FILE), tmp_path / "site")
+    build_site(GradebookSource(folder / FILE), tmp_path / "site")
     (page,) = [p for p in (tmp_path / "site" / "student").glob("*/portfolio.html") if "<h1>Fay" in p.read_text("utf-8")]
     text = page.read_text("utf-8")
     assert text.count('<figure class="curve">') == 2

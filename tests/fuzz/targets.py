@@ -40,8 +40,8 @@ from grading.sandbox.launch import Confinement
 from grading.worker import wire
 from tests.fuzz.mutations import altered, json_like, mutated, noise
 from tests.render.results import loss, not_yet, result
-from website.drawing import draw
-from website.gallery import draw_sheet
+from website.image_sheets import draw_image_sheet
+from website.record_pictures import draw_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -296,8 +296,8 @@ def read_result(data: bytes) -> bool:
     if found.milestone is not None and found.verdict.exit_code == 0:
         assert badge(found).startswith("<svg")
     for picture in found.pictures:
-        assert draw(picture) == draw(picture)
-    assert not found.named_images or draw_sheet(found.named_images)
+        assert draw_picture(picture) == draw_picture(picture)
+    assert not found.named_images or draw_image_sheet(found.named_images)
     return True
 
 

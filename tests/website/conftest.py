@@ -23,8 +23,8 @@ from grading.manifest.model import Manifest
 from grading.progress import Event, Kind
 from grading.result import Result
 from tests.browsers import browser  # noqa: F401 - a fixture
-from website.build import ROOT, build
-from website.source import Folder
+from website.build import ROOT, build_site
+from website.class_sources import FolderSource
 
 DAY = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -48,13 +48,13 @@ class Class:
     site: Path
 
     @property
-    def source(self) -> Folder:
+    def source(self) -> FolderSource:
         """Where the site is built from."""
-        return Folder(self.records, self.roster)
+        return FolderSource(self.records, self.roster)
 
     def pseudonym(self, id_: str) -> str:
         """Of the student with this id."""
-        return next(k.student.pseudonym for k in self.source.known() if k.student.id == id_)
+        return next(k.student.pseudonym for k in self.source.list_students() if k.student.id == id_)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def made(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Class:
         write_student(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
     roster.write_text(ROSTER, "utf-8")
     found = Class(records, roster, folder / "site")
-    build(found.source, found.site, base_url="https://class.example/course")
+    build_site(found.source, found.site, base_url="https://class.example/course")
     return found
 
 

@@ -11,28 +11,28 @@ import pytest
 from grading.manifest.model import Manifest
 from tests.render.results import result
 from tests.website.conftest import attempt, member, started
-from tests.website.test_overview import failing, passing, summary
-from website.class_drawing import draw_progress, draw_unlocks, heat_cells
-from website.class_pages import PAGE, class_pages, list_views
-from website.overview import Overview, overlook
-from website.render import Site
-from website.summary import Summary
+from tests.website.test_class_overview import failing, passing, summary
+from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
+from website.class_overview import ClassOverview, build_overview
+from website.class_pages import PAGE, build_student_lists, render_class_pages
+from website.page_renderer import SiteContext
+from website.student_summary import StudentSummary
 
 
 @pytest.fixture(scope="module")
-def large(manifest: Manifest) -> Overview:
+def large(manifest: Manifest) -> ClassOverview:
     """A hundred students in three sections, of whom every second fails a task again and again."""
     kinds = [
         summary(manifest, member(started("01_setup"), attempt(passing(), 9), attempt(result(), 20))),
         summary(manifest, member(*(attempt(failing(), day) for day in range(6)))),
     ]
     students = [replace(kinds[n % 2], pseudonym=f"quiet-otter-{n}", name=f"Quiet Otter {n:03}") for n in range(100)]
-    return overlook(students, manifest, {s.pseudonym: "ABC"[n % 3] for n, s in enumerate(students[:90])})
+    return build_overview(students, manifest, {s.pseudonym: "ABC"[n % 3] for n, s in enumerate(students[:90])})
 
 
-def test_no_page_is_longer_than_its_list_allows(large: Overview, manifest: Manifest) -> None:
+def test_no_page_is_longer_than_its_list_allows(large: ClassOverview, manifest: Manifest) -> None:
     """Everybody stands once in each order, on pages of so many, each of which leads to the others."""
-    files = class_pages(large, Site(manifest))
+    files = render_class_pages(large, SiteContext(manifest))
     for slug in ("students", "names"):
         pages = [data.decode() for path, data in files.items() if re.fullmatch(rf"class/{slug}(-\d+)?\.html", path)]
         assert [page.count('<g transform="translate') for page in pages] == [PAGE, PAGE, 100 - 2 * PAGE]
@@ -44,9 +44,9 @@ def test_no_page_is_longer_than_its_list_allows(large: Overview, manifest: Manif
     assert overview.count("points: task") == 10
 
 
-def test_every_section_and_milestone_has_a_list(large: Overview, manifest: Manifest) -> None:
+def test_every_section_and_milestone_has_a_list(large: ClassOverview, manifest: Manifest) -> None:
     """Also those who are in none; together they are the class."""
-    views = {view.slug: view for view in list_views(large, manifest)}
+    views = {view.slug: view for view in build_student_lists(large, manifest)}
     sections = [len(views[slug].rows) for slug in ("section-1", "section-2", "section-3", "section-none")]
     assert sections == [30, 30, 30, 10]
     assert sum(len(view.rows) for slug, view in views.items() if slug.startswith(("towards", "finished"))) == 100
@@ -55,7 +55,7 @@ def test_every_section_and_milestone_has_a_list(large: Overview, manifest: Manif
 def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
     """Shades go by tries; a module that was begun is outlined, with the tries so far."""
     made = summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2), started("05_dense", 3)))
-    cells = {cell.module: cell for cell in heat_cells(made, manifest)}
+    cells = {cell.module: cell for cell in build_heat_cells(made, manifest)}
     assert [(cells[m].shade, cells[m].words) for m in ("02_tensor", "05_dense", "06_spatial")] == [
         (2, "2 tries"),
         (-1, "open"),
@@ -63,18 +63,18 @@ def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
     ]
 
 
-def test_a_milestone_that_nobody_has_looks_different(large: Overview, manifest: Manifest) -> None:
+def test_a_milestone_that_nobody_has_looks_different(large: ClassOverview, manifest: Manifest) -> None:
     """On the front page: dotted in the picture and on its card, which says so in words."""
     marks = draw_progress(large, manifest).marks
     assert [mark.reached for mark in marks] == [True, False, False, False, False]
-    front = class_pages(large, Site(manifest))["index.html"].decode()
+    front = render_class_pages(large, SiteContext(manifest))["index.html"].decode()
     assert front.count('<li class="locked">') == 4
     assert front.count("Nobody has unlocked it yet") == 4
     assert "50 of 100 have it" in front
     assert "Of 100 students" in front
 
 
-def test_unlocks_are_drawn_inside_their_axes(large: Overview, manifest: Manifest) -> None:
+def test_unlocks_are_drawn_inside_their_axes(large: ClassOverview, manifest: Manifest) -> None:
     """One line for each milestone that somebody has; labels of neighbours do not cover each other."""
     assert large.unlocks is not None
     chart = draw_unlocks(large.unlocks, manifest)
@@ -88,7 +88,7 @@ def test_unlocks_are_drawn_inside_their_axes(large: Overview, manifest: Manifest
 
 def test_an_empty_class_has_pages(manifest: Manifest) -> None:
     """They say that nothing is there, and the front page draws nothing."""
-    nobody: list[Summary] = []
-    files = class_pages(overlook(nobody, manifest), Site(manifest))
+    nobody: list[StudentSummary] = []
+    files = render_class_pages(build_overview(nobody, manifest), SiteContext(manifest))
     assert b"Nobody is in the class yet" in files["class/students.html"]
     assert b"How far the class is" not in files["index.html"]

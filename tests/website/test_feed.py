@@ -9,16 +9,16 @@ import pytest
 from grading.manifest.model import Manifest
 from tests.render.results import not_yet, result
 from tests.website.conftest import attempt, member, started
-from website.render import Site
-from website.story import tell
-from website.student_pages import FEED_ENTRIES, student_pages
+from website.page_renderer import SiteContext
+from website.student_pages import FEED_ENTRIES, render_student_pages
+from website.student_story import build_story
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 FOLDER = "student/quiet-otter-40391/"
 
 
 def feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
-    files = student_pages(tell(member(*events), manifest), Site(manifest, base_url))
+    files = render_student_pages(build_story(member(*events), manifest), SiteContext(manifest, base_url))
     return ElementTree.fromstring(files[f"{FOLDER}feed.xml"])  # noqa: S314 - our own file
 
 

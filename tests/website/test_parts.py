@@ -13,13 +13,17 @@ from grading.errors import UsageError
 from grading.manifest.model import Manifest, Status
 from grading.result import Curve
 from website.build import ROOT
-from website.card import Line, card, drawable
-from website.course_pages import DOCUMENTS, TROUBLESHOOTING, course_pages
-from website.curve import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, plot
-from website.lesson import render, sections
-from website.render import Site
+from website.course_documents import render_document, split_sections
+from website.course_pages import DOCUMENTS, TROUBLESHOOTING, render_course_pages
+from website.page_renderer import SiteContext
+from website.preview_card import CardLine, draw_card, is_drawable
+from website.training_curves import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, build_plot
 
-LINES = [Line(1, "Basic Inference", True), Line(2, "Computer Vision", True, True), Line(3, "Full Training", False)]
+LINES = [
+    CardLine(1, "Basic Inference", True),
+    CardLine(2, "Computer Vision", True, True),
+    CardLine(3, "Full Training", False),
+]
 
 
 def curve(*values: float | None) -> Curve:
@@ -28,7 +32,7 @@ def curve(*values: float | None) -> Curve:
 
 def test_a_curve_is_drawn_inside_its_axes() -> None:
     """From the left edge to the right one, and its words tell where it began and ended."""
-    drawn = plot([curve(0.7, 0.3, 0.05)])
+    drawn = build_plot([curve(0.7, 0.3, 0.05)])
     assert drawn is not None
     points = [tuple(map(float, p.split())) for p in drawn.lines[0].removeprefix("M").split("L")]
     assert points[0][0] == LEFT
@@ -40,48 +44,48 @@ def test_a_curve_is_drawn_inside_its_axes() -> None:
 
 def test_what_is_not_finite_is_a_gap() -> None:
     """NaN, infinities and absurd figures are left out; with one point left there is nothing to draw."""
-    drawn = plot([curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
+    drawn = build_plot([curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
     assert drawn is not None
     assert drawn.lines[0].count("L") == 1
-    assert plot([curve(1.0, None, math.inf)]) is None
-    assert plot([]) is None
+    assert build_plot([curve(1.0, None, math.inf)]) is None
+    assert build_plot([]) is None
 
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (5.0, 5.0), (-2.0, 3.0), (1e-9, 2e-9), (1e11, 9e11)])
 def test_any_range_has_few_round_ticks(values: tuple[float, ...]) -> None:
     """Two to seven marks, whatever the scale."""
-    drawn = plot([curve(*values)])
+    drawn = build_plot([curve(*values)])
     assert drawn is not None
     assert 2 <= len(drawn.up) <= 7
 
 
 def test_long_curves_are_thinned() -> None:
     """A million steps make no larger page than a hundred."""
-    drawn = plot([curve(*(1 / (1 + i) for i in range(5000)))])
+    drawn = build_plot([curve(*(1 / (1 + i) for i in range(5000)))])
     assert drawn is not None
     assert drawn.lines[0].count("L") == POINTS - 1
 
 
 def test_a_card_is_a_picture_of_the_asked_size() -> None:
     """1200×630, small, and the same bytes for the same words."""
-    data = card("TinyTorch", "Quiet Otter 40391", LINES)
+    data = draw_card("TinyTorch", "Quiet Otter 40391", LINES)
     picture = Image.open(io.BytesIO(data))
     assert (picture.format, picture.size) == ("PNG", (1200, 630))
     assert len(data) < 50_000
-    assert card("TinyTorch", "Quiet Otter 40391", LINES) == data
-    assert card("TinyTorch", "Quiet Otter 40392", LINES) != data
+    assert draw_card("TinyTorch", "Quiet Otter 40391", LINES) == data
+    assert draw_card("TinyTorch", "Quiet Otter 40392", LINES) != data
 
 
 def test_names_outside_of_latin_script_are_left_out_rather_than_drawn_as_boxes() -> None:
     """The fonts of the site know Latin script."""
-    assert drawable("Zoë Łubieńska-Öztürk")
-    assert not drawable("李雷")
-    assert card("TinyTorch", "李雷", LINES) == card("TinyTorch", "", LINES)
+    assert is_drawable("Zoë Łubieńska-Öztürk")
+    assert not is_drawable("李雷")
+    assert draw_card("TinyTorch", "李雷", LINES) == draw_card("TinyTorch", "", LINES)
 
 
 def test_a_long_name_is_drawn_smaller_and_stays_inside() -> None:
     """Nothing is drawn in the right margin."""
-    picture = Image.open(io.BytesIO(card("TinyTorch", "Maximiliane-Theodora " * 4, LINES))).convert("L")
+    picture = Image.open(io.BytesIO(draw_card("TinyTorch", "Maximiliane-Theodora " * 4, LINES))).convert("L")
     margin = picture.crop((1125, 0, 1200, 630)).getextrema()
     assert margin[0] == margin[1]
 
@@ -91,7 +95,7 @@ def test_every_lesson_is_rendered(manifest: Manifest) -> None:
     for module in manifest.modules:
         if module.status is Status.BUILT:
             text = (ROOT / module.lesson).read_text("utf-8")
-            page = render(text, lambda address: address)
+            page = render_document(text, lambda address: address)
             assert text.count("$$") // 2 == page.body.count("<math"), module.id
             assert "merror" not in page.body
             assert "```" not in page.body
@@ -101,7 +105,7 @@ def test_every_lesson_is_rendered(manifest: Manifest) -> None:
 
 def test_maths_is_mathml() -> None:
     """Fractions and sums, not their source."""
-    body = render("# T\n\n$$\\sum_i \\frac{a_i}{b}$$\n").body
+    body = render_document("# T\n\n$$\\sum_i \\frac{a_i}{b}$$\n").body
     assert "<mfrac>" in body
     assert "∑" in body or "&#x02211;" in body
     assert "\\frac" not in body
@@ -118,19 +122,19 @@ def test_a_link_to_nowhere_is_told(manifest: Manifest, tmp_path) -> None:
     for name in DOCUMENTS:
         (tmp_path / name).write_text("# T\n", "utf-8")
     with pytest.raises(UsageError, match=r"modules/01_setup/README\.md: the link to \.\./no/README\.md"):
-        course_pages(tmp_path, Site(manifest))
+        render_course_pages(tmp_path, SiteContext(manifest))
 
 
 def test_links_between_lessons_lead_to_pages(manifest: Manifest) -> None:
     """Not to Markdown files."""
-    pages = course_pages(ROOT, Site(manifest))
+    pages = render_course_pages(ROOT, SiteContext(manifest))
     assert b'href="02_tensor.html"' in pages["course/03_activations.html"]
     assert not any(b'.md"' in data or b".md#" in data for data in pages.values())
 
 
 def test_a_milestone_that_nobody_unlocked_looks_different(manifest: Manifest) -> None:
     """Its disc is dotted, and a few words say so to those who cannot see it."""
-    page = course_pages(ROOT, Site(manifest), unlocked=[1, 3])["course/index.html"].decode()
+    page = render_course_pages(ROOT, SiteContext(manifest), unlocked=[1, 3])["course/index.html"].decode()
     locked = re.findall(r'<li class="milestone locked">.*?Milestone (\d).*?not unlocked by anybody yet', page)
     assert locked == ["2", "4", "5"]
     assert page.count("not unlocked by anybody yet") == 3
@@ -138,7 +142,7 @@ def test_a_milestone_that_nobody_unlocked_looks_different(manifest: Manifest) ->
 
 def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
     """Each picture is next to its lesson's page, which describes it in words."""
-    pages = course_pages(ROOT, Site(manifest))
+    pages = render_course_pages(ROOT, SiteContext(manifest))
     shown = {
         f"course/{source}": words
         for name, page in pages.items()
@@ -153,8 +157,8 @@ def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
 
 def test_every_topic_of_the_manifest_is_on_its_milestones_page(manifest: Manifest) -> None:
     """With its text, ready to be opened."""
-    topics = sections((ROOT / TROUBLESHOOTING).read_text("utf-8"))
-    pages = course_pages(ROOT, Site(manifest))
+    topics = split_sections((ROOT / TROUBLESHOOTING).read_text("utf-8"))
+    pages = render_course_pages(ROOT, SiteContext(manifest))
     for milestone in manifest.milestones:
         page = pages[f"course/milestone-{milestone.id}.html"].decode()
         for topic in milestone.troubleshooting:

@@ -17,11 +17,11 @@ from grading.progress import Event
 from grading.result import NamedImage, Picture, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
-from website.build import build
-from website.render import Site
-from website.source import Folder
-from website.story import tell
-from website.student_pages import student_pages
+from website.build import build_site
+from website.class_sources import FolderSource
+from website.page_renderer import SiteContext
+from website.student_pages import render_student_pages
+from website.student_story import build_story
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -54,7 +54,7 @@ def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(made: Class,
         text.replace("Hidden-Canary", "Other").replace("Section-Canary", "B").replace("school.example", "uni.example")
     )
     own.roster.write_text(text, "utf-8")
-    build(own.source, own.site, base_url="https://class.example/course")
+    build_site(own.source, own.site, base_url="https://class.example/course")
     assert tree(own.site) == tree(made.site)
 
 
@@ -68,7 +68,7 @@ def test_the_key_of_the_pseudonyms_stays_where_the_records_are(made: Class) -> N
 def test_another_key_gives_other_addresses(made: Class, manifest: Manifest, tmp_path: Path) -> None:
     """An address cannot be computed from an id."""
     write_student(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
-    other = Folder(tmp_path).known()[0].student.pseudonym
+    other = FolderSource(tmp_path).list_students()[0].student.pseudonym
     assert other != made.pseudonym("zz-ada-canary")
 
 
@@ -82,9 +82,9 @@ def test_no_page_wants_to_be_found(made: Class) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
     """In every field of a record that reaches a page, and in names: no element, attribute or address comes of it."""
-    told = tell(member(*hostile_events(text), name=text, public=True), manifest)
-    harmless = tell(member(*hostile_events("harmless"), name="harmless", public=True), manifest)
-    files, expected = (student_pages(story, Site(manifest)) for story in (told, harmless))
+    told = build_story(member(*hostile_events(text), name=text, public=True), manifest)
+    harmless = build_story(member(*hostile_events("harmless"), name="harmless", public=True), manifest)
+    files, expected = (render_student_pages(story, SiteContext(manifest)) for story in (told, harmless))
     assert set(files) == set(expected)
     for path, data in files.items():
         if path.endswith(".html"):
@@ -105,7 +105,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
     )
     assert event.raw is not None
     event.raw["submission"] |= {"student": "STUDENT-X", "commit": "c0ffee" + "0" * 34}
-    for data in student_pages(tell(member(event), manifest), Site(manifest)).values():
+    for data in render_student_pages(build_story(member(event), manifest), SiteContext(manifest)).values():
         for secret in (b"CALL-X", b"GOT-X", b"DETAIL-X", b"FILE-X", b"OUTPUT-X", b"STUDENT-X", b"c0ffee", b"canary"):
             assert secret not in data
 

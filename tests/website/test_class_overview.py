@@ -11,19 +11,21 @@ from grading.manifest.model import Manifest
 from grading.result import Failure, Result
 from tests.render.results import criterion, failure, not_yet, result
 from tests.website.conftest import attempt, member, started
-from website.overview import overlook
-from website.story import tell
-from website.summary import Summary, from_plain, summarise
+from website.class_overview import build_overview
+from website.student_story import build_story
+from website.student_summary import StudentSummary, parse_summary, summarize_story
 
 
-def summary(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> Summary:
-    return summarise(tell(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest)
+def summary(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> StudentSummary:
+    return summarize_story(
+        build_story(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest
+    )
 
 
 def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
     """What is kept between two runs is what was made."""
     made = summary(manifest, member(started("01_setup"), attempt(failing(), 1), attempt(passing(), 2)))
-    assert from_plain(json.loads(json.dumps(made.plain()))) == made
+    assert parse_summary(json.loads(json.dumps(made.to_plain()))) == made
     assert made.tasks["2.3"].records == 1
     assert not made.tasks["2.3"].open
 
@@ -31,7 +33,7 @@ def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
 def test_the_highest_score_comes_first(manifest: Manifest) -> None:
     """Failing the same task again weighs most, then weeks without progress; each score with what it is made of."""
     again = [attempt(failing(), day) for day in (1, 2, 3)]
-    overview = overlook(
+    overview = build_overview(
         [
             summary(manifest, member(started("01_setup", 20)), "fresh-a-1"),
             summary(manifest, member(started("01_setup", 5)), "quiet-b-1"),
@@ -55,7 +57,7 @@ def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
     again = [
         summary(manifest, member(*(attempt(failing(), d + n / 100) for d in (1, 2, 3))), f"a-{n}") for n in range(25)
     ]
-    overview = overlook(again, manifest)
+    overview = build_overview(again, manifest)
     assert all(row.need.score >= LEAST for row in overview.rows)
     assert [row.summary.pseudonym for row in overview.stuck] == ["a-24", "a-23"]
 
@@ -64,7 +66,9 @@ def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
     """Weeks without a record do not count as being stuck then."""
     done = replace(summary(manifest, member(started("01_setup"))), towards=None)
     late = summary(manifest, member(started("01_setup", 40)), "late-b-1")
-    assert {row.summary.pseudonym: row.need.score for row in overlook([done, late], manifest).rows}[done.pseudonym] == 0
+    assert {row.summary.pseudonym: row.need.score for row in build_overview([done, late], manifest).rows}[
+        done.pseudonym
+    ] == 0
 
 
 def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
@@ -84,7 +88,7 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
         summary(manifest, member(started("01_setup", 5), attempt(result(), 10)), "old-b-1"),
         summary(manifest, member(started("01_setup", 19)), "try-c-1"),
     ]
-    changes = {change.label: change for change in overlook(students, manifest).changes}
+    changes = {change.label: change for change in build_overview(students, manifest).changes}
     first = changes["Milestone 1 unlocked"]
     assert (first.now, first.before, [s.pseudonym for s in first.who]) == (1, 1, ["new-a-1"])
     assert (changes["Students with a record"].now, changes["Students with a record"].before) == (2, 1)
@@ -94,13 +98,13 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
 def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
     """Week by week until the newest record; a long term takes longer steps, and a few days have no picture."""
     early, late = member(started("01_setup"), attempt(result(), 3)), member(attempt(result(), 27))
-    unlocks = overlook([summary(manifest, early, "a-a-1"), summary(manifest, late, "b-b-1")], manifest).unlocks
+    unlocks = build_overview([summary(manifest, early, "a-a-1"), summary(manifest, late, "b-b-1")], manifest).unlocks
     assert unlocks is not None
     assert (unlocks.days, unlocks.counts[0], unlocks.counts[1]) == (7, (0, 1, 1, 1, 2), (0, 0, 0, 0, 0))
-    year = overlook([summary(manifest, member(started("01_setup"), attempt(result(), 365)))], manifest).unlocks
+    year = build_overview([summary(manifest, member(started("01_setup"), attempt(result(), 365)))], manifest).unlocks
     assert year is not None
     assert (year.days, len(year.ends) <= 21) == (21, True)
-    assert overlook([summary(manifest, early)], manifest).unlocks is None
+    assert build_overview([summary(manifest, early)], manifest).unlocks is None
 
 
 def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest) -> None:
@@ -117,7 +121,7 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
         summary(manifest, member(attempt(result(criterion(name="module_tests"), criterion(name=name)), 1)), f"s-{n}")
         for n in range(6)
     ]
-    items = overlook(students, manifest).items
+    items = build_overview(students, manifest).items
     tests = next(item for item in items.criteria if item.id == "1/module_tests")
     assert (tests.met, tests.failed, tests.open) == (12, 6, 0)
     assert (tests.statistics.passed_first, tests.statistics.tries, tests.statistics.discrimination) == (6, 1.5, 1.0)
@@ -138,7 +142,7 @@ def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
     """Ages are counted up to the newest verified record."""
     forged = member(RecordEntry(attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
     honest = member(started("01_setup", 1))
-    overview = overlook([summary(manifest, forged, "a-a-1"), summary(manifest, honest, "b-b-1")], manifest)
+    overview = build_overview([summary(manifest, forged, "a-a-1"), summary(manifest, honest, "b-b-1")], manifest)
     assert overview.newest is not None
     assert overview.newest.year == 2026
 
@@ -149,7 +153,7 @@ def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifes
         summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2)), "a-a-1"),
         summary(manifest, member(attempt(passing(), 1)), "b-b-1"),
     ]
-    items = {item.id: item for item in overlook(students, manifest).items.tasks}
+    items = {item.id: item for item in build_overview(students, manifest).items.tasks}
     assert (items["2.3"].met, items["2.3"].failed, items["2.3"].open, items["2.3"].records) == (2, 1, 0, 1)
     assert items["2.3"].percent == 50
     assert items["4.1"].failed == 0
@@ -164,7 +168,9 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
         Failure(title="Question <b>x</b> is answered correctly"),
     )
     quiz = criterion("failed", 0.5, name="quiz", failures=missed)
-    questions = overlook([summary(manifest, member(attempt(not_yet(criteria=(quiz,)))))], manifest).items.questions
+    questions = build_overview(
+        [summary(manifest, member(attempt(not_yet(criteria=(quiz,)))))], manifest
+    ).items.questions
     worst = questions[0]
     assert (worst.id, worst.met, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
     assert [item.failed for item in questions[1:]] == [0] * (len(manifest.milestone(1).questions) - 1)
@@ -177,7 +183,7 @@ def test_the_distribution_adds_up(manifest: Manifest) -> None:
         summary(manifest, member(started("01_setup")), "b-b-1"),
         summary(manifest, member(), "c-c-1"),
     ]
-    overview = overlook(students, manifest)
+    overview = build_overview(students, manifest)
     assert [share.count for share in overview.unlocked] == [1, 0, 0, 0, 0]
     assert sum(share.count for share in overview.places) == 3
     assert {share.label: share.count for share in overview.places}["05 dense"] == 1

@@ -12,10 +12,10 @@ from grading.manifest.model import Manifest
 from grading.result import Picture, Writing
 from tests.render.results import result
 from tests.website.conftest import attempt, member
-from website.drawing import WIDTH, Drawing, draw
-from website.render import Site
-from website.story import tell
-from website.student_pages import student_pages
+from website.page_renderer import SiteContext
+from website.record_pictures import WIDTH, Drawing, draw_picture
+from website.student_pages import render_student_pages
+from website.student_story import build_story
 
 CONFUSIONS = Picture(
     name="confusions", seed=1, shape=(3, 3), labels=("cat", "dog", "ship"), values=(80, 19, 1, 5, 95, 0, 0, 0, 100)
@@ -46,7 +46,7 @@ PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
 def drawn(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
     """The drawing, and its shapes as a reader of XML finds them."""
-    found = draw(picture)
+    found = draw_picture(picture)
     assert found is not None
     return found, list(ET.fromstring(f"<svg>{found.shapes}</svg>"))  # noqa: S314 - our own
 
@@ -137,7 +137,7 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
         x, y = float(shape.get("x", "-1")), float(shape.get("y", "-1"))
         assert 0 <= x <= x + float(shape.get("width", "0")) <= WIDTH
         assert 0 <= y <= y + float(shape.get("height", "0")) <= found.height
-    assert draw(picture) == found
+    assert draw_picture(picture) == found
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
 )
 def test_what_cannot_be_seen_is_not_drawn(picture: Picture) -> None:
     """Too many classes or bars, too small pixels, negative counts, nothing at all: no picture and no error."""
-    assert draw(picture) is None
+    assert draw_picture(picture) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (64, 1, 1), (1, 1, 62), (1, 1, 64), (1, 31, 62)])
@@ -171,10 +171,12 @@ def test_attention_of_any_size_and_value_is_drawn(shape: tuple[int, ...], value:
     """What a record may hold is drawn, or is too small to be seen, and never an error."""
     labels = tuple(f"t{number}" for number in range(shape[2] + 1))[:64]
     if len(labels) == shape[2] + 1:
-        found = draw(Picture(name="attention", seed=1, shape=shape, labels=labels, values=(value,) * math.prod(shape)))
+        found = draw_picture(
+            Picture(name="attention", seed=1, shape=shape, labels=labels, values=(value,) * math.prod(shape))
+        )
         assert found is not None
     else:
-        assert draw(Picture(name="attention", seed=1, shape=shape, values=(value,) * math.prod(shape))) is None
+        assert draw_picture(Picture(name="attention", seed=1, shape=shape, values=(value,) * math.prod(shape))) is None
 
 
 def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
@@ -186,7 +188,7 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
         Writing(kind="text", prompt="What light", written=" is it"),
     )
     event = attempt(result(milestone=2, name="Computer Vision", writings=writings))
-    page = student_pages(tell(member(event), manifest), Site(manifest))
+    page = render_student_pages(build_story(member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert "<pre>def f(a):<ins>\n    return a&lt;script&gt;x</ins></pre>" in text
     assert "<pre>def g(a):<ins>(nothing)</ins></pre>" in text
@@ -203,7 +205,7 @@ def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) 
     """Each with its sentence, for eyes and for screen readers; hostile labels are text."""
     hostile = CONFUSIONS.model_copy(update={"labels": ("<script>x", "dog", "ship")})
     event = attempt(result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
-    page = student_pages(tell(member(event), manifest), Site(manifest))
+    page = render_student_pages(build_story(member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert text.count('<figure class="picture">') == 3
     assert re.search(r"<text [^>]*>&lt;script&gt;x</text>", text)

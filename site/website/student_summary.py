@@ -16,13 +16,13 @@ from grading.progress import PASSING, Event
 from grading.progress import Kind as EventKind
 from grading.render import words
 from grading.result import CriterionStatus, Result
-from website.story import Story
+from website.student_story import StudentStory
 
 DAYS = timedelta(days=15)
 
 
 @dataclass(frozen=True)
-class Unlocked:
+class UnlockedMilestone:
     """A milestone that the student has unlocked."""
 
     milestone: int
@@ -31,7 +31,7 @@ class Unlocked:
 
 
 @dataclass(frozen=True)
-class Missed:
+class MissedItem:
     """A task, question or criterion that the student failed at least once."""
 
     records: int
@@ -50,7 +50,7 @@ class Missed:
 
 
 @dataclass(frozen=True)
-class Effort:
+class ModuleEffort:
     """A module that the student has begun."""
 
     tries: int
@@ -59,12 +59,12 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Summary:
+class StudentSummary:
     """One student in the tables of the class. Times are ISO 8601, in UTC."""
 
     pseudonym: str
     name: str
-    unlocked: tuple[Unlocked, ...]
+    unlocked: tuple[UnlockedMilestone, ...]
     modules_done: int
     place: str
     """The module they work on; empty when every built one is completed."""
@@ -90,85 +90,94 @@ class Summary:
     """The milestones whose questions were graded at least once."""
     measured: tuple[str, ...]
     """The criteria that were measured at least once, such as 1/module_tests."""
-    tasks: dict[str, Missed]
-    questions: dict[str, Missed]
+    tasks: dict[str, MissedItem]
+    questions: dict[str, MissedItem]
     """Missed questions by milestone and id, such as 1/linear_network."""
-    criteria: dict[str, Missed]
+    criteria: dict[str, MissedItem]
     """Missed criteria by milestone and name."""
-    efforts: dict[str, Effort]
+    efforts: dict[str, ModuleEffort]
     """The work on each module that they have begun."""
     verified: bool
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Convert the summary to plain values for JSON."""
         return asdict(self)
 
 
-def from_plain(plain: dict[str, Any]) -> Summary:
+def parse_summary(plain: dict[str, Any]) -> StudentSummary:
     """Read a summary from plain values; TypeError or KeyError when another version wrote it."""
-    return Summary(
+    return StudentSummary(
         **{
             **plain,
-            "unlocked": tuple(Unlocked(**u) for u in plain["unlocked"]),
+            "unlocked": tuple(UnlockedMilestone(**u) for u in plain["unlocked"]),
             "graded": tuple(plain["graded"]),
             "days": tuple(plain["days"]),
             "asked": tuple(plain["asked"]),
             "measured": tuple(plain["measured"]),
-            "efforts": {module: Effort(**effort) for module, effort in plain["efforts"].items()},
-            **{kind: {i: Missed(**m) for i, m in plain[kind].items()} for kind in ("tasks", "questions", "criteria")},
+            "efforts": {module: ModuleEffort(**effort) for module, effort in plain["efforts"].items()},
+            **{
+                kind: {i: MissedItem(**m) for i, m in plain[kind].items()}
+                for kind in ("tasks", "questions", "criteria")
+            },
         }
     )
 
 
-def summarise(story: Story, manifest: Manifest) -> Summary:
+def summarize_story(story: StudentStory, manifest: Manifest) -> StudentSummary:
     """Summarize the story of one student."""
     events = [event for event, _ in story.counted]
     towards = next((m for m in story.milestones if not m.planned and m.state is not State.COMPLETED), None)
     place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)
-    repeated, times = _repeated(story, manifest)
-    tasks, questions = list(_tasks(story, manifest)), list(_questions(story, manifest))
-    criteria = list(_criteria(story, manifest))
-    return Summary(
+    repeated, times = _find_repeated_failure(story, manifest)
+    tasks, questions = list(_list_task_outcomes(story, manifest)), list(_list_question_outcomes(story, manifest))
+    criteria = list(_list_criterion_outcomes(story, manifest))
+    return StudentSummary(
         pseudonym=story.pseudonym,
         name=story.name,
         unlocked=tuple(
-            Unlocked(m.id, _iso(m.unlocked_at), m.provisional) for m in story.milestones if m.unlocked_at is not None
+            UnlockedMilestone(m.id, _format_iso_time(m.unlocked_at), m.provisional)
+            for m in story.milestones
+            if m.unlocked_at is not None
         ),
         modules_done=sum(m.state is State.COMPLETED for m in story.modules),
         place=place.id if place else "",
         towards=towards.id if towards else None,
         attempts=towards.attempts if towards else 0,
         records=len(events),
-        first=_iso(min(e.at for e in events)) if events else None,
-        newest=_iso(max(e.at for e in events)) if events else None,
-        days=_list_days(events),
-        progress_at=_progress(events),
+        first=_format_iso_time(min(e.at for e in events)) if events else None,
+        newest=_format_iso_time(max(e.at for e in events)) if events else None,
+        days=_list_recent_days(events),
+        progress_at=_find_last_progress_time(events),
         repeated=repeated,
         times=times,
         graded=tuple(sorted({module for module, _ in tasks})),
         asked=tuple(sorted({milestone for milestone, _ in questions})),
         measured=tuple(sorted({criterion for _, measured in criteria for criterion in measured})),
-        tasks=_missed(tasks),
-        questions=_missed(questions),
-        criteria=_missed(criteria),
+        tasks=_collect_missed_items(tasks),
+        questions=_collect_missed_items(questions),
+        criteria=_collect_missed_items(criteria),
         efforts=_count_efforts(story, tasks),
         verified=story.any_verified or not events,
     )
 
 
-def _iso(at: datetime) -> str:
+def _format_iso_time(at: datetime) -> str:
     """Write a time in UTC as ISO 8601."""
     return at.astimezone(UTC).isoformat()
 
 
-def _list_days(events: list[Event]) -> tuple[str, ...]:
+def _list_recent_days(events: list[Event]) -> tuple[str, ...]:
     """List the newest record of each of the last fifteen days, which cover two weeks from any hour."""
     newest = max((e.at for e in events), default=None)
-    by_day = {e.at.date(): _iso(e.at) for e in sorted(events, key=lambda e: e.at) if newest and newest - e.at < DAYS}
+    by_day = {
+        e.at.date(): _format_iso_time(e.at)
+        for e in sorted(events, key=lambda e: e.at)
+        if newest and newest - e.at < DAYS
+    }
     return tuple(by_day.values())
 
 
-def _progress(events: list[Event]) -> str | None:
+def _find_last_progress_time(events: list[Event]) -> str | None:
     """Find when something was last started, completed or unlocked for the first time."""
     seen: set[tuple[str, str | int | None]] = set()
     newest = None
@@ -178,10 +187,10 @@ def _progress(events: list[Event]) -> str | None:
             if what not in seen:
                 seen.add(what)
                 newest = event.at
-    return _iso(newest) if newest else None
+    return _format_iso_time(newest) if newest else None
 
 
-def _repeated(story: Story, manifest: Manifest) -> tuple[str | None, int]:
+def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str | None, int]:
     """Find the task that the newest graded records in a row fail first, and count them."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
@@ -195,31 +204,31 @@ def _repeated(story: Story, manifest: Manifest) -> tuple[str | None, int]:
     return task, times
 
 
-def _tasks(story: Story, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
+def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
     """List for each graded record the modules that it covers, and which of their tasks failed."""
     covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
-        if result is None or not _was_measured(result, "module_tests"):
+        if result is None or not _was_judged(result, "module_tests"):
             continue
         modules = covered.get(event.milestone or 0, ()) if event.module is None else alone.get(event.module, ())
         failed = {f.task for f in words.failures(result)}
         yield from ((module.id, {task.id: task.id in failed for task in module.tasks}) for module in modules)
 
 
-def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
+def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
     """List for each attempt with graded questions its milestone, and which of them were missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)
-        if result is None or milestone is None or not _was_measured(result, "quiz"):
+        if result is None or milestone is None or not _was_judged(result, "quiz"):
             continue
         judged = find_missed_questions(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
         if judged:  # unanswered questions are not missed
             yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 
 
-def _criteria(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
+def _list_criterion_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
     """List for each attempt its milestone, and which of the measured criteria failed."""
     known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
     for event, result in story.counted:
@@ -232,12 +241,12 @@ def _criteria(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str,
 JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
 
 
-def _was_measured(result: Result, name: str) -> bool:
+def _was_judged(result: Result, name: str) -> bool:
     """Tell whether a result judged the criterion of this name."""
     return any(c.name == name and c.status in JUDGED for c in result.criteria)
 
 
-def _count_efforts(story: Story, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, Effort]:
+def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, ModuleEffort]:
     """Count the tries of each module that was begun."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
@@ -246,13 +255,13 @@ def _count_efforts(story: Story, tasks: Iterable[tuple[str, dict[str, bool]]]) -
         if not any(failed.values()):
             passed.add(module)
     return {
-        m.id: Effort(tries[m.id], _iso(m.completed_at) if m.completed_at else None)
+        m.id: ModuleEffort(tries[m.id], _format_iso_time(m.completed_at) if m.completed_at else None)
         for m in story.modules
         if m.state in (State.COMPLETED, State.IN_PROGRESS)
     }
 
 
-def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, Missed]:
+def _collect_missed_items(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, MissedItem]:
     """Collect the items that were failed at least once."""
     met: Counter[str] = Counter()
     records: Counter[str] = Counter()
@@ -268,4 +277,6 @@ def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, 
                 records[item] += 1
             else:
                 tries.setdefault(item, met[item])
-    return {item: Missed(count, last[item], first[item], tries.get(item, 0)) for item, count in sorted(records.items())}
+    return {
+        item: MissedItem(count, last[item], first[item], tries.get(item, 0)) for item, count in sorted(records.items())
+    }

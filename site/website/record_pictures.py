@@ -40,11 +40,11 @@ class Drawing:
     """SVG elements, written here since a template takes ten times as long for hundreds of them."""
 
 
-def draw(picture: Picture) -> Drawing | None:
+def draw_picture(picture: Picture) -> Drawing | None:
     """Draw a picture of a record; None when it is too large or empty."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
     labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
-    return DRAW[picture.name](values, labels)
+    return DRAWERS[picture.name](values, labels)
 
 
 def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
@@ -76,7 +76,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
         times = f"{int(wrong[row, column]):,} of {int(counts[row].sum()):,} times"
         said += f" Most often confused: {labels[row]} as {labels[column]}, {times}."
     said += " Each row is what an image shows, and each column is an answer."
-    return Drawing("Which classes it confuses", said, top + tall * classes, _svg(shapes))
+    return Drawing("Which classes it confuses", said, top + tall * classes, _join_shapes(shapes))
 
 
 def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
@@ -96,7 +96,9 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
             shapes.append(draw_box(x, y, pixel, pixel, f'fill="#{red:02x}{green:02x}{blue:02x}"'))
     what = "in red, green and blue" if channels == 3 else "light where a pixel counts, dark where it counts against"
     said = f"{maps} kernels of the first convolution, {rows}×{columns} pixels each, {what}."
-    return Drawing("What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _svg(shapes))
+    return Drawing(
+        "What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _join_shapes(shapes)
+    )
 
 
 def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
@@ -114,7 +116,7 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
     said = f"Processor time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
         said += f" With {labels[1]} a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
-    return Drawing("What a training step takes", said, tall * len(times), _svg(shapes))
+    return Drawing("What a training step takes", said, tall * len(times), _join_shapes(shapes))
 
 
 def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
@@ -125,10 +127,10 @@ def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
     for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
         rungs = shares[:, column].tolist()
         shapes.append(write_word(0, top + 18, title, kind="heading"))
-        drawn, height = _ladder(rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True)
+        drawn, height = _draw_ladder(rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True)
         shapes, top = shapes + drawn, top + 26 + height + 14
         parts.append(f"{title}: {rungs[0] / 1000:.0%}, the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
-    return Drawing("The ladder of rivals", " ".join(parts), round(top), _svg(shapes))
+    return Drawing("The ladder of rivals", " ".join(parts), round(top), _join_shapes(shapes))
 
 
 def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
@@ -136,14 +138,14 @@ def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
     if len(bits) > MOST_RIVALS or bits.min() < 0 or bits.max() == 0:
         return None
     rungs = bits.tolist()
-    shapes, height = _ladder(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
+    shapes, height = _draw_ladder(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
     said = f"Bits per byte of held-out real text, where fewer are better: {labels[0]} {rungs[0] / 1000:.2f}"
     best = min(range(1, len(rungs)), key=rungs.__getitem__, default=None)
     said += "." if best is None else f", the best rival, {labels[best]}, {rungs[best] / 1000:.2f}."
-    return Drawing("How well text is predicted", said, round(height), _svg(shapes))
+    return Drawing("How well text is predicted", said, round(height), _join_shapes(shapes))
 
 
-def _ladder(
+def _draw_ladder(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
     """Draw bars in order of length, with the network's marked; also return their height together."""
@@ -189,7 +191,7 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
         f"heads of that layer attend more. To write {labels[before + row + 1]}, for instance, "
         f"a head in layer {layer + 1} gives {int(back.max())}% to {labels[column]}."
     )
-    return Drawing("What it looks at when it writes", said, round(y), _svg(shapes))
+    return Drawing("What it looks at when it writes", said, round(y), _join_shapes(shapes))
 
 
 def _clean_label(label: str, name: str) -> str:
@@ -199,12 +201,12 @@ def _clean_label(label: str, name: str) -> str:
     return one_line(label)[: LONGEST_RIVAL if name.startswith("rivals") else LONGEST_LABEL]
 
 
-def _svg(shapes: list[str]) -> Markup:
+def _join_shapes(shapes: list[str]) -> Markup:
     """Join SVG elements."""
     return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `write_word` has escaped
 
 
-DRAW: dict[str, Callable[[np.ndarray, list[str]], Drawing | None]] = {
+DRAWERS: dict[str, Callable[[np.ndarray, list[str]], Drawing | None]] = {
     "confusions": _draw_confusions,
     "filters": _draw_filters,
     "step_microseconds": _draw_times,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from desk.item_statistics import PASSED, ItemOutcome, ItemStatistics, analyse_items
 from grading.manifest.model import Manifest
-from website.summary import Missed, Summary
+from website.student_summary import MissedItem, StudentSummary
 
 
 @dataclass(frozen=True)
-class Item:
+class ClassItem:
     """One task, question or criterion, over the class."""
 
     id: str
@@ -40,52 +40,52 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Items:
+class ClassItems:
     """All items of a class, those missed most first."""
 
-    tasks: tuple[Item, ...]
-    questions: tuple[Item, ...]
-    criteria: tuple[Item, ...]
+    tasks: tuple[ClassItem, ...]
+    questions: tuple[ClassItem, ...]
+    criteria: tuple[ClassItem, ...]
 
 
-Named = tuple[str, str, str, int | None]
+ItemLabel = tuple[str, str, str, int | None]
 """Id, title, page, milestone."""
 
 
-def analyse(students: list[Summary], manifest: Manifest) -> Items:
+def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> ClassItems:
     """Analyse every item that somebody's graded work covers, among the items of its kind."""
     tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
     questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
     missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]
     missed_questions = [{q: s.questions.get(q) for m in s.asked for q in questions.get(m, ())} for s in students]
     missed_criteria = [{criterion: s.criteria.get(criterion) for criterion in s.measured} for s in students]
-    return Items(
-        tasks=_worst_first(_name_tasks(manifest), missed_tasks),
-        questions=_worst_first(_name_questions(manifest), missed_questions),
-        criteria=_worst_first(_name_criteria(manifest), missed_criteria),
+    return ClassItems(
+        tasks=_rank_items(_label_tasks(manifest), missed_tasks),
+        questions=_rank_items(_label_questions(manifest), missed_questions),
+        criteria=_rank_items(_label_criteria(manifest), missed_criteria),
     )
 
 
-def _name_tasks(manifest: Manifest) -> Iterator[Named]:
+def _label_tasks(manifest: Manifest) -> Iterator[ItemLabel]:
     for module in manifest.modules:
         yield from ((task.id, task.title, f"course/{module.id}.html", None) for task in module.tasks)
 
 
-def _name_questions(manifest: Manifest) -> Iterator[Named]:
+def _label_questions(manifest: Manifest) -> Iterator[ItemLabel]:
     for milestone in manifest.milestones:
         for question in milestone.questions:
             title = question.id.replace("_", " ").capitalize()
             yield f"{milestone.id}/{question.id}", title, f"course/milestone-{milestone.id}.html", milestone.id
 
 
-def _name_criteria(manifest: Manifest) -> Iterator[Named]:
+def _label_criteria(manifest: Manifest) -> Iterator[ItemLabel]:
     for milestone in manifest.milestones:
         for criterion in milestone.criteria:
             where = f"course/milestone-{milestone.id}.html"
             yield f"{milestone.id}/{criterion.name}", criterion.title, where, milestone.id
 
 
-def _worst_first(named: Iterable[Named], met: list[dict[str, Missed | None]]) -> tuple[Item, ...]:
+def _rank_items(named: Iterable[ItemLabel], met: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
     """Rank the items that somebody met, worst first; ``met`` has each student's items, with what they missed."""
     known = {name[0]: name for name in named}
     outcomes: list[dict[str, ItemOutcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
@@ -94,5 +94,5 @@ def _worst_first(named: Iterable[Named], met: list[dict[str, Missed | None]]) ->
     for id_, title, where, milestone in known.values():
         missed = [m for one in met if (m := one.get(id_)) is not None]
         records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
-        found.append(Item(id_, title, where, len(missed), records, still_open, statistics[id_], milestone))
+        found.append(ClassItem(id_, title, where, len(missed), records, still_open, statistics[id_], milestone))
     return tuple(sorted((i for i in found if i.met), key=lambda i: (-i.percent, -i.records)))

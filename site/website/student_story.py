@@ -21,17 +21,27 @@ from grading.progress import PASSING, Event, History
 from grading.render import words
 from grading.render.text import clean, one_line
 from grading.result import WRITTEN, Curve, NamedImage, Picture, Result, Writing
-from website.links import Repository, find_repository
-from website.steps import Figure, Read, Step, Turn, describe_course, drawable, figures_of, group_steps, tell_steps
+from website.repository_links import LinkedRepository, build_linked_repository
+from website.timeline_steps import (
+    FoldedSteps,
+    StepFigure,
+    TimelineStep,
+    ValidatedRecord,
+    build_steps,
+    fold_steps,
+    list_figures,
+    name_judging_course,
+    select_curves,
+)
 
 
 @dataclass(frozen=True)
-class Capability:
+class UnlockedCapability:
     """An unlocked milestone with its evidence, as a portfolio shows it."""
 
     milestone: Milestone
     at: datetime
-    figures: tuple[Figure, ...]
+    figures: tuple[StepFigure, ...]
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
     named_images: tuple[NamedImage, ...]
@@ -48,21 +58,21 @@ class Capability:
 
 
 @dataclass(frozen=True)
-class Story:
+class StudentStory:
     """Everything that a student's pages need."""
 
     pseudonym: str
     name: str
     """Their name if they agreed to be named, otherwise the pseudonym in words."""
     named: bool
-    repository: Repository | None
+    repository: LinkedRepository | None
     """None unless the student agreed that their pages link to it."""
-    steps: tuple[Step, ...]
-    turns: tuple[Turn, ...]
+    steps: tuple[TimelineStep, ...]
+    turns: tuple[FoldedSteps, ...]
     """The steps, with consecutive ones of the same module or milestone folded."""
     modules: tuple[ModuleState, ...]
     milestones: tuple[MilestoneState, ...]
-    capabilities: tuple[Capability, ...]
+    capabilities: tuple[UnlockedCapability, ...]
     goal: str | None
     damaged: int
     """How many records could not be read."""
@@ -71,52 +81,52 @@ class Story:
     """The records that count: the verified ones, or all where none is verified."""
 
 
-def called(pseudonym: str) -> str:
+def format_pseudonym(pseudonym: str) -> str:
     """Write a pseudonym as a title.
 
-    >>> called("quiet-otter-40391")
+    >>> format_pseudonym("quiet-otter-40391")
     'Quiet Otter 40391'
     """
     return " ".join(part.capitalize() for part in pseudonym.split("-"))
 
 
-def tell(member: CohortMember, manifest: Manifest) -> Story:
+def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     """Build the story of one student's records. Records that are not valid are only counted, as damaged."""
-    read = list(_read(member.entries))
+    read = list(_validate_records(member.entries))
     any_verified = any(entry.verified for entry, _ in read)
     counted = tuple((e.event, r) for e, r in read if e.verified or not any_verified)
     history = History(tuple(event for event, _ in counted))
     earlier = frozenset(id(entry.event) for entry, _ in read if not entry.is_current)
     student = member.student
     named = student.public and bool(student.name)
-    repository = find_repository(student.repository) if student.public and student.links else None
-    steps = tell_steps(read, manifest)
+    repository = build_linked_repository(student.repository) if student.public and student.links else None
+    steps = build_steps(read, manifest)
     modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
-    return Story(
+    return StudentStory(
         pseudonym=student.pseudonym,
-        name=one_line(student.name or "", 80) if named else called(student.pseudonym),
+        name=one_line(student.name or "", 80) if named else format_pseudonym(student.pseudonym),
         named=named,
         repository=repository,
         steps=steps,
-        turns=group_steps(steps),
+        turns=fold_steps(steps),
         modules=modules,
         milestones=milestones,
-        capabilities=tuple(_capabilities(manifest, history, earlier, repository, _find_published(read))),
-        goal=_goal(manifest, history, (*modules, *milestones)),
+        capabilities=tuple(_list_capabilities(manifest, history, earlier, repository, _find_published_files(read))),
+        goal=_describe_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
         counted=counted,
     )
 
 
-def _goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
+def _describe_goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
     """Say what is next, in the words of `tito`; None when everything that is built is done."""
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
     return journey.next_goal(manifest, history).sentence
 
 
-def _read(entries: Iterable[RecordEntry]) -> Iterator[Read]:
+def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecord]:
     """Validate the result of each record, and drop records with an invalid one."""
     for entry in entries:
         try:
@@ -125,7 +135,7 @@ def _read(entries: Iterable[RecordEntry]) -> Iterator[Read]:
             continue
 
 
-def _find_published(read: Sequence[Read]) -> dict[int, str]:
+def _find_published_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
     """Find the file of each milestone's newest verified record that unlocked it."""
     return {
         entry.event.milestone: entry.file
@@ -134,33 +144,35 @@ def _find_published(read: Sequence[Read]) -> dict[int, str]:
     }
 
 
-def _capabilities(
+def _list_capabilities(
     manifest: Manifest,
     history: History,
     earlier: frozenset[int],
-    repository: Repository | None,
+    repository: LinkedRepository | None,
     published: dict[int, str],
-) -> Iterator[Capability]:
+) -> Iterator[UnlockedCapability]:
     """List the unlocked milestones with their evidence; events in ``earlier`` were judged by an earlier course."""
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
         if best is None or best.verdict not in PASSING:
             continue
         result = Result.model_validate(best.raw)
-        yield Capability(
+        yield UnlockedCapability(
             milestone=milestone,
             at=best.at,
-            figures=figures_of(result, (Kind.PERFORMANCE,)),
-            curves=drawable(result),
+            figures=list_figures(result, (Kind.PERFORMANCE,)),
+            curves=select_curves(result),
             pictures=result.pictures,
             writings=tuple(_clean_writing(writing) for writing in result.writings),
             named_images=tuple(_clean_image(image) for image in result.named_images),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
-            evidence=tuple(_evidence(result, is_current=id(best) not in earlier)),
-            code=repository.code(result, milestone, manifest.module(milestone.trigger)) if repository else (),
-            record=repository.record(published.get(milestone.id)) if repository else None,
+            evidence=tuple(_list_evidence(result, is_current=id(best) not in earlier)),
+            code=repository.list_code_links(result, milestone, manifest.module(milestone.trigger))
+            if repository
+            else (),
+            record=repository.build_record_address(published.get(milestone.id)) if repository else None,
             result=result,
         )
 
@@ -176,19 +188,19 @@ def _clean_image(image: NamedImage) -> NamedImage:
     return image.model_copy(update={"shows": one_line(image.shows, 30), "named": one_line(image.named, 30)})
 
 
-def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
+def _list_evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
     """List how a result was measured, as terms and values."""
-    yield "Course", describe_course(result, is_current=is_current)
+    yield "Course", name_judging_course(result, is_current=is_current)
     for data in result.data[:5]:
         stand_in = f", instead of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
-        yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"
+        yield "Data", f"{one_line(data.name, 40)} ({_shorten_digest(data.digest)}){stand_in}"
     yield "Seed", str(result.seed)
-    yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
+    yield "Code", f"{_shorten_digest(result.submission.digest)} (SHA-256)"
     machine = result.machine
     yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
     yield "Student’s code ran in", words.describe_sandbox(machine.sandbox)
 
 
-def _short(digest: str) -> str:
+def _shorten_digest(digest: str) -> str:
     """Shorten a digest to its first 16 characters."""
     return one_line(digest)[:16]

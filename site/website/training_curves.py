@@ -40,9 +40,9 @@ class Plot:
     """Where each line ends."""
 
 
-def plot(curves: Sequence[Curve]) -> Plot | None:
+def build_plot(curves: Sequence[Curve]) -> Plot | None:
     """Plot all runs on the same axes; None when there is nothing to draw. Values that are not finite leave gaps."""
-    runs = [run for curve in curves if len(run := _points(curve)) > 1]
+    runs = [run for curve in curves if len(run := _sample_points(curve)) > 1]
     if not runs:
         return None
     xs, ys = [x for run in runs for x, _ in run], [y for run in runs for _, y in run]
@@ -52,7 +52,7 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
 
     wide, tall = (WIDTH - LEFT - RIGHT) / ((right - left) or 1.0), (HEIGHT - TOP - BOTTOM) / (high - low)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def locate_point(x: float, y: float) -> tuple[float, float]:
         return round(LEFT + (x - left) * wide, 1), round(TOP + (high - y) * tall, 1)
 
     name = one_line(curves[0].name, 60).replace("_", " ")
@@ -62,15 +62,15 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
     return Plot(
         name=name,
         said=f"{name.capitalize()} during training, from {first:.3g} to {last:.3g}.{of}",
-        lines=tuple("M" + "L".join(["%s %s" % place(*point) for point in run]) for run in runs),  # noqa: UP031 - quick
-        across=(Tick(place(left, low)[0], f"{left:g}"), Tick(place(right, low)[0], f"{right:g}")),
-        up=tuple(Tick(place(left, mark)[1], f"{mark:.3g}") for mark in marks),
-        ends=tuple(place(*run[-1]) for run in runs),
+        lines=tuple("M" + "L".join(["%s %s" % locate_point(*point) for point in run]) for run in runs),  # noqa: UP031 - quick
+        across=(Tick(locate_point(left, low)[0], f"{left:g}"), Tick(locate_point(right, low)[0], f"{right:g}")),
+        up=tuple(Tick(locate_point(left, mark)[1], f"{mark:.3g}") for mark in marks),
+        ends=tuple(locate_point(*run[-1]) for run in runs),
     )
 
 
 @dataclass(frozen=True)
-class Spark:
+class Sparkline:
     """A curve as small as a word, SPARK_WIDTH wide and SPARK_HEIGHT high, with its text."""
 
     line: str
@@ -78,19 +78,19 @@ class Spark:
     said: str
 
 
-def spark(curves: Sequence[Curve]) -> Spark | None:
+def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
     """Draw the first run as small as a word; None when there is nothing to draw."""
-    runs = [run for curve in curves[:1] if len(run := _points(curve)) > 1]
+    runs = [run for curve in curves[:1] if len(run := _sample_points(curve)) > 1]
     if not runs:
         return None
     (run,), name = runs, one_line(curves[0].name, 60).replace("_", " ")
     xs, ys = [x for x, _ in run], [y for _, y in run]
     wide, tall = SPARK_WIDTH / ((xs[-1] - xs[0]) or 1.0), (SPARK_HEIGHT - 2) / ((max(ys) - min(ys)) or 1.0)
     places = [f"{(x - xs[0]) * wide:.1f} {1 + (max(ys) - y) * tall:.1f}" for x, y in run]
-    return Spark("M" + "L".join(places), f"{name} {ys[0]:.3g} to {ys[-1]:.3g}")
+    return Sparkline("M" + "L".join(places), f"{name} {ys[0]:.3g} to {ys[-1]:.3g}")
 
 
-def _points(curve: Curve) -> list[tuple[float, float]]:
+def _sample_points(curve: Curve) -> list[tuple[float, float]]:
     """Select at most `POINTS` finite points in the order of their steps, including the last."""
     known = sorted(
         (step, value)

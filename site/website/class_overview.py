@@ -9,9 +9,9 @@ from statistics import median_low
 
 from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
 from grading.manifest.model import Manifest, Status
-from website.items import Items, analyse
-from website.spans import plural
-from website.summary import Summary
+from website.class_items import ClassItems, analyse_class_items
+from website.counts_and_durations import format_count
+from website.student_summary import StudentSummary
 
 WEEK = timedelta(days=7)
 WEEKS = 20
@@ -19,10 +19,10 @@ WEEKS = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class OverviewRow:
     """A student in the class's table."""
 
-    summary: Summary
+    summary: StudentSummary
     section: str | None
     """None where the site does not show it."""
     days: int | None
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Share:
+class ClassShare:
     """How many students of the class are in one state."""
 
     label: str
@@ -46,19 +46,19 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Change:
+class WeeklyChange:
     """How many students did something in the week up to the newest record, and in the week before."""
 
     label: str
     now: int
     before: int
     milestone: int | None = None
-    who: tuple[Summary, ...] = ()
+    who: tuple[StudentSummary, ...] = ()
     """The students who unlocked the milestone this week, newest first."""
 
 
 @dataclass(frozen=True)
-class Unlocks:
+class UnlockCounts:
     """How many students had each milestone at the end of each step of time."""
 
     ends: tuple[datetime, ...]
@@ -69,25 +69,25 @@ class Unlocks:
 
 
 @dataclass(frozen=True)
-class Overview:
+class ClassOverview:
     """The whole class."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[OverviewRow, ...]
     """The students, highest score first."""
-    unlocked: tuple[Share, ...]
+    unlocked: tuple[ClassShare, ...]
     """How many students have unlocked each milestone."""
-    completed: tuple[Share, ...]
+    completed: tuple[ClassShare, ...]
     """How many students have completed each module."""
-    places: tuple[Share, ...]
+    places: tuple[ClassShare, ...]
     """How many students work on each module that is built."""
-    changes: tuple[Change, ...]
-    unlocks: Unlocks | None
-    items: Items
+    changes: tuple[WeeklyChange, ...]
+    unlocks: UnlockCounts | None
+    items: ClassItems
     newest: datetime | None
     """The time of the newest record that counts, from which ages are measured."""
 
     @property
-    def stuck(self) -> tuple[Row, ...]:
+    def stuck(self) -> tuple[OverviewRow, ...]:
         """The students who may be stuck, highest score first."""
         return tuple(row for row in self.rows if row.is_stuck)
 
@@ -97,34 +97,36 @@ class Overview:
         return sum(row.finished for row in self.rows)
 
 
-def overlook(summaries: Iterable[Summary], manifest: Manifest, sections: Mapping[str, str] | None = None) -> Overview:
+def build_overview(
+    summaries: Iterable[StudentSummary], manifest: Manifest, sections: Mapping[str, str] | None = None
+) -> ClassOverview:
     """Build the overview from the students' summaries; ``sections`` are by pseudonym, if the site shows them."""
     students = sorted(summaries, key=lambda s: s.pseudonym)
     # Ages are measured from a date that no student can choose: unverified records count only where all are unverified.
     dated = [s for s in students if s.verified] if any(s.verified and s.newest for s in students) else students
     newest = max((datetime.fromisoformat(s.newest) for s in dated if s.newest), default=None)
-    return Overview(
-        rows=tuple(_rank_rows(students, dated, newest, sections or {})),
-        unlocked=tuple(_unlocked(students, manifest)),
-        completed=tuple(_completed(students, manifest)),
-        places=tuple(_places(students, manifest)),
-        changes=tuple(_list_changes(students, manifest, newest)) if newest else (),
-        unlocks=_count_unlocks(dated, manifest, newest),
-        items=analyse(students, manifest),
+    return ClassOverview(
+        rows=tuple(_build_ranked_rows(students, dated, newest, sections or {})),
+        unlocked=tuple(_count_unlocked_milestones(students, manifest)),
+        completed=tuple(_count_completed_modules(students, manifest)),
+        places=tuple(_count_current_modules(students, manifest)),
+        changes=tuple(_compare_weeks(students, manifest, newest)) if newest else (),
+        unlocks=_count_unlocks_over_time(dated, manifest, newest),
+        items=analyse_class_items(students, manifest),
         newest=newest,
     )
 
 
-def _rank_rows(
-    students: list[Summary], dated: list[Summary], newest: datetime | None, sections: Mapping[str, str]
-) -> Iterable[Row]:
+def _build_ranked_rows(
+    students: list[StudentSummary], dated: list[StudentSummary], newest: datetime | None, sections: Mapping[str, str]
+) -> Iterable[OverviewRow]:
     """Make a row for each student, ranked by how much help they may need."""
     begun = [datetime.fromisoformat(s.first) for s in dated if s.first]
     middle = median_low(s.modules_done for s in students) if students else 0
-    days = {s.pseudonym: _days_since(s.progress_at, newest) for s in students}
-    whole = _days_since(min(begun).isoformat(), newest) if begun else None
+    days = {s.pseudonym: _count_days_since(s.progress_at, newest) for s in students}
+    whole = _count_days_since(min(begun).isoformat(), newest) if begun else None
 
-    def need(s: Summary) -> StuckScore:
+    def need(s: StudentSummary) -> StuckScore:
         if s.towards is None:
             return StuckScore()
         idle = days[s.pseudonym] if s.progress_at else whole
@@ -138,10 +140,10 @@ def _rank_rows(
     for name in ranked:
         s = by_name[name]
         reasons = tuple(_list_reasons(s, needs[name]))
-        yield Row(s, sections.get(name), days[name], needs[name], reasons, name in stuck, s.towards is None)
+        yield OverviewRow(s, sections.get(name), days[name], needs[name], reasons, name in stuck, s.towards is None)
 
 
-def _list_reasons(summary: Summary, need: StuckScore) -> Iterable[str]:
+def _list_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[str]:
     """Say in words why a student may be stuck."""
     if need.failures > 1:
         yield f"task {summary.repeated} failed {need.failures} times in a row"
@@ -150,62 +152,64 @@ def _list_reasons(summary: Summary, need: StuckScore) -> Iterable[str]:
     elif need.days >= WEEK.days:
         yield f"{need.days} days without progress"
     if need.behind > 1:
-        yield f"{plural(need.behind, 'module')} behind"
+        yield f"{format_count(need.behind, 'module')} behind"
 
 
-def _days_since(at: str | None, newest: datetime | None) -> int | None:
+def _count_days_since(time: str | None, newest: datetime | None) -> int | None:
     """Count the days from a time to the newest record; None without either."""
-    return max(0, (newest - datetime.fromisoformat(at)).days) if at and newest else None
+    return max(0, (newest - datetime.fromisoformat(time)).days) if time and newest else None
 
 
-def _unlocked(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+def _count_unlocked_milestones(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
     """Count the students who have unlocked each milestone."""
     for milestone in manifest.milestones:
         having = [u for s in students for u in s.unlocked if u.milestone == milestone.id]
         label = f"{milestone.id} {milestone.name}"
         provisional = sum(u.provisional for u in having)
-        yield Share(label, len(having), _percent(len(having), students), milestone.id, provisional)
+        yield ClassShare(label, len(having), _compute_percentage(len(having), students), milestone.id, provisional)
 
 
-def _completed(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+def _count_completed_modules(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
     """Count the students who have completed each module."""
     for module in manifest.modules:
         count = sum(module.id in s.efforts and s.efforts[module.id].completed_at is not None for s in students)
-        yield Share(module.id.replace("_", " "), count, _percent(count, students))
+        yield ClassShare(module.id.replace("_", " "), count, _compute_percentage(count, students))
 
 
-def _places(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+def _count_current_modules(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
     """Count the students who work on each module, and those who have completed all."""
     built = [m for m in manifest.modules if m.status is Status.BUILT]
     for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all modules completed")]:
         count = sum(s.place == place for s in students)
-        yield Share(label, count, _percent(count, students))
+        yield ClassShare(label, count, _compute_percentage(count, students))
 
 
-def _percent(count: int, students: list[Summary]) -> float:
+def _compute_percentage(count: int, students: list[StudentSummary]) -> float:
     """Compute a count's percentage of the students."""
     return 100 * count / len(students) if students else 0.0
 
 
-def _list_changes(students: list[Summary], manifest: Manifest, newest: datetime) -> Iterable[Change]:
+def _compare_weeks(students: list[StudentSummary], manifest: Manifest, newest: datetime) -> Iterable[WeeklyChange]:
     """Compare the week up to the newest record with the week before it."""
 
-    def weeks_ago(at: str | None) -> int:
+    def count_weeks_ago(at: str | None) -> int:
         return (newest - datetime.fromisoformat(at)) // WEEK if at else -1
 
-    completed = [weeks_ago(e.completed_at) for s in students for e in s.efforts.values()]
-    active = [week for s in students for week in {weeks_ago(day) for day in s.days}]
-    yield Change("Students with a record", active.count(0), active.count(1))
-    yield Change("Modules completed", completed.count(0), completed.count(1))
+    completed = [count_weeks_ago(e.completed_at) for s in students for e in s.efforts.values()]
+    active = [week for s in students for week in {count_weeks_ago(day) for day in s.days}]
+    yield WeeklyChange("Students with a record", active.count(0), active.count(1))
+    yield WeeklyChange("Modules completed", completed.count(0), completed.count(1))
     for milestone in manifest.milestones:
         having = [(u.at, s) for s in students for u in s.unlocked if u.milestone == milestone.id]
-        now = sorted(((at, s) for at, s in having if weeks_ago(at) == 0), key=lambda one: one[0], reverse=True)
-        before = sum(weeks_ago(at) == 1 for at, _ in having)
+        now = sorted(((at, s) for at, s in having if count_weeks_ago(at) == 0), key=lambda one: one[0], reverse=True)
+        before = sum(count_weeks_ago(at) == 1 for at, _ in having)
         label = f"Milestone {milestone.id} unlocked"
-        yield Change(label, len(now), before, milestone.id, tuple(s for _, s in now))
+        yield WeeklyChange(label, len(now), before, milestone.id, tuple(s for _, s in now))
 
 
-def _count_unlocks(students: list[Summary], manifest: Manifest, newest: datetime | None) -> Unlocks | None:
+def _count_unlocks_over_time(
+    students: list[StudentSummary], manifest: Manifest, newest: datetime | None
+) -> UnlockCounts | None:
     """Count the students who had each milestone after each step of time; None in the first week."""
     times = [
         [datetime.fromisoformat(u.at) for s in students for u in s.unlocked if u.milestone == m.id]
@@ -218,4 +222,6 @@ def _count_unlocks(students: list[Summary], manifest: Manifest, newest: datetime
     step = WEEK * -(-weeks // WEEKS)
     count = -((first - newest) // step)
     ends = tuple(newest - step * (count - number) for number in range(count + 1))
-    return Unlocks(ends, step.days, tuple(tuple(sum(at <= end for at in found) for end in ends) for found in times))
+    return UnlockCounts(
+        ends, step.days, tuple(tuple(sum(at <= end for at in found) for end in ends) for found in times)
+    )

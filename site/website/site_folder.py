@@ -6,28 +6,28 @@ import os
 from pathlib import Path
 
 from grading.errors import UsageError
-from website.render import Files
-from website.state import State, read_state, write_state
+from website.build_state import BuildState, read_build_state, write_build_state
+from website.page_renderer import SiteFiles
 
 OURS = ("student", "class", "course", "static")
 """Folders of the site that hold only files of a build; all other files in them are removed."""
 
 
-def begin(target: Path) -> State:
+def open_site_folder(target: Path) -> BuildState:
     """Read what an earlier build left in the folder; UsageError when it holds anything else."""
-    before = read_state(target)
+    before = read_build_state(target)
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(
                 f"{target} is not empty, and no site has been built there. Name a folder that does not exist yet."
             )
         target.mkdir(parents=True, exist_ok=True)
-        before = State()
-        write_state(target, before)  # a build that is interrupted can then be repeated
+        before = BuildState()
+        write_build_state(target, before)  # a build that is interrupted can then be repeated
     return before
 
 
-def sizes(target: Path) -> dict[str, int]:
+def list_file_sizes(target: Path) -> dict[str, int]:
     """List every file below the folder, with its size."""
     found, folders = {}, [(target, "")]
     while folders:
@@ -41,7 +41,7 @@ def sizes(target: Path) -> dict[str, int]:
     return found
 
 
-def remove(target: Path, paths: set[str]) -> int:
+def remove_old_files(target: Path, paths: set[str]) -> int:
     """Remove files that no longer belong to the site, and folders left empty; return how many files."""
     old = sorted(path for path in paths if path.partition("/")[0] in OURS)
     for path in old:
@@ -52,7 +52,7 @@ def remove(target: Path, paths: set[str]) -> int:
     return len(old)
 
 
-def write(target: Path, files: Files) -> int:
+def write_changed_files(target: Path, files: SiteFiles) -> int:
     """Write the files that differ; return how many."""
     written = 0
     for path, data in files.items():

@@ -14,14 +14,14 @@ from grading.progress import Kind as EventKind
 from grading.render import figures, words
 from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
-from website.spans import span
+from website.counts_and_durations import format_duration
 
-Read = tuple[RecordEntry, Result | None]
+ValidatedRecord = tuple[RecordEntry, Result | None]
 """A record, and its validated result if it has one."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class StepFigure:
     """One measured criterion."""
 
     title: str
@@ -36,7 +36,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Step:
+class TimelineStep:
     """One record of the timeline."""
 
     number: int
@@ -49,7 +49,7 @@ class Step:
     """The number of the attempt at its milestone, from 1."""
     milestone: int | None
     module: str | None
-    figures: tuple[Figure, ...]
+    figures: tuple[StepFigure, ...]
     curves: tuple[Curve, ...]
     first_fix: str | None
     """What was to be fixed first."""
@@ -68,11 +68,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Turn:
+class FoldedSteps:
     """Consecutive steps of one module or milestone: one is shown, and the others are folded away."""
 
-    step: Step
-    others: tuple[Step, ...]
+    step: TimelineStep
+    others: tuple[TimelineStep, ...]
     tries: int
     then: str
     """What followed the last of them."""
@@ -81,29 +81,29 @@ class Turn:
 RANKS = {"unlocked": 3, "completed": 3, "attempt": 2, "tested": 2, "started": 1, "error": 0}
 
 
-def group_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
+def fold_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...]:
     """Fold consecutive steps of one title. The first that unlocked or completed something is shown, or the newest."""
-    return tuple(_turn(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
+    return tuple(_fold_group(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
 
 
-def _turn(steps: list[Step]) -> Turn:
+def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
     """Choose the step to show of a group, and fold the others away."""
 
-    def weight(step: Step) -> tuple[bool, int, int]:
+    def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
         rank = RANKS[step.kind]
         return step.verified, rank, -step.number if rank == RANKS["unlocked"] else step.number
 
-    told = max(steps, key=weight)
+    told = max(steps, key=rank_step)
     others = tuple(step for step in steps if step is not told)
-    return Turn(told, others, sum(step.kind != "started" for step in steps), steps[-1].then)
+    return FoldedSteps(told, others, sum(step.kind != "started" for step in steps), steps[-1].then)
 
 
-def tell_steps(read: Sequence[Read], manifest: Manifest) -> tuple[Step, ...]:
+def build_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
     """Make a step for each record, each with what came next."""
-    return tuple(_with_what_came_next(list(_steps(read, manifest))))
+    return tuple(_add_next_steps(list(_describe_records(read, manifest))))
 
 
-def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
+def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
     """Make a step for each record, without what came next."""
     attempts: dict[int | None, int] = {}
     titles = {m.id: f"Module {m.id}: {m.title}" for m in manifest.modules}
@@ -117,17 +117,17 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
         else:
             title = titles.get(event.module or "", "A module that is not of this course")
         failures = words.failures(result) if result else []
-        yield Step(
+        yield TimelineStep(
             number=number,
-            kind=_kind(event, result),
+            kind=_classify_record(event, result),
             at=event.at,
             title=title,
-            summary=_summary(event, result),
+            summary=_summarize_record(event, result),
             attempt=attempt,
             milestone=event.milestone if event.milestone in names else None,
             module=event.module if event.module in titles else None,
-            figures=figures_of(result) if event.milestone is not None else (),
-            curves=drawable(result),
+            figures=list_figures(result) if event.milestone is not None else (),
+            curves=select_curves(result),
             first_fix=words.label(failures[0], 200) if failures else None,
             more=max(0, len(failures) - 1),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
@@ -135,17 +135,17 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
             verified=entry.verified,
             reason=entry.reason,
             is_replaced=entry.is_replaced,
-            course=describe_course(result, is_current=entry.is_current) if result and result.official else "",
+            course=name_judging_course(result, is_current=entry.is_current) if result and result.official else "",
         )
 
 
-def describe_course(result: Result, *, is_current: bool) -> str:
+def name_judging_course(result: Result, *, is_current: bool) -> str:
     """Name the course that judged a result, and say whether it has changed since."""
     course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
     return course if is_current else f"{course}, which has changed since"
 
 
-def _kind(event: Event, result: Result | None) -> str:
+def _classify_record(event: Event, result: Result | None) -> str:
     """Name the kind of a step, such as completed or unlocked."""
     if event.kind is EventKind.MODULE_STARTED:
         return "started"
@@ -158,23 +158,23 @@ def _kind(event: Event, result: Result | None) -> str:
     return "unlocked" if result is not None and result.verdict.value in PASSING else "attempt"
 
 
-def _summary(event: Event, result: Result | None) -> str:
+def _summarize_record(event: Event, result: Result | None) -> str:
     """Summarize a record in a few words; empty when its kind says everything."""
-    if result is None or _kind(event, result) == "completed":
+    if result is None or _classify_record(event, result) == "completed":
         return ""
     return words.meaning(result).rstrip(".")
 
 
-def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
+def list_figures(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[StepFigure, ...]:
     """List the measured criteria of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
     hows = {how: one_line(how or "", 500) for how in {criterion.how for criterion in measured}}
-    return tuple(_figure(criterion, hows[criterion.how]) for criterion in measured[:30])
+    return tuple(_build_figure(criterion, hows[criterion.how]) for criterion in measured[:30])
 
 
-def _figure(criterion: CriterionResult, how: str) -> Figure:
+def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
     """Write a criterion's figures for display."""
-    return Figure(
+    return StepFigure(
         title=one_line(criterion.title, 120),
         measured=figures.measured(criterion),
         threshold=figures.threshold(criterion),
@@ -185,17 +185,17 @@ def _figure(criterion: CriterionResult, how: str) -> Figure:
     )
 
 
-def drawable(result: Result | None) -> tuple[Curve, ...]:
+def select_curves(result: Result | None) -> tuple[Curve, ...]:
     """Select the curves to draw: those of the first name with at least two points, at most five runs."""
     curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 
 
-def _with_what_came_next(steps: list[Step]) -> Iterator[Step]:
+def _add_next_steps(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
     """Add to each step what came next, and how much later."""
     for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at
         verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}
         what = after.title.partition(":")[0]
-        yield replace(step, then=f"{span(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
+        yield replace(step, then=f"{format_duration(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
     yield from steps[-1:]

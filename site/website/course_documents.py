@@ -21,12 +21,12 @@ from pygments.util import ClassNotFound
 
 from grading.manifest.model import slug
 
-Link = Callable[[str], str]
+LinkConverter = Callable[[str], str]
 """Turns an address in the Markdown into an address of the site."""
 
 
 @dataclass(frozen=True)
-class Section:
+class DocumentSection:
     """A heading and the text below it, up to the next heading of the same or a higher level."""
 
     level: int
@@ -36,103 +36,105 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Page:
+class DocumentPage:
     """A rendered document: its title, its body without the title, and its headings."""
 
     title: Markup
     body: Markup
-    contents: tuple[Section, ...]
+    contents: tuple[DocumentSection, ...]
     """The second-level headings, without bodies."""
 
 
-def render(text: str, link: Link = str) -> Page:
+def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
     """Render a whole document. Its text is the course's own, so HTML in it stays HTML."""
-    parser = _parser()
+    parser = _build_parser()
     tokens = parser.parse(text)
-    _mend(tokens, link)
+    _set_anchors_and_links(tokens, link)
     title = Markup("")
     if len(tokens) > 2 and tokens[0].type == "heading_open" and tokens[0].tag == "h1":
-        title, tokens = _html(tokens[1:2]), tokens[3:]
+        title, tokens = _render_tokens(tokens[1:2]), tokens[3:]
     contents = tuple(
-        Section(2, _html([tokens[i + 1]]), str(token.attrs["id"]), Markup(""))
+        DocumentSection(2, _render_tokens([tokens[i + 1]]), str(token.attrs["id"]), Markup(""))
         for i, token in enumerate(tokens)
         if token.type == "heading_open" and token.tag == "h2"
     )
-    return Page(title, _html(tokens), contents)
+    return DocumentPage(title, _render_tokens(tokens), contents)
 
 
-def sections(text: str, link: Link = str) -> dict[str, Section]:
+def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
     """Split a document into its third-level sections, by anchor."""
-    tokens = _parser().parse(text)
-    _mend(tokens, link)
+    tokens = _build_parser().parse(text)
+    _set_anchors_and_links(tokens, link)
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and int(token.tag[1]) <= 3]
     found = {}
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         if tokens[start].tag == "h3":
             anchor = str(tokens[start].attrs["id"])
-            found[anchor] = Section(3, _html([tokens[start + 1]]), anchor, _html(tokens[start + 3 : end]))
+            found[anchor] = DocumentSection(
+                3, _render_tokens([tokens[start + 1]]), anchor, _render_tokens(tokens[start + 3 : end])
+            )
     return found
 
 
-def inline(text: str) -> Markup:
+def render_inline(text: str) -> Markup:
     """Render a sentence of the course without a paragraph around it."""
-    return Markup(_parser().renderInline(text))  # noqa: S704 - the course's own text
+    return Markup(_build_parser().renderInline(text))  # noqa: S704 - the course's own text
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _build_parser() -> MarkdownIt:
     """Build the parser of Markdown, with tables, formulas and highlighted code."""
-    parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight})
+    parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight_code})
     parser.enable(["table", "smartquotes"])
-    parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_maths)
-    parser.add_render_rule("table_open", lambda *_: f"{_scroll('Table')}<table>\n")
+    parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_convert_formula)
+    parser.add_render_rule("table_open", lambda *_: f"{_open_scroll_region('Table')}<table>\n")
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    parser.add_render_rule("math_block", _math_block)
-    parser.add_render_rule("math_inline_double", _math_block)
-    parser.add_render_rule("math_inline", lambda _, tokens, i, *__: _maths(tokens[i].content, {}))
+    parser.add_render_rule("math_block", _render_formula_block)
+    parser.add_render_rule("math_inline_double", _render_formula_block)
+    parser.add_render_rule("math_inline", lambda _, tokens, i, *__: _convert_formula(tokens[i].content, {}))
     return parser
 
 
-def _html(tokens: Sequence[Token]) -> Markup:
+def _render_tokens(tokens: Sequence[Token]) -> Markup:
     """Render tokens of Markdown as HTML."""
-    parser = _parser()
+    parser = _build_parser()
     return Markup(parser.renderer.render(list(tokens), parser.options, {}))  # noqa: S704 - the course's own text
 
 
-def _mend(tokens: Sequence[Token], link: Link) -> None:
+def _set_anchors_and_links(tokens: Sequence[Token], link: LinkConverter) -> None:
     """Give headings their anchors, and links and pictures their addresses."""
     for i, token in enumerate(tokens):
         if token.type == "heading_open":
-            token.attrs["id"] = slug(_plain(tokens[i + 1]))
+            token.attrs["id"] = slug(_get_heading_text(tokens[i + 1]))
         for child in token.children or ():
             for kind, name in (("link_open", "href"), ("image", "src")):
                 if child.type == kind:
                     child.attrs[name] = link(str(child.attrs[name]))
 
 
-def _plain(token: Token) -> str:
+def _get_heading_text(token: Token) -> str:
     """Return the text of a heading without Markdown."""
     return "".join(child.content for child in token.children or ())
 
 
-def _maths(content: str, options: dict[str, Any]) -> str:
+def _convert_formula(content: str, options: dict[str, Any]) -> str:
     """Convert a formula from LaTeX to MathML."""
     display = "block" if options.get("display_mode") else "inline"
     return convert(content.strip(), display=display)
 
 
-def _math_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
+def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
     """Render a formula on a line of its own."""
-    maths = _maths(tokens[index].content, {"display_mode": True})
-    return f"{_scroll('Formula')}{maths}</div>\n"
+    maths = _convert_formula(tokens[index].content, {"display_mode": True})
+    return f"{_open_scroll_region('Formula')}{maths}</div>\n"
 
 
-def _scroll(label: str) -> str:
+def _open_scroll_region(label: str) -> str:
     """Open a region that scrolls by itself, also by keyboard, for content that may be too wide for a phone."""
     return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 
-def _highlight(code: str, language: str, _: str) -> str:
+def _highlight_code(code: str, language: str, _: str) -> str:
     """Render a fenced block with highlighted code; the keyboard can reach it to scroll."""
     known = {"pycond": "pycon"}.get(language, language)
     try:

@@ -16,7 +16,7 @@ GITHUB = "https://github.com"
 
 
 @dataclass(frozen=True)
-class Repository:
+class LinkedRepository:
     """A student's repository that the site may link to."""
 
     address: str
@@ -24,7 +24,7 @@ class Repository:
     """The name that pages show."""
     on_github: bool
 
-    def code(self, result: Result, milestone: Milestone, module: Module) -> tuple[tuple[str, str], ...]:
+    def list_code_links(self, result: Result, milestone: Milestone, module: Module) -> tuple[tuple[str, str], ...]:
         """List links to the graded commit, the trigger module's file and the recipe, as pairs of text and address."""
         commit = result.submission.commit or ""
         if not self.on_github or not COMMIT.fullmatch(commit):
@@ -35,7 +35,7 @@ class Repository:
         ]
         return ((f"commit {commit[:10]}", f"{self.address}/tree/{commit}"), *blobs)
 
-    def record(self, file: str | None) -> str | None:
+    def build_record_address(self, file: str | None) -> str | None:
         """Build the address of a record on the branch `progress`; None outside GitHub."""
         return f"{self.address}/blob/progress/{file}" if self.on_github and RECORD.fullmatch(file or "") else None
 
@@ -45,18 +45,18 @@ class Repository:
         return f"{self.address}/attestations" if self.on_github else None
 
 
-def find_repository(text: str | None) -> Repository | None:
+def build_linked_repository(text: str | None) -> LinkedRepository | None:
     """Find the address by which a page can link to a repository; None for a path or one that only ssh reaches.
 
-    >>> find_repository("octo/hello").address
+    >>> build_linked_repository("octo/hello").address
     'https://github.com/octo/hello'
     """
     if text is None:
         return None
     name = parse_github_name(text)
     if name is not None:
-        return Repository(f"{GITHUB}/{name}", name, on_github=True)
+        return LinkedRepository(f"{GITHUB}/{name}", name, on_github=True)
     if not text.startswith("https://"):
         return None
     address = text.rstrip("/").removesuffix(".git")
-    return Repository(address, address.removeprefix("https://"), on_github=False)
+    return LinkedRepository(address, address.removeprefix("https://"), on_github=False)

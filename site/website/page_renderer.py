@@ -17,11 +17,11 @@ from markupsafe import Markup
 from grading.manifest.model import Manifest
 from grading.render import figures, medal, words
 from grading.scoring import describe_scheme
-from website.curve import SPARK_HEIGHT, SPARK_WIDTH, plot, spark
-from website.drawing import draw
-from website.gallery import CELL
-from website.lesson import inline
-from website.spans import plural
+from website.counts_and_durations import format_count
+from website.course_documents import render_inline
+from website.image_sheets import CELL
+from website.record_pictures import draw_picture
+from website.training_curves import SPARK_HEIGHT, SPARK_WIDTH, build_plot, build_sparkline
 
 SITE = Path(__file__).resolve().parents[1]
 STATIC = SITE / "static"
@@ -29,12 +29,12 @@ COURSE = ("Course", "course/index.html")
 NAVIGATION = (COURSE, ("Class", "class/index.html"))
 LEADERBOARD = ("Leaderboard", "class/leaderboard.html")
 
-Files = dict[str, bytes]
+SiteFiles = dict[str, bytes]
 """Files of the site: path below its root → content."""
 
 
 @dataclass(frozen=True)
-class Site:
+class SiteContext:
     """What all pages of a site share."""
 
     manifest: Manifest
@@ -42,7 +42,7 @@ class Site:
     """The address it will be served at, with a slash at its end; only previews and feeds need it."""
     has_leaderboard: bool = False
 
-    def page(self, template: str, path: str, /, **values: Any) -> bytes:
+    def render_page(self, template: str, path: str, /, **values: Any) -> bytes:
         """Render the page at `path`, with links that are relative to it.
 
         A value `navigation` replaces the navigation of most pages.
@@ -50,22 +50,22 @@ class Site:
         shared = {
             "course": self.manifest.course,
             "manifest": self.manifest,
-            "static": static_names(),
+            "static": map_static_names(),
             "navigation": (*NAVIGATION, LEADERBOARD) if self.has_leaderboard else NAVIGATION,
             "root": "../" * path.count("/"),
             "here": path,
             "base_url": self.base_url,
         }
-        return _environment().get_template(template).render(shared | values).encode()
+        return _build_environment().get_template(template).render(shared | values).encode()
 
 
 def load_macros(template: str) -> Any:
     """Load the macros of a template, for parts that many pages share."""
-    return _environment().get_template(template).module
+    return _build_environment().get_template(template).module
 
 
 @cache
-def _environment() -> Environment:
+def _build_environment() -> Environment:
     """Build the environment of the site's templates, with their filters."""
     environment = Environment(
         loader=FileSystemLoader(SITE / "templates"),
@@ -83,14 +83,14 @@ def _environment() -> Environment:
         "CELL": CELL,
     }
     environment.filters |= {
-        "date": date,
+        "date": format_date,
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "plural": plural,
-        "plot": plot,
-        "spark": spark,
+        "plural": format_count,
+        "plot": build_plot,
+        "spark": build_sparkline,
         "medal_name": medal.name_medal,
-        "draw": draw,
-        "inline": inline,
+        "draw": draw_picture,
+        "inline": render_inline,
         "describe_writing": words.describe_writing,
         "threshold": figures.threshold,
         "scheme": describe_scheme,
@@ -99,10 +99,10 @@ def _environment() -> Environment:
     return environment
 
 
-def date(at: datetime) -> str:
+def format_date(at: datetime) -> str:
     """Write a day in UTC and in English, whatever the locale.
 
-    >>> date(datetime(2026, 3, 1, tzinfo=UTC))
+    >>> format_date(datetime(2026, 3, 1, tzinfo=UTC))
     '1\\xa0March 2026'
     """
     months = "January February March April May June July August September October November December".split()
@@ -111,12 +111,12 @@ def date(at: datetime) -> str:
 
 
 @cache
-def static_names() -> Mapping[str, str]:
+def map_static_names() -> Mapping[str, str]:
     """Map style sheets, scripts and fonts to paths with a digest, so that caches never serve old ones."""
-    return {source: path for source, (path, _) in _static().items()}
+    return {source: path for source, (path, _) in _load_static().items()}
 
 
-def static_files(course: str) -> Files:
+def load_static_files(course: str) -> SiteFiles:
     """Load the files that all pages share: style, scripts, fonts, icon, manifest."""
     manifest = {
         "name": course,
@@ -127,7 +127,7 @@ def static_files(course: str) -> Files:
         "theme_color": "#fbf9f5",
         "icons": [{"src": "icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}],
     }
-    files = dict(_static().values())
+    files = dict(_load_static().values())
     files["icon.svg"] = (STATIC / "icon.svg").read_bytes()
     files["static/FONTS-LICENSE.txt"] = (STATIC / "FONTS-LICENSE.txt").read_bytes()
     files["site.webmanifest"] = (json.dumps(manifest, indent=1) + "\n").encode()
@@ -135,7 +135,7 @@ def static_files(course: str) -> Files:
 
 
 @cache
-def _static() -> dict[str, tuple[str, bytes]]:
+def _load_static() -> dict[str, tuple[str, bytes]]:
     """Load source name → (path, content), fonts first, since the style sheet names them."""
     made: dict[str, tuple[str, bytes]] = {}
     for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:

@@ -23,69 +23,72 @@ from grading import progress
 
 
 @dataclass(frozen=True)
-class Known:
+class MarkedStudent:
     """A student with a mark that changes whenever their records may have changed."""
 
     student: CohortStudent
     mark: str
 
 
-class Source(Protocol):
+class ClassSource(Protocol):
     """What the site is built from. It can be pickled, since it is sent to other processes."""
 
-    def known(self) -> Sequence[Known]:
+    def list_students(self) -> Sequence[MarkedStudent]:
         """List every student of the class."""
 
-    def member(self, student: CohortStudent) -> CohortMember:
+    def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records."""
 
-    def rankings(self) -> tuple[Ranking, ...]:
+    def load_rankings(self) -> tuple[Ranking, ...]:
         """Load the leaderboard's boards."""
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderSource:
     """Records in `folder/STUDENT/progress/`, and perhaps a roster."""
 
     folder: Path
     roster: Path | None = None
     key: Path | None = None
 
-    def known(self) -> Sequence[Known]:
+    def list_students(self) -> Sequence[MarkedStudent]:
         """List the students of the roster, or of the folders; UsageError when either is invalid."""
         found = list_folder_students(self.folder, self.roster, key=self.key)
-        return tuple(Known(student, _mark(self.folder / student.id / progress.FOLDER)) for student in found)
+        return tuple(
+            MarkedStudent(student, _compute_folder_mark(self.folder / student.id / progress.FOLDER))
+            for student in found
+        )
 
-    def member(self, student: CohortStudent) -> CohortMember:
+    def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from their folder."""
         return load_member_from_folder(self.folder, student)
 
-    def rankings(self) -> tuple[Ranking, ...]:
+    def load_rankings(self) -> tuple[Ranking, ...]:
         """Return nothing, since published records were not measured on one machine."""
         return ()
 
 
 @dataclass(frozen=True)
-class Book:
+class GradebookSource:
     """Records in a class's gradebook: official results and published records."""
 
     path: Path
 
-    def known(self) -> Sequence[Known]:
+    def list_students(self) -> Sequence[MarkedStudent]:
         """List the enrolled students; UsageError when there is no gradebook."""
-        return tuple(Known(student, mark) for student, mark in list_enrolled_students(self.path))
+        return tuple(MarkedStudent(student, mark) for student, mark in list_enrolled_students(self.path))
 
-    def member(self, student: CohortStudent) -> CohortMember:
+    def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from the gradebook, which is opened each time, in whichever process this is."""
         return load_member_from_gradebook(self.path, student)
 
-    def rankings(self) -> tuple[Ranking, ...]:
+    def load_rankings(self) -> tuple[Ranking, ...]:
         """Load what `inv leaderboard` has measured."""
         with open_gradebook(self.path) as book:
             return tuple(rank_boards(book))
 
 
-def _mark(folder: Path) -> str:
+def _compute_folder_mark(folder: Path) -> str:
     """Compute a digest of the names, sizes and times of a folder's files, by which git also detects changes."""
     told = hashlib.sha256()
     try:

@@ -14,7 +14,7 @@ CELL = 32
 """Pixels from one image to the next, the size of the largest in a record."""
 
 
-def draw_sheet(images: Sequence[NamedImage]) -> bytes:
+def draw_image_sheet(images: Sequence[NamedImage]) -> bytes:
     """Draw the images in one row, CELL apart, as PNG."""
     sheet = np.zeros((CELL, CELL * len(images), 3), np.uint8)
     for place, image in enumerate(images):

@@ -25,7 +25,7 @@ FULL = 127
 
 
 @dataclass(frozen=True)
-class Line:
+class CardLine:
     """A milestone on the picture."""
 
     number: int
@@ -35,35 +35,35 @@ class Line:
 
 
 @cache
-def font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
+def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
     """Load one of the site's fonts in this size and weight."""
     found = ImageFont.truetype(STATIC / file, size)
     found.set_variation_by_axes([weight])
     return found
 
 
-def card(course: str, name: str, lines: Sequence[Line], *, verified: bool = True) -> bytes:
+def draw_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
     """Draw the picture as PNG, with the same bytes for the same words. A name that the fonts cannot write is left out.
 
     Without `verified` the picture says that its records are not verified.
     """
-    picture = _ground(course, tuple(lines), verified).copy()
+    picture = _draw_background(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
-    if drawable(name):
-        _fit(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
+    if is_drawable(name):
+        _draw_fitted_text(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
     file = io.BytesIO()
-    picture.putpalette(_palette())
+    picture.putpalette(_compute_palette())
     # Three times as fast as the default level, for a fifth more bytes.
     picture.save(file, "PNG", compress_level=3)
     return file.getvalue()
 
 
-def drawable(text: str) -> bool:
+def is_drawable(text: str) -> bool:
     """Tell whether the fonts have all letters of a text, which they do for Latin script."""
-    return all(_font_of(c) is not None for c in text)
+    return all(_find_font(c) is not None for c in text)
 
 
-def _font_of(letter: str) -> str | None:
+def _find_font(letter: str) -> str | None:
     """Find the font file that has this letter."""
     code = ord(letter)
     if 0x20 <= code < 0x7F or 0xA0 <= code <= 0xFF or letter in "’‘–":
@@ -72,31 +72,31 @@ def _font_of(letter: str) -> str | None:
 
 
 @cache
-def _ground(course: str, lines: tuple[Line, ...], verified: bool) -> Image.Image:
+def _draw_background(course: str, lines: tuple[CardLine, ...], verified: bool) -> Image.Image:
     """Draw everything but the name, which is the same for many students."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
     on_accent.rectangle((0, 0, 14, SIZE[1]), fill=FULL)
-    on_accent.text((MARGIN, 76), course, font=font(SANS, 34, 600), fill=FULL)
+    on_accent.text((MARGIN, 76), course, font=load_font(SANS, 34, 600), fill=FULL)
     count = sum(line.unlocked for line in lines)
     told = f"{count} of {len(lines)} capabilities measured in a deep-learning framework of their own"
     if count and not verified:
         told = "A deep-learning framework of their own, from records that are not verified"
-    on_ink.text((MARGIN, 262), told, font=font(SANS, 31, 400), fill=90)
+    on_ink.text((MARGIN, 262), told, font=load_font(SANS, 31, 400), fill=90)
     top, step = 338, 46
     for index, line in enumerate(lines[:5]):
         y = top + step * index
         target, style = (accent, {"fill": FULL}) if line.unlocked else (ink, {"outline": 50, "width": 8})
         if line.provisional:
             style = {"outline": FULL, "width": 16}
-        _circle(target, (MARGIN + 14, y + 19), 13, style)
+        _draw_circle(target, (MARGIN + 14, y + 19), 13, style)
         weight, shade = (600, FULL) if line.unlocked else (400, 62)
         said = line.name + (" (provisional)" if line.provisional else "")
-        on_ink.text((MARGIN + 48, y), said, font=font(SANS, 32, weight), fill=shade)
-    return _over(ink, accent)
+        on_ink.text((MARGIN + 48, y), said, font=load_font(SANS, 32, weight), fill=shade)
+    return _merge_layers(ink, accent)
 
 
-def _circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: dict[str, int]) -> None:
+def _draw_circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: dict[str, int]) -> None:
     """Draw a circle with smooth edges, by shrinking one that is four times as large."""
     box = 2 * radius + 2
     large = Image.new("L", (4 * box, 4 * box))
@@ -104,35 +104,35 @@ def _circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: d
     picture.paste(large.resize((box, box), Image.Resampling.LANCZOS), (centre[0] - radius - 1, centre[1] - radius - 1))
 
 
-def _over(ink: Image.Image, accent: Image.Image) -> Image.Image:
+def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
     """Merge both layers; where the accent is drawn, its half of the palette is used."""
     lifted = accent.point(lambda value: 128 + min(value, FULL))
     ink.paste(lifted, mask=accent.point(lambda value: 255 if value else 0))
     return ink
 
 
-def _fit(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int) -> None:
+def _draw_fitted_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, width: int) -> None:
     """Write a text as large as fits on one line, each run of letters in the font that has them."""
-    runs = ["".join(letters) for _, letters in groupby(text, _font_of)]
-    while sum(_width(draw, run, size) for run in runs) > width and size > 12:
+    runs = ["".join(letters) for _, letters in groupby(text, _find_font)]
+    while sum(_measure_width(draw, run, size) for run in runs) > width and size > 12:
         size -= 4
-    x, baseline = float(at[0]), at[1] + 76
+    x, baseline = float(position[0]), position[1] + 76
     for run in runs:
-        draw.text((x, baseline), run, font=font(_font_of(run[0]) or SERIF, size, 650), fill=FULL, anchor="ls")
-        x += _width(draw, run, size)
+        draw.text((x, baseline), run, font=load_font(_find_font(run[0]) or SERIF, size, 650), fill=FULL, anchor="ls")
+        x += _measure_width(draw, run, size)
 
 
-def _width(draw: ImageDraw.ImageDraw, run: str, size: int) -> float:
+def _measure_width(draw: ImageDraw.ImageDraw, run: str, size: int) -> float:
     """Measure a run of letters in the font that has them."""
-    return draw.textlength(run, font=font(_font_of(run[0]) or SERIF, size, 650))
+    return draw.textlength(run, font=load_font(_find_font(run[0]) or SERIF, size, 650))
 
 
 @cache
-def _palette() -> list[int]:
+def _compute_palette() -> list[int]:
     """Compute the 256 colours: from background to ink, then from background to accent."""
 
-    def ramp(to: tuple[int, int, int]) -> list[int]:
-        pairs = list(zip(BACKGROUND, to, strict=True))
+    def build_ramp(colour: tuple[int, int, int]) -> list[int]:
+        pairs = list(zip(BACKGROUND, colour, strict=True))
         return [round(a + (b - a) * i / FULL) for i in range(128) for a, b in pairs]
 
-    return ramp(INK) + ramp(ACCENT)
+    return build_ramp(INK) + build_ramp(ACCENT)
