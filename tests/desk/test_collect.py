@@ -330,7 +330,7 @@ def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None
     """The second collection says that another is running, and does nothing."""
     with (class_folder / "collect.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="Another `inv collect` is at work"):
+        with pytest.raises(UsageError, match="Another `inv collect` is running"):
             run(school, class_folder)
     assert run(school, class_folder).students == 0
 
