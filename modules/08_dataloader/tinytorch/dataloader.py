@@ -255,8 +255,8 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 def parse_idx(data: bytes) -> np.ndarray:
     """Return the array in an IDX file's bytes, in this machine's byte order and writable.
 
-    The format: two zero bytes, a type (a key of IDX_TYPES), and the number of axes; then the size of each axis, as a
-    big-endian uint32; then the elements, big-endian. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for
+    The header has two zero bytes, a type (a key of IDX_TYPES), the number of axes, and the size of each axis, as a
+    big-endian uint32. Big-endian elements follow. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for
     another beginning, an unknown type, and more or fewer bytes than the sizes promise (naming both numbers).
     """
     # BEGIN SOLUTION 8.8
@@ -306,9 +306,9 @@ class ArrayUnpickler(pickle.Unpickler):
 def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return images, uint8 (n, 3, 32, 32), and classes, int64 (n,), of an official CIFAR-10 batch's bytes.
 
-    The bytes are a pickled dict, whose strings are read with encoding="bytes": b"data" is uint8 (n, 3072), where each
-    row has the red, green and blue plane of 32×32 pixels; b"labels" is a list of n ints from 0 to 9. Raises ValueError
-    for anything else, and for any error in the unpickler.
+    The bytes are a pickled dict, whose strings are read with encoding="bytes". Its b"data" is uint8 (n, 3072), where
+    each row has the red, green and blue plane of 32×32 pixels. Its b"labels" is a list of n ints from 0 to 9. Raises
+    ValueError for anything else, and for any error in the unpickler.
     """
     # BEGIN SOLUTION 8.9
     try:

@@ -192,9 +192,10 @@ class Trainer:
     def slots(self) -> Iterator[tuple[str, object, str]]:
         """Yield (name, owner, attribute) of everything that further epochs depend on, as `getattr(owner, attribute)`.
 
-        These are the trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor,
-        "data"); each of the network's buffers, ("buffer.0", the tensor, "data"); for each layer number i of `walk` that
-        has a generator, ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has one.
+        First come the trainer's "epoch", "step", "history" and "stopped". Then follow each parameter, ("parameter.0",
+        the tensor, "data"), and each of the network's buffers, ("buffer.0", the tensor, "data"). Layer number i of
+        `walk`, if it has a generator, gives ("layer.i.rng", `layer.rng.bit_generator`, "state"). A generator of
+        `loader` gives "loader.rng".
         """
         # BEGIN SOLUTION 11.7
         yield from ((name, self, name) for name in ("epoch", "step", "history", "stopped"))
