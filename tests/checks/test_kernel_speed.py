@@ -50,7 +50,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
     try:
         return measure_kernel_speed(context)
     finally:
-        log.close()
+        log.close_workers()
 
 
 def test_the_solution_is_faster_and_gives_the_same_values(measurement: Measurement) -> None:

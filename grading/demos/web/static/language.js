@@ -88,7 +88,7 @@ async function writeFunction(typed) {
 async function writeTokens(mine) {
   for (let last = false; !last; ) {
     const written = steps.map((step) => step.token);
-    const step = await askNetwork("continue", { text: beginning, written, ...sampling() }, mine);
+    const step = await askNetwork("continue", { text: beginning, written, ...readSampling() }, mine);
     if (!step) return;
     steps.push(step);
     showProgram();
@@ -189,7 +189,7 @@ async function redrawCandidates() {
   const place = selected >= countGivenTokens() ? selected - countGivenTokens() : steps.length - 1;
   if (active || !steps.length) return;
   const written = steps.slice(0, place).map((step) => step.token);
-  const answer = await askNetwork("continue", { text: beginning, written, ...sampling() }, writing);
+  const answer = await askNetwork("continue", { text: beginning, written, ...readSampling() }, writing);
   if (answer && !active) showCandidates({ ...steps[place], candidates: answer.candidates });
 }
 
