@@ -18,7 +18,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from grading.entry import accept_any_text, explain_platform  # noqa: E402
+from grading.entry import explain_platform, replace_unprintable_characters  # noqa: E402
 from grading.manifest.load import ManifestError, load  # noqa: E402
 from grading.manifest.model import Milestone, Module, Status  # noqa: E402
 
@@ -28,7 +28,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = []
 
-accept_any_text()
+replace_unprintable_characters()
 if (reason := explain_platform()) is not None:
     print(reason, file=sys.stderr)
     sys.exit(3)

@@ -15,11 +15,11 @@ from typing import Any
 
 from invoke import Context, task
 
-from grading.entry import accept_any_text, run_command
+from grading.entry import replace_unprintable_characters, run_command
 from grading.errors import GraderError, UsageError
 
 ROOT = Path(__file__).resolve().parent
-accept_any_text()  # also for `inv --list`
+replace_unprintable_characters()  # also for `inv --list`
 
 
 def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
@@ -252,7 +252,7 @@ def collect(
     from desk.roster import FILE, read_roster
     from desk.shards import format_shard_matrix, output_matrix, select_shard_students
     from grading.render.progress import watch_for
-    from tito.console import console
+    from tito.console import open_console
 
     check_cluster(cluster, jobs)
     rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
@@ -262,7 +262,7 @@ def collect(
         output_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
         return 0
     printing.print_notes(describe_course_change(ROOT, here))
-    with watch_for(console()) as watch:
+    with watch_for(open_console()) as watch:
         found = run(
             ROOT,
             here,
@@ -313,13 +313,13 @@ def regrade(
     from desk.roster import FILE, read_roster
     from grading.files import write_atomically
     from grading.render.progress import watch_for
-    from tito.console import console
+    from tito.console import open_console
 
     if pin and keep_better:
         raise UsageError("--pin keeps every grade, and --keep-better keeps the better of two. Choose one of them.")
     check_cluster(cluster, jobs)
     here, files = Path(folder), [writable(name) for name in (csv, to) if name]
-    with watch_for(console()) as watch:
+    with watch_for(open_console()) as watch:
         found = run(
             ROOT,
             here,
@@ -336,7 +336,7 @@ def regrade(
         write_atomically(path, text.encode())
     printing.print_student_problems(found.troubles)
     for part in render_regrade_for_terminal(found, preview=preview):
-        console().print(part)
+        open_console().print(part)
     return 1 if found.troubles else 0
 
 
@@ -408,11 +408,11 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
     from desk.feedback import send_feedback
     from desk.roster import FILE, read_roster
     from grading.render.progress import watch_for
-    from tito.console import console
+    from tito.console import open_console
 
     here, files = Path(folder), Path(to) if to else None
     rows = read_roster(here / FILE).rows
-    with watch_for(console()) as watch:
+    with watch_for(open_console()) as watch:
         found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
     printing.print_feedback(found, send=send, to=files)
     if found.stopped is not None:
@@ -494,7 +494,7 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from desk.report_page import render_report_for_terminal, render_report_page
     from grading.files import write_atomically
     from grading.manifest.load import load_at_desk
-    from tito.console import console
+    from tito.console import open_console
 
     path = writable(to) if to else None
     with open_gradebook(Path(folder, FILE)) as book:
@@ -504,7 +504,7 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
             write_evidence_pages(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
             write_atomically(path, render_report_page(found, evidence=f"{path.stem}-evidence").encode())
     for part in render_report_for_terminal(found):
-        console().print(part)
+        open_console().print(part)
 
 
 @chore(
@@ -520,9 +520,9 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     from desk.gradebook import FILE, open_gradebook
     from desk.leaderboard import rank_boards, run_leaderboard
     from grading.render.progress import watch_for
-    from tito.console import console
+    from tito.console import open_console
 
-    with watch_for(console()) as watch:
+    with watch_for(open_console()) as watch:
         only = (milestone,) if milestone else ()
         troubles = run_leaderboard(ROOT, Path(folder), watch, runs=runs, milestones=only)
     printing.print_notes(troubles)
@@ -543,9 +543,9 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
     """Compare what students have handed in, and write similar pairs side by side."""
     from desk.similar_page import write_similarity_page
     from grading.render.progress import watch_for
-    from tito.console import console
+    from tito.console import open_console
 
-    with watch_for(console()) as watch:
+    with watch_for(open_console()) as watch:
         pairs = write_similarity_page(ROOT, Path(folder), writable(to), watch, [Path(name) for name in against or ()])
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
@@ -554,10 +554,10 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
 def doctor(_context: Context, folder: str = "class") -> int:
     """Say what is missing for running a class, here or in the organisation's settings, and how to fix it."""
     from desk.class_doctor import DeskContext, run_class_checks
-    from tito.doctor import show
+    from tito.doctor import show_findings
 
     findings = list(run_class_checks(DeskContext(ROOT, Path(folder), os.environ)))
-    show(findings, "Everything a class needs is here.")
+    show_findings(findings, "Everything a class needs is here.")
     return 3 if any(finding.ok is False for finding in findings) else 0
 
 

@@ -29,7 +29,7 @@ from grading.result import (
     SubmissionRecord,
     Timing,
     Writing,
-    verdict_of,
+    decide_verdict,
 )
 
 START = datetime(2026, 9, 7, 9, tzinfo=UTC)
@@ -52,8 +52,8 @@ def write_student(folder: Path, manifest: Manifest, rng: random.Random, id_: str
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
     for run, event in enumerate(_events(manifest, rng, id_), 1000):
-        data = progress.encode(event)
-        path = progress.FOLDER / progress.file_name(event, f"{run}-{ledger.session_of(event)}")
+        data = progress.encode_event(event)
+        path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.session_of(event)}")
         (folder / path).write_bytes(data)
         lines.append(ledger.Line(0, path.as_posix(), ledger.digest(data), "", 1, run, event.at))
     (folder / ledger.FILE).write_bytes(ledger.append(b"", ledger.Head(), lines)[0])
@@ -66,12 +66,12 @@ def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]
     for module in (m for m in manifest.modules if m.status is Status.BUILT):
         for passed in _tries(rng, skill):
             at += timedelta(hours=rng.expovariate(1 / 30))
-            yield progress.measured(_module(manifest, module, at, passed, rng, id_))
+            yield progress.make_run_event(_module(manifest, module, at, passed, rng, id_))
         milestone = manifest.triggered_by(module)
         if milestone is not None and milestone.status is Status.BUILT:
             for passed in _tries(rng, skill):
                 at += timedelta(hours=rng.expovariate(1 / 20))
-                yield progress.measured(_milestone(manifest, milestone, at, passed, rng, id_))
+                yield progress.make_run_event(_milestone(manifest, milestone, at, passed, rng, id_))
         if rng.random() > stays:
             coming = manifest.modules[manifest.modules.index(module) + 1 :]
             if coming and rng.random() < 0.6:  # a student who stops at a task they cannot do
@@ -79,7 +79,7 @@ def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]
                 for _ in range(rng.randint(1, 5)):
                     at += timedelta(hours=rng.expovariate(1 / 10))
                     if following.status is Status.BUILT:
-                        yield progress.measured(_module(manifest, following, at, False, random.Random(id_), id_))  # noqa: S311
+                        yield progress.make_run_event(_module(manifest, following, at, False, random.Random(id_), id_))  # noqa: S311
             return
 
 
@@ -273,7 +273,7 @@ def _result(
         fields
         | {
             "criteria": criteria,
-            "verdict": verdict_of(criteria, fields["provisional_because"]),  # type: ignore[arg-type]
+            "verdict": decide_verdict(criteria, fields["provisional_because"]),  # type: ignore[arg-type]
             "seed": rng.randrange(100_000),
             "official": rng.random() < 0.5,
             "started_at": at,

@@ -134,7 +134,7 @@ def release_files(root: Path) -> dict[Path, bytes]:
     files |= {name: text.encode() for name, text in rendered(root, manifest).items()}
     own = own_files(files, manifest)
     texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}
-    return files | {lock.BASE: lock.encode_base(texts)}
+    return files | {lock.BASE: lock.encode_released_texts(texts)}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
@@ -152,7 +152,7 @@ def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
     """Compute the digest of each student file's skeleton, for `lock.is_untouched`."""
     texts = {path: skeleton((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
-    return {path.as_posix(): lock.digest(text.encode()) for path, text in texts.items()}
+    return {path.as_posix(): lock.digest_text(text.encode()) for path, text in texts.items()}
 
 
 def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
@@ -222,7 +222,7 @@ def _toml_list(items: list[str]) -> str:
 def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
     """Build the lock: digests of the course's files and of the student's."""
     own = own_files(files, manifest)
-    return lock.lock(new, set(files) - own, own)
+    return lock.encode_lock(new, set(files) - own, own)
 
 
 def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
@@ -238,7 +238,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     kept = {path.as_posix() for path in present if not _is_leftover(path)}
-    worked_on = sorted(n for n in kept if n not in released or lock.digest_of(target, n) != released[n])
+    worked_on = sorted(n for n in kept if n not in released or lock.digest_file(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(
@@ -253,7 +253,7 @@ def _released_digests(target: Path) -> dict[str, str | None] | None:
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return released and released | {lock.FILE.as_posix(): lock.digest_of(target, lock.FILE.as_posix())}
+    return released and released | {lock.FILE.as_posix(): lock.digest_file(target, lock.FILE.as_posix())}
 
 
 def _is_leftover(path: Path) -> bool:

@@ -16,12 +16,20 @@ from desk.gradebook import open_gradebook
 from desk.repository import parse_github_name
 from desk.roster import FILE as ROSTER
 from desk.roster import check_roster
-from grading.data.files import find
-from grading.data.load import source_named
+from grading.data.files import locate_data_set
+from grading.data.load import find_source
 from grading.errors import GraderError, UsageError
 from grading.manifest.load import ManifestError, load, load_at_desk
 from grading.manifest.model import Status
-from tito.doctor import Finding, each, manifest, packages, python, sandbox, worker
+from tito.doctor import (
+    Finding,
+    check_manifest,
+    check_packages,
+    check_python,
+    check_sandbox,
+    check_worker_start,
+    run_checks,
+)
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
@@ -47,9 +55,9 @@ class DeskContext:
 
 def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
     """Run every check in order: this machine, the class's folder, GitHub."""
-    here: tuple[Callable[[Path], Finding], ...] = (python, packages, manifest)
-    yield from each(here, desk.root)
-    yield from each(
+    here: tuple[Callable[[Path], Finding], ...] = (check_python, check_packages, check_manifest)
+    yield from run_checks(here, desk.root)
+    yield from run_checks(
         (
             check_official_sandbox,
             check_worker,
@@ -64,19 +72,19 @@ def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
         desk,
     )
     if desk.environ.get("GITHUB_TOKEN"):
-        yield from each((check_grader_repository, check_organisation, check_repositories), desk)
+        yield from run_checks((check_grader_repository, check_organisation, check_repositories), desk)
 
 
 def check_official_sandbox(desk: DeskContext) -> Finding:
     """Check that this machine has the sandbox that official grading needs."""
-    found = sandbox(desk.root)
+    found = check_sandbox(desk.root)
     fix = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
     return found if found.ok else Finding("sandbox", False, found.found, fix)
 
 
 def check_worker(desk: DeskContext) -> Finding:
     """Check that the process that runs student code starts and answers."""
-    return worker(desk.root)
+    return check_worker_start(desk.root)
 
 
 def check_git(_desk: DeskContext) -> Finding:
@@ -90,7 +98,7 @@ def check_git(_desk: DeskContext) -> Finding:
 def check_data_sets(desk: DeskContext) -> Finding:
     """Check that the real data sets are here; without them verdicts are provisional."""
     needed = {m.data for m in load(desk.root).milestones if m.status is Status.BUILT and m.data}
-    missing = sorted(name for name in needed if find(source_named(name)).missing)
+    missing = sorted(name for name in needed if locate_data_set(find_source(name)).missing)
     if not missing:
         return Finding("data sets", True, ", ".join(sorted(needed)) or "none needed")
     found = (

@@ -24,14 +24,14 @@ from desk.grading_process import GradingTask
 from desk.pool import TRIES, TaskOutcome, grade_in_processes
 from desk.submission_tree import SubmissionTree, read_commit_tree
 from grading.errors import GraderError, UsageError
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 from grading.render.record import to_json
 from grading.render.text import one_line
 from grading.result import CourseRecord, Result
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECT_SECONDS = 30
@@ -73,7 +73,9 @@ def grade_on_cluster(
             client.run_on_scheduler(limit_scheduler_retries)
             _wait_for_worker(client, address)
             watch.phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
-            for graded in _ClusterGrading(client, course_record(root, manifest), manifest, tasks).grade_tasks():
+            for graded in _ClusterGrading(
+                client, describe_grading_course(root, manifest), manifest, tasks
+            ).grade_tasks():
                 arrived += 1
                 yield graded
         except ImportError as error:
@@ -214,13 +216,13 @@ def find_refusal_reason(course_digest: str) -> str | None:
     """Say why this machine cannot grade for that course (it has another one, or no sandbox); None when it can."""
     here = socket.gethostname()
     try:
-        own = course_record(ROOT, load(ROOT))
+        own = describe_grading_course(ROOT, load(ROOT))
         if own.digest != course_digest:
             return (
                 f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}), not {course_digest[:8]}. "
                 "Check out the same commit there, and start the worker again."
             )
-        choose(official=True)
+        choose_fence(official=True)
     except (GraderError, UsageError) as error:
         return f"{here}: {error}"
     return None

@@ -16,7 +16,7 @@ from desk.scores import find_preview_gradings, find_replaced_gradings
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load
 from grading.progress import Event, Kind
 from grading.quiz.identity import valid_id
@@ -148,7 +148,7 @@ def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
         reason = "a regrade by another version of the course has replaced it" if is_replaced else None
         found.append((at, 0, RecordEntry(event, not is_replaced, reason, is_current, is_replaced)))
     for record in book.read_records(student):
-        event = progress.parse(record.event.encode())
+        event = progress.parse_event(record.event.encode())
         found.append(
             (event.at, record.run_id or 0, RecordEntry(event, record.reason is None, record.reason, file=record.file))
         )
@@ -158,7 +158,7 @@ def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
 @cache
 def _compute_course_digest() -> str:
     """Compute the digest of today's course."""
-    return course_record(ROOT, load(ROOT)).digest
+    return describe_grading_course(ROOT, load(ROOT)).digest
 
 
 def build_cohort(
@@ -196,11 +196,11 @@ def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntr
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
         try:
-            files[path.relative_to(folder).as_posix()] = progress.content(path)
+            files[path.relative_to(folder).as_posix()] = progress.read_ordinary_file(path)
         except (OSError, ValueError):  # not an ordinary file of sensible size
             continue
     try:
-        lines = ledger.split(progress.content(folder / ledger.FILE))
+        lines = ledger.split(progress.read_ordinary_file(folder / ledger.FILE))
     except (OSError, ValueError):
         lines = []
     for found in ledger.verify(lines, files, thorough=thorough):

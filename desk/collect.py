@@ -26,15 +26,15 @@ from desk.members import RosterChanges, compare_roster
 from desk.pool import TaskOutcome, count_available_cores, grade_in_processes
 from desk.pushes import PushTimeSource, ReflogSource, find_first_push
 from desk.roster import RosterRow
-from grading.data.files import find
-from grading.data.load import source_named
+from grading.data.files import locate_data_set
+from grading.data.load import find_source
 from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest
 from grading.render.progress import Watch
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 
 PARALLEL_INSPECTIONS = 16
 """Repositories that are asked at the same time, since most of that is waiting."""
@@ -138,7 +138,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
     manifest = load_at_desk(root)
     context = InspectionContext(folder.resolve(), folder, manifest, {}, ReflogSource())
     with open_gradebook(folder / FILE) as book:
-        return len(list_pending_tasks(book, rows, context, course_record(root, manifest).digest))
+        return len(list_pending_tasks(book, rows, context, describe_grading_course(root, manifest).digest))
 
 
 def _inspect_repositories(
@@ -207,7 +207,7 @@ def list_pending_tasks(
         for one in book.list_submissions()
         if one.course_digest == course
     }
-    here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in context.milestones}
+    here = {m.id: m.data is None or not locate_data_set(find_source(m.data)).missing for m in context.milestones}
     # By any course: what was judged before the course changed is left to `inv regrade`.
     stands = [g for g in book.list_gradings() if _is_final(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
@@ -252,7 +252,7 @@ def choose_task_grader(root: Path, manifest: Manifest, watch: Watch, jobs: int |
 
         require_dask()
         return partial(grade_on_cluster, address=cluster, root=root, manifest=manifest, watch=watch)
-    choose(official=True)
+    choose_fence(official=True)
     processes = jobs or count_available_cores()
 
     def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:

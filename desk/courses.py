@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from desk.decisions import CourseVersion
-from grading.grade import course_files, course_record
+from grading.grade import describe_grading_course, list_course_files
 from grading.manifest.model import Manifest
 from grading.render import figures
 
@@ -19,7 +19,7 @@ SHOWN = 5
 
 def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
     """Describe the course in the repository at ``root``, as it is now."""
-    record = course_record(root, manifest)
+    record = describe_grading_course(root, manifest)
     return CourseVersion(record.digest, record.name, record.version, _describe_contents(root, manifest))
 
 
@@ -32,7 +32,9 @@ def _describe_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
             "criteria": {c.name: {"title": c.title, "needed": figures.threshold(c)} for c in milestone.criteria},
             "rest": hashlib.sha256(rest.encode()).hexdigest(),
         }
-    files = {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in course_files(root)}
+    files = {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in list_course_files(root)
+    }
     return {"milestones": milestones, "files": files}
 
 

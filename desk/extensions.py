@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from desk.roster import RosterRow
-from grading.deadlines import Terms, find_terms
+from grading.deadlines import DeadlineTerms, find_deadline_terms
 from grading.manifest.model import Deadlines
 
 
-def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterRow) -> Terms | None:
+def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterRow) -> DeadlineTerms | None:
     """Find a student's own deadline for a milestone; None when it has none.
 
     The longest extension of the student's section and the student's own are added up.
@@ -19,7 +19,7 @@ def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterR
         for e in (deadlines.extensions if deadlines is not None else ())
         if e.section == row.section and (not e.milestones or milestone in e.milestones)
     ]
-    return find_terms(deadlines, milestone, row.get_extension_days(milestone) + max(of_section, default=0))
+    return find_deadline_terms(deadlines, milestone, row.get_extension_days(milestone) + max(of_section, default=0))
 
 
 def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from desk.scores import compute_scores
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github.api import RateLimitedError, client
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest
 from grading.render.progress import Watch
@@ -111,7 +111,7 @@ def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) ->
         label = course.label if course is not None else one.course_digest[:8]
         milestones = handed_in.setdefault(one.student, {}).setdefault(one.commit, {}).setdefault(label, [])
         milestones += [one.milestone] if one.submission_digest else []
-    reached = compute_scores(book, manifest, today=course_record(root, manifest).digest)
+    reached = compute_scores(book, manifest, today=describe_grading_course(root, manifest).digest)
     zone = ZoneInfo(manifest.deadlines.timezone) if manifest.deadlines is not None else UTC
     for row in book.list_students():
         of = tuple(reached[row.id].values())

@@ -132,8 +132,8 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
     elif result is not None:
         yield f"Fix this first, for milestone {milestone.id}, {escape(milestone.name, 60)}.{due}"
         unmet = next((c for c in result.criteria if c.status is CriterionStatus.FAILED), None)
-        if result.first_to_mend is not None:
-            yield failure(result.first_to_mend)
+        if result.first_failure is not None:
+            yield failure(result.first_failure)
         elif unmet is not None:
             yield f"**{escape(unmet.title)}.** {escape(unmet.explanation or unmet.why)}"
         yield f"Grade it at your desk: {code(f'nox -s milestone-{milestone.id}')}"

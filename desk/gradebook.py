@@ -20,7 +20,7 @@ from desk.roster import RosterRow, parse_days
 from grading.errors import GraderError, UsageError
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
-from grading.scoring import score_share
+from grading.scoring import compute_score_share
 
 FILE = "gradebook.sqlite"
 """The name of the gradebook's file in the class's folder."""
@@ -201,7 +201,7 @@ class Gradebook:
             sum(c.status is CriterionStatus.PASSED for c in result.criteria),
             len(result.criteria),
             text,
-            score_share(result),
+            compute_score_share(result),
         )
         course = (result.course.digest, result.course.name, result.course.version)
         with self.open_transaction() as db:

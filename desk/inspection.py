@@ -19,12 +19,12 @@ from desk.repository import build_git_address
 from desk.roster import RosterRow
 from desk.submission_tree import write_commit_tree
 from grading import progress
-from grading.deadlines import Terms
+from grading.deadlines import DeadlineTerms
 from grading.errors import GraderError
 from grading.github import ledger
 from grading.lock import is_untouched
 from grading.manifest.model import Deadlines, Manifest, Milestone, Status
-from grading.submission import MAX_BYTES, take
+from grading.submission import MAX_BYTES, copy_submission
 
 NEWEST = 1_000
 """How many records of a branch are read, the last published first."""
@@ -110,9 +110,9 @@ def choose_commits_to_grade(
     return found
 
 
-def _list_cutoff_times(until: Terms | None) -> tuple[datetime, ...]:
+def _list_cutoff_times(until: DeadlineTerms | None) -> tuple[datetime, ...]:
     """List the times after which a push is late, and after which it earns nothing."""
-    return () if until is None else tuple(dict.fromkeys((until.until, until.last)))
+    return () if until is None else tuple(dict.fromkeys((until.grace_end, until.last_scoring_moment)))
 
 
 def _inspect_or_raise(
@@ -182,7 +182,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
         for milestone in context.milestones:
             with tempfile.TemporaryDirectory(prefix="tinytorch-copy-") as copy:
                 modules = context.manifest.modules_for(milestone)
-                handed_in = take(Path(tree), context.manifest, modules, milestone, Path(copy))
+                handed_in = copy_submission(Path(tree), context.manifest, modules, milestone, Path(copy))
                 recipe = milestone.recipe.as_posix()
                 begun = recipe not in handed_in.missing and not is_untouched(handed_in.folder, recipe, context.given)
             found[milestone.id] = handed_in.record.digest if begun else None
@@ -213,7 +213,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     verified = ledger.verify(lines, files, head=head)
     return tuple(
         PublishedRecord(
-            student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode(e.event))), e.reason
+            student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode_event(e.event))), e.reason
         )
         for e in verified
         if e.event is not None

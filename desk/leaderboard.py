@@ -19,7 +19,7 @@ from desk.grading_process import GradingTask
 from desk.pool import grade_in_processes
 from desk.roster import RosterRow
 from grading.errors import GraderError
-from grading.grade import course_record, grade_milestone
+from grading.grade import describe_grading_course, grade_milestone
 from grading.manifest.load import load_at_desk
 from grading.progress import PASSING
 from grading.render.progress import Watch
@@ -142,7 +142,7 @@ def run_leaderboard(
     They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
     Runs that are there already are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = course_record(root, load_at_desk(root)).digest, describe_machine()
+    course, machine = describe_grading_course(root, load_at_desk(root)).digest, describe_machine()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
         tasks = [

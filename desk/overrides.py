@@ -26,7 +26,7 @@ from desk.score_export import escape_formula
 from desk.scores import FULL
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.grade import built_milestone
+from grading.grade import find_built_milestone
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest
 from grading.manifest.problems import Problem
@@ -157,7 +157,7 @@ def _make_overrides(
     """Make the overrides of one grade. UsageError for an unknown student or milestone, or without a reason."""
     if student not in {row.id for row, _ in book.list_everybody()}:
         raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
-    built_milestone(manifest, milestone)
+    find_built_milestone(manifest, milestone)
     if values and not why.strip():
         raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
     who = one_line(decided_by, 80) or getpass.getuser()

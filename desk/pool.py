@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from desk.grading_process import PRIVATE, GradingTask
-from grading.limits import wall_limit
+from grading.limits import compute_wall_limit
 from grading.manifest.model import Manifest
 from grading.result import Result
 
@@ -57,7 +57,7 @@ def grade_in_processes(
         waiting.put(task)
     done: queue.Queue[TaskOutcome] = queue.Queue()
     stop = threading.Event()
-    limits = {m.id: WORKERS * wall_limit(m.budget.wall_seconds) + ASIDE_SECONDS for m in manifest.milestones}
+    limits = {m.id: WORKERS * compute_wall_limit(m.budget.wall_seconds) + ASIDE_SECONDS for m in manifest.milestones}
     threads = [
         threading.Thread(target=_feed_grading_process, args=(waiting, done.put, root, limits, stop), daemon=True)
         for _ in range(min(jobs, len(tasks)))

@@ -15,7 +15,7 @@ from desk.overrides import OverriddenGrade
 from desk.roster import Roster
 from grading.manifest.problems import Problem
 from grading.render.text import one_line
-from tito.console import console
+from tito.console import open_console
 
 if TYPE_CHECKING:  # it imports GitHub's client, which is slow
     from desk.feedback import FeedbackOutcome, FeedbackSummary
@@ -30,7 +30,7 @@ def make_plain_table(*headings: str) -> Table:
 
 def print_roster(roster: Roster) -> None:
     """Print the problems of a roster, and how many students it has."""
-    out = console()
+    out = open_console()
     print_problems(roster.problems)
     sections = {row.section for row in roster.rows if row.section}
     without = sum(row.repository is None for row in roster.rows)
@@ -45,22 +45,22 @@ def print_roster(roster: Roster) -> None:
 def print_problems(problems: Iterable[Problem]) -> None:
     """Print the problems of a file, each with its line and repair."""
     for problem in problems:
-        console().print(one_line(str(problem), 400))
+        open_console().print(one_line(str(problem), 400))
 
 
 def print_notes(sentences: Iterable[str]) -> None:
     """Print notes: things that are not wrong, but may not be what was meant."""
     found = [one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
-        console().print(f"Note: {sentence}")
+        open_console().print(f"Note: {sentence}")
     if len(found) > SHOWN:
-        console().print(f"… and {len(found) - SHOWN} more notes.")
+        open_console().print(f"… and {len(found) - SHOWN} more notes.")
 
 
 def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
     """Print every grade with an override, who decided it and why."""
     if not overridden:
-        console().print("No grade is overridden.")
+        open_console().print("No grade is overridden.")
         return
     table = make_plain_table("student", "milestone", "by hand", "for the student", "who and when", "why")
     for grade in overridden:
@@ -72,7 +72,7 @@ def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
             f"{one_line(grade.last.by_whom, 40)}, {grade.last.at:%Y-%m-%d}",
             one_line(grade.last.why, 200),
         )
-    console().print(table)
+    open_console().print(table)
 
 
 def print_student_problems(problems: Sequence[StudentProblem]) -> None:
@@ -82,14 +82,14 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
     table = make_plain_table("student", "what went wrong")
     for problem in problems[:SHOWN]:
         table.add_row(one_line(problem.student, 40), one_line(problem.problem, 400))
-    console().print(table)
+    open_console().print(table)
     if len(problems) > SHOWN:
-        console().print(f"… and {len(problems) - SHOWN} more; the report has all of them.")
+        open_console().print(f"… and {len(problems) - SHOWN} more; the report has all of them.")
 
 
 def print_collection(summary: CollectionSummary) -> None:
     """Print what a collection did, and what went wrong with which student."""
-    out = console()
+    out = open_console()
     print_student_problems(summary.troubles)
     if summary.guessed:
         out.print(
@@ -116,7 +116,7 @@ _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
 
 def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
     """Print what happened to everybody's feedback, who got none, and what to type next."""
-    out = console()
+    out = open_console()
     print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:
         students = [student for student, one in summary.outcomes.items() if one == outcome]
@@ -140,12 +140,12 @@ def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
     """Print the leaderboard's boards; when there is none, say what to do."""
     if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
-        console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")
+        open_console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")
     for ranking in rankings:
         table = make_plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
         for entry in ranking.entries:
             middle, low, high = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
             runs = f"{entry.runs}" + (f" ({entry.failed} not unlocked)" if entry.failed else "")
             table.add_row(str(entry.rank or ""), entry.student or "the course", middle, f"{low} to {high}", runs)
-        console().print(Text(f"\n{ranking.board.title} ({ranking.machine})", style="bold"))
-        console().print(table)
+        open_console().print(Text(f"\n{ranking.board.title} ({ranking.machine})", style="bold"))
+        open_console().print(table)

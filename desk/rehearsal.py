@@ -22,14 +22,14 @@ from desk.roster import FILE, read_roster
 from grading import progress
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load
 from grading.manifest.model import ChoiceQuestion, Manifest, Milestone, Status
 from grading.progress import Event, Kind
 from grading.quiz.answers import Answers, save_answers
 from grading.quiz.identity import save_student_id
 from grading.result import CourseRecord, Result
-from grading.submission import source_files
+from grading.submission import list_source_files
 
 USUAL = 4
 """How many students there are unless another number is given."""
@@ -76,7 +76,7 @@ def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
     """Make both texts of each file that students write: the skeleton and the solution."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     found: Texts = {}
-    for file in source_files(manifest, built):
+    for file in list_source_files(manifest, built):
         source = (root / file.path).read_text("utf-8")
         given, written = (write(source, manifest, file.path) for write in (skeleton, solved))
         found[file.path] = (file.module.number, given, written)
@@ -148,7 +148,7 @@ def _fill_gradebook(
     now: datetime,
 ) -> None:
     """Write recorded results into a gradebook as an earlier collection would have, with records of the modules."""
-    course = course_record(root, manifest)
+    course = describe_grading_course(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
         book.enroll_students(replace(rows[member.id], id=member.before or member.id) for member in cast)
@@ -197,7 +197,7 @@ def _build_published_records(manifest: Manifest, member: CastMember, until: date
             f"{progress.FOLDER.as_posix()}/{number}.json",
             event.at,
             None,
-            progress.encode(event).decode(),
+            progress.encode_event(event).decode(),
             None,
         )
         for number, event in enumerate(events)

@@ -24,7 +24,7 @@ from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.grade import built_milestone, course_record
+from grading.grade import describe_grading_course, find_built_milestone
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
@@ -159,7 +159,7 @@ def export_scores(
     manifest = _select_milestone(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
-        today = course_record(root, whole).digest
+        today = describe_grading_course(root, whole).digest
         rows, found = book.list_students(), compute_scores(book, manifest, today=today)
         notes += describe_earlier_course_grades(found)
         if format_name == "moodle":
@@ -192,7 +192,7 @@ def _select_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
     """Return the manifest with this milestone alone; UsageError when there is none."""
     if milestone is None:
         return manifest
-    built_milestone(manifest, milestone)
+    find_built_milestone(manifest, milestone)
     return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
 
 

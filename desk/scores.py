@@ -19,7 +19,7 @@ from desk.extensions import find_student_terms
 from desk.gradebook import CommitSubmission, Gradebook, Grading, Visit
 from desk.pushes import Push, find_first_push
 from desk.roster import RosterRow
-from grading.deadlines import Terms
+from grading.deadlines import DeadlineTerms
 from grading.manifest.model import Manifest, Milestone, Status
 
 FULL = 100.0
@@ -38,7 +38,7 @@ class Score:
     """The grading that counts; None when nothing has been graded."""
     push: Push | None = None
     """The first push with its files."""
-    terms: Terms | None = None
+    terms: DeadlineTerms | None = None
     attempts: int = 0
     """How many different submissions were graded."""
     closed: bool = False
@@ -58,12 +58,12 @@ class Score:
     @property
     def days_late(self) -> int:
         """Days and part-days since it was due."""
-        return 0 if self.terms is None or self.push is None else self.terms.days_late(self.push.at)
+        return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
     def factor(self) -> float:
         """The share of the points that lateness leaves."""
-        return 1.0 if self.terms is None or self.push is None else self.terms.factor(self.push.at)
+        return 1.0 if self.terms is None or self.push is None else self.terms.compute_remaining_share(self.push.at)
 
     @property
     def points(self) -> float | None:
@@ -129,7 +129,7 @@ def _compute_score(
 ) -> Score:
     """Compute a student's score in a milestone from the gradings of each submission; the best one counts."""
     due = find_student_terms(manifest.deadlines, milestone.id, row)
-    closed = due is not None and visit is not None and visit.at > due.last
+    closed = due is not None and visit is not None and visit.at > due.last_scoring_moment
     none = Score(row.id, milestone.id, terms=due, closed=closed)
     candidates = [
         replace(

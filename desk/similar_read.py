@@ -23,7 +23,7 @@ from grading.errors import UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.render.progress import Watch
-from grading.submission import source_files
+from grading.submission import list_source_files
 
 ALONE = 8
 """Up to this many submissions are read without further processes, since starting those takes as long."""
@@ -119,7 +119,7 @@ def _load_course_code(root: Path) -> None:
     global _course
     manifest = load(root)
     modules = [m for m in manifest.modules if m.status is Status.BUILT]
-    paths = [file.path for file in source_files(manifest, modules)]
+    paths = [file.path for file in list_source_files(manifest, modules)]
     given = {p.as_posix(): skeleton((root / p).read_text("utf-8"), manifest, p) for p in paths}
     _course = _CourseCode(manifest, given, hash_given_code(given.values()))
 

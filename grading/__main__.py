@@ -1,4 +1,4 @@
-"""`python -m grading`: what the nox sessions run. Parses, grades, renders, and tells by its exit code."""
+"""`python -m grading`, which the nox sessions run: grade, render the report, and exit with the verdict's code."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ app = typer.Typer(
 )
 
 Folder = Annotated[
-    Path | None, typer.Option("--submission", metavar="DIR", help="Grade this tree instead of this one.")
+    Path | None, typer.Option("--submission", metavar="DIR", help="Grade the tree in DIR instead of this one.")
 ]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result record there.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result record to FILE.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]
-Commit = Annotated[
-    str | None, typer.Option("--commit", metavar="SHA", help="Which commit this tree is, for the record.")
+Commit = Annotated[str | None, typer.Option("--commit", metavar="SHA", help="The commit of this tree, for the record.")]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 even if the verdict is “not yet”.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="The seed that a report names, to repeat its inputs.")
 ]
-ExitZero = Annotated[bool, typer.Option("--exit-zero", help="“Not yet” is an answer, too: exit 0 for it.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Run again what a report names.")]
 
 
-@app.command(epilog=EXIT_CODES)
-def milestone(
-    number: Annotated[int, typer.Argument(help="Which milestone, 1 to 5.")],
+@app.command("milestone", epilog=EXIT_CODES)
+def run_milestone(
+    number: Annotated[int, typer.Argument(help="The milestone's number, 1 to 5.")],
     submission: Folder = None,
     json: Json = None,
     markdown_file: Markdown = None,
     junit_file: Junit = None,
     seed: Seed = None,
     official: Annotated[
-        bool, typer.Option("--official", help="As an instructor grades: a sandbox is required, nothing is reused.")
+        bool, typer.Option("--official", help="Grade as an instructor: require a sandbox and reuse no measurements.")
     ] = False,
     student: Annotated[
-        str | None, typer.Option("--student", help="Whose questions these are, instead of what student.yaml says.")
+        str | None,
+        typer.Option("--student", help="The student whose questions are judged, instead of the one in student.yaml."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure again what is kept of earlier runs.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
     commit: Commit = None,
     exit_zero: ExitZero = False,
 ) -> None:
@@ -77,15 +78,17 @@ def milestone(
 
     own = submission is None and not official
     if own:
-        from tito.quiz import ask_open_questions  # at a student's desk alone
+        from tito.quiz import ask_open_questions  # only on a student's own machine
 
         ask_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
-    raise typer.Exit(_exit_code(_run(grade, json, markdown_file, junit_file, own_attempt=own), exit_zero))
+    raise typer.Exit(
+        _find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file, own_attempt=own), exit_zero)
+    )
 
 
-@app.command(epilog=EXIT_CODES)
-def module(
-    module_id: Annotated[str, typer.Argument(help="Which module, such as 02_tensor.")],
+@app.command("module", epilog=EXIT_CODES)
+def run_module(
+    module_id: Annotated[str, typer.Argument(help="The module, such as 02_tensor.")],
     submission: Folder = None,
     json: Json = None,
     markdown_file: Markdown = None,
@@ -99,26 +102,26 @@ def module(
     def grade(watch: Watch) -> Result:
         return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
-    raise typer.Exit(_exit_code(_run(grade, json, markdown_file, junit_file), exit_zero))
+    raise typer.Exit(_find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file), exit_zero))
 
 
-def _exit_code(result: Result, exit_zero: bool) -> int:
-    """The verdict's; where the record itself is the answer, only an error is a failure of the command."""
+def _find_exit_code(result: Result, exit_zero: bool) -> int:
+    """Return the verdict's exit code; with ``exit_zero``, 0 instead of that of “not yet”."""
     code = result.verdict.exit_code
     return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
 
 
 @app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")
 def export_results(
-    form: Annotated[Format, typer.Option("--format", help="What to write.")],
+    form: Annotated[Format, typer.Option("--format", help="The format to write.")],
     result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where to write it.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
 ) -> None:
-    """Write result records in the format of a gradebook or a test dashboard; docs/result-format.md describes them."""
+    """Write result records in the format of a gradebook or a test dashboard, as docs/result-format.md describes."""
     write(result, form, to, os.environ)
 
 
-def _run(
+def _grade_and_report(
     grade: Callable[[Watch], Result],
     json: Path | None,
     markdown_file: Path | None,
@@ -126,7 +129,7 @@ def _run(
     *,
     own_attempt: bool = False,
 ) -> Result:
-    """Grade with a moving display, write the files asked for, and show the report: whatever a terminal does, last."""
+    """Grade with a progress display, write the requested files, and show the report last."""
     console = Console()
     for path in (json, markdown_file, junit_file):
         if path is not None:
@@ -138,8 +141,8 @@ def _run(
             if path is not None:
                 write_atomically(path, render(result).encode())
         if own_attempt:
-            progress.record(ROOT, progress.attempt(result))
-    finally:  # a disk that takes no record is no reason to keep the report back
+            progress.record_event(ROOT, progress.make_attempt_event(result))
+    finally:  # show the report even if the disk does not accept the record
         terminal.show(console, result)
     if words.describe_kept(result):
         console.print("To measure again, add: -- --again", markup=False, highlight=False)
@@ -147,8 +150,8 @@ def _run(
 
 
 def main() -> None:
-    """Run the command."""
-    interrupted = "Interrupted: nothing was recorded. Checks of a milestone that had ended are kept for the next run."
+    """Run the command line of this process and exit with its code."""
+    interrupted = "Interrupted. Nothing was recorded, but a milestone's finished checks are kept for the next run."
     sys.exit(run_command(lambda: app(standalone_mode=False), interrupted=interrupted))
 
 

@@ -1,4 +1,4 @@
-"""The grader's end of the pipe: one worker, its calls, their deadlines, and how it may fail."""
+"""The grader's end of the pipe to one worker: calls, their deadlines, and failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from grading.errors import GraderError
-from grading.limits import TimeLimit, find_passed_limit, wait_until, wall_limit
+from grading.limits import TimeLimit, compute_wall_limit, find_passed_limit, make_timeout
 from grading.proxy import Proxy
 from grading.remote import (
     DeadlineError,
@@ -22,45 +22,45 @@ from grading.remote import (
     WorkerClosedError,
     WorkerDiedError,
     WorkerFailureError,
-    remote_error,
+    build_remote_error,
 )
 from grading.render.text import one_line
-from grading.sandbox.launch import ADVICE, Confinement, Launched, launch
+from grading.sandbox.launch import ADVICE, Confinement, WorkerProcess, launch
 from grading.worker import wire
 
 MAX_MEMORY = 128 << 20
-"""Bytes that all answers of a worker may take here; those of all module tests together take 20 MB."""
+"""The most bytes that all answers of a worker may take here; all module tests together take 20 MB."""
 OBJECT_BYTES = 64
-"""What a byte of a message's plain part may become here."""
+"""The bytes of memory that one byte of a message's plain part may take here."""
 MAX_EVENTS, MAX_REPORTED = 10_000, 10
-"""How often one call may report progress, and how many values each time."""
+"""How often one call may report progress, and how many values each report may have."""
 MAX_NESTED_EVENTS = 3
-"""Reports within reports: a test may ask the network while it trains, and that is all."""
+"""The depth of reports within reports: a test may query the network while it trains, but not more."""
 MAX_GREETING = 1 << 12
 START_SECONDS = 60.0
-"""For Python and NumPy to start; twice, since a start is tried twice."""
+"""The time that Python and NumPy have to start. A start is tried twice."""
 TEXT = 4000
-"""Characters of a message or a name that are kept of an exception."""
+"""The characters of an exception's message that are kept."""
 End = TypeVar("End", WorkerFailureError, GraderError)
 
 
 class Worker:
-    """A running worker. Use it as a context manager; it is dead for good after the first failure.
+    """A running worker, used as a context manager. After its first failure it stays dead.
 
-    It starts in the background: making one ahead of its use costs no waiting.
+    It starts in the background, so a worker that is created early is ready when it is needed.
     """
 
     def __init__(self, confinement: Confinement, *, call_seconds: float, wall_seconds: float = math.inf):
-        """A call may take ``call_seconds`` of CPU time, and all of them together ``wall_seconds``."""
+        """Start a worker whose calls may each take ``call_seconds`` of CPU time, and together ``wall_seconds``."""
         self.confinement = confinement
         self.student_seconds = 0.0
-        """Time spent waiting for answers: the student's share."""
+        """Seconds spent waiting for answers, which count as the student's."""
         self.memory = MAX_MEMORY
-        """Bytes that further answers may take. Whoever keeps none of those so far may raise it again."""
+        """The bytes that further answers may take. A caller that has dropped the earlier answers may raise it again."""
         self.failure: WorkerFailureError | GraderError | None = None
-        """Why there will be no more answers; a GraderError where that is the machine's."""
+        """Why there will be no more answers; a GraderError if the machine is to blame."""
         self.python, self.numpy = "", ""
-        """Versions over there, once it has answered."""
+        """The worker's versions, known after its first answer."""
         self._call_seconds, self._wall_seconds = call_seconds, wall_seconds
         self._limit: TimeLimit | None = None
         self._cpu_seconds: float | None = None
@@ -72,7 +72,7 @@ class Worker:
         self._reporting = 0
         self._sources: dict[str, list[str]] = {}
         self._aborted = False
-        self._launched: Launched = launch(confinement)
+        self._launched: WorkerProcess = launch(confinement)
         self._ready_until: float | None = time.monotonic() + START_SECONDS
 
     def __enter__(self) -> Worker:
@@ -82,7 +82,7 @@ class Worker:
         self.close()
 
     def module(self, name: str) -> Any:
-        """`tinytorch.<name>` of the student's; asked for once. DeadlineError when its own lines never end."""
+        """Import the student's `tinytorch.<name>`, once. DeadlineError if its top-level code does not end."""
         if name not in self._modules:
             try:
                 self._modules[name] = self.request("module", f"tinytorch.{name}")
@@ -91,17 +91,17 @@ class Worker:
         return self._modules[name]
 
     def recipe(self, module_id: str) -> Any:
-        """The recipe.py of a trigger module."""
+        """Load the recipe.py of a trigger module."""
         return self.request("recipe", f"modules/{module_id}/recipe.py")
 
     def rng(self, seed: int) -> Any:
-        """A random generator on the worker's side."""
+        """Create a random generator in the worker."""
         return self.request("rng", seed)
 
     @contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """All requests in the block together have this much CPU time."""
-        previous, self._limit = self._limit, self._limit_of(seconds)
+    def limit_time(self, seconds: float) -> Iterator[None]:
+        """Limit the CPU time of all requests in the block together."""
+        previous, self._limit = self._limit, self._start_limit(seconds)
         try:
             yield
         finally:
@@ -109,184 +109,189 @@ class Worker:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time of the worker so far; where the system does not tell it, time spent waiting for answers."""
+        """The worker's CPU time so far; if the system does not report it, the time spent waiting for answers."""
         if self.failure is None and (usage := self._launched.read_usage()) is not None:
             self._cpu_seconds = usage.cpu_seconds
         return self.student_seconds if self._cpu_seconds is None else self._cpu_seconds
 
     def read_clock(self) -> float:
-        """Seconds of CPU time of the worker, all its threads included, as the kernel counts them.
+        """Read the worker's CPU time in seconds, including all its threads, as the kernel counts them.
 
-        Only differences say anything. Where the kernel does not tell, this is time spent waiting for answers.
+        Only differences are meaningful. If the kernel does not report it, this is the time spent waiting for answers.
         """
         nanoseconds = None if self.failure is not None else self._launched.read_cpu_nanoseconds()
         return self.student_seconds if nanoseconds is None else nanoseconds / 1e9
 
     def request(self, verb: str, *arguments: Any) -> Any:
-        """One verb, answered with plain values and proxies.
+        """Send one request and return its answer as plain values and proxies.
 
-        Raises RemoteError (as the builtin it was there) when student code raised, a WorkerFailureError when no answer
-        came, and GraderError when that is the machine's failure.
+        Raises RemoteError (a subclass of the builtin that student code raised), WorkerFailureError if no answer came,
+        or GraderError if that is the machine's fault.
         """
         if self.failure is not None:
             raise self.failure
         if self._ready_until is not None:
-            self._greet()
+            self._ensure_ready()
         self._number += 1
-        number, limit = self._number, self._limit or self._limit_of(self._call_seconds)
-        self._check_total()
+        number, limit = self._number, self._limit or self._start_limit(self._call_seconds)
+        self._check_total_time()
         first_callback = len(self._callbacks)
         dropped, self._dropped = self._dropped, []
-        self._say([number, dropped, verb, *arguments])
+        self._send_message([number, dropped, verb, *arguments])
         events = 0
         try:
             while True:
-                kind, replied, *rest = self._hear(limit)
+                kind, replied, *rest = self._receive_message(limit)
                 if type(replied) is not int:
-                    raise self._fail(ProtocolError("its answer has the wrong form"))
+                    raise self._record_failure(ProtocolError("its answer has the wrong form"))
                 if kind == "event" and replied in self._callbacks:
                     events += 1
                     if events > MAX_EVENTS:
-                        raise self._fail(
+                        raise self._record_failure(
                             ProtocolError(f"it reported progress more than {MAX_EVENTS:,} times in one call")
                         )
-                    self._handle_event(replied, *self._fitting(rest, (list, dict)))
+                    self._answer_report(replied, *self._require_types(rest, (list, dict)))
                 elif kind == "value" and replied == number and len(rest) == 1:
                     return rest[0]
                 elif kind == "raised" and replied == number:
-                    raise self._raised(rest)
+                    raise self._rebuild_exception(rest)
                 else:
-                    raise self._fail(ProtocolError("it answered something that was not asked"))
+                    raise self._record_failure(ProtocolError("it answered something that was not asked"))
         finally:
             for extra in range(first_callback, len(self._callbacks)):
                 self._callbacks.pop(extra, None)
 
     def call(self, thing: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        """`thing.name(…)`, there: a plain value in an object's place is the student's error, and not ours."""
+        """Call `thing.name(…)` in the worker, where a plain value instead of an object is the student's error."""
         return self.request("call", self.request("get", thing, name), args, kwargs)
 
-    def forget(self, handle: int) -> None:
-        """The grader holds this handle no longer; the worker is told with the next request."""
+    def release_handle(self, handle: int) -> None:
+        """Release a handle that the grader no longer holds; the next request tells the worker."""
         self._dropped.append(handle)
 
     @property
     def output(self) -> str:
-        """The end of what student code printed."""
+        """The end of the student code's printed output."""
         return self._launched.output.text()
 
     def close(self) -> None:
         """End the worker and everything it started."""
         if self.failure is None:
-            self._fail(WorkerClosedError("the worker has been closed"))
+            self._record_failure(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
-        """Kill the worker from another thread; the request that is waiting raises WorkerDiedError."""
+        """Kill the worker from another thread; a waiting request then raises WorkerDiedError."""
         self._aborted = True
         self._launched.kill()
 
-    def _greet(self) -> None:
-        """Before the first request: nothing of the student's runs yet, so what fails is the machine's.
+    def _ensure_ready(self) -> None:
+        """Wait until the worker is ready, before the first request; start it again if it is not.
 
-        A worker that does not start is started once more: a network disk is quicker the second time.
+        No student code runs yet, so any failure is the machine's. A network disk is quicker the second time.
         """
         assert self._ready_until is not None
-        # Started ahead, it may have been ready for long.
+        # A worker that was started early may have been ready for a long time.
         reason = self._await_ready(max(self._ready_until, time.monotonic() + 1))
         if reason is not None and not self._aborted:
-            self._launched.end()
+            self._launched.end_process()
             try:
                 self._launched = launch(self.confinement)
             except GraderError as error:
-                raise self._fail(error) from None
+                raise self._record_failure(error) from None
             reason = self._await_ready(time.monotonic() + START_SECONDS)
         if reason is not None:
-            raise self._fail(GraderError(f"a worker cannot be started on this machine: {reason}. {ADVICE}"))
+            raise self._record_failure(GraderError(f"a worker cannot be started on this machine: {reason}. {ADVICE}"))
         there, here = (self.python, self.numpy), (sys.version.split()[0], np.__version__)
         if there != here:
             theirs, ours = ("Python {} with NumPy {}".format(*versions) for versions in (there, here))
-            raise self._fail(GraderError(f"the worker runs {theirs}, the grader {ours}. {ADVICE}"))
+            raise self._record_failure(GraderError(f"the worker runs {theirs}, the grader {ours}. {ADVICE}"))
         self._ready_until = None
-        # Only now: the files may have come after the worker was started.
+        # Read the sources only now, because the files may have come after the worker was started.
         self._sources = _read_sources(self.confinement.submission)
         self._launched.watch_usage()
 
     def _await_ready(self, until: float) -> str | None:
-        """Why the worker did not say it was ready, or None when it did."""
+        """Wait for the worker's greeting; return why it did not come, or None if it did."""
         try:
-            data = wire.receive(self._launched.sock, max_bytes=MAX_GREETING, wait=wait_until(until))
-            kind, self.python, self.numpy = wire.decode(data, self._resolve)
+            data = wire.receive_frame(self._launched.sock, max_bytes=MAX_GREETING, wait=make_timeout(until))
+            kind, self.python, self.numpy = wire.decode_value(data, self._make_proxy)
         except TimeoutError:
             return f"it was not ready within {START_SECONDS:.0f} s"
         except (EOFError, OSError):
             return self._launched.explain_failed_start()
         except (wire.WireError, TypeError, ValueError) as error:
-            return f"it said something else than that it is ready: {error}"
-        return None if kind == "ready" else "it said something else than that it is ready"
+            return f"its first message was not the expected greeting: {error}"
+        return None if kind == "ready" else "its first message was not the expected greeting"
 
-    def _limit_of(self, seconds: float) -> TimeLimit:
+    def _start_limit(self, seconds: float) -> TimeLimit:
+        """Begin a time limit of this many CPU seconds for the worker."""
         return TimeLimit(seconds, lambda: self._launched.read_usage())
 
-    def _check_total(self) -> None:
-        """Many answers, each in time, may be late together. The CPU time is read once in a second of waiting."""
+    def _check_total_time(self) -> None:
+        """Fail if all calls together took too long. The CPU time is read once per second of waiting."""
         if self.student_seconds >= self._next_total:
             self._next_total = self.student_seconds + 1
             passed = find_passed_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
             if passed is not None:
-                raise self._fail(DeadlineError(f"your code has taken more than {passed} in all"))
+                raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in all"))
 
-    def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
+    def _answer_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Call the callback that a progress report is for, and send back what it returns."""
         values = [*args, *kwargs.values()]
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
-            raise self._fail(ProtocolError("its report has the wrong form"))
+            raise self._record_failure(ProtocolError("its report has the wrong form"))
         if not all(map(wire.is_reportable, values)):
-            raise self._fail(ProtocolError("it reported something else than numbers and short texts"))
+            raise self._record_failure(ProtocolError("it reported values that are not numbers or short texts"))
         if self._reporting == MAX_NESTED_EVENTS:
-            raise self._fail(ProtocolError("it reported progress while it was asked from within a report of it"))
+            raise self._record_failure(ProtocolError("its progress reports are nested too deeply"))
         self._reporting += 1
         try:
             value = self._callbacks[number](*args, **kwargs)
         finally:
             self._reporting -= 1
-        self._say([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
+        self._send_message([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
 
-    def _say(self, message: list[Any]) -> None:
-        data = wire.encode(message, self._name)
+    def _send_message(self, message: list[Any]) -> None:
+        """Send a message to the worker."""
+        data = wire.encode_value(message, self._encode_reference)
         try:
-            self._launched.sock.settimeout(wall_limit(self._call_seconds))
-            wire.send(self._launched.sock, data)
+            self._launched.sock.settimeout(compute_wall_limit(self._call_seconds))
+            wire.send_frame(self._launched.sock, data)
         except TimeoutError:
-            raise self._fail(DeadlineError("it stopped listening")) from None
+            raise self._record_failure(DeadlineError("it stopped listening")) from None
         except OSError:
-            raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
+            raise self._record_failure(WorkerDiedError(self._launched.explain_end())) from None
 
-    def _hear(self, limit: TimeLimit) -> list[Any]:
+    def _receive_message(self, limit: TimeLimit) -> list[Any]:
+        """Wait for a message from the worker and check its form."""
         started = time.monotonic()
         try:
-            data = wire.receive(self._launched.sock, max_bytes=wire.MAX_REPLY, wait=limit.wait)
-            message = wire.decode(
-                data, self._resolve, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
+            data = wire.receive_frame(self._launched.sock, max_bytes=wire.MAX_REPLY, wait=limit.next_wait_seconds)
+            message = wire.decode_value(
+                data, self._make_proxy, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
             )
         except DeadlineError as late:
-            raise self._fail(late) from None
+            raise self._record_failure(late) from None
         except GraderError as busy:
-            raise self._fail(busy) from None
+            raise self._record_failure(busy) from None
         except (EOFError, OSError):
-            raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
+            raise self._record_failure(WorkerDiedError(self._launched.explain_end())) from None
         except wire.WireError as error:
-            raise self._fail(ProtocolError(f"its answer is not one: {error}")) from None
+            raise self._record_failure(ProtocolError(f"its answer is invalid: {error}")) from None
         finally:
             self.student_seconds += time.monotonic() - started
         self.memory -= len(data) + OBJECT_BYTES * int.from_bytes(data[:4], "big")
         if self.memory < 0:
-            raise self._fail(ProtocolError("its answers take more memory than right code ever needs"))
+            raise self._record_failure(ProtocolError("its answers take more memory than right code ever needs"))
         if type(message) is not list or len(message) < 2 or type(message[0]) is not str:
-            raise self._fail(ProtocolError("its answer is not one"))
+            raise self._record_failure(ProtocolError("its answer is invalid"))
         return message
 
-    def _name(self, value: Any) -> tuple[int, Any] | None:
+    def _encode_reference(self, value: Any) -> tuple[int, Any] | None:
+        """Encode a proxy as its handle and a callable as a callback's number; None for anything else."""
         if isinstance(value, Proxy):
             if value._worker is not self:
-                raise WorkerDiedError("the worker was started anew; this object went with the old one")
+                raise WorkerDiedError("this object belonged to a worker that has ended")
             return wire.HANDLE, value._handle
         if callable(value):
             number = len(self._callbacks)
@@ -294,7 +299,8 @@ class Worker:
             return wire.CALLBACK, number
         return None
 
-    def _resolve(self, code: int, payload: Any) -> Proxy:
+    def _make_proxy(self, code: int, payload: Any) -> Proxy:
+        """Turn a handle from the worker into a proxy."""
         if code != wire.HANDLE:
             raise wire.WireError("a callback cannot come from the worker")
         if type(payload) is not list or [type(part) for part in payload] != [int, str]:
@@ -302,39 +308,42 @@ class Worker:
         handle, type_name = payload
         if not 0 < handle < wire.MAX_HANDLE:
             raise wire.WireError("a handle is not a count")
-        # Nearly all of them, a thousand in a test, need no cleaning.
+        # Most type names are plain and need no cleaning; a test may have a thousand of them.
         is_plain = len(type_name) <= 100 and type_name.isascii() and type_name.isidentifier()
         return Proxy(self, handle, type_name if is_plain else one_line(type_name, 100))
 
-    def _raised(self, rest: list[Any]) -> Exception:
-        type_name, bases, message, frames = self._fitting(rest, (str, list, str, list))
+    def _rebuild_exception(self, rest: list[Any]) -> Exception:
+        """Build the exception to raise here for one that student code raised."""
+        type_name, bases, message, frames = self._require_types(rest, (str, list, str, list))
         told = []
         for frame in frames[:20]:
-            file, line, function = self._fitting(frame, (str, int, str))
+            file, line, function = self._require_types(frame, (str, int, str))
             lines = self._sources.get(file, ())
-            if 0 < line <= len(lines):  # a code object may name any place as its own
+            if 0 < line <= len(lines):  # a code object may claim any file and line
                 told.append(Frame(file, line, one_line(function, 100), lines[line - 1].strip()[:200]))
         names, message = [b for b in bases if type(b) is str], message[:TEXT]
         if "MemoryError" in names:
             message = f"{message or 'no memory left'} (your code may use {self.confinement.memory_mb:,} MB of memory)"
-        return remote_error(one_line(type_name, 100), names, message, tuple(told))
+        return build_remote_error(one_line(type_name, 100), names, message, tuple(told))
 
-    def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
+    def _require_types(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
+        """Return the values if they have exactly these types; otherwise fail the worker."""
         if type(values) is not list or [type(v) for v in values] != list(kinds):
-            raise self._fail(ProtocolError("its answer has the wrong form"))
+            raise self._record_failure(ProtocolError("its answer has the wrong form"))
         return values
 
-    def _fail(self, failure: End) -> End:
-        _ = self.cpu_seconds  # read for the last time
+    def _record_failure(self, failure: End) -> End:
+        """Record the failure, end the worker and return the failure."""
+        _ = self.cpu_seconds  # read it for the last time
         self.failure = failure
-        self._launched.end()
+        self._launched.end_process()
         return failure
 
 
 def _read_sources(submission: Path) -> dict[str, list[str]]:
-    """The lines of every file of Python in the submission, by its place: what a traceback may lead to.
+    """Read the lines of every Python file in the submission, so that tracebacks can quote them.
 
-    They are read before any of its code runs.
+    They are read before any student code runs.
     """
     files = sorted(submission.rglob("*.py"))
     return {file.relative_to(submission).as_posix(): file.read_text("utf-8", "replace").split("\n") for file in files}

@@ -1,4 +1,4 @@
-"""What a session measures: a milestone's criteria are the manifest's, a module's are the same for every module."""
+"""The criteria of a grading: a milestone's are in the manifest, and every module has the same ones."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ MODULE_CRITERIA = (
     Criterion(
         kind=Kind.CODE_QUALITY,
         name="source",
-        title="Every file is Python source, and nothing else",
+        title="Every file is pure Python source",
         check="source",
         figure="unusable",
         unit=Unit.COUNT,
         at_most=0,
-        why="What Python cannot read cannot be measured, and what is measured comes from code, not from stored data.",
+        why="A file that Python cannot read cannot be measured, and results must come from code, not from stored data.",
     ),
     Criterion(
         kind=Kind.CODE_QUALITY,
         name="imports",
-        title="Only what the course has introduced is imported",
+        title="The code imports only what the course has introduced",
         check="imports",
         figure="violations",
         unit=Unit.COUNT,
         at_most=0,
-        why="Each module builds on the ones before it and on NumPy, and on nothing else.",
+        why="Each module builds only on NumPy and on the modules before it.",
     ),
     Criterion(
         kind=Kind.CODE_QUALITY,
@@ -35,20 +35,20 @@ MODULE_CRITERIA = (
         figure="passed",
         unit=Unit.FRACTION,
         at_least=1.0,
-        why="Every value, shape, error and gradient the lesson asks for is as it should be.",
+        why="Every value, shape, error and gradient that the lesson asks for is right.",
     ),
 )
 
 
 REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison", "weight", "partial")
-"""What a record repeats of a criterion, so that it can be read without the manifest."""
+"""The fields of a criterion that a record repeats, so that it can be read without the manifest."""
 
 
-def asked(manifest: Manifest, milestone: int | None) -> tuple[Criterion, ...]:
-    """The criteria of a milestone, in order, or of any module; KeyError for a milestone that is not there."""
+def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion, ...]:
+    """List a milestone's criteria in order, or those of any module; KeyError if there is no such milestone."""
     return MODULE_CRITERIA if milestone is None else manifest.milestone(milestone).criteria
 
 
-def stated(criterion: Criterion) -> dict[str, Any]:
-    """A criterion as records repeat it."""
+def copy_criterion_fields(criterion: Criterion) -> dict[str, Any]:
+    """Collect the fields of a criterion that a record repeats."""
     return {name: getattr(criterion, name) for name in REPEATED}

@@ -1,4 +1,4 @@
-"""When a milestone is due and what lateness costs: pure functions of the manifest's deadlines and push times."""
+"""When a milestone is due and how many points lateness costs, from the manifest's deadlines and push times."""
 
 from __future__ import annotations
 
@@ -13,79 +13,81 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """One student's deadline for one milestone. Days are the calendar's: the clock of `zone` shows the same hour."""
+class DeadlineTerms:
+    """One student's deadline for one milestone. Days are calendar days in ``zone``: the hour stays the same."""
 
     local: datetime
-    """When it is due, with the student's extensions, as a clock in `zone` shows it."""
+    """The local time in ``zone`` at which it is due, including the student's extensions."""
     zone: ZoneInfo
     grace: timedelta
     days: int
-    """Late days that are allowed."""
+    """The number of late days allowed."""
     off_per_day: float
 
     @property
     def due(self) -> datetime:
-        """The deadline."""
-        return self.day(0)
+        """The deadline, in UTC."""
+        return self.compute_late_day(0)
 
     @property
-    def until(self) -> datetime:
-        """With the grace: what is pushed until then is on time."""
+    def grace_end(self) -> datetime:
+        """The end of the grace period, until which a push is on time."""
         return self.due + self.grace
 
     @property
-    def last(self) -> datetime:
-        """What is pushed later scores nothing."""
-        return max(self.until, self.day(self.days))
+    def last_scoring_moment(self) -> datetime:
+        """The last moment at which a push still scores."""
+        return max(self.grace_end, self.compute_late_day(self.days))
 
-    def day(self, number: int) -> datetime:
-        """The same hour so many days after the deadline, in UTC.
+    def compute_late_day(self, number: int) -> datetime:
+        """Compute the moment this many days after the deadline, in UTC, at the same local hour.
 
-        An hour that clocks show twice, or skip, is taken as late as it can be meant.
+        An hour that clocks repeat or skip is read as the later of its two meanings.
         """
         local = (self.local + number * DAY).replace(tzinfo=self.zone)
         return max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
-    def days_late(self, pushed: datetime) -> int:
-        """Days begun since it was due; 0 within the grace."""
-        if pushed <= self.until:
+    def count_late_days(self, pushed: datetime) -> int:
+        """Count the days and part-days since the deadline; 0 within the grace period."""
+        if pushed <= self.grace_end:
             return 0
         # A zone may skip a whole day (Samoa in 2011), so the first guess is a day early.
-        return next(n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.day(n))
+        return next(n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.compute_late_day(n))
 
-    def factor(self, pushed: datetime) -> float:
-        """What of the score is left: 1 on time, 0 when it is too late."""
-        if pushed <= self.until:
+    def compute_remaining_share(self, pushed: datetime) -> float:
+        """Compute the fraction of the score that is left: 1 on time, 0 if the push is too late."""
+        if pushed <= self.grace_end:
             return 1.0
-        return max(0.0, 1 - self.off_per_day * self.days_late(pushed)) if pushed <= self.last else 0.0
+        return (
+            max(0.0, 1 - self.off_per_day * self.count_late_days(pushed)) if pushed <= self.last_scoring_moment else 0.0
+        )
 
     def describe_due(self) -> str:
-        """The deadline on the clock of its zone: 2026-10-16 23:59 (Europe/Berlin)."""
+        """Describe the deadline in local time: 2026-10-16 23:59 (Europe/Berlin)."""
         return f"{self.local:%Y-%m-%d %H:%M} ({self.zone.key})"
 
     def describe_lateness(self, pushed: datetime) -> str:
-        """What a push at this time loses: "on time", "2 days late, which leaves 80% of the points"."""
-        days = self.days_late(pushed)
+        """Describe the cost of a push at this time: "on time", "2 days late, which leaves 80% of the points"."""
+        days = self.count_late_days(pushed)
         if days == 0:
             return "on time"
-        left = 100 * self.factor(pushed)
+        left = 100 * self.compute_remaining_share(pushed)
         return f"{days} day{'s' * (days > 1)} late, which leaves {f'{left:.4g}%' if left else 'none'} of the points"
 
 
-def find_terms(deadlines: Deadlines | None, milestone: int, extension: int = 0) -> Terms | None:
-    """The deadline for a milestone, so many days later; None when it has none.
+def find_deadline_terms(deadlines: Deadlines | None, milestone: int, extension: int = 0) -> DeadlineTerms | None:
+    """Find the deadline for a milestone, extended by this many days; None if it has none.
 
-    Extensions move the day and keep the hour, whether the clocks change in between or not.
+    Extensions move the day and keep the hour, even if the clocks change in between.
     """
     if deadlines is None:
         return None
     due = next((one for one in deadlines.due if one.milestone == milestone), None)
     if due is None:
         return None
-    # A minute is due until it is over: 23:59 means before midnight.
+    # The deadline is the end of its minute: 23:59 means before midnight.
     local = (datetime.fromisoformat(due.at) + extension * DAY).replace(second=59)
     late = deadlines.late
-    return Terms(
+    return DeadlineTerms(
         local, ZoneInfo(deadlines.timezone), timedelta(minutes=late.grace_minutes), late.days, late.off_per_day
     )

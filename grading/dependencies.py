@@ -1,4 +1,4 @@
-"""What a check's figures depend on: the course's files, and one digest for each check of all that could change them."""
+"""Digests of everything that a check's figures depend on, one for each check."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grading.data.load import identity
-from grading.machine import machine
+from grading.data.load import identify_data
+from grading.machine import describe_machine
 from grading.manifest.model import Manifest, Milestone, Module
 from grading.submission import Submission
 from grading.workers import SHOWN_WITH
@@ -19,23 +19,23 @@ from grading.workers import SHOWN_WITH
 GRADER_SUFFIXES = (".py", ".ini")
 STAND_IN_SUFFIX = ".gz"
 NEVER_KEPT = ("quiz",)
-"""Checks that cost nothing, and are about what is answered."""
+"""Checks whose figures are never kept: they cost nothing and judge the answers."""
 WITHOUT_DATA = ("source", "imports", "module_tests", "integration_tests", "kernel_speed")
-"""Checks that look at no data set, also of a milestone that has one."""
+"""Checks that use no data set, even in a milestone that has one."""
 
 
-def test_files(root: Path) -> list[Path]:
-    """The tests of every module, and the values that they compare with."""
+def list_test_files(root: Path) -> list[Path]:
+    """List the tests of every module, and the files with their reference values."""
     return sorted((root / "modules").glob("*/test_*.py")) + sorted((root / "modules").glob("*/reference.json"))
 
 
-def grader_files(root: Path, *suffixes: str) -> list[Path]:
-    """The grader's own files that have one of these suffixes."""
+def list_grader_files(root: Path, *suffixes: str) -> list[Path]:
+    """List the grader's own files that have one of these suffixes."""
     return sorted(path for path in (root / "grading").rglob("*") if path.suffix in suffixes)
 
 
 def digest_files(root: Path, files: Iterable[Path], digest: Any = None) -> str:
-    """The SHA-256 of files, their names below ``root`` included, added to a ``digest`` if there is one."""
+    """Compute the SHA-256 of files and their names below ``root``, continuing ``digest`` if one is given."""
     digest = digest or hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -44,16 +44,16 @@ def digest_files(root: Path, files: Iterable[Path], digest: Any = None) -> str:
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What figures of a milestone depend on, but for seed and data."""
+    """Everything that a milestone's figures depend on, except seed and data."""
 
     root: Path
     milestone: Milestone
     modules: tuple[Module, ...]
     common: str
-    """A digest of what every check's figures depend on: files, grader, part of the manifest, versions, machine."""
+    """A digest of the dependencies of all checks: files, grader, part of the manifest, versions, machine."""
 
     def compute_key(self, check: str, measure: Callable[..., Any]) -> str:
-        """The digest under which this check's figures are kept. Data that are downloaded meanwhile change it."""
+        """Compute the digest under which a check's figures are kept; downloading its data changes it."""
         criteria = [one for one in self.milestone.criteria if one.check == check]
         data = self.milestone.data if check not in WITHOUT_DATA else None
         tests = self._find_tests(check)
@@ -62,14 +62,14 @@ class Dependencies:
             self.common,
             [check, measure.__module__, measure.__qualname__],
             [[one.figure, one.comparison, one.threshold] for one in criteria],
-            identity(data) if data else None,
+            identify_data(data) if data else None,
             digest_files(self.root, tests),
-            tasks if tests else None,  # a failed test tells its task's hint
+            tasks if tests else None,  # a failed test shows its task's hint
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _find_tests(self, check: str) -> list[Path]:
-        """The tests that a check runs, and the values that they compare with."""
+        """List the tests that a check runs, and the files with their reference values."""
         paths: list[Path] = []
         if check == "module_tests":
             paths = [path for module in self.modules for path in (module.tests, module.reference)]
@@ -78,11 +78,11 @@ class Dependencies:
         return [self.root / path for path in paths if (self.root / path).is_file()]
 
 
-def find_dependencies(
+def collect_dependencies(
     root: Path, manifest: Manifest, milestone: Milestone, submission: Submission, sandbox: str
 ) -> Dependencies:
-    """What a milestone's figures depend on here and now."""
-    modules, here = manifest.modules_for(milestone), machine(sandbox)
+    """Collect what a milestone's figures depend on, on this machine and with these files."""
+    modules, here = manifest.modules_for(milestone), describe_machine(sandbox)
     record = submission.record
     packages = {name for module in modules for imported in module.imports for name in SHOWN_WITH.get(imported, ())}
     parts = [
@@ -90,7 +90,7 @@ def find_dependencies(
         [[note.path, note.message] for note in record.refused],
         [module.model_dump(mode="json", exclude={"tasks", "title", "summary"}) for module in modules],
         milestone.model_dump(mode="json", include={"id", "trigger", "budget", "experiment"}),
-        digest_files(root, grader_files(root, *GRADER_SUFFIXES, STAND_IN_SUFFIX)),
+        digest_files(root, list_grader_files(root, *GRADER_SUFFIXES, STAND_IN_SUFFIX)),
         here.model_dump(mode="json"),
         [[name, _find_version(name)] for name in sorted(packages)],
     ]
@@ -99,7 +99,7 @@ def find_dependencies(
 
 
 def _find_version(package: str) -> str | None:
-    """The version of a package; None where it is not installed."""
+    """Find the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What can go wrong outside a verdict: wrong usage, and the grader's or machine's own trouble."""
+"""Errors that are not part of a verdict: wrong usage, an interrupt, and failures of the grader or machine."""
 
 
 class UsageError(Exception):
@@ -6,7 +6,7 @@ class UsageError(Exception):
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """Somebody pressed Ctrl-C; the message says what was kept (exit 130)."""
+    """The user pressed Ctrl-C; the message says what was kept (exit 130)."""
 
 
 class GraderError(Exception):

@@ -1,4 +1,4 @@
-"""Files that others use as well: written so that nobody sees half of one, and locked where the disk can."""
+"""Write and lock shared files so that no process ever reads a half-written one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BusyError(GraderError):
 
 
 def require_folder(path: Path) -> None:
-    """UsageError when the folder of a file that somebody wants written does not exist."""
+    """Raise UsageError if the folder for a file to be written does not exist."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
 
@@ -41,9 +41,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
     """Lock an open file for this process until it is closed; False on a disk without locks (Lustre, some NFS).
 
-    BusyError while another process holds the lock; `wait` waits for that one instead.
+    BusyError if another process holds the lock; ``wait`` waits for it instead.
     """
-    import fcntl  # not on Windows, where `explain_platform` is to say so
+    import fcntl  # not on Windows, which `explain_platform` reports
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

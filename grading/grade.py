@@ -1,4 +1,4 @@
-"""The line from manifest and submission through the checks to one result."""
+"""Grade a milestone or a module: from manifest and submission through the checks to one result."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING
 
 from grading import cache
 from grading.client import Worker
-from grading.criteria import asked, stated
-from grading.data.load import fetch_if_missing, identity
+from grading.criteria import copy_criterion_fields, list_criteria
+from grading.data.load import fetch_if_missing, identify_data
 from grading.dependencies import (
     GRADER_SUFFIXES,
     NEVER_KEPT,
     Dependencies,
+    collect_dependencies,
     digest_files,
-    find_dependencies,
-    grader_files,
-    test_files,
+    list_grader_files,
+    list_test_files,
 )
 from grading.errors import GraderError, UsageError
-from grading.lock import changed_course_files
-from grading.machine import machine
+from grading.lock import find_changed_course_files
+from grading.machine import describe_machine
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
 from grading.measurement import CheckContext, Measurement, WorkerLog
@@ -39,18 +39,18 @@ from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.remote import WorkerClosedError, WorkerFailureError
 from grading.render.progress import Silent, Watch
-from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
+from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, decide_verdict
 from grading.sandbox.folders import temporary_folder
-from grading.sandbox.launch import choose
-from grading.submission import Submission, copy_modules, take
+from grading.sandbox.launch import choose_fence
+from grading.submission import Submission, copy_modules, copy_submission
 from grading.workers import start_worker
 
 if TYPE_CHECKING:
     from grading.testing.runner import TestOutcome
 
 
-def _find_later(module: str, name: str) -> Callable[[CheckContext], Measurement]:
-    """A check that is imported when it first measures: whoever is answered from kept figures waits for none of them."""
+def _import_check_later(module: str, name: str) -> Callable[[CheckContext], Measurement]:
+    """Make a check that is imported only when it first measures, since kept figures need no imports."""
 
     def measure(context: CheckContext) -> Measurement:
         found: Callable[[CheckContext], Measurement] = getattr(importlib.import_module(module), name)
@@ -60,42 +60,42 @@ def _find_later(module: str, name: str) -> Callable[[CheckContext], Measurement]
 
 
 CHECKS = {
-    "source": _find_later("grading.checks.usable_source", "count_unusable_files"),
-    "imports": _find_later("grading.checks.allowed_imports", "count_import_violations"),
-    "module_tests": _find_later("grading.checks.student_tests", "run_module_tests"),
-    "integration_tests": _find_later("grading.checks.student_tests", "run_integration_tests"),
-    "xor": _find_later("grading.checks.xor_training", "measure_xor"),
-    "mnist": _find_later("grading.checks.mnist_accuracy", "measure_mnist"),
-    "cifar10_convergence": _find_later("grading.checks.cifar10_convergence", "measure_cifar10_convergence"),
-    "cifar10_kernels": _find_later("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
-    "kernel_speed": _find_later("grading.checks.kernel_speed", "measure_kernel_speed"),
-    "language": _find_later("grading.checks.text_generation", "measure_language"),
-    "demo": _find_later("grading.demos.demo_reliability", "measure_demo_reliability"),
-    "quiz": _find_later("grading.checks.quiz_answers", "measure_quiz"),
+    "source": _import_check_later("grading.checks.usable_source", "count_unusable_files"),
+    "imports": _import_check_later("grading.checks.allowed_imports", "count_import_violations"),
+    "module_tests": _import_check_later("grading.checks.student_tests", "run_module_tests"),
+    "integration_tests": _import_check_later("grading.checks.student_tests", "run_integration_tests"),
+    "xor": _import_check_later("grading.checks.xor_training", "measure_xor"),
+    "mnist": _import_check_later("grading.checks.mnist_accuracy", "measure_mnist"),
+    "cifar10_convergence": _import_check_later("grading.checks.cifar10_convergence", "measure_cifar10_convergence"),
+    "cifar10_kernels": _import_check_later("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
+    "kernel_speed": _import_check_later("grading.checks.kernel_speed", "measure_kernel_speed"),
+    "language": _import_check_later("grading.checks.text_generation", "measure_language"),
+    "demo": _import_check_later("grading.demos.demo_reliability", "measure_demo_reliability"),
+    "quiz": _import_check_later("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40
-"""Of one criterion, in the record: thousands of the same kind tell nobody more."""
+"""The most failures of one criterion in a record; thousands of the same kind are of no use."""
 PRINTED = 64 << 10
-"""Characters of student output in the record, from all workers together."""
+"""The characters of student output in a record, from all workers together."""
 CHECK_HEADROOM = 4 << 30
-"""Bytes that a check may take of this machine, its data sets included."""
+"""The bytes of memory that a check may use, including its data sets."""
 MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is the same in one grading and the next: who grades after every save finds it out once."""
+class GradingSetup:
+    """The part of a grading that stays the same after every save and is determined only once."""
 
     manifest: Manifest
     sandbox: str
     course: CourseRecord
     start: Callable[[Submission, tuple[Module, ...], Budget, str], Worker] = start_worker
-    """Starts a worker, or hands over one that was started ahead."""
+    """Starts a worker, or returns one that was started in advance."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be graded and how."""
+class GradingRequest:
+    """A request to grade: what to grade and how."""
 
     root: Path
     submission: Path
@@ -119,17 +119,17 @@ def grade_milestone(
     commit: str | None = None,
     watch: Watch | None = None,
 ) -> Result:
-    """Measure one milestone for the repository at ``root`` or another tree, ``submission``.
+    """Measure one milestone for the repository at ``root``, or for another tree, ``submission``.
 
-    A check that this machine has measured, and whose figures depend on nothing that has changed since, is answered from
-    that, unless it is asked for ``again``, the grading is official, or a ``seed`` is given that is not its own.
-    ``commit`` is what the tree was checked out from, for the record. Raises ManifestError, UsageError or GraderError.
+    A check's kept figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
+    is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. Raises
+    ManifestError, UsageError or GraderError.
     """
     manifest = load(root)
-    milestone = built_milestone(manifest, number)
-    request = Request(root, submission or root, seed, official, student, again, _commit(commit))
-    prepared = prepare(root, manifest, official=official)
-    return _grade(request, prepared, manifest.modules_for(milestone), milestone, watch or Silent())
+    milestone = find_built_milestone(manifest, number)
+    request = GradingRequest(root, submission or root, seed, official, student, again, _validate_commit(commit))
+    prepared = prepare_grading(root, manifest, official=official)
+    return _run_grading(request, prepared, manifest.modules_for(milestone), milestone, watch or Silent())
 
 
 def grade_module(
@@ -141,81 +141,84 @@ def grade_module(
     seed: int | None = None,
     commit: str | None = None,
     watch: Watch | None = None,
-    prepared: Prepared | None = None,
+    prepared: GradingSetup | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> Result:
-    """Run one module's audit and tests, or those of one ``task``, through a worker; a Result without a milestone.
+    """Run one module's audit and tests, or only one task's tests, through a worker.
 
-    ``prepared`` saves preparing again; the first outcome that ``is_enough`` is the last of the tests.
+    ``prepared`` saves repeating the preparation. The tests stop after the first outcome that ``is_enough``.
     """
     manifest = prepared.manifest if prepared else load(root)
     try:
         module = manifest.module(module_id)
     except KeyError:
-        raise UsageError(f"There is no module {module_id}; `tito module list` shows them.") from None
+        raise UsageError(f"There is no module {module_id}. `tito module list` shows all of them.") from None
     if module.status is Status.PLANNED:
-        raise UsageError(f"Module {module_id} is planned: it is not built yet and cannot be tested.")
-    request = Request(
+        raise UsageError(f"Module {module_id} is planned but not built yet, so it cannot be tested.")
+    request = GradingRequest(
         root,
         submission or root,
         seed,
         official=False,
         student=None,
         again=True,
-        commit=_commit(commit),
+        commit=_validate_commit(commit),
         is_enough=is_enough,
     )
     if task is not None:
         known = [one.id for one in module.tasks]
         task = next((one for one in known if one in (task, f"{module.number}.{task}")), None)
         if task is None:
-            raise UsageError(f"Module {module_id} has no such task; it has {', '.join(known)}.")
-    return _grade(request, prepared or prepare(root, manifest), (module,), None, watch or Silent(), task)
+            raise UsageError(f"Module {module_id} has no such task. Its tasks are {', '.join(known)}.")
+    return _run_grading(request, prepared or prepare_grading(root, manifest), (module,), None, watch or Silent(), task)
 
 
-def modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
-    """What a worker sees in a grading of this module: its tests may lean on the built modules before it."""
+def list_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
+    """List the built modules up to this one, which its worker sees and its tests may use."""
     return tuple(m for m in manifest.modules if m.number <= last.number and m.status is Status.BUILT)
 
 
-def prepare(root: Path, manifest: Manifest, *, official: bool = False) -> Prepared:
-    """The fence and the course that the repository at ``root`` grades with. GraderError where nothing may be graded."""
-    return Prepared(manifest, choose(official=official), course_record(root, manifest))
+def prepare_grading(root: Path, manifest: Manifest, *, official: bool = False) -> GradingSetup:
+    """Choose the sandbox and read the course at ``root``; GraderError if grading is not possible here."""
+    return GradingSetup(manifest, choose_fence(official=official), describe_grading_course(root, manifest))
 
 
-def built_milestone(manifest: Manifest, number: int) -> Milestone:
-    """The milestone with this number; UsageError when there is none, or when it is only planned."""
+def find_built_milestone(manifest: Manifest, number: int) -> Milestone:
+    """Find the milestone with this number; UsageError if there is none or it is only planned."""
     try:
         milestone = manifest.milestone(number)
     except KeyError:
-        raise UsageError(f"There is no milestone {number}; there are 1 to {len(manifest.milestones)}.") from None
+        raise UsageError(
+            f"There is no milestone {number}. Milestones are numbered 1 to {len(manifest.milestones)}."
+        ) from None
     if milestone.status is Status.PLANNED:
-        raise UsageError(f"Milestone {number}, {milestone.name}, is planned: it is not built yet and cannot be graded.")
+        raise UsageError(f"Milestone {number}, {milestone.name}, is planned but not built yet, so it cannot be graded.")
     return milestone
 
 
-def _grade(
-    request: Request,
-    prepared: Prepared,
+def _run_grading(
+    request: GradingRequest,
+    prepared: GradingSetup,
     modules: tuple[Module, ...],
     milestone: Milestone | None,
     watch: Watch,
     task: str | None = None,
 ) -> Result:
+    """Copy the submission, run all checks and build the result record."""
     started, clock = datetime.now(UTC), time.monotonic()
     _require_tests(request.root, modules, milestone)
     manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
-    on_path = modules_up_to(manifest, modules[-1])
+    on_path = list_modules_up_to(manifest, modules[-1])
     budget = milestone.budget if milestone else MODULE_BUDGET
     with temporary_folder("tinytorch-submission-") as folder:
-        handed_in = take(request.submission, manifest, on_path, milestone, folder)
-        student = request.student or _student(handed_in)
-        key = _key(handed_in, course, modules, milestone, student, sandbox)
-        criteria = asked(manifest, milestone.id if milestone else None)
+        handed_in = copy_submission(request.submission, manifest, on_path, milestone, folder)
+        student = request.student or _read_student_id(handed_in)
+        key = _compute_verdict_key(handed_in, course, modules, milestone, student, sandbox)
+        criteria = list_criteria(manifest, milestone.id if milestone else None)
         dependencies, kept = None, {}
         if milestone is not None and not request.official:
-            dependencies = find_dependencies(request.root, manifest, milestone, handed_in, sandbox)
-            kept = {} if request.again else _find_kept(dependencies, criteria, watch)
+            dependencies = collect_dependencies(request.root, manifest, milestone, handed_in, sandbox)
+            kept = {} if request.again else _find_kept_figures(dependencies, criteria, watch)
         log = WorkerLog()
 
         def start(last: int | None = None) -> Worker:
@@ -226,7 +229,7 @@ def _grade(
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
-        # A report has one seed: without one that was asked for, that of most of what is kept.
+        # A report has one seed: the given one, or the one that most kept figures have.
         common = Counter(one.seed for one in kept.values()).most_common(1)
         seed = common[0][0] if common else secrets.randbelow(1 << 31)
         seed = seed if request.seed is None else request.seed
@@ -246,13 +249,13 @@ def _grade(
             task=task,
             is_enough=request.is_enough,
         )
-        memory = RunMemory(dependencies, {check: one for check, one in kept.items() if one.seed == seed}, started)
-        judged, measured = _judge(context, criteria, memory)
+        memory = FigureStore(dependencies, {check: one for check, one in kept.items() if one.seed == seed}, started)
+        judged, measured = _judge_criteria(context, criteria, memory)
     total = time.monotonic() - clock
     data = tuple(m.data for m in measured if m.data is not None)
     reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
     if request.official and request.student is None and student is not None:
-        reasons += ("only the submission's own student.yaml says whose questions these are: pass --student ID",)
+        reasons += ("only the submission's own student.yaml says who the student is: pass --student ID",)
     if course.changed:
         reasons += (f"course files differ from the release: {', '.join(course.changed[:3])}",)
     return Result(
@@ -260,7 +263,7 @@ def _grade(
         module=None if milestone else modules[-1].id,
         name=milestone.name if milestone else f"{modules[-1].title}{f', task {task} alone' if task else ''}",
         medal=milestone.medal if milestone else None,
-        verdict=verdict_of(judged, reasons),
+        verdict=decide_verdict(judged, reasons),
         provisional_because=reasons,
         criteria=judged,
         seed=seed,
@@ -271,7 +274,7 @@ def _grade(
         submission=handed_in.record.model_copy(update={"student": student, "commit": request.commit}),
         course=course,
         data=data,
-        machine=machine(sandbox),
+        machine=describe_machine(sandbox),
         curves=tuple(curve for m in measured for curve in m.curves),
         pictures=tuple(picture for m in measured for picture in m.pictures),
         writings=tuple(writing for m in measured for writing in m.writings),
@@ -287,17 +290,17 @@ def _grade(
 
 
 def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone | None) -> None:
-    """UsageError when a test file of the course is gone from the folder that is graded with."""
+    """Raise UsageError if one of the course's test files is missing."""
     tests = [module.tests for module in modules] + ([milestone.integration_tests] if milestone else [])
     missing = " ".join(path.as_posix() for path in tests if not (root / path).is_file())
     if missing:
-        raise UsageError(
-            f"Missing: {missing}. The course's tests belong to it; restore them: git checkout -- {missing}"
-        )
+        raise UsageError(f"These tests of the course are missing: {missing}. Restore them: git checkout -- {missing}")
 
 
-def _find_kept(dependencies: Dependencies, criteria: Iterable[Criterion], watch: Watch) -> dict[str, cache.KeptFigures]:
-    """What is kept of each check, in the criteria's order; nothing of a stand-in once the data themselves have come."""
+def _find_kept_figures(
+    dependencies: Dependencies, criteria: Iterable[Criterion], watch: Watch
+) -> dict[str, cache.KeptFigures]:
+    """Find each check's kept figures, in the criteria's order; a stand-in's are dropped once the real data are here."""
     figures: dict[str, list[str]] = {}
     for criterion in criteria:
         figures.setdefault(criterion.check, []).append(criterion.figure)
@@ -314,18 +317,20 @@ def _find_kept(dependencies: Dependencies, criteria: Iterable[Criterion], watch:
 
 
 @dataclass(frozen=True)
-class RunMemory:
-    """What is known of a run's checks from before, and where what it measures is kept."""
+class FigureStore:
+    """The kept figures that a run uses, and the keys under which it keeps its own."""
 
     dependencies: Dependencies | None
-    """None: nothing is kept."""
+    """None if nothing is kept."""
     kept: Mapping[str, cache.KeptFigures]
     began: datetime
 
-    def keep(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
-        """Keep what a check has measured; a run that is interrupted later need not measure it again."""
+    def keep_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
+        """Keep a check's figures, so that a run that is interrupted later need not measure them again."""
         if self.dependencies is not None and check not in NEVER_KEPT:
-            key = self.dependencies.compute_key(check, CHECKS[check])  # not before: data may have come meanwhile
+            key = self.dependencies.compute_key(
+                check, CHECKS[check]
+            )  # computed late, since data may have been downloaded meanwhile
             cache.keep_figures(
                 cache.KeptFigures(
                     key=key, seed=context.seed, measured_at=self.began, printed=printed[-PRINTED:], measured=measured
@@ -333,23 +338,23 @@ class RunMemory:
             )
 
 
-def _judge(
-    context: CheckContext, criteria: Iterable[Criterion], memory: RunMemory
+def _judge_criteria(
+    context: CheckContext, criteria: Iterable[Criterion], memory: FigureStore
 ) -> tuple[tuple[CriterionResult, ...], list[Measurement]]:
-    """Every criterion in the manifest's order. When code quality fails, what costs more is not attempted."""
+    """Judge every criterion in order; after a code quality failure, the costly ones are not attempted."""
     measured: dict[str, Measurement | GraderError] = {}
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None
     for criterion in criteria:
-        base = stated(criterion)
+        base = copy_criterion_fields(criterion)
         if stopped_by is not None and criterion.kind is not Kind.UNDERSTANDING:
-            why = f"Not attempted: first fix “{stopped_by.title}”."
+            why = f"Not attempted. First fix “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))
             continue
         kept = memory.kept.get(criterion.check)
         if criterion.check not in measured:
             measured[criterion.check] = (
-                _take_kept(kept, context) if kept else _measure(criterion.check, context, memory)
+                _use_kept_figures(kept, context) if kept else _run_check(criterion.check, context, memory)
             )
         found = measured[criterion.check]
         if isinstance(found, GraderError):
@@ -373,16 +378,16 @@ def _judge(
     return tuple(judged), [m for m in measured.values() if isinstance(m, Measurement)]
 
 
-def _take_kept(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
-    """What a check measured in an earlier run, with what student code printed then."""
+def _use_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
+    """Use a check's kept figures, and add the output that student code printed then."""
     context.log.output.append(kept.printed)
     return kept.measured
 
 
-def _measure(check: str, context: CheckContext, memory: RunMemory) -> Measurement | GraderError:
-    """One check's figures, kept; whatever breaks in the grader or its machine is an error, never the student's failure.
+def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measurement | GraderError:
+    """Measure one check and keep its figures; a failure of the grader or the machine is returned as an error.
 
-    Nothing is kept of a check of which a worker died: memory or time may have been the machine's.
+    The figures of a check whose worker died are not kept, since the machine may have been short of memory or time.
     """
     before = len(context.log.output)
     try:
@@ -398,50 +403,52 @@ def _measure(check: str, context: CheckContext, memory: RunMemory) -> Measuremen
     finally:
         failures = [worker.failure for worker in context.log.workers]
         context.log.close_workers()
-    # Whatever the check made of it: a worker that the machine did not let work has measured nothing.
+    # If the machine stopped a worker, the check has measured nothing, whatever it returned.
     if broken := next((failure for failure in failures if isinstance(failure, GraderError)), None):
         return broken
     died = any(isinstance(one, WorkerFailureError) and not isinstance(one, WorkerClosedError) for one in failures)
     if isinstance(measured, Measurement) and not died:
-        memory.keep(check, measured, context, "".join(context.log.output[before:]))
+        memory.keep_figures(check, measured, context, "".join(context.log.output[before:]))
     return measured
 
 
-def _commit(commit: str | None) -> str | None:
-    """The commit as it was given; UsageError for anything but a full one."""
+def _validate_commit(commit: str | None) -> str | None:
+    """Return the commit if it is a full hash; otherwise raise UsageError."""
     if commit is not None and not re.fullmatch(r"[0-9a-f]{40}", commit):
-        raise UsageError(f"{commit!a:.60} is no full commit. Give the 40 hexadecimal digits of `git rev-parse HEAD`.")
+        raise UsageError(
+            f"{commit!a:.60} is not a full commit hash. Give the 40 hexadecimal digits of `git rev-parse HEAD`."
+        )
     return commit
 
 
-def _student(submission: Submission) -> str | None:
-    """Who handed it in; a damaged file is as good as none, and the quiz says so."""
+def _read_student_id(submission: Submission) -> str | None:
+    """Find the student's id in the submission; None if the file is damaged, which the quiz reports."""
     try:
         return student_id(submission.answers)
     except InvalidFileError:
         return None
 
 
-def course_record(root: Path, manifest: Manifest) -> CourseRecord:
-    """Which course the repository at ``root`` grades with: the digest of its manifest, tests and grader.
+def describe_grading_course(root: Path, manifest: Manifest) -> CourseRecord:
+    """Describe the course at ``root``: its version and the digest of its manifest, tests and grader.
 
-    Deadlines are no part of it: no verdict depends on them, and moving one must not grade a whole class anew.
+    The digest ignores deadlines: no verdict depends on them, and moving one must not regrade a whole class.
     """
     whole = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
     return CourseRecord(
         name=manifest.course.name,
         version=manifest.course.version,
-        digest=digest_files(root, course_files(root), whole),
-        changed=changed_course_files(root),
+        digest=digest_files(root, list_course_files(root), whole),
+        changed=find_changed_course_files(root),
     )
 
 
-def course_files(root: Path) -> list[Path]:
-    """The files that a verdict depends on besides the manifest: tests, their references, the grader."""
-    return test_files(root) + grader_files(root, *GRADER_SUFFIXES)
+def list_course_files(root: Path) -> list[Path]:
+    """List the files that a verdict depends on besides the manifest: tests, reference values, the grader."""
+    return list_test_files(root) + list_grader_files(root, *GRADER_SUFFIXES)
 
 
-def _key(
+def _compute_verdict_key(
     submission: Submission,
     course: CourseRecord,
     modules: tuple[Module, ...],
@@ -449,15 +456,15 @@ def _key(
     student: str | None,
     sandbox: str,
 ) -> str:
-    """Digest of everything a verdict depends on, except the seed."""
-    here = machine(sandbox)
+    """Compute the digest of everything a verdict depends on except the seed."""
+    here = describe_machine(sandbox)
     parts = [
         str(milestone.id if milestone else modules[-1].id),
         submission.record.digest,
         course.digest,
         ",".join(course.changed),
         student or "",
-        identity(milestone.data) if milestone and milestone.data else "",
+        identify_data(milestone.data) if milestone and milestone.data else "",
         here.python,
         here.system,
         sandbox,

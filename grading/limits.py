@@ -1,7 +1,8 @@
-"""How long student code may take: CPU seconds are counted; a wide limit of wall time ends what only sleeps.
+"""Limits on how long student code may take: a budget of CPU seconds, and a wide limit of wall time.
 
-A busy machine makes right code late, not costly: so budgets are CPU seconds, as the kernel counts them for the worker's
-processes. Where it does not (macOS), they are seconds of wall time.
+A busy machine makes correct code slow but does not make it use more CPU time. So budgets are CPU seconds, as the kernel
+counts them for the worker's processes. On macOS, which does not count them, they are seconds of wall time. The wall
+limit ends code that only sleeps.
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ from grading.remote import DeadlineError
 from grading.sandbox.processes import Usage
 
 WALL_FACTOR = 10.0
-"""So many times its budget of CPU seconds may pass on the clock."""
+"""The wall limit as a multiple of the CPU budget."""
 LEAST_WALL, MOST_EXTRA = 180.0, 1800.0
-"""Seconds: no wall limit is shorter, and none is longer than its budget by more than this: who sleeps must end."""
+"""The shortest wall limit, and the most seconds by which one may exceed its CPU budget."""
 LOOK_SECONDS = 0.25
-"""How often the CPU time of a worker that has not answered is read."""
+"""The interval at which the CPU time of a worker that has not answered is read."""
 
 
-def wall_limit(cpu_seconds: float) -> float:
-    """The wall time that goes with a budget of CPU seconds."""
+def compute_wall_limit(cpu_seconds: float) -> float:
+    """Compute the wall time limit for a budget of CPU seconds."""
     return max(LEAST_WALL, min(WALL_FACTOR * cpu_seconds, cpu_seconds + MOST_EXTRA))
 
 
 def find_passed_limit(cpu: float, wall: float, budget: float) -> str | None:
-    """The limit that this much CPU and wall time has passed, in words: `5 s of CPU time`. None when there is none."""
+    """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`; None if there is none."""
     if cpu > budget:
         return f"{budget:.0f} s of CPU time"
-    if wall > wall_limit(budget):
-        return f"{wall_limit(budget):.0f} s of wall time"
+    if wall > compute_wall_limit(budget):
+        return f"{compute_wall_limit(budget):.0f} s of wall time"
     return None
 
 
 class TimeLimit:
-    """What a call, or all calls of a block together, may take from now on."""
+    """A limit on the time that a call, or all calls of a block together, may take from now on."""
 
     def __init__(self, budget: float, read_usage: Callable[[], Usage | None]):
         self._budget, self._read_usage = budget, read_usage
@@ -46,23 +47,23 @@ class TimeLimit:
         self._next_look = self._started + self._look_seconds
         self._before: Usage | None = None
 
-    def wait(self) -> float:
-        """Seconds until somebody should ask again. DeadlineError once a limit is passed."""
+    def next_wait_seconds(self) -> float:
+        """Return how many seconds to wait before the next look; DeadlineError if a limit has been exceeded."""
         if time.monotonic() >= self._next_look:
-            self._look()
+            self._check_usage()
             self._next_look = time.monotonic() + self._look_seconds
         return max(self._next_look - time.monotonic(), 0.001)
 
-    def _look(self) -> None:
+    def _check_usage(self) -> None:
+        """Read the usage and raise DeadlineError, or GraderError on a busy machine, if a limit is exceeded."""
         wall, usage = time.monotonic() - self._started, self._read_usage()
         if usage is None:
             if wall > self._budget and self._before is None:
                 raise DeadlineError(
-                    f"no answer within {self._budget:.0f} s; is there an endless loop, or is the machine busy with "
-                    "something else?"
+                    f"no answer within {self._budget:.0f} s; is there an endless loop, or is the machine busy?"
                 )
             return
-        if self._before is None:  # read only now: most calls are over before, and need no reading at all
+        if self._before is None:  # most calls have ended before this first reading
             self._before = Usage(usage.cpu_seconds - min(wall, self._look_seconds), usage.waited_seconds)
         cpu, waited = usage.cpu_seconds - self._before.cpu_seconds, usage.waited_seconds - self._before.waited_seconds
         passed = find_passed_limit(cpu, wall, self._budget)
@@ -72,21 +73,21 @@ class TimeLimit:
             raise DeadlineError(f"no answer within {passed}; is there an endless loop?")
         if waited > (wall - cpu) / 2:
             raise GraderError(
-                f"this machine is too busy to grade: in {passed} a worker computed for {cpu:.1f} s and waited for a "
-                f"processor for {waited:.0f} s. Grade again when less is running."
+                f"this machine is too busy to grade: in {passed}, a worker computed for {cpu:.1f} s and waited for a "
+                f"processor for {waited:.0f} s. Grade again when the machine is less busy."
             )
         raise DeadlineError(
             f"no answer within {passed}, of which it computed for {cpu:.1f} s; does it sleep, or wait for something?"
         )
 
 
-def wait_until(moment: float) -> Callable[[], float]:
-    """Seconds that are left until a moment of the monotonic clock; TimeoutError when it has come."""
+def make_timeout(moment: float) -> Callable[[], float]:
+    """Make a function that returns the seconds left until a monotonic time, and then raises TimeoutError."""
 
-    def wait() -> float:
+    def compute_seconds_left() -> float:
         left = moment - time.monotonic()
         if left <= 0:
             raise TimeoutError
         return left if math.isfinite(left) else 3600.0
 
-    return wait
+    return compute_seconds_left

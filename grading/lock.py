@@ -1,4 +1,4 @@
-"""Which course files in a student's repository are no longer as they were released: `course.lock.json`."""
+"""Detect which course files in a student's repository have changed since the release: `course.lock.json`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from grading.errors import UsageError
 
 FILE = Path("course.lock.json")
 BASE = Path("course.base.json")
-"""The texts of the files that students may change, as they were released: what `tito module reset` puts back, and what
-`tito update` merges from."""
+"""The released texts of the files that students may change. `tito module reset` restores them, and `tito update` uses
+them as the base of its merge."""
 SCHEMA = "tinytorch/lock/v1"
 
 
-def lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
-    """The lock file's bytes: the SHA-256 of the course's files and, apart, of the student's as they start from.
+def encode_lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
+    """Write the lock file's content: the SHA-256 of the course's files and, separately, of the student's.
 
-    Both are relative to ``root``.
+    Both lists are relative to ``root``.
     """
-    digests = {"files": _digests(root, course), "student": _digests(root, student)}
+    digests = {"files": _digest_files(root, course), "student": _digest_files(root, student)}
     return (json.dumps({"record": SCHEMA, **digests}, indent=1) + "\n").encode()
 
 
-def changed_course_files(root: Path) -> tuple[str, ...]:
-    """Released course files that were changed or deleted since, sorted; none without a lock file.
+def find_changed_course_files(root: Path) -> tuple[str, ...]:
+    """List the course files that were changed or deleted since the release; none without a lock file.
 
-    A lock file that cannot be read, or locks nothing, is itself what changed.
+    An unreadable or empty lock file counts as the changed file itself.
     """
     try:
         locked = json.loads((root / FILE).read_bytes())["files"]
@@ -39,13 +39,13 @@ def changed_course_files(root: Path) -> tuple[str, ...]:
         return ()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return (FILE.as_posix(),)
-    return tuple(sorted(name for name, digest in locked.items() if digest_of(root, name) != digest))
+    return tuple(sorted(name for name, digest in locked.items() if digest_file(root, name) != digest))
 
 
-def student_files(root: Path) -> dict[str, str]:
-    """What the student's files started as: path → digest. Nothing without a lock file, as in the course itself.
+def read_student_digests(root: Path) -> dict[str, str]:
+    """Read the released digests of the student's files: path → digest. Empty without a lock file.
 
-    UsageError when the lock file is there and cannot be read.
+    UsageError if the lock file cannot be read.
     """
     try:
         given = json.loads((root / FILE).read_bytes())["student"]
@@ -58,16 +58,16 @@ def student_files(root: Path) -> dict[str, str]:
     return given
 
 
-def encode_base(texts: Mapping[Path, bytes]) -> bytes:
-    """The bytes of `course.base.json`; `read_base` reads them."""
+def encode_released_texts(texts: Mapping[Path, bytes]) -> bytes:
+    """Encode released texts as the bytes of `course.base.json`."""
     released = {path.as_posix(): texts[path].decode() for path in sorted(texts)}
     return (json.dumps(released, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read_base(root: Path) -> dict[str, str]:
-    """The texts of the files that students may change, as they were released: path → text.
+def read_released_texts(root: Path) -> dict[str, str]:
+    """Read the released texts of the files that students may change: path → text.
 
-    UsageError where there are none, as in the course's own repository, or where they cannot be read.
+    UsageError if there are none, as in the course's own repository, or if they cannot be read.
     """
     try:
         texts = json.loads((root / BASE).read_text(encoding="utf-8"))
@@ -75,8 +75,8 @@ def read_base(root: Path) -> dict[str, str]:
             raise ValueError
     except FileNotFoundError:
         raise UsageError(
-            f"There is no {BASE} here, which says what your files began as: only a released course has one. "
-            f"If you deleted it: git checkout -- {BASE}"
+            f"There is no {BASE} here, which holds the original text of your files. Only a released course has one. "
+            f"If you deleted it, restore it: git checkout -- {BASE}"
         ) from None
     except (OSError, ValueError, RecursionError):
         raise UsageError(f"{BASE} cannot be read. Restore it: git checkout -- {BASE}") from None
@@ -84,27 +84,28 @@ def read_base(root: Path) -> dict[str, str]:
 
 
 def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
-    """Whether a student's file below ``root`` is still as it was given out (`student_files`)."""
-    return name in given and digest_of(root, name) == given[name]
+    """Whether a student's file below ``root`` is still as released (`student_files`)."""
+    return name in given and digest_file(root, name) == given[name]
 
 
-def digest_of(root: Path, name: str) -> str | None:
-    """The digest of a file as it is now; None when it is gone, or is no plain file inside ``root``."""
+def digest_file(root: Path, name: str) -> str | None:
+    """Compute a file's digest; None if it is missing or is not a plain file inside ``root``."""
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())
         if not inside or not path.is_file():
             return None
-        return digest(path.read_bytes())
+        return digest_text(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def digest(data: bytes) -> str:
-    """The digest of a text, however editors and git write it: line ends and a byte order mark do not count."""
+def digest_text(data: bytes) -> str:
+    """Compute a text's digest, which ignores line endings and a byte order mark."""
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return hashlib.sha256(text).hexdigest()
 
 
-def _digests(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
-    return {path.as_posix(): digest_of(root, path.as_posix()) for path in sorted(files)}
+def _digest_files(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
+    """Map each file to its digest."""
+    return {path.as_posix(): digest_file(root, path.as_posix()) for path in sorted(files)}

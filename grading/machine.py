@@ -1,4 +1,4 @@
-"""Where a result was measured."""
+"""Describe the machine that a result was measured on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from grading.result import MachineRecord
 
 
 @functools.cache
-def machine(sandbox: str) -> MachineRecord:
-    """The machine as a result states it: kind and versions, no names."""
+def describe_machine(sandbox: str) -> MachineRecord:
+    """Describe this machine for a result record: its kind and versions, but no names."""
     return MachineRecord(
         system=f"{platform.system()} {platform.machine()}",
-        processor=_processor(),
+        processor=_find_processor_name(),
         cores=os.cpu_count() or 1,
         python=platform.python_version(),
         packages={name: importlib.metadata.version(name) for name in ("numpy", "msgpack", "pytest")},
@@ -24,7 +24,8 @@ def machine(sandbox: str) -> MachineRecord:
     )
 
 
-def _processor() -> str:
+def _find_processor_name() -> str:
+    """Find the processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

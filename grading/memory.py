@@ -1,4 +1,4 @@
-"""A limit on what the grader itself may take: its budgets come first, and this is the belt."""
+"""Limit the memory of the grader itself, as a safety net behind the budgets."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 import numpy as np
 
 LARGE = 32 << 20
-"""Bytes of an array that no right answer makes a test need."""
+"""The bytes of an array that a test never needs for a right answer."""
 
 
 @contextmanager
-def limit_memory(more: int) -> Iterator[None]:
-    """In the block this process may take so many bytes more than it has; MemoryError is raised for what goes beyond.
+def limit_memory(extra_bytes: int) -> Iterator[None]:
+    """Limit this process, while the block runs, to ``more`` bytes beyond its current memory; then MemoryError.
 
-    Counted is its address space, on Linux; elsewhere there is no limit. A worker sets a limit of its own.
+    The limit is on the address space, on Linux only. A worker sets its own limit.
     """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
         yield
         return
-    import resource  # not on Windows, where `explain_platform` is to say so
+    import resource  # not on Windows, which `explain_platform` reports
 
     before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = pages * resource.getpagesize() + more
+    limit = pages * resource.getpagesize() + extra_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
     try:
         yield
@@ -36,7 +36,7 @@ def limit_memory(more: int) -> Iterator[None]:
 
 
 def find_too_large_shape(error: MemoryError) -> tuple[int, ...] | None:
-    """The shape of the array that could not be made, if that alone is why; None where memory was short anyhow."""
+    """Find the shape of an array that was too large to create; None if memory was short anyway."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's own subclass has them
     if type(shape) is not tuple or not isinstance(dtype, np.dtype) or math.prod(shape) * dtype.itemsize < LARGE:
         return None

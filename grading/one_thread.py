@@ -1,7 +1,7 @@
-"""A pytest plugin to be loaded before NumPy: matrix products on one thread, as in the grader's workers.
+"""A pytest plugin, loaded before NumPy, that limits matrix products to one thread, as in the grader's workers.
 
-On several, small products wait for each other: module 06's tests then take minutes on a busy machine. Another number
-that is set in the environment stays.
+On several threads, small products wait for each other: module 06's tests then take minutes on a busy machine. A number
+that is already set in the environment stays.
 """
 
 import os

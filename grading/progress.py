@@ -1,7 +1,7 @@
-"""A student's history: one JSON record per event in `progress/`, added and never changed.
+"""A student's history: one JSON record per event in `progress/`, which is added and never changed.
 
-Reading it must be quick: `tito milestone status` is to answer at once. So an event's result is checked in full only
-on request (`thorough`), and pydantic is imported only then.
+Reading it must be quick, because `tito milestone status` must answer immediately. So an event's result is checked in
+full only on request (`thorough`), and pydantic is imported only then.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ SCHEMA = "tinytorch/progress/v1"
 FOLDER = Path("progress")
 DAMAGED = FOLDER / "damaged"
 LARGEST = 4_000_000
-"""Bytes of one record; a result with everything in it is far smaller."""
+"""The most bytes of one record; a complete result is far smaller."""
 PASSING = ("unlocked", "provisional")
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """The kind of an event."""
 
     MODULE_STARTED = "module_started"
     MODULE_COMPLETED = "module_completed"
     MODULE_TESTED = "module_tested"
-    """Its tests were run and it is not completed; written on GitHub, where every run is recorded."""
+    """A module's tests were run and did not all pass; written only on GitHub, where every run is recorded."""
     MILESTONE_ATTEMPTED = "milestone_attempted"
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: to a module, or to a milestone with the result of the attempt."""
+    """An event in the history of a module, or of a milestone with the result of the attempt."""
 
     kind: Kind
     at: datetime
     module: str | None = None
     milestone: int | None = None
     raw: dict[str, Any] | None = None
-    """The result as stored; `result` gives the record."""
+    """The result as stored; `result` parses it."""
 
     @property
     def result(self) -> Result | None:
-        """The stored result; pydantic's ValidationError when it is not one (never after a thorough reading)."""
+        """The stored result; pydantic's ValidationError if it is invalid (never after a thorough reading)."""
         from grading.render.record import from_json
 
         return None if self.raw is None else from_json(json.dumps(self.raw))
@@ -62,13 +62,13 @@ class Event:
 
     @property
     def criteria_met(self) -> int:
-        """How many criteria of the stored result are passed."""
+        """The number of the stored result's criteria that are passed."""
         return sum(c["status"] == "passed" for c in (self.raw or {}).get("criteria", ()))
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """A record that cannot be used, why, and where it lies now."""
+class DamagedRecord:
+    """A record that cannot be used, with the reason and its present path."""
 
     path: Path
     reason: str
@@ -76,43 +76,46 @@ class Damaged:
 
 @dataclass(frozen=True)
 class History:
-    """Every usable event, oldest first, and what could not be used."""
+    """Every usable event, oldest first, and the damaged records."""
 
     events: tuple[Event, ...] = ()
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[DamagedRecord, ...] = ()
 
-    def attempts(self, milestone: int) -> tuple[Event, ...]:
-        """Every attempt at a milestone."""
+    def list_attempts(self, milestone: int) -> tuple[Event, ...]:
+        """List the attempts at a milestone."""
         return tuple(e for e in self.events if e.kind is Kind.MILESTONE_ATTEMPTED and e.milestone == milestone)
 
-    def best(self, milestone: int) -> Event | None:
-        """The attempt that counts: the first unlocked, else the first provisional, else the one that met most."""
+    def find_best_attempt(self, milestone: int) -> Event | None:
+        """Find the attempt that counts: the first unlocked, else the first provisional, else the one that met most."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
             return (event.verdict == "unlocked", event.verdict == "provisional", event.criteria_met)
 
-        return max(self.attempts(milestone), key=rank, default=None)
+        return max(self.list_attempts(milestone), key=rank, default=None)
 
 
-def module_event(kind: Kind, module: str, result: Result | None = None) -> Event:
-    """Something that happens to a module now."""
-    return Event(kind, datetime.now(UTC), module=module, raw=_stored(result))
+def make_module_event(kind: Kind, module: str, result: Result | None = None) -> Event:
+    """Make an event of a module, dated now."""
+    return Event(kind, datetime.now(UTC), module=module, raw=_to_plain_json(result))
 
 
-def attempt(result: Result) -> Event:
-    """An attempt at a milestone, made now."""
-    return Event(Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_stored(result))
+def make_attempt_event(result: Result) -> Event:
+    """Make the event of an attempt at a milestone, dated now."""
+    return Event(Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_to_plain_json(result))
 
 
-def measured(result: Result) -> Event:
-    """What a run on GitHub has found, dated by the run: publishing it late changes nothing."""
+def make_run_event(result: Result) -> Event:
+    """Make the event of a run on GitHub, dated by the run, so that publishing it late changes nothing."""
     if result.milestone is not None:
-        return Event(Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_stored(result))
+        return Event(
+            Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_to_plain_json(result)
+        )
     kind = Kind.MODULE_COMPLETED if result.verdict.value in PASSING else Kind.MODULE_TESTED
-    return Event(kind, result.started_at, module=result.module, raw=_stored(result))
+    return Event(kind, result.started_at, module=result.module, raw=_to_plain_json(result))
 
 
-def _stored(result: Result | None) -> dict[str, Any] | None:
+def _to_plain_json(result: Result | None) -> dict[str, Any] | None:
+    """Convert a result to plain JSON values."""
     if result is None:
         return None
     from grading.render.record import to_json
@@ -120,18 +123,18 @@ def _stored(result: Result | None) -> dict[str, Any] | None:
     return json.loads(to_json(result))
 
 
-def record(root: Path, event: Event) -> Path:
-    """Add the event to the history of the repository at `root`; returns its file. OSError when it cannot be written."""
-    return _write_new(root / FOLDER / file_name(event, secrets.token_hex(6)), encode(event))
+def record_event(root: Path, event: Event) -> Path:
+    """Add an event to the history of the repository at ``root`` and return its file; may raise OSError."""
+    return _write_new_file(root / FOLDER / name_event_file(event, secrets.token_hex(6)), encode_event(event))
 
 
-def file_name(event: Event, own: str) -> str:
-    """The name of an event's file: time, kind, and what makes it its own."""
-    return f"{event.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.kind.value}-{own}.json"
+def name_event_file(event: Event, suffix: str) -> str:
+    """Name an event's file by time, kind and a unique suffix."""
+    return f"{event.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.kind.value}-{suffix}.json"
 
 
-def encode(event: Event) -> bytes:
-    """The bytes of an event's file; `parse` reads them."""
+def encode_event(event: Event) -> bytes:
+    """Encode an event as the bytes of its file."""
     document = {
         "record": SCHEMA,
         "kind": event.kind.value,
@@ -143,8 +146,8 @@ def encode(event: Event) -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
-def _write_new(path: Path, data: bytes) -> Path:
-    """The file appears whole or not at all, and never in place of another."""
+def _write_new_file(path: Path, data: bytes) -> Path:
+    """Write a new file completely or not at all, never over an existing one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -156,38 +159,38 @@ def _write_new(path: Path, data: bytes) -> Path:
             os.link(temporary, path)
         except FileExistsError:
             raise
-        except OSError:  # a file system without hard links; the name's random part makes a clash all but impossible
+        except OSError:  # a file system without hard links; the random part of the name makes a clash very unlikely
             temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def read(root: Path, *, thorough: bool = True) -> History:
-    """The history of the repository at `root`; damaged records are set aside in `progress/damaged/`, never lost.
+def read_history(root: Path, *, thorough: bool = True) -> History:
+    """Read the history of the repository at ``root``; damaged records are moved to `progress/damaged/`.
 
-    `thorough=False` looks only at what `grading.journey` needs.
+    ``thorough=False`` checks only what `grading.journey` needs.
     """
     events, damaged = [], []
     for path in sorted((root / FOLDER).glob("*.json")):
         if path.name.startswith("."):
             continue
         try:
-            event = parse(content(path))
+            event = parse_event(read_ordinary_file(path))
             if thorough:
                 _ = event.result
             events.append(event)
         except FileNotFoundError:  # another run has just set it aside
             continue
         except ValueError as error:
-            damaged.append(_set_aside(root, path, str(error).splitlines()[0]))
+            damaged.append(_set_aside_record(root, path, str(error).splitlines()[0]))
         except OSError as error:
-            damaged.append(Damaged(path.relative_to(root), f"cannot be read: {error.strerror}"))
+            damaged.append(DamagedRecord(path.relative_to(root), f"cannot be read: {error.strerror}"))
     return History(tuple(sorted(events, key=lambda e: e.at)), tuple(damaged))
 
 
-def content(path: Path) -> bytes:
-    """What stands in an ordinary file of sensible size; ValueError otherwise."""
+def read_ordinary_file(path: Path) -> bytes:
+    """Read an ordinary file of sensible size; ValueError for any other."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not an ordinary file")
@@ -196,10 +199,10 @@ def content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def parse(data: bytes) -> Event:
-    """The event that a file's bytes hold; ValueError that says what is wrong with them."""
+def parse_event(data: bytes) -> Event:
+    """Parse an event from a file's bytes; ValueError says what is wrong with them."""
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        document = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text") from None
     except RecursionError:
@@ -211,30 +214,32 @@ def parse(data: bytes) -> Event:
         raise ValueError(f"not a record of the kind {SCHEMA}")
     try:
         kind, at = Kind(document["kind"]), datetime.fromisoformat(document["at"])
-        at = at.astimezone(UTC) if at.tzinfo else _refuse("a time without its zone")
+        at = at.astimezone(UTC) if at.tzinfo else _raise_value_error("a time without a time zone")
     except (TypeError, OverflowError):
-        raise ValueError("a time that is none") from None
+        raise ValueError("an invalid time") from None
     module, milestone, raw = document["module"], document["milestone"], document["result"]
     if raw is not None:
-        _check_result(raw)
+        _validate_stored_result(raw)
     if kind is Kind.MILESTONE_ATTEMPTED:
         if type(milestone) is not int or module is not None or raw is None or raw.get("milestone") != milestone:
-            raise ValueError("an attempt that does not fit its result")
+            raise ValueError("an attempt that does not match its result")
     elif not isinstance(module, str) or milestone is not None:
         raise ValueError("an event without its module")
     return Event(kind, at, module, milestone, raw)
 
 
-def _no_constant(name: str) -> None:
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and infinity, which JSON does not have."""
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse(reason: str) -> Any:
+def _raise_value_error(reason: str) -> Any:
+    """Raise ValueError from within an expression."""
     raise ValueError(reason)
 
 
-def _check_result(raw: Any) -> None:
-    """What `grading.journey` leans on; the rest is the thorough reading's."""
+def _validate_stored_result(raw: Any) -> None:
+    """Check the parts of a stored result that `grading.journey` uses; ValueError if one is missing."""
     if not isinstance(raw, dict) or raw.get("verdict") not in (*PASSING, "not_yet", "error"):
         raise ValueError("a result without a verdict")
     criteria = raw.get("criteria")
@@ -242,12 +247,12 @@ def _check_result(raw: Any) -> None:
         raise ValueError("a result without criteria")
 
 
-def _set_aside(root: Path, path: Path, reason: str) -> Damaged:
-    """Move a damaged record to where it disturbs nothing; if that fails it stays and is only named."""
+def _set_aside_record(root: Path, path: Path, reason: str) -> DamagedRecord:
+    """Move a damaged record out of the way; if that fails, it stays and is only named."""
     target = root / DAMAGED / f"{path.name}.{secrets.token_hex(4)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
     except OSError:
         target = path
-    return Damaged(target.relative_to(root), reason)
+    return DamagedRecord(target.relative_to(root), reason)

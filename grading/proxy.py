@@ -1,4 +1,4 @@
-"""A student's object as the grader holds it: a name for something in the worker that looks like the thing itself."""
+"""A stand-in on the grader's side for a student's object in the worker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _KEPT = {"eq", "ne", "lt", "le", "gt", "ge"}
 
 
 class Proxy:
-    """An object in the worker. Using it is a call there; it decides nothing here.
+    """A stand-in for an object in the worker: every use of it is a call there, and it decides nothing here.
 
-    Comparisons give another proxy, even where the worker's answer would be plain, and ``bool()`` raises: so no
-    ``__eq__`` or ``__bool__`` of the student's takes part in a verdict.
+    Comparisons return another proxy, even if the worker's answer would be plain, and ``bool()`` raises. So no
+    student's ``__eq__`` or ``__bool__`` takes part in a verdict.
     """
 
     __slots__ = ("_handle", "_type_name", "_worker")
-    __array_ufunc__ = None  # ndarray + proxy is the proxy's business, not NumPy's
+    __array_ufunc__ = None  # the proxy handles ndarray + proxy, not NumPy
 
     def __init__(self, worker: Any, handle: int, type_name: str):
         object.__setattr__(self, "_worker", worker)
@@ -31,28 +31,28 @@ class Proxy:
         self._worker.request("set", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the thing, there."""
+        """Call the object in the worker."""
         return self._worker.request("call", self, args, kwargs)
 
     def __len__(self) -> int:
-        length = _operate("len", self)
+        length = _run_operator("len", self)
         if type(length) is not int or length < 0:
             raise TypeError(f"len() gave {length!r}, not a count")
         return length
 
     def __repr__(self) -> str:
-        text = _operate("repr", self)
+        text = _run_operator("repr", self)
         return text if type(text) is str else f"<{self._type_name}>"
 
     def __enter__(self) -> Any:
-        return _operate("enter", self)
+        return _run_operator("enter", self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: Any) -> None:
-        # What went wrong in the block is told over there and raised on here, whatever the student's object says to it.
-        _operate("exit", self, None if error is None else str(error)[:1000])
+        # An error in the block is reported to the worker and also raised here, whatever the student's object returns.
+        _run_operator("exit", self, None if error is None else str(error)[:1000])
 
     def __iter__(self) -> Any:
-        items = _operate("list", self)
+        items = _run_operator("list", self)
         if type(items) is not list:
             raise TypeError(f"iterating over {self._type_name} did not give a list")
         return iter(items)
@@ -69,35 +69,40 @@ class Proxy:
     __hash__ = object.__hash__
 
     def __del__(self) -> None:
-        self._worker.forget(self._handle)
+        self._worker.release_handle(self._handle)
 
 
 def list_argument_names(function: Proxy) -> Any:
-    """What a function there calls its arguments: a claim, good for words."""
-    return _operate("arguments", function)
+    """Ask the worker for a function's argument names; they are only a claim, good for messages."""
+    return _run_operator("arguments", function)
 
 
-def _operate(name: str, *operands: Any) -> Any:
+def _run_operator(name: str, *operands: Any) -> Any:
+    """Run an operator in the worker that holds the operands."""
     worker = next(o for o in operands if isinstance(o, Proxy))._worker
     return worker.request("operate", name, operands, name in _KEPT)
 
 
-def _forward(name: str) -> Any:
+def _make_operator(name: str) -> Any:
+    """Make a method that runs an operator in the worker."""
+
     def method(self: Proxy, *others: Any) -> Any:
-        return _operate(name, self, *others)
+        return _run_operator(name, self, *others)
 
     return method
 
 
-def _reflected(name: str) -> Any:
+def _make_reflected_operator(name: str) -> Any:
+    """Make a method that runs an operator with its operands swapped in the worker."""
+
     def method(self: Proxy, other: Any) -> Any:
-        return _operate(name, other, self)
+        return _run_operator(name, other, self)
 
     return method
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
-    setattr(Proxy, f"__{_name}__", _forward(_name))
-    setattr(Proxy, f"__r{_name}__", _reflected(_name))
+    setattr(Proxy, f"__{_name}__", _make_operator(_name))
+    setattr(Proxy, f"__r{_name}__", _make_reflected_operator(_name))
 for _name in ("neg", "pos", "abs", "getitem", "setitem", *_KEPT):
-    setattr(Proxy, f"__{_name}__", _forward(_name))
+    setattr(Proxy, f"__{_name}__", _make_operator(_name))

@@ -1,4 +1,4 @@
-"""Exceptions of the student's side as the grader meets them: what student code raised, and how a worker ended."""
+"""Exceptions that the grader raises for the worker: what student code raised, and how a worker ended."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class Frame:
     line: int
     function: str
     text: str
-    """The line itself, as the grader's own copy of the file has it."""
+    """The line's text, from the grader's own copy of the file."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} in {self.function or '<file>'}: {self.text}"
 
 
 def choose_frame(frames: Sequence[Frame], folder: str | None = None) -> Frame:
-    """Where to look first: the last line in ``folder``, the module's that is being worked on, or the last of all.
+    """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.
 
-    What raises is often an earlier module, which refuses what it was given. Without a folder it is the one in which
-    student code was entered.
+    An earlier module often raises because it was called with wrong arguments. ``folder`` is that of the module being
+    worked on; by default, that of the first frame.
     """
     folder = folder or frames[0].file.rpartition("/")[0].removesuffix("/tinytorch")
     return next((frame for frame in reversed(frames) if frame.file.startswith(f"{folder}/")), frames[-1])
 
 
 class WorkerFailureError(Exception):
-    """The worker did not answer as it should; the message is for the student."""
+    """The worker did not answer properly; the message is for the student."""
 
 
 class WorkerDiedError(WorkerFailureError):
@@ -40,7 +40,7 @@ class WorkerDiedError(WorkerFailureError):
 
 
 class WorkerClosedError(WorkerDiedError):
-    """The grader itself ended it: nothing went wrong."""
+    """The grader itself ended the process; nothing went wrong."""
 
 
 class DeadlineError(WorkerFailureError):
@@ -48,7 +48,7 @@ class DeadlineError(WorkerFailureError):
 
 
 class ProtocolError(WorkerFailureError):
-    """What came back was not an answer."""
+    """The worker's message was not a valid answer."""
 
 
 class RemoteError(Exception):
@@ -71,7 +71,7 @@ _CLASSES: dict[str, type[RemoteError]] = {
 }
 
 
-def remote_error(type_name: str, bases: list[str], message: str, frames: tuple[Frame, ...]) -> RemoteError:
-    """The exception to raise here for one raised there: `except ValueError` works on both sides."""
+def build_remote_error(type_name: str, bases: list[str], message: str, frames: tuple[Frame, ...]) -> RemoteError:
+    """Build the exception to raise here for one raised in the worker, so that `except ValueError` works."""
     kind = next((_CLASSES[name] for name in (type_name, *bases) if name in _CLASSES), RemoteError)
     return kind(type_name, message, frames)

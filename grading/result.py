@@ -1,4 +1,4 @@
-"""The result record: what one grading run found, and the only thing renderings read."""
+"""The result record: what one grading run found. Renderings read nothing else."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SCHEMA = "tinytorch/result/v1"
 
 
 class Record(BaseModel):
-    """Frozen, closed, and free of NaN in JSON."""
+    """The base of all records: frozen, without extra fields, and without NaN in JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 class Verdict(StrEnum):
-    """What a run says of its milestone or module."""
+    """The verdict of a run on its milestone or module."""
 
     UNLOCKED = "unlocked"
     PROVISIONAL = "provisional"
@@ -32,12 +32,12 @@ class Verdict(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """0 unlocked or provisional, 1 not yet, 3 the grader's or the machine's error."""
+        """The exit code: 0 unlocked or provisional, 1 not yet, 3 an error of the grader or the machine."""
         return {"unlocked": 0, "provisional": 0, "not_yet": 1, "error": 3}[self.value]
 
 
 class CriterionStatus(StrEnum):
-    """What became of one criterion."""
+    """The outcome of one criterion."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -46,33 +46,35 @@ class CriterionStatus(StrEnum):
 
 
 TEXT = 1000
-"""Characters kept of one text of a failure: what a student's code returned or raised may be megabytes."""
+"""The characters kept of a failure's text, since a value that student code returned or raised may be huge."""
 WRITTEN = 600
-"""Characters kept of a prompt, and of what a network wrote after it."""
+"""The characters kept of a prompt, and of the text that a network wrote after it."""
 DETAIL = 3000
-"""Characters kept of a traceback."""
+"""The characters kept of a traceback."""
 
 
-def _cut(limit: int) -> AfterValidator:
+def _make_cut(limit: int) -> AfterValidator:
+    """Make a validator that cuts a text to this many characters."""
     return AfterValidator(lambda text: text if len(text) <= limit else text[: limit - 1] + "…")
 
 
-def _in_our_time(moment: datetime) -> datetime:
+def _validate_time(moment: datetime) -> datetime:
+    """Refuse a time with an implausible year."""
     if not 2000 <= moment.year < 3000:
-        raise ValueError("a time of no grading")
+        raise ValueError("not a plausible time")
     return moment
 
 
-Text = Annotated[str, _cut(TEXT)]
+Text = Annotated[str, _make_cut(TEXT)]
 
 
 class Failure(Record):
-    """One thing to fix, in the student's terms. Long texts are cut, so that a record stays of a size to be read."""
+    """One thing to fix, described for the student. Long texts are cut to keep records small."""
 
     task: str | None = None
-    """Task id (2.3) where there is one."""
+    """The task's id, such as 2.3, if there is one."""
     title: Text
-    """What should have been true: a test's docstring, or a sentence."""
+    """What should be true: a test's docstring, or a sentence."""
     call: Text | None = None
     got: Text | None = None
     expected: Text | None = None
@@ -80,14 +82,14 @@ class Failure(Record):
     file: str | None = None
     """The student's file, relative to the submission."""
     line: int | None = None
-    detail: Annotated[str, _cut(DETAIL)] | None = None
-    """The student's part of the traceback, or what the worker's end looked like."""
+    detail: Annotated[str, _make_cut(DETAIL)] | None = None
+    """The student's part of the traceback, or how the worker ended."""
     test: str | None = None
     """The test's node id, for `pytest -k`."""
 
 
 class CriterionResult(Record):
-    """One criterion, measured."""
+    """The result of one criterion."""
 
     kind: Kind
     name: str
@@ -99,20 +101,20 @@ class CriterionResult(Record):
     unit: Unit
     why: str
     weight: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """What it counts among the milestone's criteria."""
+    """Its weight among the milestone's criteria."""
     partial: bool = False
-    """Whether it still earns the share of its tests that pass when it is not met."""
+    """Whether it earns the share of its tests that pass if it is not met."""
     explanation: str | None = None
-    """Why it was not attempted, or what the grader's error was."""
+    """Why it was not attempted, or the grader's error."""
     how: str | None = None
     """How the figure was measured: seeds, noise, data."""
-    measured_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)] | None = None
-    """When an earlier run measured it; nothing it depends on has changed since. None: in this run."""
+    measured_at: Annotated[AwareDatetime, AfterValidator(_validate_time)] | None = None
+    """The time of the earlier run that measured it; None if this run did."""
     failures: tuple[Failure, ...] = ()
 
 
 class Curve(Record):
-    """A figure as training went on, measured by the grader."""
+    """A figure over the course of training, measured by the grader."""
 
     name: str
     seed: int
@@ -121,73 +123,75 @@ class Curve(Record):
 
 
 AXES = {"confusions": 2, "filters": 4, "step_microseconds": 1, "rivals": 2, "rivals_on_text": 1, "attention": 3}
-"""Of each kind of picture."""
+"""The number of axes of each kind of picture."""
 RIVAL_SETS = ("compositions", "made_up", "names", "claims")
 """The columns of `rivals`."""
 
 
 class Picture(Record):
-    """Whole numbers that a rendering draws, as an array of this shape, the last axis changing fastest.
+    """Whole numbers that a rendering draws, as an array of this shape in row-major order.
 
-    `confusions` (classes, classes): how many test images of each class, a row, were taken for each, a column.
-    `filters` (maps, channels, height, width): the first kernels, each in 127ths of its largest magnitude.
-    `step_microseconds` (labels,): what a training step takes.
-    `rivals` (labels, RIVAL_SETS): thousandths of what is right, of the network, first, and of each rival.
-    `rivals_on_text` (labels,): thousandths of a bit for each byte of real text, of the network, first, and each rival.
-    `attention` (layers, written, tokens): percent that a layer's heads give to each earlier token when they write one,
-    the largest of all heads. Its labels are all tokens, the last one that was written included.
+    `confusions` (classes, classes): how many test images of each class (row) were classified as each class (column).
+    `filters` (maps, channels, height, width): the first layer's kernels, each in 127ths of its largest magnitude.
+    `step_microseconds` (labels,): the time of a training step.
+    `rivals` (labels, RIVAL_SETS): thousandths that are right, for the network (first) and for each rival.
+    `rivals_on_text` (labels,): thousandths of a bit per byte of real text, for the network (first) and for each rival.
+    `attention` (layers, written, tokens): the percentage of attention on each earlier token when one is written, the
+    largest of the layer's heads. Its labels are all tokens, including the last one written.
     """
 
     name: Literal["confusions", "filters", "step_microseconds", "rivals", "rivals_on_text", "attention"]
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
-    labels: Annotated[tuple[Annotated[str, _cut(60)], ...], Field(max_length=64)] = ()
-    """Of the first axis, and of the second where both are alike; of attention, one more than the last axis has."""
+    labels: Annotated[tuple[Annotated[str, _make_cut(60)], ...], Field(max_length=64)] = ()
+    """Labels of the first axis, and of the second if both are alike; attention has one more than its last axis."""
     values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
+    def _validate_shape(self) -> Self:
+        """Check that values and labels match the shape."""
         if len(self.shape) != AXES[self.name] or math.prod(self.shape) != len(self.values):
             raise ValueError(f"{len(self.values)} values do not make {self.name} of the shape {self.shape}")
         if self.name == "confusions" and self.shape[0] != self.shape[1]:
-            raise ValueError("what is confused has as many rows as columns")
+            raise ValueError("confusions must have as many rows as columns")
         named = self.shape[2] + 1 if self.name == "attention" else self.shape[0]
         if self.labels and len(self.labels) != named:
             raise ValueError(f"{len(self.labels)} labels do not name {named} rows")
         if self.name == "rivals" and self.shape[1] != len(RIVAL_SETS):
             raise ValueError(f"rivals are compared on {len(RIVAL_SETS)} sets")
         if self.name == "attention" and self.shape[1] > self.shape[2]:
-            raise ValueError("what was written is more than all tokens")
+            raise ValueError("more tokens are written than there are")
         return self
 
 
 class Writing(Record):
-    """What a network was given, and how it went on."""
+    """A prompt, and the text that a network wrote after it."""
 
     kind: Literal["function", "story", "text"]
-    prompt: Annotated[str, _cut(WRITTEN)]
-    written: Annotated[str, _cut(WRITTEN)]
+    prompt: Annotated[str, _make_cut(WRITTEN)]
+    written: Annotated[str, _make_cut(WRITTEN)]
     right: bool | None = None
-    """Whether a function does what its docstring says, or all that a story claims is true; None for real text."""
+    """Whether a function does what its docstring says, or all of a story's claims are true; None for real text."""
 
     @model_validator(mode="after")
-    def _be_judged(self) -> Self:
+    def _validate_judgement(self) -> Self:
+        """Check that functions and stories are judged and real text is not."""
         if (self.right is None) != (self.kind == "text"):
-            raise ValueError("functions and stories are right or wrong, and real text is neither")
+            raise ValueError("functions and stories are right or wrong, but real text is neither")
         return self
 
 
 class NamedImage(Record):
-    """A test image, upright, as a network was shown it, and what the network named it."""
+    """A test image, upright, with its class and the class that a network gave it."""
 
-    shows: Annotated[str, _cut(40)]
-    named: Annotated[str, _cut(40)]
+    shows: Annotated[str, _make_cut(40)]
+    named: Annotated[str, _make_cut(40)]
     percent: Annotated[int, Field(ge=0, le=100)]
-    """How sure the network was of that."""
+    """The network's confidence in that class."""
     shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=32)], Annotated[int, Field(ge=1, le=32)]]
     """Channels (grey; or red, green and blue), height, width."""
     pixels: Annotated[str, Field(max_length=4096)]
-    """A byte for each, as base64, in the order of an array of this shape."""
+    """One byte per value, as base64, in the order of an array of this shape."""
 
     @property
     def content(self) -> bytes:
@@ -195,7 +199,8 @@ class NamedImage(Record):
         return base64.b64decode(self.pixels, validate=True)
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
+    def _validate_pixels(self) -> Self:
+        """Check that the pixels match the shape."""
         try:
             size = len(self.content)
         except binascii.Error:
@@ -221,29 +226,29 @@ class Note(Record):
 
 
 class SubmissionRecord(Record):
-    """What was graded."""
+    """The submission that was graded."""
 
     digest: str
     files: tuple[FileRecord, ...]
     refused: tuple[Note, ...] = ()
     student: str | None = None
     commit: str | None = None
-    """The commit it was checked out from, as 40 hexadecimal digits, where the grader was told."""
+    """The commit of the submission, as 40 hexadecimal digits, if the grader was given it."""
 
 
 class CourseRecord(Record):
-    """Which course graded it."""
+    """The course that graded the submission."""
 
     name: str
     version: str
     digest: str
-    """Of the manifest, the tests and the grader."""
+    """The digest of the manifest, the tests and the grader."""
     changed: tuple[str, ...] = ()
     """Course files in a student's repository that are not as released."""
 
 
 class DataRecord(Record):
-    """A data set the figures come from."""
+    """A data set that figures come from."""
 
     name: str
     digest: str
@@ -251,7 +256,7 @@ class DataRecord(Record):
 
 
 class MachineRecord(Record):
-    """Where it was graded."""
+    """The machine that graded the submission."""
 
     system: str
     processor: str
@@ -263,13 +268,13 @@ class MachineRecord(Record):
 
 
 class Timing(Record):
-    """Seconds: all, while student code ran, and the grader's own share."""
+    """Times in seconds: in total, of student code, and of the grader."""
 
     total: FiniteFloat
     student: FiniteFloat
     grader: FiniteFloat
     training: Annotated[tuple[FiniteFloat, ...], Field(max_length=12)] = ()
-    """CPU time of training each network that names images, without what the grader asked in between."""
+    """The CPU time of training each image classifier, without the grader's queries in between."""
 
 
 class Result(Record):
@@ -285,11 +290,11 @@ class Result(Record):
     criteria: tuple[CriterionResult, ...]
     seed: int
     official: bool
-    started_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+    started_at: Annotated[AwareDatetime, AfterValidator(_validate_time)]
     key: str
-    """Digest of everything the verdict depends on but the seed."""
+    """The digest of everything the verdict depends on except the seed."""
     reproduce: str
-    """The command that runs it again."""
+    """The command that repeats the grading."""
     submission: SubmissionRecord
     course: CourseRecord
     data: tuple[DataRecord, ...] = ()
@@ -299,16 +304,16 @@ class Result(Record):
     writings: Annotated[tuple[Writing, ...], Field(max_length=12)] = ()
     named_images: Annotated[tuple[NamedImage, ...], Field(max_length=20)] = ()
     student_output: str = ""
-    """The end of what student code printed."""
+    """The end of the student code's printed output."""
     timing: Timing
 
     @model_validator(mode="after")
-    def _name_graded_places_only(self) -> Self:
-        """Forget every place outside the files that were graded: reports show it, and a forge opens it."""
-        # A file of so many bytes has no more lines.
+    def _drop_ungraded_places(self) -> Self:
+        """Drop every file and line that was not graded, since reports show them and a forge opens them."""
+        # A file has at most as many lines as bytes, plus one.
         lines = {file.path: file.size + 1 for file in self.submission.files}
         criteria = tuple(
-            c.model_copy(update={"failures": tuple(_without_foreign_place(f, lines) for f in c.failures)})
+            c.model_copy(update={"failures": tuple(_drop_unknown_place(f, lines) for f in c.failures)})
             for c in self.criteria
         )
         object.__setattr__(self, "criteria", criteria)
@@ -321,24 +326,24 @@ class Result(Record):
 
     @property
     def command(self) -> str:
-        """What runs it again."""
+        """The command that repeats the grading, in its present form."""
         return f"nox -s {self.session} -- --seed {self.seed}"
 
     @property
-    def first_to_mend(self) -> Failure | None:
-        """The failure to look at first: criteria and failures are in order."""
+    def first_failure(self) -> Failure | None:
+        """The failure to fix first: criteria and failures are in order."""
         return next((f for c in self.criteria for f in c.failures), None)
 
 
-def _without_foreign_place(failure: Failure, lines: dict[str, int]) -> Failure:
-    """The failure; its file only if it is one of these, its line only if the file can have it."""
+def _drop_unknown_place(failure: Failure, lines: dict[str, int]) -> Failure:
+    """Remove a failure's file if it is not one of these, and its line if the file cannot have it."""
     file = failure.file if failure.file in lines else None
     line = failure.line if file is not None and 0 < (failure.line or 0) <= lines[file] else None
     return failure.model_copy(update={"file": file, "line": line})
 
 
-def verdict_of(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """An error decides, since what the machine did not measure may be right; nothing left unmeasured may unlock."""
+def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
+    """Decide the verdict: any error makes it an error, and a criterion that was not measured never unlocks."""
     statuses = {c.status for c in criteria}
     if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET

@@ -12,8 +12,8 @@ from grading.result import Result
 PATH = Path("docs", "schema", "result.schema.json")
 
 
-def schema() -> str:
-    """The schema of the record as it is written, as JSON text."""
+def generate_schema_json() -> str:
+    """Generate the JSON Schema of a written result record."""
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Result.model_json_schema(mode="serialization"),
@@ -23,18 +23,18 @@ def schema() -> str:
 
 
 def main(arguments: list[str], root: Path) -> int:
-    """Write the schema under `root`; with `--check` change nothing and return 1 when it is out of date."""
+    """Write the schema under ``root``; with `--check`, change nothing and return 1 if it is out of date."""
     path = root / PATH
     if arguments == ["--check"]:
-        if path.is_file() and path.read_text(encoding="utf-8") == schema():
+        if path.is_file() and path.read_text(encoding="utf-8") == generate_schema_json():
             return 0
-        sys.stderr.write(f"{PATH} is not up to date. Run `python -m grading.result_schema`.\n")
+        sys.stderr.write(f"{PATH} is out of date. Run `python -m grading.result_schema`.\n")
         return 1
     if arguments:
         sys.stderr.write("Use: python -m grading.result_schema [--check]\n")
         return 2
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(schema(), encoding="utf-8")
+    path.write_text(generate_schema_json(), encoding="utf-8")
     return 0
 
 

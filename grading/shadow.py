@@ -1,4 +1,4 @@
-"""A package called `tinytorch` from the package index, which Python prefers to the folders that students write in."""
+"""Detect a package named `tinytorch` from the package index, which Python prefers to the student's folders."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ REMOVE_SHADOW = "pip uninstall tinytorch"
 
 
 def find_shadow() -> str | None:
-    """The file of such a package; None where there is none.
+    """Find the file of a package that hides the course's `tinytorch`; None if there is none.
 
-    The course's `tinytorch` has no file of its own: it is a namespace, of one folder in each module. A package with an
-    `__init__.py` hides all of it, wherever on the path it is.
+    The course's `tinytorch` has no file of its own. It is a namespace package with one folder in each module. A package
+    with an `__init__.py` hides all of it, wherever it is on the path.
     """
     try:
         spec = importlib.util.find_spec("tinytorch")
-    except ValueError:  # it is imported already, and says nothing about itself
+    except ValueError:  # already imported, without a spec
         return None
     return None if spec is None or spec.origin is None else spec.origin

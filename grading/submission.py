@@ -1,4 +1,4 @@
-"""The allowlisted copy of what was handed in: the files the manifest names, and nothing else of the tree."""
+"""Copy a submission by allowlist: only the files that the manifest names."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from grading.manifest.model import Manifest, Milestone, Module, Status
 from grading.result import FileRecord, Note, SubmissionRecord
 
 MAX_BYTES = 256 << 10
-"""A student's file is source text; the longest of the course is a tenth of this."""
+"""The most bytes of a student's file; the course's longest is a tenth of this."""
 KEPT = "kept-"
-"""How the names of copies begin that `tito` keeps beside a file it replaces."""
+"""The prefix of the copies that `tito` keeps next to a file that it replaces."""
 MAX_NOTES = 20
 MAX_NAMES = 100_000
-"""Looked at in one folder."""
+"""The most names that are read in one folder."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The copy, and what is said about it."""
+    """The copy of a submission, and the record that describes it."""
 
     folder: Path
-    """The student's Python files: all that a worker sees."""
+    """The student's Python files, which are all that a worker sees."""
     answers: Path
     """`student.yaml` and the answers to questions, which no worker sees."""
     record: SubmissionRecord
     missing: tuple[str, ...]
-    """Files the manifest names that were not handed in."""
+    """Files that the manifest names but that were not handed in."""
 
     def text(self, path: Path) -> str | None:
-        """One file's text, or None when it is missing or was refused."""
+        """Read a file's text; None if it is missing or was refused."""
         copied = self.folder / path
         return copied.read_text("utf-8") if copied.is_file() else None
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of Python that a student writes."""
+    """A Python file that a student writes."""
 
     path: Path
     module: Module
     is_recipe: bool
 
 
-def source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFile]:
-    """What students write for these modules, in the course's order: each one's file, and a trigger's recipe."""
+def list_source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFile]:
+    """List the files that students write for these modules: each module's file, and a trigger module's recipe."""
     files = []
     for module in modules:
         files.append(SourceFile(module.code, module, is_recipe=False))
@@ -63,20 +63,20 @@ def source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFi
 
 
 OWN = Path("course", "solution")
-"""Where the course's own repository keeps what a student has at the top: `student.yaml` and `answers/`."""
+"""Where the course's own repository keeps `student.yaml` and `answers/`, which a student has at the top."""
 
 
-def answer_files(milestone: Milestone | None) -> list[Path]:
-    """The student's data files: who they are and what they answered."""
+def list_answer_files(milestone: Milestone | None) -> list[Path]:
+    """List the student's data files: their identity and their answers."""
     return [Path("student.yaml"), Path("answers", f"milestone-{milestone.id}.yaml")] if milestone else []
 
 
-def take(
+def copy_submission(
     tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
 ) -> Submission:
-    """Copy what counts from ``tree`` into ``into``. What may not be copied is refused with a reason.
+    """Copy the files that count from ``tree`` to ``into``; a file that may not be copied is refused with a reason.
 
-    Raises UsageError when ``tree`` is no folder. Never follows a link, never opens anything but a regular file.
+    UsageError if ``tree`` is not a folder. Never follows a link, and never opens anything but a regular file.
     """
     if not tree.is_dir():
         raise UsageError(f"{tree} is not a folder. Name the folder of a student's repository.")
@@ -86,10 +86,12 @@ def take(
     code, answers = into / "code", into / "answers"
     for folder in (code, answers):
         folder.mkdir(parents=True)
-    targets = {f.path: code for f in source_files(manifest, modules)} | dict.fromkeys(answer_files(milestone), answers)
+    targets = {f.path: code for f in list_source_files(manifest, modules)} | dict.fromkeys(
+        list_answer_files(milestone), answers
+    )
     prefix = OWN if (tree / OWN).is_dir() else Path()
     for path, folder in targets.items():
-        data = _read(tree, path if folder == code else prefix / path)
+        data = _read_student_file(tree, path if folder == code else prefix / path)
         if data is None:
             if path.suffix == ".py":
                 missing.append(path.as_posix())
@@ -101,7 +103,7 @@ def take(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         files.append(FileRecord(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
-    refused += _ignored(tree, manifest, modules)
+    refused += _note_ignored_files(tree, manifest, modules)
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
     digest = hashlib.sha256(lines.encode()).hexdigest()
     record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
@@ -109,7 +111,7 @@ def take(
 
 
 def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
-    """Copy the code of these modules alone, for a worker that is to see nothing of the others."""
+    """Copy only these modules' code, for a worker that must not see the others."""
     for module in modules:
         text = submission.text(module.code)
         if text is not None:
@@ -118,23 +120,23 @@ def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) 
     return replace(submission, folder=into)
 
 
-def _read(tree: Path, path: Path) -> bytes | str | None:
-    """A file's bytes; a sentence when it is refused; None when it is not there."""
+def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
+    """Read a file's bytes; a sentence if it is refused, None if it does not exist."""
     folder, full = tree, tree / path
     try:
         for part in path.parts[:-1]:
             folder = folder / part
             if folder.is_symlink():
-                return f"{folder.relative_to(tree).as_posix()} is a link; hand in a real folder"
+                return f"{folder.relative_to(tree).as_posix()} is a symbolic link; hand in a real folder"
             if os.path.lexists(folder / ".git"):
-                return f"{folder.relative_to(tree).as_posix()} is a repository of its own; hand in its files instead"
+                return f"{folder.relative_to(tree).as_posix()} is a separate git repository; hand in its files instead"
         descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         return f"{path.parent.as_posix()} is not a folder"
     except OSError as error:
-        return "it is a link; hand in a real file" if error.errno == errno.ELOOP else "it cannot be read"
+        return "it is a symbolic link; hand in a real file" if error.errno == errno.ELOOP else "it cannot be read"
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return "it is not a regular file"
@@ -145,33 +147,36 @@ def _read(tree: Path, path: Path) -> bytes | str | None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"it is not UTF-8 text (line {_line(data, error.start)}); save it as UTF-8"
+        return f"it is not UTF-8 text (line {_find_line_number(data, error.start)}); save it as UTF-8"
     if "\0" in text:
-        return f"it contains a null byte (line {_line(data, data.index(0))})"
+        return f"it contains a null byte (line {_find_line_number(data, data.index(0))})"
     return data
 
 
-def _line(data: bytes, position: int) -> int:
+def _find_line_number(data: bytes, position: int) -> int:
+    """Find the line number of a byte position."""
     return data.count(b"\n", 0, position) + 1
 
 
-def _ignored(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
-    """Files beside the student's own that look as if they should count, and do not."""
+def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
+    """Note files next to the student's own that look as if they counted but do not."""
     notes = []
     expected = {m.code for m in manifest.modules}
     for module in modules:
         folder = tree / module.code.parent
-        for entry in _names_in(folder):
+        for entry in _list_names(folder):
             path = module.code.parent / entry
             if path in expected or entry == "__pycache__" or entry.startswith(KEPT):
                 continue
             shown = path.as_posix().encode("ascii", "backslashreplace").decode()
-            notes.append(Note(path=shown[:200], message=f"not used: the module is one file, {module.code.name}"))
+            notes.append(
+                Note(path=shown[:200], message=f"not used: the module consists of one file, {module.code.name}")
+            )
     return notes
 
 
-def _names_in(folder: Path) -> list[str]:
-    """The first names in a folder, in order; none if it is a link, no folder, or may not be read."""
+def _list_names(folder: Path) -> list[str]:
+    """List the first names in a folder, sorted; none if it is a link, is not a folder or cannot be read."""
     try:
         if folder.is_symlink():
             return []

@@ -1,4 +1,4 @@
-"""Whether a student's file is Python, read from its text; nothing is run."""
+"""Check that a student's file is valid Python by reading its text; nothing is run."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ import tokenize
 from grading.result import Failure
 
 
-def parse(text: str, path: str) -> ast.Module | Failure:
-    """The file's syntax tree, or what is wrong with it as a file of Python."""
-    if (encoding := _declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
-        return _other_encoding(encoding, path)
+def parse_source(text: str, path: str) -> ast.Module | Failure:
+    """Parse a file; return its syntax tree, or the failure if it is not valid Python."""
+    if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
+        return _explain_wrong_encoding(encoding, path)
     try:
         return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return _syntax(error, path)
+        return _explain_syntax_error(error, path)
 
 
-def _declared_encoding(text: str) -> str:
-    """What the file says of itself in its first lines: Python runs that, whatever the audit has read."""
+def _find_declared_encoding(text: str) -> str:
+    """Find the encoding that a file declares in its first lines, which Python uses to run it."""
     try:
         return tokenize.detect_encoding(io.BytesIO(text.encode()).readline)[0]
     except SyntaxError:
         return "unknown"
 
 
-def _other_encoding(encoding: str, path: str) -> Failure:
+def _explain_wrong_encoding(encoding: str, path: str) -> Failure:
+    """Explain that a file declares an encoding that is not UTF-8."""
     return Failure(
         title="The file is UTF-8 and declares no other encoding",
         got=f"{path}: a `coding:` comment declares it to be {encoding}",
         expected="UTF-8, Python's own encoding, without such a comment",
-        hint="Delete the `coding:` comment in the first two lines; as declared, the file would say something else.",
+        hint="Delete the `coding:` comment in the first two lines. Python would read the file differently with it.",
         file=path,
         line=1,
     )
 
 
-def _syntax(error: Exception, path: str) -> Failure:
+def _explain_syntax_error(error: Exception, path: str) -> Failure:
+    """Explain why a file cannot be parsed."""
     if isinstance(error, SyntaxError):
         shown = (error.text or "").rstrip()[:200]
         column = max((error.offset or 1) - 1 - (len(shown) - len(shown.lstrip())), 0)
@@ -59,6 +61,6 @@ def _syntax(error: Exception, path: str) -> Failure:
         expected="a file that Python can read",
         hint="Break the longest expression into several lines."
         if deep
-        else "Something in the file is no text: delete it.",
+        else "The file contains something that is not text. Delete it.",
         file=path,
     )

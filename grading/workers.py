@@ -1,4 +1,4 @@
-"""Workers for a submission: what they see and how much they may use, from the manifest's budget; and one to look at."""
+"""Start a worker for a submission with the manifest's budget, or one without a submission to test the machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
 SHOWN_WITH = {"numba": ("numba", "llvmlite")}
-"""A package that student code may import → all that a worker must see for it."""
+"""A package that student code may import → all packages that a worker must see for it."""
 
 
-def worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
-    """What workers with these modules see besides NumPy: the packages that one of the modules may import.
+def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
+    """List the packages besides NumPy that workers for these modules must see.
 
-    GraderError, with the command that installs it, for one that is missing here.
+    GraderError, with the command that installs it, if one is missing here.
     """
     shown: list[str] = []
     for module in modules:
@@ -35,7 +35,7 @@ def worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
 
 
 def start_worker(submission: Submission, modules: Iterable[Module], budget: Budget, sandbox: str) -> Worker:
-    """A fresh worker with the modules' folders on its import path."""
+    """Start a worker with the modules' folders on its import path."""
     modules = tuple(modules)
     confinement = Confinement(
         submission=submission.folder,
@@ -45,23 +45,23 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
         output_kb=budget.output_kb,
         threads=budget.threads,
         sandbox=sandbox,
-        packages=worker_packages(modules),
+        packages=list_worker_packages(modules),
     )
     return Worker(confinement, call_seconds=budget.call_seconds, wall_seconds=budget.wall_seconds)
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What a worker of this machine is like."""
+class WorkerProbe:
+    """The versions and the speed of a worker on this machine."""
 
     python: str
     numpy: str
     round_trip_seconds: float
-    """Of the smallest request and its answer, the median of many."""
+    """The median time of the smallest request and its answer."""
 
 
-def probe_worker(sandbox: str) -> Probe:
-    """Start a worker without a submission and look at it. GraderError when it cannot be started."""
+def probe_worker(sandbox: str) -> WorkerProbe:
+    """Start a worker without a submission and measure it; GraderError if it cannot be started."""
     with temporary_folder("tinytorch-probe-") as folder:
         confinement = Confinement(folder, (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
         with Worker(confinement, call_seconds=10) as worker:
@@ -70,4 +70,4 @@ def probe_worker(sandbox: str) -> Probe:
                 started = time.perf_counter()
                 worker.request("echo", None)
                 times.append(time.perf_counter() - started)
-            return Probe(worker.python, worker.numpy, statistics.median(times))
+            return WorkerProbe(worker.python, worker.numpy, statistics.median(times))

@@ -17,7 +17,7 @@ from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.sandbox import launch
-from grading.sandbox.launch import FENCES, Confinement, choose
+from grading.sandbox.launch import FENCES, Confinement, choose_fence
 
 ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("course", deadline=None)  # a busy machine is slow, not wrong
@@ -40,7 +40,7 @@ def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Each way a worker is confined; those that do not work here are skipped."""
     monkeypatch.setenv(launch.VARIABLE, request.param)
     try:
-        return choose(official=False)
+        return choose_fence(official=False)
     except GraderError as error:
         pytest.skip(str(error))
 

@@ -10,7 +10,7 @@ import pytest
 from grading.audit import HARMLESS, audit_imports
 from grading.manifest.load import load
 from grading.result import Failure
-from grading.syntax import parse
+from grading.syntax import parse_source
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def check(root):
 
     def run(text: str, module: str = "03_activations", *, recipe: bool = False):
         path = f"modules/{module}/tinytorch/x.py"
-        tree = parse(text, path)
+        tree = parse_source(text, path)
         if isinstance(tree, Failure):
             return [tree]
         return audit_imports(tree, path, manifest.module(module), manifest, recipe=recipe)
@@ -53,14 +53,14 @@ def test_what_has_been_introduced_is_allowed(check, text):
     ("line", "words"),
     [
         ("import random", "generator that is passed in"),
-        ("import torch", "write it with NumPy"),
-        ("from scipy.signal import convolve2d", "write it with NumPy"),
+        ("import torch", "Write it with NumPy"),
+        ("from scipy.signal import convolve2d", "Write it with NumPy"),
         ("import pdb", "__main__"),
         ("import matplotlib.pyplot as plt", "__main__"),
-        ("import os", "passed in"),
+        ("import os", "as arguments"),
         ("import pickle", "files"),
-        ("import sys", "passed in"),
-        ("import multiprocessing", "compute in the function itself"),
+        ("import sys", "as arguments"),
+        ("import multiprocessing", "Compute in the function itself"),
         ("import tensor", "from tinytorch.tensor import"),
         ("import nunpy as np", "Did you mean `numpy`?"),
         ("from tinytorch.tenser import Tensor", "Did you mean `tensor`?"),

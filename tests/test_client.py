@@ -10,7 +10,7 @@ import pytest
 from grading import limits
 from grading.proxy import Proxy
 from grading.remote import DeadlineError, ProtocolError, RemoteError, WorkerDiedError, WorkerFailureError
-from grading.testing.students import Students
+from grading.testing.students import WorkerPool
 
 LYING = """
 class Liar:
@@ -342,7 +342,7 @@ def count_in_a_thread(start):
 def test_a_tests_own_function_runs_in_the_worker(worker_of):
     """It is defined there from its source, and may start threads, which a callback into the grader may not use."""
     worker = worker_of(CONTEXT)
-    students = Students(lambda: worker, wall_seconds=60)
+    students = WorkerPool(lambda: worker, wall_seconds=60)
     count = students.student().define(count_in_a_thread)
     assert type(count) is Proxy
     assert count(4) == [5]

@@ -26,7 +26,7 @@ from course.release import student_files, write_release
 from course.skeleton import solved
 from desk.roster import RosterRow
 from grading.manifest.load import load
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from grading.submission import OWN
 from tests.desk.books import fill
 from tests.desk.school import TERM
@@ -129,7 +129,7 @@ ONLY_NAMED = {
 }
 """Commands that are not run, only looked up, and why."""
 
-SANDBOX = choose(official=False) != "process"
+SANDBOX = choose_fence(official=False) != "process"
 OF_A_CLASS = (
     "inv report",
     "inv report --to class/report.html",
@@ -345,7 +345,7 @@ def test_every_console_line_is_a_command_or_output_of_one(page: str) -> None:
     """A console block begins with a command, and each of its commands is of a program that these tests know."""
     for block in blocks(pages(ROOT)[page], "console"):
         lines = [line.strip() for line in block.splitlines() if line.strip()]
-        assert lines[0].startswith("$ "), f"{page}: {lines[0]!r} comes before any command"
+        assert lines[0].startswith("$ "), f"{page}: {lines[0]!r} come before any command"
         for line in lines:
             if line.startswith("$ "):
                 assert line[2:].split(" ")[0] in PROGRAMS, f"{page}: who runs {line!r}?"

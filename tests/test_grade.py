@@ -18,7 +18,7 @@ from grading.manifest.load import load
 from grading.manifest.model import Kind
 from grading.measurement import Measurement
 from grading.render import record
-from grading.result import CriterionStatus, Result, Verdict, verdict_of
+from grading.result import CriterionStatus, Result, Verdict, decide_verdict
 from grading.sandbox.launch import FENCES
 from tests.render.results import criterion
 from tests.submissions.build import copy_solution
@@ -28,7 +28,7 @@ from tests.submissions.partial import passed
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache" / "results")
+    monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache" / "results")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def tree(root: Path, tmp_path: Path) -> Path:
 
 def test_the_solution_unlocks_milestone_1(unlocked):
     """Every criterion is passed and carries its figure, its threshold and how it was measured."""
-    assert unlocked.verdict is Verdict.UNLOCKED, unlocked.first_to_mend
+    assert unlocked.verdict is Verdict.UNLOCKED, unlocked.first_failure
     assert {c.kind for c in unlocked.criteria} == set(Kind)
     for one in unlocked.criteria:
         assert one.status is CriterionStatus.PASSED
@@ -82,7 +82,7 @@ def test_the_record_fits_its_published_schema(unlocked, root):
 def test_an_unchanged_milestone_is_measured_once(root, tree):
     """The second run trains nothing and says when the first did, and a change of one file trains again."""
     first = grade_milestone(root, 1, submission=tree)
-    assert first.verdict is Verdict.UNLOCKED, first.first_to_mend
+    assert first.verdict is Verdict.UNLOCKED, first.first_failure
     assert all(c.measured_at is None for c in first.criteria)
     second = grade_milestone(root, 1, submission=tree)
     assert (second.verdict, second.seed, second.curves) == (first.verdict, first.seed, first.curves)
@@ -197,9 +197,9 @@ def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree,
 def test_what_the_machine_did_not_measure_decides_before_what_failed():
     """If one criterion failed and another could not be judged, there is no verdict to keep."""
     failed, error, fine = criterion("failed", 0.5), criterion("error", None), criterion()
-    assert verdict_of((failed, error)) is Verdict.ERROR
-    assert verdict_of((failed, fine)) is Verdict.NOT_YET
-    assert verdict_of((error, fine)) is Verdict.ERROR
+    assert decide_verdict((failed, error)) is Verdict.ERROR
+    assert decide_verdict((failed, fine)) is Verdict.NOT_YET
+    assert decide_verdict((error, fine)) is Verdict.ERROR
 
 
 def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
@@ -227,12 +227,12 @@ def test_after_failed_code_quality_the_expensive_part_is_not_attempted(root, tre
     assert status["imports"] is CriterionStatus.FAILED
     assert status["module_tests"] is status["accuracy"] is status["demo"] is CriterionStatus.NOT_ATTEMPTED
     assert status["quiz"] is CriterionStatus.PASSED
-    assert "torch" in result.first_to_mend.got
+    assert "torch" in result.first_failure.got
 
 
 def test_changed_course_files_make_a_pass_provisional(root, tree, monkeypatch):
     """A verdict of edited tests says so."""
-    monkeypatch.setattr(grade, "changed_course_files", lambda _root: ("modules/02_tensor/test_tensor.py",))
+    monkeypatch.setattr(grade, "find_changed_course_files", lambda _root: ("modules/02_tensor/test_tensor.py",))
     result = grade_milestone(root, 1, submission=tree, again=True)
     assert result.verdict is Verdict.PROVISIONAL
     assert "test_tensor.py" in result.provisional_because[0]
@@ -246,4 +246,4 @@ def test_nan_meets_no_threshold(root):
 
 def test_nothing_judged_is_no_pass():
     """An empty list of criteria unlocks nothing."""
-    assert verdict_of(()) is Verdict.ERROR
+    assert decide_verdict(()) is Verdict.ERROR

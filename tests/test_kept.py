@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from grading import __main__ as command
 from grading import cache, dependencies, grade
 from grading.data import load as data_sets
-from grading.dependencies import find_dependencies
+from grading.dependencies import collect_dependencies
 from grading.errors import GraderError
 from grading.grade import grade_milestone, grade_module
-from grading.machine import machine
+from grading.machine import describe_machine
 from grading.manifest.load import load
 from grading.measurement import Measurement
 from grading.remote import WorkerDiedError
@@ -26,7 +26,7 @@ from grading.render import words
 from grading.render.markdown import markdown
 from grading.render.progress import Silent
 from grading.result import CriterionStatus, DataRecord, Failure, Result, Verdict
-from grading.submission import take
+from grading.submission import copy_submission
 from tests.render.results import result as some_result
 from tests.submissions.build import copy_solution
 from tests.submissions.partial import passed
@@ -38,7 +38,7 @@ COSTLY = ("module_tests", "integration_tests", "xor", "demo")
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "kept")
+    monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "kept")
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
     monkeypatch.setitem(grade.CHECKS, "xor", miss)
     for _ in range(2):
         result = grade_milestone(root, 1, submission=tree)
-        assert (result.verdict, result.first_to_mend) == (Verdict.NOT_YET, missed)
+        assert (result.verdict, result.first_failure) == (Verdict.NOT_YET, missed)
     assert counted["miss"] == 1
 
     def fail(_context):
@@ -185,7 +185,7 @@ def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, 
         worker.request("echo", 1)
         counted["workers"] += 1
         if counted["workers"] == 1:
-            worker._fail(WorkerDiedError("killed"))
+            worker._record_failure(WorkerDiedError("killed"))
         worker.close()
         return measure(context)
 
@@ -234,8 +234,8 @@ def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: s
     manifest = load(root)
     milestone = manifest.milestone(1).model_copy(update=changes)
     shutil.rmtree(into, ignore_errors=True)
-    handed_in = take(tree, manifest, manifest.modules_for(milestone), milestone, into)
-    found = find_dependencies(root, manifest, milestone, handed_in, sandbox)
+    handed_in = copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
+    found = collect_dependencies(root, manifest, milestone, handed_in, sandbox)
     return found.compute_key(check, grade.CHECKS[check])
 
 
@@ -245,9 +245,9 @@ def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_pa
     keys = [key_of(root, tree, into), key_of(root, tree, into, sandbox="landlock")]
     keys.append(key_of(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
     keys.append(key_of(root, tree, into, check="demo"))
-    here = machine("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
+    here = describe_machine("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
     with monkeypatch.context() as patched:
-        patched.setattr(dependencies, "machine", lambda _sandbox: here)
+        patched.setattr(dependencies, "describe_machine", lambda _sandbox: here)
         keys.append(key_of(root, tree, into))
     course = tmp_path / "course"
     for name in ("grading", "modules"):
@@ -283,15 +283,15 @@ def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
     """A data set that arrives takes module tests away from nobody."""
     manifest = load(root)
     milestone = manifest.milestone(2)
-    handed_in = take(root, manifest, manifest.modules_for(milestone), milestone, tmp_path / "into")
-    found = find_dependencies(root, manifest, milestone, handed_in, "process")
+    handed_in = copy_submission(root, manifest, manifest.modules_for(milestone), milestone, tmp_path / "into")
+    found = collect_dependencies(root, manifest, milestone, handed_in, "process")
 
     def keys() -> dict[str, str]:
         return {check: found.compute_key(check, grade.CHECKS[check]) for check in ("module_tests", "mnist", "demo")}
 
-    monkeypatch.setattr(dependencies, "identity", lambda name: f"{name} is missing")
+    monkeypatch.setattr(dependencies, "identify_data", lambda name: f"{name} is missing")
     missing = keys()
-    monkeypatch.setattr(dependencies, "identity", lambda name: f"{name} is here")
+    monkeypatch.setattr(dependencies, "identify_data", lambda name: f"{name} is here")
     assert {check for check, key in keys().items() if key == missing[check]} == {"module_tests"}
 
 
@@ -317,10 +317,10 @@ def test_figures_of_a_stand_in_count_until_the_data_have_come(root, tree, counte
 
 def test_a_data_set_that_is_here_is_not_looked_for_elsewhere(monkeypatch):
     """Neither one that is whole, nor one in a folder that the user has named."""
-    monkeypatch.setattr(data_sets, "fetch", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(data_sets, "fetch_data_set", lambda *_: pytest.fail("asked the network"))
     for missing, own in (((), False), ((), True), (("train-images",), True)):
-        place = data_sets.Place(Path("/nowhere"), own=own, missing=missing)
-        monkeypatch.setattr(data_sets, "find", lambda _source, place=place: place)
+        place = data_sets.DataLocation(Path("/nowhere"), own=own, missing=missing)
+        monkeypatch.setattr(data_sets, "locate_data_set", lambda _source, place=place: place)
         assert data_sets.fetch_if_missing("mnist", None) is False
 
 
@@ -381,7 +381,7 @@ def test_only_the_newest_files_stay(monkeypatch, tmp_path):
 def test_without_a_disk_that_takes_them_grading_goes_on(root, tree, counted, monkeypatch, tmp_path):
     """Nothing is kept then, and nothing else is different."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "file" / "kept")
+    monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "file" / "kept")
     for _ in range(2):
         result = grade_milestone(root, 1, submission=tree)
         assert {c.status for c in result.criteria} == {CriterionStatus.PASSED}

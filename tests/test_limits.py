@@ -15,7 +15,7 @@ import pytest
 
 from grading import limits
 from grading.errors import GraderError
-from grading.limits import TimeLimit, find_passed_limit, wall_limit
+from grading.limits import TimeLimit, compute_wall_limit, find_passed_limit
 from grading.remote import DeadlineError
 from grading.sandbox import processes
 from grading.sandbox.processes import Usage, read_usage
@@ -130,10 +130,10 @@ def test_a_worker_that_waits_for_the_machine_is_not_the_students_failure(monkeyp
     for error, words in ((GraderError, "too busy"), (DeadlineError, "sleep")):
         limit = TimeLimit(0.1, lambda: Usage(0.01, next(waited)))
         time.sleep(0.03)
-        limit.wait()
+        limit.next_wait_seconds()
         time.sleep(0.2)
         with pytest.raises(error, match=words):
-            limit.wait()
+            limit.next_wait_seconds()
 
 
 @needs_proc
@@ -158,10 +158,10 @@ def test_a_starved_worker_is_not_the_students_failure(worker_of, monkeypatch):
 def test_where_no_cpu_time_is_told_wall_time_is_counted():
     """As on macOS: the budget is then what the clock says, and the message admits that the machine may be busy."""
     limit = TimeLimit(0.1, lambda: None)
-    assert limit.wait() > 0
+    assert limit.next_wait_seconds() > 0
     time.sleep(0.15)
     with pytest.raises(DeadlineError, match="or is the machine busy"):
-        limit.wait()
+        limit.next_wait_seconds()
 
 
 def test_a_limit_is_named_with_its_kind():
@@ -173,7 +173,7 @@ def test_a_limit_is_named_with_its_kind():
 
 def test_the_wall_limit_is_wide_and_has_an_end():
     """Some minutes at least, ten times as long, half an hour more at most."""
-    assert [wall_limit(seconds) for seconds in (1, 10, 60, 900, 3600)] == [180, 180, 600, 2700, 5400]
+    assert [compute_wall_limit(seconds) for seconds in (1, 10, 60, 900, 3600)] == [180, 180, 600, 2700, 5400]
 
 
 @needs_proc

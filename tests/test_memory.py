@@ -11,7 +11,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.memory import find_too_large_shape, limit_memory
 from grading.testing.runner import run_tests
-from grading.testing.students import Students
+from grading.testing.students import WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts a process's address space")
 
@@ -23,7 +23,7 @@ def outcome(root, tmp_path):
     def run(body: str):
         file = tmp_path / f"test_{tmp_path.name}.py"  # a name of its own: pytest imports each once
         file.write_text(f"import numpy as np\n\n\ndef test_it():\n    {body}\n")
-        students = Students(lambda: pytest.fail("no worker is asked for"), wall_seconds=60)
+        students = WorkerPool(lambda: pytest.fail("no worker is asked for"), wall_seconds=60)
         (found,) = run_tests(tmp_path, [file], students, load(root), seed=0)
         return found
 

@@ -155,7 +155,7 @@ def failed(result: Result) -> list[CriterionResult]:
 
 def told(result: Result) -> str:
     """The first thing to fix, as one text."""
-    failure = result.first_to_mend
+    failure = result.first_failure
     assert failure is not None, "a failure must say what to fix"
     return " ".join(str(v) for v in failure.model_dump().values() if v is not None)
 
@@ -177,7 +177,7 @@ def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, mini
     """The first thing to fix names the task, what came back and what was expected."""
     result = graded(miniature)
     check_expectation(miniature, result)
-    failure = result.first_to_mend
+    failure = result.first_failure
     assert failure.got
     assert failure.hint
 
@@ -206,7 +206,7 @@ BEHIND_LANDLOCK = (
 def test_behind_landlock_it_is_not_given_either(graded, miniature, monkeypatch):
     """The other fence is tried even if bubblewrap works."""
     monkeypatch.setenv(launch.VARIABLE, "landlock")
-    if launch.landlock_works() is not None:
+    if launch.find_landlock_problem() is not None:
         pytest.skip("no Landlock here")
     result = graded(miniature)
     check_expectation(miniature, result)
@@ -223,7 +223,7 @@ def check_expectation(miniature: Miniature, result: Result) -> None:
     if "fails" in expect:
         assert expect["fails"] in [c.name for c in failed(result)]
     if "task" in expect:
-        assert result.first_to_mend.task == expect["task"], told(result)
+        assert result.first_failure.task == expect["task"], told(result)
     for words in expect.get("says", []):
         assert words in told(result)
     performance = [c for c in result.criteria if c.kind == "performance"]

@@ -14,22 +14,32 @@ import pytest
 
 from grading import journey, progress
 from grading.journey import State
-from grading.progress import DAMAGED, FOLDER, Event, History, Kind, attempt, module_event, read, record
+from grading.progress import (
+    DAMAGED,
+    FOLDER,
+    Event,
+    History,
+    Kind,
+    make_attempt_event,
+    make_module_event,
+    read_history,
+    record_event,
+)
 from grading.result import Verdict
 from tests.render.results import criterion, loss, not_yet, result
-from tito.outline import Milestone, Module, Outline
+from tito.outline import Outline, OutlineMilestone, OutlineModule
 
 COURSE = Outline(
     modules=(
-        Module("01_setup", "Setup", "built"),
-        Module("02_tensor", "Tensor", "built"),
-        Module("03_dense", "Dense", "built"),
-        Module("04_vision", "Vision", "planned"),
+        OutlineModule("01_setup", "Setup", "built"),
+        OutlineModule("02_tensor", "Tensor", "built"),
+        OutlineModule("03_dense", "Dense", "built"),
+        OutlineModule("04_vision", "Vision", "planned"),
     ),
     milestones=(
-        Milestone(1, "Inference", "Medal", "02_tensor", "built"),
-        Milestone(2, "Depth", "Medal", "03_dense", "built"),
-        Milestone(3, "Vision", "Medal", "04_vision", "planned"),
+        OutlineMilestone(1, "Inference", "Medal", "02_tensor", "built"),
+        OutlineMilestone(2, "Depth", "Medal", "03_dense", "built"),
+        OutlineMilestone(3, "Vision", "Medal", "04_vision", "planned"),
     ),
 )
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -51,29 +61,33 @@ def tried(milestone: int, verdict: str, day: int, met: int = 1) -> Event:
 
 def states(history: History) -> list[State]:
     """The milestones' states."""
-    return [s.state for s in journey.milestone_states(COURSE, history)]
+    return [s.state for s in journey.list_milestone_states(COURSE, history)]
 
 
 def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     """Events come back as they were, results whole, oldest first."""
-    events = [module_event(Kind.MODULE_STARTED, "01_setup"), attempt(not_yet()), attempt(result())]
+    events = [
+        make_module_event(Kind.MODULE_STARTED, "01_setup"),
+        make_attempt_event(not_yet()),
+        make_attempt_event(result()),
+    ]
     for event in reversed(events):
-        record(tmp_path, event)
-    history = read(tmp_path)
+        record_event(tmp_path, event)
+    history = read_history(tmp_path)
     assert history == History(tuple(events))
     assert history.events[1].result == not_yet()
-    assert history.best(1).verdict == "unlocked"
+    assert history.find_best_attempt(1).verdict == "unlocked"
 
 
 def test_nothing_recorded_is_an_empty_history(tmp_path: Path) -> None:
     """A repository without progress has no events and no folder is made."""
-    assert read(tmp_path) == History()
+    assert read_history(tmp_path) == History()
     assert list(tmp_path.iterdir()) == []
 
 
 def _record_many(root: Path, process: int) -> None:
     for i in range(25):
-        record(root, Event(Kind.MODULE_STARTED, START, module=f"{i:02}_p{process}"))
+        record_event(root, Event(Kind.MODULE_STARTED, START, module=f"{i:02}_p{process}"))
 
 
 def test_concurrent_runs_lose_nothing(tmp_path: Path) -> None:
@@ -81,7 +95,7 @@ def test_concurrent_runs_lose_nothing(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4) as pool:
         for future in [pool.submit(_record_many, tmp_path, process) for process in range(4)]:
             future.result()
-    history = read(tmp_path)
+    history = read_history(tmp_path)
     assert len({e.module for e in history.events}) == len(history.events) == 100
     assert history.damaged == ()
     assert [p.name for p in (tmp_path / FOLDER).iterdir() if p.suffix != ".json"] == []
@@ -90,10 +104,10 @@ def test_concurrent_runs_lose_nothing(tmp_path: Path) -> None:
 def test_a_record_never_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a name is taken after all, the record in place stays as it is and no half file is left."""
     monkeypatch.setattr(progress.secrets, "token_hex", lambda _n: "same")
-    first = record(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    first = record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     before = first.read_bytes()
     with pytest.raises(FileExistsError):
-        record(tmp_path, Event(Kind.MODULE_STARTED, START, module="02_tensor"))
+        record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="02_tensor"))
     assert first.read_bytes() == before
     assert list((tmp_path / FOLDER).iterdir()) == [first]
 
@@ -105,8 +119,8 @@ def test_file_systems_without_hard_links_will_do(tmp_path: Path, monkeypatch: py
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refuse)
-    record(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
-    assert [e.module for e in read(tmp_path).events] == ["01_setup"]
+    record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    assert [e.module for e in read_history(tmp_path).events] == ["01_setup"]
 
 
 GOOD = {
@@ -136,10 +150,10 @@ ATTEMPT = GOOD | {"kind": "milestone_attempted", "module": None, "milestone": 1}
         (GOOD | {"at": "2026-03-01T00:00:00"}, "zone"),
         (GOOD | {"at": 5}, "time"),
         (GOOD | {"module": 3}, "without its module"),
-        (ATTEMPT, "does not fit"),
+        (ATTEMPT, "does not match"),
         (ATTEMPT | {"result": "unlocked"}, "without a verdict"),
         (ATTEMPT | {"result": {"milestone": 1, "verdict": "won"}}, "without a verdict"),
-        (ATTEMPT | {"result": {"milestone": 2, "verdict": "unlocked", "criteria": []}}, "does not fit"),
+        (ATTEMPT | {"result": {"milestone": 2, "verdict": "unlocked", "criteria": []}}, "does not match"),
         (ATTEMPT | {"result": {"milestone": 1, "verdict": "unlocked", "criteria": [1]}}, "without criteria"),
     ],
 )
@@ -149,15 +163,15 @@ def test_a_damaged_record_is_set_aside_and_the_others_count(
 ) -> None:
     """Its bytes move to progress/damaged/ under a new name, the reason is reported, and reading continues."""
     content = data if isinstance(data, bytes) else json.dumps(data).encode()
-    good = record(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    good = record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     (tmp_path / FOLDER / "bad.json").write_bytes(content)
-    history = read(tmp_path, thorough=thorough)
+    history = read_history(tmp_path, thorough=thorough)
     assert [e.module for e in history.events] == ["01_setup"]
     assert reason in history.damaged[0].reason
     assert (tmp_path / history.damaged[0].path).read_bytes() == content
     assert history.damaged[0].path.parent == DAMAGED
     assert sorted((tmp_path / FOLDER).glob("*.json")) == [good]
-    assert read(tmp_path).damaged == ()
+    assert read_history(tmp_path).damaged == ()
 
 
 def test_damaged_records_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
@@ -165,15 +179,15 @@ def test_damaged_records_of_one_name_do_not_replace_each_other(tmp_path: Path) -
     (tmp_path / FOLDER).mkdir()
     for content in ("one", "two"):
         (tmp_path / FOLDER / "bad.json").write_text(content)
-        read(tmp_path)
+        read_history(tmp_path)
     assert sorted(p.read_text() for p in (tmp_path / DAMAGED).iterdir()) == ["one", "two"]
 
 
 def test_a_thorough_reading_checks_the_whole_result(tmp_path: Path) -> None:
     """A result that only looks like one is set aside by the reading that is to show it."""
-    record(tmp_path, tried(1, "unlocked", 0))
-    assert len(read(tmp_path, thorough=False).events) == 1
-    assert len(read(tmp_path).damaged) == 1
+    record_event(tmp_path, tried(1, "unlocked", 0))
+    assert len(read_history(tmp_path, thorough=False).events) == 1
+    assert len(read_history(tmp_path).damaged) == 1
 
 
 def test_links_folders_and_giants_are_no_records(tmp_path: Path) -> None:
@@ -186,7 +200,7 @@ def test_links_folders_and_giants_are_no_records(tmp_path: Path) -> None:
     (folder / "folder.json").mkdir()
     with (folder / "giant.json").open("wb") as file:
         file.truncate(progress.LARGEST + 1)
-    history = read(tmp_path)
+    history = read_history(tmp_path)
     assert history.events == ()
     assert len(history.damaged) == 3
     assert secret.exists()
@@ -201,7 +215,7 @@ def test_a_record_that_cannot_be_moved_is_still_named(tmp_path: Path, monkeypatc
         raise PermissionError
 
     monkeypatch.setattr(Path, "rename", refuse)
-    assert read(tmp_path).damaged[0].path == FOLDER / "bad.json"
+    assert read_history(tmp_path).damaged[0].path == FOLDER / "bad.json"
     assert (tmp_path / FOLDER / "bad.json").read_text() == "{"
 
 
@@ -212,10 +226,10 @@ def test_passing_verdicts_are_the_records_own() -> None:
 
 def test_a_new_student_starts_at_the_beginning() -> None:
     """The first module is ready, the first milestone in progress, the rest locked."""
-    modules = journey.module_states(COURSE, History())
+    modules = journey.list_module_states(COURSE, History())
     assert [m.state for m in modules] == [State.READY, State.LOCKED, State.LOCKED, State.LOCKED]
     assert states(History()) == [State.IN_PROGRESS, State.LOCKED, State.LOCKED]
-    assert journey.next_goal(COURSE, History()).command == "tito module start 01_setup"
+    assert journey.find_next_goal(COURSE, History()).command == "tito module start 01_setup"
 
 
 def test_the_current_module_is_the_one_begun_last() -> None:
@@ -232,26 +246,26 @@ def test_the_current_module_is_the_one_begun_last() -> None:
         (begun + completed("02_tensor", "03_dense"), "01_setup"),
         (completed("01_setup", "02_tensor", "03_dense"), None),
     ):
-        module = journey.current_module(COURSE, History(events))
+        module = journey.find_current_module(COURSE, History(events))
         assert (module and module.id) == current
 
 
 def test_the_next_goal_follows_what_is_done() -> None:
     """Start, then finish, then the milestone, then the next module, then the end of what is built."""
     started = History((Event(Kind.MODULE_STARTED, START, module="01_setup"),))
-    assert journey.next_goal(COURSE, started).command == "tito module test 01_setup"
+    assert journey.find_next_goal(COURSE, started).command == "tito module test 01_setup"
     both = completed("01_setup", "02_tensor")
-    assert journey.next_goal(COURSE, History(both)).command == "tito milestone test 1"
+    assert journey.find_next_goal(COURSE, History(both)).command == "tito milestone test 1"
     unlocked = (*both, tried(1, "unlocked", 3))
-    assert journey.next_goal(COURSE, History(unlocked)).command == "tito module start 03_dense"
+    assert journey.find_next_goal(COURSE, History(unlocked)).command == "tito module start 03_dense"
     everything = History((*unlocked, *completed("03_dense"), tried(2, "unlocked", 5)))
-    assert "planned" in journey.next_goal(COURSE, everything).sentence
+    assert "planned" in journey.find_next_goal(COURSE, everything).sentence
 
 
 def test_an_unlocked_milestone_stays_unlocked() -> None:
     """A later failed attempt takes nothing back, and the date is that of the first success."""
     history = History((tried(1, "not_yet", 1), tried(1, "unlocked", 2), tried(1, "not_yet", 3, met=9)))
-    state = journey.milestone_states(COURSE, history)[0]
+    state = journey.list_milestone_states(COURSE, history)[0]
     assert (state.state, state.attempts, state.provisional) == (State.COMPLETED, 3, False)
     assert state.unlocked_at == START + timedelta(days=2)
     assert state.best.verdict == "unlocked"
@@ -260,14 +274,14 @@ def test_an_unlocked_milestone_stays_unlocked() -> None:
 def test_provisional_becomes_unlocked() -> None:
     """A provisional pass completes the milestone and says so until a full one follows."""
     provisional = History((tried(1, "provisional", 1),))
-    assert journey.milestone_states(COURSE, provisional)[0].provisional
+    assert journey.list_milestone_states(COURSE, provisional)[0].provisional
     full = History((*provisional.events, tried(1, "unlocked", 2)))
-    assert not journey.milestone_states(COURSE, full)[0].provisional
+    assert not journey.list_milestone_states(COURSE, full)[0].provisional
 
 
 def test_a_milestone_completes_the_modules_it_tested() -> None:
     """Unlocking milestone 1 completes modules 01 and 02, though nobody recorded them, and no others."""
-    modules = journey.module_states(COURSE, History((tried(1, "unlocked", 1),)))
+    modules = journey.list_module_states(COURSE, History((tried(1, "unlocked", 1),)))
     assert [m.state for m in modules] == [State.COMPLETED, State.COMPLETED, State.READY, State.LOCKED]
 
 
@@ -286,7 +300,7 @@ def test_an_attempt_completes_the_modules_whose_tests_passed(tests: dict[str, An
     """Also one that unlocks nothing: what comes before the first failing task is whole."""
     event = tried(1, "not_yet", 1)
     raw = event.raw | {"criteria": [{"name": "module_tests", **tests}]}
-    modules = journey.module_states(COURSE, History((replace(event, raw=raw),)))
+    modules = journey.list_module_states(COURSE, History((replace(event, raw=raw),)))
     assert [m.state for m in modules].count(State.COMPLETED) == done
 
 
@@ -298,6 +312,6 @@ def test_an_attempt_ahead_of_its_turn_is_in_progress() -> None:
 def test_the_best_attempt_met_most() -> None:
     """While nothing is unlocked, the attempt with most criteria met is the best."""
     history = History((tried(1, "not_yet", 1, 2), tried(1, "not_yet", 2, 5), tried(1, "error", 3, 1)))
-    assert history.best(1).criteria_met == 5
-    assert History().best(1) is None
-    assert attempt(result(criterion(), loss("failed", 0.2), verdict=Verdict.NOT_YET)).criteria_met == 1
+    assert history.find_best_attempt(1).criteria_met == 5
+    assert History().find_best_attempt(1) is None
+    assert make_attempt_event(result(criterion(), loss("failed", 0.2), verdict=Verdict.NOT_YET)).criteria_met == 1

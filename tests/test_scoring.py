@@ -12,7 +12,7 @@ from course.manifest_text import manifest_text
 from desk.gradebook import FILE, open_gradebook
 from desk.roster import RosterRow
 from desk.scores import compute_scores
-from grading.criteria import stated
+from grading.criteria import copy_criterion_fields
 from grading.export.points import scored
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Unit
@@ -20,7 +20,7 @@ from grading.manifest.problems import ManifestError
 from grading.render.markdown import markdown
 from grading.render.terminal import show
 from grading.result import Result
-from grading.scoring import describe_scheme, earned_share, score_share
+from grading.scoring import compute_earned_share, compute_score_share, describe_scheme
 from tests.desk.books import graded
 from tests.render.results import criterion, loss, not_yet, result
 from website.course_pages import render_course_pages
@@ -32,30 +32,31 @@ NEARLY = 544 / 552
 def test_by_default_every_criterion_counts_the_same_and_nothing_is_partial() -> None:
     """As before there were weights: the share of the criteria that are met."""
     made = result(criterion("failed", NEARLY), loss(), loss("not_attempted", None), loss("error", None))
-    assert score_share(made) == 1 / 4
-    assert score_share(result()) == 1.0
+    assert compute_score_share(made) == 1 / 4
+    assert compute_score_share(result()) == 1.0
     assert (
-        describe_scheme(made.criteria) == "Each of the 4 criteria is worth the same. One that is not met earns nothing."
+        describe_scheme(made.criteria)
+        == "Each of the 4 criteria is worth the same. A criterion that is not met earns nothing."
     )
 
 
 def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
     """Three of five shares for the tests, one that counts nothing."""
     made = result(criterion(weight=3.0), loss("failed", 0.2, weight=2.0), loss(weight=0.0))
-    assert score_share(made) == 3 / 5
+    assert compute_score_share(made) == 3 / 5
     assert describe_scheme(made.criteria) == (
-        "Of 5 shares of the points, “The tests of modules 01 to 04 pass” 3, “The loss after training is small” 2, "
-        "every other 0. One that is not met earns nothing."
+        "The weights add up to 5: “The tests of modules 01 to 04 pass” counts 3, "
+        "“The loss after training is small” counts 2, every other counts 0. A criterion that is not met earns nothing."
     )
 
 
 def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
     """544 of 552 tests earn that share of the criterion; what was not attempted or judged earns none."""
     tests = criterion("failed", NEARLY, partial=True, weight=2.0)
-    assert earned_share(tests) == NEARLY
-    assert score_share(not_yet(criteria=(tests, loss("not_attempted", None)))) == pytest.approx(2 * NEARLY / 3)
-    assert earned_share(criterion("error", NEARLY, partial=True)) == 0
-    assert earned_share(criterion("failed", 1.0, partial=True)) < 1
+    assert compute_earned_share(tests) == NEARLY
+    assert compute_score_share(not_yet(criteria=(tests, loss("not_attempted", None)))) == pytest.approx(2 * NEARLY / 3)
+    assert compute_earned_share(criterion("error", NEARLY, partial=True)) == 0
+    assert compute_earned_share(criterion("failed", 1.0, partial=True)) < 1
     assert "“The tests of modules 01 to 04 pass” earns the share of tests that pass." in describe_scheme(
         [tests, loss()]
     )
@@ -82,12 +83,12 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     manifest = partial(root, tmp_path)
     milestone = manifest.milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
-    assert (stated(tests)["weight"], stated(tests)["partial"]) == (4.0, True)
+    assert (copy_criterion_fields(tests)["weight"], copy_criterion_fields(tests)["partial"]) == (4.0, True)
     (tmp_path / "milestones.yaml").write_text(manifest_text(manifest), "utf-8")
     assert load(tmp_path) == manifest
     scheme = describe_scheme(milestone.criteria)
     assert scheme == (
-        "Of 16 shares of the points, “Module tests of 01 to 04 pass” 4, every other 1. "
+        "The weights add up to 16: “Module tests of 01 to 04 pass” counts 4, every other counts 1. "
         "“Module tests of 01 to 04 pass” earns the share of tests that pass."
     )
     pages = render_course_pages(root, SiteContext(manifest))
@@ -104,8 +105,8 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("        check: source\n", "        check: source\n        partial: true\n", "cannot earn a part"),
-        ("        check: quiz\n", "        check: quiz\n        partial: true\n", "cannot earn a part"),
+        ("        check: source\n", "        check: source\n        partial: true\n", "cannot earn partial credit"),
+        ("        check: quiz\n", "        check: quiz\n        partial: true\n", "cannot earn partial credit"),
         (TESTS, f"{TESTS}        weight: -1\n", "`weight` is -1"),
     ],
 )

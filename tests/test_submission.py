@@ -9,7 +9,7 @@ import pytest
 
 from grading.errors import UsageError
 from grading.manifest.load import load
-from grading.submission import MAX_BYTES, Submission, take
+from grading.submission import MAX_BYTES, Submission, copy_submission
 
 CODE = "modules/02_tensor/tinytorch/tensor.py"
 
@@ -36,7 +36,7 @@ def taken(root: Path, tree: Path, tmp_path: Path):
         milestone = manifest.milestone(1)
         into = tmp_path / "copy"
         into.mkdir()
-        return take(tree, manifest, manifest.modules_for(milestone), milestone, into)
+        return copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
 
     return take_it
 
@@ -91,7 +91,7 @@ def test_a_submodule_is_refused(taken, tree):
     (tree / "modules/02_tensor/.git").write_text("gitdir: ../../evil\n")
     submission = taken()
     assert copied(submission) == []
-    assert any("repository of its own" in n.message for n in submission.record.refused)
+    assert any("separate git repository" in n.message for n in submission.record.refused)
 
 
 def test_files_beside_the_students_are_noted_not_used(taken, tree):
@@ -134,4 +134,4 @@ def test_no_folder_is_wrong_usage(root, tmp_path):
     """A sentence, not a traceback."""
     manifest = load(root)
     with pytest.raises(UsageError, match="not a folder"):
-        take(tmp_path / "none", manifest, manifest.modules[:1], None, tmp_path)
+        copy_submission(tmp_path / "none", manifest, manifest.modules[:1], None, tmp_path)

@@ -35,7 +35,7 @@ def course(root: Path, tmp_path: Path) -> Path:
 def grader(course: Path) -> Iterator[WarmGrader]:
     """Module 01's grader, with a worker that has been started."""
     warm = WarmGrader(course, "01_setup")
-    warm.warm_up()
+    warm.start_spare_worker()
     yield warm
     warm.close()
 
@@ -44,17 +44,17 @@ def grader(course: Path) -> Iterator[WarmGrader]:
 def test_files_written_after_the_worker_was_started_are_graded(root: Path, course: Path) -> None:
     """Behind every fence the waiting worker sees what is saved later, and the failure is the one of `grade_module`."""
     warm = WarmGrader(course, "01_setup")
-    warm.warm_up()
+    warm.start_spare_worker()
     try:
         passed = warm.grade(task="1.2")
         assert passed is not None
-        assert passed.verdict is Verdict.UNLOCKED, passed.first_to_mend
-        warm.warm_up()
+        assert passed.verdict is Verdict.UNLOCKED, passed.first_failure
+        warm.start_spare_worker()
         (course / CODE).write_text(with_open((root / CODE).read_text("utf-8"), load(root), CODE, "1.2"))
         failed = warm.grade(task="1.2")
         assert failed is not None
-        assert failed.first_to_mend == grade_module(course, "01_setup", task="1.2").first_to_mend
-        assert failed.first_to_mend.line is not None
+        assert failed.first_failure == grade_module(course, "01_setup", task="1.2").first_failure
+        assert failed.first_failure.line is not None
     finally:
         warm.close()
 
@@ -66,7 +66,7 @@ def test_no_grading_sees_what_the_one_before_left(course: Path, grader: WarmGrad
     for _ in range(3):
         result = grader.grade(task="1.2")
         assert result is not None
-        assert result.verdict is Verdict.UNLOCKED, result.first_to_mend
+        assert result.verdict is Verdict.UNLOCKED, result.first_failure
 
 
 def test_tests_that_were_changed_are_read_again(course: Path, grader: WarmGrader) -> None:
@@ -122,12 +122,12 @@ def test_nothing_is_left_behind(course: Path, tmp_path: Path, monkeypatch: pytes
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
     warm = WarmGrader(course, "01_setup")
-    warm.warm_up()
+    warm.start_spare_worker()
     warm.grade(task="1.2")
     aborted = threading.Event()
     warm.abort(aborted)
-    warm.warm_up()
+    warm.start_spare_worker()
     warm.grade(aborted=aborted)
-    warm.warm_up()
+    warm.start_spare_worker()
     warm.close()
     assert list(place.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The students' command line: parse, call, render.
+"""The students' command line: parse the arguments, call the grader, render the outcome.
 
 Design: docs/architecture/tito.md, in the course's repository.
 """

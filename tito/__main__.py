@@ -1,4 +1,4 @@
-"""`python -m tito`: the same as `tito`."""
+"""`python -m tito` does the same as `tito`."""
 
 from tito.app import main
 

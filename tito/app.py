@@ -1,4 +1,4 @@
-"""The command `tito`: run one command line, and end with its exit code."""
+"""Entry point of `tito`: run one command line and exit with its code."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from grading.entry import run_command
 from tito.console import find_repository
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; the exit code."""
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
     return run_command(
-        lambda: _dispatch(tuple(arguments)),
-        interrupted="Interrupted. Your files and everything recorded so far are as they were.",
-        advice="`tito doctor` may tell what is wrong here.",
+        lambda: _dispatch_command(tuple(arguments)),
+        interrupted="Interrupted. Your files and everything recorded so far are unchanged.",
+        advice="`tito doctor` may show what is wrong.",
     )
 
 
-def _dispatch(arguments: tuple[str, ...]) -> int | None:
-    completing = "_TITO_COMPLETE" in os.environ  # a shell asks what may follow
-    # The commands typed most answer at once: building the command line alone takes longer than they may.
+def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
+    """Answer the most frequent commands directly and pass everything else to typer."""
+    completing = "_TITO_COMPLETE" in os.environ  # a shell asks for completions
+    # Building the typer application takes longer than these commands may take in total.
     if not completing and arguments[:2] == ("milestone", "status") and arguments[2:] in ((), ("--json",)):
         from tito.status import show_status
 
         return show_status(as_json=bool(arguments[2:]))
     if not completing and arguments == () and find_repository() is not None:
-        from tito.status import show_place
+        from tito.status import show_current_module
 
-        return show_place()
+        return show_current_module()
     from tito.commands import app
 
     if not completing and arguments in ((), ("module",), ("milestone",)):
-        arguments += ("--help",)  # what these mean: no mistake, so no exit code of one
+        arguments += ("--help",)  # a group without a command asks for help: exit code 0
     return app(args=list(arguments), prog_name="tito", standalone_mode=False)
 
 
 def main() -> None:
-    """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the arguments of this process and exit with the command's code."""
+    sys.exit(run_command_line(sys.argv[1:]))

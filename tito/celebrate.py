@@ -1,4 +1,4 @@
-"""The moment a milestone unlocks: a medal in ASCII art, colour, and on a terminal a short animation."""
+"""Celebrate an unlocked milestone with a medal in ASCII art and, on a terminal, a short animation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from grading.manifest.model import Milestone
-from tito.console import item
+from tito.console import format_list_item
 
 MEDAL = r"""
    \  \     /  /
@@ -33,26 +33,26 @@ _CONFETTI = "*+.o'"
 _COLOURS = ("red", "yellow", "green", "cyan", "magenta")
 
 
-def celebrate(
+def celebrate_milestone(
     console: Console, milestone: Milestone, *, provisional: bool, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Print the medal and what is unlocked; move only where somebody watches."""
-    if animated(console):
+    """Print the medal and what it unlocks, after a short animation if the output is a terminal."""
+    if can_animate(console):
         rng = random.Random(milestone.id)  # noqa: S311 - confetti
         with Live(console=console, auto_refresh=False, transient=True) as live:
             for frame in range(FRAMES):
-                live.update(_rain(rng, min(console.width, 60), frame), refresh=True)
+                live.update(_draw_confetti(rng, min(console.width, 60), frame), refresh=True)
                 sleep(SECONDS / FRAMES)
-    console.print(card(milestone, provisional=provisional))
+    console.print(build_medal_card(milestone, provisional=provisional))
 
 
-def animated(console: Console) -> bool:
-    """Whether anything may move: a real terminal that is not a CI run's."""
+def can_animate(console: Console) -> bool:
+    """Whether to animate: the output is a real terminal, and this is not a CI run."""
     return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
-def card(milestone: Milestone, *, provisional: bool) -> RenderableType:
-    """The medal, the sentence, and what the student can do now."""
+def build_medal_card(milestone: Milestone, *, provisional: bool) -> RenderableType:
+    """Build the medal card: the milestone's name, its sentence, and what the student can do now."""
     medal = MEDAL.strip("\n").replace("N", str(milestone.id)[:1])
     word = "PROVISIONALLY UNLOCKED" if provisional else "MILESTONE UNLOCKED"
     return Group(
@@ -63,13 +63,13 @@ def card(milestone: Milestone, *, provisional: bool) -> RenderableType:
         Text(),
         Align.center(Text(f"“{milestone.unlocks}”", style="bold", justify="center")),
         Text(),
-        *(item("+", capability) for capability in milestone.capabilities),
+        *(format_list_item("+", capability) for capability in milestone.capabilities),
         Text(f"\n{milestone.impact}\n"),
     )
 
 
-def _rain(rng: random.Random, width: int, frame: int) -> Text:
-    """Confetti that grows denser from frame to frame."""
+def _draw_confetti(rng: random.Random, width: int, frame: int) -> Text:
+    """Draw one frame of confetti, which grows denser from frame to frame."""
     text = Text(no_wrap=True)
     for _ in range(8):
         for _ in range(width - 1):

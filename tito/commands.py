@@ -1,4 +1,4 @@
-"""The commands of `tito`, put together."""
+"""The typer application of `tito`, assembled from all its commands."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ import typer
 
 from tito import compare, data, doctor, hints, milestone, module, portfolio, update, watch
 
-HELP = """Learn by building: modules, milestones, and how far you are.
+HELP = """Learn by building. Work through the modules, unlock the milestones, and see how far you are.
 
 \b
 Start here:
   tito                    where you are and what is next
   tito module view        read the current module's lesson
-  tito module start       begin it
-  tito watch              have every save tested, task by task
-  tito module test        have it tested
-  tito hint               the next hint for the task you are at
-  tito module complete    have it tested and recorded, and go on
+  tito module start       begin the module
+  tito watch              test every save, task by task
+  tito module test        run the module's tests
+  tito hint               show the next hint for your current task
+  tito module complete    test the module, record it and go on
 
 Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."""
 
 
 def _show_version(wanted: bool) -> None:
+    """Print the version and exit if `--version` is given."""
     if wanted:
         typer.echo(f"tito {_find_version()}")
         raise typer.Exit
 
 
 def _find_version() -> str:
-    """The installed package's version; where tito runs from its folder, as in a nox session, that of pyproject.toml."""
+    """Find the course's version: the installed package's, or pyproject.toml's if it is not installed.
+
+    It is not installed in nox sessions, which run tito from its folder.
+    """
     try:
         return metadata.version("tinytorch-course")
     except metadata.PackageNotFoundError:
@@ -58,15 +62,15 @@ def main(
         typer.Option("--version", help="Show the course's version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    """What comes before any command."""
+    """Accept the options that come before any command."""
 
 
 app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
 app.add_typer(data.app, name="data")
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
-app.command("watch")(watch.watch)
-app.command("hint")(hints.hint)
-app.command("portfolio")(portfolio.portfolio)
-app.command("update")(update.update)
+app.command("compare")(compare.compare_with_pytorch)
+app.command("doctor")(doctor.run_doctor)
+app.command("watch")(watch.watch_module)
+app.command("hint")(hints.show_hint)
+app.command("portfolio")(portfolio.show_portfolio)
+app.command("update")(update.update_course)

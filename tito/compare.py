@@ -1,4 +1,4 @@
-"""`tito compare`: the ops of a module beside PyTorch's, where it is installed."""
+"""`tito compare`: compare a module's ops with PyTorch's, if PyTorch is installed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rich.console import Console
 from rich.text import Text
 
 from grading.files import require_folder
-from tito.console import console, print_json, repository, say_if_interrupted
-from tito.module import Name, find_module
-from tito.options import Json, Seed
-from tito.outline import outline
+from tito.console import open_console, print_json, require_repository, say_if_interrupted
+from tito.module import ModuleName, find_module
+from tito.options import JsonOption, SeedOption
+from tito.outline import read_outline
 
 
-def compare(
-    name: Name = None,
-    seed: Seed = None,
+def compare_with_pytorch(
+    name: ModuleName = None,
+    seed: SeedOption = None,
     svg: Annotated[
-        Path | None, typer.Option("--svg", metavar="FILE", help="Write table and bars as a picture.")
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write the table and the bars as a picture.")
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> int:
-    """Compare a module's ops with PyTorch's on random inputs: values, gradients, speed. No verdict depends on it.
+    """Compare a module's ops with PyTorch's on random inputs: values, gradients and speed. It affects no verdict.
 
-    PyTorch is not part of the course: pip install torch --index-url https://download.pytorch.org/whl/cpu
+    PyTorch is not part of the course. To install it: pip install torch --index-url https://download.pytorch.org/whl/cpu
 
     \b
     Examples:
@@ -38,8 +38,8 @@ def compare(
       tito compare 06 --seed 1234
       tito compare 06 --svg speed.svg
     """
-    root = repository()
-    module = find_module(root, outline(root), name)
+    root = require_repository()
+    module = find_module(root, read_outline(root), name)
     if svg is not None:
         require_folder(svg)
     from grading.compare.rendering import show_comparison
@@ -47,8 +47,8 @@ def compare(
     from grading.render.progress import Silent, watch_for
 
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
-    out = console()
-    with say_if_interrupted("Interrupted: nothing was changed or recorded."):
+    out = open_console()
+    with say_if_interrupted("Interrupted. Nothing was changed or recorded."):
         if as_json:
             compared = compare_module(root, module.id, seed=drawn, watch=Silent())
             print_json({"module": module.id, "seed": drawn, "ops": [dataclasses.asdict(one) for one in compared]})
@@ -58,10 +58,10 @@ def compare(
     again = Text.assemble("Inputs from seed ", str(drawn), ": ", (f"tito compare {module.id} --seed {drawn}", "bold"))
     picture = Console(record=True, width=100, file=io.StringIO()) if svg else None
     for screen in [out] if picture is None else [out, picture]:
-        screen.print(Text(f"{module.id}, {module.title}, beside PyTorch", style="bold"))
+        screen.print(Text(f"{module.id}, {module.title}, compared with PyTorch", style="bold"))
         screen.print(again)
         show_comparison(screen, compared)
     if picture is not None and svg is not None:
-        picture.save_svg(str(svg), title=f"{module.title} beside PyTorch")
-        out.print(f"Written: {svg}")
+        picture.save_svg(str(svg), title=f"{module.title} compared with PyTorch")
+        out.print(f"Picture written to {svg}")
     return 0

@@ -1,28 +1,28 @@
-"""What a shell offers after `tito module view` and the like."""
+"""Shell completions for module and milestone names, such as after `tito module view`."""
 
 from __future__ import annotations
 
 from grading.errors import UsageError
 from tito.console import find_repository
-from tito.outline import Outline, outline
+from tito.outline import Outline, read_outline
 
 
-def modules() -> list[tuple[str, str]]:
-    """Every module's id with its title."""
-    course = _read_outline()
+def complete_modules() -> list[tuple[str, str]]:
+    """Complete a module argument: every module's id with its title."""
+    course = _find_outline()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
-def milestones() -> list[tuple[str, str]]:
-    """Every milestone's number with its name."""
-    course = _read_outline()
+def complete_milestones() -> list[tuple[str, str]]:
+    """Complete a milestone argument: every milestone's number with its name."""
+    course = _find_outline()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 
 
-def _read_outline() -> Outline | None:
-    """None outside a repository, or where its manifest cannot be read: a shell is told nothing then."""
+def _find_outline() -> Outline | None:
+    """Read the course's outline; None outside a repository or if its manifest cannot be read."""
     root = find_repository()
     try:
-        return outline(root) if root else None
+        return read_outline(root) if root else None
     except UsageError:
         return None

@@ -1,4 +1,4 @@
-"""Where tito writes, the repository it works in, and how a listing becomes JSON."""
+"""Where tito writes, which repository it works in, and how it prints JSON and lists."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from grading.errors import Interrupted, UsageError
 MANIFEST = "milestones.yaml"
 
 
-def console() -> Console:
-    """Standard output: colour and movement on a terminal, plain text elsewhere; NO_COLOR is honoured."""
+def open_console() -> Console:
+    """Open standard output: colour and animation on a terminal, plain text otherwise. NO_COLOR is honoured."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def find_repository(start: Path | None = None) -> Path | None:
-    """The nearest folder upward that holds milestones.yaml."""
+    """Find the nearest folder, from ``start`` upward, that holds milestones.yaml."""
     here = (start or Path.cwd()).resolve()
     return next((folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file()), None)
 
 
-def repository(start: Path | None = None) -> Path:
-    """The same; UsageError when there is none."""
+def require_repository(start: Path | None = None) -> Path:
+    """Find the nearest folder upward that holds milestones.yaml; UsageError if there is none."""
     folder = find_repository(start)
     if folder is None:
         here = (start or Path.cwd()).resolve()
         raise UsageError(
-            f"No {MANIFEST} in {here} or any folder above it. Change to your course repository first: cd path/to/it"
+            f"No {MANIFEST} in {here} or any folder above it. Change to your course repository first: cd PATH"
         )
     return folder
 
 
 def make_own_folder(root: Path) -> Path:
-    """The folder in which tito keeps what is nobody's work: hints seen, what an update replaced. Git ignores it."""
+    """Make the folder for tito's own files: hints shown, files that an update replaced. Git ignores it."""
     folder = root / ".tito"
     folder.mkdir(exist_ok=True)
     ignored = folder / ".gitignore"
@@ -53,15 +53,15 @@ def make_own_folder(root: Path) -> Path:
 
 @contextmanager
 def say_if_interrupted(message: str) -> Iterator[None]:
-    """What was kept and what was not, where Ctrl-C ends the block."""
+    """Show this message, which says what was kept, if Ctrl-C interrupts the block."""
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(message) from None
 
 
-def item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Table:
-    """A line of a list: a sign, and text whose later lines stand under its first."""
+def format_list_item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Table:
+    """Format a list item: a sign, and text whose further lines are indented under the first."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -70,11 +70,12 @@ def item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Ta
 
 
 def print_json(value: Any) -> None:
-    """Write a listing: two spaces, dates in ISO 8601, nothing else on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+    """Print JSON with an indent of two, dates in ISO 8601, and nothing else on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=_to_json_text) + "\n")
 
 
-def _plain(value: Any) -> str:
+def _to_json_text(value: Any) -> str:
+    """Convert a date or a path to the string that JSON holds for it."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Path):

@@ -1,4 +1,4 @@
-"""`tito data …`: which data sets there are, whether they are here, and getting them."""
+"""`tito data …`: list the data sets, download them, and locate them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import typer
 from rich.text import Text
 
 from grading.render.progress import watch_for
-from tito.console import console, item, print_json, say_if_interrupted
-from tito.options import Json
+from tito.console import format_list_item, open_console, print_json, say_if_interrupted
+from tito.options import JsonOption
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Data sets: which there are, get one, where they lie."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Data sets: list them, download one, locate them.")
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> int:
+def list_data_sets(as_json: JsonOption = False) -> int:
     """Show each data set, and whether it is on this machine.
 
     \b
@@ -25,7 +23,7 @@ def list_(as_json: Json = False) -> int:
       tito data list
       tito data list --json
     """
-    entries, out = _entries(), console()
+    entries, out = _list_entries(), open_console()
     if as_json:
         print_json(entries)
         return 0
@@ -33,63 +31,63 @@ def list_(as_json: Json = False) -> int:
         sign, style = ("✓", "green") if entry["here"] else ("·", "cyan")
         if out.options.ascii_only:
             sign = "ok" if entry["here"] else "--"
-        text = Text.assemble((entry["name"], "bold"), f": {entry['title']}\n{_state(entry)}")
-        out.print(item(sign, text, style=style, indent=0))
+        text = Text.assemble((entry["name"], "bold"), f": {entry['title']}\n{_describe_state(entry)}")
+        out.print(format_list_item(sign, text, style=style, indent=0))
     return 0
 
 
-@app.command()
-def fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="Which, such as mnist.")]) -> int:
-    """Download a data set into your cache folder, verified; goes on where it was interrupted.
+@app.command("fetch")
+def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="The data set, such as mnist.")]) -> int:
+    """Download and verify a data set, into your cache folder. An interrupted download resumes.
 
     \b
     Examples:
       tito data fetch mnist
     """
-    from grading.data.fetch import fetch as fetch_into_cache  # slow to import
-    from grading.data.files import find
-    from grading.data.load import load, load_text, source_named
+    from grading.data.fetch import fetch_data_set as fetch_into_cache  # slow to import
+    from grading.data.files import locate_data_set
+    from grading.data.load import find_source, load_images, load_text
 
-    source, out = source_named(name), console()
-    interrupted = f"Interrupted: what was downloaded so far is kept. Go on: tito data fetch {name}"
+    source, out = find_source(name), open_console()
+    interrupted = f"Interrupted. The part downloaded so far is kept. To continue: tito data fetch {name}"
     with say_if_interrupted(interrupted), watch_for(out) as watch:
-        if not find(source).own:
+        if not locate_data_set(source).own:
             fetch_into_cache(source, watch)
         watch.phase(f"Reading {name}", None)
-        found = load_text(name) if source.is_text else load(name)
-    out.print(f"{name} is here: {found.summary}, in\n  {find(source).folder}", soft_wrap=True)
+        found = load_text(name) if source.is_text else load_images(name)
+    out.print(f"{name} is available: {found.summary}, in\n  {locate_data_set(source).folder}", soft_wrap=True)
     return 0
 
 
-@app.command()
-def where(as_json: Json = False) -> int:
-    """Show the folders in which data sets are looked for, in order.
+@app.command("where")
+def show_data_folders(as_json: JsonOption = False) -> int:
+    """Show the folders that are searched for data sets, in order.
 
     \b
     Examples:
       tito data where
       tito data where --json
     """
-    from grading.data.files import VARIABLE, cache, own_folder
+    from grading.data.files import VARIABLE, find_cache_folder, find_named_folder
 
-    own = own_folder()
+    own = find_named_folder()
     if as_json:
-        print_json({VARIABLE: own, "cache": cache()})
+        print_json({VARIABLE: own, "cache": find_cache_folder()})
         return 0
-    out = console()
+    out = open_console()
     out.print(f"1. {VARIABLE}: {own or 'not set'}", soft_wrap=True)
-    out.print(f"2. downloads: {cache()}", soft_wrap=True)
+    out.print(f"2. downloads: {find_cache_folder()}", soft_wrap=True)
     return 0
 
 
-def _entries() -> list[dict[str, Any]]:
-    """One entry per data set; documented in docs/data.md."""
-    from grading.data.files import VARIABLE, find
+def _list_entries() -> list[dict[str, Any]]:
+    """List one entry per data set, as documented in docs/data.md."""
+    from grading.data.files import VARIABLE, locate_data_set
     from grading.data.sources import SOURCES
 
     entries = []
     for source in SOURCES.values():
-        place = find(source)
+        place = locate_data_set(source)
         entries.append(
             {
                 "name": source.name,
@@ -105,10 +103,11 @@ def _entries() -> list[dict[str, Any]]:
     return entries
 
 
-def _state(entry: dict[str, Any]) -> str:
+def _describe_state(entry: dict[str, Any]) -> str:
+    """Say whether a data set is on this machine, and how to get it if it is not."""
     if entry["here"]:
-        return f"here, in {entry['folder']}"
+        return f"available in {entry['folder']}"
     size = f"{entry['download_bytes'] / 1e6:.0f} MB"
     if entry["from"] != "cache":
-        return f"not all here: {entry['folder']} lacks {', '.join(entry['missing'])}"
-    return f"not here; get it ({size}): tito data fetch {entry['name']}"
+        return f"incomplete: {entry['folder']} lacks {', '.join(entry['missing'])}"
+    return f"not downloaded ({size}). To get it: tito data fetch {entry['name']}"

@@ -1,4 +1,4 @@
-"""`tito doctor`: is everything here that the course needs, and how to fix what is not."""
+"""`tito doctor`: check that everything the course needs is in place, and say how to fix the rest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rich.text import Text
 
 from grading.render.text import one_line, write_count
 from grading.shadow import REMOVE_SHADOW, find_shadow
-from tito.console import console, item, print_json, repository
+from tito.console import format_list_item, open_console, print_json, require_repository
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: fine, wrong (`ok` False), or worth knowing (None)."""
+    """The outcome of one check: fine (`ok` True), wrong (False) or worth knowing (None)."""
 
     name: str
     ok: bool | None
@@ -31,43 +31,53 @@ class Finding:
     mend: str | None = None
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> int:
-    """Check that everything here is as the course needs it, and say how to fix what is not.
+def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> int:
+    """Check that everything the course needs is in place, and say how to fix the rest.
 
     \b
     Examples:
       tito doctor
       tito doctor --json
     """
-    findings = list(examine(repository()))
+    findings = list(check_repository(require_repository()))
     if as_json:
         print_json([asdict(f) for f in findings])
     else:
-        show(findings, "Everything the course needs is here.")
+        show_findings(findings, "Everything the course needs is in place.")
     return 3 if any(f.ok is False for f in findings) else 0
 
 
-def examine(root: Path) -> Iterator[Finding]:
-    """Every check of a student's repository in order."""
-    checks = (python, packages, manifest, editable_install, sandbox, worker, course_files, cache_folder, records)
-    return each(checks, root)
+def check_repository(root: Path) -> Iterator[Finding]:
+    """Run every check of a student's repository, in order."""
+    checks = (
+        check_python,
+        check_packages,
+        check_manifest,
+        check_editable_install,
+        check_sandbox,
+        check_worker_start,
+        check_course_files,
+        check_cache_folder,
+        check_progress_records,
+    )
+    return run_checks(checks, root)
 
 
-def each(checks: Iterable[Callable[[T], Finding]], about: T) -> Iterator[Finding]:
-    """Every check in order; one that breaks is a finding, too."""
+def run_checks(checks: Iterable[Callable[[T], Finding]], subject: T) -> Iterator[Finding]:
+    """Run the checks in order; a check that crashes becomes a finding as well."""
     for check in checks:
-        name = check.__name__.replace("_", " ")
+        name = check.__name__.removeprefix("check_").replace("_", " ")
         try:
-            yield check(about)
+            yield check(subject)
         except Exception as error:
             found = f"could not be checked: {type(error).__name__}: {error}"
             yield Finding(
-                name, False, found, "pip install -e . and look again; if it stays, show this to your instructor."
+                name, False, found, "Run pip install -e . and try again. If that does not help, ask your instructor."
             )
 
 
-def python(_root: Path) -> Finding:
-    """Python 3.11 or later."""
+def check_python(_root: Path) -> Finding:
+    """Check that Python is 3.11 or later."""
     here = ".".join(map(str, sys.version_info[:3]))
     ok = sys.version_info >= (3, 11)
     return Finding(
@@ -75,8 +85,8 @@ def python(_root: Path) -> Finding:
     )
 
 
-def packages(_root: Path) -> Finding:
-    """What pyproject.toml names is installed."""
+def check_packages(_root: Path) -> Finding:
+    """Check that the packages that pyproject.toml names are installed."""
     try:
         needed = metadata.requires("tinytorch-course") or []
     except metadata.PackageNotFoundError:
@@ -96,8 +106,8 @@ def packages(_root: Path) -> Finding:
     )
 
 
-def manifest(root: Path) -> Finding:
-    """The manifest can be read."""
+def check_manifest(root: Path) -> Finding:
+    """Check that the manifest can be read."""
     from grading.manifest.load import ManifestError, load  # each check imports what it needs
 
     try:
@@ -107,10 +117,12 @@ def manifest(root: Path) -> Finding:
     return Finding("manifest", True, f"{course.course.name} {course.course.version}, {len(course.modules)} modules")
 
 
-def editable_install(root: Path) -> Finding:
-    """`import tinytorch` finds this repository's files and no others."""
+def check_editable_install(root: Path) -> Finding:
+    """Check that `import tinytorch` finds this repository's files and no others."""
     if (shadow := find_shadow()) is not None:
-        return Finding("editable install", False, f"a package of the same name hides yours: {shadow}", REMOVE_SHADOW)
+        return Finding(
+            "editable install", False, f"another package named tinytorch hides yours: {shadow}", REMOVE_SHADOW
+        )
     mend = f"In {root}: pip install -e ."
     spec = importlib.util.find_spec("tinytorch")
     if spec is None or not spec.submodule_search_locations:
@@ -118,49 +130,52 @@ def editable_install(root: Path) -> Finding:
     places = [Path(place).resolve() for place in spec.submodule_search_locations]
     elsewhere = [place for place in places if not place.is_relative_to(root)]
     if elsewhere:
-        return Finding("editable install", False, f"tinytorch is imported from elsewhere, too: {elsewhere[0]}", mend)
+        return Finding("editable install", False, f"tinytorch is also imported from {elsewhere[0]}", mend)
     missing = sorted(set((root / "modules").resolve().glob("*/tinytorch")) - set(places))
     if missing:
         return Finding("editable install", False, f"not on the path: {missing[0].relative_to(root)}", mend)
     return Finding("editable install", True, f"tinytorch is the {len(places)} module folders of this repository")
 
 
-def sandbox(_root: Path) -> Finding:
-    """Bubblewrap or Landlock is there and works."""
+def check_sandbox(_root: Path) -> Finding:
+    """Check that bubblewrap or Landlock works."""
     from grading.sandbox import bubblewrap, launch
 
     if not sys.platform.startswith("linux"):
         return Finding(
-            "sandbox", None, "no bubblewrap on this system: code runs in a process with limits, which is enough here"
+            "sandbox",
+            None,
+            "this system has no bubblewrap: your code runs in a limited process, which is enough for you",
         )
-    reason = bubblewrap.works()
+    reason = bubblewrap.find_bubblewrap_problem()
     if reason is None:
         return Finding("sandbox", True, "bubblewrap works")
-    without = launch.landlock_works()
+    without = launch.find_landlock_problem()
     if without is None:
-        return Finding("sandbox", True, f"Landlock works, which official grading accepts as well ({reason})")
+        return Finding("sandbox", True, f"Landlock works, which official grading also accepts ({reason})")
     return Finding(
         "sandbox",
         None,
-        f"{reason}; {without}. Your code runs in a process with limits, which is enough at your desk.",
+        f"{reason}; {without}. Your code runs in a limited process, which is enough on your own machine.",
     )
 
 
-def worker(_root: Path) -> Finding:
-    """The process that runs student code starts, with the grader's own versions, and answers."""
+def check_worker_start(_root: Path) -> Finding:
+    """Check that a worker process starts with the grader's own versions and answers."""
     from grading.errors import GraderError
     from grading.remote import WorkerFailureError
-    from grading.sandbox.launch import ADVICE, choose
-    from grading.sandbox.view import interpreter
+    from grading.sandbox.launch import ADVICE, choose_fence
+    from grading.sandbox.view import find_interpreter
     from grading.workers import probe_worker
 
-    fence = choose(official=False)
+    fence = choose_fence(official=False)
     try:
         probe = probe_worker(fence)
     except (GraderError, WorkerFailureError) as error:
         mend = (
-            f"A worker gets none of your shell's variables. This must work: env -i {interpreter()} -I -c 'print(1)'. "
-            "If it does not, make the course's environment with another Python, such as one of uv or python.org."
+            f"A worker gets none of your shell's variables. This command must work: env -i {find_interpreter()} -I -c "
+            "'print(1)'. If it does not, create the course's environment with a different Python, such as one from "
+            "uv or python.org."
         )
         return Finding("worker", False, str(error).removesuffix(ADVICE).strip(), mend)
     versions = f"Python {probe.python}, NumPy {probe.numpy}"
@@ -168,44 +183,47 @@ def worker(_root: Path) -> Finding:
     return Finding("worker", True, found)
 
 
-def course_files(root: Path) -> Finding:
-    """Tests, grader and manifest are as released."""
-    from grading.lock import changed_course_files
+def check_course_files(root: Path) -> Finding:
+    """Check that tests, grader and manifest are as released."""
+    from grading.lock import find_changed_course_files
 
-    changed = changed_course_files(root)
+    changed = find_changed_course_files(root)
     if not changed:
         return Finding("course files", True, "as released")
     names = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
     return Finding("course files", False, f"changed: {names}", f"git checkout -- {' '.join(changed[:5])}")
 
 
-def cache_folder(_root: Path) -> Finding:
-    """Results can be kept."""
+def check_cache_folder(_root: Path) -> Finding:
+    """Check that the cache folder, which keeps results, can be written."""
     from grading import cache
 
-    if cache.writable():
-        return Finding("cache folder", True, f"{cache.folder()} can be written")
+    if cache.can_keep_figures():
+        return Finding("cache folder", True, f"{cache.find_figures_folder()} can be written")
     return Finding(
-        "cache folder", False, f"{cache.folder()} cannot be written", f"Make {cache.folder()} writable for you."
+        "cache folder",
+        False,
+        f"{cache.find_figures_folder()} cannot be written",
+        f"Make {cache.find_figures_folder()} writable for you.",
     )
 
 
-def records(root: Path) -> Finding:
-    """The progress records can be read and added to."""
+def check_progress_records(root: Path) -> Finding:
+    """Check that every progress record can be read."""
     from grading import progress
 
-    history = progress.read(root)
+    history = progress.read_history(root)
     if history.damaged:
         one = history.damaged[0]
         found = f"{len(history.damaged)} damaged, the first: {one.path.as_posix()}: {one.reason}"
-        mend = "It is set aside and counts no more. If Git has an earlier version, bring that back into progress/."
+        mend = "It is set aside and no longer counts. If Git has an earlier version, restore it to progress/."
         return Finding("progress records", False, found, mend)
     return Finding("progress records", True, f"{write_count(len(history.events), 'record')}, all readable")
 
 
-def show(findings: list[Finding], all_right: str) -> None:
-    """Print findings, the repair below each that needs one, and in the end how many do."""
-    out = console()
+def show_findings(findings: list[Finding], success_message: str) -> None:
+    """Print the findings, each with its repair if it needs one, and then how many need one."""
+    out = open_console()
     plain = out.options.ascii_only
     for finding in findings:
         sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "cyan")}[finding.ok]
@@ -213,7 +231,7 @@ def show(findings: list[Finding], all_right: str) -> None:
             sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
         text = Text.assemble((finding.name, "bold"), f": {one_line(finding.found, 600)}")
         if finding.mend:
-            text.append("\nfix it: ").append(one_line(finding.mend, 600), style="bold")
-        out.print(item(sign, text, style=style, indent=0))
+            text.append("\nto fix it: ").append(one_line(finding.mend, 600), style="bold")
+        out.print(format_list_item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
-    out.print(f"\n{wrong} to fix." if wrong else f"\n{all_right}")
+    out.print(f"\n{wrong} to fix." if wrong else f"\n{success_message}")

@@ -1,4 +1,4 @@
-"""What was measured, in the words of listings: figures of a result, and the listings' JSON shapes."""
+"""The measured figures of a result, as text and as JSON for listings."""
 
 from __future__ import annotations
 
@@ -13,31 +13,36 @@ from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Result
 
 
-def figures_of(result: Result | None) -> list[str]:
-    """Each measured performance figure beside its threshold: "Loss after training: 0.042 (≤ 0.05)"."""
-    return [f"{one_line(c.title, 120)}: {figures.measured(c)} ({figures.threshold(c)})" for c in _performance(result)]
+def format_figures(result: Result | None) -> list[str]:
+    """Format each measured performance figure with its threshold: "Loss after training: 0.042 (≤ 0.05)"."""
+    return [
+        f"{one_line(c.title, 120)}: {figures.measured(c)} ({figures.threshold(c)})"
+        for c in _list_performance_criteria(result)
+    ]
 
 
 def fold_figures(result: Result | None) -> list[str]:
     """The figures of `figures_of`, but those met in full, with nothing to spare, share one line, as on the site."""
-    full = [c for c in _performance(result) if c.status is CriterionStatus.PASSED and not figures.margin(c)]
+    full = [
+        c for c in _list_performance_criteria(result) if c.status is CriterionStatus.PASSED and not figures.margin(c)
+    ]
     if result is None or len(full) < 2:
-        return figures_of(result)
+        return format_figures(result)
     others = result.model_copy(update={"criteria": tuple(c for c in result.criteria if c not in full)})
-    return [*figures_of(others), f"Met in full: {'; '.join(one_line(c.title, 120) for c in full)}"]
+    return [*format_figures(others), f"Met in full: {'; '.join(one_line(c.title, 120) for c in full)}"]
 
 
-def figures_json(result: Result | None) -> list[dict[str, Any]]:
-    """The same as data."""
+def collect_figures(result: Result | None) -> list[dict[str, Any]]:
+    """Collect each measured performance figure with its threshold as JSON."""
     keys = ("name", "title", "measured", "threshold", "comparison", "unit")
-    return [{key: getattr(c, key) for key in keys} for c in _performance(result)]
+    return [{key: getattr(c, key) for key in keys} for c in _list_performance_criteria(result)]
 
 
-def timeline_json(course: CourseLike, history: History) -> dict[str, Any]:
-    """Modules and milestones in order; documented in docs/result-format.md."""
-    modules = journey.module_states(course, history)
+def collect_timeline(course: CourseLike, history: History) -> dict[str, Any]:
+    """Collect modules and milestones in order, as documented in docs/result-format.md."""
+    modules = journey.list_module_states(course, history)
     keys = ("id", "title", "state", "planned", "started_at", "completed_at")
-    states = journey.milestone_states(course, history)
+    states = journey.list_milestone_states(course, history)
     return {
         "modules": [{key: getattr(m, key) for key in keys} for m in modules],
         "milestones": [
@@ -49,12 +54,13 @@ def timeline_json(course: CourseLike, history: History) -> dict[str, Any]:
                 "planned": s.planned,
                 "provisional": s.provisional,
                 "unlocked_at": s.unlocked_at,
-                "figures": figures_json(s.best.result) if s.best else [],
+                "figures": collect_figures(s.best.result) if s.best else [],
             }
             for m, s in zip(course.milestones, states, strict=True)
         ],
     }
 
 
-def _performance(result: Result | None) -> list[CriterionResult]:
+def _list_performance_criteria(result: Result | None) -> list[CriterionResult]:
+    """List the performance criteria of a result that have a measured value."""
     return [c for c in (result.criteria if result else ()) if c.kind is Kind.PERFORMANCE and c.measured is not None]

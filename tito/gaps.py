@@ -1,4 +1,4 @@
-"""The gaps of a student's file: how they look, and in which functions they are."""
+"""Find the gaps in a student's file: how a gap looks, and which functions end in one."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ GAP = re.compile(
     r"""(?:\)|\n(?:(?P=indent)    ["'][^\n]*\n)*(?P=indent)\))$""",
     re.MULTILINE,
 )
-"""A gap, over one line or several, as a release writes it."""
+"""Matches a gap as a release writes it, on one line or several."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines as Python counts them: a form feed ends none."""
+    """Split a text into lines as Python counts them: a form feed does not end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def list_functions(text: str) -> dict[str, Function]:
-    """Every function, methods and inner ones by their surroundings: `Tensor.item` → its node. SyntaxError."""
+    """Map the qualified name of every function to its node: `Tensor.item` → FunctionDef. Raises SyntaxError."""
     found: dict[str, Function] = {}
 
-    def visit(node: ast.AST, around: str) -> None:
+    def collect_functions(node: ast.AST, prefix: str) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, Function | ast.ClassDef):
-                name = f"{around}{child.name}"
+                name = f"{prefix}{child.name}"
                 if isinstance(child, Function):
                     found[name] = child
-                visit(child, f"{name}.")
+                collect_functions(child, f"{name}.")
             else:
-                visit(child, around)
+                collect_functions(child, prefix)
 
-    visit(ast.parse(text), "")
+    collect_functions(ast.parse(text), "")
     return found
 
 
 def find_gaps(text: str) -> dict[str, str]:
-    """The functions that end in a gap, as a release has them, and its task: `Tensor.item` → 2.2."""
+    """Map each function that ends in a gap to the gap's task: `Tensor.item` → 2.2."""
     tasks = {}
     for name, node in list_functions(text).items():
         last = node.body[-1]
@@ -47,6 +47,6 @@ def find_gaps(text: str) -> dict[str, str]:
     return tasks
 
 
-def lines_of(node: Function) -> tuple[int, int]:
-    """The first and the last line of a function, decorators included."""
+def find_line_range(node: Function) -> tuple[int, int]:
+    """Find the first and last line of a function, decorators included."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.end_lineno or node.lineno

@@ -1,4 +1,4 @@
-"""`tito hint`: the three hints of a task, one at a time, each of which says more; never the solution."""
+"""`tito hint`: show a task's three hints one at a time, each more explicit, never the solution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from grading.errors import UsageError
 from grading.files import write_atomically
 from tito import names
-from tito.console import console, make_own_folder, repository
+from tito.console import make_own_folder, open_console, require_repository
 from tito.module import find_module, find_open_tasks
 
 if TYPE_CHECKING:  # the model is slow to import
@@ -23,15 +23,17 @@ STEPS = ("what to think of", "how to begin", "the formula or line")
 FILE = "hints.json"
 
 
-def hint(
+def show_hint(
     task: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK]", help="Such as 4.2; without one, the first task that is not written yet."),
+        typer.Argument(metavar="[TASK]", help="Such as 4.2. Default: the first task that is not written yet."),
     ] = None,
-    option: Annotated[str | None, typer.Option("--task", metavar="ID", help="The same, as pytest takes it.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Show all three steps at once.")] = False,
+    task_option: Annotated[
+        str | None, typer.Option("--task", metavar="ID", help="The task, written as for pytest.")
+    ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show all three hints.")] = False,
 ) -> int:
-    """Show the next hint for a task: what to think of, how to begin, the formula; never the solution.
+    """Show the next hint for a task: what to think of, how to begin, then the formula. Never the solution.
 
     \b
     Examples:
@@ -41,52 +43,52 @@ def hint(
     """
     from grading.manifest.load import load  # slow to import
 
-    root = repository()
+    root = require_repository()
     manifest = load(root)
-    show_next_hint(root, find_task(root, manifest, task or option), console(), everything=everything)
+    show_next_hint(root, find_task(root, manifest, task or task_option), open_console(), show_all=show_all)
     return 0
 
 
-def show_next_hint(root: Path, task: Task, out: Console, *, everything: bool = False) -> None:
-    """Show the next of the task's three hints and remember it; after the last one, that one again.
+def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = False) -> None:
+    """Show the next of a task's three hints and remember that; after the last one, show it again.
 
-    ``everything`` shows all three at once.
+    ``everything`` shows all three.
     """
-    seen = read_seen(root)
+    seen = read_hint_counts(root)
     already = min(seen.get(task.id, 0), len(task.hints))
-    step = len(task.hints) if everything else min(already + 1, len(task.hints))
+    step = len(task.hints) if show_all else min(already + 1, len(task.hints))
     out.print(Text(f"Task {task.id}: {task.title}", style="bold"))
-    for number in range(1 if everything else step, step + 1):
+    for number in range(1 if show_all else step, step + 1):
         out.print(Text(f"\nHint {number} of {len(task.hints)}: {STEPS[number - 1]}", style="cyan"))
         out.print(Text(task.hints[number - 1]))
     if step < len(task.hints):
         out.print(Text.assemble("\nStill stuck? ", (f"tito hint --task {task.id}", "bold")))
     else:
-        again = "" if everything or already < step else f" All three: tito hint --task {task.id} --all."
+        again = "" if show_all or already < step else f" All three: tito hint --task {task.id} --all."
         lesson = f"tito module view {task.id.partition('.')[0]}"
-        out.print(Text.assemble(f"\nThat was the last hint.{again} The lesson says why: ", (lesson, "bold")))
+        out.print(Text.assemble(f"\nThat was the last hint.{again} The lesson explains the rest: ", (lesson, "bold")))
     if step > already:
-        _remember(root, seen | {task.id: step})
+        _save_hint_counts(root, seen | {task.id: step})
 
 
-def find_task(root: Path, manifest: Manifest, said: str | None) -> Task:
-    """The task that is meant, or the first gap of the current module; UsageError when there is none."""
-    if said is not None:
-        current = find_module(root, manifest, None).id if said.strip().isdigit() else None
-        return names.task(manifest.modules, said, current)
+def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
+    """Find the task that the student names, or the current module's first open one; UsageError if there is none."""
+    if task_name is not None:
+        current = find_module(root, manifest, None).id if task_name.strip().isdigit() else None
+        return names.match_task(manifest.modules, task_name, current)
     module = manifest.module(find_module(root, manifest, None).id)
     gaps = find_open_tasks(root, module)
     first = next((task for task in module.tasks if gaps is None or task.id in gaps), None)
     if first is None:
         last = module.tasks[-1].id
         raise UsageError(
-            f"Every task of {module.id} is written. Say which one you want a hint for, such as: tito hint --task {last}"
+            f"Every task of {module.id} is written. Name the one you want a hint for, such as: tito hint --task {last}"
         )
     return first
 
 
-def read_seen(root: Path) -> dict[str, int]:
-    """How many hints of each task were shown: task → 1 to 3. What cannot be read counts as none."""
+def read_hint_counts(root: Path) -> dict[str, int]:
+    """Read how many hints of each task were shown: task → 1 to 3. An unreadable file counts as none."""
     try:
         seen = json.loads((make_own_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}
@@ -94,5 +96,6 @@ def read_seen(root: Path) -> dict[str, int]:
         return {}
 
 
-def _remember(root: Path, seen: dict[str, int]) -> None:
-    write_atomically(make_own_folder(root) / FILE, (json.dumps(seen, indent=1) + "\n").encode())
+def _save_hint_counts(root: Path, counts: dict[str, int]) -> None:
+    """Save how many hints of each task were shown."""
+    write_atomically(make_own_folder(root) / FILE, (json.dumps(counts, indent=1) + "\n").encode())

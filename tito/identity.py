@@ -1,4 +1,4 @@
-"""Who the student is: known from `student.yaml`, or asked for once, where somebody can answer."""
+"""Find out who the student is: read `student.yaml`, or ask once on a terminal."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from rich.text import Text
 from grading.errors import UsageError
 from grading.quiz.identity import FILE, save_student_id, student_id, valid_id
 
-WHY = "The numbers in your questions follow from who you are."
+WHY = "The numbers in your questions are derived from your user name."
 PROMPT = "Your GitHub user name"
 
 
 def can_ask(out: Console) -> bool:
-    """Whether there is a person at both ends of a terminal."""
+    """Whether a person can be asked: both input and output are a terminal."""
     return out.is_terminal and sys.stdin.isatty()
 
 
-def find_student(root: Path, student: str | None, out: Console) -> str:
-    """The student's id: known, given, or asked for. UsageError where it is none of these."""
+def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
+    """Find the student's id: from student.yaml, from ``student``, or by asking. UsageError if none of these works."""
     known = student_id(root)
     if known is not None:
-        if student is not None and valid_id(student) != known:
+        if given_id is not None and valid_id(given_id) != known:
             raise UsageError(f"{FILE.as_posix()} says you are {known}. To change it, edit that file.")
         return known
-    if student is None and not can_ask(out):
-        raise UsageError(f"Who are you? {WHY} Add --student your-user-name")
-    while student is None:
-        student = _ask(out, PROMPT)
-    save_student_id(root, student)
-    return valid_id(student)
+    if given_id is None and not can_ask(out):
+        raise UsageError(f"The student is not known yet. {WHY} Add --student your-user-name")
+    while given_id is None:
+        given_id = _ask_student_id(out, PROMPT)
+    save_student_id(root, given_id)
+    return valid_id(given_id)
 
 
-def introduce(root: Path, out: Console) -> None:
-    """Ask a student who is not known yet; an empty answer puts it off. Without a terminal, say what to write where."""
+def ask_for_student(root: Path, out: Console) -> None:
+    """Ask for the student's id if it is not known; without a terminal, say which file to write it to.
+
+    An empty answer postpones the question.
+    """
     try:
         if student_id(root) is not None:
             return
@@ -45,20 +48,22 @@ def introduce(root: Path, out: Console) -> None:
         out.print(Text(f"{error}\n", style="yellow"))
         return
     if not can_ask(out):
-        out.print(Text(f"Write who you are into {FILE.as_posix()}, one line: id: your-user-name. {WHY}\n", style="dim"))
+        out.print(Text(f"Write one line to {FILE.as_posix()}: id: your-user-name. {WHY}\n", style="dim"))
         return
-    while (said := Prompt.ask(f"{PROMPT} (empty: later)", console=out, default="", show_default=False)).strip():
+    while (
+        said := Prompt.ask(f"{PROMPT} (leave empty to answer later)", console=out, default="", show_default=False)
+    ).strip():
         try:
             save_student_id(root, said)
         except UsageError as error:
             out.print(Text(str(error), style="yellow"))
         else:
-            out.print(Text(f"Kept in {FILE.as_posix()}. {WHY}\n", style="dim"))
+            out.print(Text(f"Saved in {FILE.as_posix()}. {WHY}\n", style="dim"))
             return
 
 
-def _ask(out: Console, prompt: str) -> str | None:
-    """A valid name, or None."""
+def _ask_student_id(out: Console, prompt: str) -> str | None:
+    """Ask for the student's id once; None if the answer is not a valid id."""
     out.print(WHY)
     try:
         return valid_id(Prompt.ask(prompt, console=out))

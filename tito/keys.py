@@ -1,4 +1,4 @@
-"""Single keys from a terminal, as they are pressed."""
+"""Read single keys from a terminal as they are pressed."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ARROWS = re.compile(rb"\x1b(?:\[[0-9;]*[A-Za-z~]|O?.)?")
-"""Arrow keys and their like are several characters, and mean nothing here."""
+"""Arrow keys and other special keys send several characters. They have no function here."""
 END = "\x04"
-"""Ctrl-D, and what a terminal that has been closed comes to."""
+"""Ctrl-D; a closed terminal counts as this key as well."""
 
 
 def has_keyboard() -> bool:
-    """Whether standard input is a terminal, and this process the one that it talks to."""
+    """Whether standard input is a terminal with this process in its foreground."""
     with contextlib.suppress(OSError, ValueError):
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     return False
 
 
-def take_keyboard() -> None:
-    """Get each key at once and without an echo; again after Ctrl-Z and `fg`, when the shell has had the terminal."""
+def enable_single_keys() -> None:
+    """Switch the terminal to unbuffered input without echo; needed again after Ctrl-Z and `fg`."""
     if has_keyboard():
         tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)
 
 
 @contextmanager
-def read_keys(put: Callable[[str], None]) -> Iterator[None]:
-    """Hand over each key that is pressed while the block runs. Ctrl-C stays an interrupt."""
+def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
+    """Pass each key that is pressed while the block runs to ``put``. Ctrl-C remains an interrupt."""
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()
 
-    def read() -> None:
+    def forward_keys() -> None:
         while awake not in select.select([keyboard, awake], [], [])[0]:
             try:
                 data = os.read(keyboard, 64)
             except OSError:
                 data = b""
             for key in ARROWS.sub(b"", data).decode(errors="ignore") if data else END:
-                put(key)
+                on_key(key)
             if not data:
                 return
 
-    take_keyboard()
-    reader = threading.Thread(target=read, daemon=True)
+    enable_single_keys()
+    reader = threading.Thread(target=forward_keys, daemon=True)
     reader.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A lesson on a terminal: figures as they were drawn, formulas in letters, answers that wait for a key."""
+"""Show a lesson on a terminal: unwrapped figures, formulas in plain letters, answers after a key press."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLD = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOT
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)\\\n", re.MULTILINE)
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 PAGER = "-EFRSX"
-"""For less: end with the text, colours, long lines whole (the arrow keys move sideways), and leave it on the screen."""
+"""Options for less: quit at the end, keep colours, do not wrap long lines, leave the text on the screen."""
 
 SIGNS = {
     "cdot": "·", "times": "×", "div": "÷", "pm": "±", "sum": "Σ", "prod": "Π", "int": "∫", "partial": "∂",
@@ -32,8 +32,8 @@ RAISED = str.maketrans("0123456789+-=()inT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻�
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of a lesson, and the question that ends it with its answer."""
+class LessonPart:
+    """A part of a lesson, with the question that ends it and its answer."""
 
     text: str
     question: str | None = None
@@ -41,10 +41,10 @@ class Part:
 
 
 class Figure(CodeBlock):
-    """A block of code or a drawing, never wrapped: a figure whose lines are broken shows nothing."""
+    """A block of code or a text drawing that is never wrapped, because wrapping would destroy a drawing."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Its lines, each as long as it is."""
+        """Render the lines at their full length."""
         code = textwrap.dedent(str(self.text).rstrip())
         text = Syntax(code, self.lexer_name, theme="ansi_dark").highlight(code)
         text.rstrip()
@@ -52,8 +52,8 @@ class Figure(CodeBlock):
         yield text
 
 
-class Lesson(Markdown):
-    """Markdown with such figures."""
+class LessonMarkdown(Markdown):
+    """Markdown whose code blocks are unwrapped figures."""
 
     elements = Markdown.elements | {"fence": Figure, "code_block": Figure}
 
@@ -63,75 +63,77 @@ def show_lesson(
     out: Console,
     *,
     ask: Callable[[str], str] | None = None,
-    page: Callable[[Console, Lesson], None] | None = None,
+    page: Callable[[Console, LessonMarkdown], None] | None = None,
 ) -> None:
-    """Show a lesson up to each question, and its answer once Enter was pressed; without ``ask`` at once."""
-    page = page or _page
+    """Show a lesson part by part; each answer follows after Enter, or immediately without ``ask``."""
+    page = page or _print_paged
     for part in split_lesson(text):
         if part.text.strip():
-            page(out, Lesson(write_formulas(write_pictures(part.text))))
+            page(out, LessonMarkdown(convert_formulas(quote_pictures(part.text))))
         if part.question is None:
             continue
         out.print(Text.assemble(("\n? ", "bold yellow"), (part.question, "bold")))
         if ask is not None:
             try:
-                reply = ask("  Think first. Enter: the answer; q: leave the lesson ")
+                reply = ask("  Think first, then press Enter for the answer, or q to leave the lesson. ")
             except (EOFError, KeyboardInterrupt):
                 return
             if reply.strip().lower().startswith("q"):
                 return
-        out.print(Lesson(write_formulas(part.answer)), "", crop=False)
+        out.print(LessonMarkdown(convert_formulas(part.answer)), "", crop=False)
 
 
-def split_lesson(text: str) -> list[Part]:
-    """The lesson's parts: up to each question, and the rest."""
+def split_lesson(text: str) -> list[LessonPart]:
+    """Split a lesson into parts that each end with a question, and the rest."""
     pieces = FOLD.split(text)
     parts = [
-        Part(before, " ".join(question.split()), answer.strip())
+        LessonPart(before, " ".join(question.split()), answer.strip())
         for before, question, answer in zip(pieces[0::3], pieces[1::3], pieces[2::3], strict=False)
     ]
-    return [*parts, Part(pieces[-1])]
+    return [*parts, LessonPart(pieces[-1])]
 
 
-def write_pictures(text: str) -> str:
-    """The Markdown with each picture as a quotation: where it is, what it shows, and its caption, which follows it."""
+def quote_pictures(text: str) -> str:
+    """Replace each picture in the Markdown by a quotation with its path, its alt text and its caption."""
 
-    def quote(found: re.Match[str]) -> str:
+    def quote_picture(found: re.Match[str]) -> str:
         return f"> **{found[2]}** {' '.join(found[1].split())}\\\n> "
 
-    return PICTURE.sub(quote, text)
+    return PICTURE.sub(quote_picture, text)
 
 
-def write_formulas(text: str) -> str:
-    """The Markdown with each formula as a figure of letters and signs."""
-    return FORMULA.sub(lambda found: f"```text\n{write_formula(found[1])}\n```", text)
+def convert_formulas(text: str) -> str:
+    """Replace each formula in the Markdown by a figure in plain letters."""
+    return FORMULA.sub(lambda found: f"```text\n{convert_formula(found[1])}\n```", text)
 
 
-def write_formula(tex: str) -> str:
-    r"""A formula in plain letters.
+def convert_formula(tex: str) -> str:
+    r"""Convert a TeX formula to plain letters.
 
     >>> write_formula(r"c_{ij} = \sum_k a_{ik} \cdot b_{kj}")
     'cᵢⱼ = Σₖ aᵢₖ · bₖⱼ'
     """
     tex = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\{([^{}]*)\}", r"\1", tex.strip())
-    tex = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", lambda found: f"{_group(found[1])} / {_group(found[2])}", tex)
+    tex = re.sub(
+        r"\\frac\{([^{}]*)\}\{([^{}]*)\}", lambda found: f"{_parenthesize(found[1])} / {_parenthesize(found[2])}", tex
+    )
     tex = re.sub(r"\\sqrt\{([^{}]*)\}", r"√(\1)", tex)
     tex = re.sub(r"\^\{?\\top\}?", "ᵀ", tex)
     tex = re.sub(r"\\[,;:! ]", " ", tex)
-    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _write_sign(found[1], found[0]), tex)
-    tex = re.sub(r"_(?:\{([^{}]*)\}|(\S))", lambda found: _shift(found, LOWERED), tex)
-    tex = re.sub(r"\^(?:\{([^{}]*)\}|(\S))", lambda found: _shift(found, RAISED), tex)
+    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _convert_command(found[1], found[0]), tex)
+    tex = re.sub(r"_(?:\{([^{}]*)\}|(\S))", lambda found: _convert_script(found, LOWERED), tex)
+    tex = re.sub(r"\^(?:\{([^{}]*)\}|(\S))", lambda found: _convert_script(found, RAISED), tex)
     return tex.replace("{", "").replace("}", "")
 
 
-def _group(text: str) -> str:
-    """In parentheses, unless it is a single word or number."""
+def _parenthesize(text: str) -> str:
+    """Put a term in parentheses unless it is a single word or number."""
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 
-def _write_sign(name: str, whole: str) -> str:
-    """A sign by its name: a sum, a Greek letter, or the name itself."""
-    space = " " if whole.endswith(" ") and name not in ("sum", "prod") else ""
+def _convert_command(name: str, command: str) -> str:
+    """Convert a TeX command to its sign: a sum, a Greek letter, or the name itself."""
+    space = " " if command.endswith(" ") and name not in ("sum", "prod") else ""
     if name in SIGNS:
         return SIGNS[name] + space
     case = "SMALL" if name.islower() else "CAPITAL"
@@ -141,22 +143,23 @@ def _write_sign(name: str, whole: str) -> str:
         return name + space
 
 
-def _shift(found: re.Match[str], table: dict[int, int]) -> str:
-    """What stands lower or higher, in small signs where all of it has some."""
+def _convert_script(found: re.Match[str], table: dict[int, int]) -> str:
+    """Convert a subscript or superscript to small Unicode signs if all its characters have one."""
     text = found[1] if found[1] is not None else found[2]
     if all(ord(sign) in table for sign in text):
         return text.translate(table)
     return f"{found[0][0]}{text}" if len(text) == 1 else f"{found[0][0]}({text})"
 
 
-def _page(out: Console, lesson: Lesson) -> None:
-    with page_through(out):
+def _print_paged(out: Console, lesson: LessonMarkdown) -> None:
+    """Print a lesson through the pager."""
+    with page_output(out):
         out.print(lesson, crop=False)
 
 
 @contextmanager
-def page_through(out: Console) -> Iterator[None]:
-    """What is printed in the block is read page by page on a terminal, and written as it is elsewhere."""
+def page_output(out: Console) -> Iterator[None]:
+    """Page what the block prints if the output is a terminal; write it unchanged otherwise."""
     if not out.is_terminal:
         yield
         return

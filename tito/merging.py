@@ -1,4 +1,4 @@
-"""Three versions of a student's file → one: what the student wrote and what the course changed, both."""
+"""Merge three versions of a student's file into one that keeps the student's work and the course's changes."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from grading.errors import GraderError
 from tito.gaps import GAP, find_gaps, list_functions, split_lines
 
 SEAM = "#\x02"
-"""Begins a line between what is given of a function and what is left to the student, while they are merged."""
+"""Marks, during a merge, the boundary between a function's given lines and those left to the student."""
 LABELS = ("what you wrote", "the release you began from", "the new release")
 
 
 @dataclass(frozen=True)
-class Merged:
-    """The text, and the lines at which a conflict begins."""
+class MergedText:
+    """A merged text, and the lines at which its conflicts begin."""
 
     text: str
     conflicts: tuple[int, ...]
 
 
-def merge(mine: str, base: str, theirs: str) -> Merged:
-    """What became of ``base`` on both sides, by `git merge-file`.
+def merge_versions(mine: str, base: str, theirs: str) -> MergedText:
+    """Merge the changes from ``base`` to ``mine`` and to ``theirs`` with `git merge-file`.
 
-    Two changes of the course must not collide with everybody who has filled a gap. New hints: gaps are compared by
-    their tasks alone, and those that are still open then say what the new release says. And docstrings, which end in
-    the line before: a line that all three versions have comes between.
+    Two kinds of course changes must not conflict with every filled gap. New hints: gaps are compared by their
+    tasks alone, and gaps that are still open then get the new release's hints. Docstrings end on the line before
+    a gap, so a line that all three versions share is inserted between them.
     """
     line_end = "\r\n" if "\r\n" in mine else "\n"
     mine, base, theirs = (text.replace("\r\n", "\n") for text in (mine, base, theirs))
-    text = _merge_files(*_mark_seams(mine, base, theirs))
+    text = _merge_files(*_insert_seams(mine, base, theirs))
     text = "\n".join(line for line in text.split("\n") if not line.startswith(SEAM))
     hints = {
         (found["indent"], found["task"]): found[0] for version in (mine, theirs) for found in GAP.finditer(version)
     }
     text = GAP.sub(lambda found: hints.get((found["indent"], found["task"]), found[0]), text)
     starts = tuple(n for n, line in enumerate(text.split("\n"), 1) if line == f"<<<<<<< {LABELS[0]}")
-    return Merged(text.replace("\n", line_end), starts)
+    return MergedText(text.replace("\n", line_end), starts)
 
 
-def _name_gaps(text: str) -> str:
-    """The text with each gap naming its task and no more."""
+def _reduce_gaps(text: str) -> str:
+    """Reduce each gap in the text to one that names only its task."""
     return GAP.sub(r'\g<indent>raise NotImplementedError("Task \g<task>")', text)
 
 
-def _mark_seams(mine: str, base: str, theirs: str) -> list[str]:
-    """The three texts with their gaps named, and a seam before and after what is left to the student."""
-    texts = [_name_gaps(text) for text in (mine, base, theirs)]
+def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
+    """Reduce the gaps in the three texts and insert a seam before and after the lines left to the student."""
+    texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
     try:
         functions = [list_functions(text) for text in texts]
         given = [find_gaps(text) for text in texts[1:]]
-    except SyntaxError:  # of a file that is not finished: merged line by line
+    except SyntaxError:  # an unfinished file is merged line by line
         return texts
     names = [name for name in given[0] if name in given[1] and name in functions[0]]
     marked = []
@@ -73,9 +73,12 @@ def _mark_seams(mine: str, base: str, theirs: str) -> list[str]:
 
 
 def _merge_files(mine: str, base: str, theirs: str) -> str:
+    """Run `git merge-file` on three texts and return the merged text."""
     git = shutil.which("git")
     if git is None:
-        raise GraderError("git is not installed, and it merges what you wrote with the new release. Install it first.")
+        raise GraderError(
+            "git is not installed. tito needs it to merge your code with the new release. Install it first."
+        )
     with tempfile.TemporaryDirectory(prefix="tinytorch-merge-") as folder:
         paths = []
         for name, text in zip(("mine", "base", "theirs"), (mine, base, theirs), strict=True):

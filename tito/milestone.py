@@ -1,4 +1,4 @@
-"""`tito milestone …`: where you are, the test, the demonstration, the questions, and help."""
+"""`tito milestone …`: show the status, test, play the demonstration, answer the questions, get help."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import typer
 
 from grading import progress
 from grading.errors import UsageError
-from tito import complete, names
-from tito import status as drawn
-from tito.console import console, print_json, repository
-from tito.options import Json, Seed
-from tito.outline import outline
+from tito import complete, names, status
+from tito.console import open_console, print_json, require_repository
+from tito.options import JsonOption, SeedOption
+from tito.outline import read_outline
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Milestones: where you are, test, demonstration, questions, help."
+    no_args_is_help=True, rich_markup_mode=None, help="Milestones: status, test, demonstration, questions and help."
 )
 
-Number = Annotated[
-    str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.", autocompletion=complete.milestones)
+MilestoneNumber = Annotated[
+    str,
+    typer.Argument(
+        metavar="MILESTONE", help="The milestone's number, such as 1.", autocompletion=complete.complete_milestones
+    ),
 ]
 
 
-@app.command()
-def status(as_json: Json = False) -> int:
+@app.command("status")
+def show_milestones(as_json: JsonOption = False) -> int:
     """Show each milestone as COMPLETED, IN PROGRESS or LOCKED, and what to do next.
 
     \b
@@ -32,17 +34,17 @@ def status(as_json: Json = False) -> int:
       tito milestone status
       tito milestone status --json
     """
-    return drawn.show_status(as_json=as_json)
+    return status.show_status(as_json=as_json)
 
 
-@app.command()
-def timeline(
-    as_json: Json = False,
-    on_github: Annotated[
-        bool, typer.Option("--published", help="What runs on GitHub have recorded, after: git fetch origin progress")
+@app.command("timeline")
+def show_timeline(
+    as_json: JsonOption = False,
+    published_only: Annotated[
+        bool, typer.Option("--published", help="Show what GitHub's runs recorded; first: git fetch origin progress")
     ] = False,
 ) -> int:
-    """Draw the journey so far and ahead, with dates and measured figures.
+    """Draw your journey, past and ahead, with dates and measured figures.
 
     \b
     Examples:
@@ -50,60 +52,64 @@ def timeline(
       tito milestone timeline --json
       tito milestone timeline --published
     """
-    from tito.evidence import fold_figures, timeline_json  # reads results in full
+    from tito.evidence import collect_timeline, fold_figures  # reads results in full
 
-    root = repository()
-    course, out = outline(root), console()
+    root = require_repository()
+    course, out = read_outline(root), open_console()
     records = None
-    if on_github:
+    if published_only:
         from tito import published
 
-        records = published.published(root)
-    history = progress.read(root) if records is None else records.history
+        records = published.read_published_records(root)
+    history = progress.read_history(root) if records is None else records.history
     if as_json:
-        more = {} if records is None else {"unverified": published.unverified_json(records)}
-        print_json(timeline_json(course, history) | more)
+        more = {} if records is None else {"unverified": published.collect_unverified_records(records)}
+        print_json(collect_timeline(course, history) | more)
         return 0
-    best = {m.id: history.best(m.id) for m in course.milestones}
+    best = {m.id: history.find_best_attempt(m.id) for m in course.milestones}
     figures = {number: fold_figures(event.result) for number, event in best.items() if event is not None}
-    out.print(drawn.timeline(course, history, figures, out))
-    for line in drawn.damage(history) if records is None else published.unverified(records):
+    out.print(status.draw_timeline(course, history, figures, out))
+    for line in (
+        status.describe_damaged_records(history) if records is None else published.describe_unverified_records(records)
+    ):
         out.print(line)
     return 0
 
 
 @app.command("test")
-def measure(
-    number: Number,
-    seed: Seed = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure again what is kept of earlier runs.")] = False,
+def run_milestone_test(
+    number: MilestoneNumber,
+    seed: SeedOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.
 
-    Questions that are open are asked first. What was measured is kept until something it depends on changes.
+    Asks the open questions first. A measurement is kept until something that it depends on changes.
 
     \b
     Examples:
       tito milestone test 1
       tito milestone test 1 --seed 42
     """
-    root = repository()
-    milestone = names.built(names.milestone(outline(root).milestones, number))
+    root = require_repository()
+    milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
     from tito.attempt import try_milestone  # imports the grader
 
     return try_milestone(root, milestone.id, seed=seed, again=again)
 
 
-@app.command()
-def demo(
-    number: Number,
-    seed: Annotated[int, typer.Option(help="Where its randomness starts.", min=0, max=2**31 - 1)] = 1,
-    web: Annotated[bool, typer.Option("--web", help="Serve it as a page, to this machine only.")] = False,
+@app.command("demo")
+def show_demo(
+    number: MilestoneNumber,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0, max=2**31 - 1)] = 1,
+    web: Annotated[bool, typer.Option("--web", help="Serve it as a page, for this machine only.")] = False,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
+        bool, typer.Option("--no-browser", help="With --web: print the page's address instead of opening a browser.")
     ] = False,
 ) -> int:
-    """Watch what your network does, live; --web: draw a digit (2), see it train (3), drop a photograph (4), write (5).
+    """Watch your network at work.
+
+    With --web, you draw a digit (2), see it train (3), drop in a photograph (4) or write with it (5).
 
     \b
     Examples:
@@ -114,75 +120,76 @@ def demo(
       tito milestone demo 5 --web
     """
     if no_browser and not web:
-        raise UsageError(f"--no-browser goes with --web: tito milestone demo {number} --web --no-browser")
-    root = repository()
-    milestone = names.built(names.milestone(outline(root).milestones, number))
-    from tito.attempt import play_demo, serve_page  # imports the grader
+        raise UsageError(f"--no-browser needs --web: tito milestone demo {number} --web --no-browser")
+    root = require_repository()
+    milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
+    from tito.attempt import play_demo, serve_demo_page  # imports the grader
 
     if web:
-        return serve_page(root, milestone.id, seed=seed, browser=not no_browser)
+        return serve_demo_page(root, milestone.id, seed=seed, browser=not no_browser)
     return play_demo(root, milestone.id, seed=seed)
 
 
-@app.command()
-def quiz(
-    number: Number,
+@app.command("quiz")
+def answer_questions(
+    number: MilestoneNumber,
     answer: Annotated[
-        list[str] | None, typer.Option("--answer", metavar="N=VALUE", help="Answer without being asked; repeatable.")
+        list[str] | None,
+        typer.Option("--answer", metavar="N=VALUE", help="Give one answer on the command line; repeatable."),
     ] = None,
-    student: Annotated[str | None, typer.Option(help="Who you are, when it is not known yet.")] = None,
+    student: Annotated[str | None, typer.Option(help="Your GitHub user name, if it is not known yet.")] = None,
 ) -> int:
-    """Answer the capability questions; answers are kept in answers/milestone-N.yaml.
+    """Answer the capability questions. Answers are kept in answers/milestone-N.yaml.
 
-    Numbers in the questions are your own, so a neighbour's answers do not fit. Only what is not right yet is
-    asked. Without a terminal the questions are printed, and --answer answers them.
+    Your questions have their own numbers, so a neighbour's answers are wrong for you. Only questions that are not
+    right yet are asked. Without a terminal, the questions are printed, and --answer answers them.
 
     \b
     Examples:
       tito milestone quiz 1
       tito milestone quiz 1 --answer 1=328 --answer 6=b
     """
-    root = repository()
-    milestone = names.built(names.milestone(outline(root).milestones, number))
-    from tito.quiz import quiz as ask  # imports the manifest's models
+    root = require_repository()
+    milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
+    from tito.quiz import run_quiz  # imports the manifest's models
 
-    return ask(root, milestone.id, answer or [], student)
+    return run_quiz(root, milestone.id, answer or [], student)
 
 
-@app.command()
-def celebrate(number: Number) -> int:
-    """Show a milestone's medal again, once it is unlocked.
+@app.command("celebrate")
+def show_medal(number: MilestoneNumber) -> int:
+    """Show the medal of an unlocked milestone again.
 
     \b
     Example:
       tito milestone celebrate 1
     """
-    root = repository()
-    milestone = names.built(names.milestone(outline(root).milestones, number))
-    best = progress.read(root).best(milestone.id)
+    root = require_repository()
+    milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
+    best = progress.read_history(root).find_best_attempt(milestone.id)
     if best is None or best.verdict not in progress.PASSING:
-        console().print(
+        open_console().print(
             f"Milestone {milestone.id}, {milestone.name}, is not unlocked yet: tito milestone test {number}"
         )
         return 1
     from grading.manifest.load import load  # slow to import
-    from tito.celebrate import celebrate as show_medal
+    from tito.celebrate import celebrate_milestone
 
-    show_medal(console(), load(root).milestone(milestone.id), provisional=best.verdict == "provisional")
+    celebrate_milestone(open_console(), load(root).milestone(milestone.id), provisional=best.verdict == "provisional")
     return 0
 
 
-@app.command()
-def troubleshoot(number: Number, as_json: Json = False) -> int:
-    """Help for what failed last, from docs/milestone-troubleshooting.md.
+@app.command("troubleshoot")
+def show_failure_help(number: MilestoneNumber, as_json: JsonOption = False) -> int:
+    """Show help for your last failures, from docs/milestone-troubleshooting.md.
 
     \b
     Examples:
       tito milestone troubleshoot 1
       tito milestone troubleshoot 1 --json
     """
-    root = repository()
-    milestone = names.built(names.milestone(outline(root).milestones, number))
-    from tito.troubleshoot import troubleshoot as help_with  # reads the manifest in full
+    root = require_repository()
+    milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
+    from tito.troubleshoot import show_troubleshooting  # reads the manifest in full
 
-    return help_with(root, milestone.id, as_json)
+    return show_troubleshooting(root, milestone.id, as_json)

@@ -1,4 +1,4 @@
-"""`tito module …`: read a lesson, begin it, test it, complete it."""
+"""`tito module …`: list, read, start, test, complete and reset modules."""
 
 from __future__ import annotations
 
@@ -13,34 +13,32 @@ from rich.text import Text
 from grading import journey, progress
 from grading.errors import GraderError, UsageError
 from tito import complete, names
-from tito.console import console, item, print_json, repository
-from tito.options import Json, Seed
-from tito.outline import outline
+from tito.console import format_list_item, open_console, print_json, require_repository
+from tito.options import JsonOption, SeedOption
+from tito.outline import read_outline
 
 if TYPE_CHECKING:  # the model is slow to import
     from grading.manifest.model import Module
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Modules: read a lesson, begin it, test it, complete it."
+    no_args_is_help=True, rich_markup_mode=None, help="Modules: list, read, start, test, complete or reset them."
 )
 
-Name = Annotated[
+ModuleName = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODULE]",
-        help="Such as 02_tensor, 02, 2 or tensor; without one, the module that you work on.",
-        autocompletion=complete.modules,
+        help="Such as 02_tensor, 02, 2 or tensor. Default: the module that you are working on.",
+        autocompletion=complete.complete_modules,
     ),
 ]
-Task = Annotated[
-    str | None, typer.Option("--task", metavar="ID", help="Only the tests of this task: 4.2, or 2 in module 04.")
-]
+TaskOption = Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task: 4.2, or 2 in module 04.")]
 
 _STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "locked": "dim"}
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> int:
+def list_modules(as_json: JsonOption = False) -> int:
     """Show every module and how far you are.
 
     \b
@@ -48,13 +46,13 @@ def list_(as_json: Json = False) -> int:
       tito module list
       tito module list --json
     """
-    root = repository()
-    states = journey.module_states(outline(root), progress.read(root, thorough=False))
+    root = require_repository()
+    states = journey.list_module_states(read_outline(root), progress.read_history(root, thorough=False))
     if as_json:
         keys = ("id", "title", "state", "planned", "started_at", "completed_at")
         print_json([{key: getattr(s, key) for key in keys} for s in states])
         return 0
-    out = console()
+    out = open_console()
     table = Table.grid(padding=(0, 2, 0, 0))
     for state in states:
         label = "PLANNED" if state.planned and state.state is journey.State.LOCKED else state.state.label
@@ -67,8 +65,8 @@ def list_(as_json: Json = False) -> int:
     return 0
 
 
-@app.command()
-def view(name: Name = None) -> int:
+@app.command("view")
+def view_lesson(name: ModuleName = None) -> int:
     """Read a module's lesson.
 
     \b
@@ -77,16 +75,16 @@ def view(name: Name = None) -> int:
       tito module view 02
       tito module view tensor > tensor.md
     """
-    root = repository()
-    module = find_module(root, outline(root), name)
+    root = require_repository()
+    module = find_module(root, read_outline(root), name)
     lesson = Path("modules", module.id, "README.md")
     try:
         text = (root / lesson).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GraderError(
-            f"{lesson.as_posix()} cannot be read ({error}). Bring it back: git checkout -- {lesson.as_posix()}"
+            f"{lesson.as_posix()} cannot be read ({error}). Restore it: git checkout -- {lesson.as_posix()}"
         ) from None
-    out = console()
+    out = open_console()
     if not out.is_terminal:
         out.file.write(text)
         return 0
@@ -97,17 +95,17 @@ def view(name: Name = None) -> int:
     return 0
 
 
-def record_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
-    """Note that a module was begun, unless it was before; give back what was known until then."""
-    history = progress.read(root, thorough=False)
+def record_module_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
+    """Record that a module was started, unless it was before; return the history from before."""
+    history = progress.read_history(root, thorough=False)
     if journey.find_module_state(course, history, module).started_at is None:
-        progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module))
+        progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_STARTED, module))
     return history
 
 
-@app.command()
-def start(name: Name = None) -> int:
-    """Begin a module: which file to open, what to write first, how to check it.
+@app.command("start")
+def start_module(name: ModuleName = None) -> int:
+    """Start a module: see which file to open, what to write first and how to check it.
 
     \b
     Examples:
@@ -115,16 +113,18 @@ def start(name: Name = None) -> int:
       tito module start 02
     """
     from grading.manifest.load import load  # slow to import, needed for the tasks only
-    from tito.identity import introduce
+    from tito.identity import ask_for_student
 
-    root = repository()
+    root = require_repository()
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
-    history = record_start(root, manifest, module.id)
-    out = console()
-    introduce(root, out)
+    history = record_module_start(root, manifest, module.id)
+    out = open_console()
+    ask_for_student(root, out)
     out.print(Text.assemble((f"{module.id}  {module.title}", "bold"), f"\n{module.summary}\n"))
-    earlier = [s.id for s in journey.module_states(manifest, history) if s.id < module.id and s.completed_at is None]
+    earlier = [
+        s.id for s in journey.list_module_states(manifest, history) if s.id < module.id and s.completed_at is None
+    ]
     if earlier:
         out.print(Text(f"Not completed yet before it: {', '.join(earlier)}. It builds on them.\n", style="yellow"))
     files = list_student_files(root, module)
@@ -134,49 +134,51 @@ def start(name: Name = None) -> int:
         out.print(Text.assemble("Open    ", (file.as_posix(), "bold")))
     for task in module.tasks:
         sign = "·" if gaps is None else "○" if task.id in gaps else "●"
-        out.print(item(sign, f"Task {task.id}  {task.title}"))
+        out.print(format_list_item(sign, f"Task {task.id}  {task.title}"))
     first = next((t for t in module.tasks if gaps is None or t.id in gaps), None)
     if first is not None:
         out.print(
-            item("First  ", Text.assemble((f"Task {first.id}: {first.title}", "bold"), f"\n{first.hints[0]}"), indent=0)
+            format_list_item(
+                "First  ", Text.assemble((f"Task {first.id}: {first.title}", "bold"), f"\n{first.hints[0]}"), indent=0
+            )
         )
     else:
-        out.print("Every task is written.")
-    out.print(Text("\nWhile you write, after every save:", style="dim"))
+        out.print("Every task has been written.")
+    out.print(Text("\nTo test after every save:", style="dim"))
     out.print(Text(f"  tito watch {module.id}", style="bold"))
-    out.print(Text("In your own process, with a debugger at hand:", style="dim"))
+    out.print(Text("To test in your own process, where a debugger works:", style="dim"))
     only = f" --task {first.id}" if first is not None else ""
     out.print(Text(f"  pytest {module.folder.as_posix()}{only} -x", style="bold"))
-    out.print(Text("When you are stuck:", style="dim"))
+    out.print(Text("If you are stuck:", style="dim"))
     out.print(Text(f"  tito hint{only}", style="bold"))
-    out.print(Text("As it will be judged:", style="dim"))
+    out.print(Text("To test as it will be judged, and to complete the module:", style="dim"))
     out.print(Text(f"  tito module test {module.id}\n  tito module complete {module.id}", style="bold"))
     return 0
 
 
 def find_module(root: Path, course: journey.CourseLike, name: str | None) -> journey.ModuleLike:
-    """The module of this name, or the one that is worked on; UsageError when it is only planned, or there is none."""
+    """Find the module of this name, or the current one; UsageError if there is none or it is only planned."""
     if name is not None:
-        return names.built(names.module(course.modules, name))
-    current = journey.current_module(course, progress.read(root, thorough=False))
+        return names.require_built(names.match_module(course.modules, name))
+    current = journey.find_current_module(course, progress.read_history(root, thorough=False))
     if current is None:
         raise UsageError("Every module is completed. Say which one you mean, such as: tito module view 02")
-    return names.module(course.modules, current.id)
+    return names.match_module(course.modules, current.id)
 
 
 def list_student_files(root: Path, module: Module) -> list[Path]:
-    """What students write in a module, relative to the repository: its file, and a milestone's recipe."""
+    """List the files that students write in a module: its code, and the recipe if it has one."""
     recipe = module.folder / "recipe.py"
     return [module.code, recipe] if (root / recipe).exists() else [module.code]
 
 
 def find_open_tasks(root: Path, module: Module) -> set[str] | None:
-    """The module's tasks whose gap is still there; None when a file cannot be read."""
-    return open_tasks(*(root / file for file in list_student_files(root, module)))
+    """Find the module's tasks that still have a gap; None if a file cannot be read."""
+    return find_open_tasks_in_files(*(root / file for file in list_student_files(root, module)))
 
 
-def open_tasks(*files: Path) -> set[str] | None:
-    """Tasks whose gap still stands in the student's files, found by reading them; None when one cannot be read."""
+def find_open_tasks_in_files(*files: Path) -> set[str] | None:
+    """Find the tasks that still have a gap in these files; None if a file cannot be read."""
     try:
         text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     except (OSError, UnicodeDecodeError):
@@ -185,8 +187,8 @@ def open_tasks(*files: Path) -> set[str] | None:
 
 
 @app.command("test")
-def check(name: Name = None, task: Task = None, seed: Seed = None) -> int:
-    """Run a module's tests as they are judged: through a worker, with fresh inputs.
+def run_module_tests(name: ModuleName = None, task: TaskOption = None, seed: SeedOption = None) -> int:
+    """Run a module's tests the way they are judged: through a worker, with fresh inputs.
 
     \b
     Examples:
@@ -194,20 +196,20 @@ def check(name: Name = None, task: Task = None, seed: Seed = None) -> int:
       tito module test 02 --task 2.3
       tito module test tensor --seed 1234
     """
-    root = repository()
-    module = find_module(root, outline(root), name)
+    root = require_repository()
+    module = find_module(root, read_outline(root), name)
     from tito.attempt import grade_and_show_module  # imports the grader
 
     result = grade_and_show_module(root, module.id, task=task, seed=seed)
     if result.verdict.exit_code == 0:
-        what, line = ("All of it", "test") if task else ("Record it", "complete")
-        console().print(Text.assemble(f"\n{what}: ", (f"tito module {line} {module.id}", "bold")))
+        what, line = ("To test the whole module", "test") if task else ("To record it", "complete")
+        open_console().print(Text.assemble(f"\n{what}: ", (f"tito module {line} {module.id}", "bold")))
     return result.verdict.exit_code
 
 
-@app.command()
-def reset(name: Name = None, task: Task = None) -> int:
-    """Put a module, or one of its tasks, back as it was given; what you wrote is kept beside it.
+@app.command("reset")
+def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
+    """Reset a module, or one of its tasks, to the released version. A copy of your code is kept next to it.
 
     \b
     Examples:
@@ -217,54 +219,54 @@ def reset(name: Name = None, task: Task = None) -> int:
     from grading.manifest.load import load  # slow to import
     from tito.reset import reset_module
 
-    root = repository()
+    root = require_repository()
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
-    one = None if task is None else names.task([module], task, module.id).id
+    one = None if task is None else names.match_task([module], task, module.id).id
     kept = reset_module(root, module.folder, one)
-    out, what = console(), f"Task {one}" if one else f"Module {module.id}"
+    out, what = open_console(), f"Task {one}" if one else f"Module {module.id}"
     if not kept:
-        out.print(f"{what} is as it was given: nothing to put back.")
+        out.print(f"{what} is already as released. Nothing was changed.")
         return 0
-    out.print(Text(f"{what} is as it was given.", style="bold"))
+    out.print(Text(f"{what} is as released again.", style="bold"))
     for file in kept:
         if file.copy != file.file:
-            out.print(f"\nWhat you had is in {file.copy.as_posix()}. To get it back:", soft_wrap=True)
+            out.print(f"\nYour version is in {file.copy.as_posix()}. To restore it:", soft_wrap=True)
             out.print(Text(f"  mv {file.copy.as_posix()} {file.file.as_posix()}", style="bold"), soft_wrap=True)
     return 0
 
 
-@app.command()
-def solution(name: Name = None) -> int:
-    """Show the course's solution beside your own code, once your module is completed and if the course gives it out.
+@app.command("solution")
+def show_solution(name: ModuleName = None) -> int:
+    """Show the course's solution next to your code, after you complete the module and if the course releases it.
 
     \b
     Examples:
       tito module solution 02
     """
     from grading.manifest.load import load  # slow to import
-    from tito.lesson import page_through
-    from tito.solution import read_solution, show_versions
+    from tito.lesson import page_output
+    from tito.solution import read_solution, show_both_versions
 
-    root = repository()
+    root = require_repository()
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
-    history = progress.read(root, thorough=False)
+    history = progress.read_history(root, thorough=False)
     if journey.find_module_state(manifest, history, module.id).completed_at is None:
         raise UsageError(
-            f"The solution of {module.id} is shown once its tests have passed: tito module complete {module.id}"
+            f"The solution of {module.id} is shown after you complete the module: tito module complete {module.id}"
         )
     files = list_student_files(root, module)
     solutions = {file: read_solution(root, manifest, file) for file in files}
-    out = console()
-    with page_through(out):
+    out = open_console()
+    with page_output(out):
         for file, text in solutions.items():
-            show_versions(out, file, read_own(root / file), text)
+            show_both_versions(out, file, read_student_file(root / file), text)
     return 0
 
 
-def read_own(path: Path) -> str:
-    """A student's file; nothing where it is not there. UsageError where it cannot be read."""
+def read_student_file(path: Path) -> str:
+    """Read a student's file, or an empty text if it does not exist; UsageError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -274,34 +276,36 @@ def read_own(path: Path) -> str:
 
 
 @app.command("complete")
-def complete_(name: Name = None) -> int:
-    """Test a module and record that it is done; after a trigger module, go straight on to its milestone.
+def complete_module(name: ModuleName = None) -> int:
+    """Test a module and record that it is completed; after the last module before a milestone, test the milestone.
 
     \b
     Examples:
       tito module complete
       tito module complete 02
     """
-    root = repository()
-    course = outline(root)
+    root = require_repository()
+    course = read_outline(root)
     module = find_module(root, course, name)
     from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
 
     result = grade_and_show_module(root, module.id, completing=True)
-    out = console()
+    out = open_console()
     if result.verdict.exit_code != 0:
-        states = journey.module_states(course, progress.read(root, thorough=False))
+        states = journey.list_module_states(course, progress.read_history(root, thorough=False))
         before = next(s.completed_at for s in states if s.id == module.id)
         told = f"Module {module.id} is not completed yet."
         if before is not None:
-            told = f"Module {module.id} was completed on {before:%Y-%m-%d}; as it is now, it does not pass."
+            told = f"Module {module.id} was completed on {before:%Y-%m-%d}, but in its present state it does not pass."
         out.print(Text(f"\n{told}", style="yellow"))
         return result.verdict.exit_code
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
     milestone = next((m for m in course.milestones if m.trigger == module.id and m.status == "built"), None)
     if milestone is not None:
-        out.print(Text(f"It was the last one before milestone {milestone.id}, {milestone.name}. On to its test.\n"))
+        out.print(
+            Text(f"It was the last module before milestone {milestone.id}, {milestone.name}, which is tested next.\n")
+        )
         return try_milestone(root, milestone.id)
-    goal = journey.next_goal(course, progress.read(root, thorough=False))
+    goal = journey.find_next_goal(course, progress.read_history(root, thorough=False))
     out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))
     return 0

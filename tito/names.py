@@ -1,4 +1,4 @@
-"""What a student calls a module or a milestone → the one that is meant, or a sentence that helps."""
+"""Find the module, task or milestone that a student names, or raise an error that helps."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ M = TypeVar("M", bound=ModuleLike)
 S = TypeVar("S", bound=MilestoneLike)
 
 
-def module(modules: Sequence[M], said: str) -> M:
-    """The module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/"; UsageError otherwise."""
-    word = said.strip().rstrip("/").rsplit("/", 1)[-1].lower()
+def match_module(modules: Sequence[M], given_name: str) -> M:
+    """Find the module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/"; UsageError if there is none."""
+    word = given_name.strip().rstrip("/").rsplit("/", 1)[-1].lower()
     for candidate in modules:
         number, _, name = candidate.id.partition("_")
         if word in (candidate.id, number, number.lstrip("0"), name):
             return candidate
     known = {m.id: m.id for m in modules} | {m.id.partition("_")[2]: m.id for m in modules}
-    raise UsageError(f"There is no module {said!r}. {_close(word, known)} `tito module list` shows all of them.")
+    raise UsageError(
+        f"There is no module {given_name!r}. {_suggest_name(word, known)} `tito module list` shows all of them."
+    )
 
 
-def task(modules: Sequence[Module], said: str, current: str | None = None) -> Task:
-    """The task called "4.2", "Task 4.2" or, in the module with the id ``current``, "2"; UsageError otherwise."""
-    word = said.strip().lower().removeprefix("task").strip()
+def match_task(modules: Sequence[Module], given_name: str, current: str | None = None) -> Task:
+    """Find the task called "4.2", "Task 4.2" or, in the module ``current``, "2"; UsageError if there is none."""
+    word = given_name.strip().lower().removeprefix("task").strip()
     number = [str(int(part)) for part in word.split(".") if part.isdecimal()]
     if len(number) == 1 and word.isdecimal() and current is not None:
         number.insert(0, str(int(current[:2])))
@@ -39,35 +41,36 @@ def task(modules: Sequence[Module], said: str, current: str | None = None) -> Ta
                 return candidate
     inside = next((one for one in modules if number and str(one.number) == number[0] and one.tasks), None)
     if inside is None:
-        raise UsageError(f"There is no task {said!r}. A task is called by its number: 4.2 is the second of module 04.")
+        raise UsageError(f"There is no task {given_name!r}. Tasks are numbered: 4.2 is the second task of module 04.")
     known = f"{inside.tasks[0].id} to {inside.tasks[-1].id}"
-    raise UsageError(f"There is no task {said!r}. The tasks of module {inside.id} are {known}.")
+    raise UsageError(f"There is no task {given_name!r}. Module {inside.id} has the tasks {known}.")
 
 
-def milestone(milestones: Sequence[S], said: str) -> S:
-    """The milestone called "1", "milestone-1" or "Basic Inference"; UsageError otherwise."""
-    word = said.strip().lower().removeprefix("milestone").strip("-_ #").replace("-", " ")
+def match_milestone(milestones: Sequence[S], given_name: str) -> S:
+    """Find the milestone called "1", "milestone-1" or "Basic Inference"; UsageError if there is none."""
+    word = given_name.strip().lower().removeprefix("milestone").strip("-_ #").replace("-", " ")
     for candidate in milestones:
         if word in (str(candidate.id), candidate.name.lower()):
             return candidate
     known = {m.name.lower(): str(m.id) for m in milestones}
     if word.lstrip("-").isdigit():
-        raise UsageError(f"There is no milestone {said}: they are numbered 1 to {len(milestones)}.")
-    hint = _close(word, known)
+        raise UsageError(f"There is no milestone {given_name}. Milestones are numbered 1 to {len(milestones)}.")
+    hint = _suggest_name(word, known)
     raise UsageError(
-        f"There is no milestone {said!r}. {hint} `tito milestone status` shows all of them.".replace("  ", " ")
+        f"There is no milestone {given_name!r}. {hint} `tito milestone status` shows all of them.".replace("  ", " ")
     )
 
 
-def built(what: M | S) -> M | S:
-    """The same, unless it is only planned: then a UsageError that says so."""
-    if what.status == "planned":
-        kind = "Module" if isinstance(what.id, str) else "Milestone"
-        name = what.id if isinstance(what.id, str) else f"{what.id}, {what.name},"
-        raise UsageError(f"{kind} {name} is planned: it is not built yet, so there is nothing to work on or to test.")
-    return what
+def require_built(target: M | S) -> M | S:
+    """Return a module or milestone unless it is only planned; UsageError if it is."""
+    if target.status == "planned":
+        kind = "Module" if isinstance(target.id, str) else "Milestone"
+        name = target.id if isinstance(target.id, str) else f"{target.id}, {target.name},"
+        raise UsageError(f"{kind} {name} is planned but not built yet, so there is nothing to work on or to test.")
+    return target
 
 
-def _close(word: str, known: Mapping[str, str]) -> str:
+def _suggest_name(word: str, known: Mapping[str, str]) -> str:
+    """Suggest the known name that is closest to a word; an empty text if none is close."""
     found = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean `{known[found[0]]}`?" if found else ""

@@ -6,5 +6,7 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Run again what a report names.", min=0, max=2**31 - 1)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="The seed that a report names, to repeat its inputs.", min=0, max=2**31 - 1)
+]

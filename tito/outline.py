@@ -1,7 +1,7 @@
-"""What listings need of the manifest, read at once: titles, order and status, without validating the rest.
+"""A quick partial read of the manifest for listings: titles, order and status, without validation.
 
-Validation costs several times what a listing may take. Whatever looks wrong here is handed to `grading.manifest.load`,
-which names file, line and repair.
+Full validation takes several times as long as a listing may take. If anything looks wrong here,
+`grading.manifest.load` reads the manifest again and names the file, the line and the repair.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tito.console import MANIFEST
 
 
 @dataclass(frozen=True)
-class Module:
+class OutlineModule:
     """A module's id, title and status."""
 
     id: str
@@ -24,7 +24,7 @@ class Module:
 
 
 @dataclass(frozen=True)
-class Milestone:
+class OutlineMilestone:
     """A milestone's number, name, trigger and status."""
 
     id: int
@@ -36,43 +36,43 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Outline:
-    """The course in order."""
+    """The course's modules and milestones, in order."""
 
-    modules: tuple[Module, ...]
-    milestones: tuple[Milestone, ...]
+    modules: tuple[OutlineModule, ...]
+    milestones: tuple[OutlineMilestone, ...]
 
 
-def outline(root: Path) -> Outline:
-    """The outline of the manifest at `root`; ManifestError when it is not even one."""
+def read_outline(root: Path) -> Outline:
+    """Read the outline of the manifest at ``root``; ManifestError if the manifest is invalid."""
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         data = yaml.load((root / MANIFEST).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
-        modules = tuple(Module(m["id"], m["title"], m.get("status", "built")) for m in data["modules"])
+        modules = tuple(OutlineModule(m["id"], m["title"], m.get("status", "built")) for m in data["modules"])
         milestones = tuple(
-            Milestone(m["id"], m["name"], m["medal"], m["trigger"], m.get("status", "built"))
+            OutlineMilestone(m["id"], m["name"], m["medal"], m["trigger"], m.get("status", "built"))
             for m in data["milestones"]
         )
-        if _sound(found := Outline(modules, milestones)):
+        if _is_plausible(found := Outline(modules, milestones)):
             return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         pass
-    from grading.manifest.load import load  # slow, and needed only to say what is wrong
+    from grading.manifest.load import load  # slow to import, and needed only to explain an error
 
     whole = load(root)
     return Outline(
-        tuple(Module(m.id, m.title, m.status.value) for m in whole.modules),
-        tuple(Milestone(m.id, m.name, m.medal, m.trigger, m.status.value) for m in whole.milestones),
+        tuple(OutlineModule(m.id, m.title, m.status.value) for m in whole.modules),
+        tuple(OutlineMilestone(m.id, m.name, m.medal, m.trigger, m.status.value) for m in whole.milestones),
     )
 
 
-def _sound(found: Outline) -> bool:
-    """Whether it has what listings lean on: names that are text, numbers, known states, and triggers that exist."""
-    ids = {m.id for m in found.modules}
-    texts = [t for m in found.modules for t in (m.id, m.title)]
-    texts += [t for m in found.milestones for t in (m.name, m.medal, m.trigger)]
+def _is_plausible(outline: Outline) -> bool:
+    """Whether an outline has what listings rely on: text names, numbers, known states and existing triggers."""
+    ids = {m.id for m in outline.modules}
+    texts = [t for m in outline.modules for t in (m.id, m.title)]
+    texts += [t for m in outline.milestones for t in (m.name, m.medal, m.trigger)]
     return (
-        bool(found.modules and found.milestones)
+        bool(outline.modules and outline.milestones)
         and all(isinstance(text, str) for text in texts)
-        and all(isinstance(m.id, int) and m.trigger in ids for m in found.milestones)
-        and {m.status for m in found.modules} | {m.status for m in found.milestones} <= {"built", "planned"}
+        and all(isinstance(m.id, int) and m.trigger in ids for m in outline.milestones)
+        and {m.status for m in outline.modules} | {m.status for m in outline.milestones} <= {"built", "planned"}
     )

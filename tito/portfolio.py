@@ -1,4 +1,4 @@
-"""`tito portfolio`: unlocked capabilities with their evidence, fit to copy into an application."""
+"""`tito portfolio`: unlocked capabilities with their evidence, ready to paste into an application."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.text import Text
 
 from grading import progress
 from grading.render.text import clean, one_line, quote
-from tito.console import console, item, print_json, repository
+from tito.console import format_list_item, open_console, print_json, require_repository
 
 
-def portfolio(
+def show_portfolio(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead.")] = False,
 ) -> int:
-    """List what you have unlocked, with the evidence: date, figures, seed, digest.
+    """List your unlocked milestones with their evidence: date, figures, seed and digest.
 
     \b
     Examples:
@@ -26,29 +26,29 @@ def portfolio(
     from grading.manifest.load import load  # slow to import
     from tito.evidence import fold_figures
 
-    root = repository()
-    history = progress.read(root)
-    entries = unlocked(load(root), history)
+    root = require_repository()
+    history = progress.read_history(root)
+    entries = list_unlocked_milestones(load(root), history)
     if as_json:
         print_json(entries)
         return 0
     for entry in entries:
-        best = history.best(entry["milestone"])
+        best = history.find_best_attempt(entry["milestone"])
         entry["figures_text"] = fold_figures(best.result if best is not None else None)
     if as_markdown:
-        console().file.write(markdown(entries))
+        open_console().file.write(format_portfolio_markdown(entries))
     else:
-        _show(entries)
+        _print_portfolio(entries)
     return 0
 
 
-def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
-    """One entry per unlocked milestone; documented in docs/result-format.md."""
-    from tito.evidence import figures_json, figures_of  # slow to import
+def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
+    """List one entry per unlocked milestone, as documented in docs/result-format.md."""
+    from tito.evidence import collect_figures, format_figures  # slow to import
 
     entries = []
     for milestone in manifest.milestones:
-        best = history.best(milestone.id)
+        best = history.find_best_attempt(milestone.id)
         result = best.result if best else None
         if result is None or result.verdict not in progress.PASSING:
             continue
@@ -60,9 +60,9 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
                 "provisional": result.verdict == "provisional",
                 "unlocked_at": result.started_at,
                 "capabilities": list(milestone.capabilities),
-                "figures": figures_json(result),
-                "figures_text": figures_of(result),
-                "writings": [_tell(writing) for writing in result.writings],
+                "figures": collect_figures(result),
+                "figures_text": format_figures(result),
+                "writings": [_collect_writing(writing) for writing in result.writings],
                 "seed": result.seed,
                 "official": result.official,
                 "submission": one_line(result.submission.digest),
@@ -73,8 +73,8 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
     return entries
 
 
-def _tell(writing: Any) -> dict[str, Any]:
-    """A text that the network wrote, cleaned."""
+def _collect_writing(writing: Any) -> dict[str, Any]:
+    """Collect a text that the network wrote, cleaned of control characters, and its judgement."""
     from grading.render.words import describe_writing  # slow to import
 
     what, judged = describe_writing(writing)
@@ -82,8 +82,8 @@ def _tell(writing: Any) -> dict[str, Any]:
     return {"kind": writing.kind, **texts, "right": writing.right, "said": f"{what}{': ' if judged else ''}{judged}."}
 
 
-def markdown(entries: list[dict[str, Any]]) -> str:
-    """The portfolio as Markdown."""
+def format_portfolio_markdown(entries: list[dict[str, Any]]) -> str:
+    """Write the portfolio as Markdown."""
     from grading.render.markdown import code, escape, fence  # slow to import
 
     lines = ["# What I have built", ""]
@@ -92,7 +92,7 @@ def markdown(entries: list[dict[str, Any]]) -> str:
     for entry in entries:
         lines += [f"## {escape(entry['name'])}", ""]
         lines += [f"- {escape(capability)}" for capability in entry["capabilities"]]
-        lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_provisional(entry)}:", ""]
+        lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_mark_provisional(entry)}:", ""]
         lines += [f"- {escape(figure)}" for figure in entry["figures_text"]]
         for writing in entry["writings"]:
             language = "python" if writing["kind"] == "function" else "text"
@@ -105,23 +105,24 @@ def markdown(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _show(entries: list[dict[str, Any]]) -> None:
-    out = console()
+def _print_portfolio(entries: list[dict[str, Any]]) -> None:
+    """Print the portfolio to the terminal."""
+    out = open_console()
     if not entries:
-        out.print("Nothing is unlocked yet. Where you are and what is next:")
+        out.print("Nothing is unlocked yet. To see what comes next:")
         out.print(Text("  tito milestone status", style="bold"))
     for entry in entries:
-        out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _provisional(entry)))
+        out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _mark_provisional(entry)))
         for capability in entry["capabilities"]:
-            out.print(item("+", capability))
+            out.print(format_list_item("+", capability))
         for figure in entry["figures_text"]:
-            out.print(item(" ", Text(figure, style="cyan")))
+            out.print(format_list_item(" ", Text(figure, style="cyan")))
         for writing in entry["writings"]:
-            out.print(item(" ", writing["said"]))
+            out.print(format_list_item(" ", writing["said"]))
             out.print(Text(quote(writing["prompt"] + writing["written"]), style="dim"))
         when = f"{entry['unlocked_at']:%Y-%m-%d}, {entry['course']}"
         out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
 
 
-def _provisional(entry: dict[str, Any]) -> str:
+def _mark_provisional(entry: dict[str, Any]) -> str:
     return " (provisional)" if entry["provisional"] else ""

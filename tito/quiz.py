@@ -1,4 +1,4 @@
-"""`tito milestone quiz`: ask, check, keep the answers, and ask again only what is not right yet."""
+"""`tito milestone quiz`: ask the questions that are not right yet, check the answers and keep them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grading import journey, progress
 from grading.errors import Interrupted, UsageError
-from grading.grade import built_milestone
+from grading.grade import find_built_milestone
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
 from grading.quiz.answers import Answer, Answers, answers_file, load_answers, save_answers
@@ -22,72 +22,74 @@ from grading.quiz.questions import Asked, for_student
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.quiz.typed import UnclearAnswerError, read_answer
 from grading.render.text import one_line, write_count
-from tito.console import console, item
-from tito.identity import can_ask, find_student
-from tito.outline import outline
+from tito.console import format_list_item, open_console
+from tito.identity import can_ask, find_student_id
+from tito.outline import read_outline
 
 
-def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
-    """Ask or take the answers, keep them, say what is right and what comes next. 0 when all is right, else 1."""
-    out, milestone = console(), load(root).milestone(number)
+def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
+    """Ask for the answers or take the given ones, keep and check them; return 0 if all are right, else 1."""
+    out, milestone = open_console(), load(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
-    talking, who = can_ask(out), find_student(root, student, out)
-    asked, kept = for_student(milestone, who), _kept(root, number, who, out)
-    if given:
-        new = dict(parse(answer, asked) for answer in given)
-        kept = _keep(root, number, replace(kept, answers={**kept.answers, **new}), out)
+    talking, who = can_ask(out), find_student_id(root, student, out)
+    asked, kept = for_student(milestone, who), _load_kept_answers(root, number, who, out)
+    if given_answers:
+        new = dict(parse_answer_option(answer, asked) for answer in given_answers)
+        kept = _save_kept_answers(root, number, replace(kept, answers={**kept.answers, **new}), out)
     elif talking:
-        kept = converse(root, milestone, asked, kept, out)
+        kept = ask_questions(root, milestone, asked, kept, out)
     verdicts = judge(milestone, kept, who)
-    if not given and not talking:
+    if not given_answers and not talking:
         _print_questions(out, asked, verdicts, number)
     elif not talking:
         for place, verdict in enumerate(verdicts, 1):
-            out.print(Text(f"Question {place}: ").append(_describe(verdict)))
+            out.print(Text(f"Question {place}: ").append(_describe_verdict(verdict)))
     right = sum(v.correct for v in verdicts)
     where = f" Your answers are in {answers_file(number).as_posix()}." if kept.answers else ""
     out.print(Text(f"\n{right} of {len(verdicts)} right.{where}", style="bold"))
-    if talking or given:
+    if talking or given_answers:
         _print_next_step(root, number, out, done=right == len(verdicts))
     return 0 if right == len(verdicts) else 1
 
 
 def ask_open_questions(root: Path, number: int, out: Console) -> None:
-    """Before what takes minutes: ask what is not answered rightly yet, where a student we know can be asked."""
+    """Before a long measurement, ask a known student the questions that are not right yet."""
     if not can_ask(out):
         return
-    milestone = built_milestone(load(root), number)
+    milestone = find_built_milestone(load(root), number)
     try:
         who = student_id(root)
         if who is None:
             return
-        kept = _kept(root, number, who, out)
-    except UsageError:  # a damaged file, or somebody else's answers: the report says so
+        kept = _load_kept_answers(root, number, who, out)
+    except UsageError:  # the report names a damaged file or another student's answers
         return
     count = sum(not verdict.correct for verdict in judge(milestone, kept, who))
     if not count:
         return
     out.print(f"{write_count(count, 'question')} of this milestone {'is' if count == 1 else 'are'} open.")
-    if Confirm.ask("Answer before the rest is measured?", console=out, default=True):
-        converse(root, milestone, for_student(milestone, who), kept, out)
+    if Confirm.ask("Answer now, before the measurement?", console=out, default=True):
+        ask_questions(root, milestone, for_student(milestone, who), kept, out)
     out.print()
 
 
-def parse(said: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
-    """What `--answer` says: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError when it fits no question."""
-    name, equals, value = (part.strip() for part in said.partition("="))
+def parse_answer_option(option_text: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
+    """Parse an `--answer` value: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError if no question fits."""
+    name, equals, value = (part.strip() for part in option_text.partition("="))
     places = {str(place): question for place, question in enumerate(asked, 1)}
     question = places.get(name) or next((q for q in asked if q.question_id == name), None)
     if not equals or question is None:
-        raise UsageError(f"{said!r} answers no question. Write --answer 1=VALUE, with the number of the question.")
+        raise UsageError(
+            f"{option_text!r} does not answer any question. Write --answer 1=VALUE, with the question's number."
+        )
     try:
         return question.question_id, read_answer(value, question)
     except UnclearAnswerError as unclear:
-        raise UsageError(f"{said!r}: {unclear}") from None
+        raise UsageError(f"{option_text!r}: {unclear}") from None
 
 
-def converse(
+def ask_questions(
     root: Path,
     milestone: Milestone,
     asked: tuple[Asked, ...],
@@ -95,7 +97,7 @@ def converse(
     out: Console,
     ask: Callable[[str], str] | None = None,
 ) -> Answers:
-    """Ask what is not right yet, each until it is right or skipped, keeping every answer. Returns all of them."""
+    """Ask each question that is not right yet until it is right or skipped; keep and return all answers."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
     verdicts = judge(milestone, kept, kept.student or "")
     pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
@@ -103,59 +105,67 @@ def converse(
         for place, question in enumerate(pending, 1):
             out.print(Text(f"\nQuestion {place} of {len(pending)}", style="bold"))
             _print_question(out, question)
-            kept = _ask_one(root, milestone, question, kept, out, ask)
+            kept = _ask_question(root, milestone, question, kept, out, ask)
     except (KeyboardInterrupt, EOFError):
         count = len(kept.answers)
-        where = f"{write_count(count, 'answer')} kept in {answers_file(milestone.id).as_posix()}; " if count else ""
-        raise Interrupted(f"\nInterrupted: {where}go on with: tito milestone quiz {milestone.id}") from None
+        where = f" {write_count(count, 'answer')} kept in {answers_file(milestone.id).as_posix()}." if count else ""
+        raise Interrupted(f"\nInterrupted.{where} To continue: tito milestone quiz {milestone.id}") from None
     return kept
 
 
-def _ask_one(
+def _ask_question(
     root: Path, milestone: Milestone, question: Asked, kept: Answers, out: Console, ask: Callable[[str], str]
 ) -> Answers:
     """Ask one question until its answer is right or empty."""
-    form = "a letter, or several" if question.kind == "choice" else "a number"
-    prompt = f"Your answer ({form}; empty: skip)"
+    form = "one or more letters" if question.kind == "choice" else "a number"
+    prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():
         try:
             answer = read_answer(said, question)
         except UnclearAnswerError as unclear:
             out.print(Text(str(unclear), style="yellow"))
             continue
-        kept = _keep(root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out)
+        kept = _save_kept_answers(
+            root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out
+        )
         verdicts = {v.question_id: v for v in judge(milestone, kept, kept.student or "")}
-        out.print(_describe(verdicts[question.question_id]))
+        out.print(_describe_verdict(verdicts[question.question_id]))
         if verdicts[question.question_id].correct:
             break
-        prompt = "Another answer (empty: go on)"
+        prompt = "Another answer (or Enter to go on)"
     return kept
 
 
 def _print_next_step(root: Path, number: int, out: Console, *, done: bool) -> None:
-    """What to type after the last answer."""
+    """Print the next command after the last answer."""
     if done:
-        goal = journey.next_goal(outline(root), progress.read(root, thorough=False))
+        goal = journey.find_next_goal(read_outline(root), progress.read_history(root, thorough=False))
         sentence, line = goal.sentence, goal.command
     else:
-        sentence, line = "Answer what is not right yet.", f"tito milestone quiz {number}"
+        sentence, line = "Answer the questions that are not right yet.", f"tito milestone quiz {number}"
     out.print(Text.assemble(f"Next: {sentence}\n", (f"  {line}", "bold")))
 
 
-def _kept(root: Path, number: int, who: str, out: Console) -> Answers:
-    """The answers so far. Another student's are left alone; a damaged file is set aside when the first is saved."""
+def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> Answers:
+    """Load the answers so far; UsageError if they are another student's.
+
+    A damaged file counts as empty. It is set aside when the first answer is saved.
+    """
     try:
         kept = load_answers(root, number)
     except InvalidFileError as error:
-        out.print(Text(f"{one_line(str(error), 600)} It is set aside as soon as you answer.", style="yellow"))
-        return Answers(who)
-    if kept.answers and kept.student != who:
+        out.print(Text(f"{one_line(str(error), 600)} It will be set aside when you answer.", style="yellow"))
+        return Answers(student)
+    if kept.answers and kept.student != student:
         path = answers_file(number).as_posix()
-        raise UsageError(f"{path} holds the answers of {kept.student}, and you are {who}. Move that file away first.")
-    return Answers(who, kept.answers)
+        raise UsageError(
+            f"{path} holds the answers of {kept.student}, but you are {student}. Move that file away first."
+        )
+    return Answers(student, kept.answers)
 
 
-def _keep(root: Path, number: int, answers: Answers, out: Console) -> Answers:
+def _save_kept_answers(root: Path, number: int, answers: Answers, out: Console) -> Answers:
+    """Save the answers, and say where a damaged file went."""
     aside = save_answers(root, number, answers)
     if aside is not None:
         out.print(Text(f"The damaged file is now {aside.as_posix()}.", style="yellow"))
@@ -165,23 +175,26 @@ def _keep(root: Path, number: int, answers: Answers, out: Console) -> Answers:
 def _print_questions(
     out: Console, asked: tuple[Asked, ...], verdicts: tuple[QuestionVerdict, ...], number: int
 ) -> None:
+    """Print all questions with their verdicts, and how to answer them without a terminal."""
     for place, (question, verdict) in enumerate(zip(asked, verdicts, strict=True), 1):
         out.print(Text(f"\nQuestion {place} of {len(asked)}", style="bold"))
         _print_question(out, question)
-        out.print(_describe(verdict))
-    out.print("\nAnswer in a terminal, or like this, with the question's number, and a number or letters such as a,c:")
+        out.print(_describe_verdict(verdict))
+    out.print("\nAnswer in a terminal, or give the question's number and your answer, a number or letters such as a,c:")
     out.print(Text(f"  tito milestone quiz {number} --answer 1=VALUE", style="bold"), soft_wrap=True)
 
 
 def _print_question(out: Console, question: Asked) -> None:
+    """Print a question and its options."""
     from rich.markdown import Markdown  # slow to import, and most runs ask nothing
 
     out.print(Markdown(question.prompt) if out.is_terminal else Text(question.prompt))
     for letter, text in question.options.items():
-        out.print(item(f"{letter})", text))
+        out.print(format_list_item(f"{letter})", text))
 
 
-def _describe(verdict: QuestionVerdict) -> Text:
+def _describe_verdict(verdict: QuestionVerdict) -> Text:
+    """Say whether an answer is right, and if not, why and what to read."""
     if verdict.correct:
         return Text("Right.", style="green")
     told = Text(one_line(verdict.why or "Not right yet.", 400), style="yellow")

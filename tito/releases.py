@@ -1,4 +1,4 @@
-"""A newer release of the course, wherever it is: a folder, a zip archive or a git repository → a folder to read."""
+"""Open a newer release of the course from a folder, a zip archive or a git repository."""
 
 from __future__ import annotations
 
@@ -17,39 +17,41 @@ from grading.manifest.load import ManifestError, load
 from grading.manifest.model import Manifest
 from grading.sandbox.folders import temporary_folder
 
-LARGEST = 200 << 20
-"""Bytes of an archive when it is unpacked; a release has a few million."""
+MAX_UNPACKED_BYTES = 200 << 20
+"""The most bytes that an archive may unpack to; a release has a few million."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release as it was written: every file of it with its bytes."""
+    """An unchanged release: each of its files with its bytes."""
 
     manifest: Manifest
     course: dict[Path, bytes]
-    """What the course owns, the lock included."""
+    """Files that the course owns, including the lock."""
     student: dict[Path, bytes]
-    """What students may change: code, recipes, lessons."""
+    """Files that students may change: code, recipes, lessons."""
 
 
 @contextmanager
 def open_release(source: str, branch: str | None) -> Iterator[Release]:
-    """The release that a folder, a zip archive or a git repository holds. UsageError where there is none."""
+    """Open the release in a folder, a zip archive or a git repository; UsageError if there is none."""
     path = Path(source).expanduser()
     with temporary_folder("tinytorch-update-") as temporary:
         if path.is_dir() and branch is None and (path / lock.FILE).is_file():
             folder = path
         elif path.is_file():
-            folder = _unpack(path, temporary)
+            folder = _unpack_archive(path, temporary)
         elif path.is_dir() or "://" in source or source.endswith(".git") or source.partition(":")[0].count("@") == 1:
-            folder = _clone(source, branch, temporary)
+            folder = _clone_repository(source, branch, temporary)
         else:
-            raise UsageError(f"There is no {source}. Name a folder, a zip archive or a git repository with a release.")
+            raise UsageError(
+                f"There is no {source}. Name a folder, a zip archive or a git repository that holds a release."
+            )
         yield read_release(folder, source)
 
 
 def read_release(folder: Path, source: str) -> Release:
-    """Every file that its lock names; UsageError when the folder is no release, or is not as it was written."""
+    """Read every file that a release's lock names; UsageError if the folder is not an unchanged release."""
     try:
         said = json.loads((folder / lock.FILE).read_bytes())
         digests = {**said["files"], **said["student"]}
@@ -59,44 +61,44 @@ def read_release(folder: Path, source: str) -> Release:
         raise UsageError(f"{source} is not a release of the course: it has no {lock.FILE}.") from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UsageError(f"{source} is not a release of the course: its {lock.FILE} cannot be read.") from None
-    changed = sorted(name for name, digest in digests.items() if lock.digest_of(folder, name) != digest)
+    changed = sorted(name for name, digest in digests.items() if lock.digest_file(folder, name) != digest)
     if changed:
         shown = ", ".join(changed[:3]) + (" …" if changed[3:] else "")
         raise UsageError(
-            f"{source} is not as it was released: {shown}. Take a fresh copy of the release, not a repository in "
-            "which somebody has worked."
+            f"{source} has changed since it was released: {shown}. Use a fresh copy of the release, not a repository "
+            "in which somebody has worked."
         )
     try:
         manifest = load(folder)
     except ManifestError as error:
         raise UsageError(f"{source} cannot be used: {error}") from None
-    lock.read_base(folder)
+    lock.read_released_texts(folder)
     contents = {name: (folder / name).read_bytes() for name in [*digests, lock.FILE.as_posix()]}
     student = {Path(name): contents.pop(name) for name in said["student"]}
     return Release(manifest, {Path(name): data for name, data in contents.items()}, student)
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name in a lock is one of a file below the release, and none of git's."""
+    """Whether a lock's entry names a file inside the release that is not one of git's."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and not {"..", ".git"} & set(parts) and "\\" not in name
 
 
-def _unpack(path: Path, into: Path) -> Path:
-    """The folder in a zip archive that holds a release: the archive itself, or the one folder at its top."""
+def _unpack_archive(archive_path: Path, into: Path) -> Path:
+    """Unpack a zip archive and return the folder that holds the release: its top, or the only folder there."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST:
-                raise UsageError(f"{path} is too large for a release of the course.")
+        with zipfile.ZipFile(archive_path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED_BYTES:
+                raise UsageError(f"{archive_path} is too large for a release of the course.")
             archive.extractall(into)  # which keeps every member below the folder
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{path} cannot be read as a zip archive: {error}") from None
+        raise UsageError(f"{archive_path} cannot be read as a zip archive: {error}") from None
     inner = [folder for folder in into.iterdir() if folder.is_dir()]
     return inner[0] if len(inner) == 1 and not (into / lock.FILE).is_file() else into
 
 
-def _clone(source: str, branch: str | None, into: Path) -> Path:
-    """The newest commit of a repository's branch, or of its default branch."""
+def _clone_repository(source: str, branch: str | None, into: Path) -> Path:
+    """Clone the newest commit of a repository's branch, or of its default branch."""
     if shutil.which("git") is None:
         raise GraderError("git is not installed. Install it, or name a folder or a zip archive.")
     folder = into / "clone"
@@ -104,6 +106,6 @@ def _clone(source: str, branch: str | None, into: Path) -> Path:
     command = ["git", "clone", "--quiet", "--depth", "1", *which, "--", source, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or ["git gives no reason"]
+        why = done.stderr.strip().splitlines()[-1:] or ["git gave no reason"]
         raise UsageError(f"{source}{f', branch {branch},' if branch else ''} cannot be cloned: {why[0]}")
     return folder

@@ -1,4 +1,4 @@
-"""`tito module reset`: a module, or the functions of one task, as they were given; what was there is kept beside it."""
+"""`tito module reset`: reset a module, or one task's functions, to the release, and keep a copy of the old code."""
 
 from __future__ import annotations
 
@@ -10,82 +10,89 @@ from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
 from grading.submission import KEPT
-from tito.gaps import find_gaps, lines_of, list_functions, split_lines
+from tito.gaps import find_gaps, find_line_range, list_functions, split_lines
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A file that was reset, and where the text from before is now; both relative to the repository."""
+class ResetFile:
+    """A file that was reset, and the copy of its old text; both relative to the repository."""
 
     file: Path
     copy: Path
 
 
-def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[Kept]:
-    """Put a module's files back as they were released, or only the functions that the task leaves to the student.
+def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[ResetFile]:
+    """Reset a module's files to their released text, or only the functions of one task.
 
-    What a file held is in a copy beside it. UsageError, and nothing is changed, where the released text is not known or
-    a function of the task cannot be found.
+    The old text of each file is kept in a copy next to it. UsageError, with nothing changed, if the released text
+    is not known or a function of the task cannot be found.
     """
-    released, new = {Path(name): text for name, text in lock.read_base(root).items()}, {}
+    released, new = {Path(name): text for name, text in lock.read_released_texts(root).items()}, {}
     files = [file for file in released if file.is_relative_to(folder) and file.suffix == ".py"]
     if not files:
-        raise UsageError(f"{lock.BASE} knows no file of {folder.as_posix()}, so none can be put back.")
+        raise UsageError(f"{lock.BASE} has no file of {folder.as_posix()}, so none can be reset.")
     for file in files:
         given = released[file]
         if task is None:
             new[file] = given
         elif task in find_gaps(given).values():
-            new[file] = put_back(_read(root / file), given, task, file) if (root / file).exists() else given
+            new[file] = (
+                restore_task(_read_student_text(root / file), given, task, file) if (root / file).exists() else given
+            )
     return [
-        _replace(root, file, text, now or datetime.now()) for file, text in new.items() if _differs(root, file, text)
+        _replace_file(root, file, text, now or datetime.now())
+        for file, text in new.items()
+        if _has_changed(root, file, text)
     ]
 
 
-def put_back(mine: str, given: str, task: str, file: Path) -> str:
-    """The student's text with each function that has a gap of this task replaced by the given one."""
+def restore_task(mine: str, given: str, task: str, file: Path) -> str:
+    """Replace each of the task's functions in the student's text by its released version."""
     try:
         own = list_functions(mine)
     except SyntaxError as error:
         raise UsageError(
-            f"{file.as_posix()} is not valid Python in line {error.lineno}, so its functions cannot be told apart. "
-            "Fix that line, or put back the whole module: leave out --task."
+            f"{file.as_posix()} is not valid Python (line {error.lineno}), so its functions cannot be found. "
+            "Fix that line, or leave out --task to reset the whole module."
         ) from None
     lines, given_lines, functions = split_lines(mine), split_lines(given), list_functions(given)
     left = [name for name, gap in find_gaps(given).items() if gap == task]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
-            f"{file.as_posix()} has no `{missing[0]}` any more, so task {task} has no place in it. "
-            "Put back the whole module: leave out --task."
+            f"{file.as_posix()} no longer has `{missing[0]}`, so task {task} cannot be reset alone. "
+            "Leave out --task to reset the whole module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
-        (first, last), (start, end) = lines_of(own[name]), lines_of(functions[name])
+        (first, last), (start, end) = find_line_range(own[name]), find_line_range(functions[name])
         lines[first - 1 : last] = given_lines[start - 1 : end]
     return "\n".join(lines)
 
 
-def _read(path: Path) -> str:
+def _read_student_text(path: Path) -> str:
+    """Read a student's file; UsageError if it is not readable text."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}). Put back the whole module: leave out --task.") from None
+        raise UsageError(f"{path} cannot be read ({error}). Leave out --task to reset the whole module.") from None
 
 
-def _differs(root: Path, file: Path, text: str) -> bool:
-    return lock.digest_of(root, file.as_posix()) != lock.digest(text.encode())
+def _has_changed(root: Path, file: Path, old_text: str) -> bool:
+    """Whether a file's content differs from this text."""
+    return lock.digest_file(root, file.as_posix()) != lock.digest_text(old_text.encode())
 
 
-def _replace(root: Path, file: Path, text: str, now: datetime) -> Kept:
-    path, copy = root / file, keep_copy(root, file, now)
+def _replace_file(root: Path, file: Path, text: str, now: datetime) -> ResetFile:
+    """Replace a file's content and keep a copy of the old one."""
+    path, copy = root / file, copy_aside(root, file, now)
     write_atomically(path, text.encode())
-    return Kept(file, copy)
+    return ResetFile(file, copy)
 
 
-def keep_copy(root: Path, file: Path, now: datetime) -> Path:
-    """Copy a file to a name beside it that says when, never over another; the copy, relative to the repository.
+def copy_aside(root: Path, file: Path, now: datetime) -> Path:
+    """Copy a file to a new, dated name next to it; return the copy's path, relative to the repository.
 
-    tensor.py → kept-2026-11-30-093000-tensor.py: pytest takes no such name for a test. A file that is not there needs
-    no copy: then it is the file itself.
+    tensor.py → kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. A file that does not exist
+    is not copied; its own path is returned.
     """
     path = root / file
     if not path.exists():

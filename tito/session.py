@@ -1,4 +1,4 @@
-"""What `tito watch` does when a file was saved, a key pressed, or tests have ended. It starts nothing itself."""
+"""What `tito watch` does after a save, a key press or a test run. It starts no thread or process itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.manifest.model import Manifest, Module, Task
 from grading.render import terminal, words
 from grading.render.text import one_line
 from grading.result import Result
-from tito.console import item
+from tito.console import format_list_item
 from tito.hints import show_next_hint
 from tito.keys import END
 from tito.lesson import show_lesson
@@ -26,54 +26,54 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 @dataclass(frozen=True)
-class Job:
-    """Tests to run: those of one task up to the first failure, or all of the module's."""
+class WatchJob:
+    """Tests to run: one task's up to the first failure, or all of the module's."""
 
     task: str | None
     whole: bool = False
-    """Whether to go on after a failure."""
+    """Whether to continue after a failure."""
     after: str | None = None
-    """The task whose failure is on the screen: only a task before it that fails as well is news."""
+    """The task whose failure is on the screen: only the failure of an earlier task is worth showing."""
     aborted: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
-class Saved:
+class SaveEvent:
     """A file that the tests depend on has changed."""
 
 
 @dataclass(frozen=True)
-class Pressed:
+class KeyEvent:
     """A key was pressed."""
 
     key: str
 
 
 @dataclass(frozen=True)
-class Advanced:
-    """So many tests of a job have been run."""
+class ProgressEvent:
+    """A number of a job's tests have been run."""
 
-    job: Job
+    job: WatchJob
     done: int
     total: int
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A job has ended, with a result or, where the tests could not be run, with what the matter is."""
+class JobEndEvent:
+    """A job has ended with a result or, if its tests could not be run, with a description of the problem."""
 
-    job: Job
+    job: WatchJob
     result: Result | None
     problem: str = ""
 
 
-Event = Saved | Pressed | Advanced | Finished
+Event = SaveEvent | KeyEvent | ProgressEvent | JobEndEvent
 
 
 class Session:
-    """One module under watch: which task is open, what is being tested, what is on the screen.
+    """The state of watching one module: which task is open, what is being tested, what is on the screen.
 
-    ``begin`` is to run a job and to report its end as an event; ``abort`` is to end one soon, which reports nothing.
+    ``begin`` starts a job, whose end is reported as an event. ``abort`` ends a job soon; nothing is reported then.
     """
 
     def __init__(
@@ -83,61 +83,64 @@ class Session:
         module: Module,
         out: Console,
         *,
-        begin: Callable[[Job], None],
-        abort: Callable[[Job], None],
+        begin: Callable[[WatchJob], None],
+        abort: Callable[[WatchJob], None],
         has_keys: bool,
     ):
         self.root, self.manifest, self.module, self.out = root, manifest, module, out
         self.open: Task | None = None
-        """The task that is worked on."""
+        """The task that the student is working on."""
         self.passed: set[str] = set()
-        """Tasks whose tests have passed, with the files as they were then."""
+        """Tasks whose tests passed when they were last run."""
         self._begin_job, self._abort, self._has_keys = begin, abort, has_keys
-        self._running: Job | None = None
+        self._running: WatchJob | None = None
         self._done, self._total = 0, 0
         self._news: list[RenderableType] = []
-        """What has passed since the last save."""
+        """Lines that say what has passed since the last save."""
         self._redraws = has_keys and out.is_terminal and not out.is_dumb_terminal
 
     def start(self) -> None:
-        """Find the open task: that of the first test that fails."""
-        self._begin(Job(None))
+        """Begin to find the open task, which is that of the first failing test."""
+        self._run_job(WatchJob(None))
 
-    def handle(self, event: Event) -> bool:
-        """Do what an event asks for; False when the session is to end."""
+    def handle_event(self, event: Event) -> bool:
+        """Handle one event; return False if the session should end."""
         match event:
-            case Saved():
+            case SaveEvent():
                 self._news.clear()
-                self._begin(Job(self.open.id if self.open else None))
-            case Advanced(job, done, total) if job is self._running:
+                self._run_job(WatchJob(self.open.id if self.open else None))
+            case ProgressEvent(job, done, total) if job is self._running:
                 self._done, self._total = done, total
                 self._show_progress()
-            case Finished(job, result, problem) if job is self._running:
+            case JobEndEvent(job, result, problem) if job is self._running:
                 self._running = None
-                self._finish(job, result, problem)
-            case Pressed(key):
-                return self._press(key.lower())
+                self._handle_finished_job(job, result, problem)
+            case KeyEvent(key):
+                return self._handle_key(key.lower())
         return True
 
     def stop(self) -> None:
-        """End what is being tested, and say how to go on."""
+        """Abort the running tests and say how to continue."""
         if self._running is not None:
             self._abort(self._running)
         where = f"Task {self.open.id} is open" if self.open else f"You were in module {self.module.id}"
-        self._print(Text.assemble(f"\n{where}. To go on: ", (f"tito watch {self.module.id[:2]}", "bold")))
+        self._print_over_progress(
+            Text.assemble(f"\n{where}. To continue: ", (f"tito watch {self.module.id[:2]}", "bold"))
+        )
 
-    def _press(self, key: str) -> bool:
+    def _handle_key(self, key: str) -> bool:
+        """Do what a key asks for; return False if it ends the session."""
         if key in ("q", END):
             return False
         if key == "a":
             self._news.clear()
-            self._begin(Job(None, whole=True))
+            self._run_job(WatchJob(None, whole=True))
         elif key in "hlt":
-            self._print(Text())
+            self._print_over_progress(Text())
             if key == "l":
-                self._print(*self._list_tasks())
+                self._print_over_progress(*self._list_tasks())
             elif self.open is None:
-                self._print(Text("No task is open."))
+                self._print_over_progress(Text("No task is open."))
             elif key == "h":
                 show_next_hint(self.root, self.open, self.out)
             else:
@@ -146,50 +149,52 @@ class Session:
             self._show_progress()
         return True
 
-    def _begin(self, job: Job) -> None:
-        """Run a job; the one that runs is out of date."""
+    def _run_job(self, job: WatchJob) -> None:
+        """Run a job and abort the one that is running, which is out of date."""
         if self._running is not None:
             self._abort(self._running)
         self._running, self._done, self._total = job, 0, 0
         self._show_progress()
         self._begin_job(job)
 
-    def _finish(self, job: Job, result: Result | None, problem: str) -> None:
+    def _handle_finished_job(self, job: WatchJob, result: Result | None, problem: str) -> None:
+        """Show a finished job and begin the next one if there is one."""
         if result is None:
-            self._draw(Text(f"\n{problem}", style="yellow"))
+            self._redraw_screen(Text(f"\n{problem}", style="yellow"))
             self._show_keys()
         elif job.after and not self._comes_before(result, job.after):
-            self._print()
+            self._print_over_progress()
         elif result.verdict.exit_code != 0:
             self._note_failures(job, result)
-            self._draw(*self._describe_failing(job, result))
+            self._redraw_screen(*self._describe_failing(job, result))
             terminal.show_first_failure(self.out, result)
             self._show_keys()
-            if job.task in self._list_ids()[1:]:  # what it fails for may be in an earlier one
-                self._begin(Job(None, after=job.task))
+            if job.task in self._list_ids()[1:]:  # the reason may be in an earlier task
+                self._run_job(WatchJob(None, after=job.task))
         elif job.task is not None:
             self.passed.add(job.task)
             self._add_news(f"Task {job.task} passes: {self.manifest.task(job.task).title}")
-            self._draw()
+            self._redraw_screen()
             self.open = next((task for task in self.module.tasks if task.id not in self.passed), None)
-            self._begin(Job(self.open.id if self.open else None))
+            self._run_job(WatchJob(self.open.id if self.open else None))
         else:
             self.open, self.passed = None, {task.id for task in self.module.tasks}
-            self._complete(result)
+            self._record_completion(result)
 
     def _list_ids(self) -> list[str]:
+        """List the ids of the module's tasks."""
         return [task.id for task in self.module.tasks]
 
     def _comes_before(self, result: Result, task: str) -> bool:
-        """Whether the first failure is in an earlier task of the module."""
-        ids, first = self._list_ids(), result.first_to_mend.task if result.first_to_mend else None
+        """Whether the result's first failure is in an earlier task than this one."""
+        ids, first = self._list_ids(), result.first_failure.task if result.first_failure else None
         return first in ids and ids.index(first) < ids.index(task)
 
-    def _note_failures(self, job: Job, result: Result) -> None:
-        """Which task is open now, and which have passed."""
+    def _note_failures(self, job: WatchJob, result: Result) -> None:
+        """Update which task is open and which have passed."""
         ids = self._list_ids()
         failed = {failure.task for failure in words.failures(result)}
-        first = result.first_to_mend.task if result.first_to_mend else None
+        first = result.first_failure.task if result.first_failure else None
         opened = first if first in ids else job.task or next((one for one in ids if one not in self.passed), ids[0])
         if job.whole:
             self.passed = set(ids) - failed if failed & set(ids) else self.passed
@@ -198,34 +203,36 @@ class Session:
         self.passed.discard(opened)
         self.open = self.manifest.task(opened)
 
-    def _describe_failing(self, job: Job, result: Result) -> Iterable[RenderableType]:
-        """How far the tests came."""
+    def _describe_failing(self, job: WatchJob, result: Result) -> Iterable[RenderableType]:
+        """Describe how far the tests got."""
         if job.whole:
             failed = {failure.task for failure in words.failures(result)}
             yield from self._list_tasks(failed)
         elif job.after and self.open is not None:
-            yield Text(f"Task {self.open.id}, which comes before {job.after}, fails too and may be the reason.")
+            yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the reason.")
         elif self._done > 1:
             what = f"of task {job.task}" if job.task else "of the module"
             yield Text(f"{self._done - 1} of {self._total} tests {what} pass; the next one fails.", style="dim")
 
-    def _complete(self, result: Result) -> None:
-        """All tests pass: record it, unless that has been done, and say what is next."""
-        history = progress.read(self.root, thorough=False)
+    def _record_completion(self, result: Result) -> None:
+        """Record the completed module, unless it is recorded already, and say what is next."""
+        history = progress.read_history(self.root, thorough=False)
         if journey.find_module_state(self.manifest, history, self.module.id).completed_at is None:
-            progress.record(self.root, progress.module_event(progress.Kind.MODULE_COMPLETED, self.module.id, result))
-            history = progress.read(self.root, thorough=False)
+            progress.record_event(
+                self.root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, self.module.id, result)
+            )
+            history = progress.read_history(self.root, thorough=False)
         self._news.clear()
         self._add_news(f"All tests of module {self.module.id} pass.")
-        goal = journey.next_goal(self.manifest, history)
+        goal = journey.find_next_goal(self.manifest, history)
         reasons = [Text(f"Provisional: {one_line(reason, 400)}") for reason in result.provisional_because]
         done = Text(f"\nModule {self.module.id} is completed.", style="bold green")
         following = Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold"))
-        self._draw(*reasons, done, following)
+        self._redraw_screen(*reasons, done, following)
         self._show_keys()
 
     def _show_task(self, task: Task) -> None:
-        """What the lesson says about a task; without such a section, its title."""
+        """Show the lesson's section about a task, or its title if there is no such section."""
         lesson = self.root / self.module.lesson
         text = lesson.read_text(encoding="utf-8", errors="replace") if lesson.is_file() else ""
         found = re.search(rf"^## Task {re.escape(task.id)}:.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
@@ -233,7 +240,7 @@ class Session:
         show_lesson(section, self.out, page=lambda out, part: out.print(part, crop=False))
 
     def _list_tasks(self, failed: Iterable[str | None] = ()) -> Iterable[RenderableType]:
-        """Every task: passed, open or still to come."""
+        """List every task as passed, open or still to do."""
         plain = self.out.options.ascii_only
         for task in self.module.tasks:
             sign, style = ("." if plain else "○"), ""
@@ -242,34 +249,37 @@ class Session:
             elif task.id in self.passed:
                 sign, style = ("*" if plain else "●"), "green"
             here = (" (open)", "bold") if self.open is not None and task.id == self.open.id else ""
-            yield item(sign, Text.assemble((f"Task {task.id}  {task.title}", style), here))
+            yield format_list_item(sign, Text.assemble((f"Task {task.id}  {task.title}", style), here))
 
     def _add_news(self, text: str) -> None:
+        """Add a line about a success since the last save."""
         sign = "+" if self.out.options.ascii_only else "✓"
-        self._news.append(item(sign, Text(text, style="green"), style="green", indent=0))
+        self._news.append(format_list_item(sign, Text(text, style="green"), style="green", indent=0))
 
-    def _draw(self, *parts: RenderableType) -> None:
-        """Show the module, what has passed and these parts: on a terminal in place of what was there."""
+    def _redraw_screen(self, *parts: RenderableType) -> None:
+        """Show the module, what has passed and these parts; a terminal is cleared first."""
         if self._redraws:
             self.out.clear()
-            self._print(Text(f"Module {self.module.id}: {self.module.title}", style="bold"))
-        self._print(*self._news, *parts)
-        if not self._redraws:  # it stays where it was printed
+            self._print_over_progress(Text(f"Module {self.module.id}: {self.module.title}", style="bold"))
+        self._print_over_progress(*self._news, *parts)
+        if not self._redraws:  # plain output stays where it was printed
             self._news.clear()
 
     def _show_keys(self) -> None:
+        """Show which keys do what, if there is a keyboard."""
         if self._has_keys:
-            self._print(Text(KEYS, style="dim"))
+            self._print_over_progress(Text(KEYS, style="dim"))
 
     def _show_progress(self) -> None:
-        """One line that says what is being tested, overwritten by the next."""
+        """Show one line that says what is being tested; the next one overwrites it."""
         if self._redraws and self._running is not None:
             what = f"task {self._running.task}" if self._running.task else f"module {self.module.id}"
             count = f": {self._done} of {self._total}" if self._total else ""
             self.out.file.write(f"{CLEAR_LINE}Testing {what}{count}")
             self.out.file.flush()
 
-    def _print(self, *parts: RenderableType) -> None:
+    def _print_over_progress(self, *parts: RenderableType) -> None:
+        """Print these parts over the progress line."""
         if self._redraws:
             self.out.file.write(CLEAR_LINE)
         for part in parts:

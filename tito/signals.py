@@ -1,4 +1,4 @@
-"""Signals, for a main thread that waits: it must wake up before Python can act on one."""
+"""Handle signals while the main thread waits: it must wake up before Python can act on one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, `kill`, and a terminal that is closed."""
+"""Signals of Ctrl-C, `kill` and a closed terminal."""
 STOP = 0
 """No signal has this number."""
 
 
 @contextmanager
-def hear_signals(hear: Callable[[int], None]) -> Iterator[None]:
-    """Call ``hear`` with the number of each signal that ends or continues this process, from a thread of its own.
+def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Call ``hear``, in a separate thread, with the number of each signal that ends or continues this process.
 
-    Whatever thread the kernel hands it to. One that ends the process is a KeyboardInterrupt in the main thread, too.
+    It does not matter to which thread the kernel delivers the signal. A signal that ends the process also raises
+    KeyboardInterrupt in the main thread.
     """
     heard, told = os.pipe()
     os.set_blocking(told, False)
 
     def listen() -> None:
         while (number := os.read(heard, 1)[0]) != STOP:
-            hear(number)
+            on_signal(number)
 
     before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     before[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: None)

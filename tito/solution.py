@@ -1,4 +1,4 @@
-"""`tito module solution`: the course's solution beside the student's own code, where both are to be had."""
+"""`tito module solution`: show the course's solution next to the student's own code."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ if TYPE_CHECKING:  # the model is slow to import
 
 FOLDER = Path("solutions")
 WIDE = 150
-"""Columns from which on two versions have room beside each other."""
+"""The number of terminal columns from which two versions are shown side by side."""
 CONTEXT = 3
-"""Equal lines shown around what differs."""
+"""The number of equal lines shown around each difference."""
 
 
 def read_solution(root: Path, manifest: Manifest, file: Path) -> str:
-    """The course's solution of a student's file; UsageError, with the reason, where there is none."""
+    """Read the course's solution of a student's file; UsageError, with the reason, if there is none."""
     path = root / FOLDER / file.relative_to("modules")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise UsageError(explain_absence(manifest, datetime.now(UTC).date())) from None
+        raise UsageError(explain_missing_solution(manifest, datetime.now(UTC).date())) from None
 
 
-def explain_absence(manifest: Manifest, today: date) -> str:
-    """Why a repository has no solutions, and what to do about it."""
+def explain_missing_solution(manifest: Manifest, today: date) -> str:
+    """Explain why a repository has no solutions, and what to do about it."""
     course = manifest.course
     if course.solutions == "never":
-        return "This course hands out no solutions, so there is none to show. Ask your instructor about yours."
+        return "This course does not release its solutions. Ask your instructor about your own."
     if not course.gives_solutions(today):
-        return f"The solutions of this course are handed out from {course.solutions} on. Come back then."
-    return "This release was made without the solutions. Take a newer one, which has them: tito update"
+        return f"This course releases its solutions on {course.solutions}. Come back then."
+    return "This release has no solutions yet. A newer release has them: tito update"
 
 
-def show_versions(out: Console, file: Path, mine: str, theirs: str) -> None:
-    """Both versions of a file: in two columns where there is room, else as one text with - and +."""
-    out.print(Text(f"{file.as_posix()}: yours, and the course's", style="bold"))
+def show_both_versions(out: Console, file: Path, mine: str, theirs: str) -> None:
+    """Show both versions of a file, in two columns if the terminal is wide enough, otherwise as a diff."""
+    out.print(Text(f"{file.as_posix()}: your version and the course's", style="bold"))
     if mine == theirs:
-        out.print("They are the same, line for line.")
+        out.print("Both are identical.")
     elif out.is_terminal and out.width >= WIDE:
-        out.print(in_two_columns(mine, theirs))
+        out.print(format_two_columns(mine, theirs))
     else:
         lines = difflib.unified_diff(
             mine.splitlines(), theirs.splitlines(), "yours", "the course's", lineterm="", n=CONTEXT
         )
-        out.print(*map(_color, lines), sep="\n", crop=False, soft_wrap=not out.is_terminal)
+        out.print(*map(_color_diff_line, lines), sep="\n", crop=False, soft_wrap=not out.is_terminal)
 
 
-def in_two_columns(mine: str, theirs: str) -> RenderableType:
-    """What differs side by side, with a few equal lines around it and the numbers of the lines."""
+def format_two_columns(mine: str, theirs: str) -> RenderableType:
+    """Format the differences side by side, with line numbers and a few equal lines around them."""
     table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1, 0, 0))
     for name in ("yours", "the course's"):
         table.add_column("", style="dim", justify="right", no_wrap=True, width=4)
         table.add_column(name, ratio=1, overflow="fold")
-    for row in align(mine.splitlines(), theirs.splitlines()):
+    for row in align_lines(mine.splitlines(), theirs.splitlines()):
         if row is None:
             table.add_row("", Text("⋮", style="dim"), "", Text("⋮", style="dim"))
             continue
         cells: list[str | Text] = []
         for number, line, style in ((row[0], row[1], "red"), (row[2], row[3], "green")):
-            code = _highlight(line)
+            code = _highlight_python(line)
             if row[1] != row[3]:
                 code.stylize(style)
             cells += [str(number) if number else "", code]
@@ -78,8 +78,8 @@ def in_two_columns(mine: str, theirs: str) -> RenderableType:
     return Group(table)
 
 
-def align(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
-    """Pairs of lines with their numbers, 0 where one side has none; None where equal lines are left out."""
+def align_lines(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
+    """Pair the numbered lines of two texts; 0 if one side has no line, None where equal lines are omitted."""
     for place, group in enumerate(difflib.SequenceMatcher(None, mine, theirs, False).get_grouped_opcodes(CONTEXT)):
         if place:
             yield None
@@ -94,13 +94,15 @@ def align(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, s
                 )
 
 
-def _highlight(line: str) -> Text:
+def _highlight_python(line: str) -> Text:
+    """Highlight a line as Python."""
     code = Syntax("", "python", theme="ansi_dark").highlight(line)
     code.rstrip()
     code.no_wrap, code.overflow = False, "fold"
     return code
 
 
-def _color(line: str) -> Text:
+def _color_diff_line(line: str) -> Text:
+    """Color a line of a diff."""
     styles = {"-": "red", "+": "green", "@": "cyan"}
     return Text(line, style=styles.get(line[:1], ""))

@@ -1,4 +1,4 @@
-"""What `tito milestone status` and `timeline` show, without what is slow to import."""
+"""The output of `tito`, `tito milestone status` and `timeline`, without slow imports."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rich.text import Text
 
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
-from grading.progress import History, Kind, read
+from grading.progress import History, Kind, read_history
 from grading.render.text import one_line
-from tito.console import console, item, print_json, repository
-from tito.outline import outline
+from tito.console import format_list_item, open_console, print_json, require_repository
+from tito.outline import read_outline
 
 _STYLES = {State.COMPLETED: "green", State.IN_PROGRESS: "yellow", State.READY: "cyan", State.LOCKED: "dim"}
 _SIGNS = {State.COMPLETED: "●", State.IN_PROGRESS: "◐", State.READY: "○", State.LOCKED: "○"}
@@ -22,60 +22,62 @@ _ASCII_SIGNS = {State.COMPLETED: "*", State.IN_PROGRESS: "+", State.READY: "o", 
 
 
 def show_status(*, as_json: bool) -> int:
-    """`tito milestone status`; the exit code."""
-    root = repository()
-    course, history, out = outline(root), read(root, thorough=False), console()
+    """Show each milestone's state, or print it as JSON; returns the exit code."""
+    root = require_repository()
+    course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     if as_json:
-        print_json(status_json(course, history))
+        print_json(collect_status(course, history))
         return 0
-    out.print(status(course, history, out))
-    for line in damage(history):
+    out.print(format_status(course, history, out))
+    for line in describe_damaged_records(history):
         out.print(line)
     return 0
 
 
-def show_place() -> int:
-    """`tito` alone: the module that is worked on, how far the course is, and the one next command; the exit code."""
-    root = repository()
-    course, history, out = outline(root), read(root, thorough=False), console()
-    module = journey.current_module(course, history)
+def show_current_module() -> int:
+    """Show, for `tito` alone, the current module, the progress and the next command; returns the exit code."""
+    root = require_repository()
+    course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
+    module = journey.find_current_module(course, history)
     if module is not None:
-        facts = _when(module) if module.started_at else "not begun"
+        facts = _describe_dates(module) if module.started_at else "not started"
         out.print(Text.assemble((f"Module {module.id}  ", "bold"), module.title, (f"  {facts}", "dim")))
-    out.print(Group(*_next(course, history, out)))
-    for line in damage(history):
+    out.print(Group(*_format_next_goal(course, history, out)))
+    for line in describe_damaged_records(history):
         out.print(line)
     out.print(Text("\nMilestones: tito milestone status. Every command: tito --help", style="dim"))
     return 0
 
 
-def status(course: CourseLike, history: History, out: Console) -> RenderableType:
-    """Each milestone's state and progress, and the next goal."""
+def format_status(course: CourseLike, history: History, out: Console) -> RenderableType:
+    """Format each milestone's state and progress, and the next goal."""
     lines: list[RenderableType] = [
-        _line(state, narrow=out.width < 60) for state in journey.milestone_states(course, history)
+        _format_milestone(state, narrow=out.width < 60) for state in journey.list_milestone_states(course, history)
     ]
-    return Group(*lines, Text(), *_next(course, history, out))
+    return Group(*lines, Text(), *_format_next_goal(course, history, out))
 
 
-def _next(course: CourseLike, history: History, out: Console) -> list[RenderableType]:
-    """How far the course is, and what is next."""
-    goal = journey.next_goal(course, history)
+def _format_next_goal(course: CourseLike, history: History, out: Console) -> list[RenderableType]:
+    """Format the progress through the course and the next goal."""
+    goal = journey.find_next_goal(course, history)
     return [
-        progress_line(course, history, out),
+        draw_progress_bar(course, history, out),
         Text.assemble(("Next: ", "bold"), goal.sentence),
         Text(f"  {goal.command}", style="bold"),
     ]
 
 
-def _line(state: MilestoneState, *, narrow: bool) -> RenderableType:
+def _format_milestone(state: MilestoneState, *, narrow: bool) -> RenderableType:
+    """Format a milestone's name, state and progress."""
     name = (state.name, "bold" if state.state is not State.LOCKED else "")
     label = (state.state.label, f"bold {_STYLES[state.state]}")
     between = "\n  " if narrow else " " * (13 - len(state.state.label))
     head = Text.assemble((f"Milestone {state.id}  ", "bold"), label, between, name)
-    return Group(head, item("", _facts(state), indent=1 if narrow else 12))
+    return Group(head, format_list_item("", _describe_progress(state), indent=1 if narrow else 12))
 
 
-def _facts(state: MilestoneState) -> str:
+def _describe_progress(state: MilestoneState) -> str:
+    """Describe a milestone's progress in one line."""
     facts = [f"{state.modules_done} of {state.modules} modules"]
     if state.planned:
         facts = ["planned, not built yet"]
@@ -89,9 +91,9 @@ def _facts(state: MilestoneState) -> str:
     return ", ".join(facts)
 
 
-def status_json(course: CourseLike, history: History) -> dict[str, Any]:
-    """The same as data; documented in docs/result-format.md."""
-    goal = journey.next_goal(course, history)
+def collect_status(course: CourseLike, history: History) -> dict[str, Any]:
+    """Collect each milestone's state and the next goal as JSON, as documented in docs/result-format.md."""
+    goal = journey.find_next_goal(course, history)
     return {
         "milestones": [
             {
@@ -105,18 +107,18 @@ def status_json(course: CourseLike, history: History) -> dict[str, Any]:
                 "attempts": s.attempts,
                 "unlocked_at": s.unlocked_at,
             }
-            for s in journey.milestone_states(course, history)
+            for s in journey.list_milestone_states(course, history)
         ],
         "next": {"sentence": goal.sentence, "command": goal.command},
         "damaged": [{"path": d.path, "reason": d.reason} for d in history.damaged],
     }
 
 
-def progress_line(course: CourseLike, history: History, out: Console) -> Text:
-    """The whole course as one bar of modules."""
-    modules = journey.module_states(course, history)
+def draw_progress_bar(course: CourseLike, history: History, out: Console) -> Text:
+    """Draw the whole course as one bar of modules."""
+    modules = journey.list_module_states(course, history)
     done = sum(m.state is State.COMPLETED for m in modules)
-    medals = sum(s.state is State.COMPLETED for s in journey.milestone_states(course, history))
+    medals = sum(s.state is State.COMPLETED for s in journey.list_milestone_states(course, history))
     signs = _ASCII_SIGNS if out.options.ascii_only else _SIGNS
     line = Text()
     for module in modules:
@@ -126,46 +128,49 @@ def progress_line(course: CourseLike, history: History, out: Console) -> Text:
     return line
 
 
-def damage(history: History) -> Iterator[RenderableType]:
-    """What could not be read of the history."""
+def describe_damaged_records(history: History) -> Iterator[RenderableType]:
+    """Describe each damaged record of the history."""
     for damaged in history.damaged:
         where, why = one_line(damaged.path.as_posix()), one_line(damaged.reason)
-        yield item("!", Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow"), indent=0)
+        yield format_list_item(
+            "!", Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow"), indent=0
+        )
 
 
-def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:
-    """The journey from top to bottom: modules as stations, milestones as landmarks with date and figures."""
+def draw_timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:
+    """Draw the journey from top to bottom: modules as stations, milestones as landmarks with date and figures."""
     plain = out.options.ascii_only
     signs, rail = (_ASCII_SIGNS, "|") if plain else (_SIGNS, "│")
     milestones = {
-        m.trigger: s for m, s in zip(course.milestones, journey.milestone_states(course, history), strict=True)
+        m.trigger: s for m, s in zip(course.milestones, journey.list_milestone_states(course, history), strict=True)
     }
     tries = Counter(event.module for event in history.events if event.kind is not Kind.MODULE_STARTED)
     lines: list[RenderableType] = []
-    for module in journey.module_states(course, history):
+    for module in journey.list_module_states(course, history):
         repeats = f", {tries[module.id]} tries" if tries[module.id] > 1 else ""
         style = _STYLES[module.state]
         lines.append(
             Text.assemble(
                 (f" {signs[module.state]} ", style),
                 (module.id, style or "bold"),
-                (f"  {_when(module)}{repeats}", "dim"),
+                (f"  {_describe_dates(module)}{repeats}", "dim"),
             )
         )
         milestone = milestones.get(module.id)
         if milestone is not None:
-            lines += _landmark(milestone, figures.get(milestone.id, []), rail, plain)
+            lines += _draw_landmark(milestone, figures.get(milestone.id, []), rail, plain)
         else:
             lines.append(Text(f" {rail}", style="dim"))
     return Group(*lines)
 
 
-def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[RenderableType]:
+def _draw_landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[RenderableType]:
+    """Draw a milestone as a landmark of the timeline."""
     done = state.state is State.COMPLETED
     style = f"bold {_STYLES[state.state]}"
     star = ("#" if plain else "★") if done else ("[]" if plain else "☆")
     bend = "+--" if plain else "╞══"
-    facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _facts(state)
+    facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _describe_progress(state)
     if state.provisional:
         facts += ", provisional"
     if state.unlocked_at and state.attempts > 1:
@@ -175,11 +180,12 @@ def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool)
         Text.assemble((f" {bend} {star} Milestone {state.id}: {state.name}", style)),
         Text.assemble((f" {rail}     ", "dim"), (state.state.label, style), f"  {facts}"),
     ]
-    lines += [item(f" {rail}    ", figure, style="dim", indent=0) for figure in figures]
+    lines += [format_list_item(f" {rail}    ", figure, style="dim", indent=0) for figure in figures]
     return [*lines, Text(f" {rail}", style="dim")]
 
 
-def _when(module: ModuleState) -> str:
+def _describe_dates(module: ModuleState) -> str:
+    """Say when a module was completed or started."""
     if module.completed_at:
         return f"completed {module.completed_at:%Y-%m-%d}"
     if module.state is State.IN_PROGRESS and module.started_at:

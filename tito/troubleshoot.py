@@ -1,4 +1,4 @@
-"""`tito milestone troubleshoot`: the topics of the troubleshooting page that fit what failed last."""
+"""`tito milestone troubleshoot`: show the troubleshooting topics that fit the last failures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from grading.render import words
 from grading.render.terminal import command, failure_parts
 from grading.render.text import one_line
 from grading.result import CriterionStatus, Result
-from tito.console import console, item, print_json
-from tito.status import damage
+from tito.console import format_list_item, open_console, print_json
+from tito.status import describe_damaged_records
 
 
-def troubleshoot(root: Path, number: int, as_json: bool) -> int:
-    """Help for the last attempt's failures, or an overview when there is none. The exit code."""
-    milestone, history = load(root).milestone(number), progress.read(root)
-    attempts = history.attempts(number)
+def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
+    """Show help for the last attempt's failures, or an overview if there are none; returns the exit code."""
+    milestone, history = load(root).milestone(number), progress.read_history(root)
+    attempts = history.list_attempts(number)
     result = attempts[-1].result if attempts else None
     known = read_topics(root)
     topics = [known[t] for t in topics_for(milestone, result.criteria if result else ()) if t in known]
@@ -34,26 +34,26 @@ def troubleshoot(root: Path, number: int, as_json: bool) -> int:
                 "milestone": number,
                 "attempted_at": attempts[-1].at if attempts else None,
                 "verdict": result.verdict.value if result else None,
-                "first_to_mend": _failure_json(result),
+                "first_to_mend": _convert_first_failure(result),
                 "topics": [{"topic": t.slug, "heading": t.heading, "text": t.text} for t in topics],
             }
         )
         return 0
-    out = console()
-    for line in damage(history):
+    out = open_console()
+    for line in describe_damaged_records(history):
         out.print(line)
     if result is None or not topics:
-        _overview(milestone, result, known)
+        _show_topic_overview(milestone, result, known)
         return 0
     out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
     for criterion in result.criteria:
         if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
-            out.print(item("·", f"{words.STATUSES[criterion.status]}: {one_line(criterion.title)}"))
-    if result.first_to_mend:
+            out.print(format_list_item("·", f"{words.STATUSES[criterion.status]}: {one_line(criterion.title)}"))
+    if result.first_failure:
         title = Text("Fix this first", style="bold")
-        out.print(Panel(failure_parts(result.first_to_mend, brief=False), title=title, title_align="left"))
-        if fast := words.fast_loop(result.first_to_mend):
-            out.print(Text("Try it, with a debugger at hand:", style="dim"))
+        out.print(Panel(failure_parts(result.first_failure, brief=False), title=title, title_align="left"))
+        if fast := words.fast_loop(result.first_failure):
+            out.print(Text("To try it where a debugger works:", style="dim"))
             out.print(command(fast), crop=False)
     for topic in topics:
         out.print(Text(f"\n{topic.heading}", style="bold cyan"))
@@ -61,21 +61,23 @@ def troubleshoot(root: Path, number: int, as_json: bool) -> int:
     return 0
 
 
-def _overview(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
-    out = console()
+def _show_topic_overview(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
+    """Show the milestone's topics and hints."""
+    out = open_console()
     passed = result is not None and result.verdict.exit_code == 0
     what = "is unlocked" if passed else "has no failed attempt on record"
-    out.print(Text(f"Milestone {milestone.id}, {milestone.name}, {what}. What there is help for:", style="bold"))
+    out.print(Text(f"Milestone {milestone.id}, {milestone.name}, {what}. Help is available for:", style="bold"))
     for slug in milestone.troubleshooting:
         if slug in known:
-            out.print(item("·", known[slug].heading))
+            out.print(format_list_item("·", known[slug].heading))
     out.print(Text("\nHints", style="bold"))
     for hint in milestone.hints:
-        out.print(item("·", hint))
-    out.print(Text(f"\nAll of it: {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
+        out.print(format_list_item("·", hint))
+    out.print(Text(f"\nThe whole page is {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
     out.print(Text(f"  tito milestone test {milestone.id}", style="bold"))
 
 
-def _failure_json(result: Result | None) -> dict[str, Any] | None:
-    failure = result.first_to_mend if result else None
+def _convert_first_failure(result: Result | None) -> dict[str, Any] | None:
+    """Convert the result's first failure to JSON."""
+    failure = result.first_failure if result else None
     return failure.model_dump(mode="json") if failure else None

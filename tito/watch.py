@@ -1,4 +1,4 @@
-"""`tito watch`: run the open task's tests after every save, and go on to the next task when they pass."""
+"""`tito watch`: run the open task's tests after every save, and continue with the next task when they pass."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from rich.console import Console
 from rich.text import Text
 
 from grading.errors import GraderError, UsageError
-from tito.console import console, repository
-from tito.module import Name, find_module, list_student_files, record_start
-from tito.outline import outline
+from tito.console import open_console, require_repository
+from tito.module import ModuleName, find_module, list_student_files, record_module_start
+from tito.outline import read_outline
 
 if TYPE_CHECKING:  # slow to import
     from grading.manifest.model import Module
     from grading.testing.runner import TestOutcome
     from grading.warm import WarmGrader
-    from tito.session import Event, Job
+    from tito.session import Event, WatchJob
 
 STEP_MS = 30
-"""How often the changes that the kernel has reported are collected: a save is seen after 30 to 60 ms."""
+"""The interval at which file changes are collected: a save is noticed after 30 to 60 ms."""
 TOGETHER_MS = 200
-"""Changes that follow each other for so long are still one save."""
+"""Changes within this time count as one save."""
 END_SECONDS = 10.0
 
 
-def watch(name: Name = None) -> int:
-    """Test the task you work on after every save, and go on to the next one when it passes.
+def watch_module(name: ModuleName = None) -> int:
+    """Test your current task after every save, and continue with the next one when it passes.
 
     \b
     Keys:
@@ -50,27 +50,30 @@ def watch(name: Name = None) -> int:
     from grading.warm import WarmGrader  # imports the grader
     from tito.keys import has_keyboard
 
-    root, out = repository(), console()
-    module = find_module(root, outline(root), name)
-    out.print(Text(f"Getting module {module.id} ready …", style="dim"))
+    root, out = require_repository(), open_console()
+    module = find_module(root, read_outline(root), name)
+    out.print(Text(f"Preparing module {module.id} …", style="dim"))
     grader = WarmGrader(root, module.id)
     try:
-        grader.warm_up()
-        record_start(root, grader.manifest, module.id)
-        run(grader, out, has_keys=has_keyboard())
+        grader.start_spare_worker()
+        record_module_start(root, grader.manifest, module.id)
+        run_session(grader, out, has_keys=has_keyboard())
     finally:
         grader.close()
     return 0
 
 
-def run(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
-    """Watch until somebody quits: this thread shows, one waits for files, one for keys, and one tests."""
-    from tito.keys import END, read_keys, take_keyboard
-    from tito.session import Pressed, Saved, Session
-    from tito.signals import ENDING, hear_signals
+def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
+    """Watch until the student quits.
+
+    This thread shows the session. One more waits for file changes, one for keys, and one runs the tests.
+    """
+    from tito.keys import END, enable_single_keys, read_keys
+    from tito.session import KeyEvent, SaveEvent, Session
+    from tito.signals import ENDING, forward_signals
 
     events: SimpleQueue[Event | Exception] = SimpleQueue()
-    jobs: SimpleQueue[Job | None] = SimpleQueue()
+    jobs: SimpleQueue[WatchJob | None] = SimpleQueue()
     module = grader.manifest.module(grader.module_id)
     session = Session(
         grader.root,
@@ -82,22 +85,22 @@ def run(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
         has_keys=has_keys,
     )
 
-    def hear(number: int) -> None:
+    def handle_signal(number: int) -> None:
         if number == signal.SIGCONT and has_keys:
-            take_keyboard()
-        elif number in ENDING:  # wakes this thread, which is interrupted then
-            events.put(Pressed(END))
+            enable_single_keys()
+        elif number in ENDING:  # the event wakes the main thread, which is then interrupted
+            events.put(KeyEvent(END))
 
     with ExitStack() as stack:
-        stack.enter_context(hear_signals(hear))
+        stack.enter_context(forward_signals(handle_signal))
         stack.enter_context(_run_in_thread(lambda: run_jobs(grader, jobs.get, events.put), stop=lambda: jobs.put(None)))
-        watched = find_watched(grader, module)
-        stack.enter_context(_watch_files(grader.root, watched, lambda: events.put(Saved()), events.put))
+        watched = list_watched_files(grader, module)
+        stack.enter_context(_watch_files(grader.root, watched, lambda: events.put(SaveEvent()), events.put))
         if has_keys:
-            stack.enter_context(read_keys(lambda key: events.put(Pressed(key))))
+            stack.enter_context(read_keys(lambda key: events.put(KeyEvent(key))))
         session.start()
         try:
-            while session.handle(_next(events)):
+            while session.handle_event(_wait_for_event(events)):
                 pass
         except KeyboardInterrupt:
             pass
@@ -105,67 +108,68 @@ def run(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
             session.stop()
 
 
-def run_jobs(grader: WarmGrader, take: Callable[[], Job | None], put: Callable[[Event], None]) -> None:
-    """Run each job that comes, report its end unless it was aborted, and make ready for the next; None ends it."""
-    from tito.session import Finished
+def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: Callable[[Event], None]) -> None:
+    """Run each job from ``take`` and report its end unless it was aborted; None ends the loop."""
+    from tito.session import JobEndEvent
 
-    while (job := take()) is not None:
+    while (job := next_job()) is not None:
         result, problem = None, ""
         if job.aborted.is_set():
             continue
         try:
-            if job.task is None:  # it may be recorded, so it counts what the course's files are now
-                grader.refresh()
+            if job.task is None:  # the result may be recorded, so check the course's files again
+                grader.reload_course()
             result = grader.grade(
                 task=job.task,
-                watch=_Reporter(job, put),
-                is_enough=(lambda _: False) if job.whole else is_decisive,
+                watch=_EventReporter(job, emit),
+                is_enough=(lambda _: False) if job.whole else is_decisive_failure,
                 aborted=job.aborted,
             )
         except (UsageError, GraderError, OSError) as error:
             problem = str(error)
         except Exception:
-            problem = f"The grader failed, not your code. Please report:\n{traceback.format_exc()}"
+            problem = f"The grader failed, not your code. Please report this error:\n{traceback.format_exc()}"
         if not job.aborted.is_set():
-            put(Finished(job, result, problem))
-        with suppress(GraderError):  # the next job tries again, and says so
-            grader.warm_up()
-        if not gc.get_freeze_count():  # all that is imported stays: looking through it for garbage takes 20 ms a job
+            emit(JobEndEvent(job, result, problem))
+        with suppress(GraderError):  # the next job tries again and reports the error
+            grader.start_spare_worker()
+        if not gc.get_freeze_count():  # imported modules stay: scanning them for garbage takes 20 ms a job
             gc.collect()
             gc.freeze()
 
 
-def is_decisive(outcome: TestOutcome) -> bool:
-    """Whether the tests after it add nothing: it failed, and not for want of a task that comes later."""
+def is_decisive_failure(outcome: TestOutcome) -> bool:
+    """Whether to stop after this test: it failed, and not because a later task is still open."""
     own, gap = ([int(part) for part in (task or "").split(".") if part] for task in (outcome.task, outcome.gap))
     return outcome.failure is not None and gap <= own
 
 
-def find_watched(grader: WarmGrader, module: Module) -> frozenset[Path]:
-    """The files that the module's tests depend on: what the student has written so far, and the tests."""
+def list_watched_files(grader: WarmGrader, module: Module) -> frozenset[Path]:
+    """List the files that a module's tests depend on: the student's files so far, and the tests."""
     until = [one for one in grader.manifest.modules if one.number <= module.number]
     files = [file for one in until for file in (one.folder / "recipe.py", *list_student_files(grader.root, one))]
     return frozenset(grader.root / file for file in (module.tests, *files))
 
 
-class _Reporter:
-    """A watch of the grader that turns what it is told into events."""
+class _EventReporter:
+    """A progress watch that turns the grader's reports into events."""
 
-    def __init__(self, job: Job, put: Callable[[Event], None]):
+    def __init__(self, job: WatchJob, put: Callable[[Event], None]):
         self._job, self._put, self._total = job, put, 0
 
     def phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - the session knows what it began
-        """Keep how many tests there are."""
+        """Remember how many tests there are."""
         self._total = total or 0
 
-    def advance(self, done: int, note: str = "") -> None:  # noqa: ARG002 - the same
-        """Say how many have been run."""
-        from tito.session import Advanced
+    def advance(self, done: int, note: str = "") -> None:  # noqa: ARG002 - the session shows no notes
+        """Report how many tests have been run."""
+        from tito.session import ProgressEvent
 
-        self._put(Advanced(self._job, done, self._total))
+        self._put(ProgressEvent(self._job, done, self._total))
 
 
-def _next(events: SimpleQueue[Event | Exception]) -> Event:
+def _wait_for_event(events: SimpleQueue[Event | Exception]) -> Event:
+    """Wait for the next event; an exception from a thread is raised here."""
     event = events.get()
     if isinstance(event, Exception):
         raise event
@@ -174,42 +178,42 @@ def _next(events: SimpleQueue[Event | Exception]) -> Event:
 
 @contextmanager
 def _watch_files(
-    root: Path, watched: frozenset[Path], changed: Callable[[], None], failed: Callable[[Exception], None]
+    root: Path, watched: frozenset[Path], on_change: Callable[[], None], on_failure: Callable[[Exception], None]
 ) -> Iterator[None]:
-    """Say when one of the files is changed, replaced, deleted or back again, while the block runs."""
+    """Call ``changed`` when one of the files is changed, replaced, deleted or restored while the block runs."""
     try:
         import watchfiles
     except ImportError:
-        raise UsageError("tito watch needs the package watchfiles. Install it: pip install -e .") from None
+        raise UsageError("tito watch needs the package watchfiles. To install it: pip install -e .") from None
     stopped = threading.Event()
 
-    def look() -> None:
+    def report_changes() -> None:
         names = {str(path) for path in watched}
         try:
             for _ in watchfiles.watch(
-                root / "modules",  # the folders: editors put a new file in the old one's place
+                root / "modules",  # watch folders, because editors replace the old file by a new one
                 watch_filter=lambda _, path: path in names,
                 debounce=TOGETHER_MS,
                 step=STEP_MS,
                 stop_event=stopped,
                 raise_interrupt=False,
             ):
-                changed()
+                on_change()
         except Exception as error:
-            failed(
+            on_failure(
                 GraderError(
-                    f"modules/ cannot be watched: {error}. If the system allows no more watches, raise "
-                    "fs.inotify.max_user_watches, or type: WATCHFILES_FORCE_POLLING=1 tito watch"
+                    f"modules/ cannot be watched: {error}. If the system's limit on watches is reached, raise "
+                    "fs.inotify.max_user_watches, or run: WATCHFILES_FORCE_POLLING=1 tito watch"
                 )
             )
 
-    with _run_in_thread(look, stop=stopped.set):
+    with _run_in_thread(report_changes, stop=stopped.set):
         yield
 
 
 @contextmanager
 def _run_in_thread(work: Callable[[], None], *, stop: Callable[[], None]) -> Iterator[None]:
-    """Do some work in a thread of its own until the block ends."""
+    """Run ``work`` in a separate thread until the block ends."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:

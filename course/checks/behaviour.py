@@ -17,10 +17,10 @@ from grading.manifest.model import Manifest, Module, Task
 from grading.manifest.problems import Problem
 from grading.render.progress import Watch
 from grading.result import Failure
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.launch import Confinement, choose_fence
 from grading.testing.runner import TestOutcome, run_tests
-from grading.testing.students import Students
-from grading.workers import worker_packages
+from grading.testing.students import WorkerPool
+from grading.workers import list_worker_packages
 
 WALL_SECONDS = 600
 Rewrite = Callable[[str, Manifest, Path], str]
@@ -95,11 +95,11 @@ def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch |
             folders=tuple(module.folder.as_posix() for module in course.built),
             memory_mb=MODULE_BUDGET.memory_mb,
             cpu_seconds=WALL_SECONDS,
-            sandbox=choose(official=False),
-            packages=worker_packages(course.built),
+            sandbox=choose_fence(official=False),
+            packages=list_worker_packages(course.built),
         )
         call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
-        students = Students(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)
+        students = WorkerPool(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)
         try:
             return run_tests(course.root, files, students, course.manifest, seed=0, watch=watch)
         finally:

@@ -68,7 +68,7 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
     ]
     for path, current, command in (
         (schema.PATH, schema.schema_text(), "python -m grading.manifest schema"),
-        (result_schema.PATH, result_schema.schema(), "python -m grading.result_schema"),
+        (result_schema.PATH, result_schema.generate_schema_json(), "python -m grading.result_schema"),
     ):
         if not (course.root / path).is_file() or course.text(path) != current:
             problems.append(Problem(path.as_posix(), 1, "does not match the models.", f"Run `{command}`."))

@@ -132,9 +132,9 @@ def measure_step() -> None:
 
 def measure_whitening() -> None:
     """Find the directions of patches in 2,000 photographs, as module 13's recipe does."""
-    from grading.data.load import load
+    from grading.data.load import load_images
 
-    recipe, data = load_recipe("13_kernels"), load("cifar10")
+    recipe, data = load_recipe("13_kernels"), load_images("cifar10")
     images = recipe.normalize(data.train_inputs[:2000])
     kernels = recipe.whitening_kernels(images, 27).reshape(27, 27)
     norms = np.linalg.norm(kernels, axis=1)

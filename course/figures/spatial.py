@@ -59,9 +59,9 @@ def draw_overlaps() -> Figure:
 
 def measure_digits() -> None:
     """Train module 06's network on MNIST with its recipe, and record its kernels and one test image."""
-    from grading.data.load import load
+    from grading.data.load import load_images
 
-    recipe, data, rng = load_recipe("06_spatial"), load("mnist"), np.random.default_rng(0)
+    recipe, data, rng = load_recipe("06_spatial"), load_images("mnist"), np.random.default_rng(0)
     network = recipe.build(rng)
     recipe.train(network, data.train_inputs[:6000], data.train_targets[:6000], rng=rng, progress=lambda *_: None)
     answers = recipe.predict(network, data.test_inputs).argmax(axis=1)

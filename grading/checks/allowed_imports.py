@@ -8,17 +8,17 @@ from grading.audit import audit_imports
 from grading.measurement import CheckContext, Measurement
 from grading.render.text import write_count
 from grading.result import Failure
-from grading.submission import source_files
-from grading.syntax import parse
+from grading.submission import list_source_files
+from grading.syntax import parse_source
 
 
 def count_import_violations(context: CheckContext) -> Measurement:
     """Audit the imports of every file that parses. The source check reports the others."""
     failures: list[Failure] = []
-    files = source_files(context.manifest, context.modules)
+    files = list_source_files(context.manifest, context.modules)
     for file in files:
         name = file.path.as_posix()
-        tree = parse(context.submission.text(file.path) or "", name)
+        tree = parse_source(context.submission.text(file.path) or "", name)
         if isinstance(tree, ast.Module):
             failures += audit_imports(tree, name, file.module, context.manifest, recipe=file.is_recipe)
     return Measurement(

@@ -18,7 +18,7 @@ from grading.checks.image_training import (
     train_and_measure_network,
 )
 from grading.checks.student_network import RecipeError
-from grading.data.load import obtain
+from grading.data.load import load_or_fetch_images
 from grading.manifest.model import Cifar10Experiment
 from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
@@ -34,7 +34,7 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
     """Train to convergence on a drawn task, from two seeds in an official grading. The worst run counts."""
     milestone, experiment = get_image_experiment(context)
     assert isinstance(experiment, Cifar10Experiment)
-    data = obtain(experiment.data, context.watch)
+    data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)
     how = describe_method(data, experiment, seeds)
     runs: list[ImageRun] = []

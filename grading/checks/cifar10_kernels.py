@@ -23,7 +23,7 @@ from grading.checks.image_training import (
 )
 from grading.checks.student_network import RecipeError, StudentNetwork
 from grading.client import Worker
-from grading.data.load import obtain
+from grading.data.load import load_or_fetch_images
 from grading.manifest.model import KernelsExperiment
 from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
@@ -48,7 +48,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
     """Train and carry a network as milestone 3 does, then compress it, carry it again and measure it once more."""
     milestone, experiment = get_image_experiment(context)
     assert isinstance(experiment, KernelsExperiment)
-    data = obtain(experiment.data, context.watch)
+    data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("kernels", experiment.official_seeds if context.official else 1)
     how = describe_method(data, experiment, seeds)
     runs: list[ImageRun] = []

@@ -13,7 +13,7 @@ from grading.checks.image_training import (
     train_and_measure_network,
 )
 from grading.checks.student_network import RecipeError
-from grading.data.load import obtain
+from grading.data.load import load_or_fetch_images
 from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
@@ -22,7 +22,7 @@ from grading.result import Failure
 def measure_mnist(context: CheckContext) -> Measurement:
     """Train once on all images of a drawn task, and measure how many digits the weights alone read correctly."""
     milestone, experiment = get_image_experiment(context)
-    data = obtain(experiment.data, context.watch)
+    data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
     how = describe_method(data, experiment, [seed])
     context.watch.phase(f"Training on {len(data.train_inputs):,} images", 100)

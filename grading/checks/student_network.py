@@ -165,7 +165,7 @@ class StudentNetwork:
                 progress(float(step), float(steps))
 
         generator = self._worker.rng(derive_student_seed(seed))
-        with self._worker.deadline(time_limit):
+        with self._worker.limit_time(time_limit):
             self._get_function("train")(self._network, *data, rng=generator, progress=report_steps)
 
     def predict(self, inputs: np.ndarray, time_limit: float | None = None) -> np.ndarray:
@@ -174,7 +174,7 @@ class StudentNetwork:
         ``time_limit`` is how long the call may take, if it is not the limit of any call.
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
-        with contextlib.nullcontext() if time_limit is None else self._worker.deadline(time_limit):
+        with contextlib.nullcontext() if time_limit is None else self._worker.limit_time(time_limit):
             answer = self._get_function("predict")(self._network, inputs)
         values = check_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
@@ -261,7 +261,7 @@ def compute_mean_difference(answers: np.ndarray, other_answers: np.ndarray) -> f
 def _require_object(value: Any, call: str, expected: str) -> Any:
     """Return the value if it is a student's object. RecipeError for a plain value instead."""
     if isinstance(value, PLAIN_TYPES):
-        raise RecipeError(call, expect.describe(value), expected)
+        raise RecipeError(call, expect.describe_value(value), expected)
     return value
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from grading.measurement import CheckContext, Measurement
 from grading.result import Failure
 from grading.testing.runner import TestOutcome, run_tests
-from grading.testing.students import Students
+from grading.testing.students import WorkerPool
 
 SHOWN_PER_TASK = 3
 
@@ -26,7 +26,7 @@ def run_integration_tests(context: CheckContext) -> Measurement:
 
 def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
     """Run test files through workers, and measure the share of tests that passes."""
-    students = Students(context.start, wall_seconds=context.budget.wall_seconds)
+    students = WorkerPool(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(
         context.root,
         files,

@@ -32,11 +32,11 @@ TOKENS_PER_CALL = 8_192
 def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit: float) -> np.ndarray:
     """Have the recipe learn merges from a text, and check them: int64 of shape (m, 2)."""
     call = f"learn_merges(text of {len(text):,} bytes)"
-    with worker.deadline(time_limit):
+    with worker.limit_time(time_limit):
         merges = worker.recipe(module_id).learn_merges(text)
     expected = "an int64 array of shape (m, 2), each row two earlier tokens"
     if type(merges) is not np.ndarray or merges.dtype.kind not in "iu" or merges.shape[1:] != (2,):
-        raise RecipeError(call, expect.describe(merges), expected)
+        raise RecipeError(call, expect.describe_value(merges), expected)
     if len(merges) > MOST_MERGES:
         raise RecipeError(call, f"{len(merges):,} merges", f"at most {MOST_MERGES:,}")
     if ((merges < 0) | (merges >= BYTES + np.arange(len(merges))[:, None])).any():
@@ -82,7 +82,7 @@ class StudentWriter(StudentNetwork):
         tokens = self._get_function("encode")(self._merges, data)
         self._worker.memory = MAX_MEMORY  # answers are checked and dropped
         if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.ndim != 1:
-            raise RecipeError(call, expect.describe(tokens), "an int64 array of shape (t,)")
+            raise RecipeError(call, expect.describe_value(tokens), "an int64 array of shape (t,)")
         if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(self.table):
             raise RecipeError(call, f"tokens up to {tokens.max()}", f"tokens below {len(self.table)}")
         joined = b"".join(self.table[token] for token in tokens.tolist())

@@ -30,7 +30,7 @@ from grading.checks.text_generation_failures import (
 )
 from grading.checks.text_training import TextRun, compute_softmax, get_language_experiment, train_and_measure_writer
 from grading.client import Worker
-from grading.data.load import obtain_text
+from grading.data.load import load_or_fetch_text
 from grading.language.documents import Prompt
 from grading.language.function_corpus import draw_function_corpus
 from grading.language.function_evaluation import draw_function_cases, find_mistake
@@ -82,7 +82,7 @@ class FunctionAttempt:
 def measure_language(context: CheckContext) -> Measurement:
     """Train, carry and test a network for each of three texts. The worst counts for figures that all three have."""
     milestone, experiment = get_language_experiment(context)
-    data = obtain_text(experiment.data, context.watch)
+    data = load_or_fetch_text(experiment.data, context.watch)
     (seed,) = context.derive_seeds("language", 1)
     rng = make_grader_rng(seed, "texts")
     how = (

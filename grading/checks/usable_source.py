@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from grading.measurement import CheckContext, Measurement
 from grading.render.text import write_count
 from grading.result import Failure
-from grading.submission import source_files
-from grading.syntax import parse
+from grading.submission import list_source_files
+from grading.syntax import parse_source
 
 LARGEST_NAMED = 3
 
 
 def count_unusable_files(context: CheckContext) -> Measurement:
     """Count what cannot be graded: files that are missing, refused or not Python, and data stored among the code."""
-    files = source_files(context.manifest, context.modules)
+    files = list_source_files(context.manifest, context.modules)
     refused = {note.path: note.message for note in context.submission.record.refused}
     budget, failures = context.budget, []
     texts: dict[str, str] = {}
@@ -28,7 +28,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
             failures.append(_explain_missing_file(name, refused.get(name, "it was not handed in")))
             continue
         texts[name] = text
-        if isinstance(wrong := parse(text, name), Failure):
+        if isinstance(wrong := parse_source(text, name), Failure):
             failures.append(wrong)
     failures += find_stored_data(texts, bounds, budget.average_bytes if context.milestone else None)
     return Measurement(

@@ -18,8 +18,8 @@ from grading.manifest.load import load
 from grading.manifest.model import Manifest, Module, Status
 from grading.render.progress import Watch
 from grading.sandbox.folders import temporary_folder
-from grading.sandbox.launch import choose
-from grading.submission import take
+from grading.sandbox.launch import choose_fence
+from grading.submission import copy_submission
 from grading.testing.students import WorkerStudent
 from grading.workers import start_worker
 
@@ -78,6 +78,6 @@ def student_of(root: Path, manifest: Manifest, last: Module) -> Iterator[WorkerS
     """Start a worker with the student's modules up to the last one."""
     modules = tuple(m for m in manifest.modules if m.number <= last.number and m.status is Status.BUILT)
     with temporary_folder("tinytorch-compare-") as folder:
-        submission = take(root, manifest, modules, None, folder)
-        with start_worker(submission, modules, MODULE_BUDGET, choose(official=False)) as worker:
+        submission = copy_submission(root, manifest, modules, None, folder)
+        with start_worker(submission, modules, MODULE_BUDGET, choose_fence(official=False)) as worker:
             yield WorkerStudent(worker)

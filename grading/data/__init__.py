@@ -1,6 +1,6 @@
-"""The data sets the grader trains and tests with: found, downloaded, verified, read.
+"""Find, download, verify and read the data sets that the grader trains and tests with.
 
-All of it runs in the grader's process and none of it beside student code. Start with `load.py`.
+All of this runs in the grader's process, never next to student code. Start with `load.py`.
 
 Design: docs/architecture/data.md, in the course's repository.
 """

@@ -1,8 +1,8 @@
-"""The official CIFAR-10 batches: pickles, read without running anything a pickle could name.
+"""Read the official CIFAR-10 batches, which are pickles, without running any code that a pickle names.
 
-A batch is a dict whose ``b"data"`` is a uint8 array of shape (n, 3072), a row being the red, green and blue plane of
-32×32 each, and whose ``b"labels"`` is a list of n classes. Source: A. Krizhevsky, "Learning Multiple Layers of
-Features from Tiny Images", 2009.
+A batch is a dict. Its ``b"data"`` is a uint8 array of shape (n, 3072), each row holding the red, green and blue planes
+of 32×32. Its ``b"labels"`` is a list of n classes. Source: A. Krizhevsky, "Learning Multiple Layers of Features from
+Tiny Images", 2009.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ ROW = 3 * 32 * 32
 
 
 def read_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """The images (n, 3, 32, 32), uint8, and classes (n,), int64, of one batch. Raises ValueError for anything else."""
+    """Read a batch's uint8 images (n, 3, 32, 32) and int64 classes (n,); ValueError if it is not a valid batch."""
     try:
-        found = _unpickle(data)
-    except Exception as error:  # a hostile pickle may raise whatever it likes
-        raise ValueError(f"it is no CIFAR-10 batch ({type(error).__name__}: {str(error)[:200]})") from None
+        found = _load_safe_pickle(data)
+    except Exception as error:  # a hostile pickle may raise anything
+        raise ValueError(f"it is not a CIFAR-10 batch ({type(error).__name__}: {str(error)[:200]})") from None
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, not a dict")
     images, labels = found.get(b"data"), found.get(b"labels")
-    if type(images) is not _Array:
+    if type(images) is not _ArrayStub:
         raise ValueError("its b'data' is not an array")
     if type(labels) is not list or not all(type(label) is int and 0 <= label < CLASSES for label in labels):
         raise ValueError(f"its b'labels' is not a list of classes from 0 to {CLASSES - 1}")
@@ -37,71 +37,72 @@ def read_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     return pixels, np.array(labels, np.int64)
 
 
-def _unpickle(data: bytes) -> Any:
+def _load_safe_pickle(data: bytes) -> Any:
+    """Load a pickle that may contain only arrays of bytes and plain values."""
     for opcode, argument, _ in pickletools.genops(data):
-        # CPython makes room for a memo of the size that is asked for: 64 GB for ten bytes of pickle.
+        # CPython allocates a memo of any requested size: ten bytes of pickle could request 64 GB.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
             raise pickle.UnpicklingError("its memo is larger than the file")
     return _Unpickler(io.BytesIO(data), encoding="bytes").load()
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the three names in the pickle of an array, and answers with classes of this file, not with NumPy's.
+    """An unpickler that knows only the names in an array's pickle and replaces them by this file's own classes.
 
-    NumPy trusts the state it is given (item size, flags, fields), so even its own types are not let in.
+    NumPy trusts the state that it is given (item size, flags, fields), so even NumPy's types are not allowed.
     """
 
     def find_class(self, module: str, name: str) -> type:
-        """What stands for a global name; UnpicklingError for every name an array does not need."""
+        """Find the replacement for a global name; UnpicklingError for a name that an array does not need."""
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return _KNOWN[module, name]
 
     def persistent_load(self, pid: object) -> NoReturn:
-        """Refuse: nothing lies outside the file."""
+        """Refuse a reference to something outside the file."""
         raise pickle.UnpicklingError(f"it refers to something outside the file, {pid!r:.80}")
 
 
-# Each class has __setstate__, so that the pickle's BUILD can set no attribute of an object or of the class itself.
+# Each class has __setstate__, so that the pickle's BUILD cannot set attributes of an object or of its class.
 
 
-class _Type:
-    """Stands for `numpy.ndarray`, which a pickled array only mentions."""
+class _NdarrayStub:
+    """A replacement for `numpy.ndarray`, which a pickled array only mentions."""
 
     def __setstate__(self, state: object) -> NoReturn:
         raise pickle.UnpicklingError("it builds an array in an unknown way")
 
 
-class _Dtype:
-    """Stands for `numpy.dtype`; only unsigned bytes are known."""
+class _DtypeStub:
+    """A replacement for `numpy.dtype` that accepts only unsigned bytes."""
 
     def __init__(self, name: object, *_flags: object) -> None:
         if name not in ("u1", b"u1"):
             raise pickle.UnpicklingError(f"it holds elements of type {name!r:.80}, not unsigned bytes")
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and fields: a single byte has none."""
+        """Ignore byte order and fields, which a single byte does not have."""
 
 
-class _Array:
-    """Stands for an array that is being put together: so many rows, and their bytes."""
+class _ArrayStub:
+    """A replacement for an array: its number of rows, and their bytes."""
 
     def __init__(self, *_empty: object) -> None:
         self.rows, self.content = 0, b""
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, content = state
-        if type(dtype) is not _Dtype or fortran or type(content) is not bytes:
-            raise pickle.UnpicklingError("its array is not one of bytes in C order")
+        if type(dtype) is not _DtypeStub or fortran or type(content) is not bytes:
+            raise pickle.UnpicklingError("its array does not hold bytes in C order")
         rows, left = divmod(len(content), ROW)
         if left or shape != (rows, ROW):
-            raise pickle.UnpicklingError(f"its array is not one of rows of {ROW} bytes")
+            raise pickle.UnpicklingError(f"its array does not have rows of {ROW} bytes")
         self.rows, self.content = rows, content
 
 
 _KNOWN: dict[tuple[str, str], type] = {
-    ("numpy.core.multiarray", "_reconstruct"): _Array,  # as the official files name it
-    ("numpy._core.multiarray", "_reconstruct"): _Array,  # as NumPy 2 names it
-    ("numpy", "ndarray"): _Type,
-    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _ArrayStub,  # as the official files name it
+    ("numpy._core.multiarray", "_reconstruct"): _ArrayStub,  # as NumPy 2 names it
+    ("numpy", "ndarray"): _NdarrayStub,
+    ("numpy", "dtype"): _DtypeStub,
 }

@@ -1,4 +1,4 @@
-"""A data set in memory, images or a text: what every loader returns and every check reads."""
+"""A data set in memory, images or a text, which every loader returns and every check uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from grading.result import DataRecord
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images and classes, in a training and a test part; the arrays cannot be written to.
+    """Images and classes, split into training and test data, in read-only arrays.
 
-    Inputs are uint8 of shape (images, channels, height, width), the order PyTorch's layers take; targets are int64 of
-    shape (images,), classes from 0 to 9.
+    Inputs are uint8 of shape (images, channels, height, width), PyTorch's order. Targets are int64 of shape (images,),
+    with classes from 0 to 9.
     """
 
     name: str
@@ -24,11 +24,11 @@ class DataSet:
     test_inputs: np.ndarray
     test_targets: np.ndarray
     digest: str
-    """SHA-256 of what was read: another digest, other data."""
+    """SHA-256 that identifies the data."""
     stand_in_for: str | None = None
-    """The data set this one replaces; what is measured on it is provisional."""
+    """The data set that this one replaces; results measured on a stand-in are provisional."""
     classes: tuple[str, ...] = DIGITS
-    """What people call each class, in order."""
+    """The name of each class, in order."""
 
     def __post_init__(self) -> None:
         for array in (self.train_inputs, self.train_targets, self.test_inputs, self.test_targets):
@@ -36,32 +36,32 @@ class DataSet:
 
     @property
     def record(self) -> DataRecord:
-        """What a result says of it."""
+        """The record that results keep of the data set."""
         return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
 
     @property
     def summary(self) -> str:
-        """How much there is, in words."""
+        """The size of the data set, in words."""
         return f"{len(self.train_inputs):,} training and {len(self.test_inputs):,} test images"
 
 
 @dataclass(frozen=True)
 class TextSet:
-    """One long text, in bytes of UTF-8."""
+    """One long text, as UTF-8 bytes."""
 
     name: str
     data: bytes
     digest: str
-    """SHA-256 of what was read."""
+    """SHA-256 that identifies the text."""
     stand_in_for: str | None = None
-    """The data set this one replaces; what is measured on it is provisional."""
+    """The data set that this one replaces; results measured on a stand-in are provisional."""
 
     @property
     def record(self) -> DataRecord:
-        """What a result says of it."""
+        """The record that results keep of the data set."""
         return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
 
     @property
     def summary(self) -> str:
-        """How much there is, in words."""
+        """The size of the data set, in words."""
         return f"{len(self.data):,} bytes of text"

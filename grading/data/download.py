@@ -1,8 +1,8 @@
-"""Downloading one file: mirrors in turn, going on where an earlier attempt stopped.
+"""Download one file: try the mirrors in turn, and resume an interrupted attempt.
 
-What has arrived lies in `NAME.<mirror>.part` until it is whole: the same file is packed differently on each mirror, so
-each has a part of its own. Requests brings the certificates, proxies and timeouts. Pooch, which would also check and
-place files, neither resumes a download nor knows a checksum of unpacked bytes.
+A partial download is kept in `NAME.<mirror>.part`. Each mirror compresses the file differently, so each has its own
+part. Requests handles certificates, proxies and timeouts. Pooch would also check and store files, but it neither
+resumes a download nor checks unpacked bytes.
 """
 
 from __future__ import annotations
@@ -19,107 +19,113 @@ from grading.data.sources import Download
 from grading.render.progress import Watch
 
 TIMEOUTS = (10, 30)
-"""Seconds to connect, and without a byte."""
+"""Seconds to connect, and seconds without a byte."""
 ATTEMPTS = 5
-"""How often one mirror may break off, as long as each attempt brings something."""
+"""How often one mirror may break off if each attempt receives something."""
 CHUNK = 1 << 16
 
 
 class MirrorError(Exception):
-    """A mirror did not give the file; the message says why, for the user."""
+    """A mirror did not deliver the file; the message tells the user why."""
 
 
-def download(what: Download, folder: Path, watch: Watch, accept: Callable[[Path], None]) -> None:
-    """Get a file from the first mirror that has it, and give its path to ``accept``, which raises ValueError to refuse.
+def download_file(download: Download, folder: Path, watch: Watch, accept: Callable[[Path], None]) -> None:
+    """Download a file from the first mirror that has it, and pass its path to ``accept``.
 
-    Raises MirrorError with every mirror's reason. Refused and accepted parts are deleted; one that was interrupted
-    stays, to be gone on with. Errors of writing (OSError) are the caller's.
+    ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused parts
+    are deleted; an interrupted one stays, so that it can be resumed. Write errors (OSError) are not caught.
     """
     reasons = []
-    for url in what.urls:
-        part = part_of(what, folder, url)
+    for url in download.urls:
+        part = name_part(download, folder, url)
         try:
-            _from_mirror(url, part, what, watch, accept)
+            _download_from_mirror(url, part, download, watch, accept)
         except MirrorError as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}.")
         else:
-            discard_parts(what, folder)
+            discard_parts(download, folder)
             return
     raise MirrorError("\n".join(reasons))
 
 
-def part_of(what: Download, folder: Path, url: str) -> Path:
-    """Where that arrives which one mirror sends."""
-    return folder / f"{what.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
+def name_part(download: Download, folder: Path, url: str) -> Path:
+    """Name the partial file for a mirror's download."""
+    return folder / f"{download.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
 
 
-def discard_parts(what: Download, folder: Path) -> None:
-    """Delete what has arrived of a file, from whichever mirror."""
-    for part in folder.glob(f"{what.name}.*.part"):
+def discard_parts(download: Download, folder: Path) -> None:
+    """Delete a file's partial downloads from all mirrors."""
+    for part in folder.glob(f"{download.name}.*.part"):
         part.unlink()
 
 
-def _from_mirror(url: str, part: Path, what: Download, watch: Watch, accept: Callable[[Path], None]) -> None:
-    resumed = _size(part) > 0
-    _all_of(url, part, what, watch)
+def _download_from_mirror(
+    url: str, part: Path, download: Download, watch: Watch, accept: Callable[[Path], None]
+) -> None:
+    """Download a file from one mirror and pass it to ``accept``; a refused resumed file is downloaded again."""
+    resumed = _measure_part(part) > 0
+    _complete_part(url, part, download, watch)
     try:
         accept(part)
     except ValueError as error:
         part.unlink()
         if not resumed:
-            raise MirrorError(f"what it sends is not {what.name}: {error}") from None
-        # The file may have changed between the two halves: once more, from the beginning.
-        _from_mirror(url, part, what, watch, accept)
+            raise MirrorError(f"it sends a file that is not {download.name}: {error}") from None
+        # The file may have changed since the first part was downloaded, so start again.
+        _download_from_mirror(url, part, download, watch, accept)
 
 
-def _all_of(url: str, part: Path, what: Download, watch: Watch) -> None:
-    """Append to the part what is missing, over as many connections as it takes."""
+def _complete_part(url: str, part: Path, download: Download, watch: Watch) -> None:
+    """Download the rest of a part, with a new connection after each break."""
     for attempt in range(1, ATTEMPTS + 1):
-        before = _size(part)
+        before = _measure_part(part)
         try:
-            _append(url, part, what, watch)
+            _append_to_part(url, part, download, watch)
         except (requests.RequestException, HTTPError) as error:
-            if attempt == ATTEMPTS or _size(part) <= before:
-                raise MirrorError(_reason(error)) from None
+            if attempt == ATTEMPTS or _measure_part(part) <= before:
+                raise MirrorError(_explain_network_error(error)) from None
         else:
             return
 
 
-def _append(url: str, part: Path, what: Download, watch: Watch) -> None:
-    done = _size(part)
+def _append_to_part(url: str, part: Path, download: Download, watch: Watch) -> None:
+    """Append the rest of a file to its part, over one connection."""
+    done = _measure_part(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is missing, or the part is wrong: its checksum will tell
+            return  # the part is complete or wrong, which its checksum will show
         answer.raise_for_status()
         if answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             mode = "ab"
-        else:  # this server sends whole files only
+        else:  # this server sends only whole files
             mode, done = "wb", 0
         length = answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else None
-        watch.phase(f"Downloading {what.name} from {urlsplit(url).netloc}", total)
+        watch.phase(f"Downloading {download.name} from {urlsplit(url).netloc}", total)
         with part.open(mode) as file:
-            # The bytes as they are sent: Requests would unpack a .gz that a server calls an encoding.
+            # Keep the bytes as sent: Requests would unpack a .gz that a server declares as an encoding.
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 done += len(chunk)
-                if done > what.limit:
+                if done > download.limit:
                     part.unlink()
-                    raise MirrorError(f"it sends more than the {what.limit} bytes that {what.name} can have")
+                    raise MirrorError(f"it sends more than the {download.limit} bytes that {download.name} can have")
                 file.write(chunk)
-                watch.advance(done, _megabytes(done, total))
+                watch.advance(done, _format_megabytes(done, total))
 
 
-def _size(part: Path) -> int:
+def _measure_part(part: Path) -> int:
+    """Measure a part in bytes; 0 if it does not exist."""
     return part.stat().st_size if part.exists() else 0
 
 
-def _megabytes(done: int, total: int | None) -> str:
+def _format_megabytes(done: int, total: int | None) -> str:
+    """Format a download's progress in megabytes."""
     return f"{done / 1e6:.1f} MB" if total is None else f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
 
 
-def _reason(error: Exception) -> str:
-    """What a network error comes down to."""
+def _explain_network_error(error: Exception) -> str:
+    """Describe a network error in simple words."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"it answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.SSLError):
@@ -129,7 +135,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy named in the environment does not answer"
     if "resolve" in str(error).lower() or "name resolution" in str(error).lower():
-        return "its name cannot be looked up, as without a network"
+        return "its name cannot be resolved; is there a network?"
     if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "it cannot be reached"
     return "the connection broke off"

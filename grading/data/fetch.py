@@ -1,4 +1,4 @@
-"""Getting a data set into the cache: each file downloaded, verified unpacked, and put in its place whole."""
+"""Fetch a data set into the cache: download, unpack and verify each file, then put it in place atomically."""
 
 from __future__ import annotations
 
@@ -11,41 +11,51 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from grading.data.files import LARGEST, VARIABLE, DamagedError, cache, check, gunzip, path_of, read, set_aside
-from grading.data.sources import Download, File, Source
+from grading.data.files import (
+    LARGEST,
+    VARIABLE,
+    DamagedError,
+    find_cache_folder,
+    find_file,
+    read_data_file,
+    set_aside_file,
+    unpack_gzip,
+    verify_file,
+)
+from grading.data.sources import DataFile, DataSource, Download
 from grading.errors import GraderError
 from grading.files import BusyError, lock_file, write_atomically
 from grading.render.progress import Watch
 
 
 class UnreachableError(GraderError):
-    """No mirror gives the data set; offline, this is what happens."""
+    """No mirror delivers the data set, for example without a network."""
 
 
-def fetch(source: Source, watch: Watch) -> Path:
-    """Make the data set complete in the cache, and return its folder.
+def fetch_data_set(source: DataSource, watch: Watch) -> Path:
+    """Complete a data set in the cache, and return its folder.
 
-    Files that are there and whole stay; damaged ones are set aside. Raises UnreachableError when no mirror gives a
-    file, GraderError when it cannot be written. Interrupted, it leaves whole files, and parts to go on with.
+    Valid files stay, and damaged ones are set aside. UnreachableError if no mirror delivers a file, GraderError if it
+    cannot be written. An interrupt leaves only whole files, and parts that can be resumed.
     """
-    folder = cache() / source.folder
+    folder = find_cache_folder() / source.folder
     watch.phase(f"Looking for {source.name}", None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder, watch):
-            _sweep(folder, source)
+        with _lock_folder(folder, watch):
+            _delete_unfinished_files(folder, source)
             for what in source.downloads:
-                whole = [_whole(folder, file, watch) for file in what.gives]
+                whole = [_is_valid_file(folder, file, watch) for file in what.gives]
                 if not all(whole):
-                    _get(what, folder, source, watch)
+                    _download_files(what, folder, source, watch)
     except OSError as error:
-        raise _cannot_write(error, folder, source) from error
+        raise _explain_write_error(error, folder, source) from error
     return folder
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, watch: Watch) -> Iterator[None]:
-    """One process at a time fetches into a folder; the others wait, and then find what it fetched."""
+def _lock_folder(folder: Path, watch: Watch) -> Iterator[None]:
+    """Lock a folder, so that one process at a time fetches into it and the others wait."""
     with (folder / ".lock").open("a") as file:
         try:
             locked = lock_file(file)
@@ -53,55 +63,56 @@ def _alone(folder: Path, watch: Watch) -> Iterator[None]:
             watch.phase("Waiting for another download of the same data", None)
             locked = lock_file(file, wait=True)
         if not locked:
-            watch.phase(f"The disk of {folder} has no locks: start one download at a time", None)
+            watch.phase(f"The disk of {folder} does not support locks: start only one download at a time", None)
         yield
 
 
-def _sweep(folder: Path, source: Source) -> None:
-    """Delete what a killed process was writing; the names are those of `write_atomically`."""
+def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
+    """Delete unfinished files of a killed process, which have the names that `write_atomically` gives."""
     for file in source.files:
         for unfinished in folder.glob(f".{file.name}.*"):
             unfinished.unlink()
 
 
-def _whole(folder: Path, file: File, watch: Watch) -> bool:
-    """Whether a file is there and right; one that is wrong is set aside."""
-    path = path_of(folder, file)
+def _is_valid_file(folder: Path, file: DataFile, watch: Watch) -> bool:
+    """Whether a file is present and valid; a damaged one is set aside."""
+    path = find_file(folder, file)
     if path is None:
         return False
     try:
-        read(folder, file)
+        read_data_file(folder, file)
     except DamagedError:
-        watch.phase(f"{path} is damaged and set aside as {set_aside(path).name}", None)
+        watch.phase(f"{path} is damaged and set aside as {set_aside_file(path).name}", None)
         return False
     return True
 
 
-def _get(what: Download, folder: Path, source: Source, watch: Watch) -> None:
-    # Requests takes as long to import as MNIST to read, and data that is here does without.
-    from grading.data.download import MirrorError, discard_parts, download
+def _download_files(what: Download, folder: Path, source: DataSource, watch: Watch) -> None:
+    """Download, verify and store one download's files; UnreachableError if no mirror delivers it."""
+    # Importing Requests takes as long as reading MNIST, and is needed only for a download.
+    from grading.data.download import MirrorError, discard_parts, download_file
 
-    def accept(arrived: Path) -> None:
+    def store_files(arrived: Path) -> None:
         watch.phase(f"Verifying {what.name}", None)
-        for file, data in _unpacked(arrived, what):
+        for file, data in _unpack_download(arrived, what):
             write_atomically(folder / file.name, data)
 
     try:
-        download(what, folder, watch, accept)
+        download_file(what, folder, watch, store_files)
     except MirrorError as error:
         names = ", ".join(file.name for file in source.files)
         raise UnreachableError(
             f"{source.name} cannot be downloaded.\n{error}\n"
-            f"With a network, `tito data fetch {source.name}` goes on where it stopped. Or copy {names} from "
-            f"elsewhere into a folder, and name it: export {VARIABLE}=FOLDER"
+            f"When you have a network, `tito data fetch {source.name}` resumes the download. Or copy {names} into a "
+            f"folder, and name it: export {VARIABLE}=FOLDER"
         ) from None
     except OSError:
-        discard_parts(what, folder)  # on a full disk, what cannot be completed should not stay
+        discard_parts(what, folder)  # on a full disk, a partial file should not stay
         raise
 
 
-def _unpacked(arrived: Path, what: Download) -> Iterator[tuple[File, bytes]]:
-    """The files in what was downloaded, each verified. ValueError when it is not what it should be."""
+def _unpack_download(arrived: Path, what: Download) -> Iterator[tuple[DataFile, bytes]]:
+    """Unpack and verify the files in a download; ValueError if one is wrong."""
     if what.checksum is not None:
         kind, _, expected = what.checksum.partition(":")
         with arrived.open("rb") as stream:
@@ -111,20 +122,20 @@ def _unpacked(arrived: Path, what: Download) -> Iterator[tuple[File, bytes]]:
         (file,) = what.gives
         data = arrived.read_bytes()
         if what.name.endswith(".gz"):
-            data = gunzip(data, file.size or LARGEST)
-        check(data, file)
+            data = unpack_gzip(data, file.size or LARGEST)
+        verify_file(data, file)
         yield file, data
         return
     wanted = {file.name: file for file in what.gives}
     try:
         with tarfile.open(arrived, "r:gz") as archive:
             for member in archive:
-                # Only names that are known, wherever the archive says they belong: nothing is extracted to a path.
+                # Only the file name counts, not the path in the archive: nothing is extracted to a path.
                 content = archive.extractfile(member) if member.isfile() and member.size <= LARGEST else None
                 known = wanted.pop(Path(member.name).name, None) if content else None
                 if content and known:
                     data = content.read()
-                    check(data, known)
+                    verify_file(data, known)
                     yield known, data
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"it is not a whole archive ({type(error).__name__})") from None
@@ -132,14 +143,15 @@ def _unpacked(arrived: Path, what: Download) -> Iterator[tuple[File, bytes]]:
         raise ValueError(f"it lacks {', '.join(wanted)}")
 
 
-def _cannot_write(error: OSError, folder: Path, source: Source) -> GraderError:
+def _explain_write_error(error: OSError, folder: Path, source: DataSource) -> GraderError:
+    """Explain why a data set's folder cannot be written, and how to continue."""
     again = f"`tito data fetch {source.name}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free
         return GraderError(
             f"The disk is full: {source.name} needs about {source.disk / 1e6:.0f} MB in {folder}, and "
-            f"{free / 1e6:.0f} MB are free. Nothing half-written was left. Make room, then: {again}"
+            f"{free / 1e6:.0f} MB are free. No half-written file was left. Free some space, then run {again}"
         )
     return GraderError(
-        f"{folder} cannot be written: {error.strerror or error}. Make it writable for you, then: {again}"
+        f"{folder} cannot be written: {error.strerror or error}. Make it writable for you, then run {again}"
     )

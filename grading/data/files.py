@@ -1,4 +1,4 @@
-"""Files of data sets on this machine: where they are looked for, and reading one that is what it should be."""
+"""Find the files of data sets on this machine, and read and verify them."""
 
 from __future__ import annotations
 
@@ -10,87 +10,90 @@ from pathlib import Path
 
 import platformdirs
 
-from grading.data.sources import File, Source
+from grading.data.sources import DataFile, DataSource
 from grading.errors import GraderError
 
 VARIABLE = "TINYTORCH_DATA"
 LARGEST = 64 * 2**20
-"""No file of a data set is as large; what is, is not read."""
+"""The most bytes of a data set's file; a larger one is not read."""
 
 
 class DamagedError(GraderError):
-    """A file is there and is not what it should be."""
+    """A file exists but its content is wrong."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the files of a data set are, or, when `missing` names all of them, would go."""
+class DataLocation:
+    """The folder of a data set's files; if all are missing, the folder they would go to."""
 
     folder: Path
     own: bool
-    """Whether the user named the folder: nothing is ever changed there."""
+    """Whether the user named the folder, in which nothing is ever changed."""
     missing: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether every file is there."""
+        """Whether every file is present."""
         return not self.missing
 
 
-def cache() -> Path:
-    """The folder downloads go to, in the user's cache folder."""
+def find_cache_folder() -> Path:
+    """Return the folder for downloads, in the user's cache folder."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "data"
 
 
-def own_folder() -> Path | None:
-    """The folder that TINYTORCH_DATA names; None when it names none. GraderError when it is no folder."""
+def find_named_folder() -> Path | None:
+    """Return the folder that TINYTORCH_DATA names; None if it is not set, GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
     folder = Path(named).expanduser().absolute()
     if not folder.is_dir():
-        raise GraderError(f"{VARIABLE} names {folder}, which is no folder. Name one that is, or `unset {VARIABLE}`.")
+        raise GraderError(
+            f"{VARIABLE} names {folder}, which is not a folder. Name an existing one, or `unset {VARIABLE}`."
+        )
     return folder
 
 
-def find(source: Source) -> Place:
-    """Where a data set is: the named folder if it holds any of its files, else the cache.
+def locate_data_set(source: DataSource) -> DataLocation:
+    """Find a data set: in the named folder if that holds any of its files, otherwise in the cache.
 
-    In each, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
+    In the named folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
     """
-    own = own_folder()
+    own = find_named_folder()
     for folder in (own / source.folder, own) if own else ():
-        missing = _missing(folder, source)
+        missing = _list_missing_files(folder, source)
         if len(missing) < len(source.files):
-            return Place(folder, own=True, missing=missing)
-    folder = cache() / source.folder
-    return Place(folder, own=False, missing=_missing(folder, source))
+            return DataLocation(folder, own=True, missing=missing)
+    folder = find_cache_folder() / source.folder
+    return DataLocation(folder, own=False, missing=_list_missing_files(folder, source))
 
 
-def _missing(folder: Path, source: Source) -> tuple[str, ...]:
-    return tuple(file.name for file in source.files if path_of(folder, file) is None)
+def _list_missing_files(folder: Path, source: DataSource) -> tuple[str, ...]:
+    """List the data set's files that a folder lacks."""
+    return tuple(file.name for file in source.files if find_file(folder, file) is None)
 
 
-def path_of(folder: Path, file: File) -> Path | None:
-    """The file in this folder, plain or else as .gz; None when it is not there."""
+def find_file(folder: Path, file: DataFile) -> Path | None:
+    """Find a file in this folder, plain or as .gz; None if it does not exist."""
     paths = (folder / file.name, folder / f"{file.name}.gz")
     return next((path for path in paths if path.is_file()), None)
 
 
-def read(folder: Path, file: File, *, fixed: bool = True) -> bytes:
-    """The unpacked bytes of a file that is there. DamagedError when they are not those the checksum promises.
+def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes:
+    """Read a file's unpacked bytes; DamagedError if they do not match its checksum.
 
-    With ``fixed`` False, other bytes pass, too.
+    With ``fixed`` False, the checksum is not compared.
     """
-    path = path_of(folder, file)
+    path = find_file(folder, file)
     if path is None:
-        raise DamagedError(f"{folder / file.name} is gone.")
+        raise DamagedError(f"{folder / file.name} does not exist any more.")
     try:
-        data = _whole(path, LARGEST)
+        data = _read_limited(path, LARGEST)
         if path.suffix == ".gz":
-            data = gunzip(data, file.size or LARGEST)
+            data = unpack_gzip(data, file.size or LARGEST)
         if fixed:
-            check(data, file)
+            verify_file(data, file)
     except OSError as error:
         raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
@@ -98,7 +101,8 @@ def read(folder: Path, file: File, *, fixed: bool = True) -> bytes:
     return data
 
 
-def _whole(path: Path, limit: int) -> bytes:
+def _read_limited(path: Path, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes; ValueError if it is larger."""
     with path.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
@@ -106,36 +110,36 @@ def _whole(path: Path, limit: int) -> bytes:
     return data
 
 
-def gunzip(data: bytes, limit: int) -> bytes:
-    """The content of a gzip file of at most ``limit`` bytes. ValueError when it is cut short, damaged or larger."""
+def unpack_gzip(data: bytes, limit: int) -> bytes:
+    """Unpack a gzip file to at most ``limit`` bytes; ValueError if it is truncated, damaged or larger."""
     unpacker = zlib.decompressobj(wbits=31)  # 31: with gzip's header and checksum
     try:
         content = unpacker.decompress(data, limit + 1)
     except zlib.error:
-        raise ValueError("it is not a whole gzip file") from None
+        raise ValueError("it is not a complete gzip file") from None
     if len(content) > limit:
         raise ValueError(f"it unpacks to more than {limit} bytes")
     if not unpacker.eof:
-        raise ValueError("it is cut short")
+        raise ValueError("it is truncated")
     return content
 
 
-def check(data: bytes, file: File) -> None:
-    """Nothing, or ValueError when the unpacked bytes are not the file's."""
+def verify_file(data: bytes, file: DataFile) -> None:
+    """Raise ValueError if the unpacked bytes do not have the file's size and checksum."""
     if file.size is not None and len(data) != file.size:
-        raise ValueError(f"unpacked it has {len(data)} bytes and should have {file.size}")
-    if not matches(data, file.checksum):
+        raise ValueError(f"it unpacks to {len(data)} bytes instead of {file.size}")
+    if not matches_checksum(data, file.checksum):
         raise ValueError(f"its {file.checksum.partition(':')[0].upper()} checksum is not that of {file.name}")
 
 
-def matches(data: bytes, checksum: str) -> bool:
-    """Whether bytes have a checksum such as `sha256:…`."""
+def matches_checksum(data: bytes, checksum: str) -> bool:
+    """Whether bytes match a checksum such as `sha256:…`."""
     kind, _, expected = checksum.partition(":")
     return hashlib.new(kind, data, usedforsecurity=False).hexdigest() == expected
 
 
-def set_aside(path: Path) -> Path:
-    """Move a damaged file out of the way, under a name that no file has yet, and return that name."""
+def set_aside_file(path: Path) -> Path:
+    """Rename a damaged file to an unused name, and return the new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST files: a header that gives the shape, then one byte per element.
+"""Read the IDX format of the MNIST files: a header that gives the shape, then one byte per element.
 
 Format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", file formats.
 """
@@ -14,13 +14,13 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(data: bytes) -> np.ndarray:
-    """The array in an IDX file of unsigned bytes, as a read-only view of ``data``.
+    """Read the array in an IDX file of unsigned bytes, as a read-only view of ``data``.
 
-    Two zero bytes, the element type, the number of dimensions n, then n sizes as big-endian 32-bit integers:
-    ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``. Raises ValueError for anything else.
+    The header has two zero bytes, the element type, the number of dimensions n, and n sizes as big-endian 32-bit
+    integers: ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``. Raises ValueError for anything else.
     """
     if len(data) < 4 or data[:2] != b"\0\0":
-        raise ValueError("it does not begin as an IDX file does")
+        raise ValueError("it does not begin with an IDX header")
     if data[2] != UNSIGNED_BYTE:
         raise ValueError(f"its elements are of type 0x{data[2]:02x}, not unsigned bytes (0x08)")
     start = 4 + 4 * data[3]
@@ -28,5 +28,5 @@ def read_idx(data: bytes) -> np.ndarray:
         raise ValueError("it ends within its header")
     shape = struct.unpack_from(f">{data[3]}I", data, 4)
     if len(data) - start != math.prod(shape):
-        raise ValueError(f"its header promises {math.prod(shape)} bytes, and {len(data) - start} follow")
+        raise ValueError(f"its header promises {math.prod(shape)} bytes, but {len(data) - start} follow")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

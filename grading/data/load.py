@@ -1,4 +1,4 @@
-"""A data set by its name: `load` from this machine, `obtain` from wherever it can be had."""
+"""Load a data set by name, only from this machine or with a download or a stand-in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ import numpy as np
 from grading.data.batches import read_batch
 from grading.data.dataset import DataSet, TextSet
 from grading.data.digits import load_digits
-from grading.data.fetch import UnreachableError, fetch
-from grading.data.files import VARIABLE, DamagedError, Place, find, matches, path_of, read, set_aside
+from grading.data.fetch import UnreachableError, fetch_data_set
+from grading.data.files import (
+    VARIABLE,
+    DamagedError,
+    DataLocation,
+    find_file,
+    locate_data_set,
+    matches_checksum,
+    read_data_file,
+    set_aside_file,
+)
 from grading.data.idx import read_idx
 from grading.data.python_docs import load_python_docs
 from grading.data.shapes import load_shapes
-from grading.data.sources import SOURCES, File, Source
+from grading.data.sources import SOURCES, DataFile, DataSource
 from grading.errors import GraderError, UsageError
 from grading.render.progress import Watch
 
@@ -24,43 +33,46 @@ TEXT_STAND_INS = {"shakespeare": load_python_docs}
 
 
 class MissingError(GraderError):
-    """A data set is not on this machine, or not all of it."""
+    """A data set is missing or incomplete on this machine."""
 
 
-def source_named(name: str) -> Source:
-    """The data set's entry in the catalogue; UsageError when there is none."""
+def find_source(name: str) -> DataSource:
+    """Find a data set's entry in the catalogue; UsageError if there is none."""
     if name not in SOURCES:
-        raise UsageError(f"There is no data set {name!r}. There are: {', '.join(SOURCES)}.")
+        raise UsageError(f"There is no data set {name!r}. The data sets are {', '.join(SOURCES)}.")
     return SOURCES[name]
 
 
-def obtain(name: str, watch: Watch) -> DataSet:
-    """The images: as they are here, else downloaded, else, where no mirror gives them, their stand-in.
+def load_or_fetch_images(name: str, watch: Watch) -> DataSet:
+    """Load images from this machine or download them; if no mirror delivers them, load their stand-in.
 
-    Raises UnreachableError when there is no stand-in, and GraderError for what more network would not mend: a damaged
-    file, a full disk.
+    UnreachableError if there is no stand-in. GraderError for an error that is not the network's, such as a damaged
+    file or a full disk.
     """
-    return load(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
+    return load_images(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
 
 
-def obtain_text(name: str, watch: Watch) -> TextSet:
-    """The text, from wherever `obtain` would have images from; it raises what `obtain` does."""
+def load_or_fetch_text(name: str, watch: Watch) -> TextSet:
+    """Load a text from this machine or download it; if no mirror delivers it, load its stand-in.
+
+    UnreachableError if there is no stand-in, GraderError for an error that is not the network's.
+    """
     return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
 
 
 def fetch_if_missing(name: str, watch: Watch) -> bool:
-    """Download a data set that is not here; whether it has come, so that its stand-in is needed no longer."""
-    place = find(source_named(name))
+    """Download a data set that is missing; return whether it arrived, so that its stand-in is no longer needed."""
+    place = locate_data_set(find_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_here(name, watch)
 
 
 def _fetch_unless_here(name: str, watch: Watch) -> bool:
-    """Whether the data set can be loaded now; False when nothing but its stand-in is left."""
-    source = source_named(name)
-    place = find(source)
+    """Download a data set unless it is here; return False if only its stand-in can be used."""
+    source = find_source(name)
+    place = locate_data_set(source)
     if place.missing and not place.own:
         try:
-            fetch(source, watch)
+            fetch_data_set(source, watch)
         except UnreachableError:
             if name not in STAND_INS and name not in TEXT_STAND_INS:
                 raise
@@ -70,89 +82,98 @@ def _fetch_unless_here(name: str, watch: Watch) -> bool:
     return True
 
 
-def identity(name: str) -> str:
-    """What `load` would read, told without reading it: equal for equal data, and quick."""
-    source = source_named(name)
-    place = find(source)
+def identify_data(name: str) -> str:
+    """Identify the data that would be loaded, without reading it: equal texts mean equal data."""
+    source = find_source(name)
+    place = locate_data_set(source)
     if place.missing:
         return f"{name} is missing"
     if source.fixed:
-        return _digest(file.checksum for file in source.files)
-    paths = (path_of(place.folder, file) for file in source.files)
+        return _combine_checksums(file.checksum for file in source.files)
+    paths = (find_file(place.folder, file) for file in source.files)
     found = ((path, path.stat()) for path in paths if path is not None)
     return "; ".join(f"{path} of {about.st_size} bytes at {about.st_mtime_ns}" for path, about in found)
 
 
-def load(name: str) -> DataSet:
-    """The images from the folder TINYTORCH_DATA names, or else from the cache; nothing is downloaded.
+def load_images(name: str) -> DataSet:
+    """Load images from the folder that TINYTORCH_DATA names, or from the cache; nothing is downloaded.
 
-    Raises UsageError for an unknown name, MissingError when it is not there, DamagedError when a file is not as it
-    should be. A damaged file of the cache is set aside.
+    UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
+    damaged file in the cache is set aside.
     """
     source, place, contents = _read_files(name)
     try:
         arrays = _READERS[name](contents)
     except ValueError as error:
-        raise DamagedError(f"{place.folder} does not hold {name}: {error}. {_mend(source, place)}") from None
+        raise DamagedError(f"{place.folder} does not hold {name}: {error}. {_suggest_repair(source, place)}") from None
     official = (
-        source.fixed or not place.own or all(matches(content, file.checksum) for file, content in contents.items())
+        source.fixed
+        or not place.own
+        or all(matches_checksum(content, file.checksum) for file, content in contents.items())
     )
     if official:
-        return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files), classes=source.classes)
+        return DataSet(
+            name, *arrays, digest=_combine_checksums(file.checksum for file in source.files), classes=source.classes
+        )
     checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents.values())
-    return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name, classes=source.classes)
+    return DataSet(
+        f"{name}-variant", *arrays, digest=_combine_checksums(checksums), stand_in_for=name, classes=source.classes
+    )
 
 
 def load_text(name: str) -> TextSet:
-    """The text, from where `load` would have images from; it raises what `load` does."""
+    """Load a text from the folder that TINYTORCH_DATA names, or from the cache; raises the same errors as `load`."""
     source, _, contents = _read_files(name)
-    return TextSet(name, b"".join(contents.values()), _digest(file.checksum for file in source.files))
+    return TextSet(name, b"".join(contents.values()), _combine_checksums(file.checksum for file in source.files))
 
 
-def _read_files(name: str) -> tuple[Source, Place, dict[File, bytes]]:
-    """A data set's entry in the catalogue, where it is here, and the bytes of its files."""
-    source = source_named(name)
-    place = find(source)
+def _read_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
+    """Read a data set's files; return its entry in the catalogue, its place and the files' bytes."""
+    source = find_source(name)
+    place = locate_data_set(source)
     if place.missing:
-        raise MissingError(_missing(source, place))
-    return source, place, {file: _content(source, place, file) for file in source.files}
+        raise MissingError(_explain_missing_files(source, place))
+    return source, place, {file: _read_verified_file(source, place, file) for file in source.files}
 
 
-def _content(source: Source, place: Place, file: File) -> bytes:
-    """One file's bytes, verified unless it is the user's own and has no one form."""
-    path = path_of(place.folder, file)
+def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile) -> bytes:
+    """Read one file's bytes; they are verified unless the file is the user's own and has no fixed form."""
+    path = find_file(place.folder, file)
     try:
-        return read(place.folder, file, fixed=source.fixed or not place.own)
+        return read_data_file(place.folder, file, fixed=source.fixed or not place.own)
     except DamagedError as error:
-        aside = "" if place.own or path is None else f" It is set aside as {set_aside(path).name}."
-        raise DamagedError(f"{error}{aside} {_mend(source, place)}") from None
+        aside = "" if place.own or path is None else f" It is set aside as {set_aside_file(path).name}."
+        raise DamagedError(f"{error}{aside} {_suggest_repair(source, place)}") from None
 
 
-def _digest(checksums: Iterable[str]) -> str:
+def _combine_checksums(checksums: Iterable[str]) -> str:
+    """Combine checksums into one digest."""
     return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 
-def _missing(source: Source, place: Place) -> str:
+def _explain_missing_files(source: DataSource, place: DataLocation) -> str:
+    """Explain that a data set is missing, and how to get it."""
     if place.own:
         names = ", ".join(place.missing)
-        return f"{place.folder} lacks {names}, plain or .gz. Add what is missing, or `unset {VARIABLE}`."
+        return f"{place.folder} lacks {names}, plain or as .gz. Add the missing files, or `unset {VARIABLE}`."
     return (
         f"{source.name} is not on this machine. Download it, about {source.size / 1e6:.0f} MB: `tito data fetch "
         f"{source.name}`. Or name a folder that has it: export {VARIABLE}=FOLDER"
     )
 
 
-def _mend(source: Source, place: Place) -> str:
+def _suggest_repair(source: DataSource, place: DataLocation) -> str:
+    """Say how to replace a damaged file."""
     if place.own:
-        return f"Put a good copy in its place, or `unset {VARIABLE}`."
+        return f"Replace it by a good copy, or `unset {VARIABLE}`."
     return f"Download it again: `tito data fetch {source.name}`"
 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _mnist(contents: dict[File, bytes]) -> Arrays:
-    """Four IDX files: images and labels for training, then for testing."""
+def _parse_mnist(contents: dict[DataFile, bytes]) -> Arrays:
+    """Parse MNIST's four IDX files: images and labels for training, then for testing."""
     train_images, train_labels, test_images, test_labels = map(read_idx, contents.values())
     return (
         train_images[:, None],
@@ -162,8 +183,8 @@ def _mnist(contents: dict[File, bytes]) -> Arrays:
     )
 
 
-def _cifar10(contents: dict[File, bytes]) -> Arrays:
-    """Five training batches and the test batch. ValueError names the batch that is none."""
+def _parse_cifar10(contents: dict[DataFile, bytes]) -> Arrays:
+    """Parse CIFAR-10's five training batches and its test batch; ValueError names an invalid batch."""
     batches = []
     for file, content in contents.items():
         try:
@@ -175,4 +196,4 @@ def _cifar10(contents: dict[File, bytes]) -> Arrays:
     return np.concatenate(images), np.concatenate(labels), test_images, test_labels
 
 
-_READERS = {"mnist": _mnist, "cifar10": _cifar10}
+_READERS = {"mnist": _parse_mnist, "cifar10": _parse_cifar10}

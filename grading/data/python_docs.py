@@ -1,4 +1,4 @@
-"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it. Every Python brings it along."""
+"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it, which every Python includes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from grading.data.dataset import TextSet
 
 
 def load_python_docs() -> TextSet:
-    """Some 500 KB of text; which bytes these are depends on the version of Python, and so does the digest."""
+    """Load about 500 KB of text; its bytes, and so its digest, depend on the version of Python."""
     data = "\n".join(topics[name] for name in sorted(topics)).replace("\0", "").encode()
     return TextSet("python-docs", data, hashlib.sha256(data).hexdigest(), stand_in_for="shakespeare")

@@ -1,4 +1,4 @@
-"""Which data sets there are: their files, what those must contain, and where they can be had."""
+"""The catalogue of data sets: their files, checksums and download addresses."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
-class File:
-    """One file, unpacked."""
+class DataFile:
+    """A file of a data set, unpacked."""
 
     name: str
     size: int | None
-    """Bytes; None where only the checksum is published."""
+    """The size in bytes; None if only the checksum is published."""
     checksum: str
-    """Of the unpacked bytes, `sha256:…` or `md5:…`: the wrapper of a .gz differs from mirror to mirror."""
+    """The checksum of the unpacked bytes, `sha256:…` or `md5:…`, since mirrors compress differently."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What one address gives: one file, plain or .gz, or a .tar.gz of several."""
+    """A download: one file, plain or .gz, or a .tar.gz of several."""
 
     name: str
     urls: tuple[str, ...]
     """Mirrors, in the order in which they are tried."""
-    gives: tuple[File, ...]
+    gives: tuple[DataFile, ...]
     limit: int
-    """No mirror sends more bytes than this."""
+    """The most bytes that a mirror may send."""
     checksum: str | None = None
-    """Of what is sent, where it is the same everywhere."""
+    """The checksum of the download, if it is the same on all mirrors."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """One data set."""
+class DataSource:
+    """A data set in the catalogue."""
 
     name: str
     title: str
     folder: str
-    """The folder its files lie in, below the data folder."""
+    """The folder of its files, below the data folder."""
     downloads: tuple[Download, ...]
     size: int
-    """Bytes to download, about."""
+    """The approximate bytes to download."""
     disk: int
-    """Bytes on disk, about, with what is needed while unpacking."""
+    """The approximate bytes on disk, including the space for unpacking."""
     stand_in: str | None
-    """What is used offline."""
+    """The data set that replaces it offline."""
     fixed: bool
-    """Whether other bytes cannot be the same data. IDX has one form; a pickle's bytes depend on who wrote it."""
+    """Whether equal data has equal bytes. IDX has one form, but a pickle's bytes depend on the writer."""
     classes: tuple[str, ...] = DIGITS
-    """What its classes are called, in the order of their numbers."""
+    """The names of its classes, in order."""
     is_text: bool = False
-    """Whether it is one text, and not images."""
+    """Whether it is a text instead of images."""
 
     @property
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[DataFile, ...]:
         """All files, in the order of the downloads."""
         return tuple(file for download in self.downloads for file in download.gives)
 
@@ -66,38 +66,40 @@ _MNIST_MIRRORS = (
 )
 
 
-def _mnist(name: str, size: int, sha256: str) -> Download:
-    file = File(name, size, f"sha256:{sha256}")
+def _describe_mnist_file(name: str, size: int, sha256: str) -> Download:
+    """Describe the download of one MNIST file."""
+    file = DataFile(name, size, f"sha256:{sha256}")
     return Download(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), (file,), limit=size)
 
 
-def _cifar(name: str, md5: str) -> File:
-    return File(name, None, f"md5:{md5}")
+def _describe_cifar_batch(name: str, md5: str) -> DataFile:
+    """Describe one CIFAR-10 batch."""
+    return DataFile(name, None, f"md5:{md5}")
 
 
 SOURCES = {
-    "mnist": Source(
+    "mnist": DataSource(
         name="mnist",
         title="MNIST, handwritten digits: 60,000 training and 10,000 test images, 28×28, grey",
         folder="mnist",
         downloads=(
             # SHA-256 of the bytes whose MD5 is published; tests/data/test_real.py compares both.
-            _mnist(
+            _describe_mnist_file(
                 "train-images-idx3-ubyte",
                 47_040_016,
                 "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             ),
-            _mnist(
+            _describe_mnist_file(
                 "train-labels-idx1-ubyte",
                 60_008,
                 "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             ),
-            _mnist(
+            _describe_mnist_file(
                 "t10k-images-idx3-ubyte",
                 7_840_016,
                 "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             ),
-            _mnist(
+            _describe_mnist_file(
                 "t10k-labels-idx1-ubyte",
                 10_008,
                 "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -108,7 +110,7 @@ SOURCES = {
         stand_in="digits",
         fixed=True,
     ),
-    "cifar10": Source(
+    "cifar10": DataSource(
         name="cifar10",
         title="CIFAR-10, things and animals: 50,000 training and 10,000 test images, 32×32, colour",
         folder="cifar-10-batches-py",
@@ -117,12 +119,12 @@ SOURCES = {
                 "cifar-10-python.tar.gz",
                 ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
                 (
-                    _cifar("data_batch_1", "c99cafc152244af753f735de768cd75f"),
-                    _cifar("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
-                    _cifar("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
-                    _cifar("data_batch_4", "634d18415352ddfa80567beed471001a"),
-                    _cifar("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
-                    _cifar("test_batch", "40351d587109b95175f43aff81a1287e"),
+                    _describe_cifar_batch("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+                    _describe_cifar_batch("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+                    _describe_cifar_batch("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+                    _describe_cifar_batch("data_batch_4", "634d18415352ddfa80567beed471001a"),
+                    _describe_cifar_batch("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+                    _describe_cifar_batch("test_batch", "40351d587109b95175f43aff81a1287e"),
                 ),
                 limit=170_498_071,
                 checksum="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
@@ -134,7 +136,7 @@ SOURCES = {
         fixed=False,
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
-    "shakespeare": Source(
+    "shakespeare": DataSource(
         name="shakespeare",
         title="Shakespeare, 1,115,394 bytes from his plays",
         folder="text",
@@ -143,7 +145,7 @@ SOURCES = {
                 "tinyshakespeare.txt",
                 ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",),
                 (
-                    File(
+                    DataFile(
                         "tinyshakespeare.txt",
                         1_115_394,
                         "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
@@ -159,4 +161,4 @@ SOURCES = {
         is_text=True,
     ),
 }
-"""By name."""
+"""A data set's name → its entry."""

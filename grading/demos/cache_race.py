@@ -89,7 +89,7 @@ def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, 
     tokens: Any = worker.call(module, "generate", writer.network, prompt[None], count, rng=rng, temperature=0.0)
     call, shape = f"generate(network, tokens of shape (1, {len(prompt)}), {count})", (1, len(prompt) + count)
     if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.shape != shape:
-        raise RecipeError(call, expect.describe(tokens), f"an integer array of shape {shape}")
+        raise RecipeError(call, expect.describe_value(tokens), f"an integer array of shape {shape}")
     return tokens[0]
 
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.client import Worker
 from grading.demos import DEMOS
-from grading.grade import built_milestone
+from grading.grade import find_built_milestone
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import Screen
 from grading.result import Failure
 from grading.sandbox.folders import temporary_folder
-from grading.sandbox.launch import choose
-from grading.submission import take
+from grading.sandbox.launch import choose_fence
+from grading.submission import copy_submission
 from grading.workers import start_worker
 
 
@@ -50,9 +50,9 @@ def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser:
 def _start_demo_worker(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
     """Start a worker with the code at ``root`` up to a milestone, and yield both."""
     manifest = load(root)
-    milestone = built_milestone(manifest, number)
+    milestone = find_built_milestone(manifest, number)
     modules = manifest.modules_for(milestone)
     with temporary_folder("tinytorch-submission-") as folder:
-        submission = take(root, manifest, modules, milestone, folder)
-        with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
+        submission = copy_submission(root, manifest, modules, milestone, folder)
+        with start_worker(submission, modules, milestone.budget, choose_fence(official=False)) as worker:
             yield milestone, worker

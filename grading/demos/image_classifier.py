@@ -11,7 +11,7 @@ import numpy as np
 from grading.checks.student_network import StudentNetwork
 from grading.client import Worker
 from grading.data.dataset import DataSet
-from grading.data.load import obtain
+from grading.data.load import load_or_fetch_images
 from grading.data.sources import DIGITS, SOURCES
 from grading.demos.training_points import ProgressReport, measure_training
 from grading.manifest.model import ImageExperiment, Milestone
@@ -57,7 +57,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: Watch) -> DemoImage
     """Load a part of the milestone's data set, or of its stand-in. GraderError when its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
-    data = obtain(experiment.data, watch)
+    data = load_or_fetch_images(experiment.data, watch)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
     tested = rng.permutation(len(data.test_inputs))[:TESTED]

@@ -146,10 +146,10 @@ class TrainingStep:
         seconds = self._worker.request("get", profile, "seconds")
         call, wanted = "Profile().seconds", "a dict from an op's name to its seconds"
         if type(seconds) is not dict or not 0 < len(seconds) <= MAX_OPS:
-            raise RecipeError(call, expect.describe(seconds), wanted)
+            raise RecipeError(call, expect.describe_value(seconds), wanted)
         for name, value in seconds.items():
             if type(name) is not str or type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
-                raise RecipeError(call, expect.describe({name: value}), wanted)
+                raise RecipeError(call, expect.describe_value({name: value}), wanted)
         return {one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
 
 

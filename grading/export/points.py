@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from grading.render import figures, words
 from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
-from grading.scoring import earned_share
+from grading.scoring import compute_earned_share
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _test(result: Result, criterion: CriterionResult, scale: int) -> Scored:
         name=one_line(f"{what}: {criterion.title}", 300),
         suite=words.heading(result),
         status=criterion.status,
-        score=math.floor(scale * criterion.weight * earned_share(criterion)),
+        score=math.floor(scale * criterion.weight * compute_earned_share(criterion)),
         max_score=round(scale * criterion.weight),
         message=_message(criterion),
         failure=criterion.failures[0] if criterion.failures else None,

@@ -19,14 +19,14 @@ from itertools import islice
 
 from pydantic import ValidationError
 
-from grading.criteria import REPEATED, asked, stated
+from grading.criteria import REPEATED, copy_criterion_fields, list_criteria
 from grading.github.api import Client, Part, taken, translate_errors
 from grading.github.plan import LARGEST as LARGEST_PLAN
 from grading.github.plan import Plan, read_plan
 from grading.manifest.model import Manifest
 from grading.render.figures import share
 from grading.render.text import one_line
-from grading.result import CriterionStatus, Result, verdict_of
+from grading.result import CriterionStatus, Result, decide_verdict
 
 PREFIX = "tinytorch-"
 RESULT, PLAN = "result.json", "plan.json"
@@ -200,10 +200,10 @@ def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Resul
         raise ArtifactRefusedError("the file gives this course, its milestone or its command another name")
     if result.started_at > datetime.now(UTC) + A_DAY:
         raise ArtifactRefusedError("the file is dated in the future")
-    wanted = [stated(criterion) for criterion in asked(manifest, result.milestone)]
+    wanted = [copy_criterion_fields(criterion) for criterion in list_criteria(manifest, result.milestone)]
     if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
         raise ArtifactRefusedError("the file does not use this course's criteria and thresholds")
-    if result.verdict is not verdict_of(result.criteria, result.provisional_because):
+    if result.verdict is not decide_verdict(result.criteria, result.provisional_because):
         raise ArtifactRefusedError("the file claims a verdict that does not follow from its criteria")
     if any(c.status is CriterionStatus.PASSED and share(c) < 1 for c in result.criteria):
         raise ArtifactRefusedError("the file calls a criterion passed although its figure misses the threshold")

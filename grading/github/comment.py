@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfoNotFoundError
 
-from grading.deadlines import Terms, find_terms
+from grading.deadlines import DeadlineTerms, find_deadline_terms
 from grading.github.changes import changes
 from grading.github.plan import Reused
 from grading.github.state import State, state_after, written
-from grading.journey import goal_after
+from grading.journey import find_goal_after
 from grading.manifest.model import Kind, Manifest
 from grading.render import figures, words
 from grading.render.markdown import Block, Fold, blocks, code, curves, escape, failure, fit, html
@@ -119,9 +119,9 @@ def _front(report: Report) -> Iterator[Block]:
         yield TROUBLE
         yield _listed(escape(problem, 300) for problem in report.problems)
     first = _first(results)
-    if first is not None and first.first_to_mend is not None:
+    if first is not None and first.first_failure is not None:
         yield "### Fix this first"
-        yield failure(first.first_to_mend)
+        yield failure(first.first_failure)
         yield f"Grade again: {code(first.command)}"
     passes = [result for result in results if result.verdict.exit_code == 0]
     for result in passes:
@@ -129,7 +129,7 @@ def _front(report: Report) -> Iterator[Block]:
             yield from _passed(result)
     if report.manifest is not None and passes == list(results) and passes and not report.problems:
         modules = [result.module for result in passes if result.module is not None]
-        goal = goal_after(report.manifest, modules, [r.milestone for r in passes if r.milestone is not None])
+        goal = find_goal_after(report.manifest, modules, [r.milestone for r in passes if r.milestone is not None])
         yield f"### Next\n\n{escape(goal.sentence)} Type {code(goal.command)}."
     if report.previous is not None and results:
         yield f"### Since {code(report.previous.commit[:7])}"
@@ -140,7 +140,7 @@ def _front(report: Report) -> Iterator[Block]:
 
 def _first(results: tuple[Result, ...]) -> Result | None:
     """Return the result that holds what to fix first."""
-    return next((r for r in results if r.first_to_mend is not None), None)
+    return next((r for r in results if r.first_failure is not None), None)
 
 
 def _which(report: Report) -> str:
@@ -184,17 +184,17 @@ def _line(*cells: str) -> str:
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
-def _find_terms(manifest: Manifest | None, result: Result) -> Terms | None:
+def _find_terms(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
     """Return the course's deadline; an unknown time zone is for the desk to correct and stops no report."""
     if manifest is None or result.milestone is None:
         return None
     try:
-        return find_terms(manifest.deadlines, result.milestone)
+        return find_deadline_terms(manifest.deadlines, result.milestone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 
 
-def _describe_due(terms: Terms | None, result: Result) -> str:
+def _describe_due(terms: DeadlineTerms | None, result: Result) -> str:
     """Describe when a milestone is due and how late the run was."""
     if terms is None:
         return ""

@@ -270,7 +270,7 @@ def _event(data: bytes | None, *, thorough: bool) -> tuple[Event | None, str | N
     if data is None:
         return None, None
     try:
-        event = progress.parse(data)
+        event = progress.parse_event(data)
         if thorough:
             _ = event.result
     except ValueError as error:

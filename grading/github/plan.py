@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from grading import lock
-from grading.grade import MODULE_BUDGET, course_record
-from grading.limits import wall_limit
+from grading.grade import MODULE_BUDGET, describe_grading_course
+from grading.limits import compute_wall_limit
 from grading.manifest.model import Budget, Manifest, Milestone, Module, Status
 from grading.result import Result, Verdict
-from grading.submission import take
+from grading.submission import copy_submission
 
 ASIDE_MINUTES = 10
 """Time for everything around the student's own code: packages, data sets, calibration of the machine."""
@@ -123,13 +123,13 @@ def plan(
     A record of an error, or of figures from a stand-in's data, is never reused. ``given`` holds the digests of
     students' files as given, by default from the release's lock. UsageError when the tree is not a folder.
     """
-    course = course_record(course_root, manifest).digest
-    given = lock.student_files(course_root) if given is None else given
+    course = describe_grading_course(course_root, manifest).digest
+    given = lock.read_student_digests(course_root) if given is None else given
     latest = _latest(history)
     jobs, reused, skipped = [], [], []
     for candidate in _candidates(manifest):
         with tempfile.TemporaryDirectory(prefix="tinytorch-plan-") as folder:
-            handed_in = take(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
+            handed_in = copy_submission(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
             name = candidate.mark.as_posix()
             untouched = lock.is_untouched(handed_in.folder, name, given)
         known = latest.get(candidate.session)
@@ -146,7 +146,7 @@ def plan(
 
 def _job(candidate: _Candidate) -> Job:
     """Build the job of a session, with time for everything around the student's code."""
-    minutes = math.ceil(wall_limit(candidate.budget.wall_seconds) / 60) + ASIDE_MINUTES
+    minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + ASIDE_MINUTES
     return Job(candidate.session, candidate.title, minutes)
 
 

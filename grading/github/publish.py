@@ -102,23 +102,23 @@ def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
     if (result.milestone if result.module is None else result.module) not in known:
         what = f"milestone {result.milestone}" if result.module is None else f"module {one_line(result.module, 40)}"
         raise GraderError(f"A result belongs to {what}, which the course does not have. Nothing was published.")
-    event = progress.measured(result)
-    name = progress.file_name(event, f"{run_id}-{ledger.session_of(event)}")
-    return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode(event))
+    event = progress.make_run_event(result)
+    name = progress.name_event_file(event, f"{run_id}-{ledger.session_of(event)}")
+    return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event(event))
 
 
 def _badges(
     manifest: Manifest, before: History, records: Sequence[_Record], there: Collection[str]
 ) -> dict[str, bytes]:
     """Draw the badges of the measured milestones, and any that is missing."""
-    events = {ledger.digest(progress.encode(e)): e for e in (*before.events, *(r.event for r in records))}
+    events = {ledger.digest(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
     files = {}
     for milestone in manifest.milestones:
         svg, endpoint = (f"badges/milestone-{milestone.id}.{suffix}" for suffix in ("svg", "json"))
         if milestone.id in measured or not {svg, endpoint} <= set(there):
-            best = history.best(milestone.id)
+            best = history.find_best_attempt(milestone.id)
             result = None if best is None else best.result
             files[svg] = _badge(manifest, milestone, result).encode()
             files[endpoint] = shields(milestone.id, milestone.name, result).encode()

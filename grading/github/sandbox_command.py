@@ -39,15 +39,15 @@ def prepare() -> str:
         except GraderError as error:
             if os.environ.get(launch.VARIABLE):
                 raise
-            if reason := launch.landlock_works():
+            if reason := launch.find_landlock_problem():
                 raise GraderError(f"{error} ({reason})") from None
             typer.echo(f"{error} Landlock is used instead.")
-    return launch.choose(official=True)
+    return launch.choose_fence(official=True)
 
 
 def _repair_bubblewrap() -> None:
     """Do what is missing, in order, until bubblewrap works; GraderError when it never does."""
-    if bubblewrap.works() is None:
+    if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
         _run("apt-get", "update", "-qq")
@@ -61,8 +61,8 @@ def _repair_bubblewrap() -> None:
 
 def _still() -> str | None:
     """Try bubblewrap again and return why it does not work, if it does not."""
-    bubblewrap.works.cache_clear()
-    return bubblewrap.works()
+    bubblewrap.find_bubblewrap_problem.cache_clear()
+    return bubblewrap.find_bubblewrap_problem()
 
 
 def _restricted() -> bool:

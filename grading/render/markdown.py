@@ -105,9 +105,9 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
     yield f"**{words.verdict(result)}.** {words.meaning(result)}{medal}"
     for reason in result.provisional_because[:SHOWN]:
         yield f"Provisional: {escape(reason)}"
-    if result.first_to_mend and first_to_mend:
+    if result.first_failure and first_to_mend:
         yield "### Fix this first"
-        yield failure(result.first_to_mend)
+        yield failure(result.first_failure)
         yield f"Grade again: {code(result.command)}"
     yield "### Criteria"
     yield _table(result)

@@ -168,7 +168,7 @@ def _other_failures(result: Result) -> Iterator[RenderableType]:
     if not others:
         return
     yield Text("\nAlso to fix", style="bold")
-    told = {result.first_to_mend.hint} if result.first_to_mend else set()
+    told = {result.first_failure.hint} if result.first_failure else set()
     for failure in others[:SHOWN]:
         shared = failure.hint in told
         told.add(failure.hint)
@@ -244,7 +244,7 @@ def _errors(result: Result) -> Iterator[RenderableType]:
 
 def _first_to_mend(result: Result, again: str | None) -> Iterator[RenderableType]:
     """Yield the failure to fix first and the commands that try the fix."""
-    failure = result.first_to_mend
+    failure = result.first_failure
     if failure is None:
         return
     yield Text()

@@ -9,7 +9,7 @@ from datetime import UTC
 from grading.manifest.model import Kind
 from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict, Writing
-from grading.scoring import FULL, describe_scheme, score_share
+from grading.scoring import FULL, compute_score_share, describe_scheme
 
 KINDS = {
     Kind.CODE_QUALITY: "Code quality",
@@ -79,7 +79,9 @@ def points(result: Result) -> str | None:
 
 def reached_points(result: Result) -> str:
     """Format the points: "92.3 of 100"."""
-    share = math.floor(1000 * score_share(result)) / 1000  # rounded down, never up to a score that was not reached
+    share = (
+        math.floor(1000 * compute_score_share(result)) / 1000
+    )  # rounded down, never up to a score that was not reached
     return f"{FULL * share:g} of {FULL}"
 
 

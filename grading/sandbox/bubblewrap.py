@@ -1,4 +1,4 @@
-"""The command that runs a worker in bubblewrap: nothing of the machine but Python, NumPy and the student's files."""
+"""Build the command that runs a worker in bubblewrap, which shows only Python, NumPy and the student's files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from grading.sandbox.identity import is_root
-from grading.sandbox.view import PACKAGES, View, interpreter, view
+from grading.sandbox.identity import can_change_user
+from grading.sandbox.view import PACKAGES, FileView, find_interpreter, make_view
 
-TMP = "/tmp"  # noqa: S108 - the sandbox's own
+TMP = "/tmp"  # noqa: S108 - inside the sandbox
 TMP_BYTES = 256 << 20
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 INSIDE = Path("/worker")
@@ -19,14 +19,20 @@ SUBMISSION = Path("/submission")
 
 
 @functools.cache
-def works() -> str | None:
-    """Why bubblewrap cannot be used here, or None when it can. It is tried, not looked up."""
+def find_bubblewrap_problem() -> str | None:
+    """Try bubblewrap; return why it cannot be used here, or None if it works."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
     reason = ""
-    for _ in range(2):  # a machine may be out of processes or memory for a moment
+    for _ in range(2):  # a machine may briefly be out of processes or memory
         try:
-            argv = [*command(view(interpreter(), PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
+            argv = [
+                *build_bwrap_command(make_view(find_interpreter(), PACKAGES, frozenset()), {}, {}),
+                "-I",
+                "-S",
+                "-c",
+                "",
+            ]
             tried = subprocess.run(argv, capture_output=True, timeout=60, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = str(error)
@@ -37,45 +43,47 @@ def works() -> str | None:
     return f"bubblewrap cannot make a sandbox here: {reason[:300]}"
 
 
-def command(seen: View, mounted: Mapping[Path, Path], environment: Mapping[str, str]) -> list[str]:
-    """The bwrap command line up to the interpreter's arguments.
+def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environment: Mapping[str, str]) -> list[str]:
+    """Build the bwrap command line up to the interpreter's arguments.
 
-    ``mounted`` shows folders (the values) under other names (the keys).
+    ``mounted`` maps the names of folders inside the sandbox to the folders themselves.
     """
-    rules = seen.by_depth()
-    binds = [part for path in _parents(path for path, _ in rules) for part in ("--perms", "0755", "--dir", str(path))]
+    rules = seen.list_by_depth()
+    binds = [
+        part for path in _list_parents(path for path, _ in rules) for part in ("--perms", "0755", "--dir", str(path))
+    ]
     for path, shown in rules:
         binds += ["--ro-bind", str(path), str(path)] if shown else ["--tmpfs", str(path)]
     for inside, outside in mounted.items():
         binds += ["--ro-bind", str(outside), str(inside)]
-    # These are file systems in memory without a size: nothing may be written there.
+    # These in-memory file systems have no size limit, so nothing may be written there.
     for place in ("/", *(str(path) for path, shown in rules if not shown)):
         binds += ["--remount-ro", place]
-    # After --clearenv, which is in _isolation: bwrap applies its options in their order.
+    # The variables come after --clearenv, which is in the isolation options: bwrap applies options in order.
     variables = [part for name, value in environment.items() for part in ("--setenv", name, value)]
     bwrap = shutil.which("bwrap") or "bwrap"
-    return [bwrap, *_isolation(), *variables, *binds, "--chdir", TMP, "--", str(seen.python)]
+    return [bwrap, *_list_isolation_options(), *variables, *binds, "--chdir", TMP, "--", str(seen.python)]
 
 
-def _isolation() -> list[str]:
-    """Namespaces of its own, no file but an empty /tmp and four devices, and no /proc: that would name the machine's.
+def _list_isolation_options() -> list[str]:
+    """List the options for separate namespaces, an empty /tmp, four devices, and no /proc, which describes the machine.
 
-    Root inside a user namespace still counts as root for many files. So a root grader makes no user namespace; its
-    worker switches to another user before it loads anything (`grading/worker/confine.py`). First it uses its right to
-    mount to bound the number of files in /tmp.
+    Root inside a user namespace still counts as root for many files. So a root grader makes no user namespace. Its
+    worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before that, it uses
+    its right to mount to limit the number of files in /tmp.
     """
-    rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if is_root() else [])]
+    rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if can_change_user() else [])]
     return [
-        *([] if is_root() else ["--unshare-user"]), "--cap-drop", "ALL",
+        *([] if can_change_user() else ["--unshare-user"]), "--cap-drop", "ALL",
         *(part for right in rights for part in ("--cap-add", right)),
         "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
         "--die-with-parent", "--new-session", "--clearenv", "--hostname", "worker",
-        # Made by us, for anybody to pass: bwrap makes the folder above a device for its own user alone.
+        # Made here, so that every user may enter it: bwrap makes a device's folder only for its own user.
         "--perms", "0755", "--dir", "/dev", *(part for device in DEVICES for part in ("--dev-bind", device, device)),
         "--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", TMP,
     ]  # fmt: skip
 
 
-def _parents(paths: Iterable[Path]) -> list[Path]:
-    """The folders above some paths, those above first: anybody may pass them, though the real ones may be private."""
+def _list_parents(paths: Iterable[Path]) -> list[Path]:
+    """List the parent folders of paths, topmost first; in the sandbox every user may enter them."""
     return sorted({parent for path in paths for parent in path.parents[:-1]}, key=lambda path: len(path.parts))

@@ -1,4 +1,4 @@
-"""The command that starts a worker: what it sees, where it writes, and what it gives up before it loads anything."""
+"""Build the command that starts a worker: what it sees, where it writes, and which rights it gives up first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading.sandbox import bubblewrap
-from grading.sandbox.identity import NOBODY, anybody_may_reach, let_workers_read, unprivileged_id
-from grading.sandbox.view import PACKAGES, View, folders_of_data, interpreter, view
+from grading.sandbox.identity import NOBODY, choose_user_id, is_reachable_by_all, let_workers_read
+from grading.sandbox.view import PACKAGES, FileView, find_interpreter, list_data_folders, make_view
 from grading.sandbox.watch import MAX_FILES, MAX_TASKS
 from grading.worker import landlock
 
@@ -26,37 +26,39 @@ COURSE = Path(__file__).resolve().parents[2]
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
-"""Each library reads its number of threads from one of these when it is loaded."""
+"""Each library reads its number of threads from one of these variables when it is loaded."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a worker finds what it needs, by the names that it sees."""
+class WorkerPaths:
+    """The folders that a worker uses, by the paths that it sees."""
 
     home: Path
-    """Its current folder, and all it may write."""
+    """Its current folder, the only one that it may write."""
     worker: Path
     submission: Path
     site: tuple[Path, ...]
-    """What goes on the import path for packages."""
+    """The folders of packages on its import path."""
 
 
-def command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[str], dict[str, str]]:
-    """A worker's command line and environment. Outside bubblewrap its home is ``private / "home"``."""
-    seen = view(interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *folders_of_data()}))
+def build_worker_command(
+    confinement: Confinement, private: Path, pipe_descriptor: int
+) -> tuple[list[str], dict[str, str]]:
+    """Build a worker's command line and environment. Outside bubblewrap, its home is ``private / "home"``."""
+    seen = make_view(find_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()}))
     let_workers_read(confinement.submission)
     if confinement.sandbox == "bubblewrap":
-        places = Places(
+        places = WorkerPaths(
             Path(bubblewrap.TMP),
             bubblewrap.INSIDE,
             bubblewrap.SUBMISSION,
             tuple(sorted({path.parent for path in seen.packages})),
         )
-        fence = _fence_in_bubblewrap(confinement, seen, places)
+        fence = _describe_bubblewrap_fence(confinement, seen, places)
     else:
         places = _prepare_folders(confinement, seen, private)
-        fence = _fence_outside(confinement, seen, places)
-    environment = {**_environment(places.home, confinement.threads), **confinement.environment}
+        fence = _describe_plain_fence(confinement, seen, places)
+    environment = {**_build_environment(places.home, confinement.threads), **confinement.environment}
     config = {
         "site": [str(folder) for folder in places.site],
         "submission": str(places.submission),
@@ -67,68 +69,80 @@ def command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[st
     argv = [str(seen.python)]
     if confinement.sandbox == "bubblewrap":
         mounted = {places.worker: WORKER, places.submission: confinement.submission.resolve()}
-        argv = bubblewrap.command(seen, mounted, environment)
+        argv = bubblewrap.build_bwrap_command(seen, mounted, environment)
     script = places.worker / "main.py"
-    # Unbuffered: what student code has printed must not be lost when its worker is ended.
-    return [*argv, "-u", "-I", "-S", "-B", "-X", "utf8", str(script), str(pipe), json.dumps(config)], environment
+    # Unbuffered, so that printed output is not lost when the worker is killed.
+    return [
+        *argv,
+        "-u",
+        "-I",
+        "-S",
+        "-B",
+        "-X",
+        "utf8",
+        str(script),
+        str(pipe_descriptor),
+        json.dumps(config),
+    ], environment
 
 
-def _prepare_folders(confinement: Confinement, seen: View, private: Path) -> Places:
-    """A home, and a folder of links to the packages: whatever else is installed beside them is not to be found."""
+def _prepare_folders(confinement: Confinement, seen: FileView, private: Path) -> WorkerPaths:
+    """Make a home folder, and a folder of links to the packages, so that no other installed package is found."""
     home, site = private / "home", private / "site"
     home.mkdir()
     site.mkdir()
     for path in seen.packages:
         (site / path.name).symlink_to(path)
-    return Places(home, WORKER, confinement.submission.resolve(), (site,))
+    return WorkerPaths(home, WORKER, confinement.submission.resolve(), (site,))
 
 
-def _fence_in_bubblewrap(confinement: Confinement, seen: View, places: Places) -> dict[str, object]:
-    """Once more by Landlock, where the kernel has it, what the mounts say; and no more system calls than are needed."""
+def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
+    """Describe the fence inside bubblewrap: Landlock repeats the mounts' rules, and seccomp limits the system calls."""
     shown = [*seen.shown, places.worker, places.submission]
     names = [path.parent for path in seen.packages]
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
-    become = unprivileged_id()
-    # A user namespace counts for itself since Linux 5.14.
-    alone = become != NOBODY if become is not None else _release() >= (5, 14)
+    become = choose_user_id()
+    # Since Linux 5.14, a user namespace has its own counts.
+    alone = become != NOBODY if become is not None else _read_kernel_release() >= (5, 14)
     return {
         "tmpfs": f"size={bubblewrap.TMP_BYTES},nr_inodes={MAX_FILES}",
         "become": become,
-        "limits": _limits(confinement, alone=alone),
-        "files": _rights(rights, places) if landlock.version() else None,
+        "limits": _compute_limits(confinement, alone=alone),
+        "files": _list_file_rights(rights, places) if landlock.read_landlock_version() else None,
         "calls": True,
     }
 
 
-def _fence_outside(confinement: Confinement, seen: View, places: Places) -> dict[str, object]:
-    """Landlock, few system calls and limits; or, in a plain process, the limits alone."""
-    fence: dict[str, object] = {"tmpfs": None, "become": None, "limits": _limits(confinement, alone=False)}
+def _describe_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
+    """Describe the fence outside bubblewrap: Landlock, seccomp and limits, or only limits in a plain process."""
+    fence: dict[str, object] = {"tmpfs": None, "become": None, "limits": _compute_limits(confinement, alone=False)}
     if confinement.sandbox == "process":
         return fence | {"files": None, "calls": False}
     shown = {path: landlock.READ if whole else landlock.LIST for path, whole in seen.readable}
     shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
-    private, become = places.home.parent, unprivileged_id()
-    if become is not None and anybody_may_reach(*shown, private):
-        with contextlib.suppress(PermissionError):  # a root without that right
+    private, become = places.home.parent, choose_user_id()
+    if become is not None and is_reachable_by_all(*shown, private):
+        with contextlib.suppress(PermissionError):  # root may lack that right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
-            fence |= {"become": become, "limits": _limits(confinement, alone=become != NOBODY)}
+            fence |= {"become": become, "limits": _compute_limits(confinement, alone=become != NOBODY)}
     shown |= dict.fromkeys(places.site, landlock.READ)
-    return fence | {"files": _rights(shown, places), "calls": True}
+    return fence | {"files": _list_file_rights(shown, places), "calls": True}
 
 
-def _rights(shown: dict[Path, int], places: Places) -> dict[str, int]:
+def _list_file_rights(shown: dict[Path, int], places: WorkerPaths) -> dict[str, int]:
+    """Map each path to its Landlock rights, including the devices and the home folder."""
     devices = dict.fromkeys(bubblewrap.DEVICES, landlock.READ | landlock.WRITE_FILE)
     return {str(path): right for path, right in shown.items()} | devices | {str(places.home): landlock.WRITE}
 
 
-def _release() -> tuple[int, ...]:
-    """The kernel's version, as far as it is made of numbers."""
+def _read_kernel_release() -> tuple[int, ...]:
+    """Parse the kernel's version, as far as it consists of numbers."""
     return tuple(int(part) for part in platform.release().partition("-")[0].split(".")[:2] if part.isdigit())
 
 
-def _environment(home: Path, threads: int) -> dict[str, str]:
-    """All the worker gets to see: nothing of the grader's or the machine's environment comes through."""
+def _build_environment(home: Path, threads: int) -> dict[str, str]:
+    """Build the worker's environment, which has none of the grader's own variables."""
     count = str(threads)
     return {
         "HOME": str(home),
@@ -140,10 +154,10 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
     }
 
 
-def _limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
-    """Setrlimit values; the worker sets them before it loads student code, and cannot raise them again.
+def _compute_limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
+    """Compute the setrlimit values, which the worker sets before it loads student code and cannot raise again.
 
-    The kernel counts threads by user: that is a limit of one worker's where it is ``alone`` under its number.
+    The kernel counts threads per user. So they are limited only if the worker is ``alone`` under its user id.
     """
     limits = {
         "RLIMIT_AS": confinement.memory_mb << 20,
@@ -154,6 +168,6 @@ def _limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
     }
     if alone:
         limits["RLIMIT_NPROC"] = MAX_TASKS + confinement.threads
-    if sys.platform == "darwin":  # macOS counts shared caches into the address space: no useful limit there
+    if sys.platform == "darwin":  # macOS counts shared caches as address space, so there is no useful limit
         del limits["RLIMIT_AS"]
     return limits

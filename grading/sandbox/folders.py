@@ -1,4 +1,4 @@
-"""Temporary folders that are gone for certain afterwards, whatever student code made of them."""
+"""Temporary folders that are reliably deleted, whatever student code did to them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A new, empty folder for as long as the block runs."""
+    """Make a temporary folder that exists while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         yield folder
     finally:
-        remove(folder)
+        delete_folder(folder)
 
 
-def remove(folder: Path) -> None:
-    """Delete a folder and all below it; unreadable folders and folders nested thousands deep, too."""
+def delete_folder(folder: Path) -> None:
+    """Delete a folder and everything below it, even unreadable folders and folders nested thousands deep."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         return
-    except (OSError, RecursionError):  # the system's own tools know no depth
+    except (OSError, RecursionError):  # the system's tools have no limit on depth
         for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*command, "--", str(folder)], capture_output=True, check=False)  # noqa: S603

@@ -1,4 +1,4 @@
-"""Who a worker becomes when the grader is root: a user that nobody else is, and that owns nothing."""
+"""The user that a worker becomes if the grader is root: an unused user id that owns no files."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 
 NOBODY = 65534
 FIRST = 1 << 30
-"""Numbers from here on belong to no user of any system."""
+"""From this number on, no system has users."""
 _started = itertools.count()
 
 
-def is_root() -> bool:
-    """Whether the grader is a root that can make its workers somebody else: the root of a small container cannot."""
-    return os.geteuid() == 0 and _exists(NOBODY)
+def can_change_user() -> bool:
+    """Whether the grader is root and can change its workers' user, which root in a small container cannot."""
+    return os.geteuid() == 0 and _has_user_and_group(NOBODY)
 
 
-def unprivileged_id() -> int | None:
-    """A user's number for one worker; None when the grader is not root, and its workers stay what they are.
+def choose_user_id() -> int | None:
+    """Choose an unused user id for one worker; None if the grader is not root.
 
-    Each worker has another one, since the kernel counts threads by user; where such numbers do not exist, it is nobody.
+    Each worker gets its own, since the kernel counts threads per user. If such ids do not exist, it is nobody.
     """
-    if not is_root():
+    if not can_change_user():
         return None
     wanted = FIRST + os.getpid() % (1 << 22) * 256 + next(_started) % 256
-    return wanted if _exists(wanted) else NOBODY
+    return wanted if _has_user_and_group(wanted) else NOBODY
 
 
-def _exists(number: int) -> bool:
-    """Whether this user namespace has a user and a group of that number."""
+def _has_user_and_group(number: int) -> bool:
+    """Whether this user namespace has a user and a group with this id."""
     try:
         maps = [Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid")]
     except OSError:
@@ -39,8 +39,8 @@ def _exists(number: int) -> bool:
 
 
 def let_workers_read(submission: Path) -> None:
-    """Give a root's copy of a submission to the workers' group: they may read it, and nobody else may."""
-    if not is_root() or submission.stat().st_gid == NOBODY:
+    """Let only the workers' group read the copy of a submission, if the grader is root."""
+    if not can_change_user() or submission.stat().st_gid == NOBODY:
         return
     for folder, _, names in os.walk(submission):
         for path in (Path(folder), *(Path(folder, name) for name in names)):
@@ -49,6 +49,6 @@ def let_workers_read(submission: Path) -> None:
                 path.chmod(0o750 if path.is_dir() else 0o640)
 
 
-def anybody_may_reach(*paths: Path) -> bool:
-    """Whether every folder above these may be passed by everybody."""
+def is_reachable_by_all(*paths: Path) -> bool:
+    """Whether every user may enter all the folders above these paths."""
     return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.absolute().parents)

@@ -1,4 +1,4 @@
-"""Starting a worker behind the best fence there is here, and ending it for certain."""
+"""Start a worker behind the strongest fence available, and end it reliably."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from pathlib import Path
 
 from grading.errors import GraderError
 from grading.sandbox import bubblewrap
-from grading.sandbox.command import command
-from grading.sandbox.folders import remove
-from grading.sandbox.output import Tail
+from grading.sandbox.command import build_worker_command
+from grading.sandbox.folders import delete_folder
+from grading.sandbox.output import OutputTail
 from grading.sandbox.processes import Usage, read_cpu_nanoseconds, read_usage
 from grading.sandbox.strays import adopt_orphans, end_strays
 from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
 
 FENCES = ("bubblewrap", "landlock", "process")
-"""From the strongest to the weakest. What each lets through: docs/threat-model.md."""
+"""The fences from strongest to weakest; docs/threat-model.md says what each one stops."""
 VARIABLE = "TINYTORCH_FENCE"
-"""Names the one fence to use, for tests."""
+"""The variable that names the fence to use, for tests."""
 RETRY_SECONDS = 1.0
-ADVICE = "Run `tito doctor`, or `inv doctor` at an instructor's desk: it starts a worker and says what is wrong."
+ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and says what is wrong."
 _live: set[int] = set()
-"""Workers of this process that are running: not to be taken for strays."""
+"""The running workers of this process, which are not strays."""
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What a worker may see and use."""
+    """The files that a worker may see and the resources that it may use."""
 
     submission: Path
     """The copy of the student's files."""
     folders: tuple[str, ...]
-    """Module folders below it that go on the import path."""
+    """Module folders below the submission that go on the import path."""
     memory_mb: int
     cpu_seconds: int
     output_kb: int = 256
     threads: int = 1
-    """For NumPy's matrix products."""
+    """The number of threads for NumPy's matrix products."""
     sandbox: str = "bubblewrap"
-    """One of FENCES; see `choose`."""
+    """The fence, one of FENCES."""
     packages: tuple[str, ...] = ()
-    """Installed packages that student code may import beside NumPy, by their import names."""
+    """Installed packages besides NumPy that student code may import, by import name."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables beside the worker's own."""
+    """Additional environment variables."""
 
 
-def choose(*, official: bool) -> str:
-    """The strongest fence that works here. In official grading a plain process is none: an error, not a fallback."""
+def choose_fence(*, official: bool) -> str:
+    """Choose the strongest fence that works here; GraderError if official grading would get only a plain process."""
     wanted = os.environ.get(VARIABLE) or None
     if wanted not in (None, *FENCES):
-        raise GraderError(f"{VARIABLE} is {wanted!r}; it may be {', '.join(FENCES)}")
+        raise GraderError(f"{VARIABLE} is {wanted!r}, but it must be one of {', '.join(FENCES)}")
     reasons = []
-    for fence, works in (("bubblewrap", bubblewrap.works), ("landlock", landlock_works)):
+    for fence, works in (("bubblewrap", bubblewrap.find_bubblewrap_problem), ("landlock", find_landlock_problem)):
         if wanted in (None, fence):
             reason = works() if sys.platform == "linux" else f"{fence} exists only on Linux"
             if reason is None:
@@ -75,23 +75,23 @@ def choose(*, official: bool) -> str:
     return "process"
 
 
-def landlock_works() -> str | None:
-    """Why Landlock and seccomp cannot be a worker's fence here, or None when they can."""
-    if landlock.version() == 0:
-        return "this kernel has no Landlock (new in Linux 5.13), or has it switched off"
-    if seccomp.program(platform.machine(), 1) is None:
-        return f"the system calls of {platform.machine()} are not known"
+def find_landlock_problem() -> str | None:
+    """Explain why Landlock and seccomp cannot confine a worker here; None if they can."""
+    if landlock.read_landlock_version() == 0:
+        return "this kernel has no Landlock (it needs Linux 5.13), or Landlock is disabled"
+    if seccomp.build_filter(platform.machine(), 1) is None:
+        return f"the system call numbers of {platform.machine()} are not known"
     return None
 
 
-class Launched:
-    """A started process with its end of the socket and what it printed."""
+class WorkerProcess:
+    """A started worker process, with the grader's end of the socket and the printed output."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
         sock: socket.socket,
-        output: Tail,
+        output: OutputTail,
         private: Path,
         confinement: Confinement,
     ):
@@ -101,30 +101,31 @@ class Launched:
         self._watch: Watchdog | None = None
 
     def watch_usage(self) -> None:
-        """From now on student code may run: look at what no limit of the kernel's counts, where that is needed."""
+        """Start watching threads and files outside bubblewrap, where no kernel limit counts them."""
         if self._confinement.sandbox != "bubblewrap" and self._watch is None:
             max_tasks = MAX_TASKS + self._confinement.threads
             self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._stop_excess)
 
     def _stop_excess(self, reason: str) -> None:
+        """Kill the process because it used too much."""
         self._excess = reason
         self.kill()
 
     def kill(self) -> None:
-        """Kill the process and its group; `end` clears up after it."""
+        """Kill the process and its group; `end` cleans up afterwards."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
-        """What its processes have used; None where the system does not say."""
+        """Read what the worker's processes have used; None if the system does not report it."""
         return read_usage(self.process.pid)
 
     def read_cpu_nanoseconds(self) -> int | None:
-        """CPU time of its running processes; None where the system does not say."""
+        """Read the CPU time of the worker's running processes; None if the system does not report it."""
         return read_cpu_nanoseconds(self.process.pid)
 
     def explain_failed_start(self) -> str:
-        """Words for whoever runs this machine: how it ended, and the last line it printed."""
+        """Explain to the machine's owner how the start failed, with the last line of output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
         code = self.process.poll()
@@ -135,8 +136,8 @@ class Launched:
             ended = f"it was killed ({_signal_name(-code)})"
         return f"{ended}: {last[:300]}"
 
-    def how_it_ended(self) -> str:
-        """Words for a student, after the pipe broke."""
+    def explain_end(self) -> str:
+        """Explain to a student why the pipe to the worker broke."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
         code = self.process.poll()
@@ -144,19 +145,19 @@ class Launched:
             return f"your code was stopped: {self._excess}"
         if code is None:
             return "your code closed the pipe to the grader"
-        if code > 128 and code - 128 in signal.valid_signals():  # bubblewrap tells a signal as a shell does
+        if code > 128 and code - 128 in signal.valid_signals():  # bubblewrap reports a signal as a shell does
             code = 128 - code
         if code == -signal.SIGXCPU:
             return f"your code was stopped by the system: it may use {self._confinement.cpu_seconds:,} s of CPU time"
         if code == -signal.SIGKILL:
             memory = f"{self._confinement.memory_mb:,} MB of memory"
-            return f"your code was stopped by the system (SIGKILL): most likely it used too much; it may use {memory}"
+            return f"your code was stopped by the system (SIGKILL), most likely for using too much; it may use {memory}"
         if code < 0:
             return f"your code crashed Python ({_signal_name(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"
 
-    def end(self) -> None:
-        """Kill the process and everything it started; forget its private folder."""
+    def end_process(self) -> None:
+        """Kill the process and everything it started, and delete its private folder."""
         if self._watch is not None:
             self._watch.stop()
         self.kill()
@@ -165,15 +166,15 @@ class Launched:
         end_strays(_live)
         self.sock.close()
         self.output.stop()
-        remove(self._private)
+        delete_folder(self._private)
 
 
-def launch(confinement: Confinement) -> Launched:
-    """Start one worker. Raises GraderError when the process cannot be started, and cannot be a moment later."""
-    lacking = (OSError, RuntimeError, subprocess.SubprocessError)  # no process, thread, memory, disk or time left
+def launch(confinement: Confinement) -> WorkerProcess:
+    """Start one worker; GraderError if two attempts a moment apart fail."""
+    lacking = (OSError, RuntimeError, subprocess.SubprocessError)  # out of processes, threads, memory, disk or time
     try:
         return _start_process(confinement)
-    except lacking:  # that may pass
+    except lacking:  # this may be temporary
         time.sleep(RETRY_SECONDS)
     try:
         return _start_process(confinement)
@@ -181,7 +182,8 @@ def launch(confinement: Confinement) -> Launched:
         raise GraderError(f"a worker process cannot be started on this machine: {error}. {ADVICE}") from error
 
 
-def _start_process(confinement: Confinement) -> Launched:
+def _start_process(confinement: Confinement) -> WorkerProcess:
+    """Start a worker process with a socket to it, and clean up if that fails."""
     with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
         ours, theirs = socket.socketpair()
         on_failure.callback(ours.close)
@@ -189,10 +191,10 @@ def _start_process(confinement: Confinement) -> Launched:
         for sock in (ours, theirs):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
-        on_failure.callback(remove, private)
+        on_failure.callback(delete_folder, private)
         if confinement.sandbox != "bubblewrap":
             adopt_orphans()
-        argv, environment = command(confinement, private, theirs.fileno())
+        argv, environment = build_worker_command(confinement, private, theirs.fileno())
         process = subprocess.Popen(  # noqa: S603 - our own command line
             argv,
             stdin=subprocess.DEVNULL,
@@ -204,14 +206,16 @@ def _start_process(confinement: Confinement) -> Launched:
             start_new_session=True,
         )
         on_failure.callback(process.kill)
-        launched = Launched(process, ours, Tail(process.stdout, confinement.output_kb << 10), private, confinement)
+        launched = WorkerProcess(
+            process, ours, OutputTail(process.stdout, confinement.output_kb << 10), private, confinement
+        )
         on_failure.pop_all()
     _live.add(process.pid)
     return launched
 
 
 def _signal_name(number: int) -> str:
-    """SIGSEGV and the like; real-time signals have none, except the first and the last."""
+    """Name a signal, such as SIGSEGV; most real-time signals have only a number."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a worker prints, drained so that it never blocks, and kept only as far as a person would read."""
+"""Read a worker's printed output so that it never blocks, and keep only as much as a person would read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import deque
 from typing import IO
 
 
-class Tail:
-    """The first and the last part of a stream, read by a thread of its own until the stream ends."""
+class OutputTail:
+    """The first and last part of a stream, read by a separate thread until the stream ends."""
 
     def __init__(self, stream: IO[bytes] | None, max_bytes: int):
         self._stream, self._half = stream, max_bytes // 2
@@ -19,19 +19,20 @@ class Tail:
         self._thread.start()
 
     def text(self) -> str:
-        """What was printed, with a note where some was dropped."""
+        """Return the kept output, with a note where some was dropped."""
         tail = b"".join(self._chunks)
         dropped = self._size - len(self._head) - len(tail)
         middle = f"\n… {dropped:,} bytes not kept …\n".encode() if dropped > 0 else b""
         return (self._head + middle + tail).decode(errors="replace")
 
     def stop(self) -> None:
-        """Wait a moment for the end of the stream, then let it go."""
+        """Wait briefly for the end of the stream, then close it."""
         self._thread.join(1)
         if self._stream is not None and not self._thread.is_alive():
             self._stream.close()
 
     def _drain(self) -> None:
+        """Read the stream to its end and keep its first and last part."""
         if self._stream is None:
             return
         while part := self._stream.read1(1 << 16):  # type: ignore[attr-defined]

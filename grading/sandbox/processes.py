@@ -1,4 +1,4 @@
-"""What the kernel says of a worker's processes: under bubblewrap the worker is a grandchild of what was started."""
+"""Read from the kernel what a worker's processes use. Under bubblewrap, the worker is a grandchild process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """What processes have used, and whether they would use more."""
+    """The CPU time that processes have used, and how long they have waited for a processor."""
 
     cpu_seconds: float
     waited_seconds: float
-    """How long that of their threads which has waited most for a processor has done so: ready to run, and not let."""
+    """The longest time that one of their threads was ready to run but had no processor."""
 
 
 def find_children(pid: int) -> list[int]:
-    """The processes that a process has started. OSError where it is gone, or where the kernel does not say."""
+    """Find the child processes of a process; OSError if it has ended or the kernel does not report them."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -34,10 +34,10 @@ def find_children(pid: int) -> list[int]:
 
 
 def read_cpu_nanoseconds(pid: int) -> int | None:
-    """CPU time of a process and all below it that still run, to the nanosecond; None where the kernel does not say.
+    """Read the CPU nanoseconds of a process and its running descendants; None if the kernel does not report them.
 
-    `/proc` counts in ticks of 10 ms, a whole step of training in a handful of them. Linux makes the number of another
-    process's clock from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for what the scheduler counts.
+    `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. Linux derives the id of another
+    process's clock from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for the scheduler's count.
     """
     if sys.platform != "linux":
         return None
@@ -53,24 +53,24 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
 
 
 def read_usage(pid: int) -> Usage | None:
-    """Of a process and all below it, those that have ended included; None where the kernel does not say."""
+    """Read the usage of a process and its descendants, including ended ones; None if the kernel does not report it."""
     cpu_ticks, waited, left = 0, 0.0, [pid]
     while left:
         process = left.pop()
         try:
             left += find_children(process)
-            # After the name, which may hold spaces and brackets: utime, stime, cutime and cstime of proc(5).
+            # utime, stime, cutime and cstime of proc(5) follow the name, which may contain spaces and brackets.
             fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
             cpu_ticks += sum(map(int, fields[11:15]))
         except OSError:  # a child may end meanwhile
             if process == pid:
                 return None
-        waited = max(waited, _longest_wait(process))
+        waited = max(waited, _find_longest_wait(process))
     return Usage(cpu_ticks / TICKS, waited)
 
 
-def _longest_wait(pid: int) -> float:
-    """Of a process's threads; 0 where the kernel keeps no such statistics."""
+def _find_longest_wait(pid: int) -> float:
+    """Find the longest time that one of a process's threads has waited; 0 if the kernel does not record it."""
     longest = 0
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

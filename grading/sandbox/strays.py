@@ -1,7 +1,7 @@
-"""Processes that student code left behind where there is no sandbox to end them with.
+"""End the processes that student code left behind, where no sandbox does it.
 
-On Linux the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER), so a daemon that left its
-process group is still found and ended. In bubblewrap the process namespace does all this.
+On Linux, the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). So a daemon that left its
+process group is still found and ended. In bubblewrap, the process namespace does all this.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ ROUNDS = 50
 
 @functools.cache
 def adopt_orphans() -> None:
-    """From now on orphaned descendants become this process's children."""
+    """Make this process the parent of its orphaned descendants."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_strays(live: Set[int]) -> None:
-    """Kill adopted orphans, round after round, since each may have children; ``live`` workers stay."""
+    """Kill adopted orphans, in rounds since each may have children; ``live`` workers are spared."""
     for _ in range(ROUNDS):
-        strays = [pid for pid in _children() if pid not in live and _left_our_terminal(pid)]
+        strays = [pid for pid in _list_children() if pid not in live and _is_in_other_session(pid)]
         if not strays:
             return
         for pid in strays:
@@ -40,14 +40,15 @@ def end_strays(live: Set[int]) -> None:
                 os.waitpid(pid, 0)
 
 
-def _children() -> list[int]:
+def _list_children() -> list[int]:
+    """List this process's children; none if the kernel does not report them."""
     with contextlib.suppress(OSError):
         return find_children(os.getpid())
     return []
 
 
-def _left_our_terminal(pid: int) -> bool:
-    """Workers start sessions of their own; the grader's other children stay in its session."""
+def _is_in_other_session(pid: int) -> bool:
+    """Whether a process is in a different session, as workers are and the grader's other children are not."""
     with contextlib.suppress(OSError):
         return os.getsid(pid) != os.getsid(0)
     return False

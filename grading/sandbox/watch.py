@@ -1,4 +1,4 @@
-"""A look at a worker now and then, for what no limit of the kernel's counts where it has no sandbox of its own."""
+"""Watch a worker outside bubblewrap for excesses that no kernel limit counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_BYTES = 256 << 20
 
 
 class Watchdog:
-    """Looks at a process and its folder until it is stopped; ``end`` is called once, with the reason, at an excess."""
+    """A thread that checks a process and its folder; at an excess it calls ``end`` once, with the reason."""
 
     def __init__(self, pid: int, folder: Path, max_tasks: int, end: Callable[[str], None]):
         self._pid, self._folder, self._max_tasks, self._end = pid, folder, max_tasks, end
@@ -24,10 +24,11 @@ class Watchdog:
         threading.Thread(target=self._look, daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._stopped.set()
 
     def _look(self) -> None:
+        """Check the process at intervals until an excess or the stop."""
         while not self._stopped.wait(SECONDS):
             reason = find_excess(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
@@ -36,11 +37,11 @@ class Watchdog:
 
 
 def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
-    """What a process has too much of, in words for a student."""
+    """Describe for a student what a process has too much of; None if there is no excess."""
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted
             return f"it had more than {max_tasks} threads"
-    files, size = _measure(folder, pid)
+    files, size = _measure_files(folder, pid)
     if files > MAX_FILES:
         return f"it made more than {MAX_FILES:,} files"
     if size > MAX_BYTES:
@@ -48,10 +49,10 @@ def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
     return None
 
 
-def _measure(folder: Path, pid: int) -> tuple[int, int]:
-    """How many files there are below a folder, and how much they and the process's unnamed ones hold.
+def _measure_files(folder: Path, pid: int) -> tuple[int, int]:
+    """Count the files below a folder, and the bytes of these and of the process's unnamed files.
 
-    What cannot be looked at counts as too many: nothing but hiding makes a folder so.
+    An unreadable folder counts as too many files, since only an attempt to hide files makes a folder unreadable.
     """
     files, size, folders = 0, 0, [str(folder)]
     while folders and files <= MAX_FILES:
@@ -62,7 +63,7 @@ def _measure(folder: Path, pid: int) -> tuple[int, int]:
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+        except (FileNotFoundError, NotADirectoryError):  # deleted in the meantime
             continue
         except OSError:
             return MAX_FILES + 1, size

@@ -1,4 +1,4 @@
-"""What module tests import. Their fixtures, `student` and `rng`, come from the plugin.
+"""The names that module tests import. Their fixtures, `student` and `rng`, come from the plugin.
 
 Design: docs/architecture/tests.md, in the course's repository.
 """

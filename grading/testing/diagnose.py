@@ -1,4 +1,4 @@
-"""What two arrays that should be equal have to do with each other: a flipped sign, a missing factor, a lost axis."""
+"""Explain how an array differs from the expected one: a flipped sign, a missing factor, a lost axis."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ RTOL, ATOL = 1e-4, 1e-6
 COMMON = {2: "2", 0.5: "1/2", 3: "3", 1 / 3: "1/3", 4: "4", 0.25: "1/4"}
 
 
-def diagnose(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """One sentence on how they differ; None where nothing simple does it."""
+def describe_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """Describe in one sentence how two arrays differ; None if there is no simple description."""
     if got.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub":
         return None
     if got.shape != expected.shape:
@@ -20,57 +20,59 @@ def diagnose(got: np.ndarray, expected: np.ndarray) -> str | None:
 
 
 def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
-    """One sentence on how a value may have come to this dtype."""
+    """Suggest in one sentence why a value has the wrong dtype."""
     ours, theirs = np.dtype(got), np.dtype(expected)
     if ours.kind == theirs.kind == "f":
         if ours.itemsize > theirs.itemsize:
             return (
-                f"Something of {ours} takes part and widens the result: np.zeros, np.arange with steps and np.float64 "
-                "are float64 unless told otherwise, Python's numbers are not."
+                f"An operand of dtype {ours} promotes the result. np.zeros, np.arange with a float step and np.float64 "
+                "give float64 by default; Python's own numbers do not promote."
             )
-        return f"Something turns {theirs} into {ours} on the way, and digits are lost."
+        return f"Some step converts {theirs} to {ours} and loses digits."
     if theirs.kind == "f" and ours.kind != "b":
-        return f"Whole numbers came back where fractions are possible: compute in {theirs}."
+        return f"The result is an integer array, but fractions are possible. Compute in {theirs}."
     if ours.kind == "f" and theirs.kind != "b":
-        return f"Whole numbers became {ours}: a division, a mean, or an array that was made without a dtype."
+        return f"Integers became {ours}: look for a division, a mean, or an array created without a dtype."
     if "b" in (ours.kind, theirs.kind):
-        return f"{'True and False' if ours.kind == 'b' else 'Numbers'} came back, where {theirs} is meant."
-    return f"The numbers are kept in {ours}, and the task asks for {theirs}."
+        return f"The result holds {'booleans' if ours.kind == 'b' else 'numbers'}, but it should hold {theirs}."
+    return f"The dtype is {ours}, but the task asks for {theirs}."
 
 
 def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """Describe how two shapes differ."""
     ours, theirs = got.shape, expected.shape
     if tuple(n for n in ours if n != 1) == tuple(n for n in theirs if n != 1):
-        which = "One axis of size 1 is missing" if len(ours) < len(theirs) else "There is an axis of size 1 too many"
-        return f"{which}: keepdims, reshape or None (np.newaxis)." if len(ours) != len(theirs) else None
+        which = "An axis of size 1 is missing" if len(ours) < len(theirs) else "There is an extra axis of size 1"
+        return f"{which}: check keepdims, reshape or None (np.newaxis)." if len(ours) != len(theirs) else None
     if ours == theirs[::-1]:
-        return "Rows and columns are swapped: a transpose too many or too few."
+        return "Rows and columns are swapped: a transpose is missing, or there is one too many."
     if len(ours) == 2 and ours[0] == ours[1] and ours[0] in theirs and got.size > expected.size:
-        return f"Broadcasting made a table: a shape ({ours[0]}, 1) met a shape ({ours[0]},)."
+        return f"Broadcasting made a matrix: shape ({ours[0]}, 1) was combined with shape ({ours[0]},)."
     if got.size == 1 and expected.size > 1:
-        return "Only one number came back: it was reduced over every axis."
+        return "The result is a single number: it was reduced over every axis."
     if len(ours) > len(theirs):
-        return "An axis that should be summed or averaged away is still there."
+        return "The result still has an axis that should be summed or averaged."
     if got.size == expected.size:
-        return "The number of elements is right, the order of the axes is not."
+        return "The number of elements is right, but the axes are in the wrong order."
     return None
 
 
 def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """Describe how the elements of two arrays of the same shape differ."""
     wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
-        return "NaN appears: inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
+        return "The result has NaN: from inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
     if np.isinf(got[wrong]).any() and np.isfinite(expected).all():
-        return "Infinity appears: an overflow, or a division by 0."
+        return "The result has infinities: from an overflow or a division by 0."
     finite = np.isfinite(got).all() and np.isfinite(expected).all()
     if got.size < 2 or not finite or not wrong.any():
         return _diagnose_few(got, expected) if finite and wrong.any() else None
     if not got.any():
-        return "Everything is 0: the result is never filled in, or multiplied by 0."
-    if np.ptp(expected) == 0:  # whatever is wrong, it could be a factor or an offset as well
+        return "Every element is 0: the result is never filled in, or it is multiplied by 0."
+    if np.ptp(expected) == 0:  # any error could be a factor or an offset
         return None
     if np.ptp(got) == 0:
-        return "All elements are the same, whatever the input."
+        return "All elements are the same, regardless of the input."
     factor = _find_factor(got, expected)
     if factor is not None:
         return factor
@@ -78,18 +80,18 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
     if np.ptp(offset) <= 1e-6 + 1e-4 * abs(offset.flat[0]):
         return f"Every element is {abs(offset.flat[0]):.4g} too {'large' if offset.flat[0] > 0 else 'small'}."
     if np.array_equal(got, np.trunc(expected)) or np.array_equal(got, np.floor(expected)):
-        return "Everything after the decimal point is lost: an integer dtype, or `//` for `/`."
+        return "The fractions are cut off: by an integer dtype, or by `//` instead of `/`."
     if np.allclose(np.abs(got), np.abs(expected), rtol=RTOL, atol=ATOL):
         return "Only signs are wrong."
     if got.ndim == 2 and got.shape[0] == got.shape[1] and np.allclose(got.T, expected, rtol=RTOL, atol=ATOL):
-        return "Rows and columns are swapped: a transpose too many or too few."
+        return "Rows and columns are swapped: a transpose is missing, or there is one too many."
     if np.allclose(np.sort(got, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
-        return "The values are right, their order is not."
+        return "The values are right, but their order is wrong."
     return _find_place(wrong)
 
 
 def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Of a single number only a factor that is common says anything."""
+    """Describe how a single number differs, if by its sign or a common factor."""
     one, other = float(got.flat[0]), float(expected.flat[0])
     if other == 0 or one == 0:
         return None
@@ -102,6 +104,7 @@ def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
 
 
 def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """Describe the factor by which all elements differ; None if there is no such factor."""
     where = np.abs(expected) > 1e-6
     if where.sum() < 2 or not np.allclose(got[~where], 0, atol=1e-5):
         return None
@@ -114,16 +117,16 @@ def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
     close = next((n for n in range(2, 1025) if np.isclose(factor, 1 / n, rtol=1e-4)), None)
     shown = f"1/{close}" if close else f"{factor:.4g}"
     return (
-        f"Every element is {shown} times what it should be: a factor is missing or too many, such as the 1/n of a mean."
+        f"Every element is {shown} times what it should be: a factor, such as the 1/n of a mean, is missing or extra."
     )
 
 
 def _find_place(wrong: np.ndarray) -> str | None:
-    """Where all the wrong elements are, if that is a single end of an axis."""
+    """Describe where the wrong elements are, if all of them are at one end of an axis."""
     for axis, size in enumerate(wrong.shape):
         others = tuple(a for a in range(wrong.ndim) if a != axis)
         places = np.flatnonzero(wrong.any(axis=others))
         if size > 2 and len(places) == 1 and places[0] in (0, size - 1):
             end = "first" if places[0] == 0 else "last"
-            return f"Only the {end} {'element' if wrong.ndim == 1 else f'place along axis {axis}'} is wrong."
+            return f"Only the {end} {'element' if wrong.ndim == 1 else f'slice along axis {axis}'} is wrong."
     return None

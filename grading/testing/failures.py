@@ -1,4 +1,4 @@
-"""What a failed test says, in a verdict and in the student's own pytest alike: its exception as a `Failure`."""
+"""Explain a failed test as a `Failure`, for verdicts and for the student's own pytest."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from grading.manifest.model import Task
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError, choose_frame
 from grading.render.text import labelled, one_line
 from grading.result import Failure
-from grading.testing.expect import Mismatch, name_of
+from grading.testing.expect import Mismatch, name_exception
 from grading.testing.plugin import FailedTest
 
 GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
 PRINTED = 200
-"""Characters shown of what was printed where something should have been returned."""
+"""The characters shown of printed output when a value should have been returned."""
 
-RETURN = "Nothing came back: does the function end with a `return`?"
-RETURN_NOT_PRINT = "`print` only shows a value: write `return` to give it back."
-BREAKPOINT = "Delete the line with `breakpoint()`: it works when you run pytest yourself, not when your code is graded."
-INPUT = "Delete the call of `input()`: nobody can answer when your code is graded."
-EXIT = "Your code ended Python itself: raise an exception or return, instead of exit(), quit() or sys.exit()."
-ARGUMENTS = "Compare the call with the `def` line it reaches: names, number and order of the arguments."
-KEEP_NAMES = "The tests and later modules look for this name: was it renamed or deleted, or is it indented too far?"
+RETURN = "The function returned None. Does it end with a `return`?"
+RETURN_NOT_PRINT = "`print` only shows a value. Write `return` to return it."
+BREAKPOINT = "Delete the line with `breakpoint()`. It works when you run pytest yourself, not when your code is graded."
+INPUT = "Delete the call to `input()`. Nobody can answer when your code is graded."
+EXIT = "Your code ended Python itself. Raise an exception or return instead of calling exit(), quit() or sys.exit()."
+ARGUMENTS = "Compare the call with the `def` line of the function: the names, number and order of its arguments."
+KEEP_NAMES = "The tests and later modules need this name. Was it renamed or deleted, or is it indented too far?"
 NONE = "Something on this line is None: a function without a `return`, or a value that was never set."
-UNKNOWN_NAME = "Python does not know this name here: is it misspelt, not imported, or set only after this line?"
-POWER = "`^` is no power in Python: write `**`."
-ATTRIBUTE = "It was never set, is misspelt, or what stands before the dot is another kind of value than you think."
-WHOLE = "A whole number is needed on this line: `/` always gives a float, `//` divides whole numbers."
-TRUTH = "`if`, `not`, `and` and `or` want one truth value: on arrays use `~`, `&`, `|`, or `.any()` and `.all()`."
-MISSPELT = "That module has no such name: check the spelling, capitals included, in its documentation."
-MEMORY = "Something is too large for the memory: print shapes before this line, or look for a list that grows."
-OPERATOR = "An operator on this line does not go with what stands on its sides: look at the types of both."
-AXES = "Something on this line has fewer axes or elements than the index asks for: print its shape."
-ENDLESS = "A function calls itself without an end."
-IMPORT = "Compare the name with the lesson's, capitals included; import only from earlier modules."
-SYNTAX = "Python points at the line where it stopped understanding; the mistake may be just before it."
-NEVER_ENDS = "Look for a loop whose condition never changes, or Python loops over single numbers."
-UNPACK = "The function called here returns another number of values than there are names on the left of the `=`."
-COMMA = "A tuple of one value needs its comma: `return (value,)`. Without it the parentheses mean nothing."
+UNKNOWN_NAME = "Python does not know this name here. Is it misspelt, not imported, or set only after this line?"
+POWER = "`^` is not a power in Python. Write `**`."
+ATTRIBUTE = "The attribute was never set or is misspelt, or the value before the dot is not of the type you expect."
+WHOLE = "This line needs an integer. `/` always gives a float; `//` divides integers."
+TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use `~`, `&`, `|`, `.any()` or `.all()`."
+MISSPELT = "That module has no such name. Check the spelling and capitals in its documentation."
+MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
+OPERATOR = "An operator on this line does not support the types on its two sides. Check both types."
+AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
+ENDLESS = "A function calls itself endlessly."
+IMPORT = "Compare the name with the lesson's, including capitals. Import only from earlier modules."
+SYNTAX = "Python points at the line where it stopped understanding. The mistake may be just before it."
+NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops over single numbers."
+UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
+COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
 
 RAISED: tuple[tuple[str, str, str], ...] = (
     ("BdbQuit", "", BREAKPOINT),
@@ -71,17 +71,17 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
-"""An exception's type, what its message holds, and the hint that fits better than the task's own."""
+"""An exception's type, a pattern for its message, and a hint that fits better than the task's own."""
 ENDED = {
-    "was not loaded": "Lines outside functions run when a file is loaded: look there for a loop that never ends.",
-    "does it sleep": "Something waits: a sleep, a lock, an empty queue, or a thread that never ends.",
-    "not run:": "This test was not run: fix the failures before it.",
+    "was not loaded": "Lines outside functions run when the file is loaded. Look there for a loop that never ends.",
+    "does it sleep": "The code is waiting for something: a sleep, a lock, an empty queue, or a thread that never ends.",
+    "not run:": "This test was not run. Fix the failures before it.",
     "ended the program": EXIT,
-    "crashed Python": "A view made by hand (`as_strided`), a compiled loop or an endless recursion left its memory.",
-    "MB of memory": "Something grows: a list in a loop, or broadcasting, where (n, 1) and (n,) make (n, n).",
+    "crashed Python": "A manual view (`as_strided`), a compiled loop or an endless recursion accessed invalid memory.",
+    "MB of memory": "Something grows: a list in a loop, or an array by broadcasting (n, 1) with (n,) to (n, n).",
     "closed the pipe": "Your code closes files that it did not open.",
 }
-"""What the words on a worker's end hold, and the hint."""
+"""A part of the message about a worker's end, and its hint."""
 
 
 def explain_failure(
@@ -92,10 +92,10 @@ def explain_failure(
     frames: Sequence[Frame] | None = None,
     printed: str = "",
 ) -> Failure:
-    """The failure of a test that ended with this exception.
+    """Explain the failure of a test that ended with this exception.
 
-    ``frames`` are the lines of student code that it came through, for an exception that does not bring its own;
-    ``printed`` is what student code printed in the test.
+    ``frames`` are the lines of student code in the traceback, for an exception without its own. ``printed`` is the
+    student code's output during the test.
     """
     told: dict[str, Any] = {"task": test.task, "title": test.title, "test": test.node}
     task = tasks.get(test.task or "")
@@ -130,24 +130,24 @@ def explain_failure(
 
 
 def find_gap(error: BaseException | None) -> str | None:
-    """The task that an unwritten gap names: 2.3 for "Task 2.3: …"."""
+    """Find the task that an unwritten gap names: 2.3 for "Task 2.3: …"."""
     named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
     return named.group(1) if named else None
 
 
 def find_hint(error: BaseException) -> str | None:
-    """The hint that goes with an exception of student code, or a worker's end, wherever it happens.
+    """Find the hint for an exception of student code or a worker's end.
 
-    None where there is none that fits better than the task's, or the check's.
+    None if there is none that fits better than the task's or the check's.
     """
-    kind, message = name_of(error), str(error)
+    kind, message = name_exception(error), str(error)
     if isinstance(error, WorkerFailureError):
         return next((hint for part, hint in ENDED.items() if part in message), None)
     return next((hint for kinds, part, hint in RAISED if kind in kinds.split("|") and re.search(part, message)), None)
 
 
 def find_test_line(error: BaseException) -> str | None:
-    """The part of the test's line in which it happened: `linear.forward(x, weight)`."""
+    """Find the part of the test's line that raised: `linear.forward(x, weight)`."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -163,21 +163,21 @@ def find_test_line(error: BaseException) -> str | None:
 
 
 def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
-    """What the test called; where a helper of the tests did, the function of the student's that it reached first."""
+    """Find the call that failed in the test, or the first student function if a test helper made the call."""
     line = find_test_line(error)
     helped = line is None or line.startswith(("check_gradient(", "recipes."))
     return f"{frames[0].function}(…)" if helped and frames and frames[0].function else line
 
 
 def join_hints(*hints: str | None) -> str | None:
-    """Several hints as sentences of one text; None where there is none."""
+    """Join hints into one text of sentences; None if there are none."""
     known = [hint if hint.endswith((".", "?", "!")) or hint == hints[-1] else f"{hint}." for hint in hints if hint]
     following = [hint[0].upper() + hint[1:] if re.match(r"[a-z]+[ ,]", hint) else hint for hint in known[1:]]
     return " ".join([*known[:1], *following]) or None
 
 
 def write_brief(failure: Failure) -> str:
-    """A failure as the student's own pytest shows it: what was called, what came back, what was expected, a hint."""
+    """Format a failure for the student's own pytest: the call, the value, the expected value and a hint."""
     place = None if failure.file is None else f"{failure.file}:{failure.line}"
     lines = (failure.detail or "").splitlines()
     shown = next((line for line in lines if place and line.startswith(f"{place} ")), place)
@@ -187,57 +187,63 @@ def write_brief(failure: Failure) -> str:
 
 
 def _describe_exception(error: BaseException) -> str:
-    if name_of(error) == "BdbQuit":
+    """Describe an exception by its type and message."""
+    if name_exception(error) == "BdbQuit":
         return "a breakpoint() stopped your code here, or on the line above"
-    return f"{name_of(error)}: {error}".removesuffix(": ")
+    return f"{name_exception(error)}: {error}".removesuffix(": ")
 
 
 def _explain_none(printed: str) -> tuple[str, str]:
-    """What came back, and the hint, where None did."""
+    """Describe a returned None and choose the hint, which depends on whether the code printed something."""
     if shown := one_line(printed, PRINTED):
         return f"None (and your code printed: {shown})", RETURN_NOT_PRINT
     return "None", RETURN
 
 
 def _explain_unusable(error: BaseException) -> dict[str, str]:
-    """What came back and what the test needs, where the test itself could not go on with what student code gave it."""
+    """Explain why a test could not use the value that student code returned."""
     message = str(error)
 
-    def found(pattern: str) -> re.Match[str] | None:
+    def search_message(pattern: str) -> re.Match[str] | None:
+        """Search the exception's message for a pattern."""
         return re.search(pattern, message)
 
-    if match := found(r"(?:too many|not enough) values to unpack \(expected (\d+)(?:, got (\d+))?\)"):
+    if match := search_message(r"(?:too many|not enough) values to unpack \(expected (\d+)(?:, got (\d+))?\)"):
         count = int(match[1])
-        got = f"{match[2]} of them" if match[2] else "one value that is not such a tuple" if count == 1 else "more"
+        got = f"{match[2]} values" if match[2] else "one value that is not such a tuple" if count == 1 else "more"
         return {
             "got": got,
             "expected": f"a tuple of {count} value{'s' if count != 1 else ''}",
             "hint": COMMA if count == 1 else f"Return {count} values, separated by commas.",
         }
-    if match := found(r"^module '([\w.]+)' has no attribute '(\w+)'"):
-        return {"got": f"no {match[2]} in {match[1]}", "expected": "the course's own names", "hint": KEEP_NAMES}
+    if match := search_message(r"^module '([\w.]+)' has no attribute '(\w+)'"):
+        return {"got": f"no {match[2]} in {match[1]}", "expected": "the course's names", "hint": KEEP_NAMES}
     if "NoneType" in message:
         return {"got": "None", "expected": "a value", "hint": RETURN}
-    if match := found(r"cannot unpack non-iterable (\w+) object"):
-        hint = "Return all the values that the docstring names, separated by commas."
+    if match := search_message(r"cannot unpack non-iterable (\w+) object"):
+        hint = "Return all values that the docstring names, separated by commas."
         return {"got": f"one value, of type {match[1]}", "expected": "several values, as a tuple", "hint": hint}
-    if match := found(r"expected a plain value here, got an object of type (\w+)"):
-        hint = "float(…) or .item() turns a Tensor of one element into a number."
+    if match := search_message(r"expected a plain value here, got an object of type (\w+)"):
+        hint = "float(…) or .item() converts a Tensor of one element to a number."
         expected = "a plain number, bool, string or tuple"
         return {"got": f"an object of type {match[1]}", "expected": expected, "hint": hint}
-    if match := found(r"expected an array, got an object of type (\w+)"):
-        hint = "`.numpy()` gives the array of a Tensor."
+    if match := search_message(r"expected an array, got an object of type (\w+)"):
+        hint = "`.numpy()` returns the array of a Tensor."
         return {"got": f"an object of type {match[1]}", "expected": "a NumPy array", "hint": hint}
-    if match := found(r"'(\w+)' object has no attribute '(\w+)'"):
-        got, expected = f"a value of type {match[1]}, without .{match[2]}", f"something that has .{match[2]}"
-        return {"got": got, "expected": expected, "hint": "Look up in the docstring what kind of value it returns."}
-    if match := found(r"'(\w+)' object is not \w+|object of type '(\w+)' has no len"):
-        hint = "Look up in the docstring what kind of value it returns."
+    if match := search_message(r"'(\w+)' object has no attribute '(\w+)'"):
+        got, expected = f"a value of type {match[1]}, without .{match[2]}", f"a value that has .{match[2]}"
+        return {
+            "got": got,
+            "expected": expected,
+            "hint": "Check in the docstring which type of value the function returns.",
+        }
+    if match := search_message(r"'(\w+)' object is not \w+|object of type '(\w+)' has no len"):
+        hint = "Check in the docstring which type of value the function returns."
         return {"got": f"a value of type {match[1] or match[2]}", "expected": "several values", "hint": hint}
     if isinstance(error, IndexError):
-        return {"got": f"too few elements or axes ({message})", "expected": "as many as the test looks at"}
+        return {"got": f"too few elements or axes ({message})", "expected": "as many as the test uses"}
     if isinstance(error, KeyError):
         return {"got": f"nothing under the key {message}", "expected": f"a value for {message}"}
     if isinstance(error, ValueError) and "shape" in message:
-        return {"got": f"an array of another shape ({message})", "expected": "the shape that the docstring promises"}
+        return {"got": f"an array of the wrong shape ({message})", "expected": "the shape that the docstring promises"}
     return {"got": _describe_exception(error), "expected": "a value that the test can use"}

@@ -1,4 +1,4 @@
-"""An op's backward against central finite differences, computed on the judge's side in float64."""
+"""Check an op's backward against central finite differences, computed on the judge's side in float64."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from grading.proxy import Proxy, list_argument_names
 from grading.remote import RemoteError
 from grading.testing import expect
 
-DIFFERENTIATE = "`backward` does not fit your own `forward`: differentiate its formula by hand, and multiply by `grad`."
+DIFFERENTIATE = (
+    "`backward` does not match your own `forward`. Differentiate its formula by hand, and multiply by `grad`."
+)
 
 
-def list_arguments(forward: Any, count: int) -> list[str]:
-    """What an op's forward calls its arrays: x, weight, bias."""
+def name_arguments(forward: Any, count: int) -> list[str]:
+    """List the names that an op's forward gives its arrays: x, weight, bias."""
     try:
         named = list_argument_names(forward) if isinstance(forward, Proxy) else forward.__code__.co_varnames
     except (AttributeError, RemoteError):  # a NumPy function, for example
@@ -36,7 +38,7 @@ def check_gradient(
     """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
 
     ``f`` is the sum of the output weighted by fixed random numbers, so each output element counts differently.
-    Integer arrays are not differentiated; ``None`` for a floating one is a missing gradient. Raises Mismatch.
+    Integer arrays are not differentiated. ``None`` for a floating-point array is a missing gradient. Raises Mismatch.
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)
@@ -49,11 +51,11 @@ def check_gradient(
     if not isinstance(gradients, tuple | list) or len(gradients) != len(inputs):
         raise expect.Mismatch(
             call=shown,
-            got=expect.describe(gradients),
+            got=expect.describe_value(gradients),
             expected=f"a tuple of {len(inputs)} arrays, one gradient per input",
             hint=hint,
         )
-    names = list_arguments(op.forward, len(inputs))
+    names = name_arguments(op.forward, len(inputs))
     for position, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
         if x.dtype.kind != "f":
             continue

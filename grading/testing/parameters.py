@@ -1,4 +1,4 @@
-"""Other numbers in the parameters of a student's layer."""
+"""Fill the parameters of a student's layer with random numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grading.testing.expect import values
 
 
 def draw_parameters(layer: Any, rng: np.random.Generator) -> Any:
-    """The layer, with random parameters of float64 in the shapes that its parameters have."""
+    """Replace a layer's parameters by random float64 values of the same shapes, and return the layer."""
     for parameter in layer.parameters():
         parameter.data = rng.normal(size=values(parameter).shape)
     return layer

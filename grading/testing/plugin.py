@@ -1,7 +1,7 @@
 """The pytest plugin of module tests: the fixtures `student`, `rng` and the mark `task`.
 
-Without a grader the student's code runs in this process, for a fast loop and a debugger. The grader puts a source
-of workers in the configuration's stash, and the same tests run against those.
+Without a grader, the student's code runs in this process, which is fast and allows a debugger. The grader puts a source
+of workers into the configuration's stash, and the same tests then run against those.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
 TASKS = pytest.StashKey["dict[str, Task]"]()
-"""The manifest's, once a failure has needed their hints."""
+"""The manifest's tasks, once a failure has needed their hints."""
 
 
 @dataclass(frozen=True)
 class FailedTest:
-    """A test, as a failure names it."""
+    """The identity of a failed test."""
 
     node: str
-    """File and name, as pytest takes them."""
+    """File and name, in pytest's form."""
     title: str
-    """Its docstring's first line."""
+    """The first line of its docstring."""
     task: str | None
 
 
 class DirectStudent:
-    """The student's code in this process: `student.tensor` is `tinytorch.tensor`."""
+    """The `student` fixture for code in this process: `student.tensor` is `tinytorch.tensor`."""
 
     def __init__(self, root: Path, new_folder: Callable[[], Path]):
         self._root, self._new_folder = root, new_folder
@@ -59,20 +59,20 @@ class DirectStudent:
             module = importlib.import_module(full)
         except ModuleNotFoundError as error:
             if error.name == "numba":
-                pytest.fail(f'{full} needs Numba. Install it once: pip install "numba>=0.61"', pytrace=False)
+                pytest.fail(f'{full} needs Numba. To install it: pip install "numba>=0.61"', pytrace=False)
             if error.name not in (full, "tinytorch"):
                 raise
-            pytest.fail(f"{full} cannot be imported. Install the course once: pip install -e .", pytrace=False)
+            pytest.fail(f"{full} cannot be imported. To install the course: pip install -e .", pytrace=False)
         home = (self._root / "modules").resolve()
         if home not in Path(module.__file__ or "").resolve().parents:
             pytest.fail(
-                f"{full} comes from {module.__file__}, not from this repository. Here, run: pip install -e .",
+                f"{full} comes from {module.__file__}, not from this repository. In its folder, run: pip install -e .",
                 pytrace=False,
             )
         return module
 
     def recipe(self, module_id: str) -> ModuleType:
-        """The recipe.py of a trigger module."""
+        """Load the recipe.py of a trigger module."""
         path = self._root / "modules" / module_id / "recipe.py"
         spec = importlib.util.spec_from_file_location(f"recipe_{module_id}", path)
         assert spec is not None
@@ -83,62 +83,62 @@ class DirectStudent:
 
     @staticmethod
     def rng(seed: int) -> np.random.Generator:
-        """A generator on the student's side."""
+        """Create a random generator on the student's side."""
         return np.random.default_rng(seed)
 
     def folder(self) -> Path:
-        """A new, empty folder for the files of one test."""
+        """Create an empty folder for the files of one test."""
         return self._new_folder()
 
     @staticmethod
     def hold(thing: Any, name: str) -> Any:
-        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        """Return an attribute itself, kept on the student's side, where pulling it would make a copy."""
         return getattr(thing, name)
 
     @staticmethod
     def hold_result(function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a call returns, likewise: a dict or an array stays there, and what happens to it can be seen."""
+        """Return a call's result itself, kept on the student's side, so that later changes to it can be seen."""
         return function(*arguments)
 
     @staticmethod
     def define(function: Callable[..., Any]) -> Any:
-        """A function of a test's own on the student's side, where it may start threads or wait for some."""
+        """Define a test's own function on the student's side, where it may start threads or wait for them."""
         return function
 
     @staticmethod
     def lives(thing: Any, name: str) -> Callable[[], bool]:
-        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that tells whether anything on the student's side still keeps an attribute alive."""
         reference = weakref.ref(getattr(thing, name))
         return lambda: reference() is not None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--task 2.3`: while one task is being written, the failures of those to come only bury its own."""
+    """Add `--task 2.3`, which hides the failures of later tasks while one task is being written."""
     parser.getgroup("tinytorch").addoption(
         "--task", action="append", default=[], metavar="ID", help="only the tests of this task: 2.3, or 3 in module 02"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other tasks. UsageError for a task that none of them has."""
+    """Deselect the tests of other tasks; UsageError for a task that no test has."""
     if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
-        show_tasks(items)
+        prefix_tests_with_tasks(items)
     if given := config.getoption("--task"):
         tasks = {item: {str(mark.args[0]) for mark in item.iter_markers("task")} for item in items}
         known = set().union(*tasks.values())
         wanted: set[str] = set()
         for name in given:
-            found = find_tasks(name, known)
+            found = match_tasks(name, known)
             if items and not found:
                 here = ", ".join(sorted(known, key=lambda task: [int(part) for part in task.split(".")]))
-                raise pytest.UsageError(f"no test here belongs to task {name}; there are: {here}")
+                raise pytest.UsageError(f"no test here belongs to task {name}; the tasks are {here}")
             wanted |= found
         config.hook.pytest_deselected(items=[item for item in items if not tasks[item] & wanted])
         items[:] = [item for item in items if tasks[item] & wanted]
 
 
-def show_tasks(items: Iterable[pytest.Item]) -> None:
-    """Put each test's task before its name in VS Code's list of tests; what is run goes by the node id, as before."""
+def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
+    """Put each test's task before its name in VS Code's list of tests; the node id stays the same."""
     for item in items:
         for mark in item.iter_markers("task"):
             item.name = f"{mark.args[0]} {item.name}"
@@ -146,8 +146,8 @@ def show_tasks(items: Iterable[pytest.Item]) -> None:
                 item.originalname = f"{mark.args[0]} {item.originalname}"
 
 
-def find_tasks(name: str, known: set[str]) -> set[str]:
-    """The tasks that are meant: 2.3; or 3, the third of a single module, and every task of module 03 among several."""
+def match_tasks(name: str, known: set[str]) -> set[str]:
+    """Find the tasks that a name means: 2.3, or 3, which is the third task of one module or all tasks of module 03."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
         return {name}
@@ -157,9 +157,11 @@ def find_tasks(name: str, known: set[str]) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark, for --strict-markers. UsageError where another package hides the student's code."""
+    """Declare the mark `task`; UsageError if another package hides the student's code."""
     if config.stash.get(STUDENTS, None) is None and (shadow := find_shadow()) is not None:
-        raise pytest.UsageError(f"a package called tinytorch hides your own code: {shadow}. Type: {REMOVE_SHADOW}")
+        raise pytest.UsageError(
+            f"another package named tinytorch hides your code: {shadow}. To remove it: {REMOVE_SHADOW}"
+        )
     config.addinivalue_line("markers", "task(id): the task of the module this test belongs to, such as 2.3")
 
 
@@ -167,9 +169,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say in a few lines what a student's test found, in place of the source of everything it went through.
+    """Explain a failed test in a few lines instead of with pytest's full traceback.
 
-    With `-vv`, or a `--tb` of one's own choice, it is as pytest has it.
+    With `-vv` or an explicit `--tb`, pytest's own report is kept.
     """
     report = yield
     error, config = call.excinfo and call.excinfo.value, item.config
@@ -181,7 +183,7 @@ def pytest_runtest_makereport(
 
 
 def describe_test(item: pytest.Item, root: Path) -> FailedTest:
-    """A test by its place below ``root``, its docstring's first line, and its task."""
+    """Describe a test by its path below ``root``, the first line of its docstring, and its task."""
     mark = item.get_closest_marker("task")
     title = (inspect.getdoc(getattr(item, "function", None)) or item.name).splitlines()[0]
     node = f"{item.path.relative_to(root).as_posix()}::{item.name}"
@@ -189,7 +191,11 @@ def describe_test(item: pytest.Item, root: Path) -> FailedTest:
 
 
 def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
-    from grading.testing.failures import explain_failure, write_brief  # slow to import, and of no use to a passing test
+    """Explain a student's failed test in a few lines."""
+    from grading.testing.failures import (
+        explain_failure,
+        write_brief,
+    )  # slow to import, and not needed by a passing test
 
     root = item.config.rootpath
     raised = error.__cause__ if isinstance(error, Mismatch) and error.__cause__ is not None else error
@@ -205,7 +211,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:
-    """Every task by its id; none where the manifest cannot be read: the failure is explained without them."""
+    """Read every task by its id; none if the manifest cannot be read, since a failure can be explained without them."""
     from grading.manifest.load import load
 
     try:
@@ -216,12 +222,13 @@ def _read_tasks(root: Path) -> dict[str, Task]:
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest) -> Any:
-    """The student's side: `student.tensor`, `student.recipe("04_layers")`, `student.rng(0)`, `student.folder()`."""
+    """Provide the student's side: `student.tensor`, `student.recipe("04_layers")` and so on."""
     students = request.config.stash.get(STUDENTS, None)
     if students is not None:
         return students.student()
 
     def new_folder() -> Path:
+        """Create a temporary folder."""
         return request.getfixturevalue("tmp_path_factory").mktemp("student")
 
     return DirectStudent(request.config.rootpath, new_folder)
@@ -229,6 +236,6 @@ def student(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Random inputs on the judge's side: the same for the same seed and test, different for every test."""
+    """Provide a random generator on the judge's side, which depends on the seed and the test."""
     name = f"{request.path.name}::{request.node.name}"
     return np.random.default_rng([request.config.stash.get(SEED, 0), zlib.crc32(name.encode())])

@@ -1,4 +1,4 @@
-"""Stand-ins for the `progress` that a recipe's training calls: by position or by name, as it likes."""
+"""Stand-ins for the `progress` that a recipe's training calls, with arguments by position or by name."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from grading.testing import expect
 
 
 class Reports:
-    """A `progress` that keeps each report as {name: value}: `Reports("step", "loss")` may be called (1, loss=0.7)."""
+    """A `progress` that keeps each report as {name: value}; `Reports("step", "loss")` accepts (1, loss=0.7)."""
 
     def __init__(self, *names: str):
         self._names = names
         self.calls: list[dict[str, Any]] = []
 
     def __call__(self, *values: Any, **named: Any) -> None:
-        """Keep one report; a value too many is called after its place, for `check_types` to name."""
+        """Keep one report; an extra value is named after its position, so that `check_types` can show it."""
         places = (*self._names, *(f"value {n}" for n in range(len(self._names) + 1, len(values) + 1)))
         self.calls.append(dict(zip(places, values, strict=False)) | named)
 
     def check_types(self, *types: type) -> None:
-        """Fail unless there are reports, and each has exactly these names with values of exactly these types."""
+        """Expect at least one report, each with exactly these names and values of exactly these types."""
         wanted = dict(zip(self._names, types, strict=True))
         call = f"progress({', '.join(wanted)}) while training"
         expect.that(bool(self.calls), call=call, got="no calls", expected="about 50")
         for report in self.calls:
             fits = {name: type(value) for name, value in report.items()} == wanted
-            got = ", ".join(f"{name}={expect.describe(value)}" for name, value in report.items())
+            got = ", ".join(f"{name}={expect.describe_value(value)}" for name, value in report.items())
             expected = ", ".join(f"{name}: {kind.__name__}" for name, kind in wanted.items())
             expect.that(fits, call=call, got=got, expected=expected, hint="int(step), float(loss)")
 
 
 def ignore_reports(*_values: Any, **_named: Any) -> None:
-    """Take a report and do nothing with it."""
+    """Ignore a progress report."""

@@ -1,4 +1,4 @@
-"""Runs module tests against workers with pytest in this process, and gives each test's outcome as a value."""
+"""Run module tests against workers, with pytest in this process, and return each test's outcome."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from grading.result import Failure
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
 from grading.testing.failures import FailedTest, explain_failure, find_gap
-from grading.testing.students import Students
+from grading.testing.students import WorkerPool
 
 TEST_HEADROOM = 160 << 20
-"""Bytes that a test may take; with right answers it takes a tenth."""
+"""The bytes of memory that a test may use; with right answers it uses a tenth."""
 DRAIN_SECONDS = 0.02
-"""For what was printed to arrive."""
+"""The time in which printed output arrives."""
 INI = Path(__file__).with_name("pytest.ini")
 
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """What one test found."""
+    """The outcome of one test."""
 
-    __test__ = False  # a record of pytest's, not a test of ours
+    __test__ = False  # a record, not a test class
 
     node: str
-    """File and name, as `pytest` takes it."""
+    """File and name, in pytest's form."""
     task: str | None
     title: str
     failure: Failure | None
-    """None when it passed."""
+    """None if the test passed."""
     gap: str | None = None
-    """The task whose gap the test fell into."""
+    """The task whose gap the test reached."""
 
 
 def run_tests(
     root: Path,
     files: Iterable[Path],
-    students: Students,
+    students: WorkerPool,
     manifest: Manifest,
     *,
     seed: int,
@@ -58,10 +58,10 @@ def run_tests(
     watch: Watch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``, the course), or those of one ``task``, and tell each outcome.
+    """Run the tests in ``files`` (relative to ``root``), or only one task's, and return each outcome.
 
-    The first outcome that ``is_enough`` is the last one: the tests after it are not run.
-    Raises GraderError when pytest cannot collect them, since then a course's file is broken, or when the machine fails.
+    The tests after the first outcome that ``is_enough`` are not run. GraderError if pytest cannot collect the tests,
+    which means that a course file is broken, or if the machine fails.
     """
     files = tuple(files)
     collector = _Collector(root, manifest, students, seed, watch or Silent(), is_enough)
@@ -70,29 +70,29 @@ def run_tests(
         "-p", "no:terminal", "-p", "no:junitxml", "-p", "no:unraisableexception", "--capture=no",
         *([f"--task={task}"] if task else []), *(str(root / file) for file in files),
     ]  # fmt: skip
-    # The plugin left out collects garbage for 50 ms a run, to find exceptions of finalizers: ours, not the student's.
+    # unraisableexception would collect garbage for 50 ms per run, to find exceptions in the grader's own finalizers.
     with _plain_environment(), _forget_imports(files):
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
-    if code == pytest.ExitCode.INTERRUPTED and not collector.broken:  # pytest takes Ctrl-C for its own
+    if code == pytest.ExitCode.INTERRUPTED and not collector.broken:  # pytest swallows Ctrl-C
         raise KeyboardInterrupt
     if collector.broken or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         names = " ".join(file.as_posix() for file in files)
         why = collector.broken[0] if collector.broken else f"pytest ended with {pytest.ExitCode(code).name}"
-        advice = f"If they were changed, restore them: git checkout -- {names}"
+        advice = f"If you changed them, restore them: git checkout -- {names}"
         raise GraderError(f"the course's tests cannot be run: {why}. {advice}")
     return tuple(collector.outcomes)
 
 
 class _Collector:
-    """A pytest plugin that puts the workers in, and the outcomes out."""
+    """A pytest plugin that supplies the workers and collects the outcomes."""
 
     def __init__(
         self,
         root: Path,
         manifest: Manifest,
-        students: Students,
+        students: WorkerPool,
         seed: int,
         watch: Watch,
         is_enough: Callable[[TestOutcome], bool],
@@ -104,21 +104,21 @@ class _Collector:
         self.machine_failure: GraderError | None = None
         self.place = ""
         self.printed_before = 0
-        """Characters of output from before the test."""
+        """The number of characters that were printed before the test."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Hand the plugin of the fixtures its workers."""
+        """Pass the workers to the plugin that has the fixtures."""
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
-        config.option.tbstyle = "value"  # nobody reads pytest's own tracebacks here, and they take long to make
+        config.option.tbstyle = "value"  # pytest's own tracebacks are not used here, and they are slow to build
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A test file that cannot be collected is the course's error."""
+        """Record a test file that cannot be collected, which is the course's error."""
         if report.failed:
             self.broken.append(f"{report.nodeid}: {report.longreprtext[-500:]}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Say which module's tests run now."""
+        """Report which module's tests run now."""
         if item.path.name != self.place:
             self.place = item.path.name
             total = sum(other.path == item.path for other in item.session.items)
@@ -126,7 +126,7 @@ class _Collector:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
-        """Run a test with an end to what it may compute from what it was given, by broadcasting for instance."""
+        """Run a test with a memory limit, since broadcasting a student's array may make a huge one."""
         self.printed_before = len(self.students.output)
         with limit_memory(TEST_HEADROOM):
             yield
@@ -135,7 +135,7 @@ class _Collector:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note the outcome: of the call, or of a setup that already failed."""
+        """Record the outcome of the test's call, or of a setup that failed."""
         report = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
             test = plugin.describe_test(item, self.root)
@@ -159,6 +159,7 @@ class _Collector:
         return report
 
     def _explain(self, error: BaseException, test: FailedTest) -> Failure:
+        """Explain a failed test, including what student code printed instead of returning."""
         printed = ""
         if isinstance(error, Mismatch) and error.returned_nothing:
             time.sleep(DRAIN_SECONDS)
@@ -169,7 +170,7 @@ class _Collector:
 
 @contextmanager
 def _plain_environment() -> Iterator[None]:
-    """No pytest option or plugin from the environment, for as long as the tests run."""
+    """Hide pytest options and plugins that the environment sets, while the block runs."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
@@ -181,7 +182,7 @@ def _plain_environment() -> Iterator[None]:
 
 @contextmanager
 def _forget_imports(files: Iterable[Path]) -> Iterator[None]:
-    """Let each run import the tests as they are then: pytest takes a module that was imported before as it is."""
+    """Drop the imported test modules after the block, so that the next run imports their current text."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Workers for module tests: one for all, a new one after each that died, and an end to patience."""
+"""Workers for module tests: one for all tests, and a new one after each that dies, up to a limit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from grading.limits import find_passed_limit
 from grading.remote import WorkerDiedError
 
 TEST_MEMORY = 32 << 20
-"""Bytes that all answers to one test may take: those of right code take 8 MB at most."""
+"""The bytes that all answers to one test may take; correct code needs at most 8 MB."""
 PATIENCE = 4
-"""So many workers may die before the rest of the tests is not run."""
+"""The number of dead workers after which the remaining tests are not run."""
 
 
 class WorkerStudent:
-    """The fixture `student` in a verdict: the student's modules, in a worker."""
+    """The `student` fixture for a verdict: the student's modules in a worker."""
 
     def __init__(self, worker: Worker):
         self._worker = worker
@@ -27,67 +27,67 @@ class WorkerStudent:
         return self._worker.module(name)
 
     def recipe(self, module_id: str) -> Any:
-        """The recipe.py of a trigger module."""
+        """Load the recipe.py of a trigger module."""
         return self._worker.recipe(module_id)
 
     def rng(self, seed: int) -> Any:
-        """A generator on the student's side."""
+        """Create a random generator on the student's side."""
         return self._worker.rng(seed)
 
     def folder(self) -> Any:
-        """A new, empty folder there, a `pathlib.Path`: it can be asked to write and to read files."""
+        """Create an empty folder in the worker, as a `pathlib.Path` that can write and read files."""
         return self._worker.request("folder")
 
     def hold(self, thing: Any, name: str) -> Any:
-        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        """Return an attribute itself, kept on the student's side, where pulling it would make a copy."""
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:
-        """What a call returns, likewise: a dict or an array stays there, and what happens to it can be seen."""
+        """Return a call's result itself, kept on the student's side, so that later changes to it can be seen."""
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:
-        """A function of a test's own, defined there from its source: it imports what it needs inside of itself."""
+        """Define a test's own function in the worker from its source; it must import what it needs itself."""
         source = "from __future__ import annotations\n" + inspect.getsource(
             function
-        )  # no annotation is looked at there
+        )  # the worker must not evaluate annotations
         return self._worker.request("define", source, function.__name__)
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
-        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that tells whether anything on the student's side still keeps an attribute alive."""
         reference = self._worker.request("weakref", thing, name)
         return lambda: reference() is not None
 
 
-class Students:
-    """Hands each test a living worker."""
+class WorkerPool:
+    """The source of a running worker for each test."""
 
     def __init__(self, start: Callable[[], Worker], *, wall_seconds: float):
-        """All of them together may take ``wall_seconds`` of CPU time."""
+        """Limit the CPU time of all workers together to ``wall_seconds``."""
         self._start, self._wall_seconds = start, wall_seconds
         self._workers: list[Worker] = []
 
     def student(self) -> WorkerStudent:
-        """The running worker, or a new one. Raises WorkerDiedError when it is not worth another try."""
+        """Provide the running worker, or a new one; WorkerDiedError if too many have died or taken too long."""
         if self._workers and isinstance(self._workers[-1].failure, GraderError):
             raise self._workers[-1].failure
         if not self._workers or self._workers[-1].failure is not None:
             if len(self._workers) >= PATIENCE:
                 last = self._workers[-1].failure
-                raise WorkerDiedError(f"not run: your code ended {PATIENCE} workers, the last one so: {last}")
+                raise WorkerDiedError(f"not run: your code ended {PATIENCE} workers, the last one because {last}")
             self._workers.append(self._start())
         cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
         if (passed := find_passed_limit(cpu, wall, self._wall_seconds)) is not None:
             raise WorkerDiedError(f"not run: the tests before it took more than {passed} in all")
-        self._workers[-1].memory = TEST_MEMORY  # what the test before kept is gone
+        self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are gone
         return WorkerStudent(self._workers[-1])
 
     @property
     def output(self) -> str:
-        """What student code printed."""
+        """The student code's printed output."""
         return "".join(w.output for w in self._workers)
 
     def close(self) -> None:
-        """End the last worker; the others are dead."""
+        """End the last worker; the others are already dead."""
         for worker in self._workers:
             worker.close()

@@ -1,4 +1,4 @@
-"""Watching which operations student code runs through `apply`."""
+"""Trace the operations that student code runs through `apply`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def traced(tensor_module: Any) -> Iterator[Any]:
-    """A `Trace` of module 02 that listens to every operation in the block; then the recorder before it again."""
+    """Trace every operation in the block with module 02's `Trace`, then restore the previous recorder."""
     trace = tensor_module.Trace()
     previous = tensor_module.set_recorder(trace)
     try:

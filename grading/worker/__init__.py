@@ -1,4 +1,4 @@
-"""What runs beside student code: `main.py`, its codec `wire.py`, `frames.py`, and the fence. Nothing else of ours.
+"""The only files of the grader that run next to student code: `main.py`, its codec `wire.py`, `frames.py`, the fence.
 
 Design: docs/architecture/isolation.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""How a worker gives up what it could do, before it loads anything but these files and Python's own."""
+"""Confine a worker process before it loads anything but these files and the standard library."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ import landlock
 import seccomp
 
 NOGROUP = 65534
-"""Whose members may read a submission's copy; see `grading/sandbox/identity.py`."""
+"""The group that may read a submission's copy; see `grading/sandbox/identity.py`."""
 PR_SET_NO_NEW_PRIVS = 38
 MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
 
@@ -18,12 +18,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(fence: dict) -> None:
-    """Become nobody in particular, with limits that cannot be raised again, few files and few system calls.
+    """Switch to an unprivileged user and restrict resources, files and system calls for good.
 
-    OSError when the kernel refuses what the grader has found it to know.
+    OSError if the kernel refuses a restriction that the grader expects to work.
     """
     if fence["tmpfs"]:
-        bound_files(fence["tmpfs"])
+        limit_tmp(fence["tmpfs"])
     if fence["become"] is not None:
         os.setgroups([])
         os.setgid(NOGROUP)
@@ -37,16 +37,16 @@ def confine(fence: dict) -> None:
         seccomp.restrict_calls()
 
 
-def bound_files(options: str) -> None:
-    """How much and how many files /tmp takes, where it is a file system of this worker's own.
+def limit_tmp(options: str) -> None:
+    """Limit the size and the number of files of /tmp, which is this worker's own file system.
 
-    Where the system does not let bubblewrap hand on the right to do so, it takes as many as memory does.
+    If bubblewrap may not pass on the right to mount, only memory limits the number of files.
     """
     _libc.mount(b"tmpfs", b"/tmp", None, MS_REMOUNT | MS_NOSUID | MS_NODEV, options.encode())
 
 
 def drop_rights() -> None:
-    """No capability, and none to be had from a program that is started."""
+    """Give up all capabilities, and the right to gain any by running a program."""
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "the kernel does not let a process give up new privileges")
     header, nothing = struct.pack("Ii", 0x20080522, 0), bytes(24)
@@ -55,13 +55,13 @@ def drop_rights() -> None:
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Limits that student code cannot raise again. What the system does not know is left out."""
+    """Set limits that student code cannot raise again; limits that the system does not have are skipped."""
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # The soft limit sends SIGXCPU, which names the reason; a second later the hard limit kills.
+            # The soft limit sends SIGXCPU, which names the reason. The hard limit kills a second later.
             soft = value - 1 if name == "RLIMIT_CPU" else value
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (soft, value))

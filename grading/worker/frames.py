@@ -1,4 +1,4 @@
-"""Which lines of student code an exception came through, for the worker and for the student's own pytest."""
+"""Find the lines of student code in a traceback, for the worker and for the student's own pytest."""
 
 import os
 import traceback
@@ -7,13 +7,13 @@ MOST_CAUSES, MOST_FRAMES = 8, 12
 
 
 def list_student_frames(error: BaseException, root: str) -> list[list]:
-    """The last few [file relative to `root`, line, function] on the way to the line that raised first.
+    """List the last [file relative to ``root``, line, function] on the path to the line that raised first.
 
-    An exception that is caught and raised again hides that line. So `raise … from first` is followed to where `first`
-    came from, and so is a plain `raise …` in an `except` if `first` came from a function further down. What goes wrong
-    in an `except` by itself is not.
+    An exception that is caught and raised again hides that line. So `raise … from first` is followed to the origin of
+    `first`. A plain `raise …` in an `except` is followed if `first` came from a function further down. A new error
+    inside an `except` is not.
     """
-    frames = _frames_below(error, root)
+    frames = _list_frames_below(error, root)
     seen = {id(error)}
     while len(seen) <= MOST_CAUSES:
         explicit = error.__cause__
@@ -21,22 +21,22 @@ def list_student_frames(error: BaseException, root: str) -> list[list]:
         if first is None or id(first) in seen:
             break
         seen.add(id(first))
-        further = _frames_below(first, root)
-        if explicit is None and not (len(further) > 1 and _was_raised(error)):
+        further = _list_frames_below(first, root)
+        if explicit is None and not (len(further) > 1 and _comes_from_raise(error)):
             break
-        frames = _join(frames, further)
+        frames = _join_frames(frames, further)
         error = first
     return frames[-MOST_FRAMES:]
 
 
-def _was_raised(error: BaseException) -> bool:
-    """Whether the line it came from is a `raise`."""
+def _comes_from_raise(error: BaseException) -> bool:
+    """Whether an exception comes from a `raise` statement."""
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
     return bool(lines) and lines[-1].startswith("raise")
 
 
-def _frames_below(error: BaseException, root: str) -> list[list]:
-    """An exception's own frames in files below `root`; a file that is not Python counts as one."""
+def _list_frames_below(error: BaseException, root: str) -> list[list]:
+    """List an exception's own frames in files below ``root``; the place of a syntax error counts as one."""
     frames: list[list] = [[f.filename, f.lineno or 0, f.name] for f in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         frames.append([error.filename or "", error.lineno or 0, ""])
@@ -44,8 +44,8 @@ def _frames_below(error: BaseException, root: str) -> list[list]:
     return [[file[len(below) :], line, function] for file, line, function in frames if file.startswith(below)]
 
 
-def _join(frames: list[list], further: list[list]) -> list[list]:
-    """The way to the handler, then from there to what it caught."""
+def _join_frames(frames: list[list], further: list[list]) -> list[list]:
+    """Join the frames up to the handler with those from there to the exception that it caught."""
     if not further:
         return frames
     caught_in = (further[0][0], further[0][2])

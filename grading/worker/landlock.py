@@ -1,8 +1,9 @@
-"""Landlock, put on by the worker itself: from then on it opens no file but those it was given.
+"""Restrict this process with Landlock to the files that it was given.
 
-It needs no rights and no namespace, and cannot be taken off again. What each version of the kernel's interface adds:
-1 (Linux 5.13) files; 2 moving files between folders; 3 emptying them; 4 TCP; 5 commands to devices; 6 signals and
-abstract sockets of other processes. Described in the kernel's Documentation/userspace-api/landlock.rst.
+Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the
+kernel's interface (Linux 5.13) restricts files. Later versions add more: 2 moving files between folders, 3 truncating
+files, 4 TCP, 5 device commands, 6 signals and abstract sockets of other processes. The kernel's
+Documentation/userspace-api/landlock.rst describes it.
 """
 
 import ctypes
@@ -16,10 +17,10 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << bit fo
 MAKE_DIR, MAKE_REG = 1 << 7, 1 << 8
 REFER, TRUNCATE = 1 << 13, 1 << 14
 ALL_FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-"""Every right to files that a version knows, and so can take away."""
+"""All file rights that a version knows and can restrict."""
 ALL_TCP, ALL_SCOPES = 0b11, 0b11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
-"""The rights that apply to a file; the others apply to folders only."""
+"""The rights that apply to a file; the others apply only to folders."""
 
 LIST = READ_DIR
 READ = READ_FILE | READ_DIR
@@ -28,22 +29,22 @@ WRITE = READ | WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAK
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def version() -> int:
-    """Which version of the interface the kernel has; 0 when it has none, or has it switched off."""
+def read_landlock_version() -> int:
+    """Ask the kernel for its Landlock version; 0 if it has none or Landlock is disabled."""
     return max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION))
 
 
 def restrict_files(rights: dict[str, int]) -> None:
-    """Allow these paths their rights (LIST, READ or WRITE), everything below them too, and nothing else.
+    """Allow only these paths and everything below them, each with its rights (LIST, READ or WRITE).
 
-    Processes of others get no signal, and there is no TCP, as far as the kernel's version knows how. Paths that do not
-    exist are left out. OSError when the kernel refuses it.
+    If the kernel's version can, signals to other processes and TCP are forbidden as well. Paths that do not exist are
+    skipped. OSError if the kernel refuses.
     """
-    known = version()
+    known = read_landlock_version()
     handled = ALL_FILES[min(known, 5)]
-    # An older kernel takes a shorter description.
+    # An older kernel accepts only a shorter description.
     described = struct.pack("QQQ", handled, ALL_TCP, ALL_SCOPES)[: 8 if known < 4 else 16 if known < 6 else 24]
-    ruleset = _call(CREATE_RULESET, described, ctypes.c_size_t(len(described)), 0)
+    ruleset = _call_kernel(CREATE_RULESET, described, ctypes.c_size_t(len(described)), 0)
     for path, allowed in rights.items():
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -52,14 +53,15 @@ def restrict_files(rights: dict[str, int]) -> None:
         if not os.path.isdir(path):  # noqa: PTH112 - pathlib costs start-up time here
             allowed &= OF_FILES
         rule = struct.pack("=Qi", allowed & handled, descriptor)
-        _call(ADD_RULE, ruleset, PATH_BENEATH, rule, 0)
+        _call_kernel(ADD_RULE, ruleset, PATH_BENEATH, rule, 0)
         os.close(descriptor)
-    _call(RESTRICT_SELF, ruleset, 0)
+    _call_kernel(RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 
 
-def _call(number: int, *arguments: object) -> int:
+def _call_kernel(number: int, *arguments: object) -> int:
+    """Make a Landlock system call; OSError if it fails."""
     result = _libc.syscall(number, *arguments)
     if result < 0:
-        raise OSError(ctypes.get_errno(), "the kernel takes no Landlock rule")
+        raise OSError(ctypes.get_errno(), "the kernel refused a Landlock rule")
     return result

@@ -1,7 +1,7 @@
-"""The worker's loop: does to student objects what the grader asks, and answers with plain values or handles.
+"""The worker's loop: carry out the grader's requests on student objects, and answer with plain values or handles.
 
-Started as ``python -I -S -B main.py SOCKET_FD CONFIG`` in a process of its own. It judges nothing: student code
-shares this process and may change anything in it, so nothing here is trusted by the grader.
+It is started as ``python -I -S -B main.py SOCKET_FD CONFIG`` in a separate process. It judges nothing: student code
+shares this process and may change anything in it, so the grader trusts nothing here.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ CONFIG = json.loads(sys.argv[2])
 SOCK = socket.socket(fileno=int(sys.argv[1]))
 SOCK.set_inheritable(False)
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120 - pathlib costs start-up time here
-sys.path.extend(CONFIG["site"])  # plainly: no .pth file of the environment gets a say
+sys.path.extend(CONFIG["site"])  # directly, so that no .pth file of the environment is read
 
 from confine import confine  # noqa: E402
 
@@ -46,19 +46,19 @@ OPERATORS = {
 }
 
 
-def leave(thing: contextlib.AbstractContextManager, message: str | None) -> None:
-    """End a `with` block over `thing`: as it should be, or with an error."""
+def exit_context(thing: contextlib.AbstractContextManager, message: str | None) -> None:
+    """End a `with` block over ``thing``, with an error if there is a message."""
     if message is None:
         type(thing).__exit__(thing, None, None, None)
     else:
         type(thing).__exit__(thing, RuntimeError, RuntimeError(message), None)
 
 
-OPERATORS["exit"] = leave
+OPERATORS["exit"] = exit_context
 
 
 class Worker:
-    """The objects the grader has names for, and the verbs it may use on them."""
+    """The objects that the grader has handles for, and the requests that it may make."""
 
     def __init__(self, sock: socket.socket, root: str):
         self.sock, self.root = sock, root
@@ -66,42 +66,43 @@ class Worker:
         self.last = 0
         self.resumed: list[object] = []
 
-    def keep(self, value: object) -> tuple[int, list]:
-        """A new handle for an object that stays here."""
+    def keep_object(self, value: object) -> tuple[int, list]:
+        """Give a new handle to an object that stays here."""
         self.last += 1
-        value = value.value if type(value) is Held else value
+        value = value.value if type(value) is HeldValue else value
         self.objects[self.last] = value
         return wire.HANDLE, [self.last, type(value).__name__]
 
-    def resolve(self, code: int, payload: int) -> object:
-        """What a name in a request stands for."""
-        return self.objects[payload] if code == wire.HANDLE else self.callback(payload)
+    def resolve_reference(self, code: int, payload: int) -> object:
+        """Find the object or callback that a request names."""
+        return self.objects[payload] if code == wire.HANDLE else self.make_callback(payload)
 
-    def callback(self, number: object) -> object:
-        """A function here that calls the grader's; while the grader is in it, it may ask for more."""
+    def make_callback(self, number: object) -> object:
+        """Make a function that calls the grader's; meanwhile, the grader may send further requests."""
 
         def call(*args: object, **kwargs: object) -> object:
+            """Report these values to the grader and return its answer."""
             for value in (*args, *kwargs.values()):
                 if not wire.is_reportable(value):
                     kind = type(value).__name__
                     raise TypeError(f"only numbers and short texts can be reported, not a {kind}; convert it first")
-            self.say(["event", number, list(args), kwargs])
-            self.serve()
+            self.send_message(["event", number, list(args), kwargs])
+            self.serve_requests()
             return self.resumed.pop()
 
         return call
 
-    def say(self, message: list) -> None:
-        """Send one message; what cannot cross stays here under a handle."""
-        data = wire.encode(message, self.keep, max_plain=wire.MAX_REPLY_PLAIN)
+    def send_message(self, message: list) -> None:
+        """Send one message; an object that cannot cross stays here under a handle."""
+        data = wire.encode_value(message, self.keep_object, max_plain=wire.MAX_REPLY_PLAIN)
         if len(data) > wire.MAX_REPLY:
             raise wire.WireError(f"a value of {len(data):,} bytes is larger than {wire.MAX_REPLY:,}")
-        wire.send(self.sock, data)
+        wire.send_frame(self.sock, data)
 
-    def serve(self) -> None:
-        """Answer requests until the grader lets a callback go on, or ends."""
+    def serve_requests(self) -> None:
+        """Answer requests until the grader resumes a callback or ends."""
         while True:
-            request = wire.decode(wire.receive(self.sock, max_bytes=1 << 31), self.resolve)
+            request = wire.decode_value(wire.receive_frame(self.sock, max_bytes=1 << 31), self.resolve_reference)
             number, dropped, verb, *arguments = request
             for handle in dropped:
                 self.objects.pop(handle, None)
@@ -110,27 +111,27 @@ class Worker:
                 return
             try:
                 reply = ["value", number, getattr(self, f"do_{verb}")(*arguments)]
-            except BaseException as error:  # student code may raise anything, SystemExit too
-                reply = ["raised", number, *self.describe(error)]
+            except BaseException as error:  # student code may raise anything, even SystemExit
+                reply = ["raised", number, *self.describe_error(error)]
             try:
-                self.say(reply)
+                self.send_message(reply)
             except wire.WireError as error:
-                self.say(["raised", number, *self.describe(error)])
-            del request, arguments, reply  # nothing of a finished request is kept alive
+                self.send_message(["raised", number, *self.describe_error(error)])
+            del request, arguments, reply  # keep nothing of a finished request alive
 
-    def describe(self, error: BaseException) -> tuple[str, list[str], str, list]:
-        """An exception as plain values: its type and bases, its message, the student's lines of its traceback."""
+    def describe_error(self, error: BaseException) -> tuple[str, list[str], str, list]:
+        """Describe an exception as plain values: type, bases, message and the student's lines of its traceback."""
         try:
             message = str(error)
-        except Exception:  # a __str__ of the student's
-            message = "(its message could not be made)"
+        except Exception:  # a student's own __str__
+            message = "(its message cannot be shown)"
         bases = [c.__name__ for c in type(error).__mro__]
         return type(error).__name__, bases, message[:4000], list_student_frames(error, self.root)
 
     # The verbs, simplest first.
 
     def do_get(self, thing: object, name: str) -> object:
-        """An attribute."""
+        """Get an attribute."""
         return getattr(thing, name)
 
     def do_set(self, thing: object, name: str, value: object) -> None:
@@ -138,20 +139,20 @@ class Worker:
         setattr(thing, name, value)
 
     def do_call(self, function: Callable, args: tuple, kwargs: dict) -> object:
-        """Call something."""
+        """Call a function or object."""
         return function(*args, **kwargs)
 
     def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
-        """Apply an operator; a comparison's answer stays here, whatever it is."""
+        """Apply an operator; a comparison's result stays here even if it is plain."""
         value = OPERATORS[name](*operands)
-        return Boxed(value) if kept and type(value) in PLAIN else value
+        return BoxedValue(value) if kept and type(value) in PLAIN else value
 
     def do_module(self, name: str) -> object:
-        """Import one module of the student's framework."""
+        """Import a module of the student's framework."""
         return importlib.import_module(name)
 
     def do_recipe(self, path: str) -> object:
-        """Import a recipe.py by its place."""
+        """Import a recipe.py by its path."""
         name = "recipe_" + path.split("/")[1]
         if name in sys.modules:
             return sys.modules[name]
@@ -164,65 +165,67 @@ class Worker:
         return module
 
     def do_rng(self, seed: int) -> object:
-        """A random generator on this side."""
+        """Create a random generator here."""
         return np.random.default_rng(seed)
 
     def do_folder(self) -> object:
-        """A new, empty folder on this side, where alone both student code and its tests can see files."""
-        import pathlib  # here, so that starting a worker does not wait for them
+        """Create an empty folder here, the only place where both student code and its tests can see files."""
+        import pathlib  # imported here, so that starting a worker does not wait for them
         import tempfile
 
         return pathlib.Path(tempfile.mkdtemp())
 
     def do_hold(self, thing: object, name: str) -> object:
-        """An attribute under a handle, also where it is plain: the thing itself, not a copy of it."""
-        return Held(getattr(thing, name))
+        """Get an attribute under a handle even if it is plain, so that it is not copied."""
+        return HeldValue(getattr(thing, name))
 
     def do_hold_result(self, function: Callable, args: tuple) -> object:
-        """What a call returns, likewise."""
-        return Held(function(*args))
+        """Call a function and keep its result under a handle even if it is plain."""
+        return HeldValue(function(*args))
 
     def do_weakref(self, thing: object, name: str) -> object:
-        """A function that gives an attribute for as long as anything else needs it, then None."""
+        """Create a weak reference to an attribute: a function that returns it, or None once nothing else keeps it."""
         return weakref.ref(getattr(thing, name))
 
     def do_define(self, source: str, name: str) -> object:
-        """A function of a test's own, defined on this side."""
+        """Define a test's own function here."""
         names: dict[str, object] = {}
         exec(source, names)  # noqa: S102 - the grader's text, in the process that runs the student's
         return names[name]
 
     def do_echo(self, value: object) -> object:
-        """The value itself: measures the pipe."""
+        """Return the value itself, to measure the pipe."""
         return value
 
 
-class Held:
-    """Wraps what goes out under a handle of its own, plain or not."""
+class HeldValue:
+    """A wrapper for a value that goes out under its own handle, plain or not."""
 
     def __init__(self, value: object):
         self.value = value
 
 
-class Boxed:
-    """A plain value that goes out under a handle, wrapped for good."""
+class BoxedValue:
+    """A wrapper that hides a plain value for good, so that only its handle goes out."""
 
     def __init__(self, value: object):
         self.value = value
 
 
 def main() -> None:
-    """Say that it is ready, and serve."""
+    """Tell the grader that the worker is ready, and answer its requests."""
     root = CONFIG["submission"]
     sys.dont_write_bytecode = True
-    warnings.simplefilter("error", RuntimeWarning)  # overflow and the like, as in the student's own pytest
+    warnings.simplefilter("error", RuntimeWarning)  # such as overflow, as in the student's own pytest
     worker = Worker(SOCK, root)
-    # What fails before this message is the machine's failure: nothing of the student's may be loaded until it is sent.
-    worker.say(["ready", sys.version.split()[0], np.__version__])
-    sys.path.extend(f"{root}/{folder}" for folder in CONFIG["folders"])  # last: none of its files hides another
+    # A failure before this message counts as the machine's, so no student code may be loaded before it is sent.
+    worker.send_message(["ready", sys.version.split()[0], np.__version__])
+    sys.path.extend(
+        f"{root}/{folder}" for folder in CONFIG["folders"]
+    )  # last, so that none of its files hides an installed one
     with contextlib.suppress(EOFError, ConnectionError):
-        worker.serve()
-    os._exit(0)  # student threads and atexit functions have nothing left to say
+        worker.serve_requests()
+    os._exit(0)  # without running student threads or atexit functions
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A seccomp filter that the worker puts on itself: threads and files, and none of the kernel's wider doors.
+"""Restrict this process with a seccomp filter to the system calls that computing with threads and files needs.
 
-What computing needs is allowed, and everything else is refused: no second process, no other program, no socket of any
-family, no signal to anybody else, no shared or unnamed memory. Without fork the limits of one process bound student
-code. The filter is classic BPF, as described in the kernel's Documentation/userspace-api/seccomp_filter.rst.
+Everything else is refused: new processes, running programs, sockets, signals to other processes, shared or unnamed
+memory. Without fork, the limits of one process bound all student code. The filter is classic BPF, described in the
+kernel's Documentation/userspace-api/seccomp_filter.rst.
 """
 
 import ctypes
@@ -18,20 +18,20 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32 = 0x40000000
-"""From here on x86_64 has the numbers of another interface; nothing of ours uses them."""
+"""From this number on, x86_64 has a different interface (x32), which Python does not use."""
 YOUNG = 424
-"""From here on the numbers are the same on all processors, and a C library must do without those calls."""
+"""From this number on, calls are recent and have the same number everywhere; C libraries work without them."""
 
 # Each call's number on x86_64 and on aarch64; None where that processor has no such call.
 ALLOWED = {
-    # Reading and writing what is open
+    # Reading and writing open files
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
     "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57), "close_range": (436, 436), "dup": (32, 23),
     "dup2": (33, None), "dup3": (292, 24), "fsync": (74, 82), "fdatasync": (75, 83), "ftruncate": (77, 46),
     "sendfile": (40, 71), "copy_file_range": (326, 285), "sendto": (44, 206), "recvfrom": (45, 207),
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None),
     "pselect6": (270, 72),
-    # Names of files; which of them may be opened or changed is for Landlock and the sandbox's mounts to say
+    # File names; Landlock and the sandbox's mounts decide which files may be opened or changed
     "stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291),
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None),
     "readlinkat": (267, 78), "getdents64": (217, 61), "statfs": (137, 43), "fstatfs": (138, 44), "getcwd": (79, 17),
@@ -41,7 +41,7 @@ ALLOWED = {
     # Memory
     "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216), "msync": (26, 227),
     "mincore": (27, 232), "brk": (12, 214),
-    # Threads, waiting, the clock
+    # Threads, waiting, clocks
     "futex": (202, 98), "set_tid_address": (218, 96), "set_robust_list": (273, 99), "get_robust_list": (274, 100),
     "rseq": (334, 293), "membarrier": (324, 283), "sched_yield": (24, 124), "sched_getaffinity": (204, 123),
     "sched_getscheduler": (145, 120), "sched_getparam": (143, 121), "sched_get_priority_max": (146, 125),
@@ -49,9 +49,9 @@ ALLOWED = {
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None),
     "times": (100, 153), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
     "arch_prctl": (158, None),
-    # Signals of its own
+    # Its own signals
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132),
-    # Who it is, and what it has used
+    # Its identity and usage
     "getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175),
     "getgid": (104, 176), "getegid": (108, 177), "getgroups": (115, 158), "uname": (63, 160),
     "sysinfo": (99, 179), "getrlimit": (97, 163), "getrusage": (98, 165), "getrandom": (318, 278),
@@ -60,78 +60,78 @@ BOUNDED = {
     "clone": (56, 220), "open": (2, None), "openat": (257, 56), "ioctl": (16, 29), "fcntl": (72, 25),
     "madvise": (28, 233), "prctl": (157, 167), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
 }  # fmt: skip
-"""Allowed with some arguments only; see `_bounded`."""
+"""Calls that are allowed only with some arguments."""
 
 CLONE_THREAD = 0x10000
 O_TRUNC, WRITING = 0x200, 0x3
 TERMINAL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-"""TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what Python asks of a descriptor."""
+"""TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, which Python uses on descriptors."""
 DESCRIPTOR = (0, 1, 2, 3, 4, 1030)
-"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC: no signals sent to others, no pipes made larger, and no locks, which would tell
-another worker something by a file that both may only read."""
+"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. Not allowed are signals to others, larger pipes, and locks, by which two workers
+could communicate through a file that both may only read."""
 ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 102, 103)
-"""How a process will use its memory. No MADV_COLD or MADV_PAGEOUT, and no fadvise64: what of a file the system keeps in
-memory outlives a process, so that the next one could read off it which pages this one has sent away."""
+"""Advice on memory use. MADV_COLD, MADV_PAGEOUT and fadvise64 are not allowed: the system's cached pages of a file
+outlive a process, so the next one could detect which pages this one has evicted."""
 NAMES = (15, 16, 0x53564D41)
-"""PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory."""
+"""PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, for the names of threads and memory."""
 
 
-def program(machine: str, pid: int) -> bytes | None:
-    """The filter for a processor, for the process ``pid``; None where the calls' numbers are not known to us."""
+def build_filter(machine: str, pid: int) -> bytes | None:
+    """Build the filter for a processor and the process ``pid``; None if the call numbers are not known."""
     if machine not in ARCHITECTURES:
         return None
     column = list(ARCHITECTURES).index(machine)
     code = [
-        _instruction(LOAD, OFFSET_ARCH),
-        _instruction(JUMP_EQUAL, ARCHITECTURES[machine], 1, 0),
-        _instruction(RETURN, KILL),
-        _instruction(LOAD, OFFSET_NR),
+        _encode_instruction(LOAD, OFFSET_ARCH),
+        _encode_instruction(JUMP_EQUAL, ARCHITECTURES[machine], 1, 0),
+        _encode_instruction(RETURN, KILL),
+        _encode_instruction(LOAD, OFFSET_NR),
     ]
     if machine == "x86_64":
-        code += [_instruction(JUMP_ATLEAST, X32, 0, 1), _instruction(RETURN, ERRNO | EPERM)]
+        code += [_encode_instruction(JUMP_ATLEAST, X32, 0, 1), _encode_instruction(RETURN, ERRNO | EPERM)]
     for numbers in ALLOWED.values():
         if (number := numbers[column]) is not None:
-            code += [_instruction(JUMP_EQUAL, number, 0, 1), _instruction(RETURN, ALLOW)]
+            code += [_encode_instruction(JUMP_EQUAL, number, 0, 1), _encode_instruction(RETURN, ALLOW)]
     for name, numbers in BOUNDED.items():
         if (number := numbers[column]) is not None:
-            bounded = _bounded(name, pid)
-            code += [_instruction(JUMP_EQUAL, number, 0, len(bounded)), *bounded]
-    code += [_instruction(JUMP_ATLEAST, YOUNG, 0, 1), _instruction(RETURN, ERRNO | ENOSYS)]
-    return b"".join([*code, _instruction(RETURN, ERRNO | EPERM)])
+            bounded = _build_argument_check(name, pid)
+            code += [_encode_instruction(JUMP_EQUAL, number, 0, len(bounded)), *bounded]
+    code += [_encode_instruction(JUMP_ATLEAST, YOUNG, 0, 1), _encode_instruction(RETURN, ERRNO | ENOSYS)]
+    return b"".join([*code, _encode_instruction(RETURN, ERRNO | EPERM)])
 
 
 def restrict_calls() -> None:
-    """Put the filter on this process, which must have no other thread yet. OSError when the kernel refuses it.
+    """Install the filter on this process, which must still be single-threaded; OSError if the kernel refuses.
 
-    Where there is no filter for this processor, nothing happens: `program` says so beforehand.
+    Does nothing if there is no filter for this processor, which the grader checks beforehand.
     """
-    code = program(platform.machine(), os.getpid())
+    code = build_filter(platform.machine(), os.getpid())
     if code is None:
         return
     instructions = ctypes.create_string_buffer(code, len(code))
     described = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(instructions))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, described, 0, 0):
-        raise OSError(ctypes.get_errno(), "the kernel takes no seccomp filter")
+        raise OSError(ctypes.get_errno(), "the kernel refused the seccomp filter")
 
 
-def _bounded(name: str, pid: int) -> list[bytes]:
-    """What decides about one call by its arguments. Each way through ends in a return."""
+def _build_argument_check(name: str, pid: int) -> list[bytes]:
+    """Build the instructions that judge one call by its arguments; every path through them ends in a return."""
     if name == "clone":
         return [
-            _argument(0),
-            _instruction(JUMP_SET, CLONE_THREAD, 0, 1),
-            _instruction(RETURN, ALLOW),
-            _instruction(RETURN, ERRNO | EPERM),
+            _load_argument(0),
+            _encode_instruction(JUMP_SET, CLONE_THREAD, 0, 1),
+            _encode_instruction(RETURN, ALLOW),
+            _encode_instruction(RETURN, ERRNO | EPERM),
         ]
     if name in ("open", "openat"):
-        # Emptying a file that is opened for reading: before its third version Landlock takes that for reading.
+        # O_TRUNC empties a file opened for reading, which Landlock before version 3 counts as reading.
         return [
-            _argument(1 if name == "open" else 2),
-            _instruction(JUMP_SET, O_TRUNC, 0, 1),
-            _instruction(JUMP_SET, WRITING, 0, 1),
-            _instruction(RETURN, ALLOW),
-            _instruction(RETURN, ERRNO | EPERM),
+            _load_argument(1 if name == "open" else 2),
+            _encode_instruction(JUMP_SET, O_TRUNC, 0, 1),
+            _encode_instruction(JUMP_SET, WRITING, 0, 1),
+            _encode_instruction(RETURN, ALLOW),
+            _encode_instruction(RETURN, ERRNO | EPERM),
         ]
     argument, values = {
         "ioctl": (1, TERMINAL),
@@ -142,14 +142,19 @@ def _bounded(name: str, pid: int) -> list[bytes]:
         "tgkill": (0, (pid,)),
         "prlimit64": (0, (0, pid)),
     }[name]
-    checks = [part for value in values for part in (_instruction(JUMP_EQUAL, value, 0, 1), _instruction(RETURN, ALLOW))]
-    return [_argument(argument), *checks, _instruction(RETURN, ERRNO | EPERM)]
+    checks = [
+        part
+        for value in values
+        for part in (_encode_instruction(JUMP_EQUAL, value, 0, 1), _encode_instruction(RETURN, ALLOW))
+    ]
+    return [_load_argument(argument), *checks, _encode_instruction(RETURN, ERRNO | EPERM)]
 
 
-def _argument(index: int) -> bytes:
-    """Load the lower half of an argument: all of these are ints to the kernel."""
-    return _instruction(LOAD, OFFSET_ARGUMENTS + 8 * index)
+def _load_argument(index: int) -> bytes:
+    """Build the instruction that loads an argument's lower half; the kernel reads all these arguments as ints."""
+    return _encode_instruction(LOAD, OFFSET_ARGUMENTS + 8 * index)
 
 
-def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+def _encode_instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """Encode one BPF instruction."""
     return struct.pack("=HBBI", code, if_true, if_false, value)

@@ -104,16 +104,16 @@ def test_a_shifted_image_gives_shifted_maps(student, rng):
 @task("6.11")
 def test_recipe_learns_a_simple_task(student, rng):
     """From 256 images with a bright square in one of four corners it learns to name the corner."""
-    recipes.learns_where_a_square_is(student, rng, RECIPE)
+    recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 
 @task("6.11")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
     """Calling predict from inside progress does not change what is learned."""
-    recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 120)
+    recipes.check_predicting_while_training(student, rng, RECIPE, 120)
 
 
 @task("6.11")
 def test_recipe_leaves_what_it_was_given(student, rng):
     """Training changes neither the images nor any other network."""
-    recipes.leaves_what_it_was_given(student, rng, RECIPE, 80)
+    recipes.check_inputs_are_unchanged(student, rng, RECIPE, 80)

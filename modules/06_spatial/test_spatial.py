@@ -743,25 +743,25 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
 @task("6.10")
 def test_recipe_builds_from_the_generator_alone(student):
     """The same seed builds the same network, and another seed builds a different one."""
-    recipes.builds_from_the_generator_alone(student, RECIPE)
+    recipes.check_build_is_seeded(student, RECIPE)
 
 
 @task("6.10")
 def test_recipe_predicts_probabilities(student, rng):
     """The recipe's predict returns ten probabilities for each image, whatever the other images are."""
-    recipes.predicts_probabilities(student, rng, RECIPE)
+    recipes.check_probabilities(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_shows_its_feature_maps(student, rng):
     """feature_maps returns a map for each kernel of the first convolution, and different maps for another image."""
-    recipes.shows_its_feature_maps(student, rng, RECIPE)
+    recipes.check_feature_maps(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_is_at_chance_before_training(student, rng):
     """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
-    recipes.is_at_chance_before_training(student, rng, RECIPE)
+    recipes.check_untrained_loss(student, rng, RECIPE)
 
 
 @task("6.11")
@@ -784,7 +784,7 @@ def test_moved_images_are_the_same_images(student, rng):
 @task("6.11")
 def test_recipe_trains(student, rng):
     """Training on a few dark and bright images lowers the loss, changes every parameter, and reports its progress."""
-    recipes.trains_on_dark_and_bright(student, rng, RECIPE, 64)
+    recipes.check_loss_falls(student, rng, RECIPE, 64)
 
 
 # What the tests compute for themselves

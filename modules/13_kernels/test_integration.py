@@ -11,25 +11,25 @@ RECIPE = recipes.ImageRecipe("13_kernels", (3, 32, 32), sides=2, reports_the_end
 @task("13.17")
 def test_recipe_learns_a_simple_task(student, rng):
     """From 256 images with a bright square above or below the middle, it learns where the square is."""
-    recipes.learns_where_a_square_is(student, rng, RECIPE)
+    recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 
 @task("13.17")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
     """Predictions requested from inside progress do not change what is learned."""
-    recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 40)
+    recipes.check_predicting_while_training(student, rng, RECIPE, 40)
 
 
 @task("13.17")
 def test_recipe_leaves_what_it_was_given(student, rng):
     """Training changes neither the images nor another network."""
-    recipes.leaves_what_it_was_given(student, rng, RECIPE, 40)
+    recipes.check_inputs_are_unchanged(student, rng, RECIPE, 40)
 
 
 @task("13.17")
 def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
     """Compressed after training, and carried into a network compressed from fresh weights, it still names images."""
-    ours, (images, labels) = RECIPE.of(student), RECIPE.squares(rng, 376)
+    ours, (images, labels) = RECIPE.load_recipe(student), RECIPE.draw_squares(rng, 376)
     trained, fresh = ours.build(student.rng(8)), ours.build(student.rng(9))
     ours.train(trained, images[:256], labels[:256], rng=student.rng(8), progress=ignore_reports)
     small, other = ours.compress(trained, images[:256]), ours.compress(fresh, images[:256])

@@ -888,31 +888,31 @@ def test_the_mode_is_taken_over(student):
 @task("13.13")
 def test_recipe_builds_from_the_generator_alone(student):
     """The same seed builds the same network, and another seed builds another."""
-    recipes.builds_from_the_generator_alone(student, RECIPE)
+    recipes.check_build_is_seeded(student, RECIPE)
 
 
 @task("13.13")
 def test_recipe_predicts_probabilities(student, rng):
     """The recipe's predict gives ten probabilities for each image, which do not depend on the other images."""
-    recipes.predicts_probabilities(student, rng, RECIPE)
+    recipes.check_probabilities(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_shows_its_feature_maps(student, rng):
     """feature_maps gives one map for each kernel of the first convolution, and different maps for another image."""
-    recipes.shows_its_feature_maps(student, rng, RECIPE)
+    recipes.check_feature_maps(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_is_at_chance_before_training(student, rng):
     """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
-    recipes.is_at_chance_before_training(student, rng, RECIPE)
+    recipes.check_untrained_loss(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_predicts_alike_optimised(student, rng):
     """The plain network and its optimised twin give the same probabilities."""
-    ours, images = RECIPE.of(student), RECIPE.noise(rng, 5)
+    ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 5)
     network = ours.build(student.rng(3))
     wanted = expect.pull(ours.predict(network, images), call="predict(network, 5 images)")
     got = ours.predict(student.kernels.optimise(network), images)
@@ -924,7 +924,7 @@ def test_whitening_kernels_are_scaled_eigenvectors(student, rng):
     """The kernels are the patches' strongest directions, each divided by the root of its strength plus 0.1."""
     smooth = rng.normal(size=(7, 3, 9, 12)).cumsum(axis=2).cumsum(axis=3) * rng.uniform(0.05, 0.3, (1, 3, 1, 1))
     images = smooth.astype("float32")
-    got = values(RECIPE.of(student).whitening_kernels(images, 5))
+    got = values(RECIPE.load_recipe(student).whitening_kernels(images, 5))
     call = "whitening_kernels(7 images of 9×12 pixels, 5)"
     expect.equal(got.shape, (5, 3, 3, 3), call=f"{call}.shape")
     patches = [image[:, y : y + 3, x : x + 3].ravel() for image in smooth for y in range(7) for x in range(10)]
@@ -941,7 +941,7 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
     ramps = np.stack([90 + 4 * x, 90 + 4 * y, 60 + 2 * x + 2 * y]).astype("uint8")
     images = np.repeat(ramps[None], 60, axis=0)
     held = student.tensor.Tensor(images)
-    ours = RECIPE.of(student)
+    ours = RECIPE.load_recipe(student)
     got = expect.pull(ours.move(held.data, student.rng(0)), call="move(60 images, rng)")
     expect.array(held, images, call="the images after move")
     expect.equal((got.shape, str(got.dtype)), (images.shape, "float32"), call="shape and dtype of move(60 images, rng)")
@@ -972,7 +972,7 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
 def test_edges_are_repeated(student):
     """A grey image stays grey up to its edge, except for the noise."""
     images = np.full((20, 3, 32, 32), 200, "uint8")
-    ours = RECIPE.of(student)
+    ours = RECIPE.load_recipe(student)
     got = expect.pull(ours.move(images, student.rng(0)), call="move(20 grey images, rng)")
     off = np.abs(got - expect.pull(ours.normalize(images), call="normalize")).max()
     hint = 'np.pad with mode="edge"'
@@ -984,7 +984,7 @@ def test_edges_are_repeated(student):
 def run_muon_steps(student, shape, grads, **options):
     """Return how far Muon moves a parameter of zeros in each step, with lr = 0.5."""
     parameter = student.tensor.Tensor(np.zeros(shape, "float32"))
-    optimizer = RECIPE.of(student).Muon([parameter], lr=0.5, **options)
+    optimizer = RECIPE.load_recipe(student).Muon([parameter], lr=0.5, **options)
     places = [np.zeros(shape)]
     for grad in grads:
         parameter.grad = student.tensor.Tensor(grad.astype("float32"))
@@ -1019,13 +1019,13 @@ def test_a_step_without_direction_is_none(student, rng):
 @task("13.17")
 def test_recipe_trains(student, rng):
     """Training on a few dark and bright images makes the loss fall, moves every parameter, and reports its progress."""
-    recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
+    recipes.check_loss_falls(student, rng, RECIPE, 32)
 
 
 @task("13.13")
 def test_recipe_compresses(student, rng):
     """In int8 its answers are nearly the same, with 0.27 of the bytes, all in parameters() and buffers()."""
-    ours, images = RECIPE.of(student), RECIPE.noise(rng, 40)
+    ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 40)
     images[0] = 120  # a single image does not show how large the inputs of a layer become
     network = ours.build(student.rng(3))
     wanted = expect.pull(ours.predict(network, images), call="predict(network, images)")

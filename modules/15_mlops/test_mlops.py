@@ -848,7 +848,7 @@ def test_whatever_differs_is_different(student, rng):
     ):
         prints = [json.dumps(student.mlops.fingerprint({"x": value}), sort_keys=True) for value in group]
         for (i, a), (j, b) in itertools.combinations(enumerate(prints), 2):
-            call = f"fingerprint of {expect.describe(group[i])} and of {expect.describe(group[j])}"
+            call = f"fingerprint of {expect.describe_value(group[i])} and of {expect.describe_value(group[j])}"
             hint = "hash type and repr; for arrays dtype, shape and tobytes(), since their repr leaves numbers out"
             expect.that(a != b, call=call, got="the same", expected="two digests", hint=hint)
 
@@ -1276,8 +1276,8 @@ def require_refusal(call, function, status, mentions=""):
         if expect.is_gap(error) or isinstance(error, expect.NO_ANSWER):
             raise
         text = str(error)
-        fine = expect.name_of(error) == "RequestError" and f"({status}, " in text and mentions in text
-        expect.that(fine, call=call, got=f"{expect.name_of(error)}: {text}", expected=expected)
+        fine = expect.name_exception(error) == "RequestError" and f"({status}, " in text and mentions in text
+        expect.that(fine, call=call, got=f"{expect.name_exception(error)}: {text}", expected=expected)
     else:
         raise expect.Mismatch(call=call, got="no exception", expected=expected)
 

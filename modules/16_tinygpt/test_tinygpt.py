@@ -998,7 +998,7 @@ def test_recipe_learns_merges_of_the_text_it_is_given(student):
         got = expect.pull(ours.learn_merges(np.frombuffer(text, np.uint8)), call="learn_merges(text)")
         fits = got.dtype == np.int64 and got.ndim == 2 and got.shape[1] == 2 and len(got) > 0
         expect.that(
-            fits, call="learn_merges(text)", got=expect.describe(got), expected="an int64 array of shape (m, 2)"
+            fits, call="learn_merges(text)", got=expect.describe_value(got), expected="an int64 array of shape (m, 2)"
         )
         later = (got >= 256 + np.arange(len(got))[:, None]).any()
         expect.that(

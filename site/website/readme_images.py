@@ -18,7 +18,7 @@ from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.render.terminal import Report
 from grading.result import Verdict
-from tito.celebrate import card
+from tito.celebrate import build_medal_card
 from website.build import build_site
 from website.class_sources import FolderSource
 
@@ -66,7 +66,7 @@ def draw_unlocked_milestone(root: Path) -> Path:
     if result.verdict is not Verdict.UNLOCKED:
         raise GraderError(f"milestone 1 is {result.verdict.value}. See: nox -s milestone-1 -- --seed 1")
     typed = Text("$ tito milestone test 1", style="bold")
-    shown = Group(typed, Report(result), card(load(root).milestone(1), provisional=False))
+    shown = Group(typed, Report(result), build_medal_card(load(root).milestone(1), provisional=False))
     path = root / TARGET / "milestone-1.svg"
     path.write_text(render_rolling_terminal(shown), encoding="utf-8")
     return path

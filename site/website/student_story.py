@@ -101,7 +101,10 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     named = student.public and bool(student.name)
     repository = build_linked_repository(student.repository) if student.public and student.links else None
     steps = build_steps(read, manifest)
-    modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
+    modules, milestones = (
+        journey.list_module_states(manifest, history),
+        journey.list_milestone_states(manifest, history),
+    )
     return StudentStory(
         pseudonym=student.pseudonym,
         name=one_line(student.name or "", 80) if named else format_pseudonym(student.pseudonym),
@@ -123,7 +126,7 @@ def _describe_goal(manifest: Manifest, history: History, states: Iterable[Module
     """Say what is next, in the words of `tito`; None when everything that is built is done."""
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
-    return journey.next_goal(manifest, history).sentence
+    return journey.find_next_goal(manifest, history).sentence
 
 
 def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecord]:
@@ -153,7 +156,7 @@ def _list_capabilities(
 ) -> Iterator[UnlockedCapability]:
     """List the unlocked milestones with their evidence; events in ``earlier`` were judged by an earlier course."""
     for milestone in manifest.milestones:
-        best = history.best(milestone.id)
+        best = history.find_best_attempt(milestone.id)
         if best is None or best.verdict not in PASSING:
             continue
         result = Result.model_validate(best.raw)
@@ -167,7 +170,7 @@ def _list_capabilities(
             named_images=tuple(_clean_image(image) for image in result.named_images),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
-            attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
+            attempts=sum(e.at <= best.at for e in history.list_attempts(milestone.id)),
             evidence=tuple(_list_evidence(result, is_current=id(best) not in earlier)),
             code=repository.list_code_links(result, milestone, manifest.module(milestone.trigger))
             if repository

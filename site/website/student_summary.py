@@ -197,7 +197,7 @@ def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str
     for _, result in reversed(story.counted):
         if result is None:
             continue
-        first = result.first_to_mend
+        first = result.first_failure
         if first is None or first.task not in known or (task is not None and first.task != task):
             break
         task, times = first.task, times + 1

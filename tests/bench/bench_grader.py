@@ -14,13 +14,13 @@ import numpy as np
 
 from course.release import write_release
 from grading.client import Worker
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.launch import Confinement, choose_fence
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox, run_quietly, time_call
 
 
 def time_worker_calls() -> Iterator[BenchmarkFigure]:
     """Time a trivial worker call, and one that sends a megabyte there and back."""
-    sandbox = choose(official=False)
+    sandbox = choose_fence(official=False)
     with tempfile.TemporaryDirectory() as folder:
         confinement = Confinement(Path(folder), (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
         with Worker(confinement, call_seconds=10) as worker:

@@ -19,12 +19,12 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from grading import progress
 from grading.errors import GraderError
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.progress import Event
 from grading.result import CourseRecord, Result
-from grading.submission import source_files
+from grading.submission import list_source_files
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
 from tests.bench.peak_memory import run_and_measure
 
@@ -84,13 +84,13 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     """Write the gradebook of a class with published records and graded milestones. Return students and result count."""
     rows = [RosterRow(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
     make_class_folder(folder)
-    left, course = RESULTS, course_record(ROOT, manifest)
+    left, course = RESULTS, describe_grading_course(ROOT, manifest)
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
         book.enroll_students(rows)
         for number, row in enumerate(rows):
             write_student(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
-            events = [progress.parse(file.read_bytes()) for file in files]
+            events = [progress.parse_event(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
             book.save_records(row.id, [_make_published_record(row, file.name, event) for file, event in modules])
             fair = -(-left * 5 // (STUDENTS - number) // 4)  # some students have fewer
@@ -104,7 +104,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
 
 
 def _make_published_record(row: RosterRow, name: str, event: Event) -> PublishedRecord:
-    return PublishedRecord(row.id, f"progress/{name}", event.at, 1, progress.encode(event).decode(), None)
+    return PublishedRecord(row.id, f"progress/{name}", event.at, 1, progress.encode_event(event).decode(), None)
 
 
 def _add_graded_submission(
@@ -152,7 +152,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
     make_class_folder(folder)
     one = folder / "one.git"
     modules = [module for module in manifest.modules if module.status is Status.BUILT]
-    paths = [(file.path, file.module.number) for file in source_files(manifest, modules)]
+    paths = [(file.path, file.module.number) for file in list_source_files(manifest, modules)]
     texts = {p: (ROOT / p).read_text("utf-8") for p, _ in paths}
     given = {p: skeleton(text, manifest, p) for p, text in texts.items()}
     own = {p: solved(text, manifest, p) for p, text in texts.items()}

@@ -17,7 +17,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Module
 from grading.sandbox.processes import read_cpu_nanoseconds
-from grading.submission import source_files
+from grading.submission import list_source_files
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
 
 MODULES = 10
@@ -77,7 +77,7 @@ def _time_module(release: Path, manifest: Manifest, module: Module) -> Benchmark
 
 def _save_with_gaps(release: Path, manifest: Manifest, module: Module, open_tasks: list[str]) -> None:
     """Save a module's files with these gaps, as an editor does. An unchanged file is left alone."""
-    for file in source_files(manifest, [module]):
+    for file in list_source_files(manifest, [module]):
         text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *open_tasks)
         if (release / file.path).read_text("utf-8") != text:
             new = (release / file.path).with_suffix(".new")

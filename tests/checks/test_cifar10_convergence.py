@@ -16,7 +16,7 @@ from grading.data.dataset import DataSet
 from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.result import CriterionStatus, Result, Verdict
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.submissions.build import Miniature, build
 from tests.submissions.partial import passed
 
@@ -49,8 +49,8 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
         data = make_colour_images(images, 200)
-        monkeypatch.setattr(cifar10_convergence, "obtain", lambda *_: data)
-        monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache")
+        monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
+        monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
             monkeypatch.setitem(grade.CHECKS, check, passed(check))
         miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})
@@ -110,7 +110,7 @@ def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., 
 
 def test_official_gradings_train_from_two_seeds(grade_edited_recipe: Callable[..., Result]) -> None:
     """Each seed has its curves, and both seeds are named."""
-    if choose(official=False) == "process":
+    if choose_fence(official=False) == "process":
         pytest.skip("official grading needs a sandbox")
     result = grade_edited_recipe(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
     seeds = {curve.seed for curve in result.curves}

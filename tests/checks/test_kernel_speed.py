@@ -20,9 +20,9 @@ from grading.client import Worker
 from grading.manifest.load import load
 from grading.measurement import CheckContext, Measurement, WorkerLog
 from grading.render.progress import Silent
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.launch import Confinement, choose_fence
 from grading.sandbox.processes import read_cpu_nanoseconds
-from grading.submission import copy_modules, take
+from grading.submission import copy_modules, copy_submission
 from grading.workers import start_worker
 from tests.submissions.build import Miniature, build
 
@@ -36,12 +36,12 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
     milestone, log = manifest.milestone(4), WorkerLog()
     modules = manifest.modules_for(milestone)
     tree = build(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
-    submission = take(tree, manifest, modules, milestone, folder / "submission")
+    submission = copy_submission(tree, manifest, modules, milestone, folder / "submission")
 
     def start(last: int | None = None) -> Worker:
         visible = modules if last is None else tuple(m for m in modules if m.number <= last)
         own = submission if last is None else copy_modules(submission, visible, folder / "first")
-        log.workers.append(start_worker(own, visible, milestone.budget, choose(official=False)))
+        log.workers.append(start_worker(own, visible, milestone.budget, choose_fence(official=False)))
         return log.workers[-1]
 
     context = CheckContext(
@@ -120,7 +120,7 @@ def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy_process: int
 
 def test_a_worker_s_clock_counts_its_threads_and_not_its_sleep(tmp_path: Path) -> None:
     """A worker computes nothing as it waits for its next call."""
-    confinement = Confinement(tmp_path, (), memory_mb=2048, cpu_seconds=60, sandbox=choose(official=False))
+    confinement = Confinement(tmp_path, (), memory_mb=2048, cpu_seconds=60, sandbox=choose_fence(official=False))
     with Worker(confinement, call_seconds=30) as worker:
         worker.request("echo", None)
         before = worker.read_clock()

@@ -26,7 +26,7 @@ from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
 from grading.manifest.load import load
 from grading.manifest.model import LanguageExperiment
 from grading.measurement import Measurement
-from grading.remote import WorkerDiedError, remote_error
+from grading.remote import WorkerDiedError, build_remote_error
 from grading.render.progress import Silent
 from grading.result import RIVAL_SETS
 
@@ -296,7 +296,7 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
     DRAWN.clear()
     CopyingRecipe.neighbours.clear()
     CountingRecipe.model = None
-    monkeypatch.setattr(checked, "obtain_text", lambda *_: TEXT)
+    monkeypatch.setattr(checked, "load_or_fetch_text", lambda *_: TEXT)
     for name in ("draw_function_corpus", "draw_story_corpus", "hold_out_passages"):
         DRAWN[name] = None
         monkeypatch.setattr(checked, name, record_last_result(name, getattr(checked, name)))
@@ -484,7 +484,7 @@ def make_raising_function(error: Exception) -> Callable[[np.ndarray], Any]:
         lambda tokens: make_first_token_maps(tokens) * np.nan,
         lambda tokens: make_first_token_maps(tokens).astype(int),
         lambda tokens: 2 * make_first_token_maps(tokens) - np.eye(tokens.shape[1]),
-        make_raising_function(remote_error("AttributeError", [], "recipe has no attention_maps", ())),
+        make_raising_function(build_remote_error("AttributeError", [], "recipe has no attention_maps", ())),
         make_raising_function(WorkerDiedError("your code ended the program")),
     ],
 )

@@ -10,10 +10,10 @@ import pytest
 
 from course.skeleton import skeleton
 from grading.checks.usable_source import find_stored_data, measure_compressed_size
-from grading.criteria import asked
+from grading.criteria import list_criteria
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Status
-from grading.submission import source_files
+from grading.submission import list_source_files
 from tests.submissions.stored import SPELLINGS, random_data, spell
 
 BUDGET = Budget(wall_seconds=1, call_seconds=1, train_seconds=1, memory_mb=64)
@@ -50,7 +50,7 @@ def test_data_in_many_small_parts_is_found(root):
     """28 KB among the code of milestone 2: no file is too large, and all together are."""
     found = read_course_texts(root)
     manifest = load(root)
-    paths = [f.path for f in source_files(manifest, manifest.modules_for(manifest.milestone(2)))]
+    paths = [f.path for f in list_source_files(manifest, manifest.modules_for(manifest.milestone(2)))]
     each = len(DATA) // len(paths)
     parts = [found[path][0] + f"W = {DATA[i * each :][:each].hex()!r}\n" for i, path in enumerate(paths)]
     assert find_data_in_texts(*parts) == []
@@ -63,7 +63,7 @@ def test_data_in_many_small_parts_is_found(root):
 def read_course_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
     """Read the solution, the skeleton and the bound of each of the course's own files."""
     manifest = load(root)
-    files = source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
+    files = list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
     texts = {f.path: (root / f.path).read_text("utf-8") for f in files}
     bounds = {f.path: BUDGET.module_bytes for f in files}
     bounds |= {milestone.recipe: milestone.budget.recipe_bytes for milestone in manifest.milestones}
@@ -78,7 +78,7 @@ def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
         assert 2 * measure_compressed_size(opened) < bound, path
     manifest = load(root)
     for milestone in (m for m in manifest.milestones if m.status is Status.BUILT):
-        paths = [f.path for f in source_files(manifest, manifest.modules_for(milestone))]
+        paths = [f.path for f in list_source_files(manifest, manifest.modules_for(milestone))]
         together = measure_compressed_size("".join(found[path][0] for path in paths))
         assert 2 * together < milestone.budget.average_bytes * len(paths), milestone.id
 
@@ -100,7 +100,7 @@ def test_what_the_bounds_are_is_in_every_milestone(root):
     for milestone in load(root).milestones:
         budget, expected = milestone.budget, widened.get(milestone.id, (16_000, 6_000, 5_500))
         assert (budget.module_bytes, budget.recipe_bytes, budget.average_bytes) == expected
-        assert "source" in [c.check for c in asked(load(root), milestone.id)]
+        assert "source" in [c.check for c in list_criteria(load(root), milestone.id)]
 
 
 def test_the_measure_is_what_lzma_makes_of_the_file():

@@ -17,7 +17,7 @@ from rich.console import Console
 from grading.compare import beside, run
 from grading.compare.beside import Case, Comparison, work_here
 from grading.compare.rendering import describe_figures, format_time, show_comparison
-from tito.app import run as type_command
+from tito.app import run_command_line as type_command
 
 ROWS = (
     Comparison("Conv2d(16, 32, 3)", "16×16×32×32", 1.2e-5, 3.4e-4, True, 0.012, 0.004),

@@ -16,7 +16,7 @@ from course.figures.charts import Chart, Scale, draw_curve
 from course.figures.gallery import is_current, measure, write_figures
 from course.release import release_files, write_release
 from grading.errors import UsageError
-from grading.lock import changed_course_files
+from grading.lock import find_changed_course_files
 from grading.manifest.load import load_at_desk
 from grading.render.progress import Silent
 
@@ -106,7 +106,7 @@ def test_a_release_carries_the_pictures(course: Course, tmp_path: Path) -> None:
     assert release_files(course.root)[picture] == SVG.encode()
     target = write_release(course.root, tmp_path / "student").target
     (target / picture).write_text("another")
-    assert not changed_course_files(target)
+    assert not find_changed_course_files(target)
 
 
 def list_pictures(root: Path) -> list[Path]:

@@ -16,7 +16,7 @@ import pytest
 from course.checks.course import Course
 from course.release import write_release
 from grading.errors import UsageError
-from grading.lock import changed_course_files
+from grading.lock import find_changed_course_files
 from grading.manifest.files import check_files
 from grading.manifest.load import ManifestError, load
 from grading.quiz.questions import for_student
@@ -85,7 +85,7 @@ def test_workflows_make_no_verdict(course, tmp_path):
     grades_at(course, "{repository: class/tinytorch, ref: v1}")
     target = write_release(course.root, tmp_path / "student").target
     (target / ".github/workflows/autograde.yml").unlink()
-    assert changed_course_files(target) == ()
+    assert find_changed_course_files(target) == ()
 
 
 def give_solutions_out(course, said: str) -> Course:
@@ -112,7 +112,7 @@ def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, 
     assert b"self.width * self.height" not in elsewhere
     (report.target / "solutions").mkdir(exist_ok=True)
     (report.target / "solutions" / "notes.py").write_text("mine = 1\n")
-    assert changed_course_files(report.target) == ()
+    assert find_changed_course_files(report.target) == ()
 
 
 @pytest.mark.parametrize("said", ["soon", "2026-02-30", "true"])
@@ -147,7 +147,7 @@ def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path
     target = write_release(course.root, tmp_path / "student").target
     assert (target / figures).read_text() == '{"square": 4}'
     (target / figures).write_text('{"square": 5}')
-    assert changed_course_files(target) == (figures.as_posix(),)
+    assert find_changed_course_files(target) == (figures.as_posix(),)
 
 
 def test_the_released_manifest_loads_and_asks_the_same(whole, released):
@@ -198,7 +198,7 @@ def test_released_settings_are_a_students(whole, released):
 
 def test_nothing_is_changed_in_a_fresh_release(released):
     """The lock agrees with what was released."""
-    assert changed_course_files(released) == ()
+    assert find_changed_course_files(released) == ()
 
 
 def test_changed_and_deleted_course_files_are_named(student):
@@ -207,17 +207,17 @@ def test_changed_and_deleted_course_files_are_named(student):
     (student / RECIPE).unlink()
     (student / LESSON).write_text("annotated")
     (student / "new.py").write_text("mine, too")
-    assert changed_course_files(student) == ()
+    assert find_changed_course_files(student) == ()
     (student / TESTS).write_text("def test_nothing(): pass\n")
     (student / "milestones.yaml").write_text("")
     (student / "grading/grade.py").unlink()
-    assert changed_course_files(student) == ("grading/grade.py", "milestones.yaml", TESTS.as_posix())
+    assert find_changed_course_files(student) == ("grading/grade.py", "milestones.yaml", TESTS.as_posix())
 
 
 def test_line_ends_of_another_system_are_no_change(student):
     """A checkout with CRLF is not an edited course."""
     (student / TESTS).write_bytes((student / TESTS).read_bytes().replace(b"\n", b"\r\n"))
-    assert changed_course_files(student) == ()
+    assert find_changed_course_files(student) == ()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_line_ends_of_another_system_are_no_change(student):
 def test_a_spoiled_lock_is_itself_a_change(student, text):
     """Emptying the lock hides nothing."""
     (student / "course.lock.json").write_text(text)
-    assert changed_course_files(student) == ("course.lock.json",)
+    assert find_changed_course_files(student) == ("course.lock.json",)
 
 
 def test_a_lock_cannot_point_outside_the_repository(student, tmp_path):
@@ -234,12 +234,12 @@ def test_a_lock_cannot_point_outside_the_repository(student, tmp_path):
     (tmp_path / "secret").write_text("")
     names = ["../secret", str(tmp_path / "secret"), "a\0b", "grading"]
     (student / "course.lock.json").write_text(json.dumps({"files": dict.fromkeys(names, "0" * 64)}))
-    assert set(changed_course_files(student)) == set(names)
+    assert set(find_changed_course_files(student)) == set(names)
 
 
 def test_no_lock_means_no_release():
     """The course itself has no lock, and nothing in it counts as changed."""
-    assert changed_course_files(Path(__file__).parent) == ()
+    assert find_changed_course_files(Path(__file__).parent) == ()
 
 
 def refused(course, target: Path, *, force: bool) -> str:
@@ -268,7 +268,7 @@ def test_an_earlier_release_is_replaced_by_force_only(whole, student):
     assert "--force" in refused(whole, student, force=False)
     write_release(whole.root, student, force=True)
     assert (student / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
-    assert changed_course_files(student) == ()
+    assert find_changed_course_files(student) == ()
     assert {p.name for p in student.parent.iterdir()} == {"student"}
 
 

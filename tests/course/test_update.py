@@ -17,8 +17,8 @@ from course.skeleton import solved
 from grading import lock
 from grading.manifest.load import load
 from grading.manifest.model import Task
-from tito.app import run
-from tito.merging import merge
+from tito.app import run_command_line
+from tito.merging import merge_versions
 
 from .conftest import CODE, LESSON, TESTS
 
@@ -89,7 +89,7 @@ def tito(capsys) -> Callable[..., tuple[int, str, str]]:
 
     def type_(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = run(arguments)
+        code = run_command_line(arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -126,7 +126,7 @@ def test_what_was_written_is_merged_with_what_changed(whole, releases, student, 
     code, out, _ = tito("update", str(releases[1]), "--yes")
     text = (student / CODE).read_text()
     assert code == 0
-    assert "merged with what you wrote" in out
+    assert "merged with your version" in out
     assert "3.0 → 9.0" in text
     assert "return side * side" in text
     assert "return self.width * self.height" in text
@@ -178,7 +178,7 @@ def test_everything_is_undone_by_one_command(whole, releases, student, tito) -> 
     assert (code, "0.1.0" in out) == (0, True)
     assert tree(student) == before
     code, _, err = tito("update", "--undo")
-    assert (code, "no update to take back" in err) == (2, True)
+    assert (code, "no update to undo" in err) == (2, True)
 
 
 def test_what_was_written_after_the_update_survives_its_undo(releases, student, tito) -> None:
@@ -197,7 +197,7 @@ def test_what_cannot_be_merged_is_kept_beside(releases, student, tito, path) -> 
     """Own tests, a file where a new one comes, a lesson that is no longer text: nothing is lost."""
     (student / path).write_bytes(b"mine\xff\n")
     code, out, _ = tito("update", str(releases[1]), "--yes")
-    assert (code, f"{path.as_posix()}: replaced; your version is kept beside it" in out) == (0, True)
+    assert (code, f"{path.as_posix()}: replaced; a copy of your version is kept next to it" in out) == (0, True)
     assert (student / path).read_bytes() == (releases[1] / path).read_bytes()
     (copy,) = (student / path).parent.glob(f"kept-*-{path.name}")
     assert copy.read_bytes() == b"mine\xff\n"
@@ -272,7 +272,7 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
         str(tmp_path / "empty"): "cannot be cloned",
         str(tmp_path / "text.zip"): "cannot be read as a zip archive",
         str(whole.root): "cannot be cloned",
-        str(changed): "is not as it was released: modules/01_shapes/test_shapes.py",
+        str(changed): "has changed since it was released: modules/01_shapes/test_shapes.py",
         str(evil): "course.lock.json cannot be read",
     }.items():
         code, _, err = tito("update", source, "--yes")
@@ -328,15 +328,15 @@ def test_line_ends_of_the_students_stay(whole, releases, student, tito) -> None:
 def test_a_gap_over_several_lines_is_one_gap() -> None:
     """Its wording may change on one side and be filled on the other."""
     gap = "def f():\n    raise NotImplementedError(\n        \"Task 1.1: {} it's \"\n        'so'\n    )\n\n\nx = {}\n"
-    merged = merge("def f():\n    return 1\n\n\nx = 1\n", gap.format("old", 1), gap.format("new", 2))
+    merged = merge_versions("def f():\n    return 1\n\n\nx = 1\n", gap.format("old", 1), gap.format("new", 2))
     assert merged.text == "def f():\n    return 1\n\n\nx = 2\n"
     assert merged.conflicts == ()
-    merged = merge("mine\n\n" + gap.format("old", 1), gap.format("old", 1), gap.format("new", 2))
+    merged = merge_versions("mine\n\n" + gap.format("old", 1), gap.format("old", 1), gap.format("new", 2))
     assert merged.text == "mine\n\n" + gap.format("new", 2)
 
 
 def test_the_released_manifest_is_the_one_that_counts(releases, student, tito) -> None:
     """After the update the lock finds no course file changed."""
     assert tito("update", str(releases[1]), "--yes")[0] == 0
-    assert lock.changed_course_files(student) == ()
+    assert lock.find_changed_course_files(student) == ()
     assert load(student).course.version == "0.2.0"

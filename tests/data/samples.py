@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from grading.data.sources import Download, File, Source
+from grading.data.sources import DataFile, DataSource, Download
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -36,18 +36,18 @@ def zipped(files: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{name}.gz": gzip.compress(data) for name, data in files.items()}
 
 
-def mnist_source(*mirrors: str) -> Source:
+def mnist_source(*mirrors: str) -> DataSource:
     """The catalogue's entry for the tiny MNIST, to be had from these addresses."""
     downloads = [
         Download(
             f"{name}.gz",
             tuple(f"{mirror}{name}.gz" for mirror in mirrors),
-            (File(name, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}"),),
+            (DataFile(name, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}"),),
             limit=len(data) + 1000,
         )
         for name, data in mnist_files().items()
     ]
-    return Source("mnist", "a tiny MNIST", "mnist", tuple(downloads), 9_000, 20_000, "digits", fixed=True)
+    return DataSource("mnist", "a tiny MNIST", "mnist", tuple(downloads), 9_000, 20_000, "digits", fixed=True)
 
 
 def cifar_arrays() -> dict[str, tuple[np.ndarray, list[int]]]:
@@ -76,12 +76,14 @@ def tar(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def cifar_source(url: str, archive: bytes, files: dict[str, bytes]) -> Source:
+def cifar_source(url: str, archive: bytes, files: dict[str, bytes]) -> DataSource:
     """The catalogue's entry for the tiny CIFAR-10 in this archive."""
-    gives = tuple(File(name, None, f"md5:{hashlib.md5(d).hexdigest()}") for name, d in files.items())  # noqa: S324 - the published kind
+    gives = tuple(DataFile(name, None, f"md5:{hashlib.md5(d).hexdigest()}") for name, d in files.items())  # noqa: S324 - the published kind
     checksum = f"sha256:{hashlib.sha256(archive).hexdigest()}"
     download = Download("cifar.tar.gz", (f"{url}cifar.tar.gz",), gives, limit=len(archive), checksum=checksum)
-    return Source("cifar10", "a tiny CIFAR-10", "cifar-10-batches-py", (download,), 9_000, 20_000, None, fixed=False)
+    return DataSource(
+        "cifar10", "a tiny CIFAR-10", "cifar-10-batches-py", (download,), 9_000, 20_000, None, fixed=False
+    )
 
 
 class _Python2Pickler(pickle._Pickler):
@@ -111,8 +113,10 @@ def python2_pickle(value: Any) -> bytes:
     return stream.getvalue()
 
 
-def text_source(url: str, text: bytes) -> Source:
+def text_source(url: str, text: bytes) -> DataSource:
     """The catalogue's entry for a short text, sent as it is."""
-    file = File("plays.txt", len(text), f"sha256:{hashlib.sha256(text).hexdigest()}")
+    file = DataFile("plays.txt", len(text), f"sha256:{hashlib.sha256(text).hexdigest()}")
     download = Download("plays.txt", (f"{url}plays.txt",), (file,), limit=len(text))
-    return Source("shakespeare", "some plays", "text", (download,), 9_000, 20_000, "Python's own documentation", True)
+    return DataSource(
+        "shakespeare", "some plays", "text", (download,), 9_000, 20_000, "Python's own documentation", True
+    )

@@ -13,7 +13,7 @@ from grading.data.sources import SOURCES
 from tests.data.conftest import contents
 from tests.data.samples import mnist_files, mnist_source
 from tests.data.server import Mirror, closed_port
-from tito.app import run
+from tito.app import run_command_line
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -24,7 +24,7 @@ def tito(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "100")
 
     def type_(*arguments: str) -> tuple[int, str, str]:
-        code = run(("data", *arguments))
+        code = run_command_line(("data", *arguments))
         return code, *capsys.readouterr()
 
     return type_
@@ -35,8 +35,8 @@ def test_the_list_says_what_is_not_here_and_how_to_get_it(tito: Typed, cache: Pa
     code, out, _ = tito("list")
     assert code == 0
     assert "mnist: MNIST" in out
-    assert "not here; get it (12 MB): tito data fetch mnist" in out
-    assert "not here; get it (170 MB): tito data fetch cifar10" in out
+    assert "not downloaded (12 MB). To get it: tito data fetch mnist" in out
+    assert "not downloaded (170 MB). To get it: tito data fetch cifar10" in out
     assert not cache.exists()
 
 
@@ -47,7 +47,7 @@ def test_a_fetched_data_set_is_listed_as_here(
     monkeypatch.setitem(SOURCES, "mnist", mnist_source(mirror.url))
     code, out, _ = tito("fetch", "mnist")
     assert code == 0
-    assert "mnist is here: 6 training and 4 test images, in\n" in out
+    assert "mnist is available: 6 training and 4 test images, in\n" in out
     assert str(cache / "mnist") in out
     assert contents(cache / "mnist") == mnist_files()
     mirror.asked.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grading.data.digits import enlarge, load_digits
+from grading.data.digits import enlarge_digits, load_digits
 
 
 def test_the_digits_are_in_the_form_of_mnist() -> None:
@@ -53,15 +53,15 @@ def test_images_are_enlarged_linearly_within_a_black_margin() -> None:
     old, new = np.arange(8) + 0.5, (np.arange(20) + 0.5) * 8 / 20
     rows = np.array([np.interp(new, old, row) for row in image])
     expected = np.array([np.interp(new, old, column) for column in rows.T]).T * 255 / 16
-    got = enlarge(image[None, None].astype(np.uint8))[0, 0]
+    got = enlarge_digits(image[None, None].astype(np.uint8))[0, 0]
     assert np.abs(got[4:24, 4:24] - expected).max() <= 0.5 + 1e-9
     assert got.sum() == got[4:24, 4:24].sum(dtype=int)
 
 
 def test_greys_keep_their_range() -> None:
     """White stays 255 and black 0."""
-    assert (enlarge(np.full((1, 1, 8, 8), 16, np.uint8))[..., 4:24, 4:24] == 255).all()
-    assert not enlarge(np.zeros((1, 1, 8, 8), np.uint8)).any()
+    assert (enlarge_digits(np.full((1, 1, 8, 8), 16, np.uint8))[..., 4:24, 4:24] == 255).all()
+    assert not enlarge_digits(np.zeros((1, 1, 8, 8), np.uint8)).any()
 
 
 DIGEST = "3b77abc2add70d5b8f45d6b97e8ae10cf37389f5b3e8b90d7d582037dbb839bc"

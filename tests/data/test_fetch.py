@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from grading.data import fetch as fetching
-from grading.data.download import part_of
-from grading.data.fetch import UnreachableError, fetch
+from grading.data.download import name_part
+from grading.data.fetch import UnreachableError, fetch_data_set
 from grading.errors import GraderError
 from tests.data.conftest import Notes, contents
 from tests.data.samples import cifar_files, cifar_source, mnist_files, mnist_source, tar, zipped
@@ -29,13 +29,13 @@ def asked_of_first(mirror: Mirror) -> list[str | None]:
 
 def test_a_download_is_unpacked_and_nothing_else_is_left(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """The folder holds the unpacked files, and no part of a download."""
-    assert fetch(mnist_source(mirror.url), watch) == cache / "mnist"
+    assert fetch_data_set(mnist_source(mirror.url), watch) == cache / "mnist"
     assert contents(cache / "mnist") == mnist_files()
 
 
 def test_progress_is_told_in_bytes(mirror: Mirror, watch: Notes) -> None:
     """Each file is a phase of as many steps as it has bytes, and the last step is reached."""
-    fetch(mnist_source(mirror.url), watch)
+    fetch_data_set(mnist_source(mirror.url), watch)
     totals = [total for _, total in watch.phases if total is not None]
     assert totals == [len(data) for data in mirror.files.values()]
     assert set(totals) <= set(watch.done)
@@ -45,19 +45,19 @@ def test_progress_is_told_in_bytes(mirror: Mirror, watch: Notes) -> None:
 def test_what_is_there_is_not_downloaded_again(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """A second fetch asks nothing, a third only for the file that is gone."""
     source = mnist_source(mirror.url)
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     mirror.asked.clear()
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert mirror.asked == []
     (cache / "mnist" / "t10k-labels-idx1-ubyte").unlink()
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert mirror.asked == [("t10k-labels-idx1-ubyte.gz", None)]
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """Within one fetch the rest is asked for, as often as it takes."""
     mirror.breaks = [1000, 500]
-    fetch(mnist_source(mirror.url), watch)
+    fetch_data_set(mnist_source(mirror.url), watch)
     assert asked_of_first(mirror) == [None, "bytes=1000-", "bytes=1500-"]
     assert contents(cache / "mnist") == mnist_files()
 
@@ -75,11 +75,11 @@ def test_an_interrupted_download_is_gone_on_with_later(
     with monkeypatch.context() as patch:
         patch.setattr(watch, "advance", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            fetch(source, watch)
+            fetch_data_set(source, watch)
     (part,) = contents(cache / "mnist")
     assert part.endswith(".part")
     assert len(contents(cache / "mnist")[part]) == 1200
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert asked_of_first(mirror) == [None, "bytes=1200-"]
     assert contents(cache / "mnist") == mnist_files()
 
@@ -87,17 +87,17 @@ def test_an_interrupted_download_is_gone_on_with_later(
 def test_a_server_without_ranges_sends_everything_again(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """A whole file in answer to a Range is not appended to the part."""
     mirror.ranges, mirror.breaks = False, [1000]
-    fetch(mnist_source(mirror.url), watch)
+    fetch_data_set(mnist_source(mirror.url), watch)
     assert contents(cache / "mnist") == mnist_files()
 
 
 def test_a_part_of_another_file_is_thrown_away(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """When the resumed whole is wrong, the file is downloaded from its beginning."""
     source = mnist_source(mirror.url)
-    part = part_of(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = name_part(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert asked_of_first(mirror) == ["bytes=14-", None]
     assert contents(cache / "mnist") == mnist_files()
 
@@ -105,10 +105,10 @@ def test_a_part_of_another_file_is_thrown_away(cache: Path, mirror: Mirror, watc
 def test_a_part_that_is_already_whole_is_used(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """A download interrupted after its last byte is not sent again."""
     source = mnist_source(mirror.url)
-    part = part_of(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = name_part(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.write_bytes(mirror.files[FIRST])
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert len(asked_of_first(mirror)) == 1
     assert contents(cache / "mnist") == mnist_files()
 
@@ -117,7 +117,7 @@ def test_a_part_that_is_already_whole_is_used(cache: Path, mirror: Mirror, watch
 def test_a_gz_file_arrives_as_it_is(cache: Path, mirror: Mirror, watch: Notes, habit: str) -> None:
     """Neither a server that calls the file's own packing an encoding nor one that likes to pack again is in the way."""
     setattr(mirror, habit, True)
-    fetch(mnist_source(mirror.url), watch)
+    fetch_data_set(mnist_source(mirror.url), watch)
     assert contents(cache / "mnist") == mnist_files()
 
 
@@ -126,7 +126,7 @@ def test_the_next_mirror_helps_where_one_fails(cache: Path, mirror: Mirror, watc
     """A mirror that answers with an error is followed by the next."""
     with serve(mirror.files) as bad:
         bad.status = status
-        fetch(mnist_source(closed_port(), bad.url, mirror.url), watch)
+        fetch_data_set(mnist_source(closed_port(), bad.url, mirror.url), watch)
         assert len(bad.asked) == 4
     assert contents(cache / "mnist") == mnist_files()
 
@@ -137,18 +137,18 @@ def test_mirrors_may_pack_the_same_file_differently(cache: Path, mirror: Mirror,
     assert other[FIRST] != mirror.files[FIRST]
     with serve(other) as first:
         first.breaks = [700, 0]
-        fetch(mnist_source(first.url, mirror.url), watch)
+        fetch_data_set(mnist_source(first.url, mirror.url), watch)
     assert asked_of_first(mirror) == [None]
     assert contents(cache / "mnist") == mnist_files()
 
 
 BAD_ANSWERS = {
-    "a page of a hotel's network": (b"<html>Please log in</html>", "is not a whole gzip file"),
+    "a page of a hotel's network": (b"<html>Please log in</html>", "is not a complete gzip file"),
     "another file": (gzip.compress(bytes(16 + 6 * 28 * 28)), "its SHA256 checksum is not that of"),
-    "a shorter file": (gzip.compress(b"short"), "it has 5 bytes and should have"),
+    "a shorter file": (gzip.compress(b"short"), "it unpacks to 5 bytes instead of"),
     "a file that unpacks to much more": (gzip.compress(bytes(10**6)), "it unpacks to more than"),
     "too many bytes": (bytes(20_000), "sends more than"),
-    "nothing": (b"", "is cut short"),
+    "nothing": (b"", "is truncated"),
 }
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_the_file_is_refused(cache: Path, mirror: Mirror, watch: Not
     """Wrong bytes name their mirror and why, and nothing of them stays."""
     mirror.files[FIRST], reason = BAD_ANSWERS[case]
     with pytest.raises(UnreachableError, match=reason) as caught:
-        fetch(mnist_source(mirror.url), watch)
+        fetch_data_set(mnist_source(mirror.url), watch)
     assert "127.0.0.1" in str(caught.value)
     assert contents(cache / "mnist") == {}
 
@@ -165,26 +165,26 @@ def test_what_is_not_the_file_is_refused(cache: Path, mirror: Mirror, watch: Not
 def test_wrong_bytes_of_one_mirror_do_not_spoil_the_next(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """The next mirror is tried as if the first had not answered."""
     with serve(dict.fromkeys(mirror.files, b"<html>")) as bad:
-        fetch(mnist_source(bad.url, mirror.url), watch)
+        fetch_data_set(mnist_source(bad.url, mirror.url), watch)
     assert contents(cache / "mnist") == mnist_files()
 
 
 def test_an_answer_cut_short_without_a_length_is_noticed(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """Where the server does not say how much is to come, the file's own end tells."""
     mirror.lengths, mirror.breaks = False, [1000]
-    with pytest.raises(UnreachableError, match="cut short"):
-        fetch(mnist_source(mirror.url), watch)
+    with pytest.raises(UnreachableError, match="truncated"):
+        fetch_data_set(mnist_source(mirror.url), watch)
     assert contents(cache / "mnist") == {}
 
 
 def test_without_a_network_the_sentence_says_what_to_do(cache: Path, watch: Notes) -> None:
     """Each mirror is named with its reason, then the command, the files and the variable."""
     with pytest.raises(UnreachableError) as caught:
-        fetch(mnist_source(closed_port(), "http://no-such-host.invalid/"), watch)
+        fetch_data_set(mnist_source(closed_port(), "http://no-such-host.invalid/"), watch)
     said = str(caught.value)
     assert "127.0.0.1" in said
     assert "it cannot be reached" in said
-    assert "no-such-host.invalid: its name cannot be looked up" in said
+    assert "no-such-host.invalid: its name cannot be resolved" in said
     assert "`tito data fetch mnist`" in said
     assert ", ".join(mnist_files()) in said
     assert "export TINYTORCH_DATA=FOLDER" in said
@@ -194,11 +194,11 @@ def test_without_a_network_the_sentence_says_what_to_do(cache: Path, watch: Note
 def test_a_disk_that_fills_up_while_downloading_is_named(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """The sentence gives the folder, what is needed and the command; the part is deleted."""
     source = mnist_source(mirror.url)
-    part = part_of(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = name_part(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")
     with pytest.raises(GraderError, match=r"disk is full.*MB are free.*`tito data fetch mnist`") as caught:
-        fetch(source, watch)
+        fetch_data_set(source, watch)
     assert not part.is_symlink()
     assert str(cache / "mnist") in str(caught.value)
     assert contents(cache / "mnist") == {}
@@ -214,7 +214,7 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_file(
 
     monkeypatch.setattr("grading.files.os.fsync", full)
     with pytest.raises(GraderError, match="disk is full"):
-        fetch(mnist_source(mirror.url), watch)
+        fetch_data_set(mnist_source(mirror.url), watch)
     assert contents(cache / "mnist") == {}
 
 
@@ -223,16 +223,16 @@ def test_a_cache_that_cannot_be_written_is_named(cache: Path, mirror: Mirror, wa
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
     with pytest.raises(GraderError, match=r"cannot be written: .*`tito data fetch mnist`"):
-        fetch(mnist_source(mirror.url), watch)
+        fetch_data_set(mnist_source(mirror.url), watch)
 
 
 def test_a_damaged_file_is_set_aside_and_fetched_again(cache: Path, mirror: Mirror, watch: Notes) -> None:
     """The damaged file is kept under a new name, even next to an earlier one."""
     source = mnist_source(mirror.url)
-    folder, name = fetch(source, watch), "train-labels-idx1-ubyte"
+    folder, name = fetch_data_set(source, watch), "train-labels-idx1-ubyte"
     for damage in (b"first", b"second"):
         (folder / name).write_bytes(damage)
-        fetch(source, watch)
+        fetch_data_set(source, watch)
     asides = {f"{name}.damaged-1": b"first", f"{name}.damaged-2": b"second"}
     assert contents(cache / "mnist") == mnist_files() | asides
     assert f"{name} is damaged and set aside as {name}.damaged-2" in watch.titles
@@ -247,14 +247,14 @@ def test_two_fetches_at_once_download_once(cache: Path, mirror: Mirror, watch: N
     second.phase = lambda title, _total: waiting.set() if title.startswith("Waiting") else None  # type: ignore[method-assign]
     with (cache / "mnist" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        thread = threading.Thread(target=fetch, args=(source, second))
+        thread = threading.Thread(target=fetch_data_set, args=(source, second))
         thread.start()
         assert waiting.wait(10)
         thread.join(0.3)
         assert thread.is_alive()
         assert mirror.asked == []
     thread.join(10)
-    fetch(source, watch)
+    fetch_data_set(source, watch)
     assert len(mirror.asked) == 4
 
 
@@ -268,9 +268,9 @@ def test_a_disk_without_locks_is_fetched_to_and_told(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    assert fetch(mnist_source(mirror.url), watch) == cache / "mnist"
+    assert fetch_data_set(mnist_source(mirror.url), watch) == cache / "mnist"
     assert contents(cache / "mnist") == mnist_files()
-    assert watch.titles.count("has no locks") == 1
+    assert watch.titles.count("does not support locks") == 1
 
 
 def test_what_a_killed_fetch_was_writing_is_swept_away(cache: Path, mirror: Mirror, watch: Notes) -> None:
@@ -278,7 +278,7 @@ def test_what_a_killed_fetch_was_writing_is_swept_away(cache: Path, mirror: Mirr
     (cache / "mnist").mkdir(parents=True)
     (cache / "mnist" / ".train-labels-idx1-ubyte.x7f3k2_a").write_bytes(b"half")
     (cache / "mnist" / "notes.txt").write_bytes(b"mine")
-    fetch(mnist_source(mirror.url), watch)
+    fetch_data_set(mnist_source(mirror.url), watch)
     assert contents(cache / "mnist") == mnist_files() | {"notes.txt": b"mine"}
 
 
@@ -288,7 +288,7 @@ def test_an_archive_gives_the_files_it_is_known_for(tmp_path: Path, watch: Notes
     members = {f"cifar-10-batches-py/{name}": data for name, data in files.items()}
     archive = tar({"../evil": b"1", "/tmp/evil": b"2", "cifar-10-batches-py/readme.html": b"3"} | members)  # noqa: S108 - never written
     with serve({"cifar.tar.gz": archive}) as mirror:
-        folder = fetch(cifar_source(mirror.url, archive, files), watch)
+        folder = fetch_data_set(cifar_source(mirror.url, archive, files), watch)
     assert contents(folder) == files
     assert not list(tmp_path.rglob("evil"))
 
@@ -299,7 +299,7 @@ def test_another_archive_is_not_even_opened(cache: Path, watch: Notes, monkeypat
     good, bad = tar(files), tar(dict(reversed(files.items())))
     monkeypatch.setattr(fetching.tarfile, "open", lambda *_, **__: pytest.fail("it was opened"))
     with serve({"cifar.tar.gz": bad}) as mirror, pytest.raises(UnreachableError, match="SHA256 checksum is wrong"):
-        fetch(cifar_source(mirror.url, good, files), watch)
+        fetch_data_set(cifar_source(mirror.url, good, files), watch)
     assert contents(cache / "cifar-10-batches-py") == {}
 
 
@@ -311,12 +311,12 @@ def test_another_archive_is_not_even_opened(cache: Path, watch: Notes, monkeypat
         (tar(cifar_files())[:-3000], "not a whole archive"),
         (b"no archive", "not a whole archive"),
     ],
-    ids=["a file is missing", "a file is another", "cut short", "no archive"],  # the bytes say when they were made
+    ids=["a file is missing", "a file is another", "truncated", "no archive"],  # the bytes say when they were made
 )
 def test_an_archive_with_other_contents_is_refused(watch: Notes, archive: bytes, reason: str) -> None:
     """Each file is also verified by itself."""
     with serve({"cifar.tar.gz": archive}) as mirror, pytest.raises(UnreachableError, match=reason):
-        fetch(cifar_source(mirror.url, archive, cifar_files()), watch)
+        fetch_data_set(cifar_source(mirror.url, archive, cifar_files()), watch)
 
 
 def test_the_samples_are_as_the_real_files_are(mirror: Mirror) -> None:

@@ -15,7 +15,7 @@ import pytest
 from grading.data import load as loading
 from grading.data.fetch import UnreachableError
 from grading.data.files import VARIABLE, DamagedError
-from grading.data.load import MissingError, load, load_text, obtain, obtain_text
+from grading.data.load import MissingError, load_images, load_or_fetch_images, load_or_fetch_text, load_text
 from grading.data.sources import SOURCES
 from grading.errors import GraderError, UsageError
 from tests.data.conftest import Notes, contents
@@ -54,7 +54,7 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
 def test_mnist_has_the_shapes_and_types_it_promises(cache: Path) -> None:
     """Images are (n, 1, 28, 28) of uint8, classes int64, in the order of the files."""
     written(cache / "mnist", mnist_files())
-    found = load("mnist")
+    found = load_images("mnist")
     assert found.train_inputs.shape == (6, 1, 28, 28)
     assert found.test_inputs.shape == (4, 1, 28, 28)
     assert found.train_inputs.dtype == found.test_inputs.dtype == np.uint8
@@ -68,7 +68,7 @@ def test_mnist_has_the_shapes_and_types_it_promises(cache: Path) -> None:
 def test_cifar10_has_the_shapes_and_types_it_promises(cache: Path) -> None:
     """Images are (n, 3, 32, 32), the training batches one after the other."""
     written(cache / "cifar-10-batches-py", cifar_files())
-    found = load("cifar10")
+    found = load_images("cifar10")
     *train, (rows, labels) = cifar_arrays().values()
     assert found.train_inputs.shape == (15, 3, 32, 32)
     assert np.array_equal(found.train_inputs.reshape(15, 3072), np.concatenate([rows for rows, _ in train]))
@@ -83,7 +83,7 @@ def test_a_data_set_cannot_be_written_to(cache: Path, name: str) -> None:
     """Who reads it later gets the same arrays."""
     written(cache / "mnist", mnist_files())
     written(cache / "cifar-10-batches-py", cifar_files())
-    found = load(name)
+    found = load_images(name)
     for array in (found.train_inputs, found.train_targets, found.test_inputs, found.test_targets):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
@@ -104,8 +104,8 @@ def test_the_named_folder_may_have_either_form(tmp_path: Path, monkeypatch: pyte
     written(tmp_path / "own" / below, files)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "own"))
     checksums = "\n".join(f"sha256:{hashlib.sha256(data).hexdigest()}" for data in mnist_files().values())
-    assert load("mnist").digest == hashlib.sha256(checksums.encode()).hexdigest()
-    assert load("mnist").train_targets.tolist() == [5, 0, 4, 1, 9, 2]
+    assert load_images("mnist").digest == hashlib.sha256(checksums.encode()).hexdigest()
+    assert load_images("mnist").train_targets.tolist() == [5, 0, 4, 1, 9, 2]
 
 
 @pytest.mark.parametrize("below", ["cifar-10-batches-py", "."])
@@ -113,7 +113,7 @@ def test_cifar10_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
     """In its own folder or flat."""
     written(tmp_path / "own" / below, cifar_files())
     monkeypatch.setenv(VARIABLE, str(tmp_path / "own"))
-    assert load("cifar10").stand_in_for is None
+    assert load_images("cifar10").stand_in_for is None
 
 
 def test_a_folder_without_the_data_set_leaves_the_cache(
@@ -122,15 +122,15 @@ def test_a_folder_without_the_data_set_leaves_the_cache(
     """A folder may hold one data set and not the other."""
     written(cache / "mnist", mnist_files())
     monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", cifar_files())))
-    assert load("mnist").name == "mnist"
-    assert load("cifar10").name == "cifar10"
+    assert load_images("mnist").name == "mnist"
+    assert load_images("cifar10").name == "cifar10"
 
 
 def test_a_variable_that_names_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slip in the path is not taken for a missing data set."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
-    with pytest.raises(GraderError, match=r"TINYTORCH_DATA names .*nowhere, which is no folder"):
-        load("mnist")
+    with pytest.raises(GraderError, match=r"TINYTORCH_DATA names .*nowhere, which is not a folder"):
+        load_images("mnist")
 
 
 def test_a_named_folder_with_half_a_data_set_is_told_what_it_lacks(
@@ -140,21 +140,21 @@ def test_a_named_folder_with_half_a_data_set_is_told_what_it_lacks(
     files = mnist_files()
     del files[LABELS]
     monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", files)))
-    for use in (load, lambda name: obtain(name, watch)):
-        with pytest.raises(MissingError, match=f"own lacks {LABELS}, plain or .gz. Add what is missing"):
+    for use in (load_images, lambda name: load_or_fetch_images(name, watch)):
+        with pytest.raises(MissingError, match=f"own lacks {LABELS}, plain or as .gz. Add the missing files"):
             use("mnist")
 
 
 def test_what_is_nowhere_is_answered_with_the_command() -> None:
     """The command downloads it, the variable names a folder."""
     with pytest.raises(MissingError, match=r"`tito data fetch mnist`.*export TINYTORCH_DATA=FOLDER"):
-        load("mnist")
+        load_images("mnist")
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """It is a mistake of the caller's."""
-    with pytest.raises(UsageError, match=r"no data set 'minst'. There are: mnist, cifar10, shakespeare"):
-        load("minst")
+    with pytest.raises(UsageError, match=r"no data set 'minst'. The data sets are mnist, cifar10, shakespeare"):
+        load_images("minst")
 
 
 DAMAGES = {
@@ -176,10 +176,10 @@ def test_a_damaged_file_of_the_cache_is_set_aside(cache: Path, damage: str, endi
         bad = gzip.compress(mnist_files()[LABELS] + b"\0")
     written(cache / "mnist", files | {name: bad})
     with pytest.raises(DamagedError, match=rf"{LABELS}.*set aside as {name}.damaged-1. .*`tito data fetch mnist`"):
-        load("mnist")
+        load_images("mnist")
     assert contents(cache / "mnist")[f"{name}.damaged-1"] == bad
     with pytest.raises(MissingError):
-        load("mnist")
+        load_images("mnist")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -188,8 +188,8 @@ def test_a_damaged_file_of_the_user_is_left_alone(tmp_path: Path, monkeypatch: p
     files = mnist_files()
     files[LABELS] = DAMAGES[damage](files[LABELS])
     monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", files)))
-    with pytest.raises(DamagedError, match=rf"{LABELS} is damaged: .*Put a good copy in its place"):
-        load("mnist")
+    with pytest.raises(DamagedError, match=rf"{LABELS} is damaged: .*Replace it by a good copy"):
+        load_images("mnist")
     assert contents(tmp_path / "own") == files
 
 
@@ -199,7 +199,7 @@ def test_a_damaged_batch_of_the_cache_is_set_aside_unread(cache: Path, monkeypat
     good = cifar_files()
     written(cache / "cifar-10-batches-py", good | {"test_batch": pickle.dumps({b"data": 1})})
     with pytest.raises(DamagedError, match=r"set aside as test_batch\.damaged-1"):
-        load("cifar10")
+        load_images("cifar10")
 
 
 def test_other_batches_in_the_users_folder_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_other_batches_in_the_users_folder_stand_in(tmp_path: Path, monkeypatch:
 def load_from(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> loading.DataSet:
     """CIFAR-10 from a folder of these files."""
     monkeypatch.setenv(VARIABLE, str(written(folder, files)))
-    return load("cifar10")
+    return load_images("cifar10")
 
 
 def test_a_hostile_batch_in_the_users_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,22 +236,22 @@ def test_data_that_is_here_is_read_without_what_downloads() -> None:
 def test_obtaining_downloads_once(cache: Path, mirror: Mirror, watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first time from the mirror, then from the cache."""
     monkeypatch.setitem(SOURCES, "mnist", mnist_source(mirror.url))
-    assert obtain("mnist", watch).stand_in_for is None
-    assert obtain("mnist", watch).digest == load("mnist").digest
+    assert load_or_fetch_images("mnist", watch).stand_in_for is None
+    assert load_or_fetch_images("mnist", watch).digest == load_images("mnist").digest
     assert len(mirror.asked) == 4
     assert contents(cache / "mnist") == mnist_files()
 
 
 def test_offline_the_digits_stand_in_and_it_is_said(watch: Notes) -> None:
     """The data set names the one it replaces, and the watch reports it."""
-    assert obtain("mnist", watch).record.stand_in_for == "mnist"
+    assert load_or_fetch_images("mnist", watch).record.stand_in_for == "mnist"
     assert "mnist cannot be downloaded" in watch.titles
     assert "stand-in is used, digits" in watch.titles
 
 
 def test_offline_the_shapes_stand_in_for_cifar10(watch: Notes) -> None:
     """They are made on the spot, named for what they are."""
-    assert obtain("cifar10", watch).record.model_dump(exclude={"digest"}) == {
+    assert load_or_fetch_images("cifar10", watch).record.model_dump(exclude={"digest"}) == {
         "name": "shapes",
         "stand_in_for": "cifar10",
     }
@@ -262,14 +262,14 @@ def test_offline_without_a_stand_in_it_is_an_error(watch: Notes, monkeypatch: py
     """Nothing is made up."""
     monkeypatch.delitem(loading.STAND_INS, "cifar10")
     with pytest.raises(UnreachableError, match="cifar10 cannot be downloaded"):
-        obtain("cifar10", watch)
+        load_or_fetch_images("cifar10", watch)
 
 
 def test_a_damaged_file_is_an_error_and_no_reason_for_a_stand_in(cache: Path, watch: Notes) -> None:
     """What a command can fix is not papered over."""
     written(cache / "mnist", mnist_files() | {LABELS: b"damaged"})
     with pytest.raises(DamagedError, match="tito data fetch mnist"):
-        obtain("mnist", watch)
+        load_or_fetch_images("mnist", watch)
 
 
 def test_a_text_is_downloaded_once_and_verified(watch: Notes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_a_text_is_downloaded_once_and_verified(watch: Notes, cache: Path, monke
     text = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 50
     with serve({"plays.txt": text}) as running:
         monkeypatch.setitem(SOURCES, "shakespeare", text_source(running.url, text))
-        assert obtain_text("shakespeare", watch).data == text
+        assert load_or_fetch_text("shakespeare", watch).data == text
     found = load_text("shakespeare")
     assert (found.data, found.stand_in_for, found.summary) == (text, None, f"{len(text):,} bytes of text")
     assert contents(cache / "text") == {"plays.txt": text}
@@ -287,16 +287,16 @@ def test_another_text_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A text has one form: other bytes in the user's own folder are not Shakespeare."""
     monkeypatch.setitem(SOURCES, "shakespeare", text_source(closed_port(), b"the plays"))
     monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", {"plays.txt": b"the plais"})))
-    with pytest.raises(DamagedError, match=r"plays.txt is damaged.*Put a good copy in its place"):
+    with pytest.raises(DamagedError, match=r"plays.txt is damaged.*Replace it by a good copy"):
         load_text("shakespeare")
 
 
 def test_pythons_documentation_stands_in_for_shakespeare(watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline it is a text of some hundred KB, says what it replaces, and is the same each time."""
     monkeypatch.setitem(SOURCES, "shakespeare", text_source(closed_port(), b"the plays"))
-    found = obtain_text("shakespeare", watch)
+    found = load_or_fetch_text("shakespeare", watch)
     assert found.record.stand_in_for == "shakespeare"
     assert len(found.data) > 200_000
     assert b"\0" not in found.data
-    assert found == obtain_text("shakespeare", watch)
+    assert found == load_or_fetch_text("shakespeare", watch)
     assert "stand-in is used, Python's own documentation" in watch.titles

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grading.data.files import VARIABLE, find, read
-from grading.data.load import load, load_text
+from grading.data.files import VARIABLE, locate_data_set, read_data_file
+from grading.data.load import load_images, load_text
 from grading.data.sources import SOURCES
 
 FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[3] / "shared" / "data").absolute()
@@ -31,7 +31,7 @@ def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     name = request.param
     if FOLDER.is_dir():
         monkeypatch.setenv(VARIABLE, str(FOLDER))
-        if find(SOURCES[name]).complete:
+        if locate_data_set(SOURCES[name]).complete:
             yield name
             return
     pytest.skip(f"{name} is not in {FOLDER}; name a folder that has it in {VARIABLE}")
@@ -40,7 +40,7 @@ def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.parametrize("real", ["mnist"], indirect=True)
 def test_the_real_mnist_is_read(real: str) -> None:
     """Sizes, class counts and first labels are those its authors describe; the digest is that of every result."""
-    found = load(real)
+    found = load_images(real)
     assert found.train_inputs.shape == (60_000, 1, 28, 28)
     assert found.test_inputs.shape == (10_000, 1, 28, 28)
     assert np.bincount(found.train_targets).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -54,16 +54,16 @@ def test_the_real_mnist_is_read(real: str) -> None:
 @pytest.mark.parametrize("real", ["mnist"], indirect=True)
 def test_the_checksums_are_of_the_published_bytes(real: str) -> None:
     """What the catalogue knows by SHA-256 has the MD5 that is published."""
-    place = find(SOURCES[real])
+    place = locate_data_set(SOURCES[real])
     for file in SOURCES[real].files:
-        data = read(place.folder, file)
+        data = read_data_file(place.folder, file)
         assert hashlib.md5(data).hexdigest() == PUBLISHED[file.name]  # noqa: S324 - the published kind
 
 
 @pytest.mark.parametrize("real", ["cifar10"], indirect=True)
 def test_the_real_cifar10_is_read(real: str) -> None:
     """Fifty and ten thousand colour images, each class as often; other bytes than the official ones are a variant."""
-    found = load(real)
+    found = load_images(real)
     assert found.train_inputs.shape == (50_000, 3, 32, 32)
     assert found.test_inputs.shape == (10_000, 3, 32, 32)
     assert set(np.bincount(found.train_targets)) == {5000}

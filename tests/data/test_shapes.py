@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grading.data.dataset import DataSet
-from grading.data.shapes import NAMES, Dice, draw, load_shapes
+from grading.data.shapes import NAMES, RandomIntegers, draw_images, load_shapes
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +41,16 @@ def test_the_shapes_never_change(shapes: DataSet) -> None:
 
 def test_dice_show_what_is_written_down() -> None:
     """The first numbers of a seed, within their limits."""
-    assert Dice(7).below(10, 2, 4).tolist() == DICE
-    assert Dice(7).bytes(5).tolist() == BYTES
-    many = Dice(8).between(-2, 3, 6000)
+    assert RandomIntegers(7).draw_below(10, 2, 4).tolist() == DICE
+    assert RandomIntegers(7).draw_bytes(5).tolist() == BYTES
+    many = RandomIntegers(8).draw_between(-2, 3, 6000)
     assert np.unique(many).tolist() == [-2, -1, 0, 1, 2, 3]
     assert np.bincount(many + 2).min() > 900
 
 
 def test_another_seed_draws_other_images() -> None:
     """And the same seed the same ones."""
-    (one, _), (same, _), (other, _) = (draw(20, Dice(seed)) for seed in (1, 1, 2))
+    (one, _), (same, _), (other, _) = (draw_images(20, RandomIntegers(seed)) for seed in (1, 1, 2))
     assert (one == same).all()
     assert not (one == other).all()
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.data.digits import load_digits
-from grading.data.files import VARIABLE, find
+from grading.data.files import VARIABLE, locate_data_set
 from grading.data.sources import SOURCES
 from grading.demos import image_classifier
 from grading.demos.function_writer import WritingTask, draw_writing_task
@@ -23,8 +23,8 @@ from grading.demos.image_classifier import DemoImages, load_demo_images
 from grading.manifest.load import load
 from grading.manifest.model import Cifar10Experiment, Milestone, Status
 from grading.render.progress import Silent
-from grading.sandbox.launch import choose
-from grading.submission import take
+from grading.sandbox.launch import choose_fence
+from grading.submission import copy_submission
 from grading.workers import start_worker
 from tests.browsers import Open, browser, opener  # noqa: F401 - browser is a fixture
 
@@ -58,8 +58,8 @@ def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
     """Load MNIST if it is on this machine, else its stand-in, without any download."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
-        if not FOLDER.is_dir() or not find(SOURCES["mnist"]).complete:
-            patch.setattr(image_classifier, "obtain", lambda *_: load_digits())
+        if not FOLDER.is_dir() or not locate_data_set(SOURCES["mnist"]).complete:
+            patch.setattr(image_classifier, "load_or_fetch_images", lambda *_: load_digits())
         yield load_demo_images(milestone, 1, Silent())
 
 
@@ -81,11 +81,11 @@ def make_worker_starter(
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(milestone)
-        submission = take(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
+        submission = copy_submission(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
         path = submission.folder / milestone.recipe
         quick = re.sub(r"epochs = .+", "epochs = 3", edit_recipe(path.read_text("utf-8")))
         path.write_text(recipe(quick), "utf-8")
-        with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
+        with start_worker(submission, modules, milestone.budget, choose_fence(official=False)) as worker:
             yield worker
 
     return open_worker
@@ -126,7 +126,7 @@ def colour_images(colour_milestone: Milestone) -> Iterator[DemoImages]:
     parts = pictures[:700], targets[:700], pictures[700:], targets[700:]
     data = DataSet("colours", *parts, digest="0" * 64, stand_in_for="cifar10", classes=names)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_classifier, "obtain", lambda *_: data)
+        patch.setattr(image_classifier, "load_or_fetch_images", lambda *_: data)
         patch.setattr(image_classifier, "POINTS", 10)
         yield load_demo_images(colour_milestone, 1, Silent())
 
@@ -216,9 +216,9 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
     def open_worker() -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(kernel_milestone)
-        submission = take(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
+        submission = copy_submission(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / kernel_milestone.recipe).write_text(RECIPE, "utf-8")
-        with start_worker(submission, modules, kernel_milestone.budget, choose(official=False)) as worker:
+        with start_worker(submission, modules, kernel_milestone.budget, choose_fence(official=False)) as worker:
             yield worker
 
     return open_worker
@@ -296,9 +296,9 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(language_milestone)
-        submission = take(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
+        submission = copy_submission(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / language_milestone.recipe).write_text(recipe(WRITING_RECIPE), "utf-8")
-        with start_worker(submission, modules, language_milestone.budget, choose(official=False)) as worker:
+        with start_worker(submission, modules, language_milestone.budget, choose_fence(official=False)) as worker:
             yield worker
 
     return open_worker

@@ -22,7 +22,7 @@ from grading.demos.image_classifier import DemoImages
 from grading.demos.web.kernels_page import SAMPLES, KernelPage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
-from grading.remote import Frame, remote_error
+from grading.remote import Frame, build_remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.fake_race import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
@@ -141,7 +141,7 @@ def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.Mon
     """The state and the terminal give its place, and the lanes stay as they were."""
 
     def fail(_self: FakeTrainingStep) -> None:
-        raise remote_error(
+        raise build_remote_error(
             "ValueError", [], "no kernel", (Frame("modules/13_kernels/tinytorch/kernels.py", 7, "f", "x"),)
         )
 

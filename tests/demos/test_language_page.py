@@ -19,7 +19,7 @@ from grading.demos.function_writer import EXERCISES_PER_KIND, MOST_BYTES, WATCHE
 from grading.demos.web.language_page import EXAMPLES, LOOKED_AT, LanguagePage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
-from grading.remote import Frame, WorkerDiedError, remote_error
+from grading.remote import Frame, WorkerDiedError, build_remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.fake_writer import FakeWriter, FakeWriterWorker, install_fake_writer
@@ -382,7 +382,7 @@ class TestInABrowser:
         hostile = "<img src=x onerror=alert(1)>"
 
         def fail(*_: Any) -> None:
-            raise remote_error("ValueError", [], hostile, (Frame("modules/16_tinygpt/recipe.py", 41, "f", "x"),))
+            raise build_remote_error("ValueError", [], hostile, (Frame("modules/16_tinygpt/recipe.py", 41, "f", "x"),))
 
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()

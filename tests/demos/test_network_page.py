@@ -23,7 +23,7 @@ from grading.demos.web.digits_page import DigitPage
 from grading.demos.web.network_page import serialize_failure, serve_page
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
-from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
+from grading.remote import DeadlineError, Frame, WorkerDiedError, build_remote_error
 from grading.result import Failure
 from tests.demos.running_page import RunningPage
 from tests.demos.test_digits_demo import GuessingNetwork
@@ -112,7 +112,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(
         if what == "answer" and left[0]:
             left[0] -= 1
             frame = Frame("modules/06_spatial/recipe.py", 41, "predict", "return <b>x</b>")
-            raise remote_error("ValueError", [], "not \x1b[31m<img src=x>", (frame,))
+            raise build_remote_error("ValueError", [], "not \x1b[31m<img src=x>", (frame,))
 
     mood(raise_twice)
     with RunningPage(DigitPage, digit_images, milestone) as running:

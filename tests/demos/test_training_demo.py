@@ -210,7 +210,7 @@ def test_what_it_is_trained_on_is_named(
     """It is the real data, other files of it, or its stand-in."""
     parts = (colour_images.images, colour_images.labels, colour_images.test_images, colour_images.test_labels)
     data = image_classifier.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
-    monkeypatch.setattr(image_classifier, "obtain", lambda *_: data)
+    monkeypatch.setattr(image_classifier, "load_or_fetch_images", lambda *_: data)
     images = load_demo_images(colour_milestone, 1, Silent())
     assert said in images.about
     assert images.stand_in == stand_in

@@ -23,7 +23,7 @@ from grading.demos.web.page_server import STATIC
 from grading.demos.web.state_feed import StateFeed
 from grading.demos.web.training_page import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
-from grading.remote import Frame, WorkerDiedError, remote_error
+from grading.remote import Frame, WorkerDiedError, build_remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.running_page import RunningPage
@@ -198,7 +198,9 @@ class TestInABrowser:
             if step in go:
                 go[step].wait(30)
             if step == 3:
-                raise remote_error("ValueError", [], hostile, (Frame("modules/11_training/recipe.py", 41, "f", "x"),))
+                raise build_remote_error(
+                    "ValueError", [], hostile, (Frame("modules/11_training/recipe.py", 41, "f", "x"),)
+                )
 
         at(hold)
         with (

@@ -23,13 +23,13 @@ def class_folder(tmp_path: Path) -> Path:
 
 def attempt_at(at: datetime, result: Result) -> Event:
     """An attempt made at this time."""
-    raw = progress.attempt(result.model_copy(update={"started_at": at})).raw
+    raw = progress.make_attempt_event(result.model_copy(update={"started_at": at})).raw
     return Event(Kind.MILESTONE_ATTEMPTED, at, milestone=result.milestone, raw=raw)
 
 
 def publish(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
     """Records and their ledger as `python -m grading.github publish` leaves them on the branch."""
-    files = [progress.record(folder, event) for event in events]
+    files = [progress.record_event(folder, event) for event in events]
     lines = [
         ledger.Line(0, f"progress/{file.name}", ledger.digest(file.read_bytes()), "", 1, run_id, event.at)
         for file, event in zip(files, events, strict=True)

@@ -19,13 +19,13 @@ from desk.pushes import ReflogSource
 from grading.errors import GraderError, UsageError
 from grading.render.progress import Silent
 from grading.render.record import to_json
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.desk.books import graded
 from tests.desk.school import BROKEN, RECIPE, ROOT, School
 
 pytest.importorskip("distributed", reason="Dask is not installed: the group cluster of pyproject.toml")
 pytestmark = [
-    pytest.mark.skipif(choose(official=False) == "process", reason="workers need a sandbox, and none works here"),
+    pytest.mark.skipif(choose_fence(official=False) == "process", reason="workers need a sandbox, and none works here"),
     pytest.mark.xdist_group("cluster"),
 ]
 

@@ -40,8 +40,8 @@ def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
     """Edited records, records missing from the ledger and records without a ledger are unverified, with a reason."""
     first, second = publish(class_folder / "ada", attempt_at(DAY, not_yet()), attempt_at(DAY, result()))
     second.write_text(second.read_text().replace('"seed": 42', '"seed": 43'))
-    progress.record(class_folder / "ada", attempt_at(DAY, result()))
-    progress.record(class_folder / "bob", attempt_at(DAY, result()))
+    progress.record_event(class_folder / "ada", attempt_at(DAY, result()))
+    progress.record_event(class_folder / "bob", attempt_at(DAY, result()))
     ada, bob = load_cohort_from_folder(class_folder).members
     assert sorted((e.verified, e.reason and e.reason[:13]) for e in ada.entries) == [
         (False, "it is not in "),
@@ -86,7 +86,7 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
         book.enroll_students(rows[:2])
         for reason, days in (("it was edited", 2), (None, -2)):
             event = attempt_at(DAY + timedelta(days=days), not_yet())
-            text = progress.encode(event).decode()
+            text = progress.encode_event(event).decode()
             book.save_records("ada", [PublishedRecord("ada", f"progress/{days}.json", event.at, 5, text, reason)])
     ada, bob = load_cohort_from_gradebook(path).members
     assert [(e.event.verdict, e.verified) for e in ada.entries] == [

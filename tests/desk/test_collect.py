@@ -23,7 +23,7 @@ from desk.shards import select_shard_students
 from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.render.progress import Silent
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.desk.conftest import attempt_at
 from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, released, worked_out
 from tests.desk.test_deadlines import DUE, due_manifest
@@ -31,7 +31,7 @@ from tests.render.results import not_yet, result
 from tests.sandbox.test_start import fake_bubblewrap
 
 pytestmark = pytest.mark.skipif(
-    choose(official=False) == "process", reason="official grading needs a sandbox, and none works here"
+    choose_fence(official=False) == "process", reason="official grading needs a sandbox, and none works here"
 )
 
 

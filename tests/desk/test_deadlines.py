@@ -13,7 +13,7 @@ from desk.gradebook import CommitSubmission, Visit, open_gradebook
 from desk.pushes import NONE, Push, ReflogSource, find_first_push, find_last_push
 from desk.roster import RosterRow
 from desk.scores import compute_scores
-from grading.deadlines import Terms
+from grading.deadlines import DeadlineTerms
 from grading.manifest.load import load
 from grading.manifest.model import Deadlines, Manifest
 from tests.desk.books import MAIN, fill, graded, sha
@@ -64,11 +64,11 @@ def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None
     """Nothing is deducted within the grace, then a tenth for each day or part-day, and all of it after the last."""
     due = find_student_terms(DEADLINES, 1, RosterRow("ada"))
     assert due is not None
-    assert due.days_late(DUE + late) == days
-    assert due.factor(DUE + late) == pytest.approx(factor)
+    assert due.count_late_days(DUE + late) == days
+    assert due.compute_remaining_share(DUE + late) == pytest.approx(factor)
 
 
-def due_at(zone: str, at: str, days: int = 3) -> Terms:
+def due_at(zone: str, at: str, days: int = 3) -> DeadlineTerms:
     """A deadline there, with a tenth off for each day and no grace."""
     late = {"off_per_day": 0.1, "days": days}
     found = find_student_terms(
@@ -96,15 +96,15 @@ def due_at(zone: str, at: str, days: int = 3) -> Terms:
 )
 def test_late_days_are_the_calendar_s(zone: str, at: str, pushed: str, days: int) -> None:
     """A day late lasts until the same hour of the next day, however many hours that is."""
-    assert due_at(zone, at).days_late(datetime.fromisoformat(pushed)) == days
+    assert due_at(zone, at).count_late_days(datetime.fromisoformat(pushed)) == days
 
 
 def test_the_last_late_day_ends_at_the_deadline_s_hour() -> None:
     """After three days over the end of summer time, not an hour before."""
     due = due_at("Europe/Berlin", "2026-10-24 23:59")
-    assert due.last == datetime(2026, 10, 27, 22, 59, 59, tzinfo=UTC)
-    assert due.factor(due.last) == pytest.approx(0.7)
-    assert due.factor(due.last + timedelta(seconds=1)) == 0
+    assert due.last_scoring_moment == datetime(2026, 10, 27, 22, 59, 59, tzinfo=UTC)
+    assert due.compute_remaining_share(due.last_scoring_moment) == pytest.approx(0.7)
+    assert due.compute_remaining_share(due.last_scoring_moment + timedelta(seconds=1)) == 0
 
 
 def test_a_zone_is_known_on_a_machine_without_any(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from desk.shards import merge_gradebooks
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import CourseRecord
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.desk.books import fill, graded, sha
 from tests.desk.school import BROKEN, ROOT, TERM, School, released
 from website.student_story import build_story
@@ -162,7 +162,7 @@ def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.
         return (TaskOutcome(task, problem=f"asked {address}") for task in tasks)
 
     monkeypatch.setattr("desk.cluster.grade_on_cluster", answer)
-    monkeypatch.setattr("desk.collect.choose", None)
+    monkeypatch.setattr("desk.collect.choose_fence", None)
     found = regrade_class(ROOT, class_folder, rows, Silent(), preview=True, by="prof", cluster="tcp://x:1")
     assert {(t.student, t.problem.endswith("asked tcp://x:1")) for t in found.troubles} == {
         ("ada", True),
@@ -250,7 +250,7 @@ def change_course(root: Path, old: str, new: str) -> None:
     (root / "milestones.yaml").write_text(text.replace(old, new, 1), "utf-8")
 
 
-@pytest.mark.skipif(choose(official=False) == "process", reason="official grading needs a sandbox")
+@pytest.mark.skipif(choose_fence(official=False) == "process", reason="official grading needs a sandbox")
 def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_path: Path) -> None:
     """Collecting says what changed and keeps every grade; a preview says who would change; the regrade does it.
 

@@ -23,7 +23,7 @@ from desk.roster import RosterRow, read_roster
 from desk.scores import compute_scores
 from desk.similar_page import write_similarity_page
 from grading.errors import UsageError
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
 from grading.render.progress import Silent
@@ -72,7 +72,7 @@ def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tu
     manifest = load(ROOT)
     with open_gradebook(folder / FILE) as book:
         of = InspectionContext(folder.resolve(), folder, manifest, given_files(ROOT, manifest), ReflogSource())
-        tasks = list_pending_tasks(book, rows, of, course_record(ROOT, manifest).digest)
+        tasks = list_pending_tasks(book, rows, of, describe_grading_course(ROOT, manifest).digest)
     assert {task.milestone for task in tasks} == {1}
     assert {task.student for task in tasks} == {row.id for row in rows} - {"dan"}
 
@@ -93,11 +93,11 @@ def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: 
     with open_gradebook(folder / FILE) as book:
         due = {student: of[1].terms for student, of in compute_scores(book, manifest).items()}
         pushes = {student: found[0].at for student, found in book.read_pushes().items()}
-    late = {student: terms.days_late(pushes[student]) for student, terms in due.items() if terms is not None}
+    late = {student: terms.count_late_days(pushes[student]) for student, terms in due.items() if terms is not None}
     assert {student: days for student, days in late.items() if days} == {"hal": 2}
     assert due["lee"] is not None
     assert due["ada"] is not None
-    assert (due["lee"].until - due["ada"].until).days == 3 + 2  # his own and his section's
+    assert (due["lee"].grace_end - due["ada"].grace_end).days == 3 + 2  # his own and his section's
 
 
 def test_the_near_copy_is_the_first_pair(folder: Path, tmp_path: Path) -> None:

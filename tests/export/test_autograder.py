@@ -17,12 +17,12 @@ from course.release import student_files
 from course.skeleton import solved
 from grading.errors import UsageError
 from grading.manifest.load import load
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.bench.bench_figure import copy_environment_without_nox
 from tests.export.classroom50 import ENVIRON, wrong
 
 needs_bubblewrap = pytest.mark.skipif(
-    choose(official=False) == "process", reason="no sandbox works on this machine; the autograder needs one"
+    choose_fence(official=False) == "process", reason="no sandbox works on this machine; the autograder needs one"
 )
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SPY = "import pathlib\npathlib.Path({marker!r}).touch()\n"

@@ -71,7 +71,7 @@ def message(random: Random) -> bytes:
     """A message of the protocol, nearly: its plain part changed or made up, its arrays' bytes too few or too many."""
     if random.random() < 0.1:
         return noise(random)
-    data = wire.encode(random.choice(MESSAGES), lambda _: (wire.HANDLE, [1, "Tensor"]))
+    data = wire.encode_value(random.choice(MESSAGES), lambda _: (wire.HANDLE, [1, "Tensor"]))
     end = 4 + int.from_bytes(data[:4], "big")
     plain, bodies = data[4:end], data[end:]
     match random.randrange(4):
@@ -90,7 +90,7 @@ def message(random: Random) -> bytes:
 def decode(data: bytes) -> bool:
     """Plain values of the closed set, or WireError."""
     try:
-        value = wire.decode(data, lambda _code, payload: ("name", payload))
+        value = wire.decode_value(data, lambda _code, payload: ("name", payload))
     except wire.WireError:
         return False
     assert _closed(value)
@@ -146,13 +146,13 @@ class Nobody:
     def __init__(self, data: bytes):
         self.sock = Pipe(data)
 
-    def end(self) -> None:
+    def end_process(self) -> None:
         """There is no process."""
 
     def read_usage(self) -> None:
         """Nobody has used anything."""
 
-    def how_it_ended(self) -> str:
+    def explain_end(self) -> str:
         """Words for the failure."""
         return "the conversation was over"
 
@@ -318,7 +318,7 @@ def event_text(random: Random) -> bytes:
 def read_event(data: bytes) -> bool:
     """An event whose result is one, or a ValueError: what `grading.progress.read` sets aside."""
     try:
-        event = progress.parse(data)
+        event = progress.parse_event(data)
         _ = event.result
     except ValueError:
         return False

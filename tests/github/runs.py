@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from grading.criteria import asked, stated
+from grading.criteria import copy_criterion_fields, list_criteria
 from grading.github.plan import Job, Plan, Reused
 from grading.manifest.load import load
 from grading.manifest.model import Criterion
@@ -29,7 +29,9 @@ def made_for(record: Result, commit: str | None = COMMIT) -> Result:
 
 def met(criterion: Criterion) -> CriterionResult:
     """Build the criterion's result when its figure is exactly at the threshold."""
-    return CriterionResult(status=CriterionStatus.PASSED, measured=criterion.threshold, **stated(criterion))
+    return CriterionResult(
+        status=CriterionStatus.PASSED, measured=criterion.threshold, **copy_criterion_fields(criterion)
+    )
 
 
 def unlocked(**changes: Any) -> Result:
@@ -37,13 +39,13 @@ def unlocked(**changes: Any) -> Result:
     milestone = MANIFEST.milestone(changes.get("milestone", 1))
     named = {"milestone": milestone.id, "name": milestone.name, "medal": milestone.medal}
     again = f"nox -s milestone-{milestone.id} -- --seed {changes.get('seed', 42)}"
-    criteria = tuple(map(met, asked(MANIFEST, milestone.id)))
+    criteria = tuple(map(met, list_criteria(MANIFEST, milestone.id)))
     return made_for(result(**{**named, "reproduce": again, "criteria": criteria, **changes}))
 
 
 def failing(**changes: Any) -> Result:
     """Build a result of module 02 that is not yet passed."""
-    source, imports, tests = map(met, asked(MANIFEST, None))
+    source, imports, tests = map(met, list_criteria(MANIFEST, None))
     failures = (failure(), failure(task="3.1", title="ReLU keeps positive numbers"))
     failed = tests.model_copy(update={"status": CriterionStatus.FAILED, "measured": 0.9, "failures": failures})
     fields = {

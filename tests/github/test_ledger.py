@@ -72,7 +72,7 @@ def test_an_edited_record_is_unverified_and_the_others_are_not(repository: Place
     path = record(repository, 2)
     repository.push({path: repository.files()[path].replace(b"not_yet", b"unlocked")})
     assert reasons(repository) == [None, None, "it was edited after it was published", None, None]
-    assert read(repository).history.best(1).verdict == "not_yet"
+    assert read(repository).history.find_best_attempt(1).verdict == "not_yet"
 
 
 def test_a_removed_file_is_missing(repository: Place) -> None:
@@ -86,7 +86,7 @@ def test_a_removed_file_is_missing(repository: Place) -> None:
 
 def test_a_file_that_no_run_has_published_is_unverified(repository: Place) -> None:
     """A record copied in from elsewhere is not in the ledger; it is named though it is not read."""
-    forged = progress.encode(progress.measured(at(9, result())))
+    forged = progress.encode_event(progress.make_run_event(at(9, result())))
     repository.push({"progress/forged.json": forged})
     assert reasons(repository)[-1] == "it is not in the ledger: no run has published it"
     assert reasons(repository)[:-1] == [None] * 5
@@ -135,7 +135,7 @@ def test_a_removed_last_line_shows(repository: Place) -> None:
 
 def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Place, manifest: Manifest) -> None:
     """Even with the right digests; and the next publication is chained to the last one, not to it."""
-    forged = progress.encode(progress.measured(at(9, result())))
+    forged = progress.encode_event(progress.make_run_event(at(9, result())))
     file = "progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json"
     line = Line(0, file, ledger.digest(forged), "", repository.number, 9, at(9).started_at)
     text, _ = append(repository.files()[ledger.FILE], Head(5, ledger.digest(lines(repository)[-1])), [line])
@@ -146,7 +146,7 @@ def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Place, mani
     after = {e.run_id: e.verified for e in read(repository).entries}
     assert after[9] is False
     assert after[10] is True
-    assert read(repository).history.best(1).verdict == "not_yet"
+    assert read(repository).history.find_best_attempt(1).verdict == "not_yet"
 
 
 def test_taking_an_edit_back_restores_trust(repository: Place, manifest: Manifest) -> None:
@@ -205,8 +205,8 @@ def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
     """Two records with the same time are in the order of their runs."""
     files, published = {}, []
     for run_id, minute in ((3, 1), (2, 1), (1, 2), (9, 0)):
-        event = progress.measured(at(minute))
-        file, data = f"progress/{run_id}.json", progress.encode(event)
+        event = progress.make_run_event(at(minute))
+        file, data = f"progress/{run_id}.json", progress.encode_event(event)
         files[file] = data
         published.append(Line(0, file, ledger.digest(data), "", 1, run_id, event.at))
     text, head = append(b"", Head(), published)
@@ -270,7 +270,7 @@ json_values = st.recursive(
 )
 near_lines = st.fixed_dictionaries({}, optional={key: json_values | st.just(value) for key, value in GOOD.items()})
 raw_lines = st.binary(max_size=200) | near_lines.map(lambda v: json.dumps(v).encode())
-RECORD = json.loads(progress.encode(progress.measured(at(0))))
+RECORD = json.loads(progress.encode_event(progress.make_run_event(at(0))))
 near_records = st.fixed_dictionaries({}, optional={key: json_values | st.just(value) for key, value in RECORD.items()})
 raw_records = st.binary(max_size=200) | near_records.map(lambda v: json.dumps(v).encode())
 
@@ -290,10 +290,10 @@ def test_no_ledger_and_no_record_crash_the_reader(raw: list[bytes], records: lis
 def test_no_record_crashes_its_reader(data: bytes) -> None:
     """It is an event, or a ValueError that says what it is not."""
     try:
-        event = progress.parse(data)
+        event = progress.parse_event(data)
     except ValueError:
         return
-    assert progress.parse(progress.encode(event)) == event
+    assert progress.parse_event(progress.encode_event(event)) == event
 
 
 @given(st.text(max_size=300))

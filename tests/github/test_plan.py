@@ -14,12 +14,12 @@ from grading.errors import UsageError
 from grading.github import plan_command
 from grading.github.outputs import write_outputs
 from grading.github.plan import LARGEST, Plan, Reused, plan, read_plan
-from grading.grade import course_record
-from grading.limits import wall_limit
+from grading.grade import describe_grading_course
+from grading.limits import compute_wall_limit
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
 from grading.result import DataRecord, Result, Verdict
-from grading.submission import take
+from grading.submission import copy_submission
 from tests.render.results import result
 
 TENSOR, LAYERS, RECIPE = (
@@ -67,9 +67,9 @@ def record(released: Path, tree: Path, manifest: Manifest, session: str, **more:
     last = manifest.module(milestone.trigger if milestone else str(module))
     modules = tuple(m for m in manifest.modules if m.number <= last.number)
     copied = tree.parent / "copied"
-    submission = take(tree, manifest, modules, milestone, copied).record
+    submission = copy_submission(tree, manifest, modules, milestone, copied).record
     shutil.rmtree(copied)
-    course = course_record(released, manifest)
+    course = describe_grading_course(released, manifest)
     values = {"milestone": number, "module": module, "started_at": AT, "verdict": Verdict.NOT_YET}
     return result().model_copy(update={**values, "submission": submission, "course": course, **more})
 
@@ -104,7 +104,7 @@ def test_a_milestone_is_graded_once_its_recipe_was_changed(released, tree, manif
     worked_on(tree, RECIPE)
     (job,) = plan(released, tree, (), manifest).jobs
     assert (job.session, job.title) == ("milestone-1", "Basic Inference")
-    assert job.minutes > wall_limit(manifest.milestone(1).budget.wall_seconds) / 60
+    assert job.minutes > compute_wall_limit(manifest.milestone(1).budget.wall_seconds) / 60
 
 
 def test_line_ends_are_no_work(released, tree, manifest):

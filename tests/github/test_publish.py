@@ -63,7 +63,7 @@ def test_the_first_publication_makes_the_branch(repository: Place, manifest: Man
     files = repository.files()
     assert list(repository.line()) == [published.commit]
     assert published.added == ("progress/20260301T123000.000000Z-milestone_attempted-7-milestone-1.json",)
-    assert progress.parse(files[published.added[0]]).result == at(0)
+    assert progress.parse_event(files[published.added[0]]).result == at(0)
     badges = {f"badges/milestone-{m.id}.{kind}" for m in manifest.milestones for kind in ("svg", "json")}
     assert set(files) == {*published.added, ledger.FILE, *badges}
     line = json.loads(files[ledger.FILE])
@@ -97,7 +97,7 @@ def test_what_is_published_is_read_back_verified(repository: Place, manifest: Ma
     assert records.latest("module-02_tensor").event.kind is progress.Kind.MODULE_COMPLETED
     assert records.entries[2].event.kind is progress.Kind.MODULE_TESTED
     assert records.latest("milestone-2") is None
-    assert records.history.best(1).verdict == "unlocked"
+    assert records.history.find_best_attempt(1).verdict == "unlocked"
     assert records.unverified == ()
 
 
@@ -233,7 +233,7 @@ def test_badges_show_the_best_there_is(repository: Place, manifest: Manifest) ->
 def test_a_forged_record_earns_no_badge(repository: Place, manifest: Manifest) -> None:
     """A record that no run has published is not looked at when badges are made."""
     put(repository, manifest, 1, at(0))
-    forged = progress.encode(progress.measured(at(1, result())))
+    forged = progress.encode_event(progress.make_run_event(at(1, result())))
     repository.push({"progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json": forged})
     put(repository, manifest, 2, at(2))
     assert badge_of(repository, 1)[1]["message"] == "not yet"

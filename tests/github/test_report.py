@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grading.criteria import asked
+from grading.criteria import list_criteria
 from grading.github.report import report
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
@@ -59,7 +59,7 @@ def test_the_next_run_tells_what_changed(runs: Runs, manifest: Manifest) -> None
     """The second report takes the place of the first and says what moved."""
     runs.hand_over(failing())
     report(runs.pull_request(), manifest)
-    better = failing(criteria=tuple(map(met, asked(MANIFEST, None))), verdict=Verdict.UNLOCKED)
+    better = failing(criteria=tuple(map(met, list_criteria(MANIFEST, None))), verdict=Verdict.UNLOCKED)
     runs.hand_over(made_for(better, "e" * 40), run=RUN + 1)
     report(runs.pull_request(run=RUN + 1, commit="e" * 40), manifest)
     [body] = runs.bodies

@@ -46,8 +46,10 @@ def on(monkeypatch, tmp_path):
 
     def put(machine: Machine, *, landlock: bool = False) -> Machine:
         tried = type("Tried", (), {"__call__": lambda _self: machine.works(), "cache_clear": lambda _self: None})()
-        monkeypatch.setattr(bubblewrap, "works", tried)
-        monkeypatch.setattr(launch, "landlock_works", lambda: None if landlock else "this kernel has no Landlock")
+        monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", tried)
+        monkeypatch.setattr(
+            launch, "find_landlock_problem", lambda: None if landlock else "this kernel has no Landlock"
+        )
         monkeypatch.delenv(launch.VARIABLE, raising=False)
         monkeypatch.setattr(sandbox_command.subprocess, "run", machine.run)
         monkeypatch.setattr(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grading.grade import course_record
+from grading.grade import describe_grading_course
 from grading.manifest.load import load, load_at_desk
 from grading.manifest.problems import ManifestError, Problem
 
@@ -87,4 +87,6 @@ def test_an_unknown_zone_stops_the_desk_and_no_student(root: Path, tmp_path: Pat
 
 def test_a_deadline_that_is_moved_grades_nothing_anew(root: Path, tmp_path: Path) -> None:
     """The course's digest, and so the key of every result, is the same with and without deadlines."""
-    assert course_record(root, load(with_deadlines(root, tmp_path))) == course_record(root, load(root))
+    assert describe_grading_course(root, load(with_deadlines(root, tmp_path))) == describe_grading_course(
+        root, load(root)
+    )

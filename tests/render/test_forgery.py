@@ -106,8 +106,8 @@ def documents(record: Result) -> Iterator[str]:
     yield from strings_in(records(scored([record])))
     yield from strings_in(json.loads(base64.b64decode(runner([record]))))
     # On a page, each text has its own paragraph next to its name.
-    yield from (f"text: {text}" for text in strings_in(serialize_failure(record.first_to_mend)))
-    yield str(Mismatch(call="f()", got=record.first_to_mend.got, expected="1", hint="Look."))
+    yield from (f"text: {text}" for text in strings_in(serialize_failure(record.first_failure)))
+    yield str(Mismatch(call="f()", got=record.first_failure.got, expected="1", hint="Look."))
 
 
 @given(forgeries)

@@ -198,7 +198,7 @@ def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
     with Worker(confinement, call_seconds=5) as worker:
         found = worker.module("code").f()
     home = found["HOME"]
-    expected = {**command._environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
+    expected = {**command._build_environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
     assert {name: text for name, text in found.items() if name != "PWD"} == expected  # bubblewrap adds PWD
     assert (home == bubblewrap.TMP) == (sandbox == "bubblewrap")
 
@@ -297,33 +297,33 @@ def test_a_shadow_of_numpy_in_the_submission_is_not_used(tmp_path, sandbox):
 
 def test_official_grading_without_a_sandbox_is_an_error(monkeypatch):
     """It is the machine's error, and no fallback."""
-    monkeypatch.setattr(bubblewrap, "works", lambda: "bubblewrap is not installed")
-    monkeypatch.setattr(launch, "landlock_works", lambda: "no Landlock")
-    assert launch.choose(official=False) == "process"
+    monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(launch, "find_landlock_problem", lambda: "no Landlock")
+    assert launch.choose_fence(official=False) == "process"
     with pytest.raises(GraderError, match="sandbox: bubblewrap is not installed; no Landlock"):
-        launch.choose(official=True)
+        launch.choose_fence(official=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock is a part of Linux")
 def test_without_bubblewrap_landlock_is_the_fence(monkeypatch):
     """Landlock also serves for official grading."""
-    monkeypatch.setattr(bubblewrap, "works", lambda: "no user namespaces")
-    monkeypatch.setattr(launch, "landlock_works", lambda: None)
-    assert launch.choose(official=False) == launch.choose(official=True) == "landlock"
+    monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "no user namespaces")
+    monkeypatch.setattr(launch, "find_landlock_problem", lambda: None)
+    assert launch.choose_fence(official=False) == launch.choose_fence(official=True) == "landlock"
 
 
 def test_a_fence_may_be_named(monkeypatch):
     """For tests: it is that one or an error, and a plain process is never official."""
-    monkeypatch.setattr(bubblewrap, "works", lambda: "not here")
-    monkeypatch.setattr(launch, "landlock_works", lambda: None)
+    monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "not here")
+    monkeypatch.setattr(launch, "find_landlock_problem", lambda: None)
     for name in ("bubblewrap", "moat"):
         monkeypatch.setenv(launch.VARIABLE, name)
         with pytest.raises(GraderError, match=name):
-            launch.choose(official=False)
+            launch.choose_fence(official=False)
     monkeypatch.setenv(launch.VARIABLE, "process")
-    assert launch.choose(official=False) == "process"
+    assert launch.choose_fence(official=False) == "process"
     with pytest.raises(GraderError, match="TINYTORCH_FENCE asks for none"):
-        launch.choose(official=True)
+        launch.choose_fence(official=True)
 
 
 def test_private_folders_are_gone_afterwards(worker_of, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from grading.sandbox.folders import remove, temporary_folder
+from grading.sandbox.folders import delete_folder, temporary_folder
 
 
 def test_folders_nested_thousands_deep_are_removed(tmp_path):
@@ -20,7 +20,7 @@ def test_folders_nested_thousands_deep_are_removed(tmp_path):
         os.close(descriptor)
         descriptor = inner
     os.close(descriptor)
-    remove(top)
+    delete_folder(top)
     assert not top.exists()
 
 
@@ -30,13 +30,13 @@ def test_folders_that_nobody_may_read_are_removed(tmp_path):
     closed.mkdir(parents=True)
     (closed / "file").touch()
     closed.chmod(0)
-    remove(tmp_path / "top")
+    delete_folder(tmp_path / "top")
     assert not (tmp_path / "top").exists()
 
 
 def test_nothing_to_remove_is_no_error(tmp_path):
     """It may be gone already."""
-    remove(tmp_path / "none")
+    delete_folder(tmp_path / "none")
 
 
 def test_a_folder_is_there_for_the_block_only():

@@ -26,7 +26,7 @@ def root_of(monkeypatch: pytest.MonkeyPatch):
 def test_each_worker_of_root_is_another_user(root_of):
     """The kernel counts threads by user."""
     root_of(FULL)
-    numbers = {identity.unprivileged_id() for _ in range(20)}
+    numbers = {identity.choose_user_id() for _ in range(20)}
     assert len(numbers) == 20
     assert min(numbers) >= identity.FIRST
     assert max(numbers) < 1 << 31
@@ -35,19 +35,19 @@ def test_each_worker_of_root_is_another_user(root_of):
 def test_a_container_s_root_makes_its_workers_nobody_or_leaves_them(root_of):
     """As far as it has users to give."""
     root_of(SMALL)
-    assert identity.unprivileged_id() == identity.NOBODY
+    assert identity.choose_user_id() == identity.NOBODY
     root_of(ALONE)
-    assert identity.unprivileged_id() is None
-    assert not identity.is_root()
+    assert identity.choose_user_id() is None
+    assert not identity.can_change_user()
 
 
 def test_whoever_is_not_root_has_no_users_to_give(monkeypatch):
     """Workers stay who the grader is."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert identity.unprivileged_id() is None
+    assert identity.choose_user_id() is None
 
 
-@pytest.mark.skipif(not identity.is_root(), reason="only root gives files away")
+@pytest.mark.skipif(not identity.can_change_user(), reason="only root gives files away")
 def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
     """Not by other users of the machine, and writable by none but the grader."""
     file = tmp_path / "copy" / "m" / "code.py"
@@ -63,5 +63,5 @@ def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
 def test_a_private_folder_above_keeps_others_out(tmp_path):
     """A worker that became somebody else could not reach what lies below it."""
     (tmp_path / "x").mkdir(0o700)
-    assert not identity.anybody_may_reach(tmp_path / "x" / "y")
-    assert identity.anybody_may_reach(Path("/usr/bin/python"))
+    assert not identity.is_reachable_by_all(tmp_path / "x" / "y")
+    assert identity.is_reachable_by_all(Path("/usr/bin/python"))

@@ -21,7 +21,7 @@ from grading.errors import GraderError
 from grading.grade import grade_module
 from grading.result import CriterionStatus, Verdict
 from grading.sandbox import launch
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.launch import Confinement, choose_fence
 
 LIBRARY = "error while loading shared libraries: libpython3.11.so.1.0: cannot open shared object file"
 PYTHON = os.path.realpath(sys._base_executable)
@@ -163,7 +163,7 @@ def test_no_process_left_is_tried_again_and_then_told(worker, monkeypatch, tmp_p
         assert list(private.iterdir()) == []
 
 
-@pytest.mark.skipif(choose(official=False) != "bubblewrap", reason="bubblewrap does not work on this machine")
+@pytest.mark.skipif(choose_fence(official=False) != "bubblewrap", reason="bubblewrap does not work on this machine")
 @pytest.mark.parametrize(
     "words", ["Creating newroot failed: No space left on device", "Resource temporarily unavailable"]
 )
@@ -193,7 +193,7 @@ def test_nothing_of_a_submission_runs_before_a_worker_is_ready(tmp_path, sandbox
 def test_a_module_graded_on_such_a_machine_is_an_error(interpreter, root, monkeypatch):
     """No criterion is failed, no test is blamed, and the command ends with 3."""
     interpreter(f"#!/bin/sh\necho '{LIBRARY}' >&2\nexit 127\n")
-    monkeypatch.setattr(grade, "choose", lambda **_: "process")
+    monkeypatch.setattr(grade, "choose_fence", lambda **_: "process")
     result = grade_module(root, "02_tensor")
     assert result.verdict is Verdict.ERROR
     status = {c.name: c.status for c in result.criteria}
@@ -210,7 +210,7 @@ def test_a_module_graded_on_such_a_machine_is_an_error(interpreter, root, monkey
 def test_a_milestone_of_which_something_else_is_failed_is_an_error_too(interpreter, root, monkeypatch, tmp_path):
     """Without answers the questions are failed; the rest was never measured, so there is no verdict to keep."""
     interpreter("#!/bin/sh\nexit 127\n")
-    monkeypatch.setattr(grade, "choose", lambda **_: "process")
+    monkeypatch.setattr(grade, "choose_fence", lambda **_: "process")
     tree = tmp_path / "tree"
     shutil.copytree(root / "modules", tree / "modules")
     result = grade.grade_milestone(root, 1, submission=tree, again=True)

@@ -17,7 +17,7 @@ import yaml
 from course.skeleton import skeleton, solved, with_open
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
-from grading.submission import OWN, source_files
+from grading.submission import OWN, list_source_files
 from tests.submissions.stored import random_data, spell
 
 HERE = Path(__file__).resolve().parent
@@ -78,7 +78,7 @@ def starting_from(what: str, root: Path) -> dict[Path, str]:
 
 def student_files(manifest: Manifest) -> list[Path]:
     """Every file of Python students write, of what is built."""
-    return [f.path for f in source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
+    return [f.path for f in list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
 
 
 def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:

@@ -80,7 +80,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
 
 def leave_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
-    obtain = cifar10_kernels.obtain
+    obtain = cifar10_kernels.load_or_fetch_images
 
     def obtain_fewer(name: str, watch: Watch) -> DataSet:
         data = obtain(name, watch)
@@ -92,7 +92,7 @@ def leave_images(count: int) -> None:
             test_targets=data.test_targets[: count // 2],
         )
 
-    cifar10_kernels.obtain = obtain_fewer
+    cifar10_kernels.load_or_fetch_images = obtain_fewer
 
 
 def write_peak(path: str) -> None:

@@ -15,12 +15,12 @@ from course.release import rendered
 from grading.manifest.load import load
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_frame
 from grading.testing import expect
-from grading.testing.diagnose import diagnose
+from grading.testing.diagnose import describe_difference
 from grading.testing.failures import explain_failure, find_hint
-from grading.testing.gradients import check_gradient, list_arguments
+from grading.testing.gradients import check_gradient, name_arguments
 from grading.testing.plugin import FailedTest
 from grading.testing.runner import run_tests
-from grading.testing.students import Students
+from grading.testing.students import WorkerPool
 
 CODE = """\
 import bdb
@@ -142,7 +142,7 @@ SAID = {
     "test_comma": ["call: ", "a tuple of 1 value", "comma"],
     "test_print": ["call:     prints()", "got:      None", "it is 42", "`return`"],
     "test_misspelt": ["code.py:44 in misspelt: return nmae", "NameError", "misspelt"],
-    "test_input": ["Delete the call of `input()`"],
+    "test_input": ["Delete the call to `input()`"],
     "test_breakpoint": ["Delete the line with `breakpoint()`"],
     "test_renamed": ["gone", "renamed or deleted"],
     "test_wrong": [
@@ -200,7 +200,7 @@ def test_the_grader_says_the_same(root: Path, tmp_path: Path, worker_of) -> None
     (tmp_path / "modules/02_tensor").mkdir(parents=True)
     tests = Path("modules/02_tensor/test_x.py")
     (tmp_path / tests).write_text(TESTS, encoding="utf-8")
-    students = Students(lambda: worker_of(CODE), wall_seconds=60)
+    students = WorkerPool(lambda: worker_of(CODE), wall_seconds=60)
     outcomes = run_tests(tmp_path, [tests], students, load(root), seed=1)
     failures = {o.node.partition("::")[2]: o.failure for o in outcomes}
     assert set(failures) == set(SAID)
@@ -249,7 +249,7 @@ def fails(text: str) -> Exception:
         ("np.ones(2.0 ** 2)", "`//`"),
         ("a[1.0]", "`//`"),
         ("a[0:4/2]", "`//`"),
-        ("not a", "one truth value"),
+        ("not a", "a single truth value"),
         ("None + 1", "None"),
         ("(1, 2) - 1", "operator"),
         ("(2, 3)[2]", "fewer axes"),
@@ -257,8 +257,8 @@ def fails(text: str) -> Exception:
         ("f < 1", "operator"),
         ("f.gone", "never set"),
         ("np.zeroes(2)", "spelling"),
-        ("np.ones(1 << 50)", "too large for the memory"),
-        ("np.ones(1 << 60)", "too large for the memory"),
+        ("np.ones(1 << 50)", "does not fit in memory"),
+        ("np.ones(1 << 60)", "does not fit in memory"),
         ("f()", "`def` line"),
         ("f(1, 2)", "`def` line"),
         ("f(y=1)", "`def` line"),
@@ -280,7 +280,7 @@ def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) 
         (DeadlineError("tinytorch.setup was not loaded: no answer within 10 s of CPU time"), "outside functions"),
         (DeadlineError("no answer within 180 s …, of which it computed for 0.2 s; does it sleep, or …"), "a lock"),
         (DeadlineError("not run: the tests before it took more than 180 s in all"), "not run"),
-        (WorkerDiedError("not run: your code ended 4 workers, the last one so: …"), "not run"),
+        (WorkerDiedError("not run: your code ended 4 workers, the last one because …"), "not run"),
         (WorkerDiedError("your code ended the program (exit code 0) before it answered"), "exit()"),
         (WorkerDiedError("your code crashed Python (SIGSEGV)"), "as_strided"),
         (WorkerDiedError("your code was stopped by the system: most likely … 2,048 MB of memory"), "grows"),
@@ -313,27 +313,27 @@ A = np.array([[1.5, 2.0, -3.0], [4.0, -5.0, 7.5]])
         (A / 2, "1/2 times"),
         (A * 6, "6 times"),
         (A + 1, "1 too large"),
-        (A * 0, "Everything is 0"),
-        (np.full(A.shape, 2.0), "the same, whatever the input"),
+        (A * 0, "Every element is 0"),
+        (np.full(A.shape, 2.0), "the same, regardless of the input"),
         (np.abs(A), "Only signs"),
-        (np.trunc(A), "decimal point"),
-        (A.ravel()[::-1].reshape(A.shape), "their order is not"),
+        (np.trunc(A), "cut off"),
+        (A.ravel()[::-1].reshape(A.shape), "their order is wrong"),
         (A.T, "swapped"),
-        (A[None], "size 1 too many"),
+        (A[None], "extra axis of size 1"),
         (np.where(A == 7.5, np.nan, A), "NaN"),
-        (np.where(A == 7.5, np.inf, A), "Infinity"),
+        (np.where(A == 7.5, np.inf, A), "infinities"),
         (A.sum(), "reduced over every axis"),
     ],
 )
 def test_what_two_arrays_have_to_do_with_each_other_is_said(got: np.ndarray, words: str) -> None:
     """A sign, a factor, an offset, an axis."""
-    assert words in (diagnose(np.asarray(got), A) or "")
+    assert words in (describe_difference(np.asarray(got), A) or "")
 
 
 @pytest.mark.parametrize("got", [A + np.arange(6).reshape(2, 3), np.array(["a"]), A.astype(object), np.zeros(0)])
 def test_where_nothing_simple_is_wrong_nothing_is_said(got: np.ndarray) -> None:
     """A guess would mislead."""
-    assert diagnose(got, A) is None
+    assert describe_difference(got, A) is None
 
 
 def test_numbers_that_differ_look_different() -> None:
@@ -371,4 +371,4 @@ def test_a_gradient_is_called_by_its_arrays_name(worker_of) -> None:
             check_gradient(op, np.ones((4, 3)), np.ones((2, 3)), np.ones(2), call="the backward of linear")
         assert caught.value.call == "the backward of linear, gradient of bias"
         assert "1/4 times" in (caught.value.diagnosis or "")
-    assert list_arguments(np.add, 2) == ["input 0", "input 1"]
+    assert name_arguments(np.add, 2) == ["input 0", "input 1"]

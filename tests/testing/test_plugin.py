@@ -51,7 +51,7 @@ def test_a_task_without_tests_is_a_mistake(run) -> None:
     """A slip of the pen does not look like success."""
     done = run("--task", "2.11")
     assert done.returncode == 4
-    assert "no test here belongs to task 2.11; there are: 2.1, 2.10" in done.stderr
+    assert "no test here belongs to task 2.11; the tasks are 2.1, 2.10" in done.stderr
 
 
 def test_a_task_may_go_by_its_number_in_the_module(run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from course.skeleton import skeleton
 from grading import lock
 from grading.manifest.load import load
-from tito.app import run
+from tito.app import run_command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ def released(repo: Path) -> Path:
         path = Path("modules", name)
         given[path] = skeleton((repo / path).read_text("utf-8"), manifest, path).encode()
         (repo / path).write_bytes(given[path])
-    (repo / lock.BASE).write_bytes(lock.encode_base(given))
+    (repo / lock.BASE).write_bytes(lock.encode_released_texts(given))
     return repo
 
 
@@ -58,7 +58,7 @@ def tito(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
     def type_(*arguments: str) -> Answer:
         capsys.readouterr()
-        code = run(arguments)
+        code = run_command_line(arguments)
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 

@@ -16,7 +16,7 @@ import typer.main
 
 from grading import progress
 from grading.errors import GraderError
-from grading.progress import Kind, module_event, record
+from grading.progress import Kind, make_module_event, record_event
 from tests.render.results import not_yet
 from tests.tito.conftest import ROOT
 from tito import status as drawn
@@ -115,8 +115,8 @@ def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: t
     ("error", "code", "said"),
     [
         (GraderError("no disk"), 3, "says nothing about your code"),
-        (KeyboardInterrupt(), 130, "are as they were"),
-        (EOFError(), 130, "are as they were"),
+        (KeyboardInterrupt(), 130, "are unchanged"),
+        (EOFError(), 130, "are unchanged"),
         (PermissionError(13, "no"), 3, "tito doctor"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("arguments", [["milestone", "status"], []])
 def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
     """What makes `tito milestone status` and `tito` quick: no NumPy, pytest, pydantic, command line framework."""
-    record(repo, progress.attempt(not_yet()))
+    record_event(repo, progress.make_attempt_event(not_yet()))
     probe = f"import sys; from tito.app import run; run({arguments}); print(sorted(sys.modules))"
     command = [sys.executable, "-c", probe]
     out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
@@ -162,7 +162,7 @@ def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> No
 
 def test_tito_alone_says_where_one_is_and_what_is_next(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module, how far the course is and one command; outside a repository, the help."""
-    record(repo, module_event(Kind.MODULE_STARTED, "01_setup"))
+    record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     answer = tito()
     assert answer.code == 0
     assert "Module 01_setup  Setup and Measuring  in progress since" in answer.out
@@ -205,20 +205,20 @@ def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for command, said in (("module", "nothing was recorded"), ("milestone", "this attempt is not recorded")):
+    for command, said in (("module", "Nothing was recorded"), ("milestone", "This attempt is not recorded")):
         monkeypatch.setattr(f"tito.attempt.grade_{command}", interrupt)
         answer = tito(command, "test", "1")
         assert answer.code == 130
         assert said in answer.err
-        assert f"Again: tito {command} test " in answer.err
-    monkeypatch.setattr("tito.module.outline", interrupt)
+        assert f"To run it again: tito {command} test " in answer.err
+    monkeypatch.setattr("tito.module.read_outline", interrupt)
     answer = tito("module", "list")
-    assert (answer.code, "are as they were" in answer.err) == (130, True)
+    assert (answer.code, "are unchanged" in answer.err) == (130, True)
 
 
 def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
     """The short way and the framework's way print the same."""
-    record(repo, module_event(Kind.MODULE_STARTED, "01_setup"))
+    record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     quick = tito("milestone", "status", "--json")
     assert app(["milestone", "status", "--json"], standalone_mode=False) == 0
     assert json.loads(quick.out)["milestones"][0]["state"] == "in_progress"

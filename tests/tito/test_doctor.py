@@ -14,7 +14,7 @@ import pytest
 from grading import cache, lock
 from grading.progress import FOLDER
 from grading.sandbox import bubblewrap, launch
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tito import doctor
 
 
@@ -40,13 +40,13 @@ def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pyte
         monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
 
     installed(*here)
-    assert doctor.editable_install(repo).ok
+    assert doctor.check_editable_install(repo).ok
     installed(*here[1:])
-    assert "not on the path" in doctor.editable_install(repo).found
+    assert "not on the path" in doctor.check_editable_install(repo).found
     installed(*here, Path("/elsewhere/tinytorch"))
-    assert "elsewhere" in doctor.editable_install(repo).found
+    assert "elsewhere" in doctor.check_editable_install(repo).found
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    finding = doctor.editable_install(repo)
+    finding = doctor.check_editable_install(repo)
     assert finding.ok is False
     assert "pip install -e ." in finding.mend
 
@@ -54,40 +54,40 @@ def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pyte
 def test_missing_packages_are_named(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What pyproject.toml requires and is not installed is listed."""
     monkeypatch.setattr(metadata, "requires", lambda _name: ["numpy>=2", "no-such-package-at-all>=1"])
-    assert doctor.packages(repo).found == "not installed: no-such-package-at-all"
+    assert doctor.check_packages(repo).found == "not installed: no-such-package-at-all"
 
 
 def test_changed_course_files_are_named(repo: Path) -> None:
     """An edited test is found and the command that brings it back is given."""
-    (repo / lock.FILE).write_bytes(lock.lock(repo, [Path("milestones.yaml")], []))
-    assert doctor.course_files(repo).ok
+    (repo / lock.FILE).write_bytes(lock.encode_lock(repo, [Path("milestones.yaml")], []))
+    assert doctor.check_course_files(repo).ok
     (repo / "milestones.yaml").write_text("edited")
-    assert doctor.course_files(repo).mend == "git checkout -- milestones.yaml"
+    assert doctor.check_course_files(repo).mend == "git checkout -- milestones.yaml"
 
 
 def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without bubblewrap and Landlock the reasons are given and nothing is called broken."""
-    monkeypatch.setattr(bubblewrap, "works", lambda: "bubblewrap is not installed")
-    monkeypatch.setattr(launch, "landlock_works", lambda: None)
+    monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(launch, "find_landlock_problem", lambda: None)
     monkeypatch.setattr(doctor.sys, "platform", "linux")
-    assert doctor.sandbox(repo).found.startswith("Landlock works")
-    monkeypatch.setattr(launch, "landlock_works", lambda: "no Landlock")
-    finding = doctor.sandbox(repo)
+    assert doctor.check_sandbox(repo).found.startswith("Landlock works")
+    monkeypatch.setattr(launch, "find_landlock_problem", lambda: "no Landlock")
+    finding = doctor.check_sandbox(repo)
     assert finding.ok is None
     assert "not installed" in finding.found
 
 
 def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Fence, versions and round trip are told; an interpreter that only a shell can start is found out."""
-    finding = doctor.worker(repo)
+    finding = doctor.check_worker_start(repo)
     assert finding.ok, finding
     here = f"Python {'.'.join(map(str, sys.version_info[:3]))}, NumPy {metadata.version('numpy')}"
-    assert f"starts in {choose(official=False)} with {here}; a round trip takes" in finding.found
+    assert f"starts in {choose_fence(official=False)} with {here}; a round trip takes" in finding.found
     broken = tmp_path / "python"
     broken.write_text('#!/bin/sh\n[ -n "$SHELL_ONLY" ] || { echo libpython is missing >&2; exit 127; }\n')
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "_base_executable", str(broken))
-    finding = doctor.worker(repo)
+    finding = doctor.check_worker_start(repo)
     assert finding.ok is False
     assert "a worker cannot be started on this machine" in finding.found
     assert "tito doctor" not in finding.found
@@ -96,8 +96,8 @@ def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_cache_that_cannot_be_written_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is named with its repair."""
-    monkeypatch.setattr(cache, "writable", lambda: False)
-    assert "writable" in doctor.cache_folder(repo).mend
+    monkeypatch.setattr(cache, "can_keep_figures", lambda: False)
+    assert "writable" in doctor.check_cache_folder(repo).mend
 
 
 def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
@@ -105,7 +105,7 @@ def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
     (repo / FOLDER).mkdir()
     (repo / FOLDER / "bad.json").write_text("{")
     (repo / "milestones.yaml").write_text("modules: [")
-    findings = {f.name: f for f in doctor.examine(repo)}
+    findings = {f.name: f for f in doctor.check_repository(repo)}
     assert findings["progress records"].ok is False
     assert "milestones.yaml:" in findings["manifest"].found
     assert findings["python"].ok
@@ -117,7 +117,7 @@ def test_a_check_that_breaks_is_a_finding(repo: Path, monkeypatch: pytest.Monkey
     def fail() -> None:
         raise OSError("broken")
 
-    monkeypatch.setattr(cache, "writable", fail)
-    findings = list(doctor.examine(repo))
+    monkeypatch.setattr(cache, "can_keep_figures", fail)
+    findings = list(doctor.check_repository(repo))
     assert "broken" in next(f for f in findings if f.name == "cache folder").found
     assert findings[-1].name == "progress records"

@@ -8,7 +8,7 @@ import pytest
 
 from grading.manifest.load import load
 from tito.console import make_own_folder
-from tito.hints import FILE, read_seen
+from tito.hints import FILE, read_hint_counts
 
 
 def in_one_line(text: str) -> str:
@@ -25,7 +25,7 @@ def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
         assert ("Still stuck? tito hint --task 4.2" in text) == (number < len(hints) - 1)
     assert hints[-1] in shown[-1]
     assert "tito hint --task 4.2 --all" in shown[-1]
-    assert read_seen(repo) == {"4.2": len(hints)}
+    assert read_hint_counts(repo) == {"4.2": len(hints)}
 
 
 def test_all_shows_every_step(repo: Path, tito) -> None:
@@ -33,7 +33,7 @@ def test_all_shows_every_step(repo: Path, tito) -> None:
     text = in_one_line(tito("hint", "--task", "4.2", "--all").out)
     places = [text.index(in_one_line(hint)) for hint in load(repo).task("4.2").hints]
     assert places == sorted(places)
-    assert set(read_seen(repo)) == {"4.2"}
+    assert set(read_hint_counts(repo)) == {"4.2"}
 
 
 def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> None:
@@ -57,14 +57,15 @@ def test_a_task_is_found_by_its_number(tito, said: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"), [("4.99", "04_layers are 4.1 to 4.9"), ("99.1", "no task '99.1'"), ("²", "by its number: 4.2")]
+    ("said", "words"),
+    [("4.99", "04_layers has the tasks 4.1 to 4.9"), ("99.1", "no task '99.1'"), ("²", "Tasks are numbered: 4.2")],
 )
 def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, tito, said: str, words: str) -> None:
     """Exit 2, the module's tasks, and nothing is remembered."""
     answer = tito("hint", "--task", said)
     assert answer.code == 2
     assert words in in_one_line(answer.err)
-    assert read_seen(repo) == {}
+    assert read_hint_counts(repo) == {}
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"4.2": "x"}', "{" * 100_000, '{"4.2": -1}', '{"4.2": 77}'])

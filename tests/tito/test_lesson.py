@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.tito.conftest import ROOT
-from tito.lesson import Lesson, show_lesson, split_lesson, write_formula
+from tito.lesson import LessonMarkdown, convert_formula, show_lesson, split_lesson
 
 LESSON = """# Title
 
@@ -58,7 +58,7 @@ def read(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
             raise KeyboardInterrupt
         return reply
 
-    def page(console: Console, lesson: Lesson) -> None:
+    def page(console: Console, lesson: LessonMarkdown) -> None:
         console.print(lesson, crop=False)
 
     show_lesson(LESSON, out, ask=None if replies is None else ask, page=page)
@@ -110,8 +110,8 @@ def test_formulas_are_readable() -> None:
     assert "a · b = Σᵢ aᵢ bᵢ" in shown
     assert "$$" not in shown
     frac = r"\frac{1}{n} \sum_{i=1}^{n} (x_i - \mu)^2 \leq \sqrt{v + \epsilon}, \; W^\top x"
-    assert write_formula(frac) == "1 / n Σᵢ₌₁ⁿ (xᵢ - μ)² ≤ √(v + ε),   Wᵀ x"
-    assert write_formula(r"e^{-x} \to x_{best}, \frac{a+b}{2}") == "e^(-x) → x_(best), (a+b) / 2"
+    assert convert_formula(frac) == "1 / n Σᵢ₌₁ⁿ (xᵢ - μ)² ≤ √(v + ε),   Wᵀ x"
+    assert convert_formula(r"e^{-x} \to x_{best}, \frac{a+b}{2}") == "e^(-x) → x_(best), (a+b) / 2"
 
 
 @pytest.mark.parametrize("lesson", sorted(ROOT.glob("modules/*/README.md")), ids=lambda path: path.parent.name)
@@ -122,4 +122,4 @@ def test_every_lesson_keeps_its_questions_and_formulas(lesson: Path) -> None:
     assert len(parts) == text.count("<details>")
     assert all(part.question and part.answer for part in parts)
     for formula in re.findall(r"\$\$(.+?)\$\$", text):
-        assert not set(write_formula(formula)) & set("\\{}_^$")
+        assert not set(convert_formula(formula)) & set("\\{}_^$")

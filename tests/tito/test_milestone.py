@@ -18,7 +18,7 @@ from grading.demos import demo_runner as demonstrations
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.manifest.model import Kind, Milestone
-from grading.progress import FOLDER, attempt, read, record
+from grading.progress import FOLDER, make_attempt_event, read_history, record_event
 from grading.quiz.answers import Answers, load_answers, save_answers
 from grading.quiz.identity import save_student_id
 from grading.render.screen import Screen
@@ -54,7 +54,7 @@ def test_an_attempt_is_shown_and_recorded(repo: Path, tito, grader: list) -> Non
     answer = tito("milestone", "test", "1")
     assert answer.code == 1
     assert "tito milestone troubleshoot 1" in answer.out
-    assert read(repo).events[0].result == not_yet()
+    assert read_history(repo).events[0].result == not_yet()
     assert not (repo / FOLDER / "badges").exists()
 
 
@@ -64,7 +64,7 @@ def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> Non
     answer = tito("milestone", "test", "1")
     assert answer.code == 3
     assert "not your code" in answer.out
-    assert read(repo).events[0].verdict == "error"
+    assert read_history(repo).events[0].verdict == "error"
 
 
 def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
@@ -90,7 +90,7 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
     assert "MILESTONE UNLOCKED" not in again.out
     assert "Your badge" in again.out
     assert grader == []
-    assert len(read(repo).attempts(1)) == 2
+    assert len(read_history(repo).list_attempts(1)) == 2
 
 
 @pytest.mark.usefixtures("repo")
@@ -123,7 +123,7 @@ def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, 
 
     monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
     monkeypatch.setattr(quizzes.Confirm, "ask", confirm)
-    monkeypatch.setattr(quizzes, "converse", converse)
+    monkeypatch.setattr(quizzes, "ask_questions", converse)
     for count in (1, 2):
         grader[:] = [not_yet()]
         assert "7 questions of this milestone are open." in tito("milestone", "test", "1").out
@@ -190,7 +190,7 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
     assert answer.code == 1
     assert "stopped" in answer.out
     assert "Write it first." in answer.out
-    assert read(repo).events == ()
+    assert read_history(repo).events == ()
 
 
 @pytest.mark.usefixtures("repo")
@@ -198,7 +198,7 @@ def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
     """Milestone 1 plays in the terminal only; --no-browser means nothing without --web. Both are wrong usage."""
     answer = tito("milestone", "demo", "1", "--web")
     assert answer.code == 2
-    assert "has no page" in answer.err
+    assert "plays only in the terminal" in answer.err
     assert "milestones 2, 3" in answer.err
     assert "tito milestone demo 1" in answer.err
     answer = tito("milestone", "demo", "2", "--no-browser")
@@ -230,7 +230,9 @@ def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.Monkey
     def party(**options: object) -> str:
         naps.clear()
         stream = io.StringIO()
-        celebrate.celebrate(Console(file=stream, width=60, **options), milestone, provisional=False, sleep=naps.append)
+        celebrate.celebrate_milestone(
+            Console(file=stream, width=60, **options), milestone, provisional=False, sleep=naps.append
+        )
         return stream.getvalue()
 
     assert "\x1b" not in party()
@@ -252,7 +254,7 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 1
     assert "tito milestone test 1" in answer.out
-    progress.record(repo, progress.attempt(result()))
+    progress.record_event(repo, progress.make_attempt_event(result()))
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 0
     assert "MILESTONE UNLOCKED: Basic Inference" in answer.out
@@ -261,9 +263,9 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
 def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
     """COMPLETED, IN PROGRESS and LOCKED stand beside the milestones, and one command is next."""
     assert "IN PROGRESS" in tito("milestone", "status").out
-    record(repo, attempt(not_yet()))
+    record_event(repo, make_attempt_event(not_yet()))
     assert "best attempt 0 of 2 criteria, 1 attempt" in tito("milestone", "status").out
-    record(repo, attempt(result()))
+    record_event(repo, make_attempt_event(result()))
     answer = tito("milestone", "status")
     assert "COMPLETED" in answer.out
     assert "LOCKED" in answer.out
@@ -284,7 +286,7 @@ def test_damage_is_told(repo: Path, tito) -> None:
 
 def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
     """Every module and milestone is a station; the unlocked one has its date and figures."""
-    event = record(repo, attempt(result(criterion(), loss("passed", 0.0123))))
+    event = record_event(repo, make_attempt_event(result(criterion(), loss("passed", 0.0123))))
     answer = tito("milestone", "timeline")
     course = load(repo)
     assert all(m.id in answer.out for m in course.modules)
@@ -301,9 +303,9 @@ def test_help_fits_what_failed_last(repo: Path, tito) -> None:
     milestone = load(repo).milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     quiz = next(c for c in milestone.criteria if c.check == "quiz")
-    record(repo, attempt(not_yet(criteria=(criterion("failed", 0.0, name=quiz.name),))))
+    record_event(repo, make_attempt_event(not_yet(criteria=(criterion("failed", 0.0, name=quiz.name),))))
     failed = criterion("failed", 0.9, name=tests.name, failures=(failure(),))
-    record(repo, attempt(not_yet(criteria=(failed, criterion("passed", 1.0, name=quiz.name)))))
+    record_event(repo, make_attempt_event(not_yet(criteria=(failed, criterion("passed", 1.0, name=quiz.name)))))
     answer = tito("milestone", "troubleshoot", "1")
     assert answer.code == 0
     assert "Task 2.3: A row is added" in answer.out
@@ -318,7 +320,7 @@ def test_help_fits_what_failed_last(repo: Path, tito) -> None:
 def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: bool) -> None:
     """Before the first attempt, and after unlocking, the topics and hints are listed."""
     if unlocked:
-        record(repo, attempt(result()))
+        record_event(repo, make_attempt_event(result()))
     answer = tito("milestone", "troubleshoot", "1")
     text = " ".join(answer.out.split())
     assert answer.code == 0
@@ -329,9 +331,9 @@ def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: 
 def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) -> None:
     """Capabilities, date, figures, seed and digest, as text, Markdown and JSON; nothing that is not unlocked."""
     assert "Nothing is unlocked yet" in tito("portfolio").out
-    record(repo, attempt(not_yet()))
+    record_event(repo, make_attempt_event(not_yet()))
     assert json.loads(tito("portfolio", "--json").out) == []
-    record(repo, attempt(result()))
+    record_event(repo, make_attempt_event(result()))
     entry = json.loads(tito("portfolio", "--json").out)[0]
     assert (entry["milestone"], entry["seed"], entry["submission"]) == (1, 42, "d" * 64)
     assert entry["figures"][0]["measured"] == 0.0417
@@ -344,7 +346,7 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
 def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
     """As on the site: a row for each figure with a margin, and one line for those with nothing to spare."""
     full = [criterion(kind=Kind.PERFORMANCE, name=name, title=f"All of {name} is right") for name in ("a", "b")]
-    record(repo, attempt(result(*full, loss("passed", 0.0123))))
+    record_event(repo, make_attempt_event(result(*full, loss("passed", 0.0123))))
     for command in (("portfolio",), ("portfolio", "--markdown"), ("milestone", "timeline")):
         text = " ".join(tito(*command).out.replace("│", " ").split())
         assert "Met in full: All of a is right; All of b is right" in text
@@ -358,7 +360,7 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
         Writing(kind="function", prompt='def f(a):\n    """Return a."""', written="\n    return a", right=True),
         Writing(kind="story", prompt="Ben had a dog.", written="\n```\n# Passed", right=False),
     )
-    record(repo, attempt(result(writings=wrote)))
+    record_event(repo, make_attempt_event(result(writings=wrote)))
     assert '│     """Return a."""\n│     return a\n' in tito("portfolio").out
     text = tito("portfolio", "--markdown").out
     assert "```python\ndef f(a):" in text
@@ -379,7 +381,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
     repo: Path, tito, command: str, forged: Callable[[], Result]
 ) -> None:
     """Escapes and markup in records, and in the names of damaged ones, are shown as text in every listing."""
-    record(repo, attempt(forged()))
+    record_event(repo, make_attempt_event(forged()))
     (repo / FOLDER / "\x1b[31mred.json").write_text("{")
     arguments = {"portfolio": ("portfolio",), "doctor": ("doctor",), "troubleshoot": ("milestone", command, "1")}
     answer = tito(*arguments.get(command, ("milestone", command)))
@@ -390,7 +392,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
     """The shapes of `--json` are those of docs/result-format.md."""
     wrote = Writing(kind="text", prompt="What light", written=" is it")
-    record(repo, attempt(result(writings=(wrote,))))
+    record_event(repo, make_attempt_event(result(writings=(wrote,))))
     document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")
     shapes = document[document.index("## What `--json` prints") :]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from grading import progress
-from grading.progress import read
+from grading.progress import read_history
 from grading.result import Result, Verdict
 from tests.render.results import criterion, failure, result
 from tito import attempt, names
-from tito.module import open_tasks
-from tito.outline import outline
+from tito.module import find_open_tasks_in_files
+from tito.outline import read_outline
 
 
 def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
@@ -44,7 +44,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_list_names_every_module_with_its_state(repo: Path, tito) -> None:
     """All modules in order, ready, locked or planned, as text and as JSON."""
-    course = outline(repo)
+    course = read_outline(repo)
     text, data = tito("module", "list").out, json.loads(tito("module", "list", "--json").out)
     assert [m["id"] for m in data] == [m.id for m in course.modules]
     assert [m["state"] for m in data[:2]] == ["ready", "locked"]
@@ -76,7 +76,7 @@ def test_starting_says_what_to_open_and_write_first(repo: Path, tito) -> None:
     assert "pytest modules/02_tensor --task 2.2 -x" in answer.out
     assert "Not completed yet before it: 01_setup" in answer.out
     tito("module", "start", "02")
-    assert [(e.kind, e.module) for e in read(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
+    assert [(e.kind, e.module) for e in read_history(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
 
 
 def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
     code.write_text(
         """raise NotImplementedError("Task 12.10: a")\nraise NotImplementedError(f'Task 3.1: b')\n# Task 1.1"""
     )
-    assert open_tasks(code) == {"12.10", "3.1"}
+    assert find_open_tasks_in_files(code) == {"12.10", "3.1"}
     code.write_bytes(b"\xff")
-    assert open_tasks(code) is None
-    assert open_tasks(tmp_path / "none.py") is None
+    assert find_open_tasks_in_files(code) is None
+    assert find_open_tasks_in_files(tmp_path / "none.py") is None
     code.write_text("", "utf-8")
     recipe = tmp_path / "recipe.py"
     recipe.write_text('raise NotImplementedError("Task 4.8: build")', "utf-8")
-    assert open_tasks(code, recipe) == {"4.8"}
+    assert find_open_tasks_in_files(code, recipe) == {"4.8"}
 
 
 def test_without_a_name_it_is_the_module_that_is_worked_on(repo: Path, tito, graded: list[str]) -> None:
@@ -104,8 +104,8 @@ def test_without_a_name_it_is_the_module_that_is_worked_on(repo: Path, tito, gra
     assert tito("module", "complete").code == 1  # goes on to milestone 1
     assert "01_setup" in tito("module", "start").out
     assert graded == ["01_setup", "04_layers", "04_layers", "milestone 1"]
-    for module in outline(repo).modules:
-        progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, module.id))
+    for module in read_outline(repo).modules:
+        progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module.id))
     answer = tito("module", "test")
     assert answer.code == 2
     assert "Say which one you mean" in answer.err
@@ -127,7 +127,7 @@ def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) 
     assert answer.code == 1
     assert "Fix this first" in answer.out
     assert graded == ["02_tensor", "03_activations"]
-    assert read(repo).events == ()
+    assert read_history(repo).events == ()
 
 
 @pytest.mark.usefixtures("repo")
@@ -148,7 +148,7 @@ def test_a_seed_that_a_report_names_is_handed_on(tito, monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("graded")
 def test_a_completed_module_that_fails_now_is_told_so(repo: Path, tito) -> None:
     """It stays completed, and the message does not say otherwise."""
-    progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, "03_activations"))
+    progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "03_activations"))
     answer = tito("module", "complete", "03")
     assert answer.code == 1
     assert "was completed on 20" in answer.out
@@ -160,7 +160,7 @@ def test_completing_records_the_result_and_names_the_next_goal(repo: Path, tito,
     answer = tito("module", "complete", "01")
     assert answer.code == 0
     assert "tito module start 02_tensor" in answer.out
-    event = read(repo).events[0]
+    event = read_history(repo).events[0]
     assert (event.kind, event.module, event.verdict) == (progress.Kind.MODULE_COMPLETED, "01_setup", "unlocked")
     assert graded == ["01_setup"]
 
@@ -168,7 +168,7 @@ def test_completing_records_the_result_and_names_the_next_goal(repo: Path, tito,
 def test_what_fails_is_not_completed(repo: Path, tito, graded: list[str]) -> None:
     """A module whose tests fail exits 1, is not recorded, and no milestone is tried."""
     assert tito("module", "complete", "03").code == 1
-    assert read(repo).events == ()
+    assert read_history(repo).events == ()
     assert graded == ["03_activations"]
 
 
@@ -177,16 +177,16 @@ def test_a_trigger_module_goes_straight_on_to_its_milestone(repo: Path, tito, gr
     answer = tito("module", "complete", "04")
     assert graded == ["04_layers", "milestone 1"]
     assert answer.code == 1
-    assert [e.module for e in read(repo).events] == ["04_layers"]
+    assert [e.module for e in read_history(repo).events] == ["04_layers"]
 
 
 def test_the_outline_agrees_with_the_manifest(repo: Path) -> None:
     """What listings read at once is what the typed manifest says."""
     from grading.manifest.load import load
 
-    quick, whole = outline(repo), load(repo)
+    quick, whole = read_outline(repo), load(repo)
     assert [(m.id, m.title, m.status) for m in quick.modules] == [(m.id, m.title, m.status) for m in whole.modules]
     assert [(m.id, m.name, m.medal, m.trigger, m.status) for m in quick.milestones] == [
         (m.id, m.name, m.medal, m.trigger, m.status) for m in whole.milestones
     ]
-    assert names.module(whole.modules, "2").id == "02_tensor"
+    assert names.match_module(whole.modules, "2").id == "02_tensor"

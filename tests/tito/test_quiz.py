@@ -14,7 +14,7 @@ from grading.quiz.answers import Answers, load_answers
 from grading.quiz.identity import student_id
 from grading.quiz.judge import judge
 from grading.quiz.questions import for_student
-from tito.quiz import converse
+from tito.quiz import ask_questions
 
 
 def right_answers(root: Path, student: str) -> dict[str, object]:
@@ -86,7 +86,7 @@ def test_an_answer_to_no_question_is_refused(repo: Path, tito, said: str) -> Non
     """An unknown question gets exit code 2 and help, and nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", said)
     assert answer.code == 2
-    assert "answers no question" in answer.err
+    assert "does not answer any question" in answer.err
     assert not (repo / "answers").exists()
 
 
@@ -134,7 +134,7 @@ def conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers
         out.print(f"{prompt}: {reply}")
         return reply
 
-    return converse(repo, milestone, for_student(milestone, "ada"), kept, out, ask), shown.getvalue()
+    return ask_questions(repo, milestone, for_student(milestone, "ada"), kept, out, ask), shown.getvalue()
 
 
 def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:

@@ -16,7 +16,7 @@ from grading.manifest.load import load
 from grading.manifest.model import Manifest
 from grading.result import Result, Verdict
 from tests.render.results import criterion, failure, result
-from tito.session import KEYS, Advanced, Finished, Job, Pressed, Saved, Session
+from tito.session import KEYS, JobEndEvent, KeyEvent, ProgressEvent, SaveEvent, Session, WatchJob
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -42,8 +42,8 @@ class Desk:
     def __init__(self, root: Path, manifest: Manifest, *, terminal: bool = True, width: int = 100):
         self.screen = io.StringIO()
         out = Console(file=self.screen, force_terminal=terminal, width=width, highlight=False, legacy_windows=False)
-        self.jobs: list[Job] = []
-        self.aborted: list[Job] = []
+        self.jobs: list[WatchJob] = []
+        self.aborted: list[WatchJob] = []
         self.session = Session(
             root,
             manifest,
@@ -60,17 +60,17 @@ class Desk:
         """The task of the job begun last."""
         return self.jobs[-1].task
 
-    def see(self, *events: Saved | Pressed | Advanced | Finished) -> str:
+    def see(self, *events: SaveEvent | KeyEvent | ProgressEvent | JobEndEvent) -> str:
         """What is shown on the screen that these events lead to, without colours."""
         self.screen.seek(0)
         self.screen.truncate()
         for event in events:
-            self.session.handle(event)
+            self.session.handle_event(event)
         return ESCAPES.sub("", self.screen.getvalue().rpartition("\x1b[H")[2])
 
-    def end(self, *tasks: str | None, job: Job | None = None, **changes: object) -> str:
+    def end(self, *tasks: str | None, job: WatchJob | None = None, **changes: object) -> str:
         """The last job's tests end, with a failure in each of these tasks."""
-        return self.see(Finished(job or self.jobs[-1], judged(*tasks, **changes)))
+        return self.see(JobEndEvent(job or self.jobs[-1], judged(*tasks, **changes)))
 
 
 def judged(*tasks: str | None, **changes: object) -> Result:
@@ -94,32 +94,32 @@ def test_the_first_test_that_fails_opens_its_task(desk: Desk) -> None:
     shown = desk.end("4.3")
     for words in ("Module 04_layers", "Task 4.3: A row is added", "NumPy broadcasts when", "pytest modules/", KEYS):
         assert words in shown
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing == "4.3"
 
 
 def test_a_task_that_passes_leads_to_the_next_that_has_not(desk: Desk) -> None:
     """Without another save; what has passed stays on the screen beside the next failure."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert "Task 4.3 passes" in desk.end()
     assert desk.testing == "4.4"
     shown = desk.end("4.4")
     assert "Task 4.3 passes" in shown
     assert "Task 4.4: " in shown
-    assert "Task 4.3 passes" not in desk.see(Saved(), Finished(desk.jobs[-1], judged("4.4")))
+    assert "Task 4.3 passes" not in desk.see(SaveEvent(), JobEndEvent(desk.jobs[-1], judged("4.4")))
 
 
 def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
     """When the open task fails, those before it are tested again: what broke there may be why."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert "Task 4.3: A row is added" in desk.end("4.3")
     assert desk.testing is None
     shown = desk.end("4.2")
-    assert "Task 4.2, which comes before 4.3, fails too and may be the reason." in shown
+    assert "Task 4.2, which comes before 4.3, also fails and may be the reason." in shown
     assert "Task 4.2: A row is added" in shown
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing == "4.2"
     assert "Task 4.2 passes" in desk.end()
     assert desk.testing == "4.3"
@@ -128,21 +128,21 @@ def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
 def test_the_same_failure_is_not_shown_twice(desk: Desk) -> None:
     """Nothing before the open task fails: the screen stays, and nothing more is tested."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end("4.3")
     jobs = len(desk.jobs)
     assert desk.end("4.3").strip() == ""
     assert len(desk.jobs) == jobs
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing == "4.3"
 
 
 def test_a_task_that_was_left_out_is_not_forgotten(desk: Desk) -> None:
     """Where a later task's gap is in the way, that one is open first and the earlier one after it."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end("4.5")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing == "4.5"
     desk.end()
     assert desk.testing == "4.3"
@@ -152,9 +152,9 @@ def test_a_task_that_was_left_out_is_not_forgotten(desk: Desk) -> None:
 def test_a_failure_outside_the_module_leaves_the_task_open(desk: Desk, elsewhere: str | None) -> None:
     """A gap of an earlier module, or a file that is not Python: the next save tests the same task."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end(elsewhere)
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing == "4.3"
 
 
@@ -168,12 +168,12 @@ def test_before_any_task_is_open_it_is_the_first(desk: Desk) -> None:
 def test_a_save_during_a_test_starts_again_with_the_newest(desk: Desk) -> None:
     """The run that is out of date is aborted; if it ends all the same, nobody hears of it."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     old = desk.jobs[-1]
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.aborted == [old]
     assert desk.jobs[-1] is not old
-    assert desk.see(Finished(old, judged())) == ""
+    assert desk.see(JobEndEvent(old, judged())) == ""
     assert desk.testing == "4.3"
     assert "Task 4.3" in desk.end("4.3")
 
@@ -181,29 +181,31 @@ def test_a_save_during_a_test_starts_again_with_the_newest(desk: Desk) -> None:
 def test_the_end_of_a_module_is_recorded_once_and_says_what_is_next(desk: Desk, repo: Path) -> None:
     """After the last task all tests run together; then the module is completed, and the next command named."""
     for earlier in ("01_setup", "02_tensor", "03_activations"):
-        progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, earlier))
+        progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, earlier))
     desk.end("4.9")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end()
     assert desk.testing is None
     shown = desk.end()
     for words in ("All tests of module 04_layers pass", "is completed", "Unlock milestone 1", "tito milestone test 1"):
         assert words in shown
-    desk.see(Saved())
+    desk.see(SaveEvent())
     assert desk.testing is None
     desk.end()
-    kinds = [event.module for event in progress.read(repo).events if event.kind is progress.Kind.MODULE_COMPLETED]
+    kinds = [
+        event.module for event in progress.read_history(repo).events if event.kind is progress.Kind.MODULE_COMPLETED
+    ]
     assert kinds.count("04_layers") == 1
 
 
 def test_a_module_that_no_longer_passes_together_is_not_completed(desk: Desk, repo: Path) -> None:
     """A later task that broke an earlier one opens that again."""
     desk.end("4.9")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end()
     assert "Task 4.2" in desk.end("4.2")
-    assert not progress.read(repo).events
-    desk.see(Saved())
+    assert not progress.read_history(repo).events
+    desk.see(SaveEvent())
     assert desk.testing == "4.2"
     desk.end()
     assert desk.testing is None
@@ -213,7 +215,7 @@ def test_a_provisional_pass_says_why(desk: Desk) -> None:
     """Where files of the course were changed, for example."""
     reason = "course files differ from the release: milestones.yaml"
     desk.end("4.9")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end()
     assert reason in desk.end(verdict=Verdict.PROVISIONAL, provisional_because=(reason,))
 
@@ -223,14 +225,14 @@ def test_h_shows_one_hint_after_the_other(desk: Desk, manifest: Manifest) -> Non
     desk.end("4.3")
     task = manifest.task("4.3")
     for hint in task.hints[:2]:
-        shown = " ".join(desk.see(Pressed("h")).split())
+        shown = " ".join(desk.see(KeyEvent("h")).split())
         assert " ".join(hint.split()) in shown
 
 
 def test_l_lists_the_tasks(desk: Desk, manifest: Manifest) -> None:
     """What has passed, what is open, what is still to come."""
     desk.end("4.3")
-    lines = desk.see(Pressed("l")).splitlines()
+    lines = desk.see(KeyEvent("l")).splitlines()
     signs = {line.split()[2]: line.split()[0] for line in lines if "Task 4." in line}
     assert list(signs) == [task.id for task in manifest.module("04_layers").tasks]
     assert [signs[one] for one in ("4.1", "4.2", "4.3", "4.4")] == ["●", "●", "○", "○"]
@@ -240,7 +242,7 @@ def test_l_lists_the_tasks(desk: Desk, manifest: Manifest) -> None:
 def test_t_shows_what_the_lesson_says_on_the_task(desk: Desk) -> None:
     """Its own section and no other."""
     desk.end("4.3")
-    shown = desk.see(Pressed("t"))
+    shown = desk.see(KeyEvent("t"))
     assert "Task 4.3: Dense" in shown
     assert len(shown.splitlines()) > 10
     assert "Task 4.4" not in shown
@@ -250,13 +252,13 @@ def test_t_needs_no_lesson(desk: Desk, repo: Path) -> None:
     """Without a section on the task its title is shown."""
     (repo / "modules/04_layers/README.md").unlink()
     desk.end("4.3")
-    assert "Task 4.3: Dense" in desk.see(Pressed("t"))
+    assert "Task 4.3: Dense" in desk.see(KeyEvent("t"))
 
 
 def test_a_runs_all_tests_and_tells_of_every_task(desk: Desk) -> None:
     """To the end, in place of what is being tested; the first failure is explained, and its task is open."""
     desk.end("4.3")
-    desk.see(Saved(), Pressed("a"))
+    desk.see(SaveEvent(), KeyEvent("a"))
     assert desk.aborted == [desk.jobs[-2]]
     assert (desk.testing, desk.jobs[-1].whole) == (None, True)
     shown = desk.end("4.2", "4.7")
@@ -271,23 +273,23 @@ def test_q_ends_it(desk: Desk) -> None:
     desk.end("4.3")
     before = len(desk.jobs)
     for key in "x?\n1":
-        assert desk.session.handle(Pressed(key))
+        assert desk.session.handle_event(KeyEvent(key))
     assert len(desk.jobs) == before
-    desk.see(Saved())
-    assert not desk.session.handle(Pressed("q"))
-    assert not desk.session.handle(Pressed("Q"))
-    assert not desk.session.handle(Pressed("\x04"))
+    desk.see(SaveEvent())
+    assert not desk.session.handle_event(KeyEvent("q"))
+    assert not desk.session.handle_event(KeyEvent("Q"))
+    assert not desk.session.handle_event(KeyEvent("\x04"))
     desk.session.stop()
     assert desk.aborted == [desk.jobs[-1]]
-    assert "Task 4.3 is open. To go on: tito watch 04" in ESCAPES.sub("", desk.screen.getvalue())
+    assert "Task 4.3 is open. To continue: tito watch 04" in ESCAPES.sub("", desk.screen.getvalue())
 
 
 def test_tests_that_cannot_be_run_say_why(desk: Desk) -> None:
     """And the next save tries again."""
     desk.end("4.3")
-    desk.see(Saved())
-    assert "restore them" in desk.see(Finished(desk.jobs[-1], None, "Missing: a test. Please restore them."))
-    desk.see(Saved())
+    desk.see(SaveEvent())
+    assert "restore them" in desk.see(JobEndEvent(desk.jobs[-1], None, "Missing: a test. Please restore them."))
+    desk.see(SaveEvent())
     assert desk.testing == "4.3"
 
 
@@ -295,9 +297,9 @@ def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
     """Not as something to fix in the code."""
     broken = criterion("error", None, explanation="a worker cannot be started on this machine")
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     ended = judged().model_copy(update={"criteria": (broken,), "verdict": Verdict.ERROR})
-    shown = " ".join(desk.see(Finished(desk.jobs[-1], ended)).split())
+    shown = " ".join(desk.see(JobEndEvent(desk.jobs[-1], ended)).split())
     assert "failed, not your code" in shown
     assert "a worker cannot be started" in shown
 
@@ -305,9 +307,9 @@ def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
 def test_how_far_the_tests_came_is_said(desk: Desk) -> None:
     """While they run, and with the first failure."""
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     job = desk.jobs[-1]
-    assert desk.see(Advanced(job, 4, 9)).endswith("Testing task 4.3: 4 of 9")
+    assert desk.see(ProgressEvent(job, 4, 9)).endswith("Testing task 4.3: 4 of 9")
     assert "3 of 9 tests of task 4.3 pass; the next one fails." in desk.end("4.3")
 
 
@@ -315,7 +317,7 @@ def test_without_a_terminal_it_prints_plainly(repo: Path, manifest: Manifest) ->
     """No control characters, no keys, nothing overwritten, and each thing once."""
     desk = Desk(repo, manifest, terminal=False)
     first = desk.end("4.3")
-    desk.session.handle(Saved())
+    desk.session.handle_event(SaveEvent())
     whole = desk.end() + desk.end("4.4")
     assert "Task 4.3: " in first
     assert whole.count("Task 4.3 passes") == 1
@@ -329,7 +331,7 @@ def test_no_color_is_honoured(repo: Path, manifest: Manifest, monkeypatch: pytes
     monkeypatch.setenv("NO_COLOR", "1")
     desk = Desk(repo, manifest)
     desk.end("4.3")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end()
     colours = re.findall(r"\x1b\[[0-9;]*m", desk.screen.getvalue())
     assert not [one for one in colours if re.search(r"\b(3[0-7]|9[0-7]|38|48)\b", one)]
@@ -338,8 +340,8 @@ def test_no_color_is_honoured(repo: Path, manifest: Manifest, monkeypatch: pytes
 def test_it_fits_forty_columns(repo: Path, manifest: Manifest) -> None:
     """Everything but commands to copy, which are never broken."""
     desk = Desk(repo, manifest, width=40)
-    desk.session.handle(Advanced(desk.jobs[-1], 9, 16))
-    shown = desk.end("4.3") + desk.see(Pressed("l")) + desk.see(Pressed("h"))
+    desk.session.handle_event(ProgressEvent(desk.jobs[-1], 9, 16))
+    shown = desk.end("4.3") + desk.see(KeyEvent("l")) + desk.see(KeyEvent("h"))
     too_long = [line for line in shown.splitlines() if len(line) > 40]
     assert all(line.startswith("  pytest ") for line in too_long)
     assert len(KEYS) < 40
@@ -349,7 +351,7 @@ def test_a_record_that_cannot_be_written_is_an_error(desk: Desk, repo: Path) -> 
     """Of the disk: it is not hidden behind a module that seems completed."""
     (repo / progress.FOLDER).write_text("not a folder")
     desk.end("4.9")
-    desk.see(Saved())
+    desk.see(SaveEvent())
     desk.end()
     with pytest.raises(OSError, match="progress"):
         desk.end()
@@ -358,6 +360,6 @@ def test_a_record_that_cannot_be_written_is_an_error(desk: Desk, repo: Path) -> 
 def test_a_module_completed_before_is_not_recorded_again(desk: Desk, repo: Path) -> None:
     """Watching what is done already changes no history."""
     done = progress.Event(progress.Kind.MODULE_COMPLETED, datetime.now(UTC), module="04_layers")
-    progress.record(repo, done)
+    progress.record_event(repo, done)
     assert "is completed" in desk.end()
-    assert len(progress.read(repo).events) == 1
+    assert len(progress.read_history(repo).events) == 1

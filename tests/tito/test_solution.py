@@ -12,7 +12,7 @@ from rich.console import Console
 from course.skeleton import solved
 from grading import progress
 from grading.manifest.load import load
-from tito.solution import WIDE, align, show_versions
+from tito.solution import WIDE, align_lines, show_both_versions
 
 from .conftest import ROOT
 
@@ -36,7 +36,7 @@ def hand_out(repo: Path, said: str) -> None:
 
 def pass_module(repo: Path) -> None:
     """Record that module 02 is completed."""
-    progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
+    progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
 
 
 def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:
@@ -53,8 +53,8 @@ def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("never", "hands out no solutions"),
-        (f"{datetime.now(UTC).date() + timedelta(days=2)}", f"from {datetime.now(UTC).date() + timedelta(days=2)} on"),
+        ("never", "does not release its solutions"),
+        (f"{datetime.now(UTC).date() + timedelta(days=2)}", f"on {datetime.now(UTC).date() + timedelta(days=2)}"),
         (f"{datetime.now(UTC).date() - timedelta(days=2)}", "tito update"),
         ("always", "tito update"),
     ],
@@ -79,14 +79,14 @@ def test_what_differs_is_shown(released: Path, tito) -> None:
     assert "+        return self.data.tolist()" in lines
     assert len([line for line in lines if line[:1] in "+-"]) == 4  # with the two names
     (released / CODE).write_text(solution, encoding="utf-8")
-    assert "the same, line for line" in tito("module", "solution", "02").out
+    assert "Both are identical" in tito("module", "solution", "02").out
 
 
 @pytest.mark.parametrize(("width", "columns"), [(WIDE, True), (WIDE - 1, False)])
 def test_two_columns_where_there_is_room(width: int, columns: bool) -> None:
     """A wide terminal shows both versions in one line, a narrow one below each other."""
     out = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
-    show_versions(out, CODE, "a = 1\nmine = 2\nc = 3\n", "a = 1\ntheirs = 22\nc = 3\n")
+    show_both_versions(out, CODE, "a = 1\nmine = 2\nc = 3\n", "a = 1\ntheirs = 22\nc = 3\n")
     shown = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     both = [line for line in shown if "mine = 2" in line and "theirs = 22" in line]
     assert bool(both) == columns
@@ -97,7 +97,7 @@ def test_no_column_cuts_a_line() -> None:
     """What is longer than a column goes on below."""
     out = Console(file=io.StringIO(), force_terminal=True, width=WIDE, color_system=None)
     long = "x = " + " + ".join(f"number_{n}" for n in range(20))
-    show_versions(out, CODE, "a = 1\n", f"{long}\n")
+    show_both_versions(out, CODE, "a = 1\n", f"{long}\n")
     right = [line[WIDE // 2 + 5 :] for line in out.file.getvalue().splitlines()[2:]]  # type: ignore[attr-defined]
     assert "".join("".join(right).split()) == "".join(long.split())
 
@@ -106,7 +106,7 @@ def test_lines_are_aligned_with_their_numbers() -> None:
     """A line more on one side leaves the other empty; equal lines far away are left out."""
     mine = ["x"] * 9 + ["a"] + ["y"] * 9 + ["b"]
     theirs = ["x"] * 9 + ["a", "a2"] + ["y"] * 9 + ["b", "c"]
-    rows = list(align(mine, theirs))
+    rows = list(align_lines(mine, theirs))
     assert (0, "", 11, "a2") in rows
     assert (0, "", 22, "c") in rows
     assert (10, "a", 10, "a") in rows

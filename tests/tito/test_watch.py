@@ -27,8 +27,8 @@ from grading.testing.runner import TestOutcome
 from grading.warm import WarmGrader
 from tests.render.results import failure
 from tito import watch
-from tito.keys import read_keys, take_keyboard
-from tito.signals import ENDING, hear_signals
+from tito.keys import enable_single_keys, read_keys
+from tito.signals import ENDING, forward_signals
 
 CODE = Path("modules/01_setup/tinytorch/setup.py")
 PATIENCE = 60
@@ -54,13 +54,13 @@ def outcome(task: str | None, gap: str | None = None, *, failed: bool = True) ->
 )
 def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
     """What comes later is not the first thing to fix: other tests of the task may say what is."""
-    assert watch.is_decisive(found) is decisive
+    assert watch.is_decisive_failure(found) is decisive
 
 
 def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
     """Those of the module and of earlier ones, recipes and the module's tests; nothing of later modules."""
     grader = WarmGrader(root, "04_layers")
-    watched = watch.find_watched(grader, grader.manifest.module("04_layers"))
+    watched = watch.list_watched_files(grader, grader.manifest.module("04_layers"))
     names = {path.relative_to(root / "modules").as_posix() for path in watched}
     assert {"02_tensor/tinytorch/tensor.py", "04_layers/recipe.py", "04_layers/test_layers.py"} <= names
     assert not [name for name in names if name.startswith(("05", "06")) or name.endswith(".md")]
@@ -144,7 +144,7 @@ def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path)
 def test_a_signal_that_another_thread_gets_wakes_the_one_that_waits(number: int) -> None:
     """The kernel may choose any thread; a handler alone would wait until the main one has something to do."""
     events: queue.SimpleQueue[int] = queue.SimpleQueue()
-    with hear_signals(events.put):
+    with forward_signals(events.put):
         other = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), number))
         interrupted = False
         try:
@@ -173,7 +173,7 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch
         monkeypatch.setattr(sys, "stdin", keyboard)
         monkeypatch.setattr("tito.keys.has_keyboard", lambda: True)
         before, pressed = termios.tcgetattr(theirs), queue.SimpleQueue()
-        with hear_signals(lambda _: take_keyboard()), read_keys(pressed.put):
+        with forward_signals(lambda _: enable_single_keys()), read_keys(pressed.put):
             os.write(ours, b"h\x1b[A\x1b[3~\x1bOBq")
             assert [pressed.get(timeout=PATIENCE) for _ in range(2)] == ["h", "q"]
             termios.tcsetattr(theirs, termios.TCSANOW, before)  # as a shell does
@@ -258,7 +258,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
     source, course = (root / CODE).read_text("utf-8"), load(root)
     terminal.wait_for("Task 1.1 is not written yet.")
     terminal.wait_for("q quit")
-    assert progress.read(repo).events[0].kind is progress.Kind.MODULE_STARTED
+    assert progress.read_history(repo).events[0].kind is progress.Kind.MODULE_STARTED
     terminal.press("h")
     terminal.wait_for("Hint 1 of ")
     (repo / CODE).write_text("def half_typed(:\n")
@@ -270,7 +270,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
         terminal.wait_for(f"Task {task.id} passes")
     terminal.wait_for("Module 01_setup is completed.")
     terminal.wait_for("tito module start 02_tensor")
-    assert progress.read(repo).events[-1].kind is progress.Kind.MODULE_COMPLETED
+    assert progress.read_history(repo).events[-1].kind is progress.Kind.MODULE_COMPLETED
     terminal.press("q")
     assert terminal.process.wait(PATIENCE) == 0
     assert termios.tcgetattr(terminal.theirs) == terminal.settings
@@ -282,7 +282,7 @@ def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> N
     (repo / CODE).write_text("while True:\n    pass\n")
     terminal.wait_for("Testing task 1.1")
     terminal.press("\x03")
-    terminal.wait_for("To go on: tito watch 01")
+    terminal.wait_for("To continue: tito watch 01")
     assert terminal.process.wait(PATIENCE) == 0
     assert termios.tcgetattr(terminal.theirs) == terminal.settings
 
@@ -315,4 +315,4 @@ def test_without_a_terminal_it_prints_and_a_signal_ends_it(repo: Path, root: Pat
     assert [f"Task 1.{n} passes" in text for n in range(1, 6)] == [True] * 5
     assert "\x1b" not in text
     assert "\r" not in text
-    assert "To go on: tito watch 01" in text
+    assert "To continue: tito watch 01" in text

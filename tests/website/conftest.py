@@ -118,7 +118,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def attempt(result: Result, day: float = 0, **changes: object) -> Event:
     """An attempt so many days after the first day."""
     at = DAY + timedelta(days=day)
-    return progress.measured(result.model_copy(update={"started_at": at, **changes}))
+    return progress.make_run_event(result.model_copy(update={"started_at": at, **changes}))
 
 
 def started(module: str, day: float = 0) -> Event:

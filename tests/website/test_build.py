@@ -56,7 +56,7 @@ def test_one_new_record_touches_its_student_and_the_class(own: Class) -> None:
     """And leaves the same site as a build from nothing."""
     build_site(own.source, own.site)
     before = tree(own.site)
-    progress.record(own.records / "zz-grace-canary", attempt(not_yet(), 60))
+    progress.record_event(own.records / "zz-grace-canary", attempt(not_yet(), 60))
     done = build_site(own.source, own.site)
     after = tree(own.site)
     changed = {path for path in after if before.get(path) != after[path]}
@@ -223,7 +223,7 @@ def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
         {"zz-ada": [(1, 2, TERM)], "zz-grace": [(2, 1, TERM)]},
     )
     with open_gradebook(path) as book:
-        event = progress.encode(attempt(not_yet(), 1)).decode()
+        event = progress.encode_event(attempt(not_yet(), 1)).decode()
         edited = PublishedRecord("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
         book.save_records("zz-grace", [edited])
     source, site = GradebookSource(path), tmp_path / "site"

@@ -209,5 +209,5 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
 def test_what_was_signed_is_in_the_published_record() -> None:
     """The command of the portfolio gives the bytes that the workflow has attested."""
     signed = result(name="Grüße", seed=7)
-    record = progress.encode(progress.measured(signed))
+    record = progress.encode_event(progress.make_run_event(signed))
     assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == to_json(signed)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from grading.limits import wait_until
+from grading.limits import make_timeout
 from grading.worker import wire
 from tests.fuzz.targets import listen
 
@@ -79,7 +79,7 @@ def framed(plain: bytes, *bodies: bytes) -> bytes:
 
 
 def there_and_back(value: object) -> object:
-    return wire.decode(wire.encode(value, refuse), resolve)
+    return wire.decode_value(wire.encode_value(value, refuse), resolve)
 
 
 def same(a: object, b: object) -> bool:
@@ -150,8 +150,8 @@ class ArrayLike(np.ndarray):
 def test_what_is_not_plain_is_refused_or_named(value):
     """Subclasses of plain types are not plain: they are named, or refused where nothing names them."""
     with pytest.raises(wire.WireError):
-        wire.encode(value, refuse)
-    assert wire.decode(wire.encode(value, lambda _: (wire.HANDLE, 7)), resolve) == 7
+        wire.encode_value(value, refuse)
+    assert wire.decode_value(wire.encode_value(value, lambda _: (wire.HANDLE, 7)), resolve) == 7
 
 
 def test_a_list_within_itself_is_refused():
@@ -159,12 +159,12 @@ def test_a_list_within_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)
     with pytest.raises(wire.WireError):
-        wire.encode(loop, refuse)
+        wire.encode_value(loop, refuse)
     nested: object = ()
     for _ in range(100):
         nested = (nested,)
     with pytest.raises(wire.WireError):
-        wire.decode(wire.encode(nested, refuse), resolve)
+        wire.decode_value(wire.encode_value(nested, refuse), resolve)
 
 
 @given(st.binary(max_size=200))
@@ -173,7 +173,7 @@ def test_arbitrary_bytes_raise_wire_error_or_decode(data):
     """No other exception for anything a worker may send, with the plain part's size right or wrong."""
     for message in (data, framed(data)):
         with contextlib.suppress(wire.WireError):
-            wire.decode(message, resolve)
+            wire.decode_value(message, resolve)
 
 
 @given(FORGED, st.sampled_from(["value", "event"]))
@@ -190,7 +190,7 @@ def test_whatever_decodes_can_be_sent_back(forged, kind):
 def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload, body):
     """Nor for arbitrary bytes behind each extension code."""
     with contextlib.suppress(wire.WireError):
-        wire.decode(framed(msgpack.packb(msgpack.ExtType(code % 128, payload)), body), resolve)
+        wire.decode_value(framed(msgpack.packb(msgpack.ExtType(code % 128, payload)), body), resolve)
 
 
 @pytest.mark.parametrize(
@@ -211,17 +211,19 @@ def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload, body):
 def test_arrays_that_lie_about_themselves_are_refused(dtype, shape, body):
     """Shapes that do not fit the bytes, negative or huge sizes, dtypes that are not on the list."""
     with pytest.raises(wire.WireError):
-        wire.decode(framed(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]))), body), resolve)
+        wire.decode_value(
+            framed(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]))), body), resolve
+        )
 
 
 def test_arrays_share_no_bytes_and_leave_none_over():
     """Each takes its own, in order; bytes that belong to none are refused."""
     two = msgpack.packb([msgpack.ExtType(wire.ARRAY, msgpack.packb(["uint8", [n]])) for n in (2, 1)])
-    first, second = wire.decode(framed(two, b"abc"), resolve)
+    first, second = wire.decode_value(framed(two, b"abc"), resolve)
     assert (first.tobytes(), second.tobytes()) == (b"ab", b"c")
     for bodies in (b"ab", b"abcd"):
         with pytest.raises(wire.WireError):
-            wire.decode(framed(two, bodies), resolve)
+            wire.decode_value(framed(two, bodies), resolve)
 
 
 @pytest.mark.parametrize("unit", [b"\x90", b"\xa2ab", b"\xc7\x00\x05"], ids=["lists", "texts", "extensions"])
@@ -230,16 +232,16 @@ def test_a_message_of_millions_of_objects_is_refused_unread(unit):
     count = wire.MAX_PLAIN // len(unit) + 1
     started = time.process_time()
     with pytest.raises(wire.WireError, match="plain values"):
-        wire.decode(framed(b"\xdd" + count.to_bytes(4, "big") + unit * count), resolve)
+        wire.decode_value(framed(b"\xdd" + count.to_bytes(4, "big") + unit * count), resolve)
     with pytest.raises(wire.WireError, match="an array may be larger"):
-        wire.encode(["ab"] * count, refuse)
+        wire.encode_value(["ab"] * count, refuse)
     assert time.process_time() - started < 5
 
 
 def test_a_boolean_array_holds_only_true_and_false():
     """A byte of 2 would be a bool that equals neither."""
     plain = msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb(["bool", [3]])))
-    back = wire.decode(framed(plain, b"\x00\x01\x02"), resolve)
+    back = wire.decode_value(framed(plain, b"\x00\x01\x02"), resolve)
     assert back.tobytes() == b"\x00\x01\x01"
 
 
@@ -249,7 +251,7 @@ def test_a_frame_that_is_too_large_is_not_read():
     with ours, theirs:
         theirs.sendall((1 << 30).to_bytes(4, "big"))
         with pytest.raises(wire.WireError):
-            wire.receive(ours, max_bytes=1 << 20)
+            wire.receive_frame(ours, max_bytes=1 << 20)
 
 
 def test_a_reply_that_drips_runs_into_the_deadline():
@@ -267,7 +269,7 @@ def test_a_reply_that_drips_runs_into_the_deadline():
         thread.start()
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            wire.receive(ours, max_bytes=1 << 20, wait=wait_until(started + 0.3))
+            wire.receive_frame(ours, max_bytes=1 << 20, wait=make_timeout(started + 0.3))
         assert time.monotonic() - started < 10  # all of it would take 20
         stop.set()
         thread.join()

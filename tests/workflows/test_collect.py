@@ -15,7 +15,7 @@ from desk.gradebook import FILE
 from desk.pseudonyms import assign_pseudonyms
 from desk.rehearsal import SERVER, write_rehearsal_class
 from desk.roster import FILE as ROSTER
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.github import activity, artifacts  # noqa: F401 - `activity` declares a route
 from tests.github.conversation import add_run
 from tests.github.local import Hub
@@ -27,7 +27,7 @@ from tests.workflows.world import Event, Repository, Run, World
 
 pytestmark = [
     pytest.mark.xdist_group("collect"),
-    pytest.mark.skipif(choose(official=False) == "process", reason="official grading needs a sandbox"),
+    pytest.mark.skipif(choose_fence(official=False) == "process", reason="official grading needs a sandbox"),
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
 COURSE = "class/course"

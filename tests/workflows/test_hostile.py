@@ -16,7 +16,7 @@ import pytest
 from grading import lock
 from grading.manifest.load import load
 from grading.result import CriterionStatus, Result
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
 from tests.submissions.build import Miniature, build, miniatures, starting_from
@@ -27,7 +27,7 @@ from tests.workflows.story import Chapter, chapter
 
 pytestmark = [
     pytest.mark.xdist_group("workflows"),
-    pytest.mark.skipif(choose(official=False) == "process", reason="the workflows grade in a sandbox alone"),
+    pytest.mark.skipif(choose_fence(official=False) == "process", reason="the workflows grade in a sandbox alone"),
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
 TWO = ("markdown_in_an_exception", "exit_with_success_past_the_audit")
@@ -66,7 +66,7 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
     for path, text in starting_from("solution", root).items():
         (tree / path).write_text(text, "utf-8")
     locked = json.loads((tree / lock.FILE).read_text())
-    locked["student"] |= {name: lock.digest_of(tree, name) for name in locked["student"]}
+    locked["student"] |= {name: lock.digest_file(tree, name) for name in locked["student"]}
     (tree / lock.FILE).write_text(json.dumps(locked))
     return {"skeleton": released, "solution": tree}
 
@@ -89,7 +89,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
     manifest, name = load(root), session_of(miniature)
     module = name.removeprefix("module-")
     mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
-    if lock.digest_of(tree, mark.as_posix()) == lock.digest_of(given, mark.as_posix()):
+    if lock.digest_file(tree, mark.as_posix()) == lock.digest_file(given, mark.as_posix()):
         (tree / mark).write_text((tree / mark).read_text("utf-8") + "\n# my own\n", "utf-8")
     return tree
 
@@ -121,7 +121,7 @@ def test_what_was_not_earned_is_not_given_on_github(
 
 def check_result(miniature: Miniature, result: Result) -> None:
     """The verdict of the command at a desk, and no error of the grader's."""
-    assert result.machine.sandbox == choose(official=True)
+    assert result.machine.sandbox == choose_fence(official=True)
     assert not [c for c in result.criteria if c.status is CriterionStatus.ERROR]
     if not OF_THE_COMMAND & set(miniature.about):
         expect = miniature.about["expect"] | miniature.about.get("confined", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grading.sandbox.launch import choose
+from grading.sandbox.launch import choose_fence
 from tests.workflows import syntax
 from tests.workflows.actions import ActionFailed
 from tests.workflows.machine import environment, has_nox
@@ -19,7 +19,7 @@ from tests.workflows.world import Event, Repository, Run, World
 
 pytestmark = [
     pytest.mark.xdist_group("workflows"),
-    pytest.mark.skipif(choose(official=False) == "process", reason="the workflows grade in a sandbox alone"),
+    pytest.mark.skipif(choose_fence(official=False) == "process", reason="the workflows grade in a sandbox alone"),
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
 PLAN = [("plan", "Install nox"), ("plan", "Plan what to grade")]
@@ -61,7 +61,7 @@ def test_a_pull_request_of_the_repository_is_graded_and_commented(story: dict[st
     }
     head = found.run.event.payload["pull_request"]["head"]["sha"]
     assert {result.submission.commit for result in found.results.values()} == {head} != {found.run.event.sha}
-    assert {result.machine.sandbox for result in found.results.values()} == {choose(official=True)}
+    assert {result.machine.sandbox for result in found.results.values()} == {choose_fence(official=True)}
     (comment,) = found.comments
     assert comment["issue_url"].endswith("/issues/7")
     assert "Tensor" in comment["body"]
