@@ -286,7 +286,7 @@ class TestInABrowser:
         page.keyboard.press("ArrowRight")
         expect(page.locator("#looks")).not_to_have_text(before)
         expect(program.locator("[aria-selected=true]")).to_have_count(1)
-        expect(page.locator("#looks")).to_contain_text("head 1 of layer 1 looked most at")
+        expect(page.locator("#looks")).to_contain_text("head 1 of layer 1 attended most to")
         page.locator("#heads [aria-checked=true]").focus()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowRight")
