@@ -9,7 +9,7 @@ import numpy as np
 
 from grading.checks.drawn_tasks import ImageTask, draw_image_task, perturb_images
 from grading.checks.grader_seeds import make_grader_rng
-from grading.checks.record_pictures import make_confusion_picture, make_filter_pictures, select_named_images
+from grading.checks.run_pictures import make_confusion_picture, make_filter_pictures, select_named_images
 from grading.checks.student_network import StudentNetwork, Weights, compute_mean_difference, explain_failed_recipe
 from grading.client import Worker
 from grading.data.dataset import DataSet

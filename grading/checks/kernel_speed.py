@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from grading.checks.grader_seeds import make_grader_rng
-from grading.checks.record_pictures import make_step_time_picture
 from grading.checks.reference_step import (
     CLASSES,
     StepAnswer,
@@ -33,6 +32,7 @@ from grading.checks.reference_step import (
     draw_step_shape,
     draw_step_values,
 )
+from grading.checks.run_pictures import make_step_time_picture
 from grading.checks.student_network import RecipeError, build_failure_fields, check_floats
 from grading.client import Worker
 from grading.errors import GraderError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.checks.grader_seeds import make_grader_rng
-from grading.checks.record_pictures import (
+from grading.checks.run_pictures import (
     MOST_ROWS,
     MOST_TOKENS,
     make_attention_picture,

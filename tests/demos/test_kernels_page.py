@@ -214,7 +214,7 @@ class TestInABrowser:
     @pytest.mark.parametrize(
         ("name", "data", "said"),
         [
-            ("text.jpg", b"no photograph", "“text.jpg”: it is not a photograph, is damaged, or too large"),
+            ("text.jpg", b"no photograph", "“text.jpg”: it is not a photograph, is damaged, or is too large"),
             ("cut.png", encode_png(RED)[:60], "“cut.png”"),
             ("<b>x</b>.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "“<b>x</b>.svg”"),
             ("empty.png", b"", "“empty.png” is empty"),

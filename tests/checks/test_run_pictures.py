@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grading.checks.record_pictures import (
+from grading.checks.run_pictures import (
     MOST_CELLS,
     MOST_FILTERS,
     MOST_ROWS,
