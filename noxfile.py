@@ -177,13 +177,15 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def lint(session: nox.Session) -> None:
-        """Check style, types, schemas, and the workflows of the course and of a release."""
+        """Check style, types, schemas, English, and the workflows of the course and of a release."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy")
         session.run("python", "-m", "grading.manifest", "schema", "--check")
         session.run("python", "-m", "grading.result_schema", "--check")
+        session.run("codespell")
+        session.run("python", "-m", "course.prose")
         with tempfile.TemporaryDirectory(prefix="tinytorch-workflows-") as folder:
             session.run("python", "-m", "course.workflows", folder)
             workflows = sorted(str(path) for path in Path(folder, ".github", "workflows").iterdir())

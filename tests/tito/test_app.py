@@ -91,7 +91,7 @@ def test_what_is_planned_cannot_be_worked_on(repo: Path, tito, arguments: tuple[
 
 
 def test_commands_work_from_any_folder_of_the_repository(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The repository is found upward; outside of one the answer says what to do."""
+    """Commands find the repository in a parent folder; outside a repository the message says what to do."""
     monkeypatch.chdir(repo / "modules" / "02_tensor" / "tinytorch")
     assert tito("milestone", "status").code == 0
     monkeypatch.chdir(repo.parent)

@@ -106,7 +106,7 @@ def test_kept_figures_say_when_they_were_measured(tito, grader: list) -> None:
 
 
 def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, grader: list, monkeypatch) -> None:
-    """Where somebody can answer; what was answered is kept, and whoever puts it off is measured all the same."""
+    """At a terminal, answers are kept, and a student who puts questions off is measured all the same."""
     save_student_id(repo, "ada")
     asked: list[str] = []
 

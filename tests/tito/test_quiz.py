@@ -92,7 +92,7 @@ def test_an_answer_to_no_question_is_refused(repo: Path, tito, said: str) -> Non
 
 @pytest.mark.parametrize("said", ["1=twenty", "1=2.1 KB", "1=", "5=z"])
 def test_an_answer_that_cannot_be_meant_is_refused(repo: Path, tito, said: str) -> None:
-    """What is no number and no letter is said at once, and nothing is kept."""
+    """An answer that is neither a number nor a letter is refused immediately, and nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", said)
     assert answer.code == 2
     assert "nswer with" in answer.err

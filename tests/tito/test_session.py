@@ -256,7 +256,7 @@ def test_t_needs_no_lesson(desk: Desk, repo: Path) -> None:
 
 
 def test_a_runs_all_tests_and_tells_of_every_task(desk: Desk) -> None:
-    """To the end, in place of what is being tested; the first failure is explained, and its task is open."""
+    """All tests replace the current run and go to the end; the first failure is explained, and its task is open."""
     desk.end("4.3")
     desk.see(SaveEvent(), KeyEvent("a"))
     assert desk.aborted == [desk.jobs[-2]]
