@@ -122,7 +122,8 @@ def find_module_state(course: CourseLike, history: History, module: str) -> Modu
 def list_module_states(course: CourseLike, history: History) -> tuple[ModuleState, ...]:
     """Compute every module's state.
 
-    A module is completed by its own record, or by a milestone attempt in which its tests passed.
+    A module is completed by its own record, or by a milestone attempt in which its tests passed. Completions from
+    before its last reset do not count.
     """
     states: list[ModuleState] = []
     for index, module in enumerate(course.modules):
@@ -137,6 +138,8 @@ def list_module_states(course: CourseLike, history: History) -> tuple[ModuleStat
             for e in history.list_attempts(m.id)
             if index < _count_passed_modules(course, m, e)
         ]
+        reset = max((e.at for e in events if e.kind is Kind.MODULE_RESET), default=None)
+        done = [at for at in done if reset is None or at > reset]
         planned = module.status == "planned"
         if done:
             state = State.COMPLETED
@@ -197,16 +200,31 @@ def list_milestone_states(course: CourseLike, history: History) -> tuple[Milesto
 
 
 def find_current_module(course: CourseLike, history: History) -> ModuleState | None:
-    """Find the current module: the open one that was started last, or the first open one; None if all are done."""
+    """Find the current module: the open one that was started last, or the first open one; None if all are done.
+
+    A reset counts as a start.
+    """
     open_modules = [m for m in list_module_states(course, history) if m.state is not State.COMPLETED and not m.planned]
-    begun = {e.module: e.at for e in history.events if e.kind is Kind.MODULE_STARTED}
+    begun = {e.module: e.at for e in history.events if e.kind in (Kind.MODULE_STARTED, Kind.MODULE_RESET)}
     worked_on = [module for module in open_modules if module.id in begun]
     return max(worked_on, key=lambda module: begun[module.id]) if worked_on else next(iter(open_modules), None)
 
 
+def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
+    """List the open modules before the current one, in the course's order."""
+    current = find_current_module(course, history)
+    states = list_module_states(course, history)
+    before = states[: [state.id for state in states].index(current.id)] if current else ()
+    return [state.id for state in before if state.state is not State.COMPLETED and not state.planned]
+
+
 def find_next_goal(course: CourseLike, history: History) -> Goal:
-    """Find the next goal: the first module or milestone that is not completed."""
+    """Find the next goal: the first module or milestone that is not completed.
+
+    If that is a module and a later one was started last, the later one is the goal.
+    """
     modules = {m.id: m for m in list_module_states(course, history)}
+    current = find_current_module(course, history)
     by_trigger = {m.trigger: m for m in course.milestones}
     completed = {s.id for s in list_milestone_states(course, history) if s.state is State.COMPLETED}
     for module in modules.values():
@@ -216,9 +234,9 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
                 "tito portfolio",
             )
         if module.state is not State.COMPLETED:
-            if module.state is State.IN_PROGRESS:
-                sentence = f"Finish module {module.id}, {_describe_direction(course, module.id)}."
-                return Goal(sentence, f"tito module test {module.id}")
+            if current is not None and current.state is State.IN_PROGRESS:
+                sentence = f"Finish module {current.id}, {_describe_direction(course, current.id)}."
+                return Goal(sentence, f"tito module test {current.id}")
             return _make_start_goal(course, module.id)
         milestone = by_trigger.get(module.id)
         if milestone is not None and milestone.id not in completed:

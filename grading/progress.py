@@ -34,6 +34,8 @@ class Kind(StrEnum):
     MODULE_COMPLETED = "module_completed"
     MODULE_TESTED = "module_tested"
     """A module's tests were run and did not all pass; written only on GitHub, where every run is recorded."""
+    MODULE_RESET = "module_reset"
+    """A module, or one of its tasks, was restored as released: earlier completions no longer count."""
     MILESTONE_ATTEMPTED = "milestone_attempted"
 
 

@@ -96,9 +96,14 @@ def view_lesson(name: ModuleName = None) -> int:
 
 
 def record_module_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
-    """Record that a module was started, unless it was before; return the history from before."""
+    """Record that a module was started, unless it is current or completed; return the history from before.
+
+    A module that was started earlier and left becomes the current one again.
+    """
     history = progress.read_history(root, thorough=False)
-    if journey.find_module_state(course, history, module).started_at is None:
+    state, current = journey.find_module_state(course, history, module), journey.find_current_module(course, history)
+    was_left = state.completed_at is None and (current is None or current.id != module)
+    if state.started_at is None or was_left:
         progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_STARTED, module))
     return history
 
@@ -126,7 +131,8 @@ def start_module(name: ModuleName = None) -> int:
         s.id for s in journey.list_module_states(manifest, history) if s.id < module.id and s.completed_at is None
     ]
     if earlier:
-        out.print(Text(f"Not completed yet before it: {', '.join(earlier)}. It builds on them.\n", style="yellow"))
+        told = f"Not completed yet before it: {', '.join(earlier)}. It builds on them. To go back: "
+        out.print(Text.assemble((told, "yellow"), (f"tito module start {earlier[0]}", "bold"), "\n"))
     files = list_student_files(root, module)
     gaps = find_open_tasks(root, module)
     out.print(Text.assemble("Read    ", (f"tito module view {module.id}", "bold")))
@@ -228,7 +234,14 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
     if not kept:
         out.print(f"{what} is already as released. Nothing was changed.")
         return 0
+    history = progress.read_history(root, thorough=False)
+    was_completed = journey.find_module_state(manifest, history, module.id).completed_at is not None
+    if was_completed:
+        progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_RESET, module.id))
     out.print(Text(f"{what} is as released again.", style="bold"))
+    if was_completed:
+        told = f"Module {module.id} is in progress again. Once it passes: "
+        out.print(Text.assemble(told, (f"tito module complete {module.id}", "bold")))
     for file in kept:
         if file.copy != file.file:
             out.print(f"\nYour version is in {file.copy.as_posix()}. To restore it:", soft_wrap=True)

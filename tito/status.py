@@ -60,11 +60,25 @@ def format_status(course: CourseLike, history: History, out: Console) -> Rendera
 def _format_next_goal(course: CourseLike, history: History, out: Console) -> list[RenderableType]:
     """Format the progress through the course and the next goal."""
     goal = journey.find_next_goal(course, history)
-    return [
+    lines: list[RenderableType] = [
         draw_progress_bar(course, history, out),
         Text.assemble(("Next: ", "bold"), goal.sentence),
         Text(f"  {goal.command}", style="bold"),
     ]
+    if (way_back := _describe_way_back(course, history)) is not None:
+        lines.append(way_back)
+    return lines
+
+
+def _describe_way_back(course: CourseLike, history: History) -> Text | None:
+    """Name the skipped modules and the command that goes back to the first of them; None without any."""
+    if not (skipped := journey.list_skipped_modules(course, history)):
+        return None
+    names = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
+    return Text.assemble(
+        (f"Not completed yet before it: {names}. To go back: ", "yellow"),
+        (f"tito module start {skipped[0]}", "bold"),
+    )
 
 
 def _format_milestone(state: MilestoneState, *, narrow: bool) -> RenderableType:
@@ -144,7 +158,9 @@ def draw_timeline(course: CourseLike, history: History, figures: dict[int, list[
     milestones = {
         m.trigger: s for m, s in zip(course.milestones, journey.list_milestone_states(course, history), strict=True)
     }
-    tries = Counter(event.module for event in history.events if event.kind is not Kind.MODULE_STARTED)
+    tries = Counter(
+        event.module for event in history.events if event.kind not in (Kind.MODULE_STARTED, Kind.MODULE_RESET)
+    )
     lines: list[RenderableType] = []
     for module in journey.list_module_states(course, history):
         repeats = f", {tries[module.id]} tries" if tries[module.id] > 1 else ""

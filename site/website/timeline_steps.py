@@ -147,7 +147,7 @@ def name_judging_course(result: Result, *, is_current: bool) -> str:
 
 def _classify_record(event: Event, result: Result | None) -> str:
     """Name the kind of a step, such as completed or unlocked."""
-    if event.kind is EventKind.MODULE_STARTED:
+    if event.kind in (EventKind.MODULE_STARTED, EventKind.MODULE_RESET):
         return "started"
     if result is not None and result.verdict is Verdict.ERROR:
         return "error"

@@ -79,6 +79,22 @@ def test_starting_says_what_to_open_and_write_first(repo: Path, tito) -> None:
     assert [(e.kind, e.module) for e in read_history(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
 
 
+def test_a_module_that_was_begun_out_of_order_can_be_left_again(repo: Path, tito) -> None:
+    """`tito` follows to the module begun last, names the way back, and starting an earlier module goes back."""
+    tito("module", "start", "02")
+    answer = tito("module", "start", "07")
+    assert "To go back: tito module start 01_setup" in " ".join(answer.out.split())
+    shown = tito().out
+    assert "Module 07_attention" in shown
+    assert "\n  tito module test 07_attention\n" in shown
+    assert "To go back: tito module start 01_setup" in " ".join(shown.split())
+    tito("module", "start", "02")
+    shown = tito().out
+    assert "Module 02_tensor" in shown
+    assert "\n  tito module test 02_tensor\n" in shown
+    assert [event.module for event in read_history(repo).events] == ["02_tensor", "07_attention", "02_tensor"]
+
+
 def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
     """Gaps are found without running the file; a file that is gone or unreadable gives no answer."""
     code = tmp_path / "x.py"

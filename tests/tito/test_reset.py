@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from course.skeleton import solved
-from grading import lock
+from grading import lock, progress
 from grading.manifest.load import load
 from tito.module import find_open_tasks_in_files
 
@@ -45,6 +46,17 @@ def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
         assert re.match(r"kept-\d{4}-\d\d-\d\d-\d{6}-", copy.name)
         command = f"mv {copy.relative_to(released).as_posix()} {path.as_posix()}"
         assert command in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("task", [(), ("--task", "4.2")])
+def test_a_module_that_was_reset_is_no_longer_completed(released: Path, tito, task: tuple[str, ...]) -> None:
+    """It is in progress again, and the answer says how it is completed once more."""
+    solve(released, CODE)
+    progress.record_event(released, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "04_layers"))
+    answer = tito("module", "reset", "04", *task)
+    assert "tito module complete 04_layers" in answer.out
+    states = json.loads(tito("module", "list", "--json").out)
+    assert [one["state"] for one in states if one["id"] == "04_layers"] == ["in_progress"]
 
 
 def test_a_second_reset_writes_over_no_copy(released: Path, tito) -> None:
