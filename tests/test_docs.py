@@ -28,7 +28,7 @@ from desk.roster import RosterRow
 from grading.manifest.load import load
 from grading.sandbox.launch import choose_fence
 from grading.submission import OWN
-from tests.desk.books import fill
+from tests.desk.books import fill_gradebook
 from tests.desk.school import TERM
 from tests.docs_commands import (
     PLACEHOLDER,
@@ -253,7 +253,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
     elsewhere = folder.parent / "classroom50" / "fall" / "roster.csv"
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text("username,first_name,last_name,email,section,github_id,role\nada,Ada,L,a@x.org,A,1,student\n")
-    fill(folder.parent / "shards" / "1" / "gradebook.sqlite", [RosterRow("ada")], {"ada": [(1, 2, TERM)]})
+    fill_gradebook(folder.parent / "shards" / "1" / "gradebook.sqlite", [RosterRow("ada")], {"ada": [(1, 2, TERM)]})
     return install(folder, "course")
 
 

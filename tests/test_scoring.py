@@ -21,7 +21,7 @@ from grading.render.markdown import markdown
 from grading.render.terminal import show
 from grading.result import Result
 from grading.scoring import compute_earned_share, compute_score_share, describe_scheme
-from tests.desk.books import graded
+from tests.desk.books import make_graded_result
 from tests.render.results import criterion, loss, not_yet, result
 from website.course_pages import render_course_pages
 from website.page_renderer import SiteContext
@@ -128,7 +128,7 @@ def test_other_formats_get_whole_numbers() -> None:
 
 def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, root: Path) -> None:
     """Its share is kept with it, so other weights move old scores by a regrade alone."""
-    one = graded(1, met=1)
+    one = make_graded_result(1, met=1)
     parts = tuple(c.model_copy(update={"partial": c.unit is Unit.FRACTION, "weight": 3.0}) for c in one.criteria)
     weighted = Result.model_validate(one.model_dump() | {"criteria": [c.model_dump() for c in parts]})
     with open_gradebook(class_folder / FILE, make=True) as book:

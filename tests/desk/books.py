@@ -16,31 +16,33 @@ from tests.render.results import criterion, loss, result
 MAIN = "refs/heads/main"
 
 
-def sha(number: int) -> str:
+def format_commit(number: int) -> str:
     """A commit's name."""
     return f"{number:040x}"
 
 
-def graded(number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1, **changes: object) -> Result:
+def make_graded_result(
+    number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1, **changes: object
+) -> Result:
     """An official result of commit `number` with so many of two criteria met; its files are its own."""
     criteria = (criterion() if met > 0 else criterion("failed", 0.5), loss() if met > 1 else loss("failed", 0.2))
     made = result(*criteria, official=True, started_at=at, milestone=milestone, **changes)
     verdict = made.verdict if "verdict" in changes or met == 2 else "not_yet"
-    about = made.submission.model_copy(update={"commit": sha(number), "digest": f"{number:064x}"})
+    about = made.submission.model_copy(update={"commit": format_commit(number), "digest": f"{number:064x}"})
     return Result.model_validate(made.model_dump() | {"submission": about.model_dump(), "verdict": verdict})
 
 
-def fill(path: Path, rows: Sequence[RosterRow], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
+def fill_gradebook(path: Path, rows: Sequence[RosterRow], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
     """A gradebook of these students; of each (commit, criteria met, pushed at), graded an hour later."""
     with open_gradebook(path, make=True) as book:
         book.enroll_students(rows)
         for student, commits in work.items():
             for number, met, at in commits:
-                one = graded(number, met=met, at=at + timedelta(hours=1))
-                book.save_pushes(student, [Push(MAIN, sha(number), at, "github")])
+                one = make_graded_result(number, met=met, at=at + timedelta(hours=1))
+                book.save_pushes(student, [Push(MAIN, format_commit(number), at, "github")])
                 book.save_submissions(
-                    [CommitSubmission(student, sha(number), one.course.digest, 1, one.submission.digest)]
+                    [CommitSubmission(student, format_commit(number), one.course.digest, 1, one.submission.digest)]
                 )
                 book.save_result(student, one)
-                book.save_visit(Visit(student, at + timedelta(hours=1), MAIN, sha(number)))
+                book.save_visit(Visit(student, at + timedelta(hours=1), MAIN, format_commit(number)))
     return path

@@ -21,13 +21,13 @@ def class_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def attempt_at(at: datetime, result: Result) -> Event:
+def make_attempt_at(at: datetime, result: Result) -> Event:
     """An attempt made at this time."""
     raw = progress.make_attempt_event(result.model_copy(update={"started_at": at})).raw
     return Event(Kind.MILESTONE_ATTEMPTED, at, milestone=result.milestone, raw=raw)
 
 
-def publish(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
+def publish_records(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
     """Records and their ledger as `python -m grading.github publish` leaves them on the branch."""
     files = [progress.record_event(folder, event) for event in events]
     lines = [

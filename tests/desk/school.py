@@ -13,7 +13,7 @@ from desk.git import build_git_environment
 from desk.roster import RosterRow
 from grading.manifest.load import load
 from grading.progress import Event
-from tests.desk.conftest import publish
+from tests.desk.conftest import publish_records
 from tests.submissions.build import student_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,13 +21,13 @@ TERM = datetime(2026, 9, 1, 9, tzinfo=UTC)
 RECIPE = "modules/04_layers/recipe.py"
 
 
-def released() -> dict[str, str]:
+def make_released_files() -> dict[str, str]:
     """What a student is given: every file to write, with its gaps."""
     manifest = load(ROOT)
     return {p.as_posix(): skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in student_files(manifest)}
 
 
-def worked_out(upto: str = "04_layers") -> dict[str, str]:
+def make_solved_files(upto: str = "04_layers") -> dict[str, str]:
     """Every solution up to a module, and its milestone's recipe."""
     manifest = load(ROOT)
     paths = [p for p in student_files(manifest) if p.parts[1] <= upto]
@@ -53,53 +53,55 @@ class School:
         }
         self.rows: list[RosterRow] = []
 
-    def git(self, *words: str, at: datetime = TERM) -> str:
+    def run_git(self, *words: str, at: datetime = TERM) -> str:
         """Run git, with this time on the server's clock and in the commits."""
         stamp = f"@{int(at.timestamp())} +0000"
         env = self.environment | {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp}
         done = subprocess.run(["git", *words], env=env, check=True, capture_output=True, text=True)  # noqa: S607
         return done.stdout.strip()
 
-    def bare(self, student: str) -> Path:
+    def get_repository_path(self, student: str) -> Path:
         """Where a student's repository is."""
         return self.folder / "server" / f"{student}.git"
 
-    def work(self, student: str) -> Path:
+    def get_work_folder(self, student: str) -> Path:
         """Where the student works."""
         return self.folder / "desks" / student
 
-    def enroll(self, student: str, files: Mapping[str, str] | None = None) -> RosterRow:
+    def enroll_student(self, student: str, files: Mapping[str, str] | None = None) -> RosterRow:
         """A student with a repository that holds these files; without any, one that holds nothing."""
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.bare(student)))
+        self.run_git("init", "--quiet", "--bare", "--initial-branch=main", str(self.get_repository_path(student)))
         for setting in ("core.logAllRefUpdates true", "uploadpack.allowFilter true"):
-            self.git("--git-dir", str(self.bare(student)), "config", *setting.split())
-        self.git("init", "--quiet", "--initial-branch=main", str(self.work(student)))
-        row = RosterRow(student, repository=str(self.bare(student)), name=f"{student.title()} Example")
+            self.run_git("--git-dir", str(self.get_repository_path(student)), "config", *setting.split())
+        self.run_git("init", "--quiet", "--initial-branch=main", str(self.get_work_folder(student)))
+        row = RosterRow(student, repository=str(self.get_repository_path(student)), name=f"{student.title()} Example")
         self.rows.append(row)
         if files is not None:
-            self.push(student, files)
+            self.push_files(student, files)
         return row
 
-    def push(
+    def push_files(
         self, student: str, files: Mapping[str, str], at: datetime = TERM, committed: datetime | None = None
     ) -> str:
         """Commit these files and push them at this time; the commit."""
         for name, text in files.items():
-            path = self.work(student) / name
+            path = self.get_work_folder(student) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
-        where = ("-C", str(self.work(student)))
-        self.git(*where, "add", "--all")
-        self.git(*where, "commit", "--quiet", "--allow-empty", "--message", "Work", at=committed or at)
-        self.git(*where, "push", "--quiet", str(self.bare(student)), "HEAD:main", at=at)
-        return self.git(*where, "rev-parse", "HEAD")
+        where = ("-C", str(self.get_work_folder(student)))
+        self.run_git(*where, "add", "--all")
+        self.run_git(*where, "commit", "--quiet", "--allow-empty", "--message", "Work", at=committed or at)
+        self.run_git(*where, "push", "--quiet", str(self.get_repository_path(student)), "HEAD:main", at=at)
+        return self.run_git(*where, "rev-parse", "HEAD")
 
-    def publish(self, student: str, *events: Event) -> None:
+    def publish_records(self, student: str, *events: Event) -> None:
         """Put records on the student's branch `progress`, as the workflow does."""
         desk = self.folder / "publishing" / student
         if not desk.is_dir():
-            self.git("init", "--quiet", "--initial-branch=progress", str(desk))
-        publish(desk, *events)
-        self.git("-C", str(desk), "add", "--all")
-        self.git("-C", str(desk), "commit", "--quiet", "--message", "Records")
-        self.git("-C", str(desk), "push", "--quiet", "--force", str(self.bare(student)), "HEAD:progress")
+            self.run_git("init", "--quiet", "--initial-branch=progress", str(desk))
+        publish_records(desk, *events)
+        self.run_git("-C", str(desk), "add", "--all")
+        self.run_git("-C", str(desk), "commit", "--quiet", "--message", "Records")
+        self.run_git(
+            "-C", str(desk), "push", "--quiet", "--force", str(self.get_repository_path(student)), "HEAD:progress"
+        )

@@ -15,14 +15,14 @@ from tests.github.local import Hub
 from tito.doctor import Finding
 
 
-def findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
+def list_findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
     """What the doctor finds, by name."""
     return {finding.name: finding for finding in run_class_checks(DeskContext(ROOT, folder, told))}
 
 
 def test_a_class_that_is_not_begun(class_folder: Path) -> None:
     """The roster is missing, and the gradebook only not made yet."""
-    found = findings(class_folder, {})
+    found = list_findings(class_folder, {})
     assert found["roster"].ok is False
     assert "docs/for-instructors.md" in (found["roster"].mend or "")
     assert found["gradebook"].ok is None
@@ -35,7 +35,7 @@ def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
     """The doctor reports the roster's first problem and an invalid gradebook."""
     (class_folder / "roster.csv").write_text("id,nmae\nada,Ada\n")
     (class_folder / FILE).write_text("x" * 5000)
-    found = findings(class_folder, {})
+    found = list_findings(class_folder, {})
     assert "unknown column nmae" in found["roster"].found
     assert found["gradebook"].ok is False
 
@@ -44,21 +44,21 @@ def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypat
     """Nobody would notice it otherwise until the deadline is over."""
     monkeypatch.setattr("desk.class_doctor.load_at_desk", lambda _root: due_manifest())
     (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
-    told = findings(class_folder, {})["deadlines"]
+    told = list_findings(class_folder, {})["deadlines"]
     assert told.ok is None
     assert "section evening 2 days more, but nobody is in that section" in told.found
     (class_folder / "roster.csv").write_text("id,section\nada,evening\nbob,other\n")
-    assert findings(class_folder, {})["deadlines"].ok is True
+    assert list_findings(class_folder, {})["deadlines"].ok is True
 
 
 def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:
     """For a class on GitHub, the doctor says what the token is for."""
     (class_folder / "roster.csv").write_text("id,repository\nada,./ada.git\n")
     open_gradebook(class_folder / FILE, make=True).__exit__()
-    found = findings(class_folder, {})
+    found = list_findings(class_folder, {})
     assert (found["roster"].ok, found["gradebook"].ok, found["token"].ok) == (True, True, True)
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")
-    told = findings(class_folder, {})["token"]
+    told = list_findings(class_folder, {})["token"]
     assert (told.ok, told.mend) == (None, "export GITHUB_TOKEN=$(gh auth token)")
 
 
@@ -66,12 +66,12 @@ def test_the_repositories_are_asked_about(hub: Hub, environ: dict[str, str], cla
     """One that cannot be read is named; without a grader in the manifest that is said."""
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\nbob,class/gone\n")
     hub.repository("class/alice")
-    found = findings(class_folder, environ)
+    found = list_findings(class_folder, environ)
     repositories = found["repositories"]
     assert (repositories.ok, "class/gone" in repositories.found) == (False, True), repositories
     assert found["grader"].ok is None
     assert found["organisation"].ok is True
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")
-    assert findings(class_folder, environ)["repositories"].ok is True
+    assert list_findings(class_folder, environ)["repositories"].ok is True
     hub.repository("class/alice").actions = False
-    assert findings(class_folder, environ)["repositories"].found == "Actions are off in class/alice"
+    assert list_findings(class_folder, environ)["repositories"].found == "Actions are off in class/alice"

@@ -20,7 +20,7 @@ from desk.report_page import render_report_for_terminal, render_report_page
 from desk.roster import RosterRow
 from grading.checks.quiz_answers import OPEN_TITLE
 from grading.manifest.load import load
-from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
 from tests.render.results import criterion, failure, loss
 
@@ -28,50 +28,50 @@ DAY = timedelta(days=1)
 NASTY = "<script>alert(1)</script>\x1b[2J{{ 7 * 7 }}"
 
 
-def failing(number: int, days: int, *tasks: str):
+def make_failing_result(number: int, days: int, *tasks: str):
     """A result that fails these tasks' tests."""
     failures = tuple(failure(task=task, title=f"Fact {task}") for task in tasks)
     broken = criterion("failed", 0.5, failures=failures)
-    made = graded(number, met=0, at=TERM + days * DAY)
+    made = make_graded_result(number, met=0, at=TERM + days * DAY)
     return made.model_copy(update={"criteria": (broken, loss("failed", 0.2))})
 
 
 @pytest.fixture
-def found(class_folder: Path) -> ClassReport:
+def class_report(class_folder: Path) -> ClassReport:
     """Ada is through, Bob has tried the same thing three times, Cyd something else, Dan's repository is gone."""
     rows = [RosterRow("ada", "Ada"), RosterRow("bob", NASTY, section="A"), RosterRow("cyd"), RosterRow("dan")]
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, {"ada": [(1, 2, TERM)]})) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, {"ada": [(1, 2, TERM)]})) as book:
         for number, days, tasks in ((2, 0, ("1.1",)), (3, 1, ("2.3", "3.1")), (4, 4, ("2.3",)), (5, 6, ("2.3",))):
-            book.save_result("bob", failing(number, days, *tasks))
-        book.save_result("cyd", failing(6, 7, "3.1"))
-        book.save_visit(Visit("bob", TERM + 9 * DAY, None, sha(5)))
+            book.save_result("bob", make_failing_result(number, days, *tasks))
+        book.save_result("cyd", make_failing_result(6, 7, "3.1"))
+        book.save_visit(Visit("bob", TERM + 9 * DAY, None, format_commit(5)))
         book.save_visit(Visit("dan", TERM, problem=f"no such repository {NASTY}"))
         return build_class_report(book, load(ROOT))
 
 
-def test_it_counts_and_finds_who_is_stuck(found: ClassReport) -> None:
+def test_it_counts_and_finds_who_is_stuck(class_report: ClassReport) -> None:
     """At most one of a class this small is named, with how often it was tried; who is through is not stuck."""
-    first = found.distributions[0]
+    first = class_report.distributions[0]
     assert first.counts == {"unlocked": 1, "provisional": 0, "not_yet": 2, "error": 0, "not_begun": 1}
     assert first.mean == pytest.approx(33.3)
-    assert found.at == TERM + 9 * DAY
-    assert [(s.row.id, s.first_to_mend, s.tries, s.days) for s in found.stuck] == [
+    assert class_report.at == TERM + 9 * DAY
+    assert [(s.row.id, s.first_to_mend, s.tries, s.days) for s in class_report.stuck] == [
         ("bob", "Task 2.3: Fact 2.3", 3, 8),
     ]
-    assert (found.stuck[0].score, found.trying) == (4, 2)
-    assert [line.is_stuck for line in found.lines] == [False, True, False, False]
-    assert [(i.title, i.students, i.of) for i in found.items] == [
+    assert (class_report.stuck[0].score, class_report.trying) == (4, 2)
+    assert [line.is_stuck for line in class_report.lines] == [False, True, False, False]
+    assert [(i.title, i.students, i.of) for i in class_report.items] == [
         ("Task 2.3: Fact 2.3", 1, 3),
         ("Task 3.1: Fact 3.1", 1, 3),
     ]
-    assert [row.id for row, _ in found.troubles] == ["dan"]
+    assert [row.id for row, _ in class_report.troubles] == ["dan"]
 
 
 def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
     """The item analysis counts wrong answers, not open questions; who is stuck there is still named."""
     asked = "Question axes is answered correctly"
     with open_gradebook(
-        fill(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd")], {})
+        fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd")], {})
     ) as book:
         told = (
             ("ada", asked, "no answer: Not answered yet."),
@@ -79,7 +79,7 @@ def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
             ("cyd", OPEN_TITLE, "no answer to 2"),
         )
         for number, (student, title, got) in enumerate(told, 1):
-            made = failing(number, 0, "1.1")
+            made = make_failing_result(number, 0, "1.1")
             quiz = criterion("failed", 0.5, failures=(failure(task=None, title=title, got=got),))
             book.save_result(student, made.model_copy(update={"criteria": (quiz,)}))
         found = build_class_report(book, load(ROOT))
@@ -100,9 +100,9 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: ClassReport) -> None:
+def test_the_page_runs_nothing_of_others_and_asks_for_nothing(class_report: ClassReport) -> None:
     """A name is text, whatever it holds; the policy lets our own script run and nothing else."""
-    text = render_report_page(found)
+    text = render_report_page(class_report)
     tags = Tags()
     tags.feed(text)
     names = [tag for tag, _ in tags.tags]
@@ -116,14 +116,14 @@ def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: ClassReport
     assert "\x1b" not in text
     assert "{{ 7 * 7 }}" in text
     assert 'content="noindex"' in text
-    assert text == render_report_page(found)
+    assert text == render_report_page(class_report)
 
 
-def test_the_terminal_shows_the_same(found: ClassReport) -> None:
+def test_the_terminal_shows_the_same(class_report: ClassReport) -> None:
     """Without the escapes of a name."""
     out = io.StringIO()
     console = Console(file=out, width=140, markup=False, highlight=False)
-    for part in render_report_for_terminal(found):
+    for part in render_report_for_terminal(class_report):
         console.print(part)
     shown = out.getvalue()
     assert "1 Basic Inference" in shown
@@ -133,7 +133,7 @@ def test_the_terminal_shows_the_same(found: ClassReport) -> None:
 
 def test_a_class_before_its_first_collection_has_a_report(class_folder: Path) -> None:
     """It says so."""
-    with open_gradebook(fill(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
         empty = build_class_report(book, load(ROOT))
     assert "not collected yet" in render_report_page(empty)
     assert "not collected yet" in str(next(render_report_for_terminal(empty)))
@@ -148,7 +148,7 @@ def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
         RosterRow("dan"),
     ]
     work = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": [(3, 2, TERM)]}
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, work)) as book:
         found = build_class_report(book, load(ROOT))
     told = [(s.name, s.students, s.having[0], s.means[0], s.total) for s in found.sections]
     assert told == [("A", 2, 1, 75.0, 75.0), ("B", 1, 1, 100.0, 100.0), ("", 1, 0, None, 0.0)]
@@ -163,14 +163,16 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
     names = ("ada", "bob", "cyd", "dan", "eve")
     rows = [RosterRow(name) for name in names]
     work = {name: [(number, 2, TERM)] for number, name in enumerate(names, 1)}
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, work)) as book:
         digest = book.list_gradings("ada")[0].course_digest
-        book.save_pushes("bob", [Push(MAIN, sha(12), TERM + 5 * DAY, "github")])
-        book.save_pushes("cyd", [Push(MAIN, sha(13), TERM + 5 * DAY, "github")])
-        book.save_submissions([CommitSubmission("cyd", sha(13), digest, 1, f"{3:064x}")])  # the same files as before
-        book.save_pushes("dan", [Push("refs/heads/try", sha(14), TERM + 5 * DAY, "github")])
+        book.save_pushes("bob", [Push(MAIN, format_commit(12), TERM + 5 * DAY, "github")])
+        book.save_pushes("cyd", [Push(MAIN, format_commit(13), TERM + 5 * DAY, "github")])
+        book.save_submissions(
+            [CommitSubmission("cyd", format_commit(13), digest, 1, f"{3:064x}")]
+        )  # the same files as before
+        book.save_pushes("dan", [Push("refs/heads/try", format_commit(14), TERM + 5 * DAY, "github")])
         for number, name in enumerate(names[:4], 1):
-            book.save_visit(Visit(name, TERM + 6 * DAY, MAIN, sha(number)))
+            book.save_visit(Visit(name, TERM + 6 * DAY, MAIN, format_commit(number)))
         found = build_class_report(book, load(ROOT))
     stale = {line.row.id: line.stale[0] for line in found.lines}
     assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC has not been graded yet",)
@@ -187,10 +189,15 @@ def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> Non
         RosterRow("bob", repository="./bob.git"),
         RosterRow("cyd"),
     ]
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, {"ada": [(1, 1, TERM)], "bob": [(2, 2, TERM)]})) as book:
+    with open_gradebook(
+        fill_gradebook(class_folder / "g.sqlite", rows, {"ada": [(1, 1, TERM)], "bob": [(2, 2, TERM)]})
+    ) as book:
         found = build_class_report(book, load(ROOT))
         assert write_evidence_pages(book, found, class_folder / "evidence", "report.html") == 2
-    text, address = render_report_page(found, evidence="evidence"), f"https://github.com/octo/tiny-ada/commit/{sha(1)}"
+    text, address = (
+        render_report_page(found, evidence="evidence"),
+        f"https://github.com/octo/tiny-ada/commit/{format_commit(1)}",
+    )
     assert f'href="{address}"' in text
     assert 'href="evidence/ada.html#m1"' in text
     assert "bob.git" not in text
@@ -204,11 +211,11 @@ def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> Non
 def test_items_are_told_apart_by_who_passes_them(class_folder: Path) -> None:
     """Of twelve students the six who fail much fail 2.3, and any half of them 3.1: only 2.3 tells them apart."""
     rows = [RosterRow(f"s{n:02}") for n in range(12)]
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, {})) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, {})) as book:
         for n, row in enumerate(rows):
             weak = ("2.3", "4.1", "4.2") if n < 6 else ()
-            book.save_result(row.id, failing(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
-        book.save_result("s00", failing(40, 1, "1.1"))
+            book.save_result(row.id, make_failing_result(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
+        book.save_result("s00", make_failing_result(40, 1, "1.1"))
         found = build_class_report(book, load(ROOT))
     items = {item.title: item for item in found.items}
     figures = items["Task 2.3: Fact 2.3"].statistics

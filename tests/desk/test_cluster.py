@@ -20,7 +20,7 @@ from grading.errors import GraderError, UsageError
 from grading.render.progress import Silent
 from grading.render.record import to_json
 from grading.sandbox.launch import choose_fence
-from tests.desk.books import graded
+from tests.desk.books import make_graded_result
 from tests.desk.school import BROKEN, RECIPE, ROOT, School
 
 pytest.importorskip("distributed", reason="Dask is not installed: the group cluster of pyproject.toml")
@@ -71,7 +71,7 @@ class Cluster:
         self.fake.mkdir(parents=True)
         (self.fake / "__init__.py").touch()
         (self.fake / "grading_process.py").write_text(GRADER.replace("RECIPE", RECIPE))
-        (self.fake / "result.json").write_text(to_json(graded(1)))
+        (self.fake / "result.json").write_text(to_json(make_graded_result(1)))
         (folder / "worker.py").write_text(WORKER)
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
@@ -125,7 +125,7 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path / "school")
 
 
-class Telling(Silent):
+class ActingWatch(Silent):
     """A watch that does something when the first task is done."""
 
     def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
@@ -137,12 +137,14 @@ class Telling(Silent):
             self.happens()
 
 
-def run(school: School, folder: Path, cluster: Cluster, watch: Silent | None = None) -> CollectionSummary:
+def collect_on_cluster(
+    school: School, folder: Path, cluster: Cluster, watch: Silent | None = None
+) -> CollectionSummary:
     """Collect the school's class, and grade on the cluster."""
     return collect_class(ROOT, folder, school.rows, ReflogSource(), watch or Silent(), cluster=str(cluster.file))
 
 
-def students_graded(folder: Path) -> list[str]:
+def list_graded_students(folder: Path) -> list[str]:
     """Who has a result in the gradebook."""
     with open_gradebook(folder / FILE) as book:
         return [grading.student for grading in book.list_gradings()]
@@ -154,9 +156,9 @@ def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
     """Four are graded by what they handed in, one at the second try; a worker that every try kills is named."""
     for number in range(5):
         student = ("ada", "bob", "cyd", "once", "dies")[number]
-        school.enroll(student, {RECIPE: f"# {student}\n"})
+        school.enroll_student(student, {RECIPE: f"# {student}\n"})
     workers = [cluster.start_worker() for _ in range(4)]
-    found = run(school, class_folder, cluster)
+    found = collect_on_cluster(school, class_folder, cluster)
     assert (found.graded, [trouble.student for trouble in found.troubles]) == (4, ["dies"])
     assert "ended, 2 times" in found.troubles[0].problem
     with open_gradebook(class_folder / FILE) as book:
@@ -168,29 +170,29 @@ def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
 def test_a_scheduler_that_ends_loses_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
     """What had arrived is kept, the command says how to go on, and going on grades the rest alone."""
     for student in ("ada", "slow"):
-        school.enroll(student, {RECIPE: f"# {student}\n"})
+        school.enroll_student(student, {RECIPE: f"# {student}\n"})
     cluster.start_worker()
     cluster.start_worker()
     with pytest.raises(GraderError, match=r"is gone.*1 of 2 results had arrived and are kept(?s:.)*same command"):
-        run(school, class_folder, cluster, Telling(cluster.processes[0].kill))
-    assert students_graded(class_folder) == ["ada"]
+        collect_on_cluster(school, class_folder, cluster, ActingWatch(cluster.processes[0].kill))
+    assert list_graded_students(class_folder) == ["ada"]
     (cluster.fake / "go").touch()
     cluster.start_scheduler()
     cluster.start_worker()
-    assert run(school, class_folder, cluster).graded == 1
-    assert students_graded(class_folder) == ["ada", "slow"]
+    assert collect_on_cluster(school, class_folder, cluster).graded == 1
+    assert list_graded_students(class_folder) == ["ada", "slow"]
 
 
 def test_a_worker_with_another_course_grades_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
     """It is let go; another one grades, and where there is none the command says what to correct."""
-    school.enroll("ada", {RECIPE: "# ada\n"})
+    school.enroll_student("ada", {RECIPE: "# ada\n"})
     cluster.start_worker(course="other")
     with pytest.raises(GraderError, match=r"refuses: it has another course(?s:.)*No other worker is left"):
-        run(school, class_folder, cluster)
-    assert students_graded(class_folder) == []
+        collect_on_cluster(school, class_folder, cluster)
+    assert list_graded_students(class_folder) == []
     cluster.start_worker(course="other")
     cluster.start_worker()
-    assert run(school, class_folder, cluster).graded == 1
+    assert collect_on_cluster(school, class_folder, cluster).graded == 1
 
 
 def test_a_cluster_s_grading_is_a_grading_like_any_other(
@@ -199,8 +201,8 @@ def test_a_cluster_s_grading_is_a_grading_like_any_other(
     """By the real grader, of the same files: the same result as on this machine, but for seed, time and machine."""
     cluster.desk = ROOT
     cluster.start_worker()
-    school.enroll("ada", BROKEN)
-    assert run(school, class_folder, cluster).graded == 1
+    school.enroll_student("ada", BROKEN)
+    assert collect_on_cluster(school, class_folder, cluster).graded == 1
     elsewhere = tmp_path / "elsewhere"
     collect_class(ROOT, elsewhere, school.rows, ReflogSource(), Silent(), jobs=1)
     records = []
@@ -213,7 +215,7 @@ def test_a_cluster_s_grading_is_a_grading_like_any_other(
 
 def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder: Path) -> None:
     """The address is named; what was fetched is kept."""
-    school.enroll("ada", {RECIPE: "# ada\n"})
+    school.enroll_student("ada", {RECIPE: "# ada\n"})
     with pytest.raises(GraderError, match=r"No Dask scheduler answers at nonsense://nowhere"):
         collect_class(ROOT, class_folder, school.rows, ReflogSource(), Silent(), cluster="nonsense://nowhere")
     with open_gradebook(class_folder / FILE) as book:

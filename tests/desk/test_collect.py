@@ -24,8 +24,8 @@ from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose_fence
-from tests.desk.conftest import attempt_at
-from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, released, worked_out
+from tests.desk.conftest import make_attempt_at
+from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, make_released_files, make_solved_files
 from tests.desk.test_deadlines import DUE, due_manifest
 from tests.render.results import not_yet, result
 from tests.sandbox.test_start import fake_bubblewrap
@@ -41,17 +41,17 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path / "school")
 
 
-def run(school: School, folder: Path, **options: object) -> CollectionSummary:
+def collect_school(school: School, folder: Path, **options: object) -> CollectionSummary:
     """Collect the school's class."""
     return collect_class(ROOT, folder, school.rows, ReflogSource(), Silent(), **options)  # type: ignore[arg-type]
 
 
 def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
     """What works is unlocked, what does not is not yet, what nobody has begun is not graded, and no file twice."""
-    school.enroll("ada", released() | worked_out())
-    school.enroll("bob", released() | BROKEN)
-    school.enroll("cyd", released())
-    first = run(school, class_folder)
+    school.enroll_student("ada", make_released_files() | make_solved_files())
+    school.enroll_student("bob", make_released_files() | BROKEN)
+    school.enroll_student("cyd", make_released_files())
+    first = collect_school(school, class_folder)
     assert (first.students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
     with open_gradebook(class_folder / FILE) as book:
         ada, bob = book.list_gradings()
@@ -65,8 +65,12 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
     assert (bob.student, bob.verdict) == ("bob", "not_yet")
     assert whole.official
     assert whole.submission.student == "ada"
-    assert whole.submission.commit == ada.commit == school.git("-C", str(school.work("ada")), "rev-parse", "HEAD")
-    again = run(school, class_folder)
+    assert (
+        whole.submission.commit
+        == ada.commit
+        == school.run_git("-C", str(school.get_work_folder("ada")), "rev-parse", "HEAD")
+    )
+    again = collect_school(school, class_folder)
     assert (again.students, again.changed, again.graded, again.troubles) == (3, 0, 0, ())
 
 
@@ -76,8 +80,10 @@ def test_an_untouched_recipe_is_not_begun_however_it_was_uploaded(
 ) -> None:
     """Changed line endings or a byte order mark do not count as work, as on GitHub."""
     old, new = written
-    school.enroll("ada", {name: text.replace(old, new) if old else new + text for name, text in released().items()})
-    assert run(school, class_folder) == CollectionSummary(1, 1, 0, (), 0)
+    school.enroll_student(
+        "ada", {name: text.replace(old, new) if old else new + text for name, text in make_released_files().items()}
+    )
+    assert collect_school(school, class_folder) == CollectionSummary(1, 1, 0, (), 0)
 
 
 def test_what_was_there_at_the_deadline_is_graded_too(
@@ -85,17 +91,21 @@ def test_what_was_there_at_the_deadline_is_graded_too(
 ) -> None:
     """Work that came later, or took something back, does not hide what was pushed in time."""
     monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
-    on_time = school.enroll("ada") and school.push("ada", released() | BROKEN, at=DUE - timedelta(days=1))
-    school.push("ada", {RECIPE: "def build(late:\n"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=9))
-    too_late = school.push("ada", {RECIPE: "def build(later:\n"}, at=DUE + timedelta(days=8))
-    found = run(school, class_folder)
+    on_time = school.enroll_student("ada") and school.push_files(
+        "ada", make_released_files() | BROKEN, at=DUE - timedelta(days=1)
+    )
+    school.push_files(
+        "ada", {RECIPE: "def build(late:\n"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=9)
+    )
+    too_late = school.push_files("ada", {RECIPE: "def build(later:\n"}, at=DUE + timedelta(days=8))
+    found = collect_school(school, class_folder)
     assert (found.graded, found.guessed) == (3, 0)
     with open_gradebook(class_folder / FILE) as book:
         gradings = {g.commit for g in book.list_gradings()}
         times = [(push.at - DUE, push.source) for push in book.read_pushes()["ada"]]
     assert {on_time, too_late} < gradings
     assert times == [(timedelta(days=days), "reflog") for days in (-1, 1, 8)]
-    assert run(school, class_folder).graded == 0
+    assert collect_school(school, class_folder).graded == 0
 
 
 def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
@@ -103,12 +113,12 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
 ) -> None:
     """That is said, and does not move when it is seen again."""
     monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
-    school.enroll("ada", released())
-    (school.bare("ada") / "logs/refs/heads/main").unlink()
-    assert run(school, class_folder).guessed == 1
+    school.enroll_student("ada", make_released_files())
+    (school.get_repository_path("ada") / "logs/refs/heads/main").unlink()
+    assert collect_school(school, class_folder).guessed == 1
     with open_gradebook(class_folder / FILE) as book:
         (seen,) = book.read_pushes()["ada"]
-    assert run(school, class_folder).guessed == 1
+    assert collect_school(school, class_folder).guessed == 1
     with open_gradebook(class_folder / FILE) as book:
         assert book.read_pushes()["ada"] == (seen,)
     assert seen.source == "seen"
@@ -116,14 +126,14 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
 
 def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> None:
     """Each is named with its reason; the others are graded."""
-    school.enroll("ada", released() | BROKEN)
-    school.enroll("empty")
+    school.enroll_student("ada", make_released_files() | BROKEN)
+    school.enroll_student("empty")
     school.rows += [
         RosterRow("gone", repository=str(class_folder / "nowhere.git")),
         RosterRow("none"),
         RosterRow("private", repository="https://127.0.0.1:9/x/y.git"),
     ]
-    found = run(school, class_folder)
+    found = collect_school(school, class_folder)
     assert found.graded == 1
     told = {trouble.student: trouble.problem for trouble in found.troubles}
     assert set(told) == {"empty", "gone", "none", "private"}
@@ -136,19 +146,20 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
 
 def test_the_same_files_under_another_commit_are_not_graded_again(school: School, class_folder: Path) -> None:
     """A change of other files, and a change that is taken back, cost nothing."""
-    school.enroll("ada", released() | BROKEN)
-    run(school, class_folder)
-    school.push("ada", {"notes.md": "hello"})
-    again = run(school, class_folder)
+    school.enroll_student("ada", make_released_files() | BROKEN)
+    collect_school(school, class_folder)
+    school.push_files("ada", {"notes.md": "hello"})
+    again = collect_school(school, class_folder)
     assert (again.changed, again.graded) == (1, 0)
 
 
 def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder: Path) -> None:
     """It is not even fetched, and the result says why it does not count."""
-    school.enroll(
-        "ada", released() | {"modules/04_layers/recipe.py": "# large\n" * 60_000, "data.bin": "x" * 3_000_000}
+    school.enroll_student(
+        "ada",
+        make_released_files() | {"modules/04_layers/recipe.py": "# large\n" * 60_000, "data.bin": "x" * 3_000_000},
     )
-    assert run(school, class_folder).graded == 1
+    assert collect_school(school, class_folder).graded == 1
     with open_gradebook(class_folder / FILE) as book:
         (one,) = book.list_gradings()
         refused = book.load_result(one.id).submission.refused
@@ -162,15 +173,15 @@ def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder
     """A link is refused as a link: nothing of this machine is handed in through it."""
     secret = tmp_path / "secret.py"
     secret.write_text("KEY = 1\n")
-    school.enroll("ada", released())
-    recipe = school.work("ada") / "modules/04_layers/recipe.py"
+    school.enroll_student("ada", make_released_files())
+    recipe = school.get_work_folder("ada") / "modules/04_layers/recipe.py"
     recipe.unlink()
     recipe.symlink_to(secret)
-    school.push("ada", {})
-    school.enroll("bob", {k: v for k, v in released().items() if "02_tensor" not in k} | BROKEN)
-    (school.work("bob") / "modules/02_tensor").symlink_to(tmp_path)
-    school.push("bob", {})
-    assert run(school, class_folder).graded == 2
+    school.push_files("ada", {})
+    school.enroll_student("bob", {k: v for k, v in make_released_files().items() if "02_tensor" not in k} | BROKEN)
+    (school.get_work_folder("bob") / "modules/02_tensor").symlink_to(tmp_path)
+    school.push_files("bob", {})
+    assert collect_school(school, class_folder).graded == 2
     with open_gradebook(class_folder / FILE) as book:
         notes = {g.student: book.load_result(g.id).submission.refused[0].message for g in book.list_gradings()}
         results = [text for _, text in book.read_result_texts()]
@@ -185,19 +196,19 @@ def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
     """What is graded are the bytes that were committed, and nothing of the repository runs."""
     ran = tmp_path / "ran"
     attributes = "*.py filter=evil eol=crlf export-subst ident working-tree-encoding=UTF-16\n"
-    school.enroll(
+    school.enroll_student(
         "ada",
-        released()
+        make_released_files()
         | BROKEN
         | {".gitattributes": "", ".gitmodules": '[submodule "x"]\n path = x\n url = ext::sh -c "touch /tmp/x"\n'},
     )
-    school.push("ada", {".gitattributes": attributes.replace("working-tree-encoding=UTF-16", "")})
+    school.push_files("ada", {".gitattributes": attributes.replace("working-tree-encoding=UTF-16", "")})
     for name in ("post-update", "upload-pack", "pre-receive"):
-        hook = school.bare("ada") / "hooks" / name
+        hook = school.get_repository_path("ada") / "hooks" / name
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
         hook.chmod(0o755)
-    run(school, class_folder)
+    collect_school(school, class_folder)
     with open_gradebook(class_folder / FILE) as book:
         (one,) = book.list_gradings()
         files = {f.path: f.size for f in book.load_result(one.id).submission.files}
@@ -208,15 +219,15 @@ def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
 
 def test_records_of_the_branch_progress_come_along(school: School, class_folder: Path) -> None:
     """With what the ledger says of them; what is gone later stays, and says so."""
-    school.enroll("ada", released())
-    school.publish("ada", attempt_at(TERM, not_yet()), attempt_at(TERM + timedelta(days=1), result()))
-    run(school, class_folder)
+    school.enroll_student("ada", make_released_files())
+    school.publish_records("ada", make_attempt_at(TERM, not_yet()), make_attempt_at(TERM + timedelta(days=1), result()))
+    collect_school(school, class_folder)
     with open_gradebook(class_folder / FILE) as book:
         assert [(r.student, r.run_id, r.reason) for r in book.read_records()] == [("ada", 7, None)] * 2
     for file in (school.folder / "publishing/ada/progress").glob("*.json"):
         file.unlink()
-    school.publish("ada", attempt_at(TERM + timedelta(days=2), result()))
-    assert run(school, class_folder).changed == 1
+    school.publish_records("ada", make_attempt_at(TERM + timedelta(days=2), result()))
+    assert collect_school(school, class_folder).changed == 1
     with open_gradebook(class_folder / FILE) as book:
         reasons = [r.reason for r in book.read_records()]
     assert reasons == ["it is gone from the branch progress"] * 2 + [None]
@@ -225,7 +236,9 @@ def test_records_of_the_branch_progress_come_along(school: School, class_folder:
 def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_folder: Path, tmp_path: Path) -> None:
     """What it had graded stays graded, the rest is graded by the next, and nothing of it is left running."""
     for number in range(6):
-        school.enroll(f"s{number}", released() | {"modules/04_layers/recipe.py": f"def build({number}:\n"})
+        school.enroll_student(
+            f"s{number}", make_released_files() | {"modules/04_layers/recipe.py": f"def build({number}:\n"}
+        )
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from desk.collect import collect_class;"
         "from desk.pushes import ReflogSource; from desk.roster import RosterRow;"
@@ -233,29 +246,29 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
         "rows = [RosterRow(f's{n}', repository=str(Path(sys.argv[3]) / f's{n}.git')) for n in range(6)];"
         "collect_class(Path(sys.argv[1]), Path(sys.argv[2]), rows, ReflogSource(), Silent(), jobs=1)"
     )
-    command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.bare("s0").parent)]
+    command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.get_repository_path("s0").parent)]
     private = tmp_path / "tmp"
     private.mkdir()
     process = subprocess.Popen(command, start_new_session=True, env=os.environ | {"TMPDIR": str(private)})
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and graded(class_folder) < 2:
+    while time.monotonic() < deadline and count_gradings(class_folder) < 2:
         time.sleep(0.1)
     graders = [c for t in Path(f"/proc/{process.pid}/task").iterdir() for c in (t / "children").read_text().split()]
     assert graders
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    before = graded(class_folder)
+    before = count_gradings(class_folder)
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(running(grader) for grader in graders):
+    while time.monotonic() < deadline and any(is_running(grader) for grader in graders):
         time.sleep(0.1)
-    assert not any(running(grader) for grader in graders)
+    assert not any(is_running(grader) for grader in graders)
     assert not list(private.glob("tinytorch-grading-*"))
     assert 2 <= before < 6
-    assert run(school, class_folder).graded == 6 - before
-    assert graded(class_folder) == 6
+    assert collect_school(school, class_folder).graded == 6 - before
+    assert count_gradings(class_folder) == 6
 
 
-def running(process: str) -> bool:
+def is_running(process: str) -> bool:
     """Whether a process of ours is still at work; one that has ended and is not yet waited for is not."""
     try:
         return "desk.grading_process" in Path(f"/proc/{process}/cmdline").read_text()
@@ -263,7 +276,7 @@ def running(process: str) -> bool:
         return False
 
 
-def graded(folder: Path) -> int:
+def count_gradings(folder: Path) -> int:
     """How many results the gradebook holds; 0 while there is none."""
     if not (folder / FILE).is_file():
         return 0
@@ -277,40 +290,40 @@ def graded(folder: Path) -> int:
 def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path) -> None:
     """The one runs no student code; the other asks no server, even when there is none any more."""
     for student in ("ada", "bob", "cyd"):
-        school.enroll(student, released() | {RECIPE: f"def build({student}:\n"})
-    fetched = run(school, class_folder, grade=False)
+        school.enroll_student(student, make_released_files() | {RECIPE: f"def build({student}:\n"})
+    fetched = collect_school(school, class_folder, grade=False)
     assert (fetched.changed, fetched.graded) == (3, 0)
     assert count_pending_work(ROOT, class_folder, school.rows) == 3
     (school.folder / "server").rename(school.folder / "gone")
     shards = [select_shard_students(school.rows, f"{number}/2") for number in (1, 2)]
-    assert [run(school, class_folder, fetch=False, students=shard).graded for shard in shards] == [2, 1]
+    assert [collect_school(school, class_folder, fetch=False, students=shard).graded for shard in shards] == [2, 1]
     assert count_pending_work(ROOT, class_folder, school.rows) == 0
-    assert run(school, class_folder, fetch=False) == CollectionSummary(3, 0, 0, (), 0)
+    assert collect_school(school, class_folder, fetch=False) == CollectionSummary(3, 0, 0, (), 0)
 
 
 def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
     school: School, class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has no score meanwhile, though questions are not answered either; the next collection grades it for good."""
-    school.enroll("ada", released() | worked_out())
+    school.enroll_student("ada", make_released_files() | make_solved_files())
     with monkeypatch.context() as broken:
         fake_bubblewrap(tmp_path, broken, "Creating newroot failed: No space left on device")
-        found = run(school, class_folder)
+        found = collect_school(school, class_folder)
         assert [trouble.student for trouble in found.troubles] == ["ada"]
         assert "could not be judged: a worker cannot be started on this machine" in found.troubles[0].problem
         assert "No space left on device" in found.troubles[0].problem
-        assert points(class_folder) == ("error", None)
-        assert run(school, class_folder).graded == 1
-    repaired = run(school, class_folder)
+        assert read_verdict_and_points(class_folder) == ("error", None)
+        assert collect_school(school, class_folder).graded == 1
+    repaired = collect_school(school, class_folder)
     assert (repaired.changed, repaired.graded, repaired.troubles) == (0, 1, ())
-    verdict, reached = points(class_folder)
+    verdict, reached = read_verdict_and_points(class_folder)
     assert verdict == "not_yet"
     assert reached is not None
     assert reached > 80
-    assert run(school, class_folder).graded == 0
+    assert collect_school(school, class_folder).graded == 0
 
 
-def points(folder: Path) -> tuple[str | None, float | None]:
+def read_verdict_and_points(folder: Path) -> tuple[str | None, float | None]:
     """Ada's verdict and points of milestone 1, as the gradebook has them."""
     with open_gradebook(folder / FILE) as book:
         score = compute_scores(book, load(ROOT))["ada"][1]
@@ -323,7 +336,7 @@ def test_a_full_disk_is_told_with_its_own_option(
     """A class is in a folder; there is no --to."""
     monkeypatch.setattr("desk.collect.FREE_BYTES", 1 << 80)
     with pytest.raises(GraderError, match="Make room for 1 GB, or name another --folder"):
-        run(school, class_folder)
+        collect_school(school, class_folder)
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
@@ -331,8 +344,8 @@ def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None
     with (class_folder / "collect.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="Another `inv collect` is running"):
-            run(school, class_folder)
-    assert run(school, class_folder).students == 0
+            collect_school(school, class_folder)
+    assert collect_school(school, class_folder).students == 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])

@@ -16,7 +16,7 @@ from desk.scores import compute_scores
 from grading.deadlines import DeadlineTerms
 from grading.manifest.load import load
 from grading.manifest.model import Deadlines, Manifest
-from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, School
 
 DEADLINES = Deadlines.model_validate(
@@ -68,7 +68,7 @@ def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None
     assert due.compute_remaining_share(DUE + late) == pytest.approx(factor)
 
 
-def due_at(zone: str, at: str, days: int = 3) -> DeadlineTerms:
+def make_terms(zone: str, at: str, days: int = 3) -> DeadlineTerms:
     """A deadline there, with a tenth off for each day and no grace."""
     late = {"off_per_day": 0.1, "days": days}
     found = find_student_terms(
@@ -96,12 +96,12 @@ def due_at(zone: str, at: str, days: int = 3) -> DeadlineTerms:
 )
 def test_late_days_are_the_calendar_s(zone: str, at: str, pushed: str, days: int) -> None:
     """A day late lasts until the same hour of the next day, however many hours that is."""
-    assert due_at(zone, at).count_late_days(datetime.fromisoformat(pushed)) == days
+    assert make_terms(zone, at).count_late_days(datetime.fromisoformat(pushed)) == days
 
 
 def test_the_last_late_day_ends_at_the_deadline_s_hour() -> None:
     """After three days over the end of summer time, not an hour before."""
-    due = due_at("Europe/Berlin", "2026-10-24 23:59")
+    due = make_terms("Europe/Berlin", "2026-10-24 23:59")
     assert due.last_scoring_moment == datetime(2026, 10, 27, 22, 59, 59, tzinfo=UTC)
     assert due.compute_remaining_share(due.last_scoring_moment) == pytest.approx(0.7)
     assert due.compute_remaining_share(due.last_scoring_moment + timedelta(seconds=1)) == 0
@@ -146,30 +146,30 @@ def test_extensions_that_reach_nobody_are_named() -> None:
 def test_which_push_counts() -> None:
     """The last until the deadline; a commit arrived when it was first pushed, and a server's word goes first."""
     pushes = [
-        Push(MAIN, sha(1), DUE - timedelta(days=2), "github"),
-        Push(MAIN, sha(2), DUE, "github"),
-        Push(MAIN, sha(1), DUE + timedelta(days=1), "github"),
-        Push(MAIN, sha(2), DUE - timedelta(days=9), "seen"),
+        Push(MAIN, format_commit(1), DUE - timedelta(days=2), "github"),
+        Push(MAIN, format_commit(2), DUE, "github"),
+        Push(MAIN, format_commit(1), DUE + timedelta(days=1), "github"),
+        Push(MAIN, format_commit(2), DUE - timedelta(days=9), "seen"),
     ]
     found = find_last_push(pushes, DUE)
     assert found is not None
-    assert found.commit == sha(2)
+    assert found.commit == format_commit(2)
     assert find_last_push(pushes, DUE - timedelta(days=30)) is None
-    assert find_first_push(pushes, sha(1)) == pushes[0]
-    assert find_first_push(pushes, sha(2)) == pushes[1]
-    assert find_first_push(pushes, sha(3)) is None
+    assert find_first_push(pushes, format_commit(1)) == pushes[0]
+    assert find_first_push(pushes, format_commit(2)) == pushes[1]
+    assert find_first_push(pushes, format_commit(3)) is None
 
 
 def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> None:
     """A commit dated a year back is as late as its push."""
     school = School(tmp_path)
-    school.enroll("ada")
-    commit = school.push("ada", {"a": "1"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=365))
-    address = f"file://{school.bare('ada')}"
+    school.enroll_student("ada")
+    commit = school.push_files("ada", {"a": "1"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=365))
+    address = f"file://{school.get_repository_path('ada')}"
     assert ReflogSource().list_pushes(address, MAIN, None) == (Push(MAIN, commit, DUE + timedelta(days=1), "reflog"),)
     assert ReflogSource().list_pushes(address, MAIN, DUE + timedelta(days=2)) == ()
     assert ReflogSource().list_pushes("https://github.com/a/b", MAIN, None) == ()
-    with (school.bare("ada") / "logs" / MAIN).open("ab") as log:
+    with (school.get_repository_path("ada") / "logs" / MAIN).open("ab") as log:
         log.write(f"{commit} {NONE} a <a@b> 1 +0000\nnonsense\n\xff\n".encode("latin-1"))
     assert len(ReflogSource().list_pushes(address, MAIN, None)) == 1
 
@@ -184,7 +184,7 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
     rows = [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd", extension_days=5), RosterRow("dan")]
     early, late, too_late = DUE - timedelta(days=1), DUE + timedelta(hours=20), DUE + timedelta(days=4)
     work = {"ada": [(1, 1, early), (2, 2, too_late)], "bob": [(3, 1, early), (4, 2, late)], "cyd": [(5, 2, too_late)]}
-    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, work)) as book:
         found = compute_scores(book, due_manifest())
         without = compute_scores(book, load(ROOT))
     ada, bob, cyd, dan = (found[row.id][1] for row in rows)
@@ -197,7 +197,7 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
 
 def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -> None:
     """Then it is 0, as far as anybody has looked."""
-    with open_gradebook(fill(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
         for days, points in ((2, None), (3, None), (4, 0.0)):
             book.save_visit(Visit("ada", DUE + timedelta(days=days)))
             assert compute_scores(book, due_manifest())["ada"][1].points == points
@@ -206,10 +206,10 @@ def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -
 
 def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
     """It is left open; what the same files were graded with otherwise counts."""
-    path = fill(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob")], {"ada": [(1, 2, DUE)]})
+    path = fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob")], {"ada": [(1, 2, DUE)]})
     with open_gradebook(path) as book:
         for student in ("ada", "bob"):
-            book.save_result(student, graded(1, at=DUE + timedelta(days=9), verdict="error"))
+            book.save_result(student, make_graded_result(1, at=DUE + timedelta(days=9), verdict="error"))
         found = compute_scores(book, load(ROOT))
     assert found["ada"][1].points == 100.0
     assert (found["bob"][1].points, found["bob"][1].verdict) == (None, "error")
@@ -217,10 +217,10 @@ def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
 
 def test_a_submission_is_as_old_as_its_first_commit(class_folder: Path) -> None:
     """Pushing the same files again, or changing something else, makes nobody late."""
-    path = fill(class_folder / "g.sqlite", [RosterRow("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
+    path = fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
     with open_gradebook(path) as book:
         (one,) = book.list_gradings()
-        book.save_pushes("ada", [Push(MAIN, sha(1), DUE - timedelta(days=1), "github")])
-        book.save_submissions([CommitSubmission("ada", sha(1), one.course_digest, 1, one.submission_digest)])
+        book.save_pushes("ada", [Push(MAIN, format_commit(1), DUE - timedelta(days=1), "github")])
+        book.save_submissions([CommitSubmission("ada", format_commit(1), one.course_digest, 1, one.submission_digest)])
         found = compute_scores(book, due_manifest())
     assert (found["ada"][1].points, found["ada"][1].days_late) == (100.0, 0)

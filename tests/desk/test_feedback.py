@@ -18,7 +18,7 @@ from grading.errors import UsageError
 from grading.manifest.model import Manifest
 from grading.render.markdown import LIMIT
 from grading.render.progress import Silent
-from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
 from tests.desk.test_deadlines import DUE, due_manifest
 from tests.github.conftest import environ, hub, running, waits  # noqa: F401 - the fixtures
@@ -38,21 +38,21 @@ PROF = "prof"
 
 
 @pytest.fixture
-def folder(class_folder: Path) -> Path:
+def feedback_folder(class_folder: Path) -> Path:
     """A class: Ada has everything, Bob half of it, Cyd's repository is on this machine."""
-    fill(class_folder / FILE, ROWS, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": []})
+    fill_gradebook(class_folder / FILE, ROWS, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": []})
     return class_folder
 
 
-def two_milestones() -> Manifest:
+def load_two_milestones() -> Manifest:
     """The course up to milestone 2, with a deadline for the first."""
     manifest = due_manifest()
     return manifest.model_copy(update={"milestones": manifest.milestones[:2]})
 
 
-def text_of(folder: Path, student: str, manifest: Manifest) -> str:
+def format_student_feedback(feedback_folder: Path, student: str, manifest: Manifest) -> str:
     """What this student reads."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(feedback_folder / FILE) as book:
         return next(
             format_feedback(o, manifest) for o in collect_official_results(book, manifest, ROOT) if o.row.id == student
         )
@@ -61,37 +61,37 @@ def text_of(folder: Path, student: str, manifest: Manifest) -> str:
 def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path) -> None:
     """The whole text: a pass that came a day late, what was decided by hand, what comes next, three receipts."""
     work = {"ada": [(1, 1, TERM), (2, 2, DUE + timedelta(hours=20))], "bob": []}
-    fill(class_folder / FILE, ROWS[:2], work)
+    fill_gradebook(class_folder / FILE, ROWS[:2], work)
     with open_gradebook(class_folder / FILE) as book:
-        book.save_pushes("ada", [Push(MAIN, sha(n), DUE + timedelta(days=n), "seen") for n in (3, 4)])
-        book.save_submissions([CommitSubmission("ada", sha(3), "c" * 64, 1, None)])
+        book.save_pushes("ada", [Push(MAIN, format_commit(n), DUE + timedelta(days=n), "seen") for n in (3, 4)])
+        book.save_submissions([CommitSubmission("ada", format_commit(3), "c" * 64, 1, None)])
     set_override(ROOT, class_folder, "ada", 1, {"bonus": "5", "comment": "Well *explained*, @ada."}, "the talk", PROF)
-    assert text_of(class_folder, "ada", two_milestones()) == EXPECTED.read_text("utf-8")
+    assert format_student_feedback(class_folder, "ada", load_two_milestones()) == EXPECTED.read_text("utf-8")
 
 
-def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(folder: Path) -> None:
+def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(feedback_folder: Path) -> None:
     """Each in words of its own; the reason for an override is the instructor's."""
-    with open_gradebook(folder / FILE) as book:
-        book.save_result("cyd", graded(4, met=0, verdict="error"))
-    assert "need do nothing" in text_of(folder, "cyd", two_milestones())
-    bob = text_of(folder, "bob", two_milestones())
+    with open_gradebook(feedback_folder / FILE) as book:
+        book.save_result("cyd", make_graded_result(4, met=0, verdict="error"))
+    assert "need do nothing" in format_student_feedback(feedback_folder, "cyd", load_two_milestones())
+    bob = format_student_feedback(feedback_folder, "bob", load_two_milestones())
     assert "Fix this first, for milestone 1" in bob
     assert "**The loss after training is small.** A network can be no better than its parts." in bob
     assert "- The loss after training is small: 0.2, required ≤ 0.05" in bob
-    set_override(ROOT, folder, "bob", 1, {"excused": "yes"}, "a doctor's note", PROF)
-    bob = text_of(folder, "bob", two_milestones())
+    set_override(ROOT, feedback_folder, "bob", 1, {"excused": "yes"}, "a doctor's note", PROF)
+    bob = format_student_feedback(feedback_folder, "bob", load_two_milestones())
     assert "| excused |" in bob
     assert "Milestone 2, Computer Vision" in bob
     assert "doctor" not in bob
     assert PROF not in bob
 
 
-def test_nobody_reads_about_another(folder: Path) -> None:
+def test_nobody_reads_about_another(feedback_folder: Path) -> None:
     """No name, id, commit or comment of one student is in the text of another."""
-    set_override(ROOT, folder, "bob", 1, {"comment": "Come and see me."}, "why", PROF)
-    ada, bob = (text_of(folder, student, two_milestones()) for student in ("ada", "bob"))
-    assert not [word for word in ("Bob", "bob", sha(2), "Come and see me") if word in ada]
-    assert not [word for word in ("Ada", "ada", sha(1)) if word in bob]
+    set_override(ROOT, feedback_folder, "bob", 1, {"comment": "Come and see me."}, "why", PROF)
+    ada, bob = (format_student_feedback(feedback_folder, student, load_two_milestones()) for student in ("ada", "bob"))
+    assert not [word for word in ("Bob", "bob", format_commit(2), "Come and see me") if word in ada]
+    assert not [word for word in ("Ada", "ada", format_commit(1)) if word in bob]
 
 
 @pytest.mark.parametrize(
@@ -99,28 +99,32 @@ def test_nobody_reads_about_another(folder: Path) -> None:
 )
 def test_no_text_is_live(class_folder: Path, text: str) -> None:
     """Neither a name, a comment nor what a student's code returned can set anything off, or make the text too long."""
-    fill(class_folder / FILE, [RosterRow("ada", text * 20, repository="class/ada")], {"ada": []})
+    fill_gradebook(class_folder / FILE, [RosterRow("ada", text * 20, repository="class/ada")], {"ada": []})
     bad = failure(title=text, got=text * 500, hint=text, task=text)
-    record = graded(1, met=1)
+    record = make_graded_result(1, met=1)
     record = record.model_copy(
         update={"criteria": (criterion("failed", 0.1, title=text * 99, failures=(bad,) * 9), loss())}
     )
     with open_gradebook(class_folder / FILE) as book:
         book.save_result("ada", record.model_copy(update={"provisional_because": (text,) * 9}))
     set_override(ROOT, class_folder, "ada", 1, {"comment": text}, "why", PROF)
-    written = text_of(class_folder, "ada", two_milestones())
+    written = format_student_feedback(class_folder, "ada", load_two_milestones())
     assert_harmless(written.replace("<!-- tinytorch:feedback ada -->", "", 1))
     assert len(written) <= LIMIT
 
 
-def test_a_thousand_pushes_fit(folder: Path) -> None:
+def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
     """The newest have their receipts, and the others are counted."""
-    with open_gradebook(folder / FILE) as book:
-        book.save_pushes("bob", [Push(MAIN, sha(n), TERM + timedelta(minutes=n), "github") for n in range(100, 1100)])
-        book.save_submissions([CommitSubmission("bob", sha(n), "c" * 64, 1, "d" * 64) for n in range(100, 1100)])
-    text = text_of(folder, "bob", two_milestones())
+    with open_gradebook(feedback_folder / FILE) as book:
+        book.save_pushes(
+            "bob", [Push(MAIN, format_commit(n), TERM + timedelta(minutes=n), "github") for n in range(100, 1100)]
+        )
+        book.save_submissions(
+            [CommitSubmission("bob", format_commit(n), "c" * 64, 1, "d" * 64) for n in range(100, 1100)]
+        )
+    text = format_student_feedback(feedback_folder, "bob", load_two_milestones())
     assert len(text) <= LIMIT
-    assert sha(1099) in text
+    assert format_commit(1099) in text
     assert "801 earlier ones" in text
 
 
@@ -134,59 +138,61 @@ def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
     return hub
 
 
-def run(folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
+def run_feedback(feedback_folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
     """`inv feedback`, sending unless told otherwise."""
-    return send_feedback(ROOT, folder, ROWS, environ, Silent(), **{"send": True, **options})  # type: ignore[arg-type]
+    return send_feedback(ROOT, feedback_folder, ROWS, environ, Silent(), **{"send": True, **options})  # type: ignore[arg-type]
 
 
-def bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
+def list_issue_bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
     """What the issues of a student's repository say."""
     return [issue["body"] for issue in hub.repository(f"class/{student}").issues]
 
 
-def test_nothing_is_sent_before_it_is_said_so(folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
+def test_nothing_is_sent_before_it_is_said_so(feedback_folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
     """A dry run tells what would be done, and writes nothing."""
-    found = run(folder, environ, send=False)
+    found = run_feedback(feedback_folder, environ, send=False)
     assert found == FeedbackSummary({"ada": "open", "bob": "open", "cyd": "elsewhere"})
     assert {method for method, _ in class_hub.asked} == {"GET"}
 
 
 def test_an_issue_is_opened_once_and_only_a_changed_one_is_updated(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
     """Twice the same changes nothing; a comment for Bob touches Bob's alone."""
-    assert run(folder, environ).outcomes == {"ada": "open", "bob": "open", "cyd": "elsewhere"}
+    assert run_feedback(feedback_folder, environ).outcomes == {"ada": "open", "bob": "open", "cyd": "elsewhere"}
     assert [issue["title"] for issue in class_hub.repository("class/ada").issues] == [TITLE]
-    class_hub.repository("class/ada").issues[0]["body"] = bodies(class_hub, "ada")[0].replace("\n", "\r\n").rstrip()
+    class_hub.repository("class/ada").issues[0]["body"] = (
+        list_issue_bodies(class_hub, "ada")[0].replace("\n", "\r\n").rstrip()
+    )
     class_hub.asked.clear()
-    assert run(folder, environ).outcomes == {"ada": "same", "bob": "same", "cyd": "elsewhere"}
+    assert run_feedback(feedback_folder, environ).outcomes == {"ada": "same", "bob": "same", "cyd": "elsewhere"}
     assert {method for method, _ in class_hub.asked} == {"GET"}
-    set_override(ROOT, folder, "bob", 1, {"comment": "Better."}, "why", PROF)
+    set_override(ROOT, feedback_folder, "bob", 1, {"comment": "Better."}, "why", PROF)
     class_hub.asked.clear()
-    assert run(folder, environ).outcomes == {"ada": "same", "bob": "update", "cyd": "elsewhere"}
+    assert run_feedback(feedback_folder, environ).outcomes == {"ada": "same", "bob": "update", "cyd": "elsewhere"}
     writes = [(method, path) for method, path in class_hub.asked if method != "GET"]
     assert writes == [("PATCH", "/repos/class/bob/issues/1")]
-    assert "From your instructor: Better." in bodies(class_hub, "bob")[0]
+    assert "From your instructor: Better." in list_issue_bodies(class_hub, "bob")[0]
 
 
 def test_what_somebody_wrote_into_it_is_replaced_and_a_closed_one_stays_closed(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
     """A student may edit and close it: no second one is opened."""
-    run(folder, environ)
+    run_feedback(feedback_folder, environ)
     issue = class_hub.repository("class/ada").issues[0]
     official = issue["body"]
     issue.update(body=official.replace("100 of 100", "101 of 100"), state="closed")
-    assert run(folder, environ).outcomes["ada"] == "update"
-    assert (bodies(class_hub, "ada"), issue["state"]) == ([official], "closed")
+    assert run_feedback(feedback_folder, environ).outcomes["ada"] == "update"
+    assert (list_issue_bodies(class_hub, "ada"), issue["state"]) == ([official], "closed")
 
 
 def test_a_forged_issue_and_a_pull_request_are_not_ours(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
@@ -197,68 +203,68 @@ def test_a_forged_issue_and_a_pull_request_are_not_ours(
     add_issue(
         class_hub, class_hub.repository("class/ada"), TITLE, forged, PROF, pull_request={**urls, "merged_at": None}
     )
-    assert run(folder, environ).outcomes["ada"] == "open"
-    assert bodies(class_hub, "ada")[:2] == [forged, forged]
+    assert run_feedback(feedback_folder, environ).outcomes["ada"] == "open"
+    assert list_issue_bodies(class_hub, "ada")[:2] == [forged, forged]
 
 
 def test_another_student_s_issue_is_never_overwritten(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
     """A repository that was somebody else's is named, and Bob gets his; after a rename the issue is hers."""
     add_issue(class_hub, class_hub.repository("class/ada"), TITLE, "<!-- tinytorch:feedback eve -->\n\nEve's", PROF)
-    found = run(folder, environ)
+    found = run_feedback(feedback_folder, environ)
     assert found.outcomes["bob"] == "open"
     assert [(t.student, "feedback for eve" in t.problem) for t in found.troubles] == [("ada", True)]
-    assert bodies(class_hub, "ada") == ["<!-- tinytorch:feedback eve -->\n\nEve's"]
-    with open_gradebook(folder / FILE) as book:
+    assert list_issue_bodies(class_hub, "ada") == ["<!-- tinytorch:feedback eve -->\n\nEve's"]
+    with open_gradebook(feedback_folder / FILE) as book:
         book.rename_student("eve", "eve_uni", TERM)
         book.rename_student("eve_uni", "ada", TERM + timedelta(days=1))
-    assert run(folder, environ).outcomes["ada"] == "update"
+    assert run_feedback(feedback_folder, environ).outcomes["ada"] == "update"
 
 
 @pytest.mark.parametrize("visibility", ["public", "internal"])
 def test_a_repository_that_others_read_gets_no_grades(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
     visibility: str,
 ) -> None:
     """Neither where everybody does, nor where everybody of an enterprise does."""
     class_hub.repository("class/ada").visibility = visibility
-    assert run(folder, environ).outcomes["ada"] == "public"
-    assert bodies(class_hub, "ada") == []
+    assert run_feedback(feedback_folder, environ).outcomes["ada"] == "public"
+    assert list_issue_bodies(class_hub, "ada") == []
 
 
 def test_what_github_refuses_is_one_student_s_trouble(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
     """Issues that are switched off, a repository that is gone: the others get theirs."""
     class_hub.repository("class/ada").has_issues = False
     del class_hub.repositories["class/bob"]
-    troubles = {t.student: t.problem for t in run(folder, environ).troubles}
+    troubles = {t.student: t.problem for t in run_feedback(feedback_folder, environ).troubles}
     assert "Issues has been disabled" in troubles["ada"]
     assert "class/bob" in troubles["bob"]
 
 
 def test_a_lost_answer_opens_no_second_issue(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
     waits: list[float],  # noqa: F811
 ) -> None:
     """GitHub has opened it and says that it has not: it is looked for before it is opened again."""
     class_hub.faults.append(Fault("POST", "/issues$", error(502, "oops"), done=True))
-    run(folder, environ)
-    assert len(bodies(class_hub, "ada")) == 1
+    run_feedback(feedback_folder, environ)
+    assert len(list_issue_bodies(class_hub, "ada")) == 1
     assert waits == [1]
 
 
 def test_github_s_limit_is_waited_for_or_ends_the_run(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
     waits: list[float],  # noqa: F811
@@ -270,15 +276,15 @@ def test_github_s_limit_is_waited_for_or_ends_the_run(
     long = error(403, "You have exceeded a secondary rate limit")
     long.headers["Retry-After"] = "3600"
     class_hub.faults.append(Fault("POST", "class/bob/issues$", long))
-    found = run(folder, environ)
+    found = run_feedback(feedback_folder, environ)
     assert waits == [60]
     assert found.outcomes == {"ada": "open", "cyd": "elsewhere"}
     assert "61 minutes" in (found.stopped or "")
-    assert run(folder, environ).outcomes == {"ada": "same", "bob": "open", "cyd": "elsewhere"}
+    assert run_feedback(feedback_folder, environ).outcomes == {"ada": "same", "bob": "open", "cyd": "elsewhere"}
 
 
 def test_writes_keep_a_second_s_distance(
-    folder: Path,
+    feedback_folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -292,28 +298,28 @@ def test_writes_keep_a_second_s_distance(
 
     monkeypatch.setattr(issues, "PAUSE", 1.0)
     monkeypatch.setattr(issues, "time", Clock)
-    run(folder, environ)
+    run_feedback(feedback_folder, environ)
     assert kept == [1.0]
-    assert bodies(class_hub, "bob")
+    assert list_issue_bodies(class_hub, "bob")
 
 
-def test_an_app_is_named(folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
+def test_an_app_is_named(feedback_folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
     """GitHub does not say whose an app's token is."""
     class_hub.users["actions"] = "class-app[bot]"
     with pytest.raises(UsageError, match="--author"):
-        run(folder, environ)
-    assert run(folder, environ, author="class-app[bot]").outcomes["ada"] == "open"
+        run_feedback(feedback_folder, environ)
+    assert run_feedback(feedback_folder, environ, author="class-app[bot]").outcomes["ada"] == "open"
 
 
-def test_without_github_there_are_files(folder: Path, tmp_path: Path) -> None:
+def test_without_github_there_are_files(feedback_folder: Path, tmp_path: Path) -> None:
     """No token is needed; each text is written once, and only a changed one again; git ignores the folder."""
     local = [RosterRow(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
     to = tmp_path / "out"
-    found = send_feedback(ROOT, folder, [*local, RosterRow("dan")], {}, Silent(), to=to)
+    found = send_feedback(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, Silent(), to=to)
     assert (set(found.outcomes.values()), found.written) == ({"elsewhere"}, 3)
     assert [(t.student, "never collected" in t.problem) for t in found.troubles] == [("dan", True)]
     assert sorted(p.name for p in to.iterdir()) == [".gitignore", "ada.md", "bob.md", "cyd.md"]
     assert (to / "ada.md").read_text("utf-8").startswith("<!-- tinytorch:feedback ada -->\n")
-    assert send_feedback(ROOT, folder, local, {}, Silent(), to=to).written == 0
+    assert send_feedback(ROOT, feedback_folder, local, {}, Silent(), to=to).written == 0
     with pytest.raises(UsageError, match="GITHUB_TOKEN"):
-        send_feedback(ROOT, folder, ROWS, {}, Silent())
+        send_feedback(ROOT, feedback_folder, ROWS, {}, Silent())

@@ -14,7 +14,7 @@ from desk.resume import resume_gradebook
 from desk.roster import RosterRow
 from grading.errors import GraderError, UsageError
 from grading.github import api
-from tests.desk.books import MAIN, fill, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import TERM
 from tests.github.activity import add_activity
 from tests.github.artifacts import add_artifact, zipped
@@ -29,22 +29,22 @@ def test_pushes_are_github_s_own_list(hub: Hub, client: api.Client) -> None:  # 
     """Pushes to one branch come from several pages, oldest first, and deleting a branch is not a push."""
     repository = hub.repository(CLASS)
     for number in range(1, 251):
-        add_activity(hub, repository, sha(number), TERM + number * MINUTE)
-    add_activity(hub, repository, sha(999), TERM, "refs/heads/other")
+        add_activity(hub, repository, format_commit(number), TERM + number * MINUTE)
+    add_activity(hub, repository, format_commit(999), TERM, "refs/heads/other")
     add_activity(hub, repository, "0" * 40, TERM + 300 * MINUTE)
     found = GitHubActivity(client).list_pushes(f"https://github.com/{CLASS}.git", MAIN, None)
     assert len(found) == 250
-    assert found[0] == Push(MAIN, sha(1), TERM + MINUTE, "github")
+    assert found[0] == Push(MAIN, format_commit(1), TERM + MINUTE, "github")
     assert [p.at for p in found] == sorted(p.at for p in found)
 
 
 def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:  # noqa: F811
     """One page is enough when it reaches back to the last push that was known."""
     for number in range(1, 251):
-        add_activity(hub, hub.repository(CLASS), sha(number), TERM + number * MINUTE)
+        add_activity(hub, hub.repository(CLASS), format_commit(number), TERM + number * MINUTE)
     hub.asked.clear()
     found = GitHubActivity(client).list_pushes(CLASS, MAIN, TERM + 248 * MINUTE)
-    assert [p.commit for p in found] == [sha(249), sha(250)]
+    assert [p.commit for p in found] == [format_commit(249), format_commit(250)]
     assert len(hub.asked) == 1
 
 
@@ -62,7 +62,7 @@ def test_a_repository_that_may_not_be_read_is_said(client: api.Client) -> None: 
 
 
 @pytest.fixture
-def job(environ: dict[str, str]) -> dict[str, str]:  # noqa: F811
+def job_environ(environ: dict[str, str]) -> dict[str, str]:  # noqa: F811
     """The environment of a run of collect.yml."""
     where = {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/collect.yml@refs/heads/main", "GITHUB_REF_NAME": "main"}
     return environ | where
@@ -78,21 +78,21 @@ def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: 
         add_artifact(hub, hub.repository(CLASS), number, "gradebook", zipped({FILE: Path(path).read_bytes()}))
 
 
-def book(folder: Path, number: int) -> str:
+def make_gradebook_archive(folder: Path, number: int) -> str:
     """A gradebook with one result."""
     folder.mkdir(exist_ok=True)
-    return str(fill(folder / f"{number}.sqlite", [RosterRow("ada")], {"ada": [(number, 2, TERM)]}))
+    return str(fill_gradebook(folder / f"{number}.sqlite", [RosterRow("ada")], {"ada": [(number, 2, TERM)]}))
 
 
 def test_a_run_begins_with_the_newest_gradebook_of_its_own(
     hub: Hub,  # noqa: F811
-    job: dict[str, str],
+    job_environ: dict[str, str],
     tmp_path: Path,
     class_folder: Path,
 ) -> None:
     """Not with a pull request's, a fork's, another branch's or another workflow's, nor with an empty run."""
     hub.repository(CLASS)
-    assert resume_gradebook(class_folder, job) is None
+    assert resume_gradebook(class_folder, job_environ) is None
     for number, changes in enumerate(
         (
             {},
@@ -107,40 +107,45 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
     ):
         where = {k: v for k, v in changes.items() if k == "path"}
         rest = {k: v for k, v in changes.items() if k != "path"}
-        add_run(hub, number, book(tmp_path / "runs", number), **rest)  # type: ignore[arg-type]
+        add_run(hub, number, make_gradebook_archive(tmp_path / "runs", number), **rest)  # type: ignore[arg-type]
         hub.repository(CLASS).runs[-1] |= where
     add_run(hub, 8, "")
-    assert resume_gradebook(class_folder, job) == 2
+    assert resume_gradebook(class_folder, job_environ) == 2
     with open_gradebook(class_folder / FILE) as opened:
-        assert [g.commit for g in opened.list_gradings()] == [sha(2)]
+        assert [g.commit for g in opened.list_gradings()] == [format_commit(2)]
     assert {p.name for p in class_folder.iterdir()} == {FILE, ".gitignore"}
 
 
 def test_a_run_may_begin_with_another_workflow_s_gradebook(
     hub: Hub,  # noqa: F811
-    job: dict[str, str],
+    job_environ: dict[str, str],
     tmp_path: Path,
     class_folder: Path,
 ) -> None:
     """The named one's newest, whatever the workflow that asks has handed over itself."""
-    site = job | {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/site.yml@refs/heads/main"}
+    site = job_environ | {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/site.yml@refs/heads/main"}
     hub.repository(CLASS)
-    add_run(hub, 1, book(tmp_path / "runs", 1))
-    add_run(hub, 2, book(tmp_path / "runs", 2))
+    add_run(hub, 1, make_gradebook_archive(tmp_path / "runs", 1))
+    add_run(hub, 2, make_gradebook_archive(tmp_path / "runs", 2))
     hub.repository(CLASS).runs[-1]["path"] = ".github/workflows/site.yml"
     assert resume_gradebook(class_folder, site, "collect.yml") == 1
     assert resume_gradebook(class_folder, site) == 2
 
 
-def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_no_gradebook_ends_the_run(
+    hub: Hub,  # noqa: F811
+    job_environ: dict[str, str],
+    class_folder: Path,
+    tmp_path: Path,
+) -> None:
     """No collection starts over by mistake."""
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
     add_run(hub, 1, str(tmp_path / "no.sqlite"))
     with pytest.raises(GraderError, match="not a gradebook"):
-        resume_gradebook(class_folder, job)
+        resume_gradebook(class_folder, job_environ)
     hub.repository(CLASS).artifacts[0]["digest"] = "sha256:" + "0" * 64
     with pytest.raises(GraderError, match="does not match its digest"):
-        resume_gradebook(class_folder, job)
+        resume_gradebook(class_folder, job_environ)
 
 
 def test_outside_a_workflow_there_is_no_last_run(class_folder: Path) -> None:

@@ -15,7 +15,7 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from desk.shards import MOST, format_shard_matrix, merge_gradebooks, select_shard_students
 from grading.errors import GraderError, UsageError
-from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import TERM
 
 ADA, BOB = (
@@ -30,15 +30,15 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
     with open_gradebook(path, make=True) as book:
         for _ in range(2):
             book.enroll_students([ADA, BOB])
-            book.save_pushes("ada", [Push(MAIN, sha(1), TERM, "github")])
-            book.save_result("ada", graded(1))
-        book.save_visit(Visit("ada", TERM, MAIN, sha(1), problem="x"))
+            book.save_pushes("ada", [Push(MAIN, format_commit(1), TERM, "github")])
+            book.save_result("ada", make_graded_result(1))
+        book.save_visit(Visit("ada", TERM, MAIN, format_commit(1), problem="x"))
     with open_gradebook(path) as book:
         assert book.list_students() == (ADA, BOB)
-        assert book.read_pushes() == {"ada": (Push(MAIN, sha(1), TERM, "github"),)}
+        assert book.read_pushes() == {"ada": (Push(MAIN, format_commit(1), TERM, "github"),)}
         (one,) = book.list_gradings()
-        assert book.load_result(one.id) == graded(1)
-        assert book.read_visits()["ada"] == Visit("ada", TERM, MAIN, sha(1), problem="x")
+        assert book.load_result(one.id) == make_graded_result(1)
+        assert book.read_visits()["ada"] == Visit("ada", TERM, MAIN, format_commit(1), problem="x")
         with pytest.raises(KeyError):
             book.load_result("none")
         book.enroll_students([BOB])
@@ -116,7 +116,7 @@ def test_an_older_gradebook_is_brought_up_to_date(
     class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each numbered file is run once, in order; one that fails changes nothing."""
-    path = fill(class_folder / "g.sqlite", [ADA], {"ada": [(1, 2, TERM)]})
+    path = fill_gradebook(class_folder / "g.sqlite", [ADA], {"ada": [(1, 2, TERM)]})
     steps = tmp_path / "schema"
     steps.mkdir()
     for number, text in load_migrations().items():
@@ -153,7 +153,7 @@ def test_every_table_and_column_is_documented(root: Path, class_folder: Path) ->
     db.close()
 
 
-def everything(path: Path) -> list[list[tuple[object, ...]]]:
+def read_every_row(path: Path) -> list[list[tuple[object, ...]]]:
     """Every row of every table, in order."""
     db = sqlite3.connect(path)
     tables = sorted(name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
@@ -166,36 +166,38 @@ def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
     """In any order, and twice, the merged gradebook is what one collection would have written."""
     rows = [RosterRow(f"s{n}") for n in range(9)]
     work = {row.id: [(10 * n + 1, 1, TERM), (10 * n + 2, 2, TERM + timedelta(days=n))] for n, row in enumerate(rows)}
-    whole = fill(class_folder / "whole.sqlite", rows, work)
+    whole = fill_gradebook(class_folder / "whole.sqlite", rows, work)
     parts = []
     for shard in ("1/3", "2/3", "3/3"):
         chosen = select_shard_students(rows, shard)
-        parts.append(fill(class_folder / f"{shard[0]}.sqlite", rows, {s: w for s, w in work.items() if s in chosen}))
+        parts.append(
+            fill_gradebook(class_folder / f"{shard[0]}.sqlite", rows, {s: w for s, w in work.items() if s in chosen})
+        )
     one, other = class_folder / "one.sqlite", class_folder / "other.sqlite"
     assert merge_gradebooks(one, parts) == 18
     assert merge_gradebooks(one, [parts[1], parts[0]]) == 0
     for part in (parts[2], parts[0], parts[1], parts[1]):
         merge_gradebooks(other, [part])
-    assert everything(one) == everything(whole)
-    assert everything(other) == everything(whole)
+    assert read_every_row(one) == read_every_row(whole)
+    assert read_every_row(other) == read_every_row(whole)
 
 
 def test_who_looked_last_is_believed(class_folder: Path) -> None:
     """A visit of an older gradebook takes the place of none; its results are added all the same."""
-    old = fill(class_folder / "old.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
-    new = fill(
+    old = fill_gradebook(class_folder / "old.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
+    new = fill_gradebook(
         class_folder / "new.sqlite", [RosterRow("ada", section="B")], {"ada": [(2, 2, TERM + timedelta(days=1))]}
     )
     merge_gradebooks(new, [old])
     with open_gradebook(new) as book:
-        assert book.read_visits()["ada"].commit == sha(2)
+        assert book.read_visits()["ada"].commit == format_commit(2)
         assert book.list_students()[0].section == "B"
         assert len(book.list_gradings()) == 2
 
 
 def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Path) -> None:
     """The good ones before it are not added either."""
-    good = fill(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
+    good = fill_gradebook(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
     (class_folder / "bad.sqlite").write_text("x" * 5000)
     with pytest.raises(UsageError, match=r"bad\.sqlite is not a gradebook"):
         merge_gradebooks(class_folder / "into.sqlite", [good, class_folder / "bad.sqlite"])

@@ -29,7 +29,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import Picture, Result, Verdict
-from tests.desk.books import graded, sha
+from tests.desk.books import format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
 from website.build import build_site
 from website.class_sources import GradebookSource
@@ -44,61 +44,69 @@ SPEEDS = {"ada": (20_000, 22_000, 21_000), "bob": (21_500, 24_000, 23_000), COUR
 """Microseconds of a training step, run by run."""
 
 
-def entry(student: str, low: float, high: float) -> BoardEntry:
+def make_entry(student: str, low: float, high: float) -> BoardEntry:
     """An entry of three runs."""
     return BoardEntry(student, None, low, (low + high) / 2, high, 3, 0)
 
 
-def ranks(*entries: BoardEntry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
+def list_ranks(*entries: BoardEntry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
     """Who has which rank, the best first."""
     return [(one.student, one.rank) for one in rank_entries(entries, lower_is_better=lower_is_better)]
 
 
 def test_overlapping_ranges_share_a_rank() -> None:
     """The next one is behind all of them; ends that touch overlap; alone among equals is first."""
-    assert ranks(entry("a", 1, 3), entry("b", 2, 4), entry("c", 5, 6)) == [("a", 1), ("b", 1), ("c", 3)]
-    assert ranks(entry("a", 1, 2), entry("b", 2, 3)) == [("a", 1), ("b", 1)]
-    assert ranks(entry("a", 1, 2), entry("b", 2.1, 3), entry("c", 2.5, 9)) == [("a", 1), ("b", 2), ("c", 2)]
-    assert ranks(entry("a", 7, 7), entry("b", 7, 7)) == [("a", 1), ("b", 1)]
+    assert list_ranks(make_entry("a", 1, 3), make_entry("b", 2, 4), make_entry("c", 5, 6)) == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 3),
+    ]
+    assert list_ranks(make_entry("a", 1, 2), make_entry("b", 2, 3)) == [("a", 1), ("b", 1)]
+    assert list_ranks(make_entry("a", 1, 2), make_entry("b", 2.1, 3), make_entry("c", 2.5, 9)) == [
+        ("a", 1),
+        ("b", 2),
+        ("c", 2),
+    ]
+    assert list_ranks(make_entry("a", 7, 7), make_entry("b", 7, 7)) == [("a", 1), ("b", 1)]
 
 
 def test_who_is_linked_by_overlaps_shares_a_rank() -> None:
     """A wide range joins those at its two ends, whichever way is better."""
-    three = (entry("a", 1, 2), entry("wide", 1.5, 9), entry("b", 8, 9))
-    assert {rank for _, rank in ranks(*three)} == {1}
-    assert {rank for _, rank in ranks(*three, lower_is_better=False)} == {1}
-    assert ranks(entry("a", 1, 2), entry("b", 3, 4), lower_is_better=False) == [("b", 1), ("a", 2)]
+    three = (make_entry("a", 1, 2), make_entry("wide", 1.5, 9), make_entry("b", 8, 9))
+    assert {rank for _, rank in list_ranks(*three)} == {1}
+    assert {rank for _, rank in list_ranks(*three, lower_is_better=False)} == {1}
+    assert list_ranks(make_entry("a", 1, 2), make_entry("b", 3, 4), lower_is_better=False) == [("b", 1), ("a", 2)]
 
 
 def test_the_course_takes_nobody_s_place() -> None:
     """It stands where its middle puts it, and neither has a rank nor joins anybody's."""
-    found = ranks(entry("a", 1, 2), entry(COURSE, 1, 9), entry("b", 3, 4))
+    found = list_ranks(make_entry("a", 1, 2), make_entry(COURSE, 1, 9), make_entry("b", 3, 4))
     assert found == [("a", 1), ("b", 2), (COURSE, None)]
 
 
-def measured(student: str, turn: int, number: int) -> Result:
+def make_measured_result(student: str, turn: int, number: int) -> Result:
     """What a grading of milestone 4 finds."""
     step = SPEEDS.get(student, SPEEDS[COURSE])[turn]
     times = Picture(
         name="step_microseconds", seed=1, shape=(3,), labels=("06", "13", "alone"), values=(50_000, step, 10_000)
     )
-    found = graded(number, milestone=4, at=TERM + timedelta(days=number, seconds=turn), pictures=(times,))
+    found = make_graded_result(number, milestone=4, at=TERM + timedelta(days=number, seconds=turn), pictures=(times,))
     timing = found.timing.model_copy(update={"training": (100.0 + turn, 104.0 + turn)})
     return found.model_copy(update={"timing": timing})
 
 
 @pytest.fixture
-def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """A class in which Ada, Bob and Cyd have milestone 4; how often each is run, by a grader that only looks it up."""
     runs: Counter[str] = Counter()
     with open_gradebook(class_folder / FILE, make=True) as book:
         book.enroll_students(ROWS)
         for number, student in enumerate(("ada", "bob", "cyd"), start=1):
-            book.save_result(student, graded(number, milestone=4))
+            book.save_result(student, make_graded_result(number, milestone=4))
 
     def look_up(student: str, number: int) -> Result:
         runs[student] += 1
-        return measured(student, runs[student] - 1, number)
+        return make_measured_result(student, runs[student] - 1, number)
 
     def grade_all(tasks: list[GradingTask], *_: object, jobs: int) -> Iterator[TaskOutcome]:
         assert jobs == 1
@@ -110,39 +118,39 @@ def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return runs
 
 
-def test_only_who_agreed_and_has_it_is_run(class_folder: Path, asked: Counter[str]) -> None:
+def test_only_who_agreed_and_has_it_is_run(class_folder: Path, run_counts: Counter[str]) -> None:
     """Each three times, and the course as often, since kernels are compared with its own."""
     assert run_leaderboard(ROOT, class_folder, Silent()) == []
-    assert asked == {"ada": 3, "bob": 3, COURSE: 3}
+    assert run_counts == {"ada": 3, "bob": 3, COURSE: 3}
     assert run_leaderboard(ROOT, class_folder, Silent()) == []
-    assert asked.total() == 9  # what is there is not run again
+    assert run_counts.total() == 9  # what is there is not run again
     run_leaderboard(ROOT, class_folder, Silent(), runs=0)
     assert run_leaderboard(ROOT, class_folder, Silent(), milestones=(2,)) == []
-    assert asked.total() == 9
+    assert run_counts.total() == 9
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
     """Of those that were fetched, where any was: a deadline's commit may never have been."""
     with open_gradebook(class_folder / FILE) as book:
-        book.save_result("ada", graded(5, milestone=4, at=TERM + timedelta(days=1)))
-        book.save_result("ada", graded(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
-        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == sha(5)
-        fetched = class_folder / "repositories" / "ada.git" / "refs" / "tinytorch" / sha(1)
+        book.save_result("ada", make_graded_result(5, milestone=4, at=TERM + timedelta(days=1)))
+        book.save_result("ada", make_graded_result(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
+        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == format_commit(5)
+        fetched = class_folder / "repositories" / "ada.git" / "refs" / "tinytorch" / format_commit(1)
         fetched.parent.mkdir(parents=True)
-        fetched.write_text(sha(1))
-        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == sha(1)
+        fetched.write_text(format_commit(1))
+        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == format_commit(1)
 
 
-def test_an_interrupted_leaderboard_goes_on(class_folder: Path, asked: Counter[str]) -> None:
+def test_an_interrupted_leaderboard_goes_on(class_folder: Path, run_counts: Counter[str]) -> None:
     """Everybody is run once before anybody is run twice, and what was measured is kept."""
     run_leaderboard(ROOT, class_folder, Silent(), runs=1)
-    assert asked == {"ada": 1, "bob": 1, COURSE: 1}
+    assert run_counts == {"ada": 1, "bob": 1, COURSE: 1}
     run_leaderboard(ROOT, class_folder, Silent(), runs=3)
-    assert asked == {"ada": 3, "bob": 3, COURSE: 3}
+    assert run_counts == {"ada": 3, "bob": 3, COURSE: 3}
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
     """30 ms of the course over 20 to 22 of Ada's; Bob's range overlaps hers; training times come from each network."""
     run_leaderboard(ROOT, class_folder, Silent())
@@ -156,7 +164,7 @@ def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
     assert (seconds.entries[0].low, seconds.entries[0].high) == (100, 106)
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It measures nothing, and is said; what the grader could not judge is a trouble, and is tried again."""
     usual = leaderboard.grade_milestone
@@ -167,7 +175,7 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
     monkeypatch.setattr(leaderboard, "grade_milestone", fail)
     assert run_leaderboard(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
     monkeypatch.setattr(leaderboard, "grade_milestone", usual)
-    never = measured("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
+    never = make_measured_result("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
     monkeypatch.setattr(leaderboard, "grade_in_processes", lambda tasks, *_, **__: [TaskOutcome(tasks[0], never, None)])
     run_leaderboard(ROOT, class_folder, Silent(), runs=2)
     with open_gradebook(class_folder / FILE) as book:
@@ -176,7 +184,7 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
     assert (bob.runs, bob.failed, bob.low == bob.high) == (2, 1, True)
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_no_grade_comes_of_it(class_folder: Path) -> None:
     """Scores are what they were, and a student who is renamed keeps their place."""
     manifest = load(ROOT)
@@ -195,7 +203,7 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
         assert [task.student for task in list_leaderboard_tasks(book, ROOT, class_folder)] == ["ada_uni", "bob", COURSE]
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
     """Runs stay in the gradebook; nothing of them is shown."""
     run_leaderboard(ROOT, class_folder, Silent())
@@ -206,7 +214,7 @@ def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
         assert list(rank_boards(book)) == []
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("run_counts")
 def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) -> None:
     """Bob is on the board under his pseudonym; nobody else is in any page but by their pseudonym."""
     source, site = GradebookSource(class_folder / FILE), class_folder.parent / "site"

@@ -14,7 +14,7 @@ from desk.scores import compute_scores
 from desk.shards import merge_gradebooks
 from grading.errors import UsageError
 from grading.manifest.load import load
-from tests.desk.books import fill
+from tests.desk.books import fill_gradebook
 from tests.desk.school import ROOT, TERM
 
 ADA = RosterRow("ada", "Ada", "ada@x.org", repository="class/Work-ada")
@@ -24,17 +24,17 @@ WORK = {"ada": [(1, 1, TERM), (2, 2, TERM + timedelta(days=1))], "bob": [(3, 1, 
 
 
 @pytest.fixture
-def folder(class_folder: Path) -> Path:
+def members_folder(class_folder: Path) -> Path:
     """A class of Ada, Bob and Cyd."""
-    fill(class_folder / FILE, [ADA, BOB, CYD], WORK)
+    fill_gradebook(class_folder / FILE, [ADA, BOB, CYD], WORK)
     (class_folder / "repositories" / "ada.git").mkdir(parents=True)
     return class_folder
 
 
-def test_a_roster_is_compared_with_what_was_collected(folder: Path) -> None:
+def test_a_roster_is_compared_with_what_was_collected(members_folder: Path) -> None:
     """New, gone, and the same under another id: by repository, else by e-mail."""
     rows = [RENAMED, RosterRow("robert", email="BOB@x.org"), CYD, RosterRow("dan")]
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(members_folder / FILE) as book:
         assert compare_roster(book, [ADA, BOB, CYD]) == RosterChanges()
         found = compare_roster(book, rows)
         book.enroll_students(rows)
@@ -57,32 +57,32 @@ def test_nothing_is_said_before_the_first_collection(class_folder: Path) -> None
         assert compare_roster(book, [ADA]) == RosterChanges()
 
 
-def test_records_are_taken_over_and_none_is_lost(folder: Path) -> None:
+def test_records_are_taken_over_and_none_is_lost(members_folder: Path) -> None:
     """Results, push times and what was fetched are the new id's, whether that has some of its own or not."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(members_folder / FILE) as book:
         book.enroll_students([RENAMED, BOB, CYD])
         pushes = book.read_pushes()["ada"]
         book.save_pushes("ada_uni", pushes[:1])  # looked at since
-    assert rename_student(folder, [RENAMED, BOB, CYD], "ada", "ada_uni") == 2
-    with open_gradebook(folder / FILE) as book:
+    assert rename_student(members_folder, [RENAMED, BOB, CYD], "ada", "ada_uni") == 2
+    with open_gradebook(members_folder / FILE) as book:
         assert [g.student for g in book.list_gradings()] == ["ada_uni", "ada_uni", "bob"]
         assert book.read_pushes()["ada_uni"] == pushes
         assert "ada" not in book.read_pushes()
         assert [row.id for row in book.list_students()] == ["ada_uni", "bob", "cyd"]
         assert compute_scores(book, load(ROOT))["ada_uni"][1].points == 100.0
         assert compare_roster(book, [RENAMED, BOB, CYD]) == RosterChanges()
-    assert (folder / "repositories" / "ada_uni.git").is_dir()
+    assert (members_folder / "repositories" / "ada_uni.git").is_dir()
 
 
-def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(folder: Path, tmp_path: Path) -> None:
+def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(members_folder: Path, tmp_path: Path) -> None:
     """A workflow's artifact may still hold results under the old id."""
-    older = fill(tmp_path / "older" / FILE, [ADA], WORK | {"ada": [(9, 2, TERM)], "bob": []})
-    with open_gradebook(folder / FILE) as book:
+    older = fill_gradebook(tmp_path / "older" / FILE, [ADA], WORK | {"ada": [(9, 2, TERM)], "bob": []})
+    with open_gradebook(members_folder / FILE) as book:
         book.enroll_students([RENAMED, BOB, CYD])
         book.rename_student("ada", "ada_uni", datetime.now(UTC))
     for _ in range(2):
-        merge_gradebooks(folder / FILE, [older])
-    with open_gradebook(folder / FILE) as book:
+        merge_gradebooks(members_folder / FILE, [older])
+    with open_gradebook(members_folder / FILE) as book:
         assert [g.student for g in book.list_gradings()] == ["ada_uni"] * 3 + ["bob"]
         assert "ada" not in {row.id for row in book.list_students()}
 
@@ -91,9 +91,9 @@ def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(folder
     ("old", "new", "why"),
     [("ada", "bob", "still in the roster"), ("eve", "bob", "no student eve"), ("zoe", "nobody", "not in the roster")],
 )
-def test_two_people_are_not_joined(folder: Path, old: str, new: str, why: str) -> None:
+def test_two_people_are_not_joined(members_folder: Path, old: str, new: str, why: str) -> None:
     """What cannot be meant is refused before anything is written."""
     with pytest.raises(UsageError, match=why):
-        rename_student(folder, [ADA, BOB, CYD], old, new)
-    with open_gradebook(folder / FILE) as book:
+        rename_student(members_folder, [ADA, BOB, CYD], old, new)
+    with open_gradebook(members_folder / FILE) as book:
         assert book.read_renames() == {}

@@ -26,75 +26,78 @@ from desk.scores import compute_scores
 from desk.shards import merge_gradebooks
 from grading.errors import UsageError
 from grading.manifest.load import load
-from tests.desk.books import fill, graded
+from tests.desk.books import fill_gradebook, make_graded_result
 from tests.desk.school import ROOT, TERM
 
 WHY = "The disk of the lab was full."
 
 
 @pytest.fixture
-def folder(class_folder: Path) -> Path:
+def overrides_folder(class_folder: Path) -> Path:
     """A class: Ada has everything, Bob half of it, Cyd has not begun."""
     rows = [
         RosterRow("ada", "Ada", "ada@x.org"),
         RosterRow("bob", "Bob", "bob@x.org"),
         RosterRow("cyd", "Cyd", "cyd@x.org"),
     ]
-    fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+    fill_gradebook(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
     return class_folder
 
 
-def decide(folder: Path, student: str, **values: str) -> None:
+def override_grade(overrides_folder: Path, student: str, **values: str) -> None:
     """An override of milestone 1."""
-    set_override(ROOT, folder, student, 1, values, WHY, "prof")  # type: ignore[arg-type]
+    set_override(ROOT, overrides_folder, student, 1, values, WHY, "prof")  # type: ignore[arg-type]
 
 
-def points(folder: Path) -> list[float | None]:
+def list_points(overrides_folder: Path) -> list[float | None]:
     """Everybody's points of milestone 1."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(overrides_folder / FILE) as book:
         return [one[1].points for one in compute_scores(book, load(ROOT)).values()]
 
 
-def test_points_bonus_and_excuse_stand_above_what_is_measured(folder: Path) -> None:
+def test_points_bonus_and_excuse_stand_above_what_is_measured(overrides_folder: Path) -> None:
     """Points take its place, a bonus is added, excused counts for nothing; the newest of each kind counts."""
-    decide(folder, "ada", points="80", comment="See me.")
-    decide(folder, "ada", bonus="5")
-    decide(folder, "bob", excused="yes")
-    decide(folder, "cyd", bonus="2.5")
-    assert points(folder) == [85.0, None, 2.5]
-    decide(folder, "ada", points="90")
-    assert points(folder)[0] == 95.0
-    decide(folder, "ada", bonus="-10")
-    assert points(folder)[0] == 80.0
-    with open_gradebook(folder / FILE) as book:
+    override_grade(overrides_folder, "ada", points="80", comment="See me.")
+    override_grade(overrides_folder, "ada", bonus="5")
+    override_grade(overrides_folder, "bob", excused="yes")
+    override_grade(overrides_folder, "cyd", bonus="2.5")
+    assert list_points(overrides_folder) == [85.0, None, 2.5]
+    override_grade(overrides_folder, "ada", points="90")
+    assert list_points(overrides_folder)[0] == 95.0
+    override_grade(overrides_folder, "ada", bonus="-10")
+    assert list_points(overrides_folder)[0] == 80.0
+    with open_gradebook(overrides_folder / FILE) as book:
         ada, bob, cyd = list_overrides(book)
     assert (ada.in_force, ada.last.by_whom, ada.last.why) == (EffectiveOverride(90, False, -10, "See me."), "prof", WHY)
     assert (bob.in_force.describe(), cyd.in_force.describe()) == ("excused", "2.5 points bonus")
 
 
-def test_no_grading_touches_an_override(folder: Path) -> None:
+def test_no_grading_touches_an_override(overrides_folder: Path) -> None:
     """A better result, a worse one, a merged gradebook: what was decided counts."""
-    decide(folder, "bob", points="70")
-    with open_gradebook(folder / FILE) as book:
+    override_grade(overrides_folder, "bob", points="70")
+    with open_gradebook(overrides_folder / FILE) as book:
         book.enroll_students(row for row, _ in book.list_everybody())
-        book.save_result("bob", graded(9, at=TERM + timedelta(days=1)))
-    merge_gradebooks(folder / FILE, [fill(folder / "other.sqlite", [RosterRow("bob")], {"bob": [(7, 2, TERM)]})])
-    assert points(folder)[1] == 70.0
+        book.save_result("bob", make_graded_result(9, at=TERM + timedelta(days=1)))
+    merge_gradebooks(
+        overrides_folder / FILE,
+        [fill_gradebook(overrides_folder / "other.sqlite", [RosterRow("bob")], {"bob": [(7, 2, TERM)]})],
+    )
+    assert list_points(overrides_folder)[1] == 70.0
 
 
-def test_one_command_takes_back_what_was_decided(folder: Path) -> None:
+def test_one_command_takes_back_what_was_decided(overrides_folder: Path) -> None:
     """All of it, older points as well; it stays in the gradebook, with who took it back."""
-    decide(folder, "ada", points="80")
-    decide(folder, "ada", points="90", comment="Well done.")
-    assert withdraw_grade_overrides(folder, "ada", 1, "A mistake.", "prof") == 3
-    assert points(folder)[0] == 100.0
-    with open_gradebook(folder / FILE) as book:
+    override_grade(overrides_folder, "ada", points="80")
+    override_grade(overrides_folder, "ada", points="90", comment="Well done.")
+    assert withdraw_grade_overrides(overrides_folder, "ada", 1, "A mistake.", "prof") == 3
+    assert list_points(overrides_folder)[0] == 100.0
+    with open_gradebook(overrides_folder / FILE) as book:
         assert read_overrides(book) == {}
         assert list(book.run_query("SELECT count(*), by_whom, why FROM withdrawal")) == [(3, "prof", "A mistake.")]
     with pytest.raises(UsageError, match="ada has no override for milestone 1"):
-        withdraw_grade_overrides(folder, "ada", 1, "")
-    decide(folder, "ada", points="80")
-    assert points(folder)[0] == 80.0
+        withdraw_grade_overrides(overrides_folder, "ada", 1, "")
+    override_grade(overrides_folder, "ada", points="80")
+    assert list_points(overrides_folder)[0] == 80.0
 
 
 @pytest.mark.parametrize(
@@ -109,30 +112,32 @@ def test_one_command_takes_back_what_was_decided(folder: Path) -> None:
         ("ada", {}, WHY, "Say what to override"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(folder: Path, student: str, values: dict, why: str, said: str) -> None:
+def test_what_cannot_be_meant_is_refused(
+    overrides_folder: Path, student: str, values: dict, why: str, said: str
+) -> None:
     """With what to write instead; nothing is kept."""
     with pytest.raises(UsageError, match=said):
-        set_override(ROOT, folder, student, 1, values, why, "prof")
+        set_override(ROOT, overrides_folder, student, 1, values, why, "prof")
     with pytest.raises(UsageError, match="There is no milestone 9"):
-        set_override(ROOT, folder, "ada", 9, {"points": "1"}, WHY, "prof")
-    with open_gradebook(folder / FILE) as book:
+        set_override(ROOT, overrides_folder, "ada", 9, {"points": "1"}, WHY, "prof")
+    with open_gradebook(overrides_folder / FILE) as book:
         assert list_overrides(book) == ()
 
 
-def test_many_come_and_go_as_a_file(folder: Path) -> None:
+def test_many_come_and_go_as_a_file(overrides_folder: Path) -> None:
     """An exported file changes nothing when read back, a changed cell is one override, and no text is a formula."""
-    decide(folder, "ada", points="80", comment="=1+1")
-    decide(folder, "bob", excused="yes")
-    path = folder / "overrides.csv"
-    assert write_overrides_csv(folder, path) == 2
-    assert import_overrides_csv(ROOT, folder, path, "prof") == 0
+    override_grade(overrides_folder, "ada", points="80", comment="=1+1")
+    override_grade(overrides_folder, "bob", excused="yes")
+    path = overrides_folder / "overrides.csv"
+    assert write_overrides_csv(overrides_folder, path) == 2
+    assert import_overrides_csv(ROOT, overrides_folder, path, "prof") == 0
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert rows[0]["comment"] == "'=1+1"
     assert (rows[1]["excused"], rows[1]["why"], rows[1]["by"]) == ("yes", WHY, "prof")
     path.write_text(f"student,milestone,points,bonus,why\nada,1,80,-5,{WHY}\ncyd,1,40,,{WHY}\nbob,1,,,\n")
-    assert import_overrides_csv(ROOT, folder, path, "prof") == 2
-    assert points(folder) == [75.0, None, 40.0]
-    with open_gradebook(folder / FILE) as book:
+    assert import_overrides_csv(ROOT, overrides_folder, path, "prof") == 2
+    assert list_points(overrides_folder) == [75.0, None, 40.0]
+    with open_gradebook(overrides_folder / FILE) as book:
         assert list_overrides(book)[0].in_force.comment == "=1+1"
 
 
@@ -147,37 +152,37 @@ def test_many_come_and_go_as_a_file(folder: Path) -> None:
         ('student,milestone\n"ada,1\n', "cannot be read"),
     ],
 )
-def test_a_file_with_a_wrong_row_changes_nothing(folder: Path, text: str, said: str) -> None:
+def test_a_file_with_a_wrong_row_changes_nothing(overrides_folder: Path, text: str, said: str) -> None:
     """Every wrong row is named with its line."""
-    (folder / "o.csv").write_text(text)
+    (overrides_folder / "o.csv").write_text(text)
     with pytest.raises(UsageError, match=f"(?s){said}"):
-        import_overrides_csv(ROOT, folder, folder / "o.csv", "prof")
-    assert points(folder) == [100.0, 50.0, None]
+        import_overrides_csv(ROOT, overrides_folder, overrides_folder / "o.csv", "prof")
+    assert list_points(overrides_folder) == [100.0, 50.0, None]
 
 
-def test_exports_and_report_show_what_was_decided(folder: Path) -> None:
+def test_exports_and_report_show_what_was_decided(overrides_folder: Path) -> None:
     """Canvas excuses with EX; Moodle cannot, which is said; the report says who has what by hand."""
-    decide(folder, "ada", points="80", bonus="5", comment="Well done.")
-    decide(folder, "bob", excused="yes")
+    override_grade(overrides_folder, "ada", points="80", bonus="5", comment="Well done.")
+    override_grade(overrides_folder, "bob", excused="yes")
 
-    def exported(form: str) -> list[dict[str, str]]:
-        notes.extend(export_scores(ROOT, folder, form, folder / form).notes)
-        return list(csv.DictReader(io.StringIO((folder / form).read_text())))
+    def export_rows(form: str) -> list[dict[str, str]]:
+        notes.extend(export_scores(ROOT, overrides_folder, form, overrides_folder / form).notes)
+        return list(csv.DictReader(io.StringIO((overrides_folder / form).read_text())))
 
     notes: list[str] = []
-    ada, bob, _ = exported("csv")
+    ada, bob, _ = export_rows("csv")
     assert (ada["milestone_1_points"], ada["milestone_1_by_hand"], ada["milestone_1_comment"]) == (
         "85.0",
         "80 points by hand, 5 points bonus",
         "Well done.",
     )
     assert (bob["milestone_1_points"], bob["milestone_1_by_hand"]) == ("", "excused")
-    _, ada, bob = exported("canvas")
+    _, ada, bob = export_rows("canvas")
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "EX")
-    ada, bob, _ = exported("moodle")
+    ada, bob, _ = export_rows("moodle")
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "-")
     assert any("Excused, which an import cannot express: bob (milestone 1)" in note for note in notes)
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(overrides_folder / FILE) as book:
         text = render_report_page(build_class_report(book, load(ROOT)))
     assert "80 points by hand, 5 points bonus" in text
     assert "Well done." in text

@@ -18,39 +18,41 @@ from desk.similar import find_similar_pairs
 from desk.similar_page import render_similarity_page as format_similar
 from grading.manifest.load import load
 from tests.browsers import IN_A_BROWSER, Open, browser, opener  # noqa: F401 - a fixture
-from tests.desk.books import MAIN, fill, sha
+from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import ROOT, TERM
-from tests.desk.test_class_report import DAY, failing
-from tests.desk.test_similar import DISGUISED, OTHER, OWN, packed
+from tests.desk.test_class_report import DAY, make_failing_result
+from tests.desk.test_similar import DISGUISED, OTHER, OWN, pack_submissions
 
 pytestmark = IN_A_BROWSER
 PAGES = {"report": "report.html", "evidence": "evidence/s00.html", "similar": "similar.html"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class of twelve in two sections, one of them stuck and one not looked at since, and a copied file."""
     place = tmp_path_factory.mktemp("pages")
     rows = [RosterRow(f"s{n:02}", f"Student {n}", repository=f"octo/tiny-{n}", section="AB"[n % 2]) for n in range(12)]
     work = {row.id: [(n + 1, n % 3, TERM)] for n, row in enumerate(rows[:9])}
-    with open_gradebook(fill(place / "gradebook.sqlite", rows, work)) as book:
+    with open_gradebook(fill_gradebook(place / "gradebook.sqlite", rows, work)) as book:
         for days in range(4):
-            book.save_result("s10", failing(50 + days, days, "2.3"))
+            book.save_result("s10", make_failing_result(50 + days, days, "2.3"))
         for n, row in enumerate(rows[1:], 2):
-            book.save_visit(Visit(row.id, TERM + 9 * DAY, MAIN, sha(n)))
+            book.save_visit(Visit(row.id, TERM + 9 * DAY, MAIN, format_commit(n)))
         found = build_class_report(book, load(ROOT))
         write_evidence_pages(book, found, place / "evidence", "report.html")
     (place / "report.html").write_text(format_report(found, "evidence"), "utf-8")
     files = {"ada": {"a.py": OWN}, "bob": {"b.py": DISGUISED}, "cyd": {"a.py": OTHER}}
     names = {name: f"{name.capitalize()} (A)" for name in files}
-    (place / "similar.html").write_text(format_similar(find_similar_pairs(files, []), packed(files), names), "utf-8")
+    (place / "similar.html").write_text(
+        format_similar(find_similar_pairs(files, []), pack_submissions(files), names), "utf-8"
+    )
     return place
 
 
 @pytest.fixture
-def open_page(browser: Browser, folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
+def open_page(browser: Browser, pages_folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
     """`open_page(kind, width, …)`; in the end no console has said anything, and nothing else was asked for."""
-    with opener(browser, f"file://{folder}/") as opened:
+    with opener(browser, f"file://{pages_folder}/") as opened:
         yield lambda kind, width=1280, **options: opened(width, path=PAGES[kind], finished=False, **options)
 
 
@@ -65,14 +67,14 @@ def test_axe_finds_nothing_and_it_fits(open_page: Open, kind: str, width: int, s
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def names(page: Page) -> list[str]:
+def list_student_names(page: Page) -> list[str]:
     return page.locator("#students-table tbody tr:visible th").all_inner_texts()
 
 
 def test_students_are_sorted_and_filtered(open_page: Open) -> None:
     """By points from a head, by section, and by what needs a look; how many are shown is said."""
     page = open_page("report")
-    everybody = names(page)
+    everybody = list_student_names(page)
     head = page.locator("#students-table th", has_text="Points")
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
@@ -80,14 +82,14 @@ def test_students_are_sorted_and_filtered(open_page: Open) -> None:
     points = [float(text) for text in page.locator("#students-table tbody td:last-child").all_inner_texts()]
     assert points == sorted(points, reverse=True)
     page.get_by_role("combobox").select_option("B")
-    assert len(names(page)) == 6
+    assert len(list_student_names(page)) == 6
     expect(page.locator("output")).to_have_text(f"6 of {len(everybody)} shown")
     page.get_by_role("combobox").select_option("all")
     page.get_by_role("checkbox", name="stuck").check()
-    assert names(page) == ["Student 10"]
+    assert list_student_names(page) == ["Student 10"]
     page.get_by_role("checkbox", name="stuck").uncheck()
     page.get_by_role("checkbox", name="may be out of date").check()
-    assert names(page) == ["Student 0"]
+    assert list_student_names(page) == ["Student 0"]
 
 
 def test_points_lead_to_the_evidence_and_back(open_page: Open) -> None:

@@ -32,7 +32,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fake_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A process that replaces the real one, since the test is about the pool that watches it."""
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "__init__.py").touch()
@@ -42,7 +42,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
+def grade_students(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
     """What became of these tasks."""
     tasks = [GradingTask(student, 1, "0" * 40, marker) for student in students]
     found: list[TaskOutcome] = list(grade_in_processes(tasks, ROOT, load(ROOT), jobs=jobs))
@@ -50,31 +50,31 @@ def run(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, st
     return {g.task.student: g.problem for g in found}
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("fake_grader")
 def test_a_process_that_dies_costs_its_own_task_only() -> None:
     """It is tried twice, with a new process; the others are graded."""
-    found = run("a", "dies", "b", "lies", "c", "d")
+    found = grade_students("a", "dies", "b", "lies", "c", "d")
     assert found["dies"] == "the grading process ended (exit code 7)"
     assert found["lies"] == "the grading process ended (without an answer)"
     assert [found[s] for s in "abcd"] == [f"graded {s}" for s in "abcd"]
 
 
-def test_a_process_that_dies_once_is_forgiven(fake: Path) -> None:
+def test_a_process_that_dies_once_is_forgiven(fake_grader: Path) -> None:
     """The machine may have killed it for its memory."""
-    assert run("once", marker=str(fake / "marker"))["once"] == "graded once"
+    assert grade_students("once", marker=str(fake_grader / "marker"))["once"] == "graded once"
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("fake_grader")
 def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the rest goes on."""
     monkeypatch.setattr(pool, "WORKERS", 0)
     monkeypatch.setattr(pool, "ASIDE_SECONDS", 1)
     monkeypatch.setattr(pool, "TRIES", 1)
-    found = run("hangs", "a", jobs=1)
+    found = grade_students("hangs", "a", jobs=1)
     assert found == {"hangs": "grading took longer than 0 minutes and was ended", "a": "graded a"}
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("fake_grader")
 def test_who_stops_listening_ends_every_process() -> None:
     """At once, and nothing of them stays behind."""
     tasks = [GradingTask("hangs", 1, "0" * 40, ""), GradingTask("a", 1, "0" * 40, "")]

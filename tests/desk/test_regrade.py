@@ -32,21 +32,21 @@ from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import CourseRecord
 from grading.sandbox.launch import choose_fence
-from tests.desk.books import fill, graded, sha
-from tests.desk.school import BROKEN, ROOT, TERM, School, released
+from tests.desk.books import fill_gradebook, format_commit, make_graded_result
+from tests.desk.school import BROKEN, ROOT, TERM, School, make_released_files
 from website.student_story import build_story
 
 OLD, NEW = "a" * 64, "b" * 64
 DAY = timedelta(days=1)
 
 
-def judged(number: int, met: int, digest: str, days: int = 0, **changes: object):
+def make_judged_result(number: int, met: int, digest: str, days: int = 0, **changes: object):
     """A grading of commit ``number`` by one of two courses."""
     course = CourseRecord(name="TinyTorch", version="0.1.0", digest=digest)
-    return graded(number, met=met, at=TERM + days * DAY, course=course, **changes)
+    return make_graded_result(number, met=met, at=TERM + days * DAY, course=course, **changes)
 
 
-def decide(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
+def decide_regrade(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
     """A decision about a course, so many days into the term."""
     add_regrade(book, RegradeDecision(digest, TERM + days * DAY, policy, "prof"))
 
@@ -57,13 +57,13 @@ def book(class_folder: Path):
     with open_gradebook(class_folder / FILE, make=True) as made:
         made.enroll_students([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
         for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
-            made.save_result(student, judged(number, before, OLD))
+            made.save_result(student, make_judged_result(number, before, OLD))
             if after is not None:
-                made.save_result(student, judged(number, after, NEW, days=3))
+                made.save_result(student, make_judged_result(number, after, NEW, days=3))
         yield made
 
 
-def points(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
+def list_points_and_courses(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
     """Everybody's points of milestone 1, and the course that judged them."""
     found = compute_scores(book, load(ROOT), today=today)
     return [(one[1].points, one[1].judged_by) for one in found.values()]
@@ -74,7 +74,7 @@ BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier course", "0.1.0 (bbbbbbbb)"
 
 def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
     """Gradings by a later course are kept and count for nothing until somebody decides; all name their course."""
-    assert points(book) == [(100.0, BEFORE), (50.0, BEFORE), (100.0, BEFORE)]
+    assert list_points_and_courses(book) == [(100.0, BEFORE), (50.0, BEFORE), (100.0, BEFORE)]
 
 
 @pytest.mark.parametrize(
@@ -87,41 +87,41 @@ def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
 )
 def test_what_a_regrade_makes_of_grades(book: Gradebook, policy: Policy, ada: tuple, bob: tuple) -> None:
     """The new one, the better one, or the one that was; what was not judged again stays, and is marked."""
-    decide(book, policy)
-    assert points(book) == [ada, bob, (100.0, BEFORE)]
+    decide_regrade(book, policy)
+    assert list_points_and_courses(book) == [ada, bob, (100.0, BEFORE)]
 
 
 def test_the_last_decision_about_a_course_counts(book: Gradebook) -> None:
     """A regrade can be taken back by pinning, and a course that comes back can be decided for again."""
-    decide(book, "replace", 9)
-    decide(book, "pin", 10)
-    assert points(book)[0] == (100.0, BEFORE)
-    decide(book, "replace", 11)
-    assert points(book)[0] == (50.0, AFTER)
-    decide(book, "replace", 12, OLD)
-    assert points(book, today=OLD)[0] == (100.0, "0.1.0 (aaaaaaaa)")
+    decide_regrade(book, "replace", 9)
+    decide_regrade(book, "pin", 10)
+    assert list_points_and_courses(book)[0] == (100.0, BEFORE)
+    decide_regrade(book, "replace", 11)
+    assert list_points_and_courses(book)[0] == (50.0, AFTER)
+    decide_regrade(book, "replace", 12, OLD)
+    assert list_points_and_courses(book, today=OLD)[0] == (100.0, "0.1.0 (aaaaaaaa)")
 
 
 def test_what_is_handed_in_after_the_change_is_the_new_course_s(book: Gradebook) -> None:
     """It was never judged by another; and the best of all submissions counts as before."""
-    book.save_result("bob", judged(7, 2, NEW, days=4))
-    assert points(book)[1] == (100.0, AFTER)
+    book.save_result("bob", make_judged_result(7, 2, NEW, days=4))
+    assert list_points_and_courses(book)[1] == (100.0, AFTER)
 
 
 def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) -> None:
     """A course that looks at other files has another digest for what was handed in, and regrades all the same."""
-    again = judged(3, 0, NEW, days=3)
+    again = make_judged_result(3, 0, NEW, days=3)
     about = again.submission.model_copy(update={"digest": "f" * 64})
     book.save_result("cyd", again.model_copy(update={"submission": about}))
-    assert points(book)[2] == (100.0, BEFORE)
-    decide(book, "replace")
-    assert points(book)[2] == (0.0, AFTER)
+    assert list_points_and_courses(book)[2] == (100.0, BEFORE)
+    decide_regrade(book, "replace")
+    assert list_points_and_courses(book)[2] == (0.0, AFTER)
 
 
 def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     """And mark a grade that is not today's."""
     manifest = load(ROOT)
-    decide(book, "replace")
+    decide_regrade(book, "replace")
     found = compute_scores(book, manifest, today=NEW)
     ada, _, cyd = csv.DictReader(io.StringIO(format_csv_scores(book.list_students(), found, manifest)))
     assert (ada["milestone_1_course"], ada["milestone_1_current_course"]) == ("0.1.0 (bbbbbbbb)", "yes")
@@ -143,7 +143,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
         ]
 
     assert entries("ada") == [("unlocked", True, None)]
-    decide(book, "replace")
+    decide_regrade(book, "replace")
     why = "a regrade by another version of the course has replaced it"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
@@ -156,7 +156,7 @@ def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.
     """Its workers get what an earlier course has judged, and this machine needs no sandbox."""
     pytest.importorskip("distributed")
     rows = [RosterRow("ada"), RosterRow("bob")]
-    fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+    fill_gradebook(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
 
     def answer(tasks: Sequence[GradingTask], *, address: str, **_: object) -> Iterator[TaskOutcome]:
         return (TaskOutcome(task, problem=f"asked {address}") for task in tasks)
@@ -178,14 +178,23 @@ def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
     db.execute("PRAGMA user_version = 1")
     db.execute("INSERT INTO student VALUES ('ada', 'Ada', NULL, NULL, NULL, NULL, 0, 2, 1)")
     for number, (digest, met) in enumerate(((OLD, 2), (NEW, 1)), start=1):
-        one = judged(1, met, digest, days=number)
+        one = make_judged_result(1, met, digest, days=number)
         text = one.model_dump_json()
-        values = (str(number), "ada", 1, sha(1), one.submission.digest, digest, one.started_at.isoformat(), one.verdict)
+        values = (
+            str(number),
+            "ada",
+            1,
+            format_commit(1),
+            one.submission.digest,
+            digest,
+            one.started_at.isoformat(),
+            one.verdict,
+        )
         db.execute("INSERT INTO grading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 2, ?)", (*values, met, text))
     db.commit()
     db.close()
     with open_gradebook(path) as book:
-        assert points(book) == [(50.0, AFTER)]
+        assert list_points_and_courses(book) == [(50.0, AFTER)]
         assert [(g.met, g.criteria, g.share) for g in book.list_gradings()] == [(2, 2, 1.0), (1, 2, 0.5)]
         assert book.list_students() == (RosterRow("ada", "Ada", extension_days=2),)
         assert {r.course_digest: r.policy for r in read_regrades(book)} == {OLD: "replace", NEW: "replace"}
@@ -194,11 +203,11 @@ def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
 
 def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -> None:
     """Twice is once."""
-    decide(book, "keep_better")
+    decide_regrade(book, "keep_better")
     for _ in range(2):
         merge_gradebooks(tmp_path / FILE, [book.path])
     with open_gradebook(tmp_path / FILE) as merged:
-        assert points(merged) == points(book)
+        assert list_points_and_courses(merged) == list_points_and_courses(book)
         assert read_regrades(merged) == read_regrades(book)
 
 
@@ -258,7 +267,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     """
     school, root = School(tmp_path / "school"), copy_course(tmp_path)
     for student in ("ada", "bob"):
-        school.enroll(student, released() | BROKEN)
+        school.enroll_student(student, make_released_files() | BROKEN)
 
     def run() -> int:
         return collect_class(root, class_folder, school.rows, ReflogSource(), Silent()).graded

@@ -36,27 +36,27 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rehearsal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The class, fetched and not graded."""
-    folder = tmp_path_factory.mktemp("rehearsal") / "class"
-    write_rehearsal_class(ROOT, folder, len(CAST), NOW)
-    rows = read_roster(folder / "roster.csv").rows
-    found = collect_class(ROOT, folder, rows, ReflogSource(), Silent(), base=folder, grade=False)
+    rehearsal_folder = tmp_path_factory.mktemp("rehearsal") / "class"
+    write_rehearsal_class(ROOT, rehearsal_folder, len(CAST), NOW)
+    rows = read_roster(rehearsal_folder / "roster.csv").rows
+    found = collect_class(ROOT, rehearsal_folder, rows, ReflogSource(), Silent(), base=rehearsal_folder, grade=False)
     assert found.troubles == ()
     assert found.roster.renamed == (SuspectedRename("jon", "jon_uni", "the same repository"),)
-    return folder
+    return rehearsal_folder
 
 
 @pytest.fixture(scope="module")
-def rows(folder: Path) -> tuple[RosterRow, ...]:
+def rows(rehearsal_folder: Path) -> tuple[RosterRow, ...]:
     """The roster, without a problem."""
-    return read_roster(folder / "roster.csv").rows
+    return read_roster(rehearsal_folder / "roster.csv").rows
 
 
 @pytest.fixture(scope="module")
-def manifest(folder: Path) -> Manifest:
+def manifest(rehearsal_folder: Path) -> Manifest:
     """The course with the rehearsal's deadlines."""
-    told = yaml.safe_load((folder / DEADLINES).read_text("utf-8"))
+    told = yaml.safe_load((rehearsal_folder / DEADLINES).read_text("utf-8"))
     return Manifest.model_validate(load(ROOT).model_dump() | told)
 
 
@@ -67,19 +67,21 @@ def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]
     assert [row.id for row in rows if row.public] == ["ada", "fay"]
 
 
-def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tuple[RosterRow, ...]) -> None:
+def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path, rows: tuple[RosterRow, ...]) -> None:
     """What a collection would grade are first milestones alone."""
     manifest = load(ROOT)
-    with open_gradebook(folder / FILE) as book:
-        of = InspectionContext(folder.resolve(), folder, manifest, given_files(ROOT, manifest), ReflogSource())
+    with open_gradebook(rehearsal_folder / FILE) as book:
+        of = InspectionContext(
+            rehearsal_folder.resolve(), rehearsal_folder, manifest, given_files(ROOT, manifest), ReflogSource()
+        )
         tasks = list_pending_tasks(book, rows, of, describe_grading_course(ROOT, manifest).digest)
     assert {task.milestone for task in tasks} == {1}
     assert {task.student for task in tasks} == {row.id for row in rows} - {"dan"}
 
 
-def test_the_report_has_milestones_2_and_3_and_somebody_stuck(folder: Path, manifest: Manifest) -> None:
+def test_the_report_has_milestones_2_and_3_and_somebody_stuck(rehearsal_folder: Path, manifest: Manifest) -> None:
     """Kim has failed the same task three times, over days; Fay has all three milestones."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(rehearsal_folder / FILE) as book:
         found = build_class_report(book, manifest, describe_course(ROOT, manifest))
         reached = compute_scores(book, manifest)
     assert [(one.row.id, one.milestone, one.tries) for one in found.stuck] == [("kim", 2, 3)]
@@ -88,9 +90,9 @@ def test_the_report_has_milestones_2_and_3_and_somebody_stuck(folder: Path, mani
     assert [student for student, of in reached.items() if of[3].verdict == "provisional"] == ["fay"]
 
 
-def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: Manifest) -> None:
+def test_hal_is_late_and_the_extension_reaches_somebody(rehearsal_folder: Path, manifest: Manifest) -> None:
     """By the rehearsal's own deadlines: two days for Hal, none for anybody else."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(rehearsal_folder / FILE) as book:
         due = {student: of[1].terms for student, of in compute_scores(book, manifest).items()}
         pushes = {student: found[0].at for student, found in book.read_pushes().items()}
     late = {student: terms.count_late_days(pushes[student]) for student, terms in due.items() if terms is not None}
@@ -100,21 +102,26 @@ def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: 
     assert (due["lee"].grace_end - due["ada"].grace_end).days == 3 + 2  # his own and his section's
 
 
-def test_the_near_copy_is_the_first_pair(folder: Path, tmp_path: Path) -> None:
+def test_the_near_copy_is_the_first_pair(rehearsal_folder: Path, tmp_path: Path) -> None:
     """Gus and Ida have the same lines under other names, Chi what Ben began; the course's own code is left out."""
-    pair, other = write_similarity_page(ROOT, folder, tmp_path / "similar.html", Silent())
+    pair, other = write_similarity_page(ROOT, rehearsal_folder, tmp_path / "similar.html", Silent())
     assert {other.left, other.right} == {"ben", "chi"}
     assert {pair.left, pair.right} == {"gus", "ida"}
     assert {match.file for match in pair.matches} == {"modules/04_layers/tinytorch/layers.py"}
-    text = [(folder / "repositories-of-the-rehearsal" / f"{one}.work" / pair.matches[0].file) for one in ("gus", "ida")]
+    text = [
+        (rehearsal_folder / "repositories-of-the-rehearsal" / f"{one}.work" / pair.matches[0].file)
+        for one in ("gus", "ida")
+    ]
     assert "def draw_regions(" in text[0].read_text("utf-8")
     assert "def draw_regions(" not in text[1].read_text("utf-8")
     compile(text[1].read_text("utf-8"), "layers.py", "exec")
 
 
-def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(folder: Path, tmp_path: Path) -> None:
+def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(
+    rehearsal_folder: Path, tmp_path: Path
+) -> None:
     """Fay's portfolio has both milestones, with images that were named; her timeline tells repeats as one."""
-    build_site(GradebookSource(folder / FILE), tmp_path / "site")
+    build_site(GradebookSource(rehearsal_folder / FILE), tmp_path / "site")
     (page,) = [p for p in (tmp_path / "site" / "student").glob("*/portfolio.html") if "<h1>Fay" in p.read_text("utf-8")]
     text = page.read_text("utf-8")
     assert text.count('<figure class="curve">') == 2
@@ -123,9 +130,9 @@ def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(fold
     assert ", 3 tries</span>" in page.with_name("index.html").read_text("utf-8")
 
 
-def test_the_leaderboard_has_an_entry(folder: Path) -> None:
+def test_the_leaderboard_has_an_entry(rehearsal_folder: Path) -> None:
     """Fay's network, by her recorded run."""
-    with open_gradebook(folder / FILE) as book:
+    with open_gradebook(rehearsal_folder / FILE) as book:
         assert [(r.board.name, [e.student for e in r.entries]) for r in rank_boards(book)] == [("smallest", ["fay"])]
 
 

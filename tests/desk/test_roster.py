@@ -11,7 +11,7 @@ from desk.roster import RosterRow, check_roster, read_roster
 from grading.errors import UsageError
 
 
-def roster(folder: Path, data: str | bytes) -> Path:
+def write_roster_file(folder: Path, data: str | bytes) -> Path:
     """A file that holds this."""
     path = folder / "roster.csv"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -24,7 +24,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         '\ufeffName,ID,email,github,repository,section,public,extension_days\r\n"Lovelace, Ada",Ada,ada@example.org,'
         "AdaL,class/tinytorch-ada,B,Yes,3\r\n\r\nБоб,bob,,,,,,\r\n"
     )
-    ada, bob = read_roster(roster(tmp_path, text)).rows
+    ada, bob = read_roster(write_roster_file(tmp_path, text)).rows
     assert ada == RosterRow("ada", "Lovelace, Ada", "ada@example.org", "adal", "class/tinytorch-ada", "B", True, 3)
     assert bob == RosterRow("bob", "Боб")
 
@@ -75,7 +75,7 @@ def test_a_problem_is_told_with_its_line_and_repair(
     tmp_path: Path, data: str | bytes, line: int, message: str, mend: str
 ) -> None:
     """The row is named as a text editor counts, what is wrong, and what to do."""
-    found = check_roster(roster(tmp_path, data)).problems
+    found = check_roster(write_roster_file(tmp_path, data)).problems
     assert [p for p in found if p.line == line and message in p.message and mend in p.repair], found
     assert "secret" not in " ".join(map(str, found))
     with pytest.raises(UsageError, match=r"roster\.csv:"):
@@ -94,20 +94,22 @@ def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> Non
 def test_user_names_are_github_s(tmp_path: Path) -> None:
     """Those of managed users have an underscore, old ones hyphens at their ends and side by side."""
     names = ["dana_uni", "a--b", "ada-", "-ada-"]
-    rows = read_roster(roster(tmp_path, "id,github,repository\n" + "".join(f"{n},{n},{n}/work\n" for n in names))).rows
+    rows = read_roster(
+        write_roster_file(tmp_path, "id,github,repository\n" + "".join(f"{n},{n},{n}/work\n" for n in names))
+    ).rows
     assert [(row.id, row.github, row.repository) for row in rows] == [(n, n, f"{n}/work") for n in names]
 
 
 def test_a_login_of_canvas_is_one_student_s(tmp_path: Path) -> None:
     """Two with the same would get each other's grades."""
-    found = check_roster(roster(tmp_path, "id,sis_login\nada,s1\nbob,S1\ncyd,s3\n"))
+    found = check_roster(write_roster_file(tmp_path, "id,sis_login\nada,s1\nbob,S1\ncyd,s3\n"))
     assert [row.sis_login for row in found.rows] == ["s1", "s3"]
     assert "the sis_login S1 is already on line 2" in found.problems[0].message
 
 
 def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
     """Beside those of every milestone, in one cell."""
-    rows = read_roster(roster(tmp_path, f"{HEAD}ada,,,,,,,3 2:5 1:0\nbob,,,,,,,2:14\ncyd,,,,,,,\n")).rows
+    rows = read_roster(write_roster_file(tmp_path, f"{HEAD}ada,,,,,,,3 2:5 1:0\nbob,,,,,,,2:14\ncyd,,,,,,,\n")).rows
     assert [(row.extension_days, row.milestone_days) for row in rows] == [
         (3, ((1, 0), (2, 5))),
         (0, ((2, 14),)),
@@ -117,7 +119,7 @@ def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
 
 def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
     """Nobody has to fix a roster one error at a time."""
-    found = check_roster(roster(tmp_path, "id,public\nada,x\nbob,yes\nb.b,no\nbob,no\n"))
+    found = check_roster(write_roster_file(tmp_path, "id,public\nada,x\nbob,yes\nb.b,no\nbob,no\n"))
     assert [p.line for p in found.problems] == [2, 4, 5]
     assert [row.id for row in found.rows] == ["bob"]
 

@@ -24,7 +24,7 @@ from desk.score_export import (
 from desk.scores import Score, compute_scores
 from grading.errors import UsageError
 from grading.manifest.load import load
-from tests.desk.books import fill, graded
+from tests.desk.books import fill_gradebook, make_graded_result
 from tests.desk.school import ROOT, TERM
 
 ROWS = [
@@ -35,21 +35,23 @@ WORK = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]}
 
 
 @pytest.fixture
-def book_of(class_folder: Path):
+def filled_book(class_folder: Path):
     """An open gradebook of two students."""
-    with open_gradebook(fill(class_folder / "g.sqlite", ROWS, WORK)) as book:
+    with open_gradebook(fill_gradebook(class_folder / "g.sqlite", ROWS, WORK)) as book:
         yield book
 
 
-def table(text: str) -> list[dict[str, str]]:
+def parse_csv(text: str) -> list[dict[str, str]]:
     """A CSV file's rows."""
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_the_plain_file_says_everything(book_of) -> None:
+def test_the_plain_file_says_everything(filled_book) -> None:
     """Points, verdict, criteria, push and lateness of every milestone that is built."""
     manifest = load(ROOT)
-    ada, bob = table(format_csv_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest))
+    ada, bob = parse_csv(
+        format_csv_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
+    )
     assert (ada["id"], ada["points"], ada["milestone_1_verdict"], ada["milestone_2_verdict"]) == (
         "ada",
         "100.0",
@@ -61,25 +63,27 @@ def test_the_plain_file_says_everything(book_of) -> None:
     assert bob["name"].startswith("'=")
 
 
-def test_canvas_finds_its_columns_and_its_points_possible(book_of) -> None:
+def test_canvas_finds_its_columns_and_its_points_possible(filled_book) -> None:
     """The header and second row are Canvas's own."""
     manifest = load(ROOT)
-    text = format_canvas_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest)
+    text = format_canvas_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
     assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference")
     assert text.splitlines()[1] == "    Points Possible,,,,,100.0"
-    possible, ada, bob = table(text)
+    possible, ada, bob = parse_csv(text)
     assert ada["SIS Login ID"] == "ada@example.org"
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("100.0", "50.0")
     assert possible["Student"].strip() == "Points Possible"
 
 
-def test_moodle_knows_students_by_e_mail(book_of, class_folder: Path) -> None:
+def test_moodle_knows_students_by_e_mail(filled_book, class_folder: Path) -> None:
     """One that has none is said before anything is written."""
     manifest = load(ROOT)
-    ada, _bob = table(format_moodle_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest))
+    ada, _bob = parse_csv(
+        format_moodle_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
+    )
     assert ada["Email address"] == "ada@example.org"
     with (
-        open_gradebook(fill(class_folder / "h.sqlite", [RosterRow("cyd")], {})) as book,
+        open_gradebook(fill_gradebook(class_folder / "h.sqlite", [RosterRow("cyd")], {})) as book,
         pytest.raises(UsageError, match="cyd"),
     ):
         format_moodle_scores(book.list_students(), compute_scores(book, manifest), manifest)
@@ -93,18 +97,18 @@ ROUND = [
 
 
 @pytest.fixture
-def holes(class_folder: Path) -> Path:
+def folder_with_gaps(class_folder: Path) -> Path:
     """A class in which Ada has two milestones, Bob the first, Cyd none, and nobody the third."""
-    path = fill(class_folder / FILE, ROUND, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+    path = fill_gradebook(class_folder / FILE, ROUND, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
     with open_gradebook(path) as book:
-        book.save_result("ada", graded(3, milestone=2))
+        book.save_result("ada", make_graded_result(3, milestone=2))
     return class_folder
 
 
-def test_no_import_erases_a_grade(holes: Path) -> None:
+def test_no_import_erases_a_grade(folder_with_gaps: Path) -> None:
     """Canvas takes an empty cell for an order to erase, Moodle an empty one too, and `-` for none."""
-    found = export_scores(ROOT, holes, "canvas", holes / "canvas.csv")
-    lines = table((holes / "canvas.csv").read_text())
+    found = export_scores(ROOT, folder_with_gaps, "canvas", folder_with_gaps / "canvas.csv")
+    lines = parse_csv((folder_with_gaps / "canvas.csv").read_text())
     first = "Milestone 1: Basic Inference"
     assert [(line["Student"], line[first]) for line in lines[1:]] == [("Ada", "100.0"), ("Bob", "50.0")]
     assert not [name for line in lines for name, cell in line.items() if name.startswith("Milestone") and not cell]
@@ -117,22 +121,22 @@ def test_no_import_erases_a_grade(holes: Path) -> None:
     assert some == "Left out, since not everybody has points: milestone 2."
     assert none == "Left out, since they have no points yet: cyd."
     assert "--milestone" in advice
-    export_scores(ROOT, holes, "moodle", holes / "moodle.csv")
-    ada, bob, cyd = table((holes / "moodle.csv").read_text())
+    export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv")
+    ada, bob, cyd = parse_csv((folder_with_gaps / "moodle.csv").read_text())
     second = next(name for name in ada if name.startswith("Milestone 2"))
     assert (ada[second], bob[second], bob[first], cyd[first]) == ("100.0", "-", "50.0", "-")
     assert not [name for line in (ada, bob, cyd) for name, cell in line.items() if not cell]
 
 
-def test_one_milestone_at_a_time_leaves_no_grade_out(holes: Path) -> None:
+def test_one_milestone_at_a_time_leaves_no_grade_out(folder_with_gaps: Path) -> None:
     """What a table without empty cells cannot hold goes into several."""
-    found = export_scores(ROOT, holes, "canvas", holes / "second.csv", milestone=2)
-    lines = table((holes / "second.csv").read_text())
+    found = export_scores(ROOT, folder_with_gaps, "canvas", folder_with_gaps / "second.csv", milestone=2)
+    lines = parse_csv((folder_with_gaps / "second.csv").read_text())
     assert [line["Student"] for line in lines[1:]] == ["Ada"]
     assert [name for name in lines[0] if name.startswith("Milestone")] == ["Milestone 2: Computer Vision"]
     assert found.notes[1:] == ("Left out, since they have no points yet: bob, cyd.",)
     with pytest.raises(UsageError, match="There is no milestone 9"):
-        export_scores(ROOT, holes, "canvas", holes / "ninth.csv", milestone=9)
+        export_scores(ROOT, folder_with_gaps, "canvas", folder_with_gaps / "ninth.csv", milestone=9)
 
 
 def test_the_table_without_empty_cells_holds_most_grades() -> None:
@@ -152,21 +156,26 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
     assert choose_largest_complete_table(rows, [two, one], few) == (rows, [one])
 
 
-def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
+def test_moodle_is_asked_whom_it_knows(folder_with_gaps: Path) -> None:
     """It would stop at the first address it does not know; its own spelling is used."""
-    said = export_scores(ROOT, holes, "moodle", holes / "moodle.csv").notes
+    said = export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv").notes
     assert said[1].startswith("Moodle stops at the first e-mail address it does not know")
-    (holes / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
-    found = export_scores(ROOT, holes, "moodle", holes / "moodle.csv", participants=holes / "list.csv")
+    (folder_with_gaps / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
+    found = export_scores(
+        ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv", participants=folder_with_gaps / "list.csv"
+    )
     assert found.notes[1:] == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
-    assert [line["Email address"] for line in table((holes / "moodle.csv").read_text())] == ["ADA@x.org", "cyd@x.org"]
+    assert [line["Email address"] for line in parse_csv((folder_with_gaps / "moodle.csv").read_text())] == [
+        "ADA@x.org",
+        "cyd@x.org",
+    ]
     for bad in ("no address\n", None):
-        path = holes / "bad.csv"
+        path = folder_with_gaps / "bad.csv"
         path.unlink(missing_ok=True)
         if bad is not None:
             path.write_text(bad)
         with pytest.raises(UsageError, match="Export the participants in Moodle as CSV"):
-            export_scores(ROOT, holes, "moodle", holes / "moodle.csv", participants=path)
+            export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv", participants=path)
 
 
 @pytest.mark.parametrize(
@@ -216,12 +225,12 @@ def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None
     rows = [RosterRow("ada", email="a@x.org", sis_login="s-17"), RosterRow("bob", email="b@x.org"), RosterRow("cyd")]
     manifest = load(ROOT)
     work = {row.id: [(n, 2, TERM)] for n, row in enumerate(rows)}
-    with open_gradebook(fill(class_folder / "c.sqlite", rows, work)) as book:
-        lines = table(format_canvas_scores(book.list_students(), compute_scores(book, manifest), manifest))
+    with open_gradebook(fill_gradebook(class_folder / "c.sqlite", rows, work)) as book:
+        lines = parse_csv(format_canvas_scores(book.list_students(), compute_scores(book, manifest), manifest))
     assert [line["SIS Login ID"] for line in lines[1:]] == ["s-17", "b@x.org", "cyd"]
 
 
-def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: Path) -> None:
+def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(filled_book, tmp_path: Path) -> None:
     """Other assignments, other students and their own submissions stay; ours is the latest; twice is once."""
     manifest, existing = load(ROOT), tmp_path / "scores.json"
     later = (TERM + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -236,7 +245,12 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
     )
     for _ in range(2):
         text = format_classroom50_scores(
-            book_of, book_of.list_students(), compute_scores(book_of, manifest), "fall", "tinytorch", existing
+            filled_book,
+            filled_book.list_students(),
+            compute_scores(filled_book, manifest),
+            "fall",
+            "tinytorch",
+            existing,
         )
         existing.write_text(text)
     found = json.loads(text)["assignments"]
@@ -247,9 +261,9 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
     assert ada["submissions"][0]["datetime"] > later
     assert ada["submissions"][0]["submission"].startswith("submit/manual-")
     assert (ada["submissions"][0]["score"], bob["submissions"][0]["score"]) == (100, 50)
-    assert ada["submissions"][0]["max-score"] == 100 * len(compute_scores(book_of, manifest)["ada"])
+    assert ada["submissions"][0]["max-score"] == 100 * len(compute_scores(filled_book, manifest)["ada"])
     assert zoe == {"owner": "zoe", "submissions": []}
-    with open_gradebook(fill(tmp_path / "none.sqlite", ROWS, {})) as book:
+    with open_gradebook(fill_gradebook(tmp_path / "none.sqlite", ROWS, {})) as book:
         rest = format_classroom50_scores(
             book, book.list_students(), compute_scores(book, manifest), "fall", "tinytorch", existing
         )
@@ -257,5 +271,10 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
     existing.write_text("[]")
     with pytest.raises(UsageError, match="is not a classroom50/scores/v1"):
         format_classroom50_scores(
-            book_of, book_of.list_students(), compute_scores(book_of, manifest), "fall", "tinytorch", existing
+            filled_book,
+            filled_book.list_students(),
+            compute_scores(filled_book, manifest),
+            "fall",
+            "tinytorch",
+            existing,
         )

@@ -16,7 +16,7 @@ from desk.similar import FINGERPRINT, GRAM, WINDOW, find_similar_pairs, fingerpr
 from desk.similar_page import render_similarity_page
 from desk.similar_read import SubmissionFiles
 from grading.errors import UsageError
-from tests.desk.school import released, worked_out
+from tests.desk.school import make_released_files, make_solved_files
 
 NOTHING = np.empty(0, np.uint64)
 OWN = '''
@@ -94,13 +94,13 @@ def test_what_is_given_and_what_many_have_is_left_out() -> None:
     """The skeleton counts for nobody, and a solution that many have found is not a sign of copying."""
     assert find_similar_pairs({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
     assert find_similar_pairs({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
-    skeletons = released()
+    skeletons = make_released_files()
     assert find_similar_pairs({"ada": skeletons, "bob": dict(skeletons)}, skeletons.values()) == ()
 
 
 def test_a_copy_among_honest_work_is_first() -> None:
     """Whole modules: the copier's pair comes first, though all solve the same tasks."""
-    skeletons, solution = released(), released() | worked_out("03_activations")
+    skeletons, solution = make_released_files(), make_released_files() | make_solved_files("03_activations")
     files = {"ada": solution, "bob": {k: v.replace("result", "outcome") for k, v in solution.items()}, "cyd": skeletons}
     (pair,) = find_similar_pairs(files, skeletons.values())
     assert {pair.left, pair.right} == {"ada", "bob"}
@@ -119,7 +119,9 @@ def test_the_page_shows_pairs_side_by_side_as_text() -> None:
     """Nothing of the code or a name is live."""
     evil = OWN + "\nx = '</pre><script>alert(1)</script>'\n"
     files = {"ada": {"a.py": evil}, "bob": {"a.py": evil}}
-    text = render_similarity_page(find_similar_pairs(files, []), packed(files), {"ada": "Ada <b>", "bob": "Bob"})
+    text = render_similarity_page(
+        find_similar_pairs(files, []), pack_submissions(files), {"ada": "Ada <b>", "bob": "Bob"}
+    )
     assert "<script>" not in text
     assert "Ada &lt;b&gt;" in text
     assert text.count("<figure>") % 2 == 0
@@ -129,7 +131,7 @@ def test_the_page_shows_pairs_side_by_side_as_text() -> None:
     assert text.count("<details>") == 1
 
 
-def packed(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, SubmissionFiles]:
+def pack_submissions(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, SubmissionFiles]:
     return {s: SubmissionFiles(zlib.compress(json.dumps(files).encode()), {}) for s, files in class_files.items()}
 
 
@@ -162,21 +164,21 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     from tests.desk.school import ROOT, School
 
     school, head_of = School(tmp_path / "school"), {}
-    solution = released() | worked_out("03_activations")
+    solution = make_released_files() | make_solved_files("03_activations")
     with open_gradebook(class_folder / FILE, make=True) as book:
         for student in ("ada", "bob", "gone"):
-            school.enroll(student, solution)
+            school.enroll_student(student, solution)
         book.enroll_students(school.rows)
         for student in ("ada", "bob"):
             if student == "bob":
-                layers = school.work("bob") / "modules/02_tensor/tinytorch/tensor.py"
+                layers = school.get_work_folder("bob") / "modules/02_tensor/tinytorch/tensor.py"
                 layers.unlink()
                 layers.symlink_to("/etc/passwd")
-                school.push("bob", {})
-            head = head_of[student] = git.list_remote_heads(f"file://{school.bare(student)}").commit
+                school.push_files("bob", {})
+            head = head_of[student] = git.list_remote_heads(f"file://{school.get_repository_path(student)}").commit
             repository = class_folder / "repositories" / f"{student}.git"
             git.init_bare_repository(repository)
-            git.fetch_commits(repository, f"file://{school.bare(student)}", [head], largest=MAX_BYTES)
+            git.fetch_commits(repository, f"file://{school.get_repository_path(student)}", [head], largest=MAX_BYTES)
             book.save_visit(Visit(student, school_day(), "refs/heads/main", head))
     (pair,) = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent())
     assert (pair.left, pair.right) == ("ada", "bob")

@@ -40,7 +40,7 @@ SECRETS = ("-canary", "grace", "nobody yet", "@school", "section-c")
 
 
 @dataclass(frozen=True)
-class Class:
+class ClassOnDisk:
     """The folder with the records, its roster, and the site."""
 
     records: Path
@@ -64,30 +64,30 @@ def manifest() -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def made(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Class:
+def built_class(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> ClassOnDisk:
     """The class and its site; to be read only."""
     folder = tmp_path_factory.mktemp("class")
     records, roster = folder / "records", folder / "roster.csv"
     for index, id_ in enumerate(("zz-ada-canary", "zz-grace-canary", "zz-alan-canary")):
         write_student(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
     roster.write_text(ROSTER, "utf-8")
-    found = Class(records, roster, folder / "site")
+    found = ClassOnDisk(records, roster, folder / "site")
     build_site(found.source, found.site, base_url="https://class.example/course")
     return found
 
 
 @pytest.fixture
-def own(made: Class, tmp_path: Path) -> Class:
+def own_class(built_class: ClassOnDisk, tmp_path: Path) -> ClassOnDisk:
     """A copy of the class to change, without a site."""
-    shutil.copytree(made.records, tmp_path / "records")
-    shutil.copy(made.roster, tmp_path / "roster.csv")
-    return Class(tmp_path / "records", tmp_path / "roster.csv", tmp_path / "site")
+    shutil.copytree(built_class.records, tmp_path / "records")
+    shutil.copy(built_class.roster, tmp_path / "roster.csv")
+    return ClassOnDisk(tmp_path / "records", tmp_path / "roster.csv", tmp_path / "site")
 
 
 @pytest.fixture(scope="session")
-def address(made: Class) -> Iterator[str]:
+def site_address(built_class: ClassOnDisk) -> Iterator[str]:
     """Where the site is served."""
-    handler = partial(Quiet, directory=str(made.site))
+    handler = partial(Quiet, directory=str(built_class.site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -110,23 +110,23 @@ class Quiet(SimpleHTTPRequestHandler):
             sys.exc_info()
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def attempt(result: Result, day: float = 0, **changes: object) -> Event:
+def make_attempt(result: Result, day: float = 0, **changes: object) -> Event:
     """An attempt so many days after the first day."""
     at = DAY + timedelta(days=day)
     return progress.make_run_event(result.model_copy(update={"started_at": at, **changes}))
 
 
-def started(module: str, day: float = 0) -> Event:
+def make_started_event(module: str, day: float = 0) -> Event:
     """A module begun so many days after the first day."""
     return Event(Kind.MODULE_STARTED, DAY + timedelta(days=day), module=module)
 
 
-def member(*events: Event | RecordEntry, name: str | None = None, public: bool = False) -> CohortMember:
+def make_member(*events: Event | RecordEntry, name: str | None = None, public: bool = False) -> CohortMember:
     """A student with these records; plain events are verified."""
     entries = tuple(e if isinstance(e, RecordEntry) else RecordEntry(e, verified=True, reason=None) for e in events)
     return CohortMember(CohortStudent("zz-canary", name, None, None, public, "quiet-otter-40391"), entries)

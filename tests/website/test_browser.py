@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browsers import IN_A_BROWSER, Open, opener
-from tests.website.conftest import Class, tree
+from tests.website.conftest import ClassOnDisk, read_files
 
 pytestmark = IN_A_BROWSER
 
@@ -23,9 +23,9 @@ KINDS += ["portfolio", "empty"]
 
 
 @pytest.fixture(scope="module")
-def paths(made: Class) -> dict[str, str]:
+def page_paths(built_class: ClassOnDisk) -> dict[str, str]:
     """A page of each kind: the lesson with formulas and tables, the student with every kind of record."""
-    ada, nobody = (made.pseudonym(id_) for id_ in ("zz-ada-canary", "zz-nobody-canary"))
+    ada, nobody = (built_class.pseudonym(id_) for id_ in ("zz-ada-canary", "zz-nobody-canary"))
     return {
         "home": "index.html",
         "course": "course/index.html",
@@ -42,15 +42,15 @@ def paths(made: Class) -> dict[str, str]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, address: str, paths: dict[str, str]) -> Iterator[Open]:
+def open_page(browser: Browser, site_address: str, page_paths: dict[str, str]) -> Iterator[Open]:
     """`open_page(kind, width, …)`; at the end no console has a message, and no other host got a request."""
-    with opener(browser, address) as opened:
-        yield lambda kind, width=1280, **options: opened(width, path=paths[kind], finished=False, **options)
+    with opener(browser, site_address) as opened:
+        yield lambda kind, width=1280, **options: opened(width, path=page_paths[kind], finished=False, **options)
 
 
-def test_the_students_are_worth_looking_at(made: Class, paths: dict[str, str]) -> None:
+def test_the_students_are_worth_looking_at(built_class: ClassOnDisk, page_paths: dict[str, str]) -> None:
     """The pages tested here show unlocked milestones, failed attempts and curves."""
-    page = (made.site / paths["timeline"]).read_text("utf-8")
+    page = (built_class.site / page_paths["timeline"]).read_text("utf-8")
     for part in (
         'class="step unlocked"',
         'class="try attempt"',
@@ -59,7 +59,7 @@ def test_the_students_are_worth_looking_at(made: Class, paths: dict[str, str]) -
         'class="spark"',
     ):
         assert part in page
-    assert 'class="picture"' in (made.site / paths["portfolio"]).read_text("utf-8")
+    assert 'class="picture"' in (built_class.site / page_paths["portfolio"]).read_text("utf-8")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
@@ -83,9 +83,9 @@ def test_it_fits_every_width(open_page: Open, kind: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
 
 
-def test_no_link_is_broken(open_page: Open, made: Class) -> None:
+def test_no_link_is_broken(open_page: Open, built_class: ClassOnDisk) -> None:
     """On every page of the site: files and anchors, pictures, styles, scripts."""
-    files = tree(made.site)
+    files = read_files(built_class.site)
     page = open_page("home")
     anchors: dict[str, set[str]] = {}
     wanted: list[tuple[str, str]] = []
@@ -184,21 +184,21 @@ def test_print_leaves_out_what_paper_cannot_do(open_page: Open) -> None:
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def names(page: Page) -> list[str]:
+def list_names(page: Page) -> list[str]:
     return page.locator("#students-table tbody tr:visible th a").all_inner_texts()
 
 
 def test_the_class_can_be_sorted(open_page: Open) -> None:
     """By each column, up and down, by keyboard; the head says how."""
     page = open_page("students")
-    first = names(page)
+    first = list_names(page)
     head = page.locator("#students-table th", has_text="Student")
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
-    assert names(page) == sorted(first)
+    assert list_names(page) == sorted(first)
     expect(head).to_have_attribute("aria-sort", "ascending")
     page.keyboard.press("Enter")
-    assert names(page) == sorted(first, reverse=True)
+    assert list_names(page) == sorted(first, reverse=True)
     expect(head).to_have_attribute("aria-sort", "descending")
     page.get_by_role("button", name="Milestones").click()
     counts = [int(text) for text in page.locator("#students-table tbody td:nth-child(5)").all_inner_texts()]
@@ -226,12 +226,12 @@ def test_the_lists_lead_to_everybody(open_page: Open) -> None:
     page = open_page("class")
     lists = page.get_by_role("navigation", name="Lists of students")
     lists.get_by_role("link", name="Everybody by name").click()
-    assert names(page) == sorted(names(page), key=str.casefold)
+    assert list_names(page) == sorted(list_names(page), key=str.casefold)
     expect(page.locator("[aria-current=page]")).to_have_text("Everybody by name")
     towards = lists.get_by_role("link", name="Towards").first
     expected = towards.locator("xpath=..").locator(".small").inner_text()
     towards.click()
-    assert len(names(page)) == int(expected)
+    assert len(list_names(page)) == int(expected)
 
 
 def test_items_are_sorted_by_number_and_not_by_letter(open_page: Open) -> None:
@@ -246,23 +246,23 @@ def test_items_are_sorted_by_number_and_not_by_letter(open_page: Open) -> None:
     assert counts == sorted(counts, reverse=True)
 
 
-def test_a_link_into_a_closed_topic_opens_it(open_page: Open, address: str) -> None:
+def test_a_link_into_a_closed_topic_opens_it(open_page: Open, site_address: str) -> None:
     """So a link to a piece of advice shows the advice."""
     page = open_page("milestone")
     topic = page.locator(".prose details").first
     expect(topic).not_to_have_attribute("open", "")
     page.goto(f"{page.url}#{topic.get_attribute('id')}")
     expect(topic).to_have_attribute("open", "")
-    assert page.url.startswith(address)
+    assert page.url.startswith(site_address)
 
 
-def test_a_portfolio_has_a_preview(open_page: Open, paths: dict[str, str]) -> None:
+def test_a_portfolio_has_a_preview(open_page: Open, page_paths: dict[str, str]) -> None:
     """Title, words and a picture of the right size at a whole address."""
     page = open_page("portfolio")
     said = {one.get_attribute("property"): one.get_attribute("content") for one in page.locator("meta[property]").all()}
-    folder = paths["portfolio"].rpartition("/")[0]
+    folder = page_paths["portfolio"].rpartition("/")[0]
     assert said["og:image"] == f"https://class.example/course/{folder}/card.png"
-    assert said["og:url"] == f"https://class.example/course/{paths['portfolio']}"
+    assert said["og:url"] == f"https://class.example/course/{page_paths['portfolio']}"
     assert said["og:title"].startswith("Ada Łubieńska")
     shown = page.evaluate(
         "async (path) => { const one = new Image(); one.src = path; await one.decode();"
@@ -272,10 +272,10 @@ def test_a_portfolio_has_a_preview(open_page: Open, paths: dict[str, str]) -> No
     assert shown == [int(said["og:image:width"]), int(said["og:image:height"])]
 
 
-def test_the_site_can_be_put_on_a_home_screen(open_page: Open, made: Class) -> None:
+def test_the_site_can_be_put_on_a_home_screen(open_page: Open, built_class: ClassOnDisk) -> None:
     """Its web app manifest names what is there."""
     page = open_page("home")
     assert page.locator("link[rel=manifest]").get_attribute("href") == "site.webmanifest"
-    manifest = json.loads((made.site / "site.webmanifest").read_text("utf-8"))
-    assert (made.site / manifest["start_url"]).is_file()
-    assert all((made.site / icon["src"]).is_file() for icon in manifest["icons"])
+    manifest = json.loads((built_class.site / "site.webmanifest").read_text("utf-8"))
+    assert (built_class.site / manifest["start_url"]).is_file()
+    assert all((built_class.site / icon["src"]).is_file() for icon in manifest["icons"])

@@ -10,13 +10,13 @@ from desk.stuck import LEAST
 from grading.manifest.model import Manifest
 from grading.result import Failure, Result
 from tests.render.results import criterion, failure, not_yet, result
-from tests.website.conftest import attempt, member, started
+from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.class_overview import build_overview
 from website.student_story import build_story
 from website.student_summary import StudentSummary, parse_summary, summarize_story
 
 
-def summary(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> StudentSummary:
+def summarize_member(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> StudentSummary:
     return summarize_story(
         build_story(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest
     )
@@ -24,7 +24,14 @@ def summary(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter
 
 def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
     """What is kept between two runs is what was made."""
-    made = summary(manifest, member(started("01_setup"), attempt(failing(), 1), attempt(passing(), 2)))
+    made = summarize_member(
+        manifest,
+        make_member(
+            make_started_event("01_setup"),
+            make_attempt(make_failing_result(), 1),
+            make_attempt(make_passing_result(), 2),
+        ),
+    )
     assert parse_summary(json.loads(json.dumps(made.to_plain()))) == made
     assert made.tasks["2.3"].records == 1
     assert not made.tasks["2.3"].open
@@ -32,13 +39,13 @@ def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
 
 def test_the_highest_score_comes_first(manifest: Manifest) -> None:
     """Failing the same task again weighs most, then weeks without progress; each score with what it is made of."""
-    again = [attempt(failing(), day) for day in (1, 2, 3)]
+    again = [make_attempt(make_failing_result(), day) for day in (1, 2, 3)]
     overview = build_overview(
         [
-            summary(manifest, member(started("01_setup", 20)), "fresh-a-1"),
-            summary(manifest, member(started("01_setup", 5)), "quiet-b-1"),
-            summary(manifest, member(started("01_setup", 0), *again), "again-c-1"),
-            summary(manifest, member(), "empty-d-1"),
+            summarize_member(manifest, make_member(make_started_event("01_setup", 20)), "fresh-a-1"),
+            summarize_member(manifest, make_member(make_started_event("01_setup", 5)), "quiet-b-1"),
+            summarize_member(manifest, make_member(make_started_event("01_setup", 0), *again), "again-c-1"),
+            summarize_member(manifest, make_member(), "empty-d-1"),
         ],
         manifest,
     )
@@ -55,7 +62,10 @@ def test_the_highest_score_comes_first(manifest: Manifest) -> None:
 def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
     """However many have earned the points; of equals those who worked last."""
     again = [
-        summary(manifest, member(*(attempt(failing(), d + n / 100) for d in (1, 2, 3))), f"a-{n}") for n in range(25)
+        summarize_member(
+            manifest, make_member(*(make_attempt(make_failing_result(), d + n / 100) for d in (1, 2, 3))), f"a-{n}"
+        )
+        for n in range(25)
     ]
     overview = build_overview(again, manifest)
     assert all(row.need.score >= LEAST for row in overview.rows)
@@ -64,8 +74,8 @@ def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
 
 def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
     """Weeks without a record do not count as being stuck then."""
-    done = replace(summary(manifest, member(started("01_setup"))), towards=None)
-    late = summary(manifest, member(started("01_setup", 40)), "late-b-1")
+    done = replace(summarize_member(manifest, make_member(make_started_event("01_setup"))), towards=None)
+    late = summarize_member(manifest, make_member(make_started_event("01_setup", 40)), "late-b-1")
     assert {row.summary.pseudonym: row.need.score for row in build_overview([done, late], manifest).rows}[
         done.pseudonym
     ] == 0
@@ -73,8 +83,15 @@ def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
 
 def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
     """Up to the first that passes; later failures of it do not count, and an open module counts all."""
-    events = [attempt(failing(), 1), attempt(failing(), 2), attempt(passing(), 3), attempt(failing(), 4)]
-    efforts = summary(manifest, member(started("01_setup"), *events, started("05_dense", 5))).efforts
+    events = [
+        make_attempt(make_failing_result(), 1),
+        make_attempt(make_failing_result(), 2),
+        make_attempt(make_passing_result(), 3),
+        make_attempt(make_failing_result(), 4),
+    ]
+    efforts = summarize_member(
+        manifest, make_member(make_started_event("01_setup"), *events, make_started_event("05_dense", 5))
+    ).efforts
     assert (efforts["02_tensor"].tries, efforts["02_tensor"].completed_at is not None) == (3, True)
     assert (efforts["01_setup"].tries, efforts["05_dense"].tries) == (1, 0)
     assert efforts["05_dense"].completed_at is None
@@ -84,9 +101,11 @@ def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
 def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
     """Counted back from the newest record, with who unlocked what."""
     students = [
-        summary(manifest, member(attempt(result(), 20)), "new-a-1"),
-        summary(manifest, member(started("01_setup", 5), attempt(result(), 10)), "old-b-1"),
-        summary(manifest, member(started("01_setup", 19)), "try-c-1"),
+        summarize_member(manifest, make_member(make_attempt(result(), 20)), "new-a-1"),
+        summarize_member(
+            manifest, make_member(make_started_event("01_setup", 5), make_attempt(result(), 10)), "old-b-1"
+        ),
+        summarize_member(manifest, make_member(make_started_event("01_setup", 19)), "try-c-1"),
     ]
     changes = {change.label: change for change in build_overview(students, manifest).changes}
     first = changes["Milestone 1 unlocked"]
@@ -97,14 +116,21 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
 
 def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
     """Week by week until the newest record; a long term takes longer steps, and a few days have no picture."""
-    early, late = member(started("01_setup"), attempt(result(), 3)), member(attempt(result(), 27))
-    unlocks = build_overview([summary(manifest, early, "a-a-1"), summary(manifest, late, "b-b-1")], manifest).unlocks
+    early, late = (
+        make_member(make_started_event("01_setup"), make_attempt(result(), 3)),
+        make_member(make_attempt(result(), 27)),
+    )
+    unlocks = build_overview(
+        [summarize_member(manifest, early, "a-a-1"), summarize_member(manifest, late, "b-b-1")], manifest
+    ).unlocks
     assert unlocks is not None
     assert (unlocks.days, unlocks.counts[0], unlocks.counts[1]) == (7, (0, 1, 1, 1, 2), (0, 0, 0, 0, 0))
-    year = build_overview([summary(manifest, member(started("01_setup"), attempt(result(), 365)))], manifest).unlocks
+    year = build_overview(
+        [summarize_member(manifest, make_member(make_started_event("01_setup"), make_attempt(result(), 365)))], manifest
+    ).unlocks
     assert year is not None
     assert (year.days, len(year.ends) <= 21) == (21, True)
-    assert build_overview([summary(manifest, early)], manifest).unlocks is None
+    assert build_overview([summarize_member(manifest, early)], manifest).unlocks is None
 
 
 def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest) -> None:
@@ -115,10 +141,18 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
         criterion("failed", 0.5, name=name),
     ]
     students = [
-        summary(manifest, member(attempt(not_yet(criteria=tuple(weak)), 1), attempt(passing(), 2)), f"weak-{n}")
+        summarize_member(
+            manifest,
+            make_member(make_attempt(not_yet(criteria=tuple(weak)), 1), make_attempt(make_passing_result(), 2)),
+            f"weak-{n}",
+        )
         for n in range(6)
     ] + [
-        summary(manifest, member(attempt(result(criterion(name="module_tests"), criterion(name=name)), 1)), f"s-{n}")
+        summarize_member(
+            manifest,
+            make_member(make_attempt(result(criterion(name="module_tests"), criterion(name=name)), 1)),
+            f"s-{n}",
+        )
         for n in range(6)
     ]
     items = build_overview(students, manifest).items
@@ -134,15 +168,24 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
 
 def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
     """Only failures of the same task one after another count as being stuck at it."""
-    made = summary(manifest, member(attempt(failing(), 1), attempt(failing("3.1"), 2), attempt(failing(), 3)))
+    made = summarize_member(
+        manifest,
+        make_member(
+            make_attempt(make_failing_result(), 1),
+            make_attempt(make_failing_result("3.1"), 2),
+            make_attempt(make_failing_result(), 3),
+        ),
+    )
     assert (made.repeated, made.times) == ("2.3", 1)
 
 
 def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
     """Ages are counted up to the newest verified record."""
-    forged = member(RecordEntry(attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
-    honest = member(started("01_setup", 1))
-    overview = build_overview([summary(manifest, forged, "a-a-1"), summary(manifest, honest, "b-b-1")], manifest)
+    forged = make_member(RecordEntry(make_attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
+    honest = make_member(make_started_event("01_setup", 1))
+    overview = build_overview(
+        [summarize_member(manifest, forged, "a-a-1"), summarize_member(manifest, honest, "b-b-1")], manifest
+    )
     assert overview.newest is not None
     assert overview.newest.year == 2026
 
@@ -150,8 +193,12 @@ def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
 def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifest) -> None:
     """One of two missed 2.3 once, and does no more; modules nobody was graded on are not listed."""
     students = [
-        summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2)), "a-a-1"),
-        summary(manifest, member(attempt(passing(), 1)), "b-b-1"),
+        summarize_member(
+            manifest,
+            make_member(make_attempt(make_failing_result(), 1), make_attempt(make_passing_result(), 2)),
+            "a-a-1",
+        ),
+        summarize_member(manifest, make_member(make_attempt(make_passing_result(), 1)), "b-b-1"),
     ]
     items = {item.id: item for item in build_overview(students, manifest).items.tasks}
     assert (items["2.3"].met, items["2.3"].failed, items["2.3"].open, items["2.3"].records) == (2, 1, 0, 1)
@@ -169,7 +216,7 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
     )
     quiz = criterion("failed", 0.5, name="quiz", failures=missed)
     questions = build_overview(
-        [summary(manifest, member(attempt(not_yet(criteria=(quiz,)))))], manifest
+        [summarize_member(manifest, make_member(make_attempt(not_yet(criteria=(quiz,)))))], manifest
     ).items.questions
     worst = questions[0]
     assert (worst.id, worst.met, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
@@ -179,9 +226,9 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
 def test_the_distribution_adds_up(manifest: Manifest) -> None:
     """Everybody is at one place, and has unlocked what they have."""
     students = [
-        summary(manifest, member(attempt(result())), "a-a-1"),
-        summary(manifest, member(started("01_setup")), "b-b-1"),
-        summary(manifest, member(), "c-c-1"),
+        summarize_member(manifest, make_member(make_attempt(result())), "a-a-1"),
+        summarize_member(manifest, make_member(make_started_event("01_setup")), "b-b-1"),
+        summarize_member(manifest, make_member(), "c-c-1"),
     ]
     overview = build_overview(students, manifest)
     assert [share.count for share in overview.unlocked] == [1, 0, 0, 0, 0]
@@ -189,10 +236,10 @@ def test_the_distribution_adds_up(manifest: Manifest) -> None:
     assert {share.label: share.count for share in overview.places}["05 dense"] == 1
 
 
-def failing(task: str = "2.3") -> Result:
+def make_failing_result(task: str = "2.3") -> Result:
     tests = criterion("failed", 0.9, name="module_tests", failures=(failure(task=task),))
     return not_yet(criteria=(tests,))
 
 
-def passing() -> Result:
+def make_passing_result() -> Result:
     return result(criterion(name="module_tests"))

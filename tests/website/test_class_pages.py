@@ -10,8 +10,8 @@ import pytest
 
 from grading.manifest.model import Manifest
 from tests.render.results import result
-from tests.website.conftest import attempt, member, started
-from tests.website.test_class_overview import failing, passing, summary
+from tests.website.conftest import make_attempt, make_member, make_started_event
+from tests.website.test_class_overview import make_failing_result, make_passing_result, summarize_member
 from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
 from website.class_overview import ClassOverview, build_overview
 from website.class_pages import PAGE, build_student_lists, render_class_pages
@@ -20,19 +20,24 @@ from website.student_summary import StudentSummary
 
 
 @pytest.fixture(scope="module")
-def large(manifest: Manifest) -> ClassOverview:
+def large_overview(manifest: Manifest) -> ClassOverview:
     """A hundred students in three sections, of whom every second fails a task again and again."""
     kinds = [
-        summary(manifest, member(started("01_setup"), attempt(passing(), 9), attempt(result(), 20))),
-        summary(manifest, member(*(attempt(failing(), day) for day in range(6)))),
+        summarize_member(
+            manifest,
+            make_member(
+                make_started_event("01_setup"), make_attempt(make_passing_result(), 9), make_attempt(result(), 20)
+            ),
+        ),
+        summarize_member(manifest, make_member(*(make_attempt(make_failing_result(), day) for day in range(6)))),
     ]
     students = [replace(kinds[n % 2], pseudonym=f"quiet-otter-{n}", name=f"Quiet Otter {n:03}") for n in range(100)]
     return build_overview(students, manifest, {s.pseudonym: "ABC"[n % 3] for n, s in enumerate(students[:90])})
 
 
-def test_no_page_is_longer_than_its_list_allows(large: ClassOverview, manifest: Manifest) -> None:
+def test_no_page_is_longer_than_its_list_allows(large_overview: ClassOverview, manifest: Manifest) -> None:
     """Everybody stands once in each order, on pages of so many, each of which leads to the others."""
-    files = render_class_pages(large, SiteContext(manifest))
+    files = render_class_pages(large_overview, SiteContext(manifest))
     for slug in ("students", "names"):
         pages = [data.decode() for path, data in files.items() if re.fullmatch(rf"class/{slug}(-\d+)?\.html", path)]
         assert [page.count('<g transform="translate') for page in pages] == [PAGE, PAGE, 100 - 2 * PAGE]
@@ -44,9 +49,9 @@ def test_no_page_is_longer_than_its_list_allows(large: ClassOverview, manifest: 
     assert overview.count("points: task") == 10
 
 
-def test_every_section_and_milestone_has_a_list(large: ClassOverview, manifest: Manifest) -> None:
+def test_every_section_and_milestone_has_a_list(large_overview: ClassOverview, manifest: Manifest) -> None:
     """Also those who are in none; together they are the class."""
-    views = {view.slug: view for view in build_student_lists(large, manifest)}
+    views = {view.slug: view for view in build_student_lists(large_overview, manifest)}
     sections = [len(views[slug].rows) for slug in ("section-1", "section-2", "section-3", "section-none")]
     assert sections == [30, 30, 30, 10]
     assert sum(len(view.rows) for slug, view in views.items() if slug.startswith(("towards", "finished"))) == 100
@@ -54,7 +59,14 @@ def test_every_section_and_milestone_has_a_list(large: ClassOverview, manifest: 
 
 def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
     """Shades go by tries; a module that was begun is outlined, with the tries so far."""
-    made = summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2), started("05_dense", 3)))
+    made = summarize_member(
+        manifest,
+        make_member(
+            make_attempt(make_failing_result(), 1),
+            make_attempt(make_passing_result(), 2),
+            make_started_event("05_dense", 3),
+        ),
+    )
     cells = {cell.module: cell for cell in build_heat_cells(made, manifest)}
     assert [(cells[m].shade, cells[m].words) for m in ("02_tensor", "05_dense", "06_spatial")] == [
         (2, "2 tries"),
@@ -63,25 +75,27 @@ def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
     ]
 
 
-def test_a_milestone_that_nobody_has_looks_different(large: ClassOverview, manifest: Manifest) -> None:
+def test_a_milestone_that_nobody_has_looks_different(large_overview: ClassOverview, manifest: Manifest) -> None:
     """On the front page: dotted in the picture and on its card, which says so in words."""
-    marks = draw_progress(large, manifest).marks
+    marks = draw_progress(large_overview, manifest).marks
     assert [mark.reached for mark in marks] == [True, False, False, False, False]
-    front = render_class_pages(large, SiteContext(manifest))["index.html"].decode()
+    front = render_class_pages(large_overview, SiteContext(manifest))["index.html"].decode()
     assert front.count('<li class="locked">') == 4
     assert front.count("Nobody has unlocked it yet") == 4
     assert "50 of 100 have it" in front
     assert "Of 100 students" in front
 
 
-def test_unlocks_are_drawn_inside_their_axes(large: ClassOverview, manifest: Manifest) -> None:
+def test_unlocks_are_drawn_inside_their_axes(large_overview: ClassOverview, manifest: Manifest) -> None:
     """One line for each milestone that somebody has; labels of neighbours do not cover each other."""
-    assert large.unlocks is not None
-    chart = draw_unlocks(large.unlocks, manifest)
+    assert large_overview.unlocks is not None
+    chart = draw_unlocks(large_overview.unlocks, manifest)
     assert [line.milestone for line in chart.lines] == [1]
     assert chart.lines[0].end[1] < chart.bottom
     assert [count for _, count in chart.up] == [0, 10, 20, 30, 40, 50]
-    close = replace(large.unlocks, counts=((0,) * 3 + (50,), (0,) * 3 + (50,), (0,) * 3 + (49,), (0,) * 4, (0,) * 4))
+    close = replace(
+        large_overview.unlocks, counts=((0,) * 3 + (50,), (0,) * 3 + (50,), (0,) * 3 + (49,), (0,) * 4, (0,) * 4)
+    )
     labels = sorted(line.label for line in draw_unlocks(close, manifest).lines)
     assert all(after - before >= 15 for before, after in itertools.pairwise(labels))
 

@@ -6,34 +6,34 @@ import os
 import subprocess
 import sys
 
-from tests.website.conftest import Class
+from tests.website.conftest import ClassOnDisk
 from website.build import ROOT
 
 
-def inv(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_inv(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "invoke", "site", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "site")}  # nothing is installed in the session `tests`
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_it_builds_and_says_so(own: Class) -> None:
+def test_it_builds_and_says_so(own_class: ClassOnDisk) -> None:
     """The first time everything, the second time nothing."""
-    arguments = ("--records", str(own.records), "--to", str(own.site), "--roster", str(own.roster))
-    first = inv(*arguments, "--leave-out", "zz-alan-canary")
+    arguments = ("--records", str(own_class.records), "--to", str(own_class.site), "--roster", str(own_class.roster))
+    first = run_inv(*arguments, "--leave-out", "zz-alan-canary")
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("3 students, 3 rendered; ")
-    assert inv(*arguments, "--leave-out", "zz-alan-canary").stdout.startswith("3 students, 0 rendered; ")
-    assert (own.site / "index.html").is_file()
+    assert run_inv(*arguments, "--leave-out", "zz-alan-canary").stdout.startswith("3 students, 0 rendered; ")
+    assert (own_class.site / "index.html").is_file()
 
 
-def test_wrong_use_is_a_sentence(own: Class) -> None:
+def test_wrong_use_is_a_sentence(own_class: ClassOnDisk) -> None:
     """With exit code 2, without a traceback, and nothing written."""
-    gone = inv("--records", str(own.records / "gone"), "--to", str(own.site))
+    gone = run_inv("--records", str(own_class.records / "gone"), "--to", str(own_class.site))
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "is not a folder" in gone.stderr
     assert "Traceback" not in gone.stderr
-    own.roster.write_text("id,nmae\nx,y\n", "utf-8")
-    wrong = inv("--records", str(own.records), "--to", str(own.site), "--roster", str(own.roster))
+    own_class.roster.write_text("id,nmae\nx,y\n", "utf-8")
+    wrong = run_inv("--records", str(own_class.records), "--to", str(own_class.site), "--roster", str(own_class.roster))
     assert wrong.returncode == 2
     assert "unknown column nmae" in wrong.stderr
-    assert not own.site.exists()
+    assert not own_class.site.exists()

@@ -8,7 +8,7 @@ import pytest
 
 from grading.manifest.model import Manifest
 from tests.render.results import not_yet, result
-from tests.website.conftest import attempt, member, started
+from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.page_renderer import SiteContext
 from website.student_pages import FEED_ENTRIES, render_student_pages
 from website.student_story import build_story
@@ -17,15 +17,21 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 FOLDER = "student/quiet-otter-40391/"
 
 
-def feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
-    files = render_student_pages(build_story(member(*events), manifest), SiteContext(manifest, base_url))
+def parse_feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
+    files = render_student_pages(build_story(make_member(*events), manifest), SiteContext(manifest, base_url))
     return ElementTree.fromstring(files[f"{FOLDER}feed.xml"])  # noqa: S314 - our own file
 
 
 @pytest.mark.parametrize("base_url", [None, "https://class.example/x/"])
 def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> None:
     """Feed and entries have one id, title and time each; links lead to the record on the page."""
-    root = feed(manifest, started("01_setup"), attempt(not_yet(), 1), attempt(result(), 2), base_url=base_url)
+    root = parse_feed(
+        manifest,
+        make_started_event("01_setup"),
+        make_attempt(not_yet(), 1),
+        make_attempt(result(), 2),
+        base_url=base_url,
+    )
     assert root.tag == f"{ATOM}feed"
     entries = root.findall(f"{ATOM}entry")
     for element in (root, *entries):
@@ -46,18 +52,20 @@ def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> 
 
 def test_ids_are_unique_and_stay(manifest: Manifest) -> None:
     """A new record changes no entry before it."""
-    before = ids(feed(manifest, started("01_setup"), attempt(result(), 1)))
-    after = ids(feed(manifest, started("01_setup"), attempt(result(), 1), attempt(not_yet(), 2)))
+    before = list_ids(parse_feed(manifest, make_started_event("01_setup"), make_attempt(result(), 1)))
+    after = list_ids(
+        parse_feed(manifest, make_started_event("01_setup"), make_attempt(result(), 1), make_attempt(not_yet(), 2))
+    )
     assert len(set(after)) == 4
     assert set(before) < set(after)
     assert all(id_.startswith("urn:uuid:") for id_ in after)
 
 
-def ids(root: ElementTree.Element) -> list[str | None]:
+def list_ids(root: ElementTree.Element) -> list[str | None]:
     return [element.text for element in root.iter(f"{ATOM}id")]
 
 
 def test_a_long_history_makes_no_endless_feed(manifest: Manifest) -> None:
     """The newest entries are in it."""
-    root = feed(manifest, *(started("01_setup", day) for day in range(FEED_ENTRIES + 20)))
+    root = parse_feed(manifest, *(make_started_event("01_setup", day) for day in range(FEED_ENTRIES + 20)))
     assert len(root.findall(f"{ATOM}entry")) == FEED_ENTRIES

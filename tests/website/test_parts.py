@@ -26,13 +26,13 @@ LINES = [
 ]
 
 
-def curve(*values: float | None) -> Curve:
+def make_curve(*values: float | None) -> Curve:
     return Curve(name="loss", seed=1, steps=tuple(float(i) for i in range(len(values))), values=values)
 
 
 def test_a_curve_is_drawn_inside_its_axes() -> None:
     """From the left edge to the right one, and its words tell where it began and ended."""
-    drawn = build_plot([curve(0.7, 0.3, 0.05)])
+    drawn = build_plot([make_curve(0.7, 0.3, 0.05)])
     assert drawn is not None
     points = [tuple(map(float, p.split())) for p in drawn.lines[0].removeprefix("M").split("L")]
     assert points[0][0] == LEFT
@@ -44,24 +44,24 @@ def test_a_curve_is_drawn_inside_its_axes() -> None:
 
 def test_what_is_not_finite_is_a_gap() -> None:
     """NaN, infinities and absurd figures are left out; with one point left there is nothing to draw."""
-    drawn = build_plot([curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
+    drawn = build_plot([make_curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
     assert drawn is not None
     assert drawn.lines[0].count("L") == 1
-    assert build_plot([curve(1.0, None, math.inf)]) is None
+    assert build_plot([make_curve(1.0, None, math.inf)]) is None
     assert build_plot([]) is None
 
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (5.0, 5.0), (-2.0, 3.0), (1e-9, 2e-9), (1e11, 9e11)])
 def test_any_range_has_few_round_ticks(values: tuple[float, ...]) -> None:
     """Two to seven marks, whatever the scale."""
-    drawn = build_plot([curve(*values)])
+    drawn = build_plot([make_curve(*values)])
     assert drawn is not None
     assert 2 <= len(drawn.up) <= 7
 
 
 def test_long_curves_are_thinned() -> None:
     """A million steps make no larger page than a hundred."""
-    drawn = build_plot([curve(*(1 / (1 + i) for i in range(5000)))])
+    drawn = build_plot([make_curve(*(1 / (1 + i) for i in range(5000)))])
     assert drawn is not None
     assert drawn.lines[0].count("L") == POINTS - 1
 

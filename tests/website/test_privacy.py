@@ -16,7 +16,7 @@ from grading.manifest.model import Manifest
 from grading.progress import Event
 from grading.result import NamedImage, Picture, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
-from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
+from tests.website.conftest import PUBLIC, SECRETS, ClassOnDisk, make_attempt, make_member, read_files
 from website.build import build_site
 from website.class_sources import FolderSource
 from website.page_renderer import SiteContext
@@ -36,9 +36,9 @@ HOSTILE = [
 ]
 
 
-def test_nothing_of_the_roster_is_in_any_file_or_file_name(made: Class) -> None:
+def test_nothing_of_the_roster_is_in_any_file_or_file_name(built_class: ClassOnDisk) -> None:
     """No id, e-mail, user name, repository, section or hidden name; only the name of who agreed."""
-    files = tree(made.site)
+    files = read_files(built_class.site)
     assert len(files) > 30
     for path, data in files.items():
         for where in (path, data.decode("utf-8", "replace")):
@@ -47,34 +47,36 @@ def test_nothing_of_the_roster_is_in_any_file_or_file_name(made: Class) -> None:
     assert any(PUBLIC in data.decode("utf-8", "replace") for data in files.values())
 
 
-def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(made: Class, own: Class) -> None:
+def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(
+    built_class: ClassOnDisk, own_class: ClassOnDisk
+) -> None:
     """Every other column can be changed without any page changing."""
-    text = own.roster.read_text("utf-8")
+    text = own_class.roster.read_text("utf-8")
     text = (
         text.replace("Hidden-Canary", "Other").replace("Section-Canary", "B").replace("school.example", "uni.example")
     )
-    own.roster.write_text(text, "utf-8")
-    build_site(own.source, own.site, base_url="https://class.example/course")
-    assert tree(own.site) == tree(made.site)
+    own_class.roster.write_text(text, "utf-8")
+    build_site(own_class.source, own_class.site, base_url="https://class.example/course")
+    assert read_files(own_class.site) == read_files(built_class.site)
 
 
-def test_the_key_of_the_pseudonyms_stays_where_the_records_are(made: Class) -> None:
+def test_the_key_of_the_pseudonyms_stays_where_the_records_are(built_class: ClassOnDisk) -> None:
     """Anyone who has the key can identify the students."""
-    key = (made.records / "pseudonyms.key").read_text("ascii").strip()
+    key = (built_class.records / "pseudonyms.key").read_text("ascii").strip()
     assert len(key) == 64
-    assert not any(key.encode() in data or bytes.fromhex(key) in data for data in tree(made.site).values())
+    assert not any(key.encode() in data or bytes.fromhex(key) in data for data in read_files(built_class.site).values())
 
 
-def test_another_key_gives_other_addresses(made: Class, manifest: Manifest, tmp_path: Path) -> None:
+def test_another_key_gives_other_addresses(built_class: ClassOnDisk, manifest: Manifest, tmp_path: Path) -> None:
     """An address cannot be computed from an id."""
     write_student(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
     other = FolderSource(tmp_path).list_students()[0].student.pseudonym
-    assert other != made.pseudonym("zz-ada-canary")
+    assert other != built_class.pseudonym("zz-ada-canary")
 
 
-def test_no_page_wants_to_be_found(made: Class) -> None:
+def test_no_page_wants_to_be_found(built_class: ClassOnDisk) -> None:
     """Every page says noindex, and that no address of it is to be passed on."""
-    pages = [data.decode() for path, data in tree(made.site).items() if path.endswith(".html")]
+    pages = [data.decode() for path, data in read_files(built_class.site).items() if path.endswith(".html")]
     assert all('<meta name="robots" content="noindex, nofollow">' in page for page in pages)
     assert all('<meta name="referrer" content="no-referrer">' in page for page in pages)
 
@@ -82,20 +84,20 @@ def test_no_page_wants_to_be_found(made: Class) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
     """In every field of a record that reaches a page, and in names: no element, attribute or address comes of it."""
-    told = build_story(member(*hostile_events(text), name=text, public=True), manifest)
-    harmless = build_story(member(*hostile_events("harmless"), name="harmless", public=True), manifest)
+    told = build_story(make_member(*hostile_events(text), name=text, public=True), manifest)
+    harmless = build_story(make_member(*hostile_events("harmless"), name="harmless", public=True), manifest)
     files, expected = (render_student_pages(story, SiteContext(manifest)) for story in (told, harmless))
     assert set(files) == set(expected)
     for path, data in files.items():
         if path.endswith(".html"):
-            assert shape(data.decode()) == shape(expected[path].decode()), path
+            assert list_tags_with_attributes(data.decode()) == list_tags_with_attributes(expected[path].decode()), path
         elif path.endswith((".xml", ".svg")):
-            assert elements(data) == elements(expected[path]), path
+            assert list_element_names(data) == list_element_names(expected[path]), path
 
 
 def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
     """Output, calls, values, paths, commits and the student's id are the student's and the instructor's affair."""
-    event = attempt(
+    event = make_attempt(
         result(
             criterion("failed", 0.2, failures=(failure(call="CALL-X", got="GOT-X", detail="DETAIL-X", file="FILE-X"),)),
             verdict="not_yet",
@@ -105,7 +107,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
     )
     assert event.raw is not None
     event.raw["submission"] |= {"student": "STUDENT-X", "commit": "c0ffee" + "0" * 34}
-    for data in render_student_pages(build_story(member(event), manifest), SiteContext(manifest)).values():
+    for data in render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest)).values():
         for secret in (b"CALL-X", b"GOT-X", b"DETAIL-X", b"FILE-X", b"OUTPUT-X", b"STUDENT-X", b"c0ffee", b"canary"):
             assert secret not in data
 
@@ -116,8 +118,8 @@ def hostile_events(text: str) -> list[Event | RecordEntry]:
     failed = criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
     measured = loss(title=f"T {text}", how=text, name=text)
     events = [
-        attempt(not_yet(criteria=(failed,), name=text, reproduce=text, student_output=text), 1),
-        attempt(
+        make_attempt(not_yet(criteria=(failed,), name=text, reproduce=text, student_output=text), 1),
+        make_attempt(
             result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
             2,
             curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in result().curves),
@@ -142,7 +144,7 @@ def hostile_events(text: str) -> list[Event | RecordEntry]:
     return [module, *events, RecordEntry(events[0], verified=False, reason="it was edited after it was published")]
 
 
-class Shape(HTMLParser):
+class TagCollector(HTMLParser):
     """The elements of a page with their attributes, without the text."""
 
     def __init__(self) -> None:
@@ -155,12 +157,12 @@ class Shape(HTMLParser):
         self.found.append((tag, tuple(kept)))
 
 
-def shape(page: str) -> list[tuple[str, tuple[str, ...]]]:
-    parser = Shape()
+def list_tags_with_attributes(page: str) -> list[tuple[str, tuple[str, ...]]]:
+    parser = TagCollector()
     parser.feed(page)
     parser.close()
     return parser.found
 
 
-def elements(data: bytes) -> list[str]:
+def list_element_names(data: bytes) -> list[str]:
     return [element.tag for element in ElementTree.fromstring(data).iter()]  # noqa: S314 - our own files

@@ -11,7 +11,7 @@ import pytest
 from grading.manifest.model import Manifest
 from grading.result import Picture, Writing
 from tests.render.results import result
-from tests.website.conftest import attempt, member
+from tests.website.conftest import make_attempt, make_member
 from website.page_renderer import SiteContext
 from website.record_pictures import WIDTH, Drawing, draw_picture
 from website.student_pages import render_student_pages
@@ -44,7 +44,7 @@ ATTENTION = Picture(
 PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
 
-def drawn(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
+def draw_and_parse(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
     """The drawing, and its shapes as a reader of XML finds them."""
     found = draw_picture(picture)
     assert found is not None
@@ -53,7 +53,7 @@ def drawn(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
 
 def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
     """The sentence gives the sum of the diagonal and the largest count off the diagonal."""
-    said = drawn(CONFUSIONS)[0].said
+    said = draw_and_parse(CONFUSIONS)[0].said
     assert said.startswith(
         "Of 300 test images, 275 were named correctly. Most often confused: cat as dog, 19 of 100 times."
     )
@@ -61,7 +61,7 @@ def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
 
 def test_a_cell_is_as_full_as_its_share() -> None:
     """Right and wrong answers look different, and a larger share is darker."""
-    _, shapes = drawn(CONFUSIONS)
+    _, shapes = draw_and_parse(CONFUSIONS)
     cells = [(s.get("class"), float(s.get("fill-opacity", "1"))) for s in shapes if s.tag == "rect"]
     assert [kind for kind, _ in cells] == [
         "right",
@@ -80,13 +80,13 @@ def test_a_cell_is_as_full_as_its_share() -> None:
 
 def test_filters_have_the_colours_of_their_channels() -> None:
     """Grey is 0, red is a large number in the first channel alone."""
-    _, shapes = drawn(FILTERS)
+    _, shapes = draw_and_parse(FILTERS)
     assert [s.get("fill") for s in shapes] == ["#ff8040", "#018081", "#808080", "#808080"]
 
 
 def test_bars_are_as_long_as_their_times() -> None:
     """From the same left edge; the longest leaves room for its figure."""
-    found, shapes = drawn(TIMES)
+    found, shapes = draw_and_parse(TIMES)
     slow, fast = (s for s in shapes if s.tag == "rect")
     assert float(slow.get("width", "0")) == pytest.approx(4 * float(fast.get("width", "0")), rel=1e-3)
     assert slow.get("x") == fast.get("x")
@@ -96,15 +96,15 @@ def test_bars_are_as_long_as_their_times() -> None:
     )
 
 
-def words(shapes: list[ET.Element]) -> list[str]:
+def list_words(shapes: list[ET.Element]) -> list[str]:
     """The texts of a picture, from top to bottom."""
     return [shape.text or "" for shape in sorted(shapes, key=lambda s: float(s.get("y", "0"))) if shape.tag == "text"]
 
 
 def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
     """The network is drawn at its share, and the sentence compares it with the best rival of each set."""
-    found, shapes = drawn(RIVALS)
-    names = [text for text in words(shapes) if text in RIVALS.labels]
+    found, shapes = draw_and_parse(RIVALS)
+    names = [text for text in list_words(shapes) if text in RIVALS.labels]
     assert names[:3] == ["this network", RIVALS.labels[2], RIVALS.labels[1]]
     assert names[6:9] == [RIVALS.labels[2], "this network", RIVALS.labels[1]]
     assert "Functions with new names: 83%, the best rival 84%." in found.said
@@ -115,14 +115,14 @@ def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
 
 def test_fewer_bits_stand_higher() -> None:
     """What predicts text best needs the fewest bits."""
-    found, shapes = drawn(BITS)
-    assert [text for text in words(shapes) if text in BITS.labels] == ["counts", "this network", "unigram"]
+    found, shapes = draw_and_parse(BITS)
+    assert [text for text in list_words(shapes) if text in BITS.labels] == ["counts", "this network", "unigram"]
     assert found.said.endswith("this network 2.21, the best rival, counts, 2.06.")
 
 
 def test_attention_shows_what_was_seen_and_nothing_later() -> None:
     """A cell for each token up to the one before the written one, as full as its share if that can be seen at all."""
-    found, shapes = drawn(ATTENTION)
+    found, shapes = draw_and_parse(ATTENTION)
     cells = [shape for shape in shapes if shape.get("class") == "time"]
     assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
     assert {"def", "·f", "(", "⏎", "</svg>"} <= {shape.text for shape in shapes}
@@ -132,7 +132,7 @@ def test_attention_shows_what_was_seen_and_nothing_later() -> None:
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: p.name)
 def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
     """And drawn the same every time."""
-    found, shapes = drawn(picture)
+    found, shapes = draw_and_parse(picture)
     for shape in shapes:
         x, y = float(shape.get("x", "-1")), float(shape.get("y", "-1"))
         assert 0 <= x <= x + float(shape.get("width", "0")) <= WIDTH
@@ -187,15 +187,15 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
         Writing(kind="story", prompt="Ben had a dog.", written=" At night &amp;", right=False),
         Writing(kind="text", prompt="What light", written=" is it"),
     )
-    event = attempt(result(milestone=2, name="Computer Vision", writings=writings))
-    page = render_student_pages(build_story(member(event), manifest), SiteContext(manifest))
+    event = make_attempt(result(milestone=2, name="Computer Vision", writings=writings))
+    page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert "<pre>def f(a):<ins>\n    return a&lt;script&gt;x</ins></pre>" in text
     assert "<pre>def g(a):<ins>(nothing)</ins></pre>" in text
     assert "<ins> At night &amp;amp;</ins>" in text
     assert re.findall(r'<span class="(met|missed)">([^<]*)</span>\.</figcaption>', text) == [
         ("met", "does what its docstring says"),
-        ("missed", "computes something else"),
+        ("missed", "computes something different"),
         ("missed", "not all of it is true"),
     ]
     assert text.count('<figure class="writing">') == 4
@@ -204,8 +204,8 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
 def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) -> None:
     """Each with its sentence, for eyes and for screen readers; hostile labels are text."""
     hostile = CONFUSIONS.model_copy(update={"labels": ("<script>x", "dog", "ship")})
-    event = attempt(result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
-    page = render_student_pages(build_story(member(event), manifest), SiteContext(manifest))
+    event = make_attempt(result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
+    page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert text.count('<figure class="picture">') == 3
     assert re.search(r"<text [^>]*>&lt;script&gt;x</text>", text)

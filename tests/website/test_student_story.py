@@ -11,7 +11,7 @@ from grading import progress
 from grading.manifest.model import Manifest
 from grading.render.record import to_json
 from tests.render.results import criterion, failure, not_yet, result
-from tests.website.conftest import attempt, member, started
+from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.activity_calendar import draw_calendar
 from website.page_renderer import SiteContext
 from website.student_pages import render_student_pages
@@ -22,7 +22,9 @@ FORGED = "it is not in the ledger"
 
 def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
     """Started, not yet, unlocked; attempts are counted, and each step says what followed, and when."""
-    story = build_story(member(started("04_layers"), attempt(not_yet(), 1), attempt(result(), 3)), manifest)
+    story = build_story(
+        make_member(make_started_event("04_layers"), make_attempt(not_yet(), 1), make_attempt(result(), 3)), manifest
+    )
     assert [(s.kind, s.attempt) for s in story.steps] == [("started", None), ("attempt", 1), ("unlocked", 2)]
     assert [s.then for s in story.steps] == [
         "1 day later: Milestone 1 attempted",
@@ -38,7 +40,9 @@ def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None
 def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
     """Rows match every other rendering, with their margins, and the method of measuring is given once."""
     same = {"how": "3 runs"}
-    story = build_story(member(attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest)
+    story = build_story(
+        make_member(make_attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest
+    )
     told = [(f.measured, f.threshold, f.met, f.margin, f.margin_share, f.how) for f in story.steps[0].figures]
     page = render_student_pages(story, SiteContext(manifest))["student/quiet-otter-40391/index.html"].decode()
     assert page.count("3 runs") == 1
@@ -50,8 +54,8 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
 
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
     """It is shown, with the reason, and unlocks nothing."""
-    forged = RecordEntry(attempt(result(), 2), verified=False, reason=FORGED)
-    story = build_story(member(started("01_setup"), attempt(not_yet(), 1), forged), manifest)
+    forged = RecordEntry(make_attempt(result(), 2), verified=False, reason=FORGED)
+    story = build_story(make_member(make_started_event("01_setup"), make_attempt(not_yet(), 1), forged), manifest)
     assert story.steps[-1].kind == "unlocked"
     assert (story.steps[-1].verified, story.steps[-1].reason) == (False, FORGED)
     assert story.capabilities == ()
@@ -60,30 +64,30 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
     """A class that keeps no ledger still has pages; each says that it is not verified."""
-    story = build_story(member(RecordEntry(attempt(result()), verified=False, reason=FORGED)), manifest)
+    story = build_story(make_member(RecordEntry(make_attempt(result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
     files = render_student_pages(story, SiteContext(manifest))
     for name in ("index.html", "portfolio.html"):
         assert "not verified" in files[f"student/quiet-otter-40391/{name}"].decode()
-    verified = render_student_pages(build_story(member(attempt(result())), manifest), SiteContext(manifest))
+    verified = render_student_pages(build_story(make_member(make_attempt(result())), manifest), SiteContext(manifest))
     assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
     assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
 
 
 def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
     """An incomplete result is not interpreted, whatever it claims."""
-    event = attempt(result())
+    event = make_attempt(result())
     assert event.raw is not None
     wrong = replace(event, raw=event.raw | {"criteria": [{"status": "passed"}]})
-    story = build_story(member(wrong, attempt(not_yet(), 1)), manifest)
+    story = build_story(make_member(wrong, make_attempt(not_yet(), 1)), manifest)
     assert story.damaged == 1
     assert [s.kind for s in story.steps] == ["attempt"]
 
 
 def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
     """A record of another course, or a forged one, does not cause a failure."""
-    story = build_story(member(started("99_nothing"), attempt(result(milestone=77), 1)), manifest)
+    story = build_story(make_member(make_started_event("99_nothing"), make_attempt(result(milestone=77), 1)), manifest)
     assert [s.title for s in story.steps] == [
         "A module that is not of this course",
         "Milestone 77: not of this course",
@@ -94,7 +98,9 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
 def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
     """Escapes, direction marks and line breaks are gone, and what is long is cut."""
     hostile = failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
-    story = build_story(member(attempt(not_yet(criteria=(criterion("failed", 0.1, failures=(hostile,)),)))), manifest)
+    story = build_story(
+        make_member(make_attempt(not_yet(criteria=(criterion("failed", 0.1, failures=(hostile,)),)))), manifest
+    )
     fix = story.steps[0].first_fix
     assert fix is not None
     assert fix.startswith("red new : :error::line xxx")
@@ -103,16 +109,16 @@ def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
 
 def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
     """All others appear under their pseudonym, as does a public student without a name."""
-    assert build_story(member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
-    for hidden in (member(name="Ada Lovelace"), member(public=True)):
+    assert build_story(make_member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
+    for hidden in (make_member(name="Ada Lovelace"), make_member(public=True)):
         assert build_story(hidden, manifest).name == "Quiet Otter 40391"
 
 
 def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) -> None:
     """The best attempt counts, and the date is its own."""
     provisional = result(verdict="provisional", provisional_because=("Digits stand in.",))
-    first = attempt(result())
-    story = build_story(member(first, attempt(provisional, 5)), manifest)
+    first = make_attempt(result())
+    story = build_story(make_member(first, make_attempt(provisional, 5)), manifest)
     assert story.capabilities[0].provisional == ()
     assert story.capabilities[0].at == first.at
     assert story.steps[1].at - story.steps[0].at == timedelta(days=5)
@@ -120,8 +126,13 @@ def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) 
 
 def test_repeats_are_told_as_one(manifest: Manifest) -> None:
     """The record that unlocked it, how many tries it took, and the others below; what followed the last of them."""
-    events = (started("04_layers"), attempt(not_yet(), 1), attempt(not_yet(), 2), attempt(result(), 3))
-    story = build_story(member(*events, attempt(not_yet(), 4), started("05_dense", 6)), manifest)
+    events = (
+        make_started_event("04_layers"),
+        make_attempt(not_yet(), 1),
+        make_attempt(not_yet(), 2),
+        make_attempt(result(), 3),
+    )
+    story = build_story(make_member(*events, make_attempt(not_yet(), 4), make_started_event("05_dense", 6)), manifest)
     assert [(t.step.kind, t.tries, [s.number for s in t.others]) for t in story.turns] == [
         ("started", 0, []),
         ("unlocked", 4, [2, 3, 5]),
@@ -135,15 +146,20 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
 
 def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
     """It is folded below what the ledger vouches for."""
-    forged = RecordEntry(attempt(result(), 2), verified=False, reason=FORGED)
-    (turn,) = build_story(member(attempt(not_yet(), 1), forged), manifest).turns
+    forged = RecordEntry(make_attempt(result(), 2), verified=False, reason=FORGED)
+    (turn,) = build_story(make_member(make_attempt(not_yet(), 1), forged), manifest).turns
     assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
 
 
 def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
     """Days in UTC, the fullest darkest, a ring where a milestone was unlocked; nothing without a record."""
-    records = (started("01_setup"), started("02_tensor"), started("03_activations", 8), attempt(result(), 8.5))
-    shown = draw_calendar(build_story(member(*records), manifest).steps)
+    records = (
+        make_started_event("01_setup"),
+        make_started_event("02_tensor"),
+        make_started_event("03_activations", 8),
+        make_attempt(result(), 8.5),
+    )
+    shown = draw_calendar(build_story(make_member(*records), manifest).steps)
     assert shown is not None
     assert shown.said.startswith("Records on 3 days from 1 Oct 2026 to 10 Oct 2026. Most are on 1 Oct 2026: 2. ")
     assert shown.shapes.count('class="day level-4"') == 1
@@ -154,7 +170,9 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
 
 def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
     """The newest 53 weeks are shown, however far apart the records are."""
-    shown = draw_calendar(build_story(member(started("01_setup"), started("02_tensor", 4000)), manifest).steps)
+    shown = draw_calendar(
+        build_story(make_member(make_started_event("01_setup"), make_started_event("02_tensor", 4000)), manifest).steps
+    )
     assert shown is not None
     assert shown.shapes.count("<rect") <= 53 * 7
     assert shown.width < 800
@@ -163,20 +181,20 @@ def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
 COMMIT = "c0ffee" + "0" * 34
 
 
-def linked(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> CohortMember:
+def make_linked_member(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> CohortMember:
     """Ada, whose unlocked milestone 1 was graded officially and published."""
-    official = attempt(result(official=True))
+    official = make_attempt(result(official=True))
     assert official.raw is not None
     official.raw["submission"]["commit"] = commit
-    published = RecordEntry(attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
-    one = member(official, published, name="Ada", public=True)
+    published = RecordEntry(make_attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
+    one = make_member(official, published, name="Ada", public=True)
     return replace(one, student=replace(one.student, repository=repository, links=agreed))
 
 
 def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None:
     """Repository, commit, the layer's file, the recipe and the published record; nothing of it for anybody else."""
     for agreed in (True, False):
-        files = render_student_pages(build_story(linked(agreed), manifest), SiteContext(manifest))
+        files = render_student_pages(build_story(make_linked_member(agreed), manifest), SiteContext(manifest))
         page = files["student/quiet-otter-40391/portfolio.html"].decode()
         for address in (
             'href="https://github.com/octo/framework"',
@@ -201,7 +219,7 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
         ("./server/ada.git", COMMIT, []),
         ("git@git.school.example:ada/work.git", COMMIT, []),
     ):
-        story = build_story(linked(True, repository, commit), manifest)
+        story = build_story(make_linked_member(True, repository, commit), manifest)
         assert ([story.repository.address] if story.repository else []) == wanted
         assert story.capabilities[0].code == ()
 
