@@ -58,7 +58,7 @@ def find_constraints(session: nox.Session) -> tuple[str, ...]:
     return ("--constraint", str(file))
 
 
-def install(session: nox.Session, *packages: str) -> None:
+def install_packages(session: nox.Session, *packages: str) -> None:
     """Install packages quietly at the locked versions; nothing happens when all are installed.
 
     If an index lacks a version, other versions are installed, with a message. Files are compiled now, which uv does
@@ -92,46 +92,46 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
         )  # negative for a signal, such as the one the system sends when memory runs out
 
 
-def packages_up_to(module_id: str) -> list[str]:
+def list_packages_up_to(module_id: str) -> list[str]:
     """List the packages that this module needs, and those before it that its tests may use."""
     last = MANIFEST.module(module_id).number
     return [package for module in MANIFEST.modules if module.number <= last for package in module.packages]
 
 
-def milestone_session(milestone: Milestone) -> None:
+def declare_milestone_session(milestone: Milestone) -> None:
     """Declare `milestone-N`."""
 
-    def run(session: nox.Session) -> None:
-        install(session, *milestone.environment.packages, *packages_up_to(milestone.trigger))
+    def run_session(session: nox.Session) -> None:
+        install_packages(session, *milestone.environment.packages, *list_packages_up_to(milestone.trigger))
         run_here(session, "grading", "milestone", str(milestone.id))
 
     state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
-    run.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
-    nox.session(name=f"milestone-{milestone.id}")(run)
+    run_session.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
+    nox.session(name=f"milestone-{milestone.id}")(run_session)
 
 
-def module_session(module: Module) -> None:
+def declare_module_session(module: Module) -> None:
     """Declare `module-NN_name`."""
 
-    def run(session: nox.Session) -> None:
-        install(session, *packages_up_to(module.id))
+    def run_session(session: nox.Session) -> None:
+        install_packages(session, *list_packages_up_to(module.id))
         run_here(session, "grading", "module", module.id)
 
     state = "" if module.status is Status.BUILT else " (planned)"
-    run.__doc__ = f"The tests of module {module.id}, through a worker{state}."
-    nox.session(name=f"module-{module.id}")(run)
+    run_session.__doc__ = f"The tests of module {module.id}, through a worker{state}."
+    nox.session(name=f"module-{module.id}")(run_session)
 
 
 for _milestone in MANIFEST.milestones:
-    milestone_session(_milestone)
+    declare_milestone_session(_milestone)
 for _module in MANIFEST.modules:
-    module_session(_module)
+    declare_module_session(_module)
 
 
 @nox.session
 def export(session: nox.Session) -> None:
     """Convert result records to other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
-    install(session)
+    install_packages(session)
     run_here(session, "grading", "export")
 
 
@@ -163,7 +163,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     @nox.session
     def tests(session: nox.Session) -> None:
         """Run the project's own tests; arguments are passed to pytest."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # One process more than cores, since many tests wait for a browser, an installation or a deadline. One thread in
         # each, since more threads of the BLAS would only spin while they wait for each other.
         processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
@@ -172,13 +172,13 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     @nox.session
     def desk(session: nox.Session) -> None:
         """Run an instructor's chore in an environment of its own, as workflows do: nox -s desk -- collect."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
         session.run("inv", *session.posargs, env=TOOLS)
 
     @nox.session
     def lint(session: nox.Session) -> None:
         """Check style, types, schemas, English, and the workflows of the course and of a release."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy")
@@ -196,19 +196,19 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     @nox.session
     def course(session: nox.Session) -> None:
         """Check that solutions pass, skeletons fail, nothing leaks, and the manifest agrees with the disk."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course"))
         session.run("python", "-m", "course.checks", *session.posargs)
 
     @nox.session
     def mutation(session: nox.Session) -> None:
         """Count how many small wrong changes to the solutions the students' tests notice."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
 
     @nox.session
     def fuzz(session: nox.Session) -> None:
         """Try a hundred thousand nearly valid inputs on every reader of what students hand in (half an hour)."""
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 
     @nox.session
@@ -218,14 +218,14 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         It takes 42 minutes of processor time, which `-- -n 2` shares between two processes.
         TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
         """
-        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "tests/workflows/test_hostile.py", *session.posargs, env=everything)
 
     @nox.session
     def bench(session: nox.Session) -> None:
         """Measure the figures that the project promises, next to PyTorch's on this machine."""
-        install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        install_packages(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # By pip, whose configuration can name an index with builds for processors alone; others take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
         session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS)

@@ -25,25 +25,25 @@ replace_unprintable_characters()  # also for `inv --list`
 def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     """Make a function a chore of `inv`: it returns the exit code, and expected errors are printed as sentences."""
 
-    def declare(function: Callable[..., int | None]) -> Any:
+    def declare_chore(function: Callable[..., int | None]) -> Any:
         parameters = inspect.signature(function).parameters
         required = [name for name, one in parameters.items() if one.default is one.empty][1:]
 
         @functools.wraps(function)
-        def run(*arguments: Any, **named: Any) -> None:
-            def work() -> int | None:
+        def run_chore(*arguments: Any, **named: Any) -> None:
+            def call_function() -> int | None:
                 check_options(function.__name__, required, named)
                 with readable_gradebook():
                     return function(*arguments, **named)
 
             again = "Interrupted. Finished work is kept, and the same command continues from there."
-            if code := run_command(work, interrupted=again, preface=""):
+            if code := run_command(call_function, interrupted=again, preface=""):
                 sys.exit(code)
 
         # Without positional arguments, `inv release --help` asks for help instead of naming a folder.
-        return task(run, positional=(), **options)
+        return task(run_chore, positional=(), **options)
 
-    return declare
+    return declare_chore
 
 
 def check_options(name: str, required: list[str], named: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def readable_gradebook() -> Iterator[None]:
         ) from None
 
 
-def writable(name: str) -> Path:
+def require_writable_path(name: str) -> Path:
     """Return the path of a file to write; UsageError when its folder does not exist."""
     from grading.files import require_folder
 
@@ -318,7 +318,7 @@ def regrade(
     if pin and keep_better:
         raise UsageError("--pin keeps every grade, and --keep-better keeps the better of two. Choose one of them.")
     check_cluster(cluster, jobs)
-    here, files = Path(folder), [writable(name) for name in (csv, to) if name]
+    here, files = Path(folder), [require_writable_path(name) for name in (csv, to) if name]
     with watch_for(open_console()) as watch:
         found = run(
             ROOT,
@@ -388,7 +388,7 @@ def override(
         values = {kind: value for kind, value in given.items() if value}
         overrides.set_override(ROOT, here, student, milestone, values, why, by)
     if to_csv:
-        written = overrides.write_overrides_csv(here, writable(to_csv))
+        written = overrides.write_overrides_csv(here, require_writable_path(to_csv))
         sys.stdout.write(f"{written} grades, written to {to_csv}\n")
     with open_gradebook(here / FILE) as book:
         printing.print_overrides(overrides.list_overrides(book))
@@ -472,7 +472,7 @@ def gradebook(
         ROOT,
         Path(folder),
         format,
-        writable(to),
+        require_writable_path(to),
         classroom=classroom,
         assignment=assignment,
         milestone=milestone or None,
@@ -496,7 +496,7 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from grading.manifest.load import load_at_desk
     from tito.console import open_console
 
-    path = writable(to) if to else None
+    path = require_writable_path(to) if to else None
     with open_gradebook(Path(folder, FILE)) as book:
         manifest = load_at_desk(ROOT)
         found = of(book, manifest, describe_course(ROOT, manifest))
@@ -546,7 +546,9 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
     from tito.console import open_console
 
     with watch_for(open_console()) as watch:
-        pairs = write_similarity_page(ROOT, Path(folder), writable(to), watch, [Path(name) for name in against or ()])
+        pairs = write_similarity_page(
+            ROOT, Path(folder), require_writable_path(to), watch, [Path(name) for name in against or ()]
+        )
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
 

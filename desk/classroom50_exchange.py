@@ -42,7 +42,7 @@ def validate_short_name(name: str, longest: int) -> str:
 def convert_roster(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
-    """Convert the text of Classroom 50's roster.csv to a roster of ours; also return the rows that had to be left out.
+    """Convert the text of Classroom 50's roster.csv to our format; also return the rows that had to be left out.
 
     Problems name their line in ``file``. Repositories get the names that Classroom 50 gives them. UsageError for a file
     that is not a roster, or for a name that Classroom 50 does not allow.

@@ -177,7 +177,7 @@ def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
 
 
 def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
-    """Save what a look has found, and say whether anything was new. The visit is last: it proves that all is saved."""
+    """Save what an inspection found, and say whether it was new. The visit is saved last, as proof."""
     student = inspection.visit.student
     if inspection.pushes:
         book.save_pushes(student, inspection.pushes)

@@ -21,10 +21,14 @@ _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})
 
 
 class _User(Part):
+    """An account, as GitHub's API describes it."""
+
     login: str
 
 
 class _Issue(Part):
+    """An issue or pull request, as GitHub's API describes it."""
+
     number: int
     body: str | None = None
     user: _User | None = None
@@ -32,6 +36,8 @@ class _Issue(Part):
 
 
 class _Repository(Part):
+    """A repository's visibility, as GitHub's API describes it."""
+
     private: bool
     visibility: str | None = None
     """`internal` means private, but everybody of an enterprise can read it."""
@@ -67,8 +73,9 @@ class FeedbackIssues:
         owner, name = repository.split("/")
 
         def sync_once() -> IssueChange:
+            """Read the issue, and write it where it differs."""
             found = self._find_issue(repository, {student, *earlier_ids})
-            if found is not None and _normalize(found.body) == _normalize(body):
+            if found is not None and _normalize_text(found.body) == _normalize_text(body):
                 return "same"
             about = taken(_Repository, self._github.rest.repos.get(owner, name))
             if not about.private or about.visibility == "internal":
@@ -121,6 +128,6 @@ class FeedbackIssues:
         self._next_write = time.monotonic() + PAUSE
 
 
-def _normalize(body: str | None) -> str:
+def _normalize_text(body: str | None) -> str:
     """Normalize a text for comparison: GitHub may change line ends, and drop the last one."""
     return (body or "").replace("\r\n", "\n").strip()

@@ -291,17 +291,17 @@ def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tup
     """
     sign = 1 if lower_is_better else -1
 
-    def ends(entry: BoardEntry) -> tuple[float, float]:
+    def get_range_ends(entry: BoardEntry) -> tuple[float, float]:
         return (entry.low, entry.high) if lower_is_better else (-entry.high, -entry.low)
 
     ranked: list[BoardEntry] = []
     reach, rank, place = float("-inf"), 0, 0
-    for entry in sorted(entries, key=lambda one: (ends(one), one.student)):
+    for entry in sorted(entries, key=lambda one: (get_range_ends(one), one.student)):
         if entry.student == COURSE:
             ranked.append(entry)
             continue
         place += 1
-        best, worst = ends(entry)
+        best, worst = get_range_ends(entry)
         if best > reach:
             rank = place
         reach = max(reach, worst)

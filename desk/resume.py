@@ -21,16 +21,22 @@ _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
 class _Repository(Part):
+    """A repository\'s name, as GitHub\'s API describes it."""
+
     full_name: str
 
 
 class _Run(Part):
+    """One run of a workflow, as GitHub\'s API describes it."""
+
     id: int
     event: str
     head_repository: _Repository | None = None
 
 
 class _Runs(Part):
+    """A page of runs, as GitHub\'s API describes it."""
+
     workflow_runs: list[_Run]
 
 

@@ -106,7 +106,8 @@ def compute_scores(
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
 
-    def score(row: RosterRow, milestone: Milestone) -> Score:
+    def compute_one_score(row: RosterRow, milestone: Milestone) -> Score:
+        """Compute one student\'s score, with its overrides and the course that judged it."""
         submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
         found = _compute_score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
         found = replace(found, by_hand=select_overrides(overrides.get((row.id, milestone.id), [])))
@@ -116,7 +117,7 @@ def compute_scores(
         return replace(found, course=courses.get(digest), is_current=today in (None, digest))
 
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
-    return {row.id: {m.id: score(row, m) for m in built} for row in book.list_students()}
+    return {row.id: {m.id: compute_one_score(row, m) for m in built} for row in book.list_students()}
 
 
 def _compute_score(

@@ -226,13 +226,14 @@ def find_similar_pairs(
     """Find pairs that resemble each other in texts: student → file → text; `given` are texts of the course."""
     known = hash_given_code(given_texts)
 
-    def prints(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:
+    def fingerprint_students(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:
+        """Compute the fingerprints of each student\'s files."""
         return {
             s: {f: fingerprint_code(text, known) for f, text in sorted(of.items())}
             for s, of in sorted(students.items())
         }
 
-    return compare_fingerprints(prints(class_files), prints(against or {}))
+    return compare_fingerprints(fingerprint_students(class_files), fingerprint_students(against or {}))
 
 
 def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np.ndarray) -> tuple[LineMatch, ...]:

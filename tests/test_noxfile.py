@@ -71,7 +71,7 @@ def test_packages_that_cannot_be_installed_are_the_machines_trouble(noxfile, tmp
         raise noxfile.nox.command.CommandFailed("uv pip install returned 1")
 
     with pytest.raises(SystemExit) as exited:
-        noxfile.install(SimpleNamespace(install=install, cache_dir=tmp_path))
+        noxfile.install_packages(SimpleNamespace(install=install, cache_dir=tmp_path))
     assert exited.value.code == 3
     assert "says nothing about your code" in capsys.readouterr().err
 
@@ -108,12 +108,12 @@ def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, 
     monkeypatch.setattr(noxfile, "find_constraints", lambda _: ("--constraint", "constraints.txt"))
     session = SimpleNamespace(install=fail)
     fail.times = 1
-    noxfile.install(session)
+    noxfile.install_packages(session)
     assert tried == [True, False]
     assert "Trying other versions" in capsys.readouterr().err
     tried.clear()
     fail.times = 2
     with pytest.raises(SystemExit) as ended:
-        noxfile.install(session)
+        noxfile.install_packages(session)
     assert ended.value.code == 3
     assert "says nothing about your code" in capsys.readouterr().err

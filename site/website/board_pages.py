@@ -50,6 +50,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
         return round(4 + 92 * (value - low) / span, 2)
 
     def build_row(entry: BoardEntry) -> BoardRow:
+        """Make the row of one entry."""
         name, address = _name_student(students.get(entry.student))
         value, least, most = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
         left, width = scale_value(entry.low), max(0.8, round(scale_value(entry.high) - scale_value(entry.low), 2))

@@ -67,11 +67,13 @@ def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> C
 
 
 def _label_tasks(manifest: Manifest) -> Iterator[ItemLabel]:
+    """List each task with its title and page."""
     for module in manifest.modules:
         yield from ((task.id, task.title, f"course/{module.id}.html", None) for task in module.tasks)
 
 
 def _label_questions(manifest: Manifest) -> Iterator[ItemLabel]:
+    """List each question with its title, page and milestone."""
     for milestone in manifest.milestones:
         for question in milestone.questions:
             title = question.id.replace("_", " ").capitalize()
@@ -79,6 +81,7 @@ def _label_questions(manifest: Manifest) -> Iterator[ItemLabel]:
 
 
 def _label_criteria(manifest: Manifest) -> Iterator[ItemLabel]:
+    """List each criterion with its title, page and milestone."""
     for milestone in manifest.milestones:
         for criterion in milestone.criteria:
             where = f"course/milestone-{milestone.id}.html"

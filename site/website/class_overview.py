@@ -126,13 +126,14 @@ def _build_ranked_rows(
     days = {s.pseudonym: _count_days_since(s.progress_at, newest) for s in students}
     whole = _count_days_since(min(begun).isoformat(), newest) if begun else None
 
-    def need(s: StudentSummary) -> StuckScore:
+    def compute_stuck_score(s: StudentSummary) -> StuckScore:
+        """Compute why a student may be stuck; nothing once every milestone is unlocked."""
         if s.towards is None:
             return StuckScore()
         idle = days[s.pseudonym] if s.progress_at else whole
         return StuckScore(s.times, idle or 0, middle - s.modules_done)
 
-    needs = {s.pseudonym: need(s) for s in students}
+    needs = {s.pseudonym: compute_stuck_score(s) for s in students}
     recent = {s.pseudonym: datetime.fromisoformat(s.newest).timestamp() for s in students if s.newest}
     ranked = rank_by_stuck_score(needs, recent)
     stuck = set(select_stuck(ranked, needs, len(students)))
