@@ -81,7 +81,7 @@ class PublishedRecord:
     at: datetime
     run_id: int | None
     event: str
-    """The JSON that `grading.progress.parse` reads."""
+    """The JSON that `grading.progress.parse_event` reads."""
     reason: str | None
     """Why it is not verified."""
 

@@ -84,7 +84,7 @@ def read_released_texts(root: Path) -> dict[str, str]:
 
 
 def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
-    """Whether a student's file below ``root`` is still as released (`student_files`)."""
+    """Whether a student's file below ``root`` is still as released (`read_student_digests`)."""
     return name in given and digest_file(root, name) == given[name]
 
 

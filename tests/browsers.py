@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opener(browser: Browser, address: str) -> Iterator[Open]:
+def open_pages(browser: Browser, address: str) -> Iterator[Open]:
     """`opened(width, height, path=…)` opens a page and, unless told otherwise, waits until it is not working any more.
 
     In the end nothing may have been said in any console, and nothing asked of another host.

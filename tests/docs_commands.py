@@ -34,7 +34,7 @@ class Command:
 
 
 @cache
-def pages(root: Path) -> dict[str, str]:
+def read_pages(root: Path) -> dict[str, str]:
     """Every page of the repository, and those that a release has from templates, as it has them: name → text."""
     found = [
         *root.glob("*.md"),
@@ -48,85 +48,85 @@ def pages(root: Path) -> dict[str, str]:
     return texts | {f"course/templates/{name}.jinja": released[Path(name)] for name in ("AGENTS.md", "README.md")}
 
 
-def place_of(page: str) -> str:
+def find_reader_place(page: str) -> str:
     """Whose page it is: what is released is read by students, all else by those who change the course."""
     released = page in AS_THEY_ARE or page.startswith(("modules/", "course/templates/"))
     return "student" if released else "course"
 
 
-def blocks(text: str, language: str) -> list[str]:
+def find_fenced_blocks(text: str, language: str) -> list[str]:
     """The contents of every fenced block of this language."""
     return [found[4] for found in FENCE.finditer(text) if found[3] == language]
 
 
-def prose(text: str) -> str:
+def remove_fenced_blocks(text: str) -> str:
     """A page without its fenced blocks."""
     return FENCE.sub("", text)
 
 
-def said(text: str) -> Iterator[str]:
+def find_inline_commands(text: str) -> Iterator[str]:
     """Everything in backticks that begins with one of our programs and is more than its name."""
-    for code in CODE.findall(prose(text)):
+    for code in CODE.findall(remove_fenced_blocks(text)):
         if code.split(" ")[0] in PROGRAMS and " " in code:
             yield code
 
 
-def in_pages(root: Path) -> Iterator[Command]:
+def find_commands_in_pages(root: Path) -> Iterator[Command]:
     """The `$` lines of console blocks, and whole commands in backticks on pages that tell what to do."""
-    for page, text in pages(root).items():
-        for block in blocks(text, "console"):
+    for page, text in read_pages(root).items():
+        for block in find_fenced_blocks(text, "console"):
             for line in block.splitlines():
                 if line.strip().startswith("$ "):
-                    yield Command(line.strip()[2:], place_of(page), page)
-        for code in said(text):
+                    yield Command(line.strip()[2:], find_reader_place(page), page)
+        for code in find_inline_commands(text):
             if not page.startswith(DESCRIBING) and not PLACEHOLDER.search(code):
-                yield Command(code, place_of(page), page)
+                yield Command(code, find_reader_place(page), page)
 
 
-def in_help() -> Iterator[Command]:
+def find_commands_in_help() -> Iterator[Command]:
     """The examples in the help of `tito` and `python -m grading`, and of noxfile and tasks."""
     from grading.__main__ import app as grading_app
     from tito.commands import app as tito_app
 
     for program, app, place in (("tito", tito_app, "student"), ("python -m grading", grading_app, "course")):
-        for name, command in tree(typer.main.get_command(app), program).items():
+        for name, command in list_subcommands(typer.main.get_command(app), program).items():
             for line in f"{command.help}\n{command.epilog}".splitlines():
                 typed = line.partition(" #")[0].strip()
                 if typed.startswith(("tito ", "nox ", "python -m ")):
                     yield Command(re.split(r"\s{2,}", typed)[0], place, f"{name} --help")
 
 
-def tree(command: Any, name: str) -> dict[str, Any]:
+def list_subcommands(command: Any, name: str) -> dict[str, Any]:
     """A command of Typer's parser and all below it, by the words to type."""
     found = {name: command}
     for word, below in getattr(command, "commands", {}).items():
-        found |= tree(below, f"{name} {word}")
+        found |= list_subcommands(below, f"{name} {word}")
     return found
 
 
 @cache
-def commands(root: Path) -> tuple[Command, ...]:
+def list_documented_commands(root: Path) -> tuple[Command, ...]:
     """Each command once for each place, in the order of the pages."""
     found: dict[tuple[str, str], Command] = {}
-    for command in [*in_pages(root), *in_help()]:
+    for command in [*find_commands_in_pages(root), *find_commands_in_help()]:
         found.setdefault((command.text, command.place), command)
     return tuple(found.values())
 
 
 @cache
-def sessions(root: Path) -> set[str]:
+def list_nox_sessions(root: Path) -> set[str]:
     """The names `nox -l` shows: those made from the manifest, and those written out."""
     manifest = load(root)
     generated = [f"milestone-{m.id}" for m in manifest.milestones] + [f"module-{m.id}" for m in manifest.modules]
-    return {*generated, *_decorated(root / "noxfile.py", "nox.session")}
+    return {*generated, *_find_decorated_functions(root / "noxfile.py", "nox.session")}
 
 
-def chores(root: Path) -> set[str]:
+def list_chores(root: Path) -> set[str]:
     """The names `inv --list` shows."""
-    return _decorated(root / "tasks.py", "chore")
+    return _find_decorated_functions(root / "tasks.py", "chore")
 
 
-def _decorated(path: Path, decorator: str) -> set[str]:
+def _find_decorated_functions(path: Path, decorator: str) -> set[str]:
     """The functions of a file that carry this decorator, called or not."""
     functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
     plain = {f: [d.func if isinstance(d, ast.Call) else d for d in f.decorator_list] for f in functions}

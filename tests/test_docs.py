@@ -34,15 +34,15 @@ from tests.docs_commands import (
     PLACEHOLDER,
     PROGRAMS,
     Command,
-    blocks,
-    chores,
-    commands,
-    pages,
-    place_of,
-    prose,
-    said,
-    sessions,
-    tree,
+    find_fenced_blocks,
+    find_inline_commands,
+    find_reader_place,
+    list_chores,
+    list_documented_commands,
+    list_nox_sessions,
+    list_subcommands,
+    read_pages,
+    remove_fenced_blocks,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -254,7 +254,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text("username,first_name,last_name,email,section,github_id,role\nada,Ada,L,a@x.org,A,1,student\n")
     fill_gradebook(folder.parent / "shards" / "1" / "gradebook.sqlite", [RosterRow("ada")], {"ada": [(1, 2, TERM)]})
-    return install(folder, "course")
+    return install_place(folder, "course")
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A student's repository, installed as its README says, and then with every solution written."""
     folder = tmp_path_factory.mktemp("docs") / "student"
     write_release(ROOT, folder)
-    place = install(folder, "student")
+    place = install_place(folder, "student")
     place.untouched = place.type("nox -s milestone-1")
     place.done.clear()
     manifest = load(ROOT)
@@ -272,7 +272,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def install(folder: Path, kind: str) -> Place:
+def install_place(folder: Path, kind: str) -> Place:
     """Make an environment and type what the pages say; skip where no package can be fetched."""
     home = folder.parent / f"{kind}-venv"
     venv.create(home, with_pip=True, symlinks=True)
@@ -300,7 +300,7 @@ def run_ones() -> list[Command]:
     """The commands that are run, in the order of the pages."""
     families: set[str] = set()
     found = []
-    for command in commands(ROOT):
+    for command in list_documented_commands(ROOT):
         if FAMILY.fullmatch(command.text):
             if command.place in families:
                 continue
@@ -310,12 +310,12 @@ def run_ones() -> list[Command]:
     return found
 
 
-def case(command: Command) -> Any:
+def make_case(command: Command) -> Any:
     """A test case; all of one place are run by the same process, where tests run in several."""
     return pytest.param(command, id=f"{command.place}: {command.text}", marks=pytest.mark.xdist_group(command.place))
 
 
-@pytest.mark.parametrize("command", [case(command) for command in run_ones()])
+@pytest.mark.parametrize("command", [make_case(command) for command in run_ones()])
 def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.FixtureRequest) -> None:
     """The command ends as its reader expects: with 0, or as the table of exceptions says."""
     place: Place = request.getfixturevalue(command.place)
@@ -334,16 +334,16 @@ def test_an_untouched_release_names_the_first_task(student: Place) -> None:
 
 def test_the_tables_speak_of_commands_that_are_in_the_pages() -> None:
     """An exception outlives its command no more."""
-    known = {(command.place, command.text) for command in commands(ROOT)}
+    known = {(command.place, command.text) for command in list_documented_commands(ROOT)}
     texts = {text for _, text in known}
     assert set(EXITS) <= known
     assert {*ONLY_NAMED, *NEEDS, *NEEDS.values()} <= texts
 
 
-@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+@pytest.mark.parametrize("page", sorted(read_pages(ROOT)))
 def test_every_console_line_is_a_command_or_output_of_one(page: str) -> None:
     """A console block begins with a command, and each of its commands is of a program that these tests know."""
-    for block in blocks(pages(ROOT)[page], "console"):
+    for block in find_fenced_blocks(read_pages(ROOT)[page], "console"):
         lines = [line.strip() for line in block.splitlines() if line.strip()]
         assert lines[0].startswith("$ "), f"{page}: {lines[0]!r} come before any command"
         for line in lines:
@@ -358,7 +358,7 @@ def words_exist(typed: str, root: Path) -> str | None:
         case ["tito", *rest]:
             from tito.commands import app
 
-            known, name = tree(typer.main.get_command(app), "tito"), "tito"
+            known, name = list_subcommands(typer.main.get_command(app), "tito"), "tito"
             for word in rest:
                 if f"{name} {word}" not in known:
                     break
@@ -371,9 +371,11 @@ def words_exist(typed: str, root: Path) -> str | None:
             missing = [word for word in left if word.startswith("-") and word not in options]
             return f"{name} has no {missing[0]}" if missing else None
         case ["nox", "-s", session, *_]:
-            return None if session in sessions(root) or PLACEHOLDER.search(session) else f"nox has no {session}"
+            return (
+                None if session in list_nox_sessions(root) or PLACEHOLDER.search(session) else f"nox has no {session}"
+            )
         case ["inv", chore, *_]:
-            known = {*chores(root), "--list"}
+            known = {*list_chores(root), "--list"}
             return None if chore in known or PLACEHOLDER.search(chore) else f"inv has no {chore}"
         case ["pytest", path, *_]:
             return None if (root / path).exists() or PLACEHOLDER.search(path) else f"{path} does not exist"
@@ -382,31 +384,31 @@ def words_exist(typed: str, root: Path) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+@pytest.mark.parametrize("page", sorted(read_pages(ROOT)))
 def test_names_in_prose_exist(page: str) -> None:
     """Every command, session, chore and path in backticks is there, and those of commands that are only named."""
-    typed = list(said(pages(ROOT)[page]))
-    typed += [command.text for command in commands(ROOT) if command.source == page]
+    typed = list(find_inline_commands(read_pages(ROOT)[page]))
+    typed += [command.text for command in list_documented_commands(ROOT) if command.source == page]
     wrong = {text: why for text in typed if (why := words_exist(text, ROOT))}
     assert not wrong
 
 
-def anchors(text: str) -> set[str]:
+def list_anchors(text: str) -> set[str]:
     """The anchors that a page's headings get where it is shown."""
-    titles = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", remove_fenced_blocks(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
 
 
-def broken(folder: Path, page: str, text: str) -> Iterator[str]:
+def find_broken_links(folder: Path, page: str, text: str) -> Iterator[str]:
     """The relative links of a page that lead nowhere."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(text))):
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", remove_fenced_blocks(text))):
         if re.match(r"\w+:", target):
             continue
         name, _, anchor = target.partition("#")
         path = folder / Path(page).parent / name if name else folder / page
         if not path.exists():
             yield f"{page}: {target}"
-        elif anchor and anchor not in anchors(path.read_text(encoding="utf-8")):
+        elif anchor and anchor not in list_anchors(path.read_text(encoding="utf-8")):
             yield f"{page}: {target} (no such heading)"
 
 
@@ -414,14 +416,14 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     """Every relative link, here and in a student's repository, names a file, and its anchor a heading."""
     release = tmp_path / "release"
     write_release(ROOT, release)
-    here = {page: text for page, text in pages(ROOT).items() if not page.endswith(".jinja")}
+    here = {page: text for page, text in read_pages(ROOT).items() if not page.endswith(".jinja")}
     there = {p.relative_to(release).as_posix(): p.read_text(encoding="utf-8") for p in release.rglob("*.md")}
-    assert not [*(b for p, t in here.items() for b in broken(ROOT, p, t)), *linked(release, there)]
+    assert not [*(b for p, t in here.items() for b in find_broken_links(ROOT, p, t)), *check_links(release, there)]
 
 
-def linked(folder: Path, texts: dict[str, str]) -> list[str]:
+def check_links(folder: Path, texts: dict[str, str]) -> list[str]:
     """The broken links of all these pages."""
-    return [one for page, text in texts.items() for one in broken(folder, page, text)]
+    return [one for page, text in texts.items() for one in find_broken_links(folder, page, text)]
 
 
 def test_every_package_names_its_page_of_the_architecture() -> None:
@@ -438,37 +440,39 @@ def test_every_package_names_its_page_of_the_architecture() -> None:
         assert named[1] in pages_there, f"{path.relative_to(ROOT)}: there is no {named[0]}"
 
 
-def failures(test: doctest.DocTest) -> str:
+def run_doctest(test: doctest.DocTest) -> str:
     """What of a test's examples came out differently."""
     told: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(test, out=told.append, clear_globs=False)
     return "".join(told)
 
 
-@pytest.mark.parametrize("page", sorted(page for page, text in pages(ROOT).items() if blocks(text, "pycon")))
+@pytest.mark.parametrize(
+    "page", sorted(page for page, text in read_pages(ROOT).items() if find_fenced_blocks(text, "pycon"))
+)
 def test_examples_of_a_page_give_what_they_show(page: str, solutions: list[Any]) -> None:
     """A page's examples are one session, from its first to its last."""
     assert solutions
-    session = "\n\n".join(blocks(pages(ROOT)[page], "pycon"))
-    assert not failures(doctest.DocTestParser().get_doctest(session, {}, page, page, 0))
+    session = "\n\n".join(find_fenced_blocks(read_pages(ROOT)[page], "pycon"))
+    assert not run_doctest(doctest.DocTestParser().get_doctest(session, {}, page, page, 0))
 
 
 def test_examples_in_docstrings_give_what_they_show(solutions: list[Any]) -> None:
     """Every docstring's example, of modules and recipes, is true of the solutions."""
     tests = [test for module in solutions for test in doctest.DocTestFinder().find(module) if test.examples]
     assert len(tests) > 10
-    assert not "".join(map(failures, tests))
+    assert not "".join(map(run_doctest, tests))
 
 
-@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+@pytest.mark.parametrize("page", sorted(read_pages(ROOT)))
 def test_python_blocks_are_python(page: str) -> None:
     """What is shown as Python can be read by it."""
-    for block in blocks(pages(ROOT)[page], "python"):
+    for block in find_fenced_blocks(read_pages(ROOT)[page], "python"):
         ast.parse(block)
 
 
 def test_every_page_is_read_somewhere() -> None:
     """Students' pages and maintainers' pages are both found."""
-    places = {page: place_of(page) for page in pages(ROOT)}
+    places = {page: find_reader_place(page) for page in read_pages(ROOT)}
     assert places["README.md"] == places[".github/CONTRIBUTING.md"] == "course"
     assert places["modules/02_tensor/README.md"] == places["course/templates/README.md.jinja"] == "student"

@@ -43,11 +43,13 @@ def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("locales")
     subprocess.run(["localedef", "-f", charset, "-i", language, str(folder / name)], check=False, capture_output=True)  # noqa: S607
     environment = clean | {"LOCPATH": str(folder), "LC_ALL": name}
-    assert type_("-c", "import sys; print(sys.stdout.encoding)", env=environment).stdout.decode().strip() == encoding
+    assert (
+        run_python("-c", "import sys; print(sys.stdout.encoding)", env=environment).stdout.decode().strip() == encoding
+    )
     return environment
 
 
-def type_(*arguments: str, env: dict[str, str], **changes: Any) -> subprocess.CompletedProcess[bytes]:
+def run_python(*arguments: str, env: dict[str, str], **changes: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python with these arguments."""
     where: dict[str, Any] = {"capture_output": True, **changes}
     return subprocess.run([sys.executable, *arguments], env=env, check=False, **where)
@@ -56,7 +58,7 @@ def type_(*arguments: str, env: dict[str, str], **changes: Any) -> subprocess.Co
 def test_a_passed_module_is_passed_and_recorded_on_any_terminal(terminal: dict[str, str], tmp_path: Path) -> None:
     """`python -m grading` shows its report, writes its record and ends with 0."""
     target = tmp_path / "result.json"
-    ran = type_("-m", "grading", "module", "01_setup", "--json", str(target), env=terminal, cwd=tmp_path)
+    ran = run_python("-m", "grading", "module", "01_setup", "--json", str(target), env=terminal, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"PASSED  3 of 3 criteria met." in ran.stdout
     assert json.loads(target.read_text())["verdict"] == "unlocked"
@@ -68,7 +70,7 @@ def test_a_report_of_any_letters_is_shown_on_any_terminal(terminal: dict[str, st
     code = tmp_path / "modules" / "01_setup" / "tinytorch" / "setup.py"
     code.write_text(code.read_text("utf-8") + "\nraise ValueError('日本 é ≥ \\ud800')\n", "utf-8")
     target, tree = tmp_path / "result.json", str(tmp_path)
-    ran = type_("-m", "grading", "module", "01_setup", "--submission", tree, "--json", str(target), env=terminal)
+    ran = run_python("-m", "grading", "module", "01_setup", "--submission", tree, "--json", str(target), env=terminal)
     assert (ran.returncode, ran.stderr) == (1, b"")
     assert b"NOT YET" in ran.stdout
     assert json.loads(target.read_text())["verdict"] == "not_yet"
@@ -93,7 +95,7 @@ def test_every_entry_point_writes_on_any_terminal(
 ) -> None:
     """None of them ends in a traceback for a sign that cannot be shown."""
     (tmp_path / "roster.csv").write_text("id,日本 ≥\nada,é\n", "utf-8")
-    ran = type_(*(part.format(folder=tmp_path) for part in command), env=terminal, cwd=ROOT)
+    ran = run_python(*(part.format(folder=tmp_path) for part in command), env=terminal, cwd=ROOT)
     assert b"Traceback" not in ran.stderr
     assert re.search(says, ran.stdout.decode("latin-1"))
     assert ran.returncode == (1 if "roster" in command else 0)
@@ -105,7 +107,7 @@ def test_a_report_that_a_full_disk_does_not_take_leaves_its_record(tmp_path: Pat
     target = tmp_path / "result.json"
     command = ("-m", "grading", "module", "01_setup", "--json", str(target))
     with Path("/dev/full").open("wb") as full:
-        ran = type_(*command, env=HERE, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        ran = run_python(*command, env=HERE, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert ran.returncode == 3
     assert b"No space left on device" in ran.stderr
     assert json.loads(target.read_text())["verdict"] == "unlocked"
@@ -125,7 +127,9 @@ def test_a_reader_who_has_gone_changes_no_verdict(command: list[str], code: int,
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as pipe:
-        ran = type_(*command, env=HERE, cwd=ROOT if "tito" in command else tmp_path, capture_output=False, stdout=pipe)
+        ran = run_python(
+            *command, env=HERE, cwd=ROOT if "tito" in command else tmp_path, capture_output=False, stdout=pipe
+        )
     assert ran.returncode == code
     if code == 0:
         assert json.loads((tmp_path / "result.json").read_text())["verdict"] == "unlocked"
@@ -138,7 +142,7 @@ def parser_error() -> None:
     app(["--nonsense"], standalone_mode=False)
 
 
-def raising(error: BaseException) -> Any:
+def make_failing_command(error: BaseException) -> Any:
     """A command that ends so."""
 
     def command() -> None:
@@ -152,22 +156,26 @@ def raising(error: BaseException) -> Any:
     [
         (lambda: None, 0, ""),
         (lambda: 1, 1, ""),
-        (raising(UsageError("no such thing")), 2, "no such thing"),
-        (raising(ManifestError([Problem("m.yaml", 3, "is wrong.", "Fix it.")])), 2, "m.yaml:3: is wrong. Fix it."),
-        (parser_error, 2, "--nonsense"),
-        (raising(GraderError("no disk")), 3, "says nothing about your code.\nno disk"),
+        (make_failing_command(UsageError("no such thing")), 2, "no such thing"),
         (
-            raising(PermissionError(13, "Permission denied", "progress")),
+            make_failing_command(ManifestError([Problem("m.yaml", 3, "is wrong.", "Fix it.")])),
+            2,
+            "m.yaml:3: is wrong. Fix it.",
+        ),
+        (parser_error, 2, "--nonsense"),
+        (make_failing_command(GraderError("no disk")), 3, "says nothing about your code.\nno disk"),
+        (
+            make_failing_command(PermissionError(13, "Permission denied", "progress")),
             3,
             "progress cannot be used: Permission denied.",
         ),
-        (raising(UnicodeEncodeError("ascii", "é", 0, 1, "no")), 3, "Traceback"),
-        (raising(RecursionError("deep")), 3, "RecursionError: deep"),
-        (raising(KeyboardInterrupt()), 130, "Interrupted"),
-        (raising(EOFError()), 130, "Interrupted"),
-        (raising(typer.Abort()), 130, "Interrupted"),
+        (make_failing_command(UnicodeEncodeError("ascii", "é", 0, 1, "no")), 3, "Traceback"),
+        (make_failing_command(RecursionError("deep")), 3, "RecursionError: deep"),
+        (make_failing_command(KeyboardInterrupt()), 130, "Interrupted"),
+        (make_failing_command(EOFError()), 130, "Interrupted"),
+        (make_failing_command(typer.Abort()), 130, "Interrupted"),
         (lambda: 130, 130, "Interrupted"),
-        (raising(Interrupted("three answers are kept")), 130, "three answers are kept"),
+        (make_failing_command(Interrupted("three answers are kept")), 130, "three answers are kept"),
     ],
 )
 def test_an_exit_code_says_whose_the_trouble_is(
@@ -180,7 +188,7 @@ def test_an_exit_code_says_whose_the_trouble_is(
 
 def test_what_is_said_in_the_end_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """An error's message may hold a name of a student's."""
-    assert run_command(raising(UsageError("a\x1b[2Jb"))) == 2
+    assert run_command(make_failing_command(UsageError("a\x1b[2Jb"))) == 2
     assert capsys.readouterr().err == "ab\n"
 
 

@@ -22,7 +22,7 @@ from grading.result import CriterionStatus, Result, Verdict, decide_verdict
 from grading.sandbox.launch import FENCES
 from tests.render.results import criterion
 from tests.submissions.build import copy_solution
-from tests.submissions.partial import passed
+from tests.submissions.partial import make_passing_check
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +183,7 @@ def test_official_grading_never_reuses(root, tree):
 def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree, monkeypatch):
     """Without an id the grader had to trust student.yaml, and says so; with an id it does not."""
     for check in ("module_tests", "integration_tests", "xor", "demo"):
-        monkeypatch.setitem(grade.CHECKS, check, passed(check))
+        monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     believed = grade_milestone(root, 1, submission=tree, official=True)
     assert (believed.verdict, believed.submission.student) == (Verdict.PROVISIONAL, "course")
     (reason,) = believed.provisional_because

@@ -29,7 +29,7 @@ from grading.result import CriterionStatus, DataRecord, Failure, Result, Verdict
 from grading.submission import copy_submission
 from tests.render.results import result as some_result
 from tests.submissions.build import copy_solution
-from tests.submissions.partial import passed
+from tests.submissions.partial import make_passing_check
 from tito import quiz
 
 COSTLY = ("module_tests", "integration_tests", "xor", "demo")
@@ -53,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     calls: Counter[str] = Counter()
 
     def count(check: str):
-        measure = passed(check)
+        measure = make_passing_check(check)
 
         def counting(context):
             calls[check] += 1
@@ -178,7 +178,7 @@ def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
 
 def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, monkeypatch):
     """Memory or time may have been the machine's; a worker that the grader ended is another matter."""
-    measure = passed("xor")
+    measure = make_passing_check("xor")
 
     def with_worker(context):
         worker = context.start()
@@ -197,7 +197,7 @@ def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, 
 
 def test_what_student_code_printed_comes_back(root, tree, counted, monkeypatch):
     """A report made from kept figures shows it as the first one did."""
-    measure = passed("xor")
+    measure = make_passing_check("xor")
 
     def printing(context):
         context.log.output.append("hello from the network\n")
@@ -297,7 +297,7 @@ def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
 
 def test_figures_of_a_stand_in_count_until_the_data_have_come(root, tree, counted, monkeypatch):
     """Offline nothing is trained twice; once the download works, the data themselves are measured."""
-    measure = passed("xor")
+    measure = make_passing_check("xor")
     record = DataRecord(name="digits", digest="0" * 64, stand_in_for="mnist")
 
     def on_a_stand_in(context):
@@ -327,7 +327,7 @@ def test_a_data_set_that_is_here_is_not_looked_for_elsewhere(monkeypatch):
 # The files.
 
 
-def kept(key: str = "k", **figures: float | None) -> cache.KeptFigures:
+def make_kept_figures(key: str = "k", **figures: float | None) -> cache.KeptFigures:
     """Figures to be kept."""
     return cache.KeptFigures(
         key=key,
@@ -340,31 +340,38 @@ def kept(key: str = "k", **figures: float | None) -> cache.KeptFigures:
 
 def test_figures_come_back_as_they_were():
     """Also those that JSON has no word for, and None."""
-    before = kept(a=math.inf, b=-math.inf, c=None, d=0.1)
+    before = make_kept_figures(a=math.inf, b=-math.inf, c=None, d=0.1)
     cache.keep_figures(before)
     assert cache.find_figures("k", ["a", "d"]) == before
-    cache.keep_figures(kept(a=math.nan))
+    cache.keep_figures(make_kept_figures(a=math.nan))
     assert math.isnan(cache.find_figures("k", ["a"]).measured.figures["a"])
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{ not json", "[]", '{"record": "tinytorch/result/v1"}', kept("other").model_dump_json(), "\x00" * 9],
+    [
+        "",
+        "{ not json",
+        "[]",
+        '{"record": "tinytorch/result/v1"}',
+        make_kept_figures("other").model_dump_json(),
+        "\x00" * 9,
+    ],
     ids=["empty", "not JSON", "a list", "a result", "other figures", "null bytes"],
 )
 def test_a_damaged_or_forged_file_is_set_aside(text, tmp_path):
     """It answers for nothing, disturbs nobody again, and is not lost."""
-    cache.keep_figures(kept())
+    cache.keep_figures(make_kept_figures())
     (tmp_path / "kept" / "k.json").write_text(text)
     assert cache.find_figures("k", ["accuracy"]) is None
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["k.json.damaged-1"]
-    cache.keep_figures(kept())
+    cache.keep_figures(make_kept_figures())
     assert cache.find_figures("k", ["accuracy"]) is not None
 
 
 def test_figures_that_lack_one_that_is_asked_for_are_none():
     """A check that measures more than it did has measured nothing yet."""
-    cache.keep_figures(kept(accuracy=1.0))
+    cache.keep_figures(make_kept_figures(accuracy=1.0))
     assert cache.find_figures("k", ["accuracy", "loss"]) is None
 
 
@@ -372,7 +379,7 @@ def test_only_the_newest_files_stay(monkeypatch, tmp_path):
     """Every change brings figures of its own, and a disk has an end."""
     monkeypatch.setattr(cache, "MOST_FILES", 3)
     for number in range(6):
-        cache.keep_figures(kept(str(number)))
+        cache.keep_figures(make_kept_figures(str(number)))
     names = {path.name for path in (tmp_path / "kept").iterdir()}
     assert "5.json" in names
     assert len(names) == 3
@@ -392,7 +399,7 @@ def test_student_code_reaches_no_kept_figures(worker_of, sandbox, tmp_path):
     """In a sandbox it can neither read what is kept nor write something that would be taken for it."""
     if sandbox == "process":
         pytest.skip("a plain process is no sandbox, which is why official grading refuses one")
-    cache.keep_figures(kept())
+    cache.keep_figures(make_kept_figures())
     file = tmp_path / "kept" / "k.json"
     before = file.read_bytes()
     worker = worker_of(

@@ -37,7 +37,7 @@ def hog():
 
 
 @contextlib.contextmanager
-def competitors(count: int) -> Iterator[None]:
+def run_competitors(count: int) -> Iterator[None]:
     """Other processes that take every processor there is."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
@@ -48,16 +48,16 @@ def competitors(count: int) -> Iterator[None]:
             process.wait()
 
 
-def family(pid: int) -> list[int]:
+def list_process_family(pid: int) -> list[int]:
     """A process and all below it."""
-    return [pid, *(below for child in processes.find_children(pid) for below in family(child))]
+    return [pid, *(below for child in processes.find_children(pid) for below in list_process_family(child))]
 
 
 @needs_proc
 def test_right_code_passes_on_a_busy_machine(worker_of):
     """One second of computing within a budget of 2 s, though it takes longer than that on the clock."""
     code = worker_of(COMPUTE, call_seconds=2).module("code")
-    with competitors(6 * (os.cpu_count() or 1)):
+    with run_competitors(6 * (os.cpu_count() or 1)):
         started = time.monotonic()
         assert code.compute(1.0) == "done"
     assert time.monotonic() - started > 1
@@ -68,7 +68,7 @@ def test_a_worker_that_was_stopped_for_a_while_goes_on(worker_of):
     """What is suspended and continued has computed nothing meanwhile, so it is not late."""
     worker = worker_of(COMPUTE, call_seconds=1)
     code = worker.module("code")
-    pids = family(worker._launched.process.pid)
+    pids = list_process_family(worker._launched.process.pid)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     thread = threading.Timer(3, lambda: [os.kill(pid, signal.SIGCONT) for pid in pids])
@@ -143,9 +143,9 @@ def test_a_starved_worker_is_not_the_students_failure(worker_of, monkeypatch):
     monkeypatch.setattr(limits, "WALL_FACTOR", 2.0)
     worker = worker_of(COMPUTE, call_seconds=2)
     code = worker.module("code")
-    for pid in family(worker._launched.process.pid):
+    for pid in list_process_family(worker._launched.process.pid):
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-    with competitors(3 * (os.cpu_count() or 1)):
+    with run_competitors(3 * (os.cpu_count() or 1)):
         time.sleep(0.5)
         with pytest.raises((GraderError, DeadlineError)) as caught:
             code.loop()

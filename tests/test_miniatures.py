@@ -27,8 +27,8 @@ from grading.render import record
 from grading.render.markdown import LIMIT
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from grading.sandbox import launch
-from tests.submissions.build import Miniature, build, miniatures
-from tests.submissions.run import command, offline
+from tests.submissions.build import Miniature, build_submission, list_miniatures
+from tests.submissions.run import build_grading_command, build_offline_environment
 from tests.submissions.threats import SUBMITTED
 
 GITHUB_FILES = ("OUTPUT", "ENV", "PATH", "STATE", "STEP_SUMMARY")
@@ -45,17 +45,19 @@ def graded(root: Path, tmp_path: Path):
 
     def grade(miniature: Miniature, *extra: str) -> Result:
         about, tree, target = miniature.about, tmp_path / "tree", tmp_path / "result.json"
-        build(miniature, root, load(root), tree)
+        build_submission(miniature, root, load(root), tree)
         for folder in ("tmp", "github", "home"):
             (tmp_path / folder).mkdir()
         outputs = {f"GITHUB_{name}": str(tmp_path / "github" / name) for name in GITHUB_FILES}
-        environment = offline(tmp_path) | outputs | {"PYTHONPATH": str(root), "TMPDIR": str(tmp_path / "tmp")}
+        environment = (
+            build_offline_environment(tmp_path) | outputs | {"PYTHONPATH": str(root), "TMPDIR": str(tmp_path / "tmp")}
+        )
         report, xml = tmp_path / "report.md", tmp_path / "report.xml"
         written = ("--json", str(target), "--markdown", str(report), "--junit", str(xml))
         allowed = SECONDS[about.get("milestone", 1)]
         started = time.monotonic()
         done = subprocess.run(
-            [*command(about, tmp_path / "peak"), *extra, "--submission", str(tree), *written],
+            [*build_grading_command(about, tmp_path / "peak"), *extra, "--submission", str(tree), *written],
             cwd=tree if about.get("inside") else tmp_path,
             env=os.environ | environment | {"GITHUB_TOKEN": "a-token"} | about.get("environment", {}),
             capture_output=True,
@@ -101,7 +103,7 @@ def check_surfaces(result: Result, surfaces: list[str]) -> None:
     assert len(report) <= LIMIT
     assert not live_in(report)
     suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML
-    assert suite.get("failures") == str(len(failed(result)))
+    assert suite.get("failures") == str(len(list_failed_criteria(result)))
 
 
 def check_words(expect: dict[str, Any], surfaces: list[str]) -> None:
@@ -139,40 +141,40 @@ def check_traces(folder: Path) -> None:
     assert list((folder / "github").iterdir()) == [], "a workflow's output was written"
     if sys.platform == "linux":
         running = [path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdigit()]
-        assert not [path for path in running if str(folder).encode() in _content(path)], "a process was left"
+        assert not [path for path in running if str(folder).encode() in _read_content(path)], "a process was left"
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     with contextlib.suppress(OSError):  # it has ended
         return path.read_bytes()
     return b""
 
 
-def failed(result: Result) -> list[CriterionResult]:
+def list_failed_criteria(result: Result) -> list[CriterionResult]:
     """The criteria that were not met."""
     return [c for c in result.criteria if c.status is CriterionStatus.FAILED]
 
 
-def told(result: Result) -> str:
+def describe_first_failure(result: Result) -> str:
     """The first thing to fix, as one text."""
     failure = result.first_failure
     assert failure is not None, "a failure must say what to fix"
     return " ".join(str(v) for v in failure.model_dump().values() if v is not None)
 
 
-def name(miniature: Miniature) -> str:
+def name_miniature(miniature: Miniature) -> str:
     return miniature.name
 
 
-@pytest.mark.parametrize("miniature", miniatures("right"), ids=name)
+@pytest.mark.parametrize("miniature", list_miniatures("right"), ids=name_miniature)
 def test_right_by_another_way_is_unlocked(graded, miniature):
     """Other algorithms and other internals pass: the tests ask for behaviour."""
     result = graded(miniature)
-    assert result.verdict == miniature.about["expect"]["verdict"], told(result)
+    assert result.verdict == miniature.about["expect"]["verdict"], describe_first_failure(result)
     assert result.verdict.exit_code == 0
 
 
-@pytest.mark.parametrize("miniature", miniatures("wrong"), ids=name)
+@pytest.mark.parametrize("miniature", list_miniatures("wrong"), ids=name_miniature)
 def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, miniature):
     """The first thing to fix names the task, what came back and what was expected."""
     result = graded(miniature)
@@ -182,7 +184,7 @@ def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, mini
     assert failure.hint
 
 
-@pytest.mark.parametrize("miniature", miniatures("hostile"), ids=name)
+@pytest.mark.parametrize("miniature", list_miniatures("hostile"), ids=name_miniature)
 def test_what_was_not_earned_is_not_given(graded, miniature):
     """Accidents and attacks get nothing, and the grader goes on."""
     result = graded(miniature)
@@ -202,7 +204,9 @@ BEHIND_LANDLOCK = (
 """Those that a fence has to stop. All of them: `TINYTORCH_FENCE=landlock pytest tests/test_miniatures.py`."""
 
 
-@pytest.mark.parametrize("miniature", [m for m in miniatures("hostile") if m.folder.name in BEHIND_LANDLOCK], ids=name)
+@pytest.mark.parametrize(
+    "miniature", [m for m in list_miniatures("hostile") if m.folder.name in BEHIND_LANDLOCK], ids=name_miniature
+)
 def test_behind_landlock_it_is_not_given_either(graded, miniature, monkeypatch):
     """The other fence is tried even if bubblewrap works."""
     monkeypatch.setenv(launch.VARIABLE, "landlock")
@@ -219,29 +223,29 @@ def check_expectation(miniature: Miniature, result: Result) -> None:
         expect = expect | miniature.about.get("confined", {})
     assert result.verdict == expect.get("verdict", result.verdict)
     if "criterion" in expect:
-        assert expect["criterion"] == failed(result)[0].name, told(result)
+        assert expect["criterion"] == list_failed_criteria(result)[0].name, describe_first_failure(result)
     if "fails" in expect:
-        assert expect["fails"] in [c.name for c in failed(result)]
+        assert expect["fails"] in [c.name for c in list_failed_criteria(result)]
     if "task" in expect:
-        assert result.first_failure.task == expect["task"], told(result)
+        assert result.first_failure.task == expect["task"], describe_first_failure(result)
     for words in expect.get("says", []):
-        assert words in told(result)
+        assert words in describe_first_failure(result)
     performance = [c for c in result.criteria if c.kind == "performance"]
-    if any(c.kind == "code_quality" for c in failed(result)):
+    if any(c.kind == "code_quality" for c in list_failed_criteria(result)):
         assert all(c.status is CriterionStatus.NOT_ATTEMPTED for c in performance)
         assert all(c.measured is None for c in performance)
 
 
 def test_a_result_file_in_the_tree_is_left_alone(graded, tmp_path):
     """It is neither read nor overwritten."""
-    (miniature,) = [m for m in miniatures("hostile") if m.name.endswith("forged_records")]
+    (miniature,) = [m for m in list_miniatures("hostile") if m.name.endswith("forged_records")]
     graded(miniature)
     assert json.loads((tmp_path / "tree" / "result.json").read_text()) == {"verdict": "unlocked"}
 
 
 def test_every_line_of_the_threats_has_two_submissions():
     """Each hostile miniature says which line it stands for, and each line has at least two."""
-    counted = Counter(m.about["threat"] for m in miniatures("hostile"))
+    counted = Counter(m.about["threat"] for m in list_miniatures("hostile"))
     assert set(counted) == set(SUBMITTED)
     assert not {line: count for line, count in counted.items() if count < 2}
     assert counted.total() >= 60

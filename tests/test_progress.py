@@ -45,21 +45,21 @@ COURSE = Outline(
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def completed(*modules: str) -> tuple[Event, ...]:
+def make_completed_events(*modules: str) -> tuple[Event, ...]:
     """These modules completed, a day apart."""
     return tuple(
         Event(Kind.MODULE_COMPLETED, START + timedelta(days=i), module=module) for i, module in enumerate(modules)
     )
 
 
-def tried(milestone: int, verdict: str, day: int, met: int = 1) -> Event:
+def make_attempt(milestone: int, verdict: str, day: int, met: int = 1) -> Event:
     """An attempt at a milestone with so many criteria met."""
     criteria = [{"status": "passed"}] * met + [{"status": "failed"}]
     raw = {"milestone": milestone, "verdict": verdict, "criteria": criteria}
     return Event(Kind.MILESTONE_ATTEMPTED, START + timedelta(days=day), milestone=milestone, raw=raw)
 
 
-def states(history: History) -> list[State]:
+def list_states(history: History) -> list[State]:
     """The milestones' states."""
     return [s.state for s in journey.list_milestone_states(COURSE, history)]
 
@@ -185,7 +185,7 @@ def test_damaged_records_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 def test_a_thorough_reading_checks_the_whole_result(tmp_path: Path) -> None:
     """A result that only looks like one is set aside by the reading that is to show it."""
-    record_event(tmp_path, tried(1, "unlocked", 0))
+    record_event(tmp_path, make_attempt(1, "unlocked", 0))
     assert len(read_history(tmp_path, thorough=False).events) == 1
     assert len(read_history(tmp_path).damaged) == 1
 
@@ -228,7 +228,7 @@ def test_a_new_student_starts_at_the_beginning() -> None:
     """The first module is ready, the first milestone in progress, the rest locked."""
     modules = journey.list_module_states(COURSE, History())
     assert [m.state for m in modules] == [State.READY, State.LOCKED, State.LOCKED, State.LOCKED]
-    assert states(History()) == [State.IN_PROGRESS, State.LOCKED, State.LOCKED]
+    assert list_states(History()) == [State.IN_PROGRESS, State.LOCKED, State.LOCKED]
     assert journey.find_next_goal(COURSE, History()).command == "tito module start 01_setup"
 
 
@@ -242,9 +242,9 @@ def test_the_current_module_is_the_one_begun_last() -> None:
         ((), "01_setup"),
         (begun[:1], "03_dense"),
         (begun, "02_tensor"),
-        (begun + completed("02_tensor"), "03_dense"),
-        (begun + completed("02_tensor", "03_dense"), "01_setup"),
-        (completed("01_setup", "02_tensor", "03_dense"), None),
+        (begun + make_completed_events("02_tensor"), "03_dense"),
+        (begun + make_completed_events("02_tensor", "03_dense"), "01_setup"),
+        (make_completed_events("01_setup", "02_tensor", "03_dense"), None),
     ):
         module = journey.find_current_module(COURSE, History(events))
         assert (module and module.id) == current
@@ -254,11 +254,11 @@ def test_the_next_goal_follows_what_is_done() -> None:
     """Start, then finish, then the milestone, then the next module, then the end of what is built."""
     started = History((Event(Kind.MODULE_STARTED, START, module="01_setup"),))
     assert journey.find_next_goal(COURSE, started).command == "tito module test 01_setup"
-    both = completed("01_setup", "02_tensor")
+    both = make_completed_events("01_setup", "02_tensor")
     assert journey.find_next_goal(COURSE, History(both)).command == "tito milestone test 1"
-    unlocked = (*both, tried(1, "unlocked", 3))
+    unlocked = (*both, make_attempt(1, "unlocked", 3))
     assert journey.find_next_goal(COURSE, History(unlocked)).command == "tito module start 03_dense"
-    everything = History((*unlocked, *completed("03_dense"), tried(2, "unlocked", 5)))
+    everything = History((*unlocked, *make_completed_events("03_dense"), make_attempt(2, "unlocked", 5)))
     assert "planned" in journey.find_next_goal(COURSE, everything).sentence
 
 
@@ -288,7 +288,9 @@ def test_a_reset_takes_back_the_completion_of_a_module() -> None:
 
 def test_an_unlocked_milestone_stays_unlocked() -> None:
     """A later failed attempt takes nothing back, and the date is that of the first success."""
-    history = History((tried(1, "not_yet", 1), tried(1, "unlocked", 2), tried(1, "not_yet", 3, met=9)))
+    history = History(
+        (make_attempt(1, "not_yet", 1), make_attempt(1, "unlocked", 2), make_attempt(1, "not_yet", 3, met=9))
+    )
     state = journey.list_milestone_states(COURSE, history)[0]
     assert (state.state, state.attempts, state.provisional) == (State.COMPLETED, 3, False)
     assert state.unlocked_at == START + timedelta(days=2)
@@ -297,15 +299,15 @@ def test_an_unlocked_milestone_stays_unlocked() -> None:
 
 def test_provisional_becomes_unlocked() -> None:
     """A provisional pass completes the milestone and says so until a full one follows."""
-    provisional = History((tried(1, "provisional", 1),))
+    provisional = History((make_attempt(1, "provisional", 1),))
     assert journey.list_milestone_states(COURSE, provisional)[0].provisional
-    full = History((*provisional.events, tried(1, "unlocked", 2)))
+    full = History((*provisional.events, make_attempt(1, "unlocked", 2)))
     assert not journey.list_milestone_states(COURSE, full)[0].provisional
 
 
 def test_a_milestone_completes_the_modules_it_tested() -> None:
     """Unlocking milestone 1 completes modules 01 and 02, though nobody recorded them, and no others."""
-    modules = journey.list_module_states(COURSE, History((tried(1, "unlocked", 1),)))
+    modules = journey.list_module_states(COURSE, History((make_attempt(1, "unlocked", 1),)))
     assert [m.state for m in modules] == [State.COMPLETED, State.COMPLETED, State.READY, State.LOCKED]
 
 
@@ -322,7 +324,7 @@ def test_a_milestone_completes_the_modules_it_tested() -> None:
 )
 def test_an_attempt_completes_the_modules_whose_tests_passed(tests: dict[str, Any], done: int) -> None:
     """Also one that unlocks nothing: what comes before the first failing task is whole."""
-    event = tried(1, "not_yet", 1)
+    event = make_attempt(1, "not_yet", 1)
     raw = event.raw | {"criteria": [{"name": "module_tests", **tests}]}
     modules = journey.list_module_states(COURSE, History((replace(event, raw=raw),)))
     assert [m.state for m in modules].count(State.COMPLETED) == done
@@ -330,12 +332,18 @@ def test_an_attempt_completes_the_modules_whose_tests_passed(tests: dict[str, An
 
 def test_an_attempt_ahead_of_its_turn_is_in_progress() -> None:
     """A milestone that was tried is in progress even if the one before it is locked up."""
-    assert states(History((tried(2, "not_yet", 1),))) == [State.IN_PROGRESS, State.IN_PROGRESS, State.LOCKED]
+    assert list_states(History((make_attempt(2, "not_yet", 1),))) == [
+        State.IN_PROGRESS,
+        State.IN_PROGRESS,
+        State.LOCKED,
+    ]
 
 
 def test_the_best_attempt_met_most() -> None:
     """While nothing is unlocked, the attempt with most criteria met is the best."""
-    history = History((tried(1, "not_yet", 1, 2), tried(1, "not_yet", 2, 5), tried(1, "error", 3, 1)))
+    history = History(
+        (make_attempt(1, "not_yet", 1, 2), make_attempt(1, "not_yet", 2, 5), make_attempt(1, "error", 3, 1))
+    )
     assert history.find_best_attempt(1).criteria_met == 5
     assert History().find_best_attempt(1) is None
     assert make_attempt_event(result(criterion(), loss("failed", 0.2), verdict=Verdict.NOT_YET)).criteria_met == 1

@@ -62,7 +62,7 @@ def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
     )
 
 
-def changed(root: Path, folder: Path, old: str, new: str) -> Path:
+def copy_changed_manifest(root: Path, folder: Path, old: str, new: str) -> Path:
     """A folder with the course's manifest, changed once."""
     text = (root / "milestones.yaml").read_text("utf-8")
     assert old in text
@@ -73,14 +73,14 @@ def changed(root: Path, folder: Path, old: str, new: str) -> Path:
 TESTS = "        check: module_tests\n"
 
 
-def partial(root: Path, folder: Path) -> Manifest:
+def load_partial_course(root: Path, folder: Path) -> Manifest:
     """The course with weight and partial credit for module tests of milestone 1."""
-    return load(changed(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n"))
+    return load(copy_changed_manifest(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n"))
 
 
 def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     """A record repeats it, a release hands it on, and the milestone's page, report and terminal print it."""
-    manifest = partial(root, tmp_path)
+    manifest = load_partial_course(root, tmp_path)
     milestone = manifest.milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     assert (copy_criterion_fields(tests)["weight"], copy_criterion_fields(tests)["partial"]) == (4.0, True)
@@ -113,7 +113,7 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
 def test_a_scheme_that_cannot_be_meant_is_refused(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
     """With the line of the criterion."""
     with pytest.raises(ManifestError, match=said):
-        load(changed(root, tmp_path, old, new))
+        load(copy_changed_manifest(root, tmp_path, old, new))
 
 
 def test_other_formats_get_whole_numbers() -> None:

@@ -41,13 +41,13 @@ def taken(root: Path, tree: Path, tmp_path: Path):
     return take_it
 
 
-def copied(submission: Submission) -> list[str]:
+def list_copied_files(submission: Submission) -> list[str]:
     return sorted(p.relative_to(submission.folder).as_posix() for p in submission.folder.rglob("*") if p.is_file())
 
 
 def test_tests_manifest_and_conftest_are_left_behind(taken):
     """What comes from the course is never read from a submission."""
-    assert copied(taken()) == [CODE]
+    assert list_copied_files(taken()) == [CODE]
 
 
 def test_missing_files_are_named(taken):
@@ -71,7 +71,7 @@ def test_what_is_no_plain_text_file_is_refused_with_a_reason(taken, tree, spoil,
     """It is not copied, and the note says why."""
     spoil(tree / CODE)
     submission = taken()
-    assert copied(submission) == []
+    assert list_copied_files(submission) == []
     (note,) = [n for n in submission.record.refused if n.path == CODE]
     assert words in note.message
 
@@ -82,7 +82,7 @@ def test_a_linked_folder_is_refused(taken, tree, tmp_path):
     (tree / "modules/02_tensor").rename(elsewhere)
     (tree / "modules/02_tensor").symlink_to(elsewhere)
     submission = taken()
-    assert copied(submission) == []
+    assert list_copied_files(submission) == []
     assert any("link" in n.message for n in submission.record.refused)
 
 
@@ -90,7 +90,7 @@ def test_a_submodule_is_refused(taken, tree):
     """A repository within the repository is somebody else's history."""
     (tree / "modules/02_tensor/.git").write_text("gitdir: ../../evil\n")
     submission = taken()
-    assert copied(submission) == []
+    assert list_copied_files(submission) == []
     assert any("separate git repository" in n.message for n in submission.record.refused)
 
 
@@ -99,7 +99,7 @@ def test_files_beside_the_students_are_noted_not_used(taken, tree):
     for name in ("numpy.py", "__init__.py", "Tensor.py"):
         (tree / CODE).with_name(name).write_text("raise SystemExit\n")
     submission = taken()
-    assert copied(submission) == [CODE]
+    assert list_copied_files(submission) == [CODE]
     assert [Path(n.path).name for n in submission.record.refused] == ["__init__.py", "numpy.py", "Tensor.py"]
 
 
@@ -116,7 +116,7 @@ def test_answers_are_kept_where_no_worker_sees_them(taken, tree):
     (tree / "answers").mkdir()
     (tree / "answers/milestone-1.yaml").write_text("student: ada\n")
     submission = taken()
-    assert copied(submission) == [CODE]
+    assert list_copied_files(submission) == [CODE]
     assert (submission.answers / "answers/milestone-1.yaml").read_text() == "student: ada\n"
     assert not submission.answers.is_relative_to(submission.folder)
     assert [f.path for f in submission.record.files] == [CODE, "student.yaml", "answers/milestone-1.yaml"]

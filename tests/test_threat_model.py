@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.submissions.build import miniatures
+from tests.submissions.build import list_miniatures
 from tests.submissions.threats import SUBMITTED
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/threat-model.md").read_text("utf-8")
 
 
-def rows() -> dict[str, list[str]]:
+def read_attack_rows() -> dict[str, list[str]]:
     """Each line of the tables of attacks, and what it is tested by."""
     found = {}
     for line in PAGE.splitlines():
@@ -29,17 +29,19 @@ def rows() -> dict[str, list[str]]:
 def test_every_line_names_its_submissions_and_no_others():
     """A new submission must be written into the page, in the row of its line."""
     expected = defaultdict(set)
-    for miniature in miniatures("hostile"):
+    for miniature in list_miniatures("hostile"):
         expected[miniature.about["threat"]].add(miniature.name)
-    named = {line: {name for name in tests if name.startswith("hostile/")} for line, tests in rows().items()}
+    named = {
+        line: {name for name in tests if name.startswith("hostile/")} for line, tests in read_attack_rows().items()
+    }
     assert {line: names for line, names in named.items() if names} == expected
     assert set(SUBMITTED) == set(expected)
 
 
-@pytest.mark.parametrize("line", sorted(rows()))
+@pytest.mark.parametrize("line", sorted(read_attack_rows()))
 def test_what_a_line_is_tested_by_exists(line):
     """Each is a submission, or a function of a file of tests."""
-    tests = rows()[line]
+    tests = read_attack_rows()[line]
     assert len(tests) >= (1 if line not in SUBMITTED else 2)
     for test in tests:
         if test.startswith("hostile/"):
@@ -47,15 +49,15 @@ def test_what_a_line_is_tested_by_exists(line):
             continue
         file, _, function = test.partition("::")
         assert (ROOT / file).is_file(), test
-        assert function in functions(ROOT / file), test
+        assert function in list_functions(ROOT / file), test
 
 
 def test_every_test_the_page_names_stands_in_a_row_or_exists():
     """So does every test that is named elsewhere on the page."""
     for file, function in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE):
-        assert function in functions(ROOT / file), f"{file}::{function}"
+        assert function in list_functions(ROOT / file), f"{file}::{function}"
 
 
-def functions(file: Path) -> set[str]:
+def list_functions(file: Path) -> set[str]:
     """The names of a file's functions."""
     return {node.name for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}

@@ -22,7 +22,7 @@ def format_figures(result: Result | None) -> list[str]:
 
 
 def fold_figures(result: Result | None) -> list[str]:
-    """The figures of `figures_of`, but those met in full, with nothing to spare, share one line, as on the site."""
+    """The figures of `format_figures`, but those met in full, with nothing to spare, share one line, as on the site."""
     full = [
         c for c in _list_performance_criteria(result) if c.status is CriterionStatus.PASSED and not figures.margin(c)
     ]

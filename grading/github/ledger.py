@@ -192,7 +192,7 @@ def verify(
     `files` holds every record on the branch by its path, with None for one that was not read. `head` comes from the
     last publication's commit; without it the last line counts as the head, and an edit of that line goes unnoticed.
     `repository` is GitHub's number of the repository; without it records from another repository go unnoticed.
-    Without `thorough`, results are checked only as `grading.progress.read` does for `grading.journey`.
+    Without `thorough`, results are checked only as `grading.progress.read_history` does for `grading.journey`.
     """
     chain = _chain(lines, head)
     entries: list[Entry] = []

@@ -22,18 +22,18 @@ SESSION = "module-02_tensor"
 def measure_waiting_time() -> Iterator[BenchmarkFigure]:
     """Measure the time from the start of the job `grade` to the comment, for a pull request that changes module 02."""
     from tests.github.whole import copy_of_github
-    from tests.workflows.school import TENSOR, course_for, opened
+    from tests.workflows.school import TENSOR, copy_course_with_grader, open_school
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        released = write_release(course_for(ROOT, folder / "course"), folder / "release").target
+        released = write_release(copy_course_with_grader(ROOT, folder / "course"), folder / "release").target
         tree = Path(shutil.copytree(released, folder / "tree"))
         (tree / TENSOR).write_text(solved((ROOT / TENSOR).read_text("utf-8"), load(ROOT), TENSOR), "utf-8")
         for each in ("prism", "nox", "class"):
             (folder / each).mkdir()
         with (
             copy_of_github(folder / "prism") as hub,
-            opened(hub, released, folder / "nox", folder / "class") as school,
+            open_school(hub, released, folder / "nox", folder / "class") as school,
         ):
             run = school.happens("pull_request", tree)["autograde.yml"]
             comments, outcomes = hub.repository(run.event.repository).comments, set(run.results().values())

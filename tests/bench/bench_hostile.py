@@ -16,8 +16,8 @@ from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_wit
 def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     """Measure the grader's peak memory over all hostile submissions, each graded in a separate process."""
     # Imported here, because the tests need packages that no other group needs.
-    from tests.submissions.build import Miniature, build, miniatures
-    from tests.submissions.run import command, offline
+    from tests.submissions.build import Miniature, build_submission, list_miniatures
+    from tests.submissions.run import build_grading_command, build_offline_environment
 
     manifest = load(ROOT)
 
@@ -26,19 +26,23 @@ def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "home").mkdir()
-            tree, peak, record = build(miniature, ROOT, manifest, folder / "tree"), folder / "peak", folder / "result"
+            tree, peak, record = (
+                build_submission(miniature, ROOT, manifest, folder / "tree"),
+                folder / "peak",
+                folder / "result",
+            )
             own = {"PYTHONPATH": str(ROOT)} | miniature.about.get("environment", {})
-            line = [*command(miniature.about, peak), "--submission", str(tree), "--json", str(record)]
+            line = [*build_grading_command(miniature.about, peak), "--submission", str(tree), "--json", str(record)]
             subprocess.run(
                 line,
                 cwd=folder,
-                env=copy_environment_without_nox() | offline(folder) | own,
+                env=copy_environment_without_nox() | build_offline_environment(folder) | own,
                 capture_output=True,
                 check=False,
             )
             return float(peak.read_text())
 
-    every = miniatures("hostile")
+    every = list_miniatures("hostile")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         peaks = list(pool.map(measure_grader_peak, every))
     largest = max(range(len(every)), key=peaks.__getitem__)

@@ -17,8 +17,8 @@ from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.result import CriterionStatus, Result, Verdict
 from grading.sandbox.launch import choose_fence
-from tests.submissions.build import Miniature, build
-from tests.submissions.partial import passed
+from tests.submissions.build import Miniature, build_submission
+from tests.submissions.partial import make_passing_check
 
 RECIPE = "modules/11_training/recipe.py"
 EPOCHS = "    epochs = min(20, max(6, 300_000 // len(images)))"
@@ -52,9 +52,9 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
         monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
-            monkeypatch.setitem(grade.CHECKS, check, passed(check))
+            monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
         miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})
-        tree = build(miniature, root, load(root), tmp_path / "tree")
+        tree = build_submission(miniature, root, load(root), tmp_path / "tree")
         return grade_milestone(root, 3, submission=tree, seed=7, official=official)
 
     return grade_it

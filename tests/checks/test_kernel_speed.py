@@ -24,7 +24,7 @@ from grading.sandbox.launch import Confinement, choose_fence
 from grading.sandbox.processes import read_cpu_nanoseconds
 from grading.submission import copy_modules, copy_submission
 from grading.workers import start_worker
-from tests.submissions.build import Miniature, build
+from tests.submissions.build import Miniature, build_submission
 
 SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
 
@@ -35,7 +35,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
     folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
     milestone, log = manifest.milestone(4), WorkerLog()
     modules = manifest.modules_for(milestone)
-    tree = build(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
+    tree = build_submission(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
     submission = copy_submission(tree, manifest, modules, milestone, folder / "submission")
 
     def start(last: int | None = None) -> Worker:

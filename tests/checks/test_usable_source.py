@@ -14,7 +14,7 @@ from grading.criteria import list_criteria
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Status
 from grading.submission import list_source_files
-from tests.submissions.stored import SPELLINGS, random_data, spell
+from tests.submissions.stored import SPELLINGS, random_data, spell_data
 
 BUDGET = Budget(wall_seconds=1, call_seconds=1, train_seconds=1, memory_mb=64)
 LIMIT = BUDGET.module_bytes
@@ -31,7 +31,7 @@ def find_data_in_texts(*texts: str, bound: int = LIMIT, average: int | None = No
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_data_is_found_however_it_is_spelled(spelling):
     """Every spelling of 28 KB of data takes 28 KB, and the failure says how much and how much may be."""
-    text = spell(DATA, spelling)
+    text = spell_data(DATA, spelling)
     (failure,) = find_data_in_texts(text)
     assert failure.title == "The file holds code and no stored data"
     assert f"{measure_compressed_size(text):,} bytes" in failure.got
@@ -43,7 +43,7 @@ def test_data_is_found_however_it_is_spelled(spelling):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_each_spelling_is_python(spelling):
     """Otherwise it would be refused for that."""
-    exec(compile(ast.parse(spell(DATA[:600], spelling)), "spelled", "exec"), {})  # noqa: S102 - it is our own
+    exec(compile(ast.parse(spell_data(DATA[:600], spelling)), "spelled", "exec"), {})  # noqa: S102 - it is our own
 
 
 def test_data_in_many_small_parts_is_found(root):

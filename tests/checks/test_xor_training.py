@@ -11,8 +11,8 @@ from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.manifest.model import Kind
 from grading.result import CriterionStatus, Verdict
-from tests.submissions.build import build, miniatures
-from tests.submissions.partial import passed
+from tests.submissions.build import build_submission, list_miniatures
+from tests.submissions.partial import make_passing_check
 
 ATTACKS = {
     "hostile/smuggled_weights": "fresh_loss",
@@ -27,9 +27,9 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
     """With all tests of the code taken as passed, the figures still say not yet."""
     monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache")
     for check in ("module_tests", "integration_tests", "demo"):
-        monkeypatch.setitem(grade.CHECKS, check, passed(check))
-    (miniature,) = [m for m in miniatures(name.partition("/")[0]) if m.name == name]
-    tree = build(miniature, root, load(root), tmp_path / "tree")
+        monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
+    (miniature,) = [m for m in list_miniatures(name.partition("/")[0]) if m.name == name]
+    tree = build_submission(miniature, root, load(root), tmp_path / "tree")
     result = grade_milestone(root, 1, submission=tree, seed=11)
     assert result.verdict is Verdict.NOT_YET
     failed = [c.name for c in result.criteria if c.status is CriterionStatus.FAILED]
@@ -43,6 +43,6 @@ def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):
     """The reference does not depend on luck: other seeds give the same verdict."""
     monkeypatch.setattr(cache, "find_figures_folder", lambda: Path(tmp_path))
     for check in ("module_tests", "integration_tests", "demo"):
-        monkeypatch.setitem(grade.CHECKS, check, passed(check))
+        monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     for seed in (101, 202, 303):
         assert grade_milestone(root, 1, seed=seed).verdict is Verdict.UNLOCKED

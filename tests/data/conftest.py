@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from grading.data import files
-from tests.data.samples import mnist_files, zipped
-from tests.data.server import Mirror, serve
+from tests.data.samples import gzip_files, make_mnist_files
+from tests.data.server import Mirror, serve_mirror
 
 
-class Notes:
+class RecordingWatch:
     """A watch that keeps what is reported to it."""
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Notes:
 
 
 @pytest.fixture
-def watch() -> Notes:
+def watch() -> RecordingWatch:
     """A watch that keeps what is reported to it."""
-    return Notes()
+    return RecordingWatch()
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +52,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def mirror() -> Iterator[Mirror]:
     """A mirror of the tiny MNIST."""
-    with serve(zipped(mnist_files())) as running:
+    with serve_mirror(gzip_files(make_mnist_files())) as running:
         yield running
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_folder(folder: Path) -> dict[str, bytes]:
     """Every file in a folder but the lock: name → bytes."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}

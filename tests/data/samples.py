@@ -15,28 +15,28 @@ import numpy as np
 from grading.data.sources import DataFile, DataSource, Download
 
 
-def idx(array: np.ndarray) -> bytes:
+def encode_idx(array: np.ndarray) -> bytes:
     """The array as an IDX file."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 0x08, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
-def mnist_files() -> dict[str, bytes]:
+def make_mnist_files() -> dict[str, bytes]:
     """A tiny MNIST: 6 training and 4 test images, by file name, unpacked."""
     rng = np.random.default_rng(1)
     return {
-        "train-images-idx3-ubyte": idx(rng.integers(0, 256, (6, 28, 28))),
-        "train-labels-idx1-ubyte": idx(np.array([5, 0, 4, 1, 9, 2])),
-        "t10k-images-idx3-ubyte": idx(rng.integers(0, 256, (4, 28, 28))),
-        "t10k-labels-idx1-ubyte": idx(np.array([7, 2, 1, 0])),
+        "train-images-idx3-ubyte": encode_idx(rng.integers(0, 256, (6, 28, 28))),
+        "train-labels-idx1-ubyte": encode_idx(np.array([5, 0, 4, 1, 9, 2])),
+        "t10k-images-idx3-ubyte": encode_idx(rng.integers(0, 256, (4, 28, 28))),
+        "t10k-labels-idx1-ubyte": encode_idx(np.array([7, 2, 1, 0])),
     }
 
 
-def zipped(files: dict[str, bytes]) -> dict[str, bytes]:
+def gzip_files(files: dict[str, bytes]) -> dict[str, bytes]:
     """Each file as .gz."""
     return {f"{name}.gz": gzip.compress(data) for name, data in files.items()}
 
 
-def mnist_source(*mirrors: str) -> DataSource:
+def make_mnist_source(*mirrors: str) -> DataSource:
     """The catalogue's entry for the tiny MNIST, to be had from these addresses."""
     downloads = [
         Download(
@@ -45,27 +45,27 @@ def mnist_source(*mirrors: str) -> DataSource:
             (DataFile(name, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}"),),
             limit=len(data) + 1000,
         )
-        for name, data in mnist_files().items()
+        for name, data in make_mnist_files().items()
     ]
     return DataSource("mnist", "a tiny MNIST", "mnist", tuple(downloads), 9_000, 20_000, "digits", fixed=True)
 
 
-def cifar_arrays() -> dict[str, tuple[np.ndarray, list[int]]]:
+def make_cifar_arrays() -> dict[str, tuple[np.ndarray, list[int]]]:
     """A tiny CIFAR-10: 3 images in each batch, as rows, and their classes."""
     rng = np.random.default_rng(2)
     names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
     return {name: (rng.integers(0, 256, (3, 3072), np.uint8), rng.integers(0, 10, 3).tolist()) for name in names}
 
 
-def cifar_files() -> dict[str, bytes]:
+def make_cifar_files() -> dict[str, bytes]:
     """The tiny CIFAR-10 as its files."""
     return {
-        name: python2_pickle({b"data": rows, b"labels": labels, b"batch_label": b"a batch"})
-        for name, (rows, labels) in cifar_arrays().items()
+        name: pickle_like_python2({b"data": rows, b"labels": labels, b"batch_label": b"a batch"})
+        for name, (rows, labels) in make_cifar_arrays().items()
     }
 
 
-def tar(members: dict[str, bytes]) -> bytes:
+def build_tar(members: dict[str, bytes]) -> bytes:
     """A .tar.gz of plain files by these paths."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
@@ -76,7 +76,7 @@ def tar(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def cifar_source(url: str, archive: bytes, files: dict[str, bytes]) -> DataSource:
+def make_cifar_source(url: str, archive: bytes, files: dict[str, bytes]) -> DataSource:
     """The catalogue's entry for the tiny CIFAR-10 in this archive."""
     gives = tuple(DataFile(name, None, f"md5:{hashlib.md5(d).hexdigest()}") for name, d in files.items())  # noqa: S324 - the published kind
     checksum = f"sha256:{hashlib.sha256(archive).hexdigest()}"
@@ -106,14 +106,14 @@ class _Python2Pickler(pickle._Pickler):
     dispatch[type] = save_global
 
 
-def python2_pickle(value: Any) -> bytes:
+def pickle_like_python2(value: Any) -> bytes:
     """The value as the official batches are written."""
     stream = io.BytesIO()
     _Python2Pickler(stream, protocol=2).dump(value)
     return stream.getvalue()
 
 
-def text_source(url: str, text: bytes) -> DataSource:
+def make_text_source(url: str, text: bytes) -> DataSource:
     """The catalogue's entry for a short text, sent as it is."""
     file = DataFile("plays.txt", len(text), f"sha256:{hashlib.sha256(text).hexdigest()}")
     download = Download("plays.txt", (f"{url}plays.txt",), (file,), limit=len(text))

@@ -34,13 +34,13 @@ class Mirror:
 
 
 @contextmanager
-def serve(files: dict[str, bytes]) -> Iterator[Mirror]:
+def serve_mirror(files: dict[str, bytes]) -> Iterator[Mirror]:
     """A running mirror of these files."""
     mirror = Mirror(files)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            _answer(self, mirror)
+            _answer_request(self, mirror)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -57,7 +57,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Mirror]:
         thread.join()
 
 
-def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
+def _answer_request(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     name, wanted = request.path.lstrip("/"), request.headers["Range"]
     mirror.asked.append((name, wanted))
     request.close_connection = True
@@ -83,7 +83,7 @@ def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     request.wfile.write(content[start:end])
 
 
-def closed_port() -> str:
+def find_closed_port() -> str:
     """The address of a port on which nobody listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     port = server.server_port

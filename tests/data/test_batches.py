@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from grading.data import batches
 from grading.data.batches import read_batch
-from tests.data.samples import python2_pickle
+from tests.data.samples import pickle_like_python2
 
 ROWS = np.random.default_rng(3).integers(0, 256, (2, 3072), np.uint8)
 GOOD = {b"data": ROWS, b"labels": [3, 9], b"batch_label": b"training batch 1 of 5", b"filenames": [b"a.png", b"b.png"]}
 
 
-@pytest.mark.parametrize("data", [python2_pickle(GOOD), pickle.dumps(GOOD, protocol=3), pickle.dumps(GOOD, protocol=4)])
+@pytest.mark.parametrize(
+    "data", [pickle_like_python2(GOOD), pickle.dumps(GOOD, protocol=3), pickle.dumps(GOOD, protocol=4)]
+)
 def test_batches_of_old_and_new_python_are_read(data: bytes) -> None:
     """Rows become planes of 32×32, red first; labels become int64."""
     images, labels = read_batch(data)
@@ -36,7 +38,7 @@ def test_batches_of_old_and_new_python_are_read(data: bytes) -> None:
 
 def test_the_sample_is_written_as_the_official_files_are() -> None:
     """Python 2's string opcode and NumPy 1's name, without which the test above would be about something else."""
-    data = python2_pickle(GOOD)
+    data = pickle_like_python2(GOOD)
     assert b"cnumpy.core.multiarray\n_reconstruct\n" in data
     assert pickle.BINSTRING + struct.pack("<i", 4) + b"data" in data
 
@@ -51,7 +53,7 @@ class Runs:
         return self.call
 
 
-def build(name: str, state: bytes) -> bytes:
+def build_pickle(name: str, state: bytes) -> bytes:
     """A pickle that sets attributes of a global itself."""
     return b"\x80\x02c" + name.encode() + b"\n" + state + b"b."
 
@@ -74,9 +76,9 @@ HOSTILE = {
     "an array in columns": pickle.dumps(GOOD | {b"data": np.asfortranarray(ROWS)}),
     "an array of another shape": pickle.dumps(GOOD | {b"data": ROWS.reshape(1, 2, 3072)}),
     "a shape that does not fit": pickle.dumps(GOOD, protocol=3).replace(b"K\x02M\x00\x0c", b"K\x03M\x00\x0c"),
-    "a class that is built": build("numpy\ndtype", b"}X\x01\x00\x00\x00aK\x01s"),
-    "the array type, built": build("numpy\nndarray", b"}X\x08\x00\x00\x00__init__K\x01s"),
-    "slots of a class": build("numpy.core.multiarray\n_reconstruct", b"N}X\x08\x00\x00\x00__init__K\x01s\x86"),
+    "a class that is built": build_pickle("numpy\ndtype", b"}X\x01\x00\x00\x00aK\x01s"),
+    "the array type, built": build_pickle("numpy\nndarray", b"}X\x08\x00\x00\x00__init__K\x01s"),
+    "slots of a class": build_pickle("numpy.core.multiarray\n_reconstruct", b"N}X\x08\x00\x00\x00__init__K\x01s\x86"),
     "a huge memo": HUGE_MEMO,
     "a huge string": b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"a.",
     "a string longer than the file": b"\x80\x02T\xff\xff\xff\x7fa.",

@@ -10,9 +10,9 @@ import pytest
 
 from grading.data.files import VARIABLE
 from grading.data.sources import SOURCES
-from tests.data.conftest import contents
-from tests.data.samples import mnist_files, mnist_source
-from tests.data.server import Mirror, closed_port
+from tests.data.conftest import read_folder
+from tests.data.samples import make_mnist_files, make_mnist_source
+from tests.data.server import Mirror, find_closed_port
 from tito.app import run_command_line
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -44,12 +44,12 @@ def test_a_fetched_data_set_is_listed_as_here(
     tito: Typed, cache: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fetch says how many images there are and where; fetching again asks the network nothing."""
-    monkeypatch.setitem(SOURCES, "mnist", mnist_source(mirror.url))
+    monkeypatch.setitem(SOURCES, "mnist", make_mnist_source(mirror.url))
     code, out, _ = tito("fetch", "mnist")
     assert code == 0
     assert "mnist is available: 6 training and 4 test images, in\n" in out
     assert str(cache / "mnist") in out
-    assert contents(cache / "mnist") == mnist_files()
+    assert read_folder(cache / "mnist") == make_mnist_files()
     mirror.asked.clear()
     assert tito("fetch", "mnist")[0] == 0
     assert mirror.asked == []
@@ -70,9 +70,9 @@ def test_what_the_named_folder_has_is_not_downloaded(
     tito: Typed, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is verified where it is; half a data set is listed as such."""
-    monkeypatch.setitem(SOURCES, "mnist", mnist_source(closed_port()))
+    monkeypatch.setitem(SOURCES, "mnist", make_mnist_source(find_closed_port()))
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    for name, data in mnist_files().items():
+    for name, data in make_mnist_files().items():
         (tmp_path / name).write_bytes(data)
     code, out, _ = tito("fetch", "mnist")
     assert code == 0
@@ -85,7 +85,7 @@ def test_what_the_named_folder_has_is_not_downloaded(
 
 def test_without_a_network_fetch_is_an_error_of_the_machine(tito: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, each mirror with its reason, and what to do."""
-    monkeypatch.setitem(SOURCES, "mnist", mnist_source(closed_port()))
+    monkeypatch.setitem(SOURCES, "mnist", make_mnist_source(find_closed_port()))
     code, _, err = tito("fetch", "mnist")
     assert code == 3
     assert "it cannot be reached" in err

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading.data.idx import read_idx
-from tests.data.samples import idx
+from tests.data.samples import encode_idx
 
 
 def test_the_example_of_the_docstring() -> None:
@@ -22,7 +22,7 @@ def test_the_example_of_the_docstring() -> None:
 def test_arrays_of_any_shape_come_back(shape: tuple[int, ...]) -> None:
     """Shape and elements are those that were written."""
     array = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
-    assert np.array_equal(read_idx(idx(array)), array)
+    assert np.array_equal(read_idx(encode_idx(array)), array)
 
 
 @pytest.mark.parametrize("length", range(14))

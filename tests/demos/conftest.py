@@ -26,7 +26,7 @@ from grading.render.progress import Silent
 from grading.sandbox.launch import choose_fence
 from grading.submission import copy_submission
 from grading.workers import start_worker
-from tests.browsers import Open, browser, opener  # noqa: F401 - browser is a fixture
+from tests.browsers import Open, browser, open_pages  # noqa: F401 - browser is a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get(VARIABLE) or ROOT.parent / "shared" / "data").absolute()
@@ -41,7 +41,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:  # noqa: F811 -
 
     At the end, no console may have any message.
     """
-    with opener(browser, address) as opened:
+    with open_pages(browser, address) as opened:
         yield opened
 
 

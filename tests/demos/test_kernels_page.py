@@ -23,7 +23,7 @@ from grading.demos.web.kernels_page import SAMPLES, KernelPage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, open_pages
 from tests.demos.conftest import Start
 from tests.demos.fake_race import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
 from tests.demos.running_page import RunningPage
@@ -300,7 +300,7 @@ class TestInABrowser:
             real(self)
 
         monkeypatch.setattr(FakeTrainingStep, "run", run)
-        with guessing() as running, running.serve() as address, opener(browser, address) as opened:
+        with guessing() as running, running.serve() as address, open_pages(browser, address) as opened:
             page = opened(finished=False)
             fill = page.locator("#lanes .fill").last
             expect(fill).to_have_attribute("style", re.compile(r"width: [1-9]\.\d+%;"))

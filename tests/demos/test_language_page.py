@@ -20,7 +20,7 @@ from grading.demos.web.language_page import EXAMPLES, LOOKED_AT, LanguagePage
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, open_pages
 from tests.demos.conftest import Start
 from tests.demos.fake_writer import FakeWriter, FakeWriterWorker, install_fake_writer
 from tests.demos.running_page import RunningPage
@@ -327,7 +327,7 @@ class TestInABrowser:
 
     def test_a_right_function_is_run(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
         """It shows values and a verdict, takes typed inputs, and refuses one that is not a number with a message."""
-        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+        with taught() as running, running.serve() as served, open_pages(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
             expect(page.locator("#verdict")).to_contain_text("It is right for all of 12 inputs.", timeout=30_000)
@@ -347,7 +347,7 @@ class TestInABrowser:
     def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
         """The text written so far stays, and another function can be requested."""
         answer = writing_task.exercises[0].prompt.answer.strip()
-        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+        with taught() as running, running.serve() as served, open_pages(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
             page.get_by_role("button", name="Stop").click()
@@ -361,7 +361,7 @@ class TestInABrowser:
         """Curves and history change during training, and functions requested meanwhile are written."""
         go = {3: threading.Event(), 7: threading.Event()}
         monkeypatch.setattr(FakeWriter, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
-        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+        with taught() as running, running.serve() as served, open_pages(browser, served) as opened:
             page = opened(finished=False)
             expect(page.locator("#history li")).to_have_text([re.compile("step 0: .*no function")])
             expect(page.locator("#learned")).to_contain_text("after 2 of 12 steps")
@@ -384,7 +384,7 @@ class TestInABrowser:
         def fail(*_: Any) -> None:
             raise build_remote_error("ValueError", [], hostile, (Frame("modules/16_tinygpt/recipe.py", 41, "f", "x"),))
 
-        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+        with taught() as running, running.serve() as served, open_pages(browser, served) as opened:
             page = opened()
             monkeypatch.setattr(FakeWriter, "attention_maps", fail)
             page.locator("#examples button").first.click()

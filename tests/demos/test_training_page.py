@@ -24,7 +24,7 @@ from grading.demos.web.state_feed import StateFeed
 from grading.demos.web.training_page import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, build_remote_error
-from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, open_pages
 from tests.demos.conftest import Start
 from tests.demos.running_page import RunningPage
 from tests.demos.test_digits_demo import GuessingNetwork
@@ -206,7 +206,7 @@ class TestInABrowser:
         with (
             RunningPage(TrainingPage, colour_images, colour_milestone) as running,
             running.serve() as local,
-            opener(browser, local) as opened,
+            open_pages(browser, local) as opened,
         ):
             page: Page = opened(finished=False)
             first = page.locator("#samples li").first

@@ -14,7 +14,7 @@ from desk.roster import RosterRow
 from grading.manifest.load import load
 from grading.progress import Event
 from tests.desk.conftest import publish_records
-from tests.submissions.build import student_files
+from tests.submissions.build import list_student_files
 
 ROOT = Path(__file__).resolve().parents[2]
 TERM = datetime(2026, 9, 1, 9, tzinfo=UTC)
@@ -24,13 +24,13 @@ RECIPE = "modules/04_layers/recipe.py"
 def make_released_files() -> dict[str, str]:
     """What a student is given: every file to write, with its gaps."""
     manifest = load(ROOT)
-    return {p.as_posix(): skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in student_files(manifest)}
+    return {p.as_posix(): skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in list_student_files(manifest)}
 
 
 def make_solved_files(upto: str = "04_layers") -> dict[str, str]:
     """Every solution up to a module, and its milestone's recipe."""
     manifest = load(ROOT)
-    paths = [p for p in student_files(manifest) if p.parts[1] <= upto]
+    paths = [p for p in list_student_files(manifest) if p.parts[1] <= upto]
     return {p.as_posix(): solved((ROOT / p).read_text("utf-8"), manifest, p) for p in paths}
 
 

@@ -17,7 +17,7 @@ from desk.roster import RosterRow
 from desk.similar import find_similar_pairs
 from desk.similar_page import render_similarity_page as format_similar
 from grading.manifest.load import load
-from tests.browsers import IN_A_BROWSER, Open, browser, opener  # noqa: F401 - a fixture
+from tests.browsers import IN_A_BROWSER, Open, browser, open_pages  # noqa: F401 - a fixture
 from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import ROOT, TERM
 from tests.desk.test_class_report import DAY, make_failing_result
@@ -52,7 +52,7 @@ def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def open_page(browser: Browser, pages_folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
     """`open_page(kind, width, …)`; in the end no console has said anything, and nothing else was asked for."""
-    with opener(browser, f"file://{pages_folder}/") as opened:
+    with open_pages(browser, f"file://{pages_folder}/") as opened:
         yield lambda kind, width=1280, **options: opened(width, path=PAGES[kind], finished=False, **options)
 
 

@@ -14,14 +14,14 @@ import traceback
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import TARGETS, FuzzTarget
 
 PATIENCE = 10.0
 """Seconds for one input: longer is a hang."""
 
 
 @dataclass
-class Figures:
+class FuzzFigures:
     """What a run of one target was like."""
 
     seconds: float = 0.0
@@ -31,9 +31,9 @@ class Figures:
     """The first inputs that were not read as they must be."""
 
 
-def fuzz(target: Target, inputs: int, seed: int) -> Figures:
+def fuzz_target(target: FuzzTarget, inputs: int, seed: int) -> FuzzFigures:
     """Read so many inputs, until three of them are findings."""
-    figures, started = Figures(), time.perf_counter()
+    figures, started = FuzzFigures(), time.perf_counter()
     for number in range(inputs):
         data = target.make(Random(f"{seed}/{number}"))  # each input can be made again by its number
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
@@ -62,7 +62,7 @@ def main() -> int:
         parser.error(f"there is no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     failed = False
     for name in options.targets or TARGETS:
-        f = fuzz(TARGETS[name], options.inputs, options.seed)
+        f = fuzz_target(TARGETS[name], options.inputs, options.seed)
         failed |= bool(f.findings)
         told = f"{len(f.findings)} FINDINGS" if f.findings else "no crash, no hang"
         share = f"{f.accepted / options.inputs:.0%} accepted, the slowest {f.slowest * 1000:.0f} ms"

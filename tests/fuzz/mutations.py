@@ -26,7 +26,7 @@ TOKENS = (
 """Bytes that mean something to JSON, YAML or MessagePack."""
 
 
-def mutated(data: bytes, random: Random) -> bytes:
+def mutate_bytes(data: bytes, random: Random) -> bytes:
     """The bytes with up to eight small changes."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 3, 8))):
@@ -51,11 +51,11 @@ def mutated(data: bytes, random: Random) -> bytes:
     return bytes(changed)
 
 
-def altered(value: Any, random: Random) -> Any:
+def alter_data(value: Any, random: Random) -> Any:
     """Plain data with up to four of its parts replaced, dropped, doubled or added."""
     value = copy.deepcopy(value)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        holders = list(_holders(value))
+        holders = list(_find_containers(value))
         if not holders:
             return random.choice(NASTY)
         holder = random.choice(holders)
@@ -75,24 +75,24 @@ def altered(value: Any, random: Random) -> Any:
     return value
 
 
-def _holders(value: Any):
+def _find_containers(value: Any):
     """Every dict and list in the data that is not empty, itself included."""
     if isinstance(value, dict | list) and value:
         yield value
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _holders(part)
+            yield from _find_containers(part)
 
 
-def json_like(seeds: tuple[Any, ...], random: Random) -> bytes:
+def make_json_like(seeds: tuple[Any, ...], random: Random) -> bytes:
     """JSON that is nearly one of the seeds: altered in structure, in bytes, in both; or noise."""
     value = random.choice(seeds)
     if random.random() < 0.75:
-        value = altered(value, random)
+        value = alter_data(value, random)
     data = json.dumps(value, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
-    return mutated(data, random) if random.random() < 0.4 else data
+    return mutate_bytes(data, random) if random.random() < 0.4 else data
 
 
-def noise(random: Random) -> bytes:
+def make_noise(random: Random) -> bytes:
     """Bytes without any order, or tokens without any sense."""
     if random.random() < 0.5:
         return random.randbytes(random.randrange(300))

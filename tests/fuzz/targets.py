@@ -38,7 +38,7 @@ from grading.render.markdown import LIMIT, markdown
 from grading.result import NamedImage, Picture, Writing
 from grading.sandbox.launch import Confinement
 from grading.worker import wire
-from tests.fuzz.mutations import altered, json_like, mutated, noise
+from tests.fuzz.mutations import alter_data, make_json_like, make_noise, mutate_bytes
 from tests.render.results import loss, not_yet, result
 from website.image_sheets import draw_image_sheet
 from website.record_pictures import draw_picture
@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Target:
+class FuzzTarget:
     """One reader: an input for it, and what must hold when it is read."""
 
     make: Callable[[Random], bytes]
@@ -67,43 +67,45 @@ MESSAGES: tuple[Any, ...] = (
 )
 
 
-def message(random: Random) -> bytes:
+def make_message(random: Random) -> bytes:
     """A message of the protocol, nearly: its plain part changed or made up, its arrays' bytes too few or too many."""
     if random.random() < 0.1:
-        return noise(random)
+        return make_noise(random)
     data = wire.encode_value(random.choice(MESSAGES), lambda _: (wire.HANDLE, [1, "Tensor"]))
     end = 4 + int.from_bytes(data[:4], "big")
     plain, bodies = data[4:end], data[end:]
     match random.randrange(4):
         case 0:
-            return mutated(data, random)
+            return mutate_bytes(data, random)
         case 1:
-            plain = mutated(plain, random)
+            plain = mutate_bytes(plain, random)
         case 2:
-            payload = noise(random) if random.random() < 0.5 else mutated(msgpack.packb(["float32", [3]]), random)
+            payload = (
+                make_noise(random) if random.random() < 0.5 else mutate_bytes(msgpack.packb(["float32", [3]]), random)
+            )
             plain = msgpack.packb(["value", 1, msgpack.ExtType(random.randrange(10), payload)])
         case 3:
-            bodies = mutated(bodies, random)
+            bodies = mutate_bytes(bodies, random)
     return len(plain).to_bytes(4, "big") + plain + bodies
 
 
-def decode(data: bytes) -> bool:
+def read_message(data: bytes) -> bool:
     """Plain values of the closed set, or WireError."""
     try:
         value = wire.decode_value(data, lambda _code, payload: ("name", payload))
     except wire.WireError:
         return False
-    assert _closed(value)
+    assert _is_wire_value(value)
     return True
 
 
-def _closed(value: Any) -> bool:
+def _is_wire_value(value: Any) -> bool:
     if type(value) in (list, tuple):
-        return all(map(_closed, value))
+        return all(map(_is_wire_value, value))
     if type(value) is dict:
-        return all(type(key) in (str, bytes) and _closed(part) for key, part in value.items())
+        return all(type(key) in (str, bytes) and _is_wire_value(part) for key, part in value.items())
     if type(value) is slice:
-        return all(map(_closed, (value.start, value.stop, value.step)))
+        return all(map(_is_wire_value, (value.start, value.stop, value.step)))
     if type(value) is np.ndarray:
         return value.dtype.name in wire.DTYPES
     known = type(value) in (type(None), bool, int, float, str, bytes, type(...))
@@ -113,14 +115,14 @@ def _closed(value: Any) -> bool:
 # The grader's end of the pipe.
 
 
-def conversation(random: Random) -> bytes:
+def make_conversation(random: Random) -> bytes:
     """Frames that a worker might send, one after the other."""
-    frames = [message(random) for _ in range(random.randrange(1, 4))]
+    frames = [make_message(random) for _ in range(random.randrange(1, 4))]
     data = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
-    return mutated(data, random) if random.random() < 0.1 else data
+    return mutate_bytes(data, random) if random.random() < 0.1 else data
 
 
-class Pipe:
+class FakePipe:
     """A socket from which a fixed conversation comes."""
 
     def __init__(self, data: bytes):
@@ -140,11 +142,11 @@ class Pipe:
         return len(part)
 
 
-class Nobody:
+class FakeProcess:
     """In a started process's place: a pipe alone."""
 
     def __init__(self, data: bytes):
-        self.sock = Pipe(data)
+        self.sock = FakePipe(data)
 
     def end_process(self) -> None:
         """There is no process."""
@@ -157,9 +159,9 @@ class Nobody:
         return "the conversation was over"
 
 
-def listen(data: bytes) -> bool:
+def read_conversation(data: bytes) -> bool:
     """An answer, which can be sent back, an exception of the student's, or the worker's end."""
-    with patch.object(client, "launch", lambda _confinement: Nobody(data)):
+    with patch.object(client, "launch", lambda _confinement: FakeProcess(data)):
         worker = client.Worker(Confinement(Path("/nowhere"), (), 64, 1), call_seconds=5)
     worker._ready_until = None  # it has been greeted
     told: list[object] = []
@@ -169,25 +171,25 @@ def listen(data: bytes) -> bool:
         return True
     except WorkerFailureError:
         return False
-    assert isinstance(value, Proxy) or _with_handles(value)
+    assert isinstance(value, Proxy) or _is_wire_value_or_proxy(value)
     with suppress(RemoteError, WorkerFailureError):  # nobody answers, but whatever came can be sent back
         worker.request("call", value, told)
     return True
 
 
-def _with_handles(value: Any) -> bool:
+def _is_wire_value_or_proxy(value: Any) -> bool:
     if type(value) in (list, tuple):
-        return all(map(_with_handles, value))
+        return all(map(_is_wire_value_or_proxy, value))
     if type(value) is dict:
-        return all(map(_with_handles, value.values()))
-    return isinstance(value, Proxy) or _closed(value) or type(value) is slice
+        return all(map(_is_wire_value_or_proxy, value.values()))
+    return isinstance(value, Proxy) or _is_wire_value(value) or type(value) is slice
 
 
 # The manifest.
 
 
 @cache
-def small_manifest() -> tuple[dict[str, Any], bytes]:
+def read_small_manifest() -> tuple[dict[str, Any], bytes]:
     """The course's own manifest, cut down to the first milestone and what it needs; as data and as text."""
     whole = yaml.safe_load((ROOT / "milestones.yaml").read_text("utf-8"))
     trigger = whole["milestones"][0]["trigger"]
@@ -197,26 +199,26 @@ def small_manifest() -> tuple[dict[str, Any], bytes]:
     milestone = whole["milestones"][0]
     milestone["questions"] = milestone["questions"][:2]
     data = whole | {"modules": modules, "milestones": [milestone]}
-    return data, _yaml(data)
+    return data, _dump_yaml(data)
 
 
-def _yaml(data: object) -> bytes:
+def _dump_yaml(data: object) -> bytes:
     return yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True).encode()
 
 
-def manifest_text(random: Random) -> bytes:
+def make_manifest_text(random: Random) -> bytes:
     """YAML that is nearly a manifest."""
-    data, text = small_manifest()
+    data, text = read_small_manifest()
     if random.random() < 0.05:
-        return noise(random)
+        return make_noise(random)
     if random.random() < 0.3:
-        text = _yaml(altered(data, random))
-    return mutated(text, random) if random.random() < 0.7 else text
+        text = _dump_yaml(alter_data(data, random))
+    return mutate_bytes(text, random) if random.random() < 0.7 else text
 
 
 def read_manifest(data: bytes) -> bool:
     """A manifest, or problems with their lines."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
         Path(folder, "milestones.yaml").write_bytes(data)
         try:
             assert load(Path(folder)).modules
@@ -234,14 +236,14 @@ def read_manifest(data: bytes) -> bool:
 ANSWERS = b"student: ada\nanswers:\n  training_memory: 1088\n  sigmoid: -0.25\n  choice: [a, c]\n  letter: b\n"
 
 
-def answers_text(random: Random) -> bytes:
+def make_answers_text(random: Random) -> bytes:
     """YAML that is nearly a file of answers."""
-    return noise(random) if random.random() < 0.2 else mutated(ANSWERS, random)
+    return make_noise(random) if random.random() < 0.2 else mutate_bytes(ANSWERS, random)
 
 
 def read_answers(data: bytes) -> bool:
     """Answers of the plain kinds, or a sentence with its line."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
         path = Path(folder, answers_file(1))
         path.parent.mkdir()
         path.write_bytes(data)
@@ -264,7 +266,7 @@ def read_answers(data: bytes) -> bool:
 
 
 @cache
-def results() -> tuple[dict[str, Any], ...]:
+def make_results() -> tuple[dict[str, Any], ...]:
     """Results as data."""
     pictures = (
         Picture(name="confusions", seed=1, shape=(2, 2), labels=("a", "b"), values=(3, 1, 0, 4)),
@@ -279,9 +281,9 @@ def results() -> tuple[dict[str, Any], ...]:
     return tuple(r.model_dump(mode="json") for r in some)
 
 
-def result_text(random: Random) -> bytes:
+def make_result_text(random: Random) -> bytes:
     """JSON that is nearly a result."""
-    return noise(random) if random.random() < 0.05 else json_like(results(), random)
+    return make_noise(random) if random.random() < 0.05 else make_json_like(make_results(), random)
 
 
 def read_result(data: bytes) -> bool:
@@ -302,21 +304,21 @@ def read_result(data: bytes) -> bool:
 
 
 @cache
-def events() -> tuple[dict[str, Any], ...]:
+def make_events() -> tuple[dict[str, Any], ...]:
     """Events of a history as data."""
     common = {"record": progress.SCHEMA, "at": "2026-03-01T00:00:00+00:00"}
     attempt = {"kind": "milestone_attempted", "milestone": 1, "module": None}
     module = {"kind": "module_completed", "milestone": None, "module": "02_tensor", "result": None}
-    return (common | module, *(common | attempt | {"result": result} for result in results()))
+    return (common | module, *(common | attempt | {"result": result} for result in make_results()))
 
 
-def event_text(random: Random) -> bytes:
+def make_event_text(random: Random) -> bytes:
     """JSON that is nearly an event of a history."""
-    return noise(random) if random.random() < 0.05 else json_like(events(), random)
+    return make_noise(random) if random.random() < 0.05 else make_json_like(make_events(), random)
 
 
 def read_event(data: bytes) -> bool:
-    """An event whose result is one, or a ValueError: what `grading.progress.read` sets aside."""
+    """An event whose result is one, or a ValueError: what `grading.progress.read_history` sets aside."""
     try:
         event = progress.parse_event(data)
         _ = event.result
@@ -331,9 +333,9 @@ def read_event(data: bytes) -> bool:
 
 
 @cache
-def published() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
+def make_ledger() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
     """A ledger of four records, its head, and the records' files."""
-    module, attempt, *_ = events()
+    module, attempt, *_ = make_events()
     some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
     files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
     at = datetime(2026, 3, 1, tzinfo=UTC)
@@ -342,26 +344,26 @@ def published() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
     return data, head, files
 
 
-def ledger_text(random: Random) -> bytes:
+def make_ledger_text(random: Random) -> bytes:
     """A ledger, nearly: bytes changed, a line's fields altered, lines in another order, doubled or gone."""
-    data, _, _ = published()
+    data, _, _ = make_ledger()
     lines = data.splitlines()
     match random.randrange(4):
         case 0:
-            return mutated(data, random)
+            return mutate_bytes(data, random)
         case 1:
             at = random.randrange(len(lines))
-            lines[at] = json_like((json.loads(lines[at]),), random)
+            lines[at] = make_json_like((json.loads(lines[at]),), random)
         case 2:
             lines = random.choices(lines, k=random.randrange(6))
         case 3:
-            return noise(random) if random.random() < 0.2 else data
+            return make_noise(random) if random.random() < 0.2 else data
     return b"\n".join(lines)
 
 
 def read_ledger(data: bytes) -> bool:
     """No line but those that were published is vouched for; whether all of them are."""
-    original, head, files = published()
+    original, head, files = make_ledger()
     try:
         lines = ledger.split(data)
     except ValueError:
@@ -382,11 +384,11 @@ STATE = {
 }
 
 
-def comment_text(random: Random) -> bytes:
+def make_comment_text(random: Random) -> bytes:
     """A comment with nearly a state at its end."""
-    coded = base64.b64encode(json_like((STATE,), random))
+    coded = base64.b64encode(make_json_like((STATE,), random))
     body = b"<!-- tinytorch:report -->\nx\n<!-- tinytorch:state " + coded + b" -->"
-    return mutated(body, random) if random.random() < 0.3 else body
+    return mutate_bytes(body, random) if random.random() < 0.3 else body
 
 
 def read_comment(data: bytes) -> bool:
@@ -396,18 +398,18 @@ def read_comment(data: bytes) -> bool:
     return found is not None
 
 
-def _memory() -> str | None:
+def _find_memory_folder() -> str | None:
     """A folder in memory where there is one: a hundred thousand files need no disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made there
 
 
 TARGETS = {
-    "codec": Target(message, decode),
-    "pipe": Target(conversation, listen),
-    "manifest": Target(manifest_text, read_manifest),
-    "answers": Target(answers_text, read_answers),
-    "result": Target(result_text, read_result),
-    "event": Target(event_text, read_event),
-    "ledger": Target(ledger_text, read_ledger),
-    "comment": Target(comment_text, read_comment),
+    "codec": FuzzTarget(make_message, read_message),
+    "pipe": FuzzTarget(make_conversation, read_conversation),
+    "manifest": FuzzTarget(make_manifest_text, read_manifest),
+    "answers": FuzzTarget(make_answers_text, read_answers),
+    "result": FuzzTarget(make_result_text, read_result),
+    "event": FuzzTarget(make_event_text, read_event),
+    "ledger": FuzzTarget(make_ledger_text, read_ledger),
+    "comment": FuzzTarget(make_comment_text, read_comment),
 }

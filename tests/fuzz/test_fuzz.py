@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import fuzz
-from tests.fuzz.targets import TARGETS, Target, message
+from tests.fuzz.__main__ import fuzz_target
+from tests.fuzz.targets import TARGETS, FuzzTarget, make_message
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -34,19 +34,19 @@ def test_noise_is_refused(name, data):
 
 def test_a_reader_that_crashes_is_found():
     """The runner tells the input, and stops after three."""
-    figures = fuzz(Target(message, lambda data: data[:0] == 1 / 0), 10, seed=1)
+    figures = fuzz_target(FuzzTarget(make_message, lambda data: data[:0] == 1 / 0), 10, seed=1)
     assert len(figures.findings) == 3
 
 
 def test_inputs_are_made_again_by_seed_and_number():
     """The same seed and number make the same input, others another."""
-    assert [message(Random("1/2")) for _ in range(2)] == [message(Random("1/2"))] * 2
-    assert len({message(Random(f"1/{n}")) for n in range(20)}) > 10
+    assert [make_message(Random("1/2")) for _ in range(2)] == [make_message(Random("1/2"))] * 2
+    assert len({make_message(Random(f"1/{n}")) for n in range(20)}) > 10
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_inputs_reach_beyond_the_first_check(name):
     """Of each target's inputs some are accepted and some refused, and none is a finding."""
-    figures = fuzz(TARGETS[name], 150, seed=1)
+    figures = fuzz_target(TARGETS[name], 150, seed=1)
     assert not figures.findings
     assert 3 <= figures.accepted <= 147

@@ -13,7 +13,7 @@ from grading.errors import GraderError, UsageError
 from grading.github import api
 from grading.github.api import Client, settled, translate_errors
 from grading.github.sticky import find, previous
-from tests.data.server import closed_port
+from tests.data.server import find_closed_port
 from tests.github.conversation import add_comment
 from tests.github.local import Answer, Fault, Hub, error
 
@@ -158,7 +158,7 @@ def test_what_was_never_sent_is_sent_again() -> None:
 
 def test_nobody_at_the_address_is_said(waits: list[float]) -> None:
     """No connection: tried again, then told."""
-    lonely = api.client({"GITHUB_TOKEN": "x", "GITHUB_API_URL": closed_port()})
+    lonely = api.client({"GITHUB_TOKEN": "x", "GITHUB_API_URL": find_closed_port()})
     with pytest.raises(GraderError, match=r"could not be reached \(the comments\)"), translate_errors("the comments"):
         comments(lonely)
     assert waits == [1, 2, 4]

@@ -25,7 +25,7 @@ class Machine:
         self.ran: list[tuple[str, ...]] = []
 
     def works(self) -> str | None:
-        """Answer as `bubblewrap.works` would."""
+        """Answer as `bubblewrap.find_bubblewrap_problem` would."""
         if not self.installed:
             return "bubblewrap is not installed"
         return RESTRICTED if self.restricted else None

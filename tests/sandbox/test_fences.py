@@ -51,7 +51,7 @@ TRIED = {
 }
 
 
-def table() -> dict[str, tuple[str, ...]]:
+def read_fence_table() -> dict[str, tuple[str, ...]]:
     """Each line of the page's table of fences, and what it says of each."""
     page = (ROOT / "docs/threat-model.md").read_text("utf-8")
     rows = page.partition("| what student code tries | bubblewrap | Landlock | process |\n")[2].partition("\n\n")[0]
@@ -76,12 +76,12 @@ def test_the_table_of_the_threat_model_is_true(worker_of, sandbox, what, tmp_pat
         came_out = "open" if "another program" in what else "closed"
     except (RemoteError, MemoryError) as error:
         came_out = "open" if "errno" in str(error) else "closed"
-    assert came_out == table()[what][FENCES.index(sandbox)]
+    assert came_out == read_fence_table()[what][FENCES.index(sandbox)]
 
 
 def test_the_table_says_nothing_else():
     """Each of its lines is tried."""
-    assert list(table()) == list(TRIED)
+    assert list(read_fence_table()) == list(TRIED)
 
 
 def test_a_look_counts_what_has_no_name(tmp_path):

@@ -17,7 +17,7 @@ HEADERS = {
 PID = 77
 
 
-def decide(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
+def run_filter(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
     """What the filter returns for a call, computed as the kernel does."""
     code = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, PID)))
     words = struct.pack(
@@ -38,7 +38,7 @@ def decide(machine: str, number: int, *arguments: int, arch: int | None = None) 
         at += 1 + (if_true if held else if_false)
 
 
-def numbers(machine: str) -> dict[str, int]:
+def read_kernel_numbers(machine: str) -> dict[str, int]:
     """What the kernel's header calls each number."""
     if not HEADERS[machine].is_file():
         pytest.skip("the kernel's headers are not installed")
@@ -50,7 +50,7 @@ def numbers(machine: str) -> dict[str, int]:
 @pytest.mark.parametrize(("column", "machine"), list(enumerate(seccomp.ARCHITECTURES)))
 def test_each_number_is_the_kernel_s(column, machine):
     """A wrong number would open something else."""
-    known = numbers(machine)
+    known = read_kernel_numbers(machine)
     for name, call in {**seccomp.ALLOWED, **seccomp.BOUNDED}.items():
         assert call[column] == known.get(name), name
 
@@ -63,7 +63,7 @@ def test_every_number_that_is_not_listed_is_refused(machine):
     for number in range(600):
         if number not in listed:
             errno = seccomp.ENOSYS if number >= seccomp.YOUNG else seccomp.EPERM
-            assert decide(machine, number) == seccomp.ERRNO | errno, number
+            assert run_filter(machine, number) == seccomp.ERRNO | errno, number
 
 
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
@@ -83,13 +83,13 @@ def test_arguments_decide_where_a_call_has_two_sides(machine):
     ]  # fmt: skip
     for calls, expected in ((allowed, seccomp.ALLOW), (refused, seccomp.ERRNO | seccomp.EPERM)):
         for name, *arguments in calls:
-            assert decide(machine, seccomp.BOUNDED[name][column], *arguments) == expected, (name, arguments)
+            assert run_filter(machine, seccomp.BOUNDED[name][column], *arguments) == expected, (name, arguments)
 
 
 def test_another_interface_of_the_same_processor_is_closed():
     """The 32-bit calls end the process, and the x32 numbers are refused."""
-    assert decide("x86_64", 1, arch=0x40000003) == seccomp.KILL
-    assert decide("x86_64", seccomp.X32 + 1) == seccomp.ERRNO | seccomp.EPERM
+    assert run_filter("x86_64", 1, arch=0x40000003) == seccomp.KILL
+    assert run_filter("x86_64", seccomp.X32 + 1) == seccomp.ERRNO | seccomp.EPERM
 
 
 def test_the_filter_is_made_for_known_processors_only():

@@ -18,7 +18,7 @@ from course.skeleton import skeleton, solved, with_open
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.submission import OWN, list_source_files
-from tests.submissions.stored import random_data, spell
+from tests.submissions.stored import random_data, spell_data
 
 HERE = Path(__file__).resolve().parent
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -37,7 +37,7 @@ class Miniature:
         return self.folder.relative_to(HERE).as_posix()
 
 
-def miniatures(kind: str) -> list[Miniature]:
+def list_miniatures(kind: str) -> list[Miniature]:
     """All of one kind: right, wrong or hostile."""
     folders = sorted(p.parent for p in (HERE / kind).glob("*/about.yaml"))
     return [Miniature(folder, yaml.safe_load((folder / "about.yaml").read_text("utf-8"))) for folder in folders]
@@ -45,16 +45,16 @@ def miniatures(kind: str) -> list[Miniature]:
 
 def copy_solution(root: Path, target: Path) -> Path:
     """Copy the course's own solutions and answers, as a student would hand them in."""
-    for path in student_files(load(root)):
+    for path in list_student_files(load(root)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / path, target / path)
     shutil.copytree(root / OWN, target, dirs_exist_ok=True)
     return target
 
 
-def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
+def build_submission(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
     """The submission's tree in ``target``; AssertionError when an edit does not fit."""
-    for path, text in starting_from(miniature.about["from"], root).items():
+    for path, text in read_starting_files(miniature.about["from"], root).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, "utf-8")
     for name in ("student.yaml", "answers"):
@@ -65,23 +65,23 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
     if (miniature.folder / "files").is_dir():
         shutil.copytree(miniature.folder / "files", target, dirs_exist_ok=True)
     for edit in miniature.about.get("edits", []):
-        apply(edit, target, root, manifest)
+        apply_edit(edit, target, root, manifest)
     return target
 
 
 @cache
-def starting_from(what: str, root: Path) -> dict[Path, str]:
+def read_starting_files(what: str, root: Path) -> dict[Path, str]:
     """The text of every student's file, as solution or as skeleton: made once for a hundred trees."""
     manifest, make = load(root), {"solution": solved, "skeleton": skeleton}[what]
-    return {path: make((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
+    return {path: make((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)}
 
 
-def student_files(manifest: Manifest) -> list[Path]:
+def list_student_files(manifest: Manifest) -> list[Path]:
     """Every file of Python students write, of what is built."""
     return [f.path for f in list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
 
 
-def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:
+def apply_edit(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:
     """One edit of the tree."""
     path = target / edit["file"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
         case {"bytes": digits}:
             path.write_bytes(bytes.fromhex(digits))
         case {"stored": spelling, "size": size}:
-            path.write_text(path.read_text("utf-8") + "\n\n" + spell(random_data(size), spelling), "utf-8")
+            path.write_text(path.read_text("utf-8") + "\n\n" + spell_data(random_data(size), spelling), "utf-8")
         case {"size": size}:
             path.write_text("#" * size)
         case {"fifo": True}:
@@ -119,12 +119,14 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
             for number in range(count):
                 (path / f"extra{number}.py").write_text("raise SystemExit(0)\n")
         case {"compiled": text}:
-            _compile(text, path.with_name(path.name.format(version=f"{sys.version_info[0]}{sys.version_info[1]}")))
+            _compile_bytecode(
+                text, path.with_name(path.name.format(version=f"{sys.version_info[0]}{sys.version_info[1]}"))
+            )
         case _:
             raise AssertionError(f"no such edit: {edit}")
 
 
-def _compile(text: str, target: Path) -> None:
+def _compile_bytecode(text: str, target: Path) -> None:
     """Compile a source to bytecode that Python would load without reading the source file next to it."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source.py")

@@ -28,13 +28,13 @@ from grading.measurement import CheckContext, Measurement
 from grading.render.progress import Watch
 
 
-def take_as_passed(checks: Iterable[str]) -> None:
+def replace_by_passing_checks(checks: Iterable[str]) -> None:
     """From now on these checks measure nothing: each of their figures stands exactly at its threshold."""
     for check in checks:
-        grade.CHECKS[check] = passed(check)
+        grade.CHECKS[check] = make_passing_check(check)
 
 
-def passed(check: str):
+def make_passing_check(check: str):
     """A check of that name whose every figure meets its criterion."""
 
     def taken(context: CheckContext) -> Measurement:
@@ -45,7 +45,7 @@ def passed(check: str):
     return taken
 
 
-def be_patient_for(seconds: float) -> None:
+def set_time_budgets(seconds: float) -> None:
     """From now on a call and a training run have so much CPU time, and all calls of a worker together five times that.
 
     Twenty times as long may pass on the clock: on a busy machine the patience is not up before.
@@ -78,7 +78,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
     grade.load = read_changed
 
 
-def leave_images(count: int) -> None:
+def limit_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
     obtain = cifar10_kernels.load_or_fetch_images
 
@@ -107,11 +107,11 @@ if __name__ == "__main__":
     how = json.loads(sys.argv.pop(1))
     if "peak" in how:
         atexit.register(write_peak, how["peak"])
-    take_as_passed(how.get("taken", ()))
+    replace_by_passing_checks(how.get("taken", ()))
     if "experiment" in how:
         change_experiment(how["experiment"])
     if "images" in how:
-        leave_images(how["images"])
+        limit_images(how["images"])
     if "patience" in how:
-        be_patient_for(how["patience"])
+        set_time_budgets(how["patience"])
     main()

@@ -11,7 +11,7 @@ PARTIAL = ("taken", "patience", "experiment", "images")
 """What an about.yaml may say to `partial.py`."""
 
 
-def command(about: dict[str, Any], peak: Path) -> list[str]:
+def build_grading_command(about: dict[str, Any], peak: Path) -> list[str]:
     """The grader's own command line, with some checks taken as passed; its peak of memory is written to ``peak``."""
     how = {key: about[key] for key in PARTIAL if key in about} | {"peak": str(peak)}
     start = ["tests.submissions.partial", json.dumps(how)]
@@ -20,7 +20,7 @@ def command(about: dict[str, Any], peak: Path) -> list[str]:
     return [sys.executable, "-P", "-m", *start, *what, "--seed", str(about.get("seed", 20)), *who]
 
 
-def offline(home: Path) -> dict[str, str]:
+def build_offline_environment(home: Path) -> dict[str, str]:
     """An environment without data sets, in which every download fails at once."""
     nowhere = "http://127.0.0.1:9"
     home = home / "home"

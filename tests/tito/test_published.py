@@ -15,7 +15,7 @@ from tests.github.test_publish import at, put
 from tests.render.results import result
 
 
-def git(folder: Path, *arguments: str) -> None:
+def run_git(folder: Path, *arguments: str) -> None:
     """Run git as somebody."""
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True)  # noqa: S607
@@ -25,22 +25,22 @@ def git(folder: Path, *arguments: str) -> None:
 def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Place]:
     """A repository whose branch progress has the commits that two runs have made."""
     made, folder = place(), tmp_path_factory.mktemp("remote")
-    git(folder, "init", "--quiet", "-b", "progress")
+    run_git(folder, "init", "--quiet", "-b", "progress")
     for run_id, record in ((1, at(0)), (2, at(1, result()))):
         published = put(made, load(root), run_id, record)
         for path, data in made.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        git(folder, "add", "-A")
-        git(folder, "commit", "--quiet", "-m", made.commit(published.commit)["message"])
+        run_git(folder, "add", "-A")
+        run_git(folder, "commit", "--quiet", "-m", made.commit(published.commit)["message"])
     return folder, made
 
 
 @pytest.fixture
 def clone(repo: Path, remote: tuple[Path, Place]) -> Path:
     """The course repository with that one as its origin, not fetched yet."""
-    git(repo, "init", "--quiet")
-    git(repo, "remote", "add", "origin", str(remote[0]))
+    run_git(repo, "init", "--quiet")
+    run_git(repo, "remote", "add", "origin", str(remote[0]))
     return repo
 
 
@@ -49,7 +49,7 @@ def test_published_records_are_shown_after_a_fetch(clone: Path, tito) -> None:
     answer = tito("milestone", "timeline", "--published")
     assert answer.code == 2
     assert "git fetch origin progress" in answer.err
-    git(clone, "fetch", "--quiet", "origin", "progress")
+    run_git(clone, "fetch", "--quiet", "origin", "progress")
     answer = tito("milestone", "timeline", "--published")
     assert answer.code == 0, answer.err
     assert "COMPLETED  2026-03-01" in answer.out
@@ -64,9 +64,9 @@ def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple
     unlocked = sorted((folder / "progress").glob("2*"))[1]
     unlocked.write_bytes(unlocked.read_bytes().replace(b"0.0417", b"0.0001"))
     (folder / "progress" / "mine\n.json").write_bytes(b"{}")
-    git(folder, "add", "-A")
-    git(folder, "commit", "--quiet", "-m", "Improve my loss")
-    git(clone, "fetch", "--quiet", "origin", "progress")
+    run_git(folder, "add", "-A")
+    run_git(folder, "commit", "--quiet", "-m", "Improve my loss")
+    run_git(clone, "fetch", "--quiet", "origin", "progress")
     answer = tito("milestone", "timeline", "--published")
     assert "COMPLETED" not in answer.out
     assert "2026-03-01" not in answer.out.split("Unverified")[0]
@@ -84,6 +84,6 @@ def test_an_edit_of_the_last_line_is_seen_by_the_commit(clone: Path, remote: tup
     folder, _ = remote
     file = folder / ledger.FILE
     file.write_bytes(file.read_bytes().replace(b'"run_id": 2', b'"run_id": 9'))
-    git(folder, "commit", "--quiet", "-am", "Nothing to see here")
-    git(clone, "fetch", "--quiet", "origin", "progress")
+    run_git(folder, "commit", "--quiet", "-am", "Nothing to see here")
+    run_git(clone, "fetch", "--quiet", "origin", "progress")
     assert "2 records, 0 verified." in tito("milestone", "timeline", "--published").out

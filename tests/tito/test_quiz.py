@@ -122,7 +122,7 @@ def test_damaged_answers_are_set_aside(repo: Path, tito) -> None:
     assert load_answers(repo, 1).answers == {"training_memory": 4}
 
 
-def conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers, str]:
+def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers, str]:
     """What is kept, and all that is shown, where these are the replies."""
     milestone, shown = load(repo).milestone(1), io.StringIO()
     out = Console(file=shown, width=200)
@@ -141,7 +141,7 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
     """Its question is still there, with where to read; what is unclear is asked for again, nothing skips."""
     right = list(right_answers(repo, "ada").values())
     replies = ["twenty", "-1", f"{right[0]}", "", *right[2:]]
-    kept, shown = conversation(repo, Answers("ada"), replies)
+    kept, shown = run_conversation(repo, Answers("ada"), replies)
     assert replies == []
     assert len(kept.answers) == len(right) - 1
     assert shown.index("Answer with one number") < shown.index("Not right yet. Read modules/") < shown.index("Right.")
@@ -149,7 +149,7 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
     assert not any(question.id in shown for question in load(repo).milestone(1).questions)
     assert load_answers(repo, 1) == kept
     replies = [right[1]]
-    kept, shown = conversation(repo, kept, replies)
+    kept, shown = run_conversation(repo, kept, replies)
     assert "Question 1 of 1" in shown
     assert all(v.correct for v in judge(load(repo).milestone(1), kept, "ada"))
 
@@ -158,5 +158,5 @@ def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:
     """Every answer so far is in the file, and the message says so and how to go on."""
     right = list(right_answers(repo, "ada").values())
     with pytest.raises(Interrupted, match=r"1 answer kept in answers/milestone-1.yaml.*tito milestone quiz 1"):
-        conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])
+        run_conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])
     assert len(load_answers(repo, 1).answers) == 1

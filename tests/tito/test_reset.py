@@ -21,7 +21,7 @@ RECIPE = Path("modules/04_layers/recipe.py")
 TENSOR = Path("modules/02_tensor/tinytorch/tensor.py")
 
 
-def solve(repo: Path, path: Path, extra: str = "") -> str:
+def write_solution(repo: Path, path: Path, extra: str = "") -> str:
     """Write the solution into a student's file, with something of their own; the text."""
     text = solved((ROOT / path).read_text("utf-8"), load(repo), path) + extra
     (repo / path).write_text(text, encoding="utf-8")
@@ -36,7 +36,7 @@ def list_copies(repo: Path, path: Path) -> list[Path]:
 def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
     """Code and recipe are as given, each copy holds what was there, and the command that is named restores it."""
     given = {path: (released / path).read_text("utf-8") for path in (CODE, RECIPE)}
-    mine = {path: solve(released, path, f"# mine: {path.name}\n") for path in given}
+    mine = {path: write_solution(released, path, f"# mine: {path.name}\n") for path in given}
     answer = tito("module", "reset", "04")
     assert answer.code == 0
     for path, text in given.items():
@@ -89,7 +89,7 @@ def test_a_deleted_file_comes_back(released: Path, tito) -> None:
 def test_one_task_is_put_back_and_no_other(released: Path, tito, said: str, task: str) -> None:
     """Its gaps are open, also in functions inside functions; every other line is the student's."""
     given = (released / TENSOR).read_text("utf-8")
-    mine = solve(released, TENSOR, "\n\ndef helper():\n    return 1\n")
+    mine = write_solution(released, TENSOR, "\n\ndef helper():\n    return 1\n")
     assert tito("module", "reset", "02", "--task", said).code == 0
     text = (released / TENSOR).read_text("utf-8")
     ast.parse(text)

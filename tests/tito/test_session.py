@@ -70,10 +70,10 @@ class Desk:
 
     def end(self, *tasks: str | None, job: WatchJob | None = None, **changes: object) -> str:
         """The last job's tests end, with a failure in each of these tasks."""
-        return self.see(JobEndEvent(job or self.jobs[-1], judged(*tasks, **changes)))
+        return self.see(JobEndEvent(job or self.jobs[-1], make_result(*tasks, **changes)))
 
 
-def judged(*tasks: str | None, **changes: object) -> Result:
+def make_result(*tasks: str | None, **changes: object) -> Result:
     """A result of module 04 in which these tasks fail."""
     failures = tuple(failure(task=task) for task in tasks)
     one = criterion("failed", 0.5, failures=failures) if tasks else criterion()
@@ -107,7 +107,7 @@ def test_a_task_that_passes_leads_to_the_next_that_has_not(desk: Desk) -> None:
     shown = desk.end("4.4")
     assert "Task 4.3 passes" in shown
     assert "Task 4.4: " in shown
-    assert "Task 4.3 passes" not in desk.see(SaveEvent(), JobEndEvent(desk.jobs[-1], judged("4.4")))
+    assert "Task 4.3 passes" not in desk.see(SaveEvent(), JobEndEvent(desk.jobs[-1], make_result("4.4")))
 
 
 def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
@@ -173,7 +173,7 @@ def test_a_save_during_a_test_starts_again_with_the_newest(desk: Desk) -> None:
     desk.see(SaveEvent())
     assert desk.aborted == [old]
     assert desk.jobs[-1] is not old
-    assert desk.see(JobEndEvent(old, judged())) == ""
+    assert desk.see(JobEndEvent(old, make_result())) == ""
     assert desk.testing == "4.3"
     assert "Task 4.3" in desk.end("4.3")
 
@@ -298,7 +298,7 @@ def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
     broken = criterion("error", None, explanation="a worker cannot be started on this machine")
     desk.end("4.3")
     desk.see(SaveEvent())
-    ended = judged().model_copy(update={"criteria": (broken,), "verdict": Verdict.ERROR})
+    ended = make_result().model_copy(update={"criteria": (broken,), "verdict": Verdict.ERROR})
     shown = " ".join(desk.see(JobEndEvent(desk.jobs[-1], ended)).split())
     assert "failed, not your code" in shown
     assert "a worker cannot be started" in shown

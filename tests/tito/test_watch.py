@@ -35,7 +35,7 @@ PATIENCE = 60
 """Seconds on a busy machine for what takes one."""
 
 
-def outcome(task: str | None, gap: str | None = None, *, failed: bool = True) -> TestOutcome:
+def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = True) -> TestOutcome:
     """What a test of this task found."""
     return TestOutcome("test_it", task, "It works", failure() if failed else None, gap)
 
@@ -43,13 +43,13 @@ def outcome(task: str | None, gap: str | None = None, *, failed: bool = True) ->
 @pytest.mark.parametrize(
     ("found", "decisive"),
     [
-        (outcome("4.2"), True),
-        (outcome("4.2", failed=False), False),
-        (outcome("4.2", "4.2"), True),
-        (outcome("4.2", "2.10"), True),
-        (outcome("4.2", "4.10"), False),
-        (outcome("4.10", "4.9"), True),
-        (outcome(None), True),
+        (make_outcome("4.2"), True),
+        (make_outcome("4.2", failed=False), False),
+        (make_outcome("4.2", "4.2"), True),
+        (make_outcome("4.2", "2.10"), True),
+        (make_outcome("4.2", "4.10"), False),
+        (make_outcome("4.10", "4.9"), True),
+        (make_outcome(None), True),
     ],
 )
 def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
@@ -68,7 +68,7 @@ def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
 
 
 @contextmanager
-def changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
+def watch_changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
     """What is said of these files while the block runs: True for each change, or an error."""
     said: queue.SimpleQueue[object] = queue.SimpleQueue()
     with watch._watch_files(root, frozenset(watched), lambda: said.put(True), said.put):
@@ -76,10 +76,10 @@ def changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
             watched[0].touch()
             time.sleep(0.01)
         yield said
-        drain(said)
+        wait_for_silence(said)
 
 
-def drain(said: queue.SimpleQueue[object]) -> None:
+def wait_for_silence(said: queue.SimpleQueue[object]) -> None:
     """Forget what has been said, once nothing more follows, on a busy machine either."""
     try:
         while True:
@@ -88,7 +88,7 @@ def drain(said: queue.SimpleQueue[object]) -> None:
         return
 
 
-def replace(file: Path) -> None:
+def replace_file(file: Path) -> None:
     """Save as many editors do: a new file in the old one's place."""
     new = file.with_suffix(".new")
     new.write_text("1")
@@ -99,7 +99,7 @@ def replace(file: Path) -> None:
     "save",
     [
         lambda file: file.write_text("1"),
-        replace,
+        replace_file,
         lambda file: (file.unlink(), file.write_text("1")),
         lambda file: (shutil.rmtree(file.parent), file.parent.mkdir(), file.write_text("1")),
     ],
@@ -110,8 +110,8 @@ def test_each_way_to_save_is_seen(tmp_path: Path, save: Callable[[Path], object]
     file = tmp_path / "modules/01_setup/tinytorch/setup.py"
     file.parent.mkdir(parents=True)
     file.write_text("0")
-    with changes(tmp_path, file) as said:
-        drain(said)
+    with watch_changes(tmp_path, file) as said:
+        wait_for_silence(said)
         save(file)
         assert said.get(timeout=PATIENCE) is True
 
@@ -121,8 +121,8 @@ def test_other_files_are_not_a_save(tmp_path: Path) -> None:
     file = tmp_path / "modules/01_setup/setup.py"
     file.parent.mkdir(parents=True)
     file.write_text("0")
-    with changes(tmp_path, file) as said:
-        drain(said)
+    with watch_changes(tmp_path, file) as said:
+        wait_for_silence(said)
         for name in ("setup.pyc", ".setup.py.swp", "4913", "README.md"):
             file.with_name(name).write_text("1")
         with pytest.raises(queue.Empty):

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, open_pages
 from tests.website.conftest import ClassOnDisk, read_files
 
 pytestmark = IN_A_BROWSER
@@ -44,7 +44,7 @@ def page_paths(built_class: ClassOnDisk) -> dict[str, str]:
 @pytest.fixture
 def open_page(browser: Browser, site_address: str, page_paths: dict[str, str]) -> Iterator[Open]:
     """`open_page(kind, width, …)`; at the end no console has a message, and no other host got a request."""
-    with opener(browser, site_address) as opened:
+    with open_pages(browser, site_address) as opened:
         yield lambda kind, width=1280, **options: opened(width, path=page_paths[kind], finished=False, **options)
 
 

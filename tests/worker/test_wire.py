@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from grading.limits import make_timeout
 from grading.worker import wire
-from tests.fuzz.targets import listen
+from tests.fuzz.targets import read_conversation
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats() | st.text() | st.binary(),
@@ -27,7 +27,7 @@ PLAIN = st.recursive(
 )
 
 
-def packed(value: object) -> bytes:
+def pack_value(value: object) -> bytes:
     """As MessagePack, with integers of any size."""
     return msgpack.packb(value, default=lambda number: msgpack.ExtType(wire.BIG_INT, str(number).encode()))
 
@@ -42,20 +42,20 @@ LEAVES = st.none() | st.booleans() | SIZES | st.floats(width=32) | st.text(max_s
 HEADS = st.tuples(st.sampled_from([*sorted(wire.DTYPES), "O"]), st.lists(SIZES, max_size=4))
 DIGITS = st.sampled_from([sign * 10**wire.MAX_DIGITS + add for sign in (1, -1) for add in (-1, 0, 1)])
 EXTENSIONS = st.one_of(
-    st.tuples(SIZES, st.text(max_size=3)).map(lambda pair: msgpack.ExtType(wire.HANDLE, packed(pair))),
-    HEADS.map(lambda head: msgpack.ExtType(wire.ARRAY, packed(head))),
+    st.tuples(SIZES, st.text(max_size=3)).map(lambda pair: msgpack.ExtType(wire.HANDLE, pack_value(pair))),
+    HEADS.map(lambda head: msgpack.ExtType(wire.ARRAY, pack_value(head))),
     DIGITS.map(lambda number: msgpack.ExtType(wire.BIG_INT, str(number).encode())),
     st.sampled_from([b"float32", b"object"]).map(lambda name: msgpack.ExtType(wire.DTYPE, name)),
     st.builds(msgpack.Timestamp, st.integers(-(2**63), 2**63 - 1), st.integers(0, 10**9 - 1)),
 )
 FORGED = st.recursive(
-    (LEAVES | EXTENSIONS).map(packed),
+    (LEAVES | EXTENSIONS).map(pack_value),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4).map(packed_list),
-        inner.map(lambda part: b"\x81" + packed("key") + part),
+        inner.map(lambda part: b"\x81" + pack_value("key") + part),
         st.tuples(st.integers(1, 700), inner).map(lambda pair: b"\x91" * pair[0] + pair[1]),
         st.tuples(st.sampled_from([wire.TUPLE, wire.SLICE]), st.lists(inner, max_size=3)).map(
-            lambda pair: packed(msgpack.ExtType(pair[0], packed_list(pair[1])))
+            lambda pair: pack_value(msgpack.ExtType(pair[0], packed_list(pair[1])))
         ),
     ),
     max_leaves=8,
@@ -64,31 +64,31 @@ FORGED = st.recursive(
 DTYPES = st.sampled_from(sorted(wire.DTYPES)).map(np.dtype)
 
 
-def refuse(_item: object) -> None:
+def refuse_reference(_item: object) -> None:
     """No names: an object that is not plain cannot cross."""
 
 
-def resolve(_code: int, payload: object) -> object:
+def return_payload(_code: int, payload: object) -> object:
     """A name stands for itself."""
     return payload
 
 
-def framed(plain: bytes, *bodies: bytes) -> bytes:
+def build_message(plain: bytes, *bodies: bytes) -> bytes:
     """A message of a plain part and arrays' bytes, well formed or not."""
     return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
 
 
 def there_and_back(value: object) -> object:
-    return wire.decode_value(wire.encode_value(value, refuse), resolve)
+    return wire.decode_value(wire.encode_value(value, refuse_reference), return_payload)
 
 
-def same(a: object, b: object) -> bool:
+def are_same(a: object, b: object) -> bool:
     if isinstance(a, float) and a != a:
         return isinstance(b, float) and b != b
     if isinstance(a, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+        return type(a) is type(b) and len(a) == len(b) and all(map(are_same, a, b))
     if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+        return isinstance(b, dict) and a.keys() == b.keys() and all(are_same(a[k], b[k]) for k in a)
     return type(a) is type(b) and a == b
 
 
@@ -96,7 +96,7 @@ def same(a: object, b: object) -> bool:
 @settings(max_examples=300)
 def test_plain_values_come_back_with_their_types(value):
     """Tuples stay tuples, lists lists, and integers of any size exact."""
-    assert same(value, there_and_back(value))
+    assert are_same(value, there_and_back(value))
 
 
 @given(DTYPES.flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))))
@@ -150,8 +150,8 @@ class ArrayLike(np.ndarray):
 def test_what_is_not_plain_is_refused_or_named(value):
     """Subclasses of plain types are not plain: they are named, or refused where nothing names them."""
     with pytest.raises(wire.WireError):
-        wire.encode_value(value, refuse)
-    assert wire.decode_value(wire.encode_value(value, lambda _: (wire.HANDLE, 7)), resolve) == 7
+        wire.encode_value(value, refuse_reference)
+    assert wire.decode_value(wire.encode_value(value, lambda _: (wire.HANDLE, 7)), return_payload) == 7
 
 
 def test_a_list_within_itself_is_refused():
@@ -159,21 +159,21 @@ def test_a_list_within_itself_is_refused():
     loop: list[object] = []
     loop.append(loop)
     with pytest.raises(wire.WireError):
-        wire.encode_value(loop, refuse)
+        wire.encode_value(loop, refuse_reference)
     nested: object = ()
     for _ in range(100):
         nested = (nested,)
     with pytest.raises(wire.WireError):
-        wire.decode_value(wire.encode_value(nested, refuse), resolve)
+        wire.decode_value(wire.encode_value(nested, refuse_reference), return_payload)
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=2000)
 def test_arbitrary_bytes_raise_wire_error_or_decode(data):
     """No other exception for anything a worker may send, with the plain part's size right or wrong."""
-    for message in (data, framed(data)):
+    for message in (data, build_message(data)):
         with contextlib.suppress(wire.WireError):
-            wire.decode_value(message, resolve)
+            wire.decode_value(message, return_payload)
 
 
 @given(FORGED, st.sampled_from(["value", "event"]))
@@ -181,8 +181,8 @@ def test_arbitrary_bytes_raise_wire_error_or_decode(data):
 def test_whatever_decodes_can_be_sent_back(forged, kind):
     """A forged answer is an answer that can be encoded again, or the worker's end: nothing else leaves a request."""
     rest = [forged] if kind == "value" else [packed_list([forged]), b"\x80"]
-    data = framed(packed_list([packed(kind), packed(int(kind == "value")), *rest]))
-    listen(len(data).to_bytes(4, "big") + data)
+    data = build_message(packed_list([pack_value(kind), pack_value(int(kind == "value")), *rest]))
+    read_conversation(len(data).to_bytes(4, "big") + data)
 
 
 @given(st.integers(-1, 12), st.binary(max_size=80), st.binary(max_size=20))
@@ -190,7 +190,7 @@ def test_whatever_decodes_can_be_sent_back(forged, kind):
 def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload, body):
     """Nor for arbitrary bytes behind each extension code."""
     with contextlib.suppress(wire.WireError):
-        wire.decode_value(framed(msgpack.packb(msgpack.ExtType(code % 128, payload)), body), resolve)
+        wire.decode_value(build_message(msgpack.packb(msgpack.ExtType(code % 128, payload)), body), return_payload)
 
 
 @pytest.mark.parametrize(
@@ -212,18 +212,19 @@ def test_arrays_that_lie_about_themselves_are_refused(dtype, shape, body):
     """Shapes that do not fit the bytes, negative or huge sizes, dtypes that are not on the list."""
     with pytest.raises(wire.WireError):
         wire.decode_value(
-            framed(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]))), body), resolve
+            build_message(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]))), body),
+            return_payload,
         )
 
 
 def test_arrays_share_no_bytes_and_leave_none_over():
     """Each takes its own, in order; bytes that belong to none are refused."""
     two = msgpack.packb([msgpack.ExtType(wire.ARRAY, msgpack.packb(["uint8", [n]])) for n in (2, 1)])
-    first, second = wire.decode_value(framed(two, b"abc"), resolve)
+    first, second = wire.decode_value(build_message(two, b"abc"), return_payload)
     assert (first.tobytes(), second.tobytes()) == (b"ab", b"c")
     for bodies in (b"ab", b"abcd"):
         with pytest.raises(wire.WireError):
-            wire.decode_value(framed(two, bodies), resolve)
+            wire.decode_value(build_message(two, bodies), return_payload)
 
 
 @pytest.mark.parametrize("unit", [b"\x90", b"\xa2ab", b"\xc7\x00\x05"], ids=["lists", "texts", "extensions"])
@@ -232,16 +233,16 @@ def test_a_message_of_millions_of_objects_is_refused_unread(unit):
     count = wire.MAX_PLAIN // len(unit) + 1
     started = time.process_time()
     with pytest.raises(wire.WireError, match="plain values"):
-        wire.decode_value(framed(b"\xdd" + count.to_bytes(4, "big") + unit * count), resolve)
+        wire.decode_value(build_message(b"\xdd" + count.to_bytes(4, "big") + unit * count), return_payload)
     with pytest.raises(wire.WireError, match="an array may be larger"):
-        wire.encode_value(["ab"] * count, refuse)
+        wire.encode_value(["ab"] * count, refuse_reference)
     assert time.process_time() - started < 5
 
 
 def test_a_boolean_array_holds_only_true_and_false():
     """A byte of 2 would be a bool that equals neither."""
     plain = msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb(["bool", [3]])))
-    back = wire.decode_value(framed(plain, b"\x00\x01\x02"), resolve)
+    back = wire.decode_value(build_message(plain, b"\x00\x01\x02"), return_payload)
     assert back.tobytes() == b"\x00\x01\x01"
 
 

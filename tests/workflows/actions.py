@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.workflows.expressions import NotModelled
+from tests.workflows.expressions import UnmodelledSyntaxError
 from tests.workflows.world import Event, Run, Token, World
 
 
@@ -18,7 +18,7 @@ class ActionFailed(Exception):  # noqa: N818 - an outcome, as steps have them
 
 
 @dataclass(frozen=True)
-class Place:
+class ActionContext:
     """Where an action runs."""
 
     world: World
@@ -28,9 +28,9 @@ class Place:
     token: Token
 
 
-def checkout(place: Place, inputs: dict[str, Any]) -> None:
+def run_checkout(place: ActionContext, inputs: dict[str, Any]) -> None:
     """A tree of a repository that the token may read; public ones anybody may."""
-    _only(inputs, "repository", "ref", "path", "persist-credentials")
+    _require_known_inputs(inputs, "repository", "ref", "path", "persist-credentials")
     if inputs.get("persist-credentials") is not False:
         raise ActionFailed("the token is left on disk")
     name = inputs.get("repository") or place.event.repository
@@ -47,16 +47,16 @@ def checkout(place: Place, inputs: dict[str, Any]) -> None:
         (target / ".nox").symlink_to(place.world.environments)
 
 
-def setup_python(_place: Place, inputs: dict[str, Any]) -> None:
+def run_setup_python(_place: ActionContext, inputs: dict[str, Any]) -> None:
     """Python is installed; its version must be a string, since the number 3.10 would be 3.1."""
-    _only(inputs, "python-version")
+    _require_known_inputs(inputs, "python-version")
     if not isinstance(inputs["python-version"], str):
         raise ActionFailed("the version is no text")
 
 
-def upload(place: Place, inputs: dict[str, Any]) -> None:
+def run_upload_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
     """A file, or all files of a folder but hidden ones and empty folders, under a name that the run does not have."""
-    _only(inputs, "name", "path", "if-no-files-found", "retention-days")
+    _require_known_inputs(inputs, "name", "path", "if-no-files-found", "retention-days")
     name, path = inputs["name"], place.workspace / inputs["path"]
     found = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
     start = path.parent if path.is_file() else path
@@ -76,9 +76,9 @@ def upload(place: Place, inputs: dict[str, Any]) -> None:
     place.world.uploaded(place.event.repository, place.event.run_id, name, archive.getvalue())
 
 
-def download(place: Place, inputs: dict[str, Any]) -> None:
+def run_download_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
     """One artifact by its name, into the path itself; or all that fit a pattern, each in a folder of its name."""
-    _only(inputs, "name", "pattern", "path")
+    _require_known_inputs(inputs, "name", "pattern", "path")
     if "name" in inputs:
         if inputs["name"] not in place.run.artifacts:
             raise ActionFailed(f"the run has no artifact {inputs['name']}")
@@ -92,9 +92,9 @@ def download(place: Place, inputs: dict[str, Any]) -> None:
             zipped.extractall(target)
 
 
-def attest(place: Place, inputs: dict[str, Any]) -> None:
+def run_attest(place: ActionContext, inputs: dict[str, Any]) -> None:
     """Sign for every file that fits; there must be one."""
-    _only(inputs, "subject-path")
+    _require_known_inputs(inputs, "subject-path")
     if not (place.token.may("id-token", "write") and place.token.may("attestations", "write")):
         raise ActionFailed("the token may not attest")
     found = sorted(place.workspace.glob(inputs["subject-path"]))
@@ -103,17 +103,17 @@ def attest(place: Place, inputs: dict[str, Any]) -> None:
     place.run.attested += [path.relative_to(place.workspace).as_posix() for path in found]
 
 
-def upload_pages(place: Place, inputs: dict[str, Any]) -> None:
+def run_upload_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
     """A folder that is a site, under the name that the deployment looks for."""
-    _only(inputs, "path")
+    _require_known_inputs(inputs, "path")
     if not (place.workspace / inputs["path"] / "index.html").is_file():
         raise ActionFailed(f"{inputs['path']} is no site")
-    upload(place, {"name": PAGES, "path": inputs["path"], "if-no-files-found": "error"})
+    run_upload_artifact(place, {"name": PAGES, "path": inputs["path"], "if-no-files-found": "error"})
 
 
-def deploy_pages(place: Place, inputs: dict[str, Any]) -> None:
+def run_deploy_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
     """Publish what this run has handed over."""
-    _only(inputs)
+    _require_known_inputs(inputs)
     if not (place.token.may("id-token", "write") and place.token.may("pages", "write")):
         raise ActionFailed("the token may not deploy")
     if PAGES not in place.run.artifacts:
@@ -122,16 +122,16 @@ def deploy_pages(place: Place, inputs: dict[str, Any]) -> None:
 
 PAGES = "github-pages"
 ACTIONS = {
-    "actions/checkout": checkout,
-    "actions/setup-python": setup_python,
-    "actions/upload-artifact": upload,
-    "actions/download-artifact": download,
-    "actions/attest": attest,
-    "actions/upload-pages-artifact": upload_pages,
-    "actions/deploy-pages": deploy_pages,
+    "actions/checkout": run_checkout,
+    "actions/setup-python": run_setup_python,
+    "actions/upload-artifact": run_upload_artifact,
+    "actions/download-artifact": run_download_artifact,
+    "actions/attest": run_attest,
+    "actions/upload-pages-artifact": run_upload_pages,
+    "actions/deploy-pages": run_deploy_pages,
 }
 
 
-def _only(inputs: dict[str, Any], *known: str) -> None:
+def _require_known_inputs(inputs: dict[str, Any], *known: str) -> None:
     if strange := set(inputs) - set(known):
-        raise NotModelled(f"inputs {sorted(strange)}")
+        raise UnmodelledSyntaxError(f"inputs {sorted(strange)}")

@@ -13,15 +13,15 @@ from course.skeleton import solved
 from grading.manifest.load import load
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
-from tests.workflows.school import RECIPE, TENSOR, School, course_for, opened
-from tests.workflows.story import Chapter, week
+from tests.workflows.school import RECIPE, TENSOR, School, copy_course_with_grader, open_school
+from tests.workflows.story import Chapter, run_week
 
 
 @pytest.fixture(scope="session")
 def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release, as it is pushed to the repository that grades."""
     folder = tmp_path_factory.mktemp("class")
-    return write_release(course_for(root, folder / "course"), folder / "release").target
+    return write_release(copy_course_with_grader(root, folder / "course"), folder / "release").target
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def school(running: Hub, released: Path, environments: Path, tmp_path: Path) -> Iterator[School]:  # noqa: F811
     """A class on its first day."""
-    with opened(running, released, environments, tmp_path) as school:
+    with open_school(running, released, environments, tmp_path) as school:
         yield school
 
 
@@ -56,5 +56,5 @@ def story(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Chapter]:
     """A class's week, lived through once."""
-    with opened(running, released, environments, tmp_path_factory.mktemp("week")) as school:
-        return week(school, released, worked_on)
+    with open_school(running, released, environments, tmp_path_factory.mktemp("week")) as school:
+        return run_week(school, released, worked_on)

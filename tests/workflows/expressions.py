@@ -15,7 +15,7 @@ WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 EMBEDDED = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
-class NotModelled(Exception):  # noqa: N818 - what it says is what it is
+class UnmodelledSyntaxError(Exception):
     """A part of GitHub's syntax that these tests know nothing of: teach it to them, or do without it."""
 
 
@@ -27,27 +27,29 @@ class Context(dict[str, Any]):
         self.name = name
 
 
-def evaluate(text: str, contexts: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+def evaluate_expression(
+    text: str, contexts: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Any:
     """The value of an expression, without its `${{ }}`."""
-    known = {"format": _format, "fromJSON": json.loads, **(functions or {})}
-    parser = _Parser(_tokens(text), contexts, known)
+    known = {"format": _format_placeholders, "fromJSON": json.loads, **(functions or {})}
+    parser = _Parser(_split_tokens(text), contexts, known)
     value = parser.either()
     if parser.rest:
-        raise NotModelled(f"{parser.rest[0][1]!r} in: {text}")
+        raise UnmodelledSyntaxError(f"{parser.rest[0][1]!r} in: {text}")
     return value
 
 
-def interpolate(value: Any, contexts: Mapping[str, Any]) -> Any:
+def interpolate_value(value: Any, contexts: Mapping[str, Any]) -> Any:
     """A value of a workflow with its expressions filled in; one that is nothing but an expression keeps its type."""
     if not isinstance(value, str):
         return value
     whole = EMBEDDED.fullmatch(value.strip())
     if whole and value.count("${{") == 1:
-        return evaluate(whole[1], contexts)
-    return EMBEDDED.sub(lambda found: as_text(evaluate(found[1], contexts)), value)
+        return evaluate_expression(whole[1], contexts)
+    return EMBEDDED.sub(lambda found: format_value(evaluate_expression(found[1], contexts)), value)
 
 
-def condition(text: str, contexts: Mapping[str, Any], *, cancelled: bool, succeeded: bool) -> bool:
+def evaluate_condition(text: str, contexts: Mapping[str, Any], *, cancelled: bool, succeeded: bool) -> bool:
     """An `if`: unless it asks about the job's state itself, all before it must have succeeded."""
     asked = []
 
@@ -56,36 +58,36 @@ def condition(text: str, contexts: Mapping[str, Any], *, cancelled: bool, succee
         return cancelled
 
     inner = EMBEDDED.fullmatch(text.strip())
-    value = truth(evaluate(inner[1] if inner else text, contexts, {"cancelled": is_cancelled}))
+    value = is_true(evaluate_expression(inner[1] if inner else text, contexts, {"cancelled": is_cancelled}))
     return value and (bool(asked) or (succeeded and not cancelled))
 
 
-def truth(value: Any) -> bool:
+def is_true(value: Any) -> bool:
     """What counts as true."""
     return not (value is None or value is False or value == "" or (value == 0 and not isinstance(value, bool)))
 
 
-def as_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """How a value is written into a text."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        raise NotModelled(f"an object within a text: {value!r:.80}")
+        raise UnmodelledSyntaxError(f"an object within a text: {value!r:.80}")
     return str(value)
 
 
-def equal(left: Any, right: Any) -> bool:
+def are_loosely_equal(left: Any, right: Any) -> bool:
     """GitHub's loose equality: texts without regard to case, different types as numbers."""
     if isinstance(left, str) and isinstance(right, str):
         return left.casefold() == right.casefold()
     if type(left) is type(right):
         return bool(left == right)
-    return _number(left) == _number(right)
+    return _convert_to_number(left) == _convert_to_number(right)
 
 
-def _number(value: Any) -> float:
+def _convert_to_number(value: Any) -> float:
     if value is None:
         return 0
     if isinstance(value, bool | int | float):
@@ -96,16 +98,16 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _format(text: str, *values: Any) -> str:
-    return re.sub(r"\{(\d+)\}", lambda found: as_text(values[int(found[1])]), text)
+def _format_placeholders(text: str, *values: Any) -> str:
+    return re.sub(r"\{(\d+)\}", lambda found: format_value(values[int(found[1])]), text)
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
+def _split_tokens(text: str) -> list[tuple[str, str]]:
     found, at = [], 0
     while text[at:].strip():
         match = TOKEN.match(text, at)
         if match is None:
-            raise NotModelled(f"{text[at:].strip()[:20]!r} in: {text}")
+            raise UnmodelledSyntaxError(f"{text[at:].strip()[:20]!r} in: {text}")
         found.append((str(match.lastgroup), str(match[str(match.lastgroup)])))
         at = match.end()
     return found
@@ -122,7 +124,7 @@ class _Parser:
         value = self.both()
         while self.take("||"):
             other = self.both()
-            value = value if truth(value) else other
+            value = value if is_true(value) else other
         return value
 
     def both(self) -> Any:
@@ -130,7 +132,7 @@ class _Parser:
         value = self.compared()
         while self.take("&&"):
             other = self.compared()
-            value = other if truth(value) else value
+            value = other if is_true(value) else value
         return value
 
     def compared(self) -> Any:
@@ -138,17 +140,17 @@ class _Parser:
         value = self.inverted()
         while self.rest and self.rest[0][1] in ("==", "!="):
             sign = self.rest.pop(0)[1]
-            value = equal(value, self.inverted()) == (sign == "==")
+            value = are_loosely_equal(value, self.inverted()) == (sign == "==")
         return value
 
     def inverted(self) -> Any:
         """With `!`."""
-        return not truth(self.inverted()) if self.take("!") else self.primary()
+        return not is_true(self.inverted()) if self.take("!") else self.primary()
 
     def primary(self) -> Any:
         """A literal, a call, a context's property, or something in parentheses."""
         if not self.rest:
-            raise NotModelled("an expression that ends too early")
+            raise UnmodelledSyntaxError("an expression that ends too early")
         kind, text = self.rest.pop(0)
         if text == "(":
             value = self.either()
@@ -159,16 +161,16 @@ class _Parser:
         if kind == "number":
             return float(text) if "." in text else int(text)
         if kind != "name":
-            raise NotModelled(text)
+            raise UnmodelledSyntaxError(text)
         if text in WORDS:
             return WORDS[text]
         if self.take("("):
             return self.call(text)
         if text not in self.contexts:
-            raise NotModelled(f"the context {text}")
+            raise UnmodelledSyntaxError(f"the context {text}")
         value = self.contexts[text]
         while self.take("."):
-            value = _property(value, self.rest.pop(0)[1])
+            value = _read_property(value, self.rest.pop(0)[1])
         return value
 
     def call(self, name: str) -> Any:
@@ -179,7 +181,7 @@ class _Parser:
                 self.expect(",")
             arguments.append(self.either())
         if name not in self.functions:
-            raise NotModelled(f"the function {name}")
+            raise UnmodelledSyntaxError(f"the function {name}")
         return self.functions[name](*arguments)
 
     def take(self, sign: str) -> bool:
@@ -192,10 +194,10 @@ class _Parser:
     def expect(self, sign: str) -> None:
         """Pass this sign."""
         if not self.take(sign):
-            raise NotModelled(f"no {sign!r} where one is due")
+            raise UnmodelledSyntaxError(f"no {sign!r} where one is due")
 
 
-def _property(value: Any, key: str) -> Any:
+def _read_property(value: Any, key: str) -> Any:
     if isinstance(value, Context) and key not in value:
-        raise NotModelled(f"{value.name}.{key}")
+        raise UnmodelledSyntaxError(f"{value.name}.{key}")
     return value.get(key) if isinstance(value, dict) else None

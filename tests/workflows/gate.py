@@ -58,7 +58,7 @@ class Gate:
 
 
 @contextmanager
-def guarded(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[Gate]:
+def open_gate(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[Gate]:
     """The gate, open for these tokens, before a server that knows one token."""
     gate = Gate(upstream, known, tokens)
 

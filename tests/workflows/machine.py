@@ -24,7 +24,7 @@ cp "{stubs}/pip" "$3/bin/nox"
 """
 
 
-def stub(folder: Path, *names: str) -> Path:
+def write_stubs(folder: Path, *names: str) -> Path:
     """Put stubs into a folder; the file in which they note their calls."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "calls"
@@ -36,10 +36,10 @@ def stub(folder: Path, *names: str) -> Path:
     return log
 
 
-def environment(folder: Path, *stubbed: str) -> tuple[dict[str, str], Path]:
+def build_runner_environment(folder: Path, *stubbed: str) -> tuple[dict[str, str], Path]:
     """A runner's environment, with nothing of ours that a job would not have, and the stubs' notes."""
     stubs = folder / "stubs"
-    log = stub(stubs, *STUBBED, *stubbed)
+    log = write_stubs(stubs, *STUBBED, *stubbed)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT) or name == FENCE}
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "FORCE_COLOR", "NO_COLOR", "CI"):
         kept.pop(name, None)

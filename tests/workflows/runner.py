@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.workflows import syntax
-from tests.workflows.actions import ACTIONS, ActionFailed, Place
-from tests.workflows.expressions import Context, NotModelled, as_text, condition, interpolate
+from tests.workflows.actions import ACTIONS, ActionContext, ActionFailed
+from tests.workflows.expressions import (
+    Context,
+    UnmodelledSyntaxError,
+    evaluate_condition,
+    format_value,
+    interpolate_value,
+)
 from tests.workflows.world import LEVELS, Event, JobRun, Run, StepRun, World
 
 SLOWEST = 900
@@ -20,7 +26,7 @@ SLOWEST = 900
 
 
 @dataclass(frozen=True)
-class File:
+class WorkflowFile:
     """A workflow file: whose it is, at which commit."""
 
     repository: str
@@ -29,19 +35,19 @@ class File:
     workflow: dict[str, Any]
 
 
-def set_off(world: World, event: Event, folder: Path) -> dict[str, Run]:
+def run_triggered_workflows(world: World, event: Event, folder: Path) -> dict[str, Run]:
     """Run every workflow of the event's repository that the event sets off: file name → run."""
     sha, tree = world.repositories[event.repository].resolve(event.sha)
     runs = {}
-    for name, workflow in syntax.folder(tree).items():
-        if event.name in workflow["on"] and _fits(name, workflow["on"][event.name], event):
+    for name, workflow in syntax.read_workflows(tree).items():
+        if event.name in workflow["on"] and _passes_filters(name, workflow["on"][event.name], event):
             run = Run(event, name, folder / name)
             runs[name] = run
-            Runner(world, run).workflow(File(event.repository, sha, name, workflow))
+            WorkflowRunner(world, run).workflow(WorkflowFile(event.repository, sha, name, workflow))
     return runs
 
 
-def _fits(name: str, filters: Any, event: Event) -> bool:
+def _passes_filters(name: str, filters: Any, event: Event) -> bool:
     """Whether an event passes the filters of its trigger in the workflow file of this name."""
     match event.name:
         case "workflow_run":
@@ -54,11 +60,11 @@ def _fits(name: str, filters: Any, event: Event) -> bool:
         case "schedule":
             return event.payload["schedule"] in [entry["cron"] for entry in filters]
     if filters is not None:
-        raise NotModelled(f"filters of {event.name}: {filters}")
+        raise UnmodelledSyntaxError(f"filters of {event.name}: {filters}")
     return True
 
 
-class Runner:
+class WorkflowRunner:
     """One run of one workflow file and of all that it calls."""
 
     def __init__(self, world: World, run: Run):
@@ -67,35 +73,35 @@ class Runner:
         self.payload = run.folder / "event.json"
         self.payload.write_text(json.dumps(run.event.payload))
 
-    def workflow(self, file: File, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    def workflow(self, file: WorkflowFile, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
         """Run all jobs; what each `needs` context says of them. `granted` is what a calling job may pass on."""
         if file.workflow.get("permissions") != {}:
-            raise NotModelled(f"{file.name} does not begin with no permissions")
+            raise UnmodelledSyntaxError(f"{file.name} does not begin with no permissions")
         self.check_permissions(file, granted)
         if granted is None and "concurrency" in file.workflow:
-            self.run.concurrency = _filled(file.workflow["concurrency"], self.contexts(file))
+            self.run.concurrency = _interpolate_values(file.workflow["concurrency"], self.contexts(file))
         done: dict[str, dict[str, Any]] = {}
         waiting = dict(file.workflow["jobs"])
         while waiting:
-            ready = [name for name, job in waiting.items() if set(syntax.needs(job)) <= set(done)]
+            ready = [name for name, job in waiting.items() if set(syntax.list_needed_jobs(job)) <= set(done)]
             if not ready:
-                raise NotModelled(f"{file.name}: jobs that wait for each other")
+                raise UnmodelledSyntaxError(f"{file.name}: jobs that wait for each other")
             name = ready[0]
             done[name] = self.job(file, name, waiting.pop(name), done)
         return done
 
-    def check_permissions(self, file: File, granted: dict[str, str] | None) -> None:
+    def check_permissions(self, file: WorkflowFile, granted: dict[str, str] | None) -> None:
         """GitHub refuses a whole run in which a called workflow asks for more than its caller has."""
         for name, job in file.workflow["jobs"].items():
             if "permissions" not in job:
-                raise NotModelled(f"{file.name}: the job {name} does not say what it needs")
+                raise UnmodelledSyntaxError(f"{file.name}: the job {name} does not say what it needs")
             for permission, level in job["permissions"].items():
                 if granted is not None and LEVELS.index(level) > LEVELS.index(granted.get(permission, "none")):
                     raise ActionFailed(f"the nested job {name} asks for {permission}: {level}")
             if "uses" in job:
                 self.check_permissions(self.called(file, job["uses"]), job["permissions"])
 
-    def called(self, file: File, uses: str) -> File:
+    def called(self, file: WorkflowFile, uses: str) -> WorkflowFile:
         """The workflow that a job calls: of a repository at a ref, or of the same commit as the file that calls."""
         if uses.startswith("$/"):
             repository, ref, path = file.repository, file.sha, uses[2:]
@@ -104,14 +110,14 @@ class Runner:
             owner, name, path = place.split("/", 2)
             repository = f"{owner}/{name}"
         sha, tree = self.world.repositories[repository].resolve(ref)
-        return File(repository, sha, Path(path).name, syntax.read((tree / path).read_text("utf-8")))
+        return WorkflowFile(repository, sha, Path(path).name, syntax.parse_workflow((tree / path).read_text("utf-8")))
 
-    def job(self, file: File, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
+    def job(self, file: WorkflowFile, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
         """Run a job, in all cells of its matrix; its entry in the `needs` of others."""
-        before = {need: done[need] for need in syntax.needs(job)}
+        before = {need: done[need] for need in syntax.list_needed_jobs(job)}
         contexts = self.contexts(file) | {"needs": Context("needs", before)}
         succeeded = all(need["result"] == "success" for need in before.values())
-        if not condition(str(job.get("if", "true")), contexts, succeeded=succeeded, cancelled=False):
+        if not evaluate_condition(str(job.get("if", "true")), contexts, succeeded=succeeded, cancelled=False):
             self.run.jobs.append(JobRun(file.name, name, "skipped"))
             return {"result": "skipped", "outputs": {}}
         if "uses" in job:
@@ -120,30 +126,32 @@ class Runner:
             failed = any(one["result"] == "failure" for one in inner.values())
             self.run.jobs.append(JobRun(file.name, name, "failure" if failed else "success"))
             return {"result": self.run.jobs[-1].result, "outputs": {}}
-        cells = [self.cell(file, name, job, contexts | {"matrix": cell}) for cell in _matrix(job, contexts)]
+        cells = [self.cell(file, name, job, contexts | {"matrix": cell}) for cell in _expand_matrix(job, contexts)]
         self.run.jobs += cells
         failed = any(cell.result == "failure" for cell in cells)
         return {"result": "failure" if failed else "success", "outputs": Context("outputs", cells[-1].outputs)}
 
-    def cell(self, file: File, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
+    def cell(self, file: WorkflowFile, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
         """Run the steps of one cell in a workspace of its own."""
         permissions = dict(job["permissions"])
         if self.run.event.from_fork:
             permissions = {what: "read" for what, level in permissions.items() if level != "none"}
-        minutes = interpolate(job["timeout-minutes"], contexts)
-        system = interpolate(job["runs-on"], contexts)
+        minutes = interpolate_value(job["timeout-minutes"], contexts)
+        system = interpolate_value(job["runs-on"], contexts)
         if type(minutes) is not int or system not in ("ubuntu-24.04", "ubuntu-24.04-arm", "macos-15"):
-            raise NotModelled(f"{file.name}: {name} runs on {system} for {minutes!r} minutes")
+            raise UnmodelledSyntaxError(f"{file.name}: {name} runs on {system} for {minutes!r} minutes")
         token = self.world.token(self.run.event.repository, permissions)
         found = JobRun(file.name, name, "success", permissions=permissions)
-        found.concurrency = _filled(job.get("concurrency", {}), contexts)
+        found.concurrency = _interpolate_values(job.get("concurrency", {}), contexts)
         workspace = self.run.folder / f"{name}-{len(self.run.jobs)}-{len(self.run.steps)}"
         workspace.mkdir()
         steps: dict[str, Any] = {}
         for step in job["steps"]:
             github = Context("github", contexts["github"] | {"token": token})
             here = contexts | {"github": github, "steps": Context("steps", steps)}
-            if not condition(str(step.get("if", "true")), here, succeeded=found.result == "success", cancelled=False):
+            if not evaluate_condition(
+                str(step.get("if", "true")), here, succeeded=found.result == "success", cancelled=False
+            ):
                 continue
             took = StepRun(file.name, name, step.get("name", step.get("uses", "")))
             self.run.steps.append(took)
@@ -154,7 +162,7 @@ class Runner:
                 steps[step["id"]] = {"outputs": Context(f"outputs of {step['id']}", outputs)}
         if found.result == "success":
             here = contexts | {"steps": Context("steps", steps)}
-            found.outputs = {key: as_text(interpolate(v, here)) for key, v in job.get("outputs", {}).items()}
+            found.outputs = {key: format_value(interpolate_value(v, here)) for key, v in job.get("outputs", {}).items()}
         del self.world.tokens[token]  # a token ends with its job
         return found
 
@@ -164,9 +172,9 @@ class Runner:
         """Carry out one step; its outputs."""
         if "uses" in step:
             took.action, _, _ = step["uses"].partition("@")
-            place = Place(self.world, self.run, self.run.event, workspace, self.world.tokens[token])
+            place = ActionContext(self.world, self.run, self.run.event, workspace, self.world.tokens[token])
             try:
-                ACTIONS[took.action](place, _filled(step.get("with", {}), contexts))
+                ACTIONS[took.action](place, _interpolate_values(step.get("with", {}), contexts))
             except ActionFailed as error:
                 took.code, took.output = 1, str(error)
             return {}
@@ -180,7 +188,9 @@ class Runner:
         for file in files.values():
             file.touch()
         took.command = step["run"]
-        took.environ = {key: as_text(value) for key, value in _filled(step.get("env", {}), contexts).items()}
+        took.environ = {
+            key: format_value(value) for key, value in _interpolate_values(step.get("env", {}), contexts).items()
+        }
         environ = self.variables(workspace) | {f"GITHUB_{name}": str(file) for name, file in files.items()}
         script = workspace / f".step-{len(self.run.steps)}.sh"
         script.write_text(step["run"])
@@ -199,10 +209,10 @@ class Runner:
         took.code, took.output, took.seconds = ran.returncode, ran.stdout, time.monotonic() - started
         self.run.summary += files["STEP_SUMMARY"].read_text()
         if files["ENV"].stat().st_size or files["PATH"].stat().st_size:
-            raise NotModelled(f"{took.name} changes the environment of the steps after it")
-        return dict(_outputs(files["OUTPUT"].read_text()))
+            raise UnmodelledSyntaxError(f"{took.name} changes the environment of the steps after it")
+        return dict(_parse_outputs(files["OUTPUT"].read_text()))
 
-    def contexts(self, file: File) -> dict[str, Any]:
+    def contexts(self, file: WorkflowFile) -> dict[str, Any]:
         """What expressions of a file may ask about; the token is added where steps run."""
         event = self.run.event
         github = {
@@ -239,27 +249,27 @@ class Runner:
         }
 
 
-def _matrix(job: dict[str, Any], contexts: dict[str, Any]) -> list[dict[str, Any]]:
+def _expand_matrix(job: dict[str, Any], contexts: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells: those that `include` lists, or one without values."""
     if "strategy" not in job:
         return [{}]
-    matrix = interpolate(job["strategy"]["matrix"], contexts)
+    matrix = interpolate_value(job["strategy"]["matrix"], contexts)
     if set(matrix) != {"include"} or job["strategy"].get("fail-fast") is not False or not matrix["include"]:
-        raise NotModelled(f"the matrix {matrix}")
+        raise UnmodelledSyntaxError(f"the matrix {matrix}")
     return [Context("matrix", cell) for cell in matrix["include"]]
 
 
-def _filled(values: dict[str, Any], contexts: dict[str, Any]) -> dict[str, Any]:
-    return {key: interpolate(value, contexts) for key, value in values.items()}
+def _interpolate_values(values: dict[str, Any], contexts: dict[str, Any]) -> dict[str, Any]:
+    return {key: interpolate_value(value, contexts) for key, value in values.items()}
 
 
-def _outputs(text: str) -> Iterator[tuple[str, str]]:
+def _parse_outputs(text: str) -> Iterator[tuple[str, str]]:
     """What a step wrote to GITHUB_OUTPUT, between delimiters."""
     lines = text.split("\n")
     while lines and lines[0]:
         name, sign, delimiter = lines.pop(0).partition("<<")
         if not sign:
-            raise NotModelled(f"an output without delimiters: {name}")
+            raise UnmodelledSyntaxError(f"an output without delimiters: {name}")
         end = lines.index(delimiter)
         yield name, "\n".join(lines[:end])
         lines = lines[end + 1 :]

@@ -10,9 +10,9 @@ from typing import Any
 
 from tests.github import about, artifacts, conversation  # noqa: F401 - `about` declares its route
 from tests.github.local import Hub
-from tests.workflows.gate import Gate, guarded
-from tests.workflows.machine import environment
-from tests.workflows.runner import set_off
+from tests.workflows.gate import Gate, open_gate
+from tests.workflows.machine import build_runner_environment
+from tests.workflows.runner import run_triggered_workflows
 from tests.workflows.world import Event, Repository, Run, World
 
 TEMPLATE, REF = "class/tinytorch", "v1"
@@ -22,7 +22,7 @@ BRANCH = "work;$(touch${IFS}owned)`touch${IFS}owned`"
 TENSOR, RECIPE = Path("modules/02_tensor/tinytorch/tensor.py"), Path("modules/04_layers/recipe.py")
 
 
-def course_for(root: Path, target: Path) -> Path:
+def copy_course_with_grader(root: Path, target: Path) -> Path:
     """The course, saying where its releases grade from: links to all of it, and a manifest of its own."""
     target.mkdir()
     for path in root.iterdir():
@@ -88,17 +88,17 @@ class School:
 
     def set_off(self, event: Event) -> dict[str, Run]:
         """Run what an event sets off."""
-        runs = set_off(self.world, event, self.folder / f"run-{event.run_id}")
+        runs = run_triggered_workflows(self.world, event, self.folder / f"run-{event.run_id}")
         self.runs += runs.values()
         return runs
 
 
 @contextmanager
-def opened(hub: Hub, released: Path, environments: Path, folder: Path) -> Iterator[School]:
+def open_school(hub: Hub, released: Path, environments: Path, folder: Path) -> Iterator[School]:
     """The class on its first day: nothing has been pushed but the release."""
     hub.clear()
     hub.repository(ADA)
-    environ, calls = environment(folder)
+    environ, calls = build_runner_environment(folder)
     repositories = {TEMPLATE: Repository(), ADA: Repository(), EVE: Repository()}
     repositories[TEMPLATE].commit(released, REF)
     repositories[ADA].commit(released, "main")
@@ -107,6 +107,6 @@ def opened(hub: Hub, released: Path, environments: Path, folder: Path) -> Iterat
         artifacts.add_artifact(hub, hub.repository(repository), run, name, archive)
 
     world = World(repositories, environ, environments, "", uploaded)
-    with guarded(hub.public_url, "actions", world.tokens) as gate:
+    with open_gate(hub.public_url, "actions", world.tokens) as gate:
         world.api_url = gate.url
         yield School(world, hub, gate, folder, calls)

@@ -50,7 +50,7 @@ class Chapter:
         assert {name: found[name] for name in expected} == expected, self.run.log()
 
 
-def chapter(school: School, run: Run) -> Chapter:
+def record_chapter(school: School, run: Run) -> Chapter:
     """The state of things now, of which later events change nothing."""
     repository = school.hub.repository(ADA)
     progress = branch_files(repository, "progress") if "refs/heads/progress" in repository.refs else {}
@@ -59,17 +59,17 @@ def chapter(school: School, run: Run) -> Chapter:
     return Chapter(run, *state, progress, refused)
 
 
-def only(released: Path, worked_on: Path, path: Path, folder: Path) -> Path:
+def copy_with_one_change(released: Path, worked_on: Path, path: Path, folder: Path) -> Path:
     """A release in which one file alone was worked on."""
     tree = Path(shutil.copytree(released, folder))
     shutil.copy(worked_on / path, tree / path)
     return tree
 
 
-def week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
+def run_week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
     """The events by name, in their order."""
-    recipe = only(released, worked_on, RECIPE, school.folder / "recipe")
-    tensor = only(released, worked_on, TENSOR, school.folder / "tensor")
+    recipe = copy_with_one_change(released, worked_on, RECIPE, school.folder / "recipe")
+    tensor = copy_with_one_change(released, worked_on, TENSOR, school.folder / "tensor")
     story: dict[str, Chapter] = {}
     for name, tree, more in (
         ("pull_request", worked_on, {}),
@@ -77,11 +77,11 @@ def week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
         ("schedule", recipe, {"schedule": "23 4 * * 1"}),
         ("workflow_dispatch", recipe, {"workflow": ".github/workflows/autograde.yml"}),
     ):
-        story[name] = chapter(school, school.happens(name, tree, **more)["autograde.yml"])
+        story[name] = record_chapter(school, school.happens(name, tree, **more)["autograde.yml"])
     repository = school.hub.repository(ADA)
     repository.comments.clear()
     repository.check_runs.clear()
-    story["fork"] = chapter(school, school.happens("pull_request", tensor, fork=True)["autograde.yml"])
-    story["fork ended"] = chapter(school, school.ended(story["fork"].run)["autograde-forks.yml"])
-    story["own ended"] = chapter(school, school.ended(story["pull_request"].run)["autograde-forks.yml"])
+    story["fork"] = record_chapter(school, school.happens("pull_request", tensor, fork=True)["autograde.yml"])
+    story["fork ended"] = record_chapter(school, school.ended(story["fork"].run)["autograde-forks.yml"])
+    story["own ended"] = record_chapter(school, school.ended(story["pull_request"].run)["autograde-forks.yml"])
     return story

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.manifest.source import parse
-from tests.workflows.expressions import NotModelled
+from tests.workflows.expressions import UnmodelledSyntaxError
 
 WORKFLOW = {"name", "on", "permissions", "cache-mode", "concurrency", "jobs"}
 CALL = {"name", "needs", "if", "permissions", "uses"}
@@ -21,41 +21,43 @@ STRATEGY = {"fail-fast", "matrix"}
 CONCURRENCY = {"group", "cancel-in-progress", "queue"}
 
 
-def read(text: str) -> dict[str, Any]:
+def parse_workflow(text: str) -> dict[str, Any]:
     """A workflow; NotModelled for a key that these tests do not know."""
     workflow: Any = parse(text).data
-    _known("workflow", workflow, WORKFLOW)
-    _known("on", workflow["on"], EVENTS)
-    _known("concurrency", workflow.get("concurrency", {}), CONCURRENCY)
+    _require_known_keys("workflow", workflow, WORKFLOW)
+    _require_known_keys("on", workflow["on"], EVENTS)
+    _require_known_keys("concurrency", workflow.get("concurrency", {}), CONCURRENCY)
     for name, job in workflow["jobs"].items():
-        _known(f"job {name}", job, CALL if "uses" in job else JOB)
-        _known(f"concurrency of {name}", job.get("concurrency", {}), CONCURRENCY)
-        _known(f"strategy of {name}", job.get("strategy", {}), STRATEGY)
+        _require_known_keys(f"job {name}", job, CALL if "uses" in job else JOB)
+        _require_known_keys(f"concurrency of {name}", job.get("concurrency", {}), CONCURRENCY)
+        _require_known_keys(f"strategy of {name}", job.get("strategy", {}), STRATEGY)
         for step in job.get("steps", ()):
-            _known(f"step of {name}", step, STEP)
+            _require_known_keys(f"step of {name}", step, STEP)
             if ("run" in step) == ("uses" in step):
-                raise NotModelled(f"a step of {name} that neither runs nor uses something, or both")
+                raise UnmodelledSyntaxError(f"a step of {name} that neither runs nor uses something, or both")
     return workflow
 
 
-def folder(root: Path) -> dict[str, dict[str, Any]]:
+def read_workflows(root: Path) -> dict[str, dict[str, Any]]:
     """The workflows of a repository: file name → workflow."""
-    return {path.name: read(path.read_text("utf-8")) for path in sorted((root / ".github/workflows").iterdir())}
+    return {
+        path.name: parse_workflow(path.read_text("utf-8")) for path in sorted((root / ".github/workflows").iterdir())
+    }
 
 
-def steps(workflow: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def list_steps(workflow: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(job's name, job, step) of every step."""
     for name, job in workflow["jobs"].items():
         for step in job.get("steps", ()):
             yield name, job, step
 
 
-def needs(job: dict[str, Any]) -> list[str]:
+def list_needed_jobs(job: dict[str, Any]) -> list[str]:
     """The jobs that a job waits for."""
     said = job.get("needs", [])
     return [said] if isinstance(said, str) else list(said)
 
 
-def _known(where: str, found: Any, keys: set[str]) -> None:
+def _require_known_keys(where: str, found: Any, keys: set[str]) -> None:
     if not isinstance(found, dict) or not set(found) <= keys:
-        raise NotModelled(f"{where}: {sorted(set(found) - keys) if isinstance(found, dict) else found!r}")
+        raise UnmodelledSyntaxError(f"{where}: {sorted(set(found) - keys) if isinstance(found, dict) else found!r}")

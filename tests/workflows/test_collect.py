@@ -20,9 +20,9 @@ from tests.github import activity, artifacts  # noqa: F401 - `activity` declares
 from tests.github.conversation import add_run
 from tests.github.local import Hub
 from tests.workflows import syntax
-from tests.workflows.gate import guarded
-from tests.workflows.machine import environment, has_nox
-from tests.workflows.runner import set_off
+from tests.workflows.gate import open_gate
+from tests.workflows.machine import build_runner_environment, has_nox
+from tests.workflows.runner import run_triggered_workflows
 from tests.workflows.world import Event, Repository, Run, World
 
 pytestmark = [
@@ -52,7 +52,7 @@ class Collected:
     site: Run
 
 
-def copied(root: Path, target: Path, folder: Path) -> Path:
+def copy_course_with_roster(root: Path, target: Path, folder: Path) -> Path:
     """The course with the roster of a class, whose repositories are copies of one that has not finished module 02."""
     shutil.copytree(root, target, ignore=LEFT)
     shutil.copytree(root / ".github", target / ".github")
@@ -70,10 +70,10 @@ def copied(root: Path, target: Path, folder: Path) -> Path:
 def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Collected:
     """What becomes of the class when nothing is known, and again when nothing has changed."""
     folder = tmp_path_factory.mktemp("collect")
-    tree = copied(root, folder / "course", folder / "students")
+    tree = copy_course_with_roster(root, folder / "course", folder / "students")
     running.clear()
     hub, owner = running.repository(COURSE), running.example("workflow-run")["head_repository"] | {"full_name": COURSE}
-    environ, _ = environment(folder)
+    environ, _ = build_runner_environment(folder)
     (folder / "nox").mkdir()
 
     def uploaded(repository: str, run: int, name: str, archive: bytes) -> None:
@@ -83,13 +83,13 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
     world.secrets["CLASS_TOKEN"] = "of-the-class"  # noqa: S105 - of nobody
     sha = world.repositories[COURSE].commit(tree, "main")
     runs, books = [], []
-    with guarded(running.public_url, "actions", world.tokens) as gate:
+    with open_gate(running.public_url, "actions", world.tokens) as gate:
         world.api_url = gate.url
 
         def started(number: int, file: str) -> Run:
             payload = {"workflow": f".github/workflows/{file}"}
             event = Event("workflow_dispatch", COURSE, sha, "refs/heads/main", payload, number)
-            (run,) = set_off(world, event, folder / f"run-{number}").values()
+            (run,) = run_triggered_workflows(world, event, folder / f"run-{number}").values()
             return run
 
         for number in (1, 2):
@@ -98,7 +98,7 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
             add_run(running, hub, number, branch="main", sha=sha, head_repository=owner, **where)
             runs.append(run)
             books.append(folder / f"{number}-{FILE}")
-            books[-1].write_bytes(content(run, "gradebook"))
+            books[-1].write_bytes(read_artifact(run, "gradebook"))
         world.secrets["PSEUDONYM_KEY"] = ""
         keyless = started(3, "site.yml")
         world.secrets["PSEUDONYM_KEY"] = KEY + "\n"
@@ -106,14 +106,14 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
     return Collected((runs[0], runs[1]), (books[0], books[1]), keyless, site)
 
 
-def content(run: Run, artifact: str) -> bytes:
+def read_artifact(run: Run, artifact: str) -> bytes:
     """The gradebook in an artifact of a run."""
     assert artifact in run.artifacts, run.log()
     with zipfile.ZipFile(io.BytesIO(run.artifacts[artifact])) as zipped:
         return zipped.read(FILE)
 
 
-def held(book: Path) -> dict[str, int]:
+def count_results(book: Path) -> dict[str, int]:
     """How many results a gradebook holds of each student."""
     with sqlite3.connect(book) as db:
         return dict(db.execute(HELD))
@@ -128,7 +128,7 @@ def test_every_student_is_graded_by_one_of_two_machines(collected: Collected):
         "collect.yml:merge": "success",
     }
     assert {"shard-1", "shard-2"} <= set(run.artifacts)
-    assert held(collected.books[0]) == {f"s{number}": 1 for number in range(STUDENTS)}
+    assert count_results(collected.books[0]) == {f"s{number}": 1 for number in range(STUDENTS)}
 
 
 def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected):
@@ -166,8 +166,8 @@ def test_every_command_of_both_workflows_was_run(collected: Collected, root: Pat
     """None is left that nobody has tried; each ended with 0."""
     runs = (*collected.runs, collected.site)
     ran = {(run.workflow, s.job, s.command) for run in runs for s in run.steps if s.command is not None}
-    files = {name: syntax.folder(root)[name] for name in ("collect.yml", "site.yml")}
-    written = {(n, job, s["run"]) for n, file in files.items() for job, _, s in syntax.steps(file) if "run" in s}
+    files = {name: syntax.read_workflows(root)[name] for name in ("collect.yml", "site.yml")}
+    written = {(n, job, s["run"]) for n, file in files.items() for job, _, s in syntax.list_steps(file) if "run" in s}
     assert ran == written
     assert {step.code for run in runs for step in run.steps} == {0}
 

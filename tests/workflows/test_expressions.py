@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.workflows.expressions import Context, NotModelled, condition, evaluate, interpolate
+from tests.workflows.expressions import (
+    Context,
+    UnmodelledSyntaxError,
+    evaluate_condition,
+    evaluate_expression,
+    interpolate_value,
+)
 
 CONTEXTS: dict[str, Any] = {
     "github": Context("github", {"ref": "refs/heads/main", "event": {"repository": {"private": False}}}),
@@ -34,7 +40,7 @@ CONTEXTS: dict[str, Any] = {
 )
 def test_an_expression_has_its_value(text, value):
     """Comparison, precedence, and the value of && and ||, which need not be a truth value."""
-    assert evaluate(text, CONTEXTS) == value
+    assert evaluate_expression(text, CONTEXTS) == value
 
 
 @pytest.mark.parametrize(
@@ -42,17 +48,17 @@ def test_an_expression_has_its_value(text, value):
 )
 def test_what_is_not_modelled_is_an_error(text):
     """An unknown context, key, function or sign gives an error, not an empty text."""
-    with pytest.raises(NotModelled):
-        evaluate(text, CONTEXTS)
+    with pytest.raises(UnmodelledSyntaxError):
+        evaluate_expression(text, CONTEXTS)
 
 
 def test_an_expression_that_is_a_whole_value_keeps_its_type():
     """A number of minutes is a number; within a text it is text."""
-    assert interpolate("${{ matrix.minutes }}", CONTEXTS) == 20
-    assert interpolate("for ${{ matrix.minutes }} minutes on ${{ github.ref }}", CONTEXTS).startswith(
+    assert interpolate_value("${{ matrix.minutes }}", CONTEXTS) == 20
+    assert interpolate_value("for ${{ matrix.minutes }} minutes on ${{ github.ref }}", CONTEXTS).startswith(
         "for 20 minutes on"
     )
-    assert interpolate(True, CONTEXTS) is True
+    assert interpolate_value(True, CONTEXTS) is True
 
 
 @pytest.mark.parametrize(
@@ -68,4 +74,4 @@ def test_an_expression_that_is_a_whole_value_keeps_its_type():
 )
 def test_a_condition_is_about_what_came_before_unless_it_says_otherwise(text, succeeded, cancelled, runs):
     """Without cancelled() a failed step before it is the end."""
-    assert condition(text, CONTEXTS, succeeded=succeeded, cancelled=cancelled) is runs
+    assert evaluate_condition(text, CONTEXTS, succeeded=succeeded, cancelled=cancelled) is runs

@@ -19,11 +19,11 @@ from grading.result import CriterionStatus, Result
 from grading.sandbox.launch import choose_fence
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
-from tests.submissions.build import Miniature, build, miniatures, starting_from
+from tests.submissions.build import Miniature, build_submission, list_miniatures, read_starting_files
 from tests.test_miniatures import live_in
 from tests.workflows.machine import has_nox
-from tests.workflows.school import opened
-from tests.workflows.story import Chapter, chapter
+from tests.workflows.school import open_school
+from tests.workflows.story import Chapter, record_chapter
 
 pytestmark = [
     pytest.mark.xdist_group("workflows"),
@@ -45,7 +45,7 @@ def session_of(miniature: Miniature) -> str:
     return f"module-{about['module']}" if "module" in about else f"milestone-{about.get('milestone', 1)}"
 
 
-def possible(miniature: Miniature) -> bool:
+def is_possible(miniature: Miniature) -> bool:
     """Git holds no pipes, and anyone who edits the workflow itself can make a run say anything, as our page says."""
     if miniature.about.get("milestone") in (4, 5) and miniature.folder.name not in OF_MILESTONES_4_AND_5:
         return False
@@ -53,9 +53,9 @@ def possible(miniature: Miniature) -> bool:
     return not any("fifo" in edit or edit["file"].startswith(".github/") for edit in edits)
 
 
-def chosen() -> list[Miniature]:
+def choose_miniatures() -> list[Miniature]:
     """All that are possible, or two of them."""
-    found = [m for m in miniatures("hostile") if possible(m)]
+    found = [m for m in list_miniatures("hostile") if is_possible(m)]
     return found if os.environ.get("TINYTORCH_ALL_HOSTILE") else [m for m in found if m.folder.name in TWO]
 
 
@@ -63,7 +63,7 @@ def chosen() -> list[Miniature]:
 def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What students begin with, and a release that gives everything out solved: only what is changed is graded."""
     tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("given") / "tree"))
-    for path, text in starting_from("solution", root).items():
+    for path, text in read_starting_files("solution", root).items():
         (tree / path).write_text(text, "utf-8")
     locked = json.loads((tree / lock.FILE).read_text())
     locked["student"] |= {name: lock.digest_file(tree, name) for name in locked["student"]}
@@ -73,7 +73,7 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
 
 def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
     """The student's tree: the release with the miniature laid over it, and its mark where nothing else marks it."""
-    laid = build(miniature, root, load(root), tree.with_name("laid"))
+    laid = build_submission(miniature, root, load(root), tree.with_name("laid"))
     shutil.copytree(given, tree, symlinks=True)
     for path in sorted(laid.rglob("*")):
         target = tree / path.relative_to(laid)
@@ -83,7 +83,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             shutil.copy2(path, target, follow_symlinks=False)
-    for path in starting_from("solution", root):
+    for path in read_starting_files("solution", root):
         if not (laid / path).exists() and not (laid / path).is_symlink():
             (tree / path).unlink(missing_ok=True)  # an edit has deleted it, or a folder above it
     manifest, name = load(root), session_of(miniature)
@@ -94,7 +94,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
     return tree
 
 
-@pytest.mark.parametrize("miniature", chosen(), ids=lambda m: m.name)
+@pytest.mark.parametrize("miniature", choose_miniatures(), ids=lambda m: m.name)
 def test_what_was_not_earned_is_not_given_on_github(
     miniature: Miniature,
     running: Hub,  # noqa: F811
@@ -106,8 +106,8 @@ def test_what_was_not_earned_is_not_given_on_github(
     """It is graded, reported in one comment in which nothing is live, and leaves nothing but its record."""
     given = releases[miniature.about["from"]]
     tree = handed_in(miniature, root, given, tmp_path / "tree")
-    with opened(running, given, environments, tmp_path) as school:
-        found = chapter(school, school.happens("pull_request", tree)["autograde.yml"])
+    with open_school(running, given, environments, tmp_path) as school:
+        found = record_chapter(school, school.happens("pull_request", tree)["autograde.yml"])
     found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
     result = found.results[session_of(miniature)]
     check_result(miniature, result)

@@ -11,7 +11,7 @@ import typer.main
 
 from course.workflows import CALLED, CALLING, SAMPLE, main, released_workflows
 from grading.github.__main__ import app
-from tests.docs_commands import chores, sessions
+from tests.docs_commands import list_chores, list_nox_sessions
 from tests.workflows import syntax
 from tests.workflows.expressions import EMBEDDED
 
@@ -28,21 +28,21 @@ OF_CLASS = r"secrets\.(CLASS_TOKEN|PSEUDONYM_KEY)"
 HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{OF_CLASS}")
 
 
-def texts() -> dict[str, str]:
+def read_workflow_texts() -> dict[str, str]:
     """Every workflow: the course's by name, and those of a release that call them."""
     found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
     return found | {path.name: data.decode() for path, data in released_workflows(ROOT, SAMPLE).items()}
 
 
-def every(kind: str) -> list[Any]:
+def list_parts(kind: str) -> list[Any]:
     """Each step that runs or uses something, or each job, with where it stands."""
     found = []
-    for name, text in texts().items():
-        workflow = syntax.read(text)
+    for name, text in read_workflow_texts().items():
+        workflow = syntax.parse_workflow(text)
         if kind == "job":
             found += [pytest.param(job, id=f"{name}:{key}") for key, job in workflow["jobs"].items()]
             continue
-        for job, _, step in syntax.steps(workflow):
+        for job, _, step in syntax.list_steps(workflow):
             if kind in step:
                 found.append(pytest.param(step, id=f"{name}:{job}:{step.get('name', step[kind])}"))
     return found
@@ -50,24 +50,24 @@ def every(kind: str) -> list[Any]:
 
 def test_all_workflows_are_looked_at():
     """Those of the course, and those that only a release has."""
-    assert set(texts()) == {"ci.yml", "collect.yml", "newest.yml", "site.yml", *CALLED, *CALLING}
+    assert set(read_workflow_texts()) == {"ci.yml", "collect.yml", "newest.yml", "site.yml", *CALLED, *CALLING}
 
 
-@pytest.mark.parametrize("step", every("run"))
+@pytest.mark.parametrize("step", list_parts("run"))
 def test_no_expression_stands_in_a_command(step):
     """A shell reads exactly the text in the file; values come through the environment, where they are quoted."""
     assert "${{" not in step["run"]
     assert not re.search(r'(?<!")\$[A-Z]', step["run"])
 
 
-@pytest.mark.parametrize("step", every("run"))
+@pytest.mark.parametrize("step", list_parts("run"))
 def test_every_command_is_one_of_the_project_s_own(step):
     """One line that runs at a desk as well: a session of nox, the script that CI runs, or the installation of nox."""
     command = step["run"].strip()
     assert command == INSTALL or OURS.fullmatch(command), command
-    known = sessions(ROOT)
+    known = list_nox_sessions(ROOT)
     if chore := re.match(r"nox -s desk -- (\S+)", command):
-        assert chore[1] in chores(ROOT)
+        assert chore[1] in list_chores(ROOT)
     found = re.match(r"nox -s ([\w-]+)", command)
     assert found is None or found[1] in known
     if found and found[1] == "github":
@@ -76,19 +76,19 @@ def test_every_command_is_one_of_the_project_s_own(step):
         assert {w for w in words if w.startswith("--")} <= {name for option in options for name in option.opts}
 
 
-@pytest.mark.parametrize("name", sorted(texts()))
+@pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_an_expression_asks_only_for_what_cannot_be_chosen(name):
     """No branch name, title or text of anybody's: numbers, digests, names of repositories, and our own outputs."""
-    for found in EMBEDDED.finditer(texts()[name]):
+    for found in EMBEDDED.finditer(read_workflow_texts()[name]):
         expression = re.sub(r"'[^']*'", "", found[1])
         for part in re.findall(r"[a-z_]+(?:\.[\w-]+)+", expression):
             assert HARMLESS.fullmatch(part), f"{name}: {part}"
 
 
-@pytest.mark.parametrize("name", sorted(texts()))
+@pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_every_action_is_pinned_to_a_commit(name):
     """Each action is pinned with its version in a comment; only the course's own workflows are called by name."""
-    for line in re.findall(r"uses: .*\n", texts()[name]):
+    for line in re.findall(r"uses: .*\n", read_workflow_texts()[name]):
         own = line.startswith(("uses: $/.github/workflows/", f"uses: {SAMPLE.repository}/.github/workflows/"))
         assert own or PINNED.fullmatch(line), f"{name}: {line}"
 
@@ -96,7 +96,7 @@ def test_every_action_is_pinned_to_a_commit(name):
 def test_an_action_has_one_pin():
     """The same version everywhere."""
     pins: dict[str, set[str]] = {}
-    for text in texts().values():
+    for text in read_workflow_texts().values():
         for action, pin in re.findall(r"uses: (actions/[\w-]+)@(.*)\n", text):
             pins.setdefault(action, set()).add(pin)
     assert pins
@@ -106,8 +106,8 @@ def test_an_action_has_one_pin():
 def grading_jobs() -> list[Any]:
     """The jobs in which student code is run: by a session that grades, or by the course's own tests."""
     found = []
-    for name, text in texts().items():
-        for key, job in syntax.read(text)["jobs"].items():
+    for name, text in read_workflow_texts().items():
+        for key, job in syntax.parse_workflow(text)["jobs"].items():
             commands = [step.get("run", "") for step in job.get("steps", ())]
             grades = ("--submission", "--only grade", ".ci/run")
             if any(word in command for command in commands for word in grades):
@@ -127,7 +127,7 @@ def test_student_code_runs_where_it_is_thought_to():
 
 def test_a_class_is_fetched_where_no_student_code_runs():
     """`collect` says which half of its work is meant wherever it works: the token is in the half that only fetches."""
-    for case in every("run"):
+    for case in list_parts("run"):
         (step,) = case.values
         if re.match(r"nox -s desk -- collect", step["run"]) and "--plan-matrix" not in step["run"]:
             assert ("--only fetch" in step["run"]) == ("secrets.CLASS_TOKEN" in str(step.get("env")))
@@ -146,7 +146,7 @@ def test_a_job_that_runs_student_code_may_only_read_and_holds_no_token(job):
             assert step["with"]["persist-credentials"] is False
 
 
-@pytest.mark.parametrize("job", every("job"))
+@pytest.mark.parametrize("job", list_parts("job"))
 def test_a_job_that_may_write_never_sees_student_code(job):
     """It checks out the course alone, by the name and commit that GitHub gives for the workflow itself."""
     writes = [what for what, level in job["permissions"].items() if level == "write"]
@@ -157,10 +157,10 @@ def test_a_job_that_may_write_never_sees_student_code(job):
             assert step["with"]["ref"] == "${{ job.workflow_sha }}"
 
 
-@pytest.mark.parametrize("name", sorted(texts()))
+@pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_no_job_has_a_permission_it_does_not_ask_for_or_a_cache(name):
     """Nothing by default, each permission with its reason, and no cache in which one run could leave something."""
-    text, workflow = texts()[name], syntax.read(texts()[name])
+    text, workflow = read_workflow_texts()[name], syntax.parse_workflow(read_workflow_texts()[name])
     assert workflow["permissions"] == {}
     assert workflow["cache-mode"] == "none"
     assert all(job["permissions"] for job in workflow["jobs"].values())
@@ -169,17 +169,20 @@ def test_no_job_has_a_permission_it_does_not_ask_for_or_a_cache(name):
     assert "actions/cache" not in text
 
 
-@pytest.mark.parametrize("name", sorted(texts()))
+@pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_no_workflow_of_the_default_branch_runs_on_a_fork_s_event(name):
     """pull_request_target is not used; workflow_run is, by the one workflow that only reports."""
-    events = set(syntax.read(texts()[name])["on"])
+    events = set(syntax.parse_workflow(read_workflow_texts()[name])["on"])
     assert "pull_request_target" not in events
     assert ("workflow_run" in events) == (name == "autograde-forks.yml")
 
 
 def test_grading_is_superseded_and_publishing_is_not():
     """A new commit of a pull request ends the grading of the one before; a publication waits its turn."""
-    caller, grade = syntax.read(texts()["autograde.yml"]), syntax.read(texts()["grade.yml"])
+    caller, grade = (
+        syntax.parse_workflow(read_workflow_texts()["autograde.yml"]),
+        syntax.parse_workflow(read_workflow_texts()["grade.yml"]),
+    )
     assert caller["concurrency"] == {
         "group": "autograde-${{ github.event.pull_request.number || github.run_id }}",
         "cancel-in-progress": True,
@@ -195,6 +198,6 @@ def test_what_is_linted_is_all_of_it(tmp_path):
     """With the settings that name why a rule is not kept."""
     assert main([str(tmp_path)], ROOT) == 0
     written = {path.name for path in (tmp_path / ".github/workflows").iterdir()}
-    assert written == set(texts())
+    assert written == set(read_workflow_texts())
     assert (tmp_path / ".github/zizmor.yml").is_file()
     assert main([], ROOT) == main(["--help"], ROOT) == 2

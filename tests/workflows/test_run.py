@@ -11,10 +11,10 @@ import pytest
 from grading.sandbox.launch import choose_fence
 from tests.workflows import syntax
 from tests.workflows.actions import ActionFailed
-from tests.workflows.machine import environment, has_nox
-from tests.workflows.runner import set_off
+from tests.workflows.machine import build_runner_environment, has_nox
+from tests.workflows.runner import run_triggered_workflows
 from tests.workflows.school import TEMPLATE, School
-from tests.workflows.story import Chapter, chapter
+from tests.workflows.story import Chapter, record_chapter
 from tests.workflows.world import Event, Repository, Run, World
 
 pytestmark = [
@@ -37,7 +37,7 @@ def ci_runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
     for name in (".ci/run", ".github/workflows/ci.yml"):
         (tree / name).parent.mkdir(parents=True)
         shutil.copy(root / name, tree / name)
-    environ, calls = environment(folder, "nox", "python3")
+    environ, calls = build_runner_environment(folder, "nox", "python3")
     world = World({COURSE: Repository()}, environ, folder, "http://127.0.0.1:9", lambda *_: None)
     sha = world.repositories[COURSE].commit(tree, "main")
     home = {"full_name": COURSE, "default_branch": "main"}
@@ -47,7 +47,7 @@ def ci_runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
         (("push", "refs/heads/main", {}), ("pull_request", "refs/pull/3/merge", {"pull_request": proposed})), 1
     ):
         event = Event(name, COURSE, sha, ref, {"repository": home, **payload}, number)
-        runs += set_off(world, event, folder / name).values()
+        runs += run_triggered_workflows(world, event, folder / name).values()
     return runs, calls.read_text().splitlines()
 
 
@@ -164,11 +164,11 @@ def test_every_command_of_every_workflow_was_run(story: dict[str, Chapter], ci_r
     """None is left that nobody has tried; each ended with 0."""
     runs = [found.run for found in story.values()] + ci_runs[0]
     ran = {(step.workflow, step.job, step.command) for run in runs for step in run.steps if step.command is not None}
-    files = {**syntax.folder(released), "ci.yml": syntax.folder(root)["ci.yml"]}
+    files = {**syntax.read_workflows(released), "ci.yml": syntax.read_workflows(root)["ci.yml"]}
     written = {
         (name, job, step["run"])
         for name, workflow in files.items()
-        for job, _, step in syntax.steps(workflow)
+        for job, _, step in syntax.list_steps(workflow)
         if "run" in step
     }
     assert ran == written
@@ -192,7 +192,7 @@ def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_
         path = spoiled / ".github/workflows" / name
         path.write_text(path.read_text().replace("      pull-requests: write # the comment\n", ""))
     school.world.repositories[TEMPLATE].commit(spoiled, "v1")
-    found = chapter(school, school.happens("pull_request", released)["autograde.yml"])
+    found = record_chapter(school, school.happens("pull_request", released)["autograde.yml"])
     found.check(plan="success", report="failure")
     assert any("pull-requests" in why for _, _, why in found.refused)
     assert found.comments == []
@@ -209,9 +209,9 @@ def test_a_call_that_grants_too_little_is_refused_before_it_begins(school: Schoo
 
 def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School, worked_on: Path):
     """The job ends before it grades, its record is missing, and the report says so."""
-    school.world.environ["PATH"] = without(school, "bwrap")
+    school.world.environ["PATH"] = build_path_without(school, "bwrap")
     school.world.environ["TINYTORCH_FENCE"] = "bubblewrap"  # this machine may have Landlock
-    found = chapter(school, school.happens("pull_request", worked_on)["autograde.yml"])
+    found = record_chapter(school, school.happens("pull_request", worked_on)["autograde.yml"])
     found.check(plan="success", grade="failure", report="success", publish="skipped")
     assert ("grade", "Grade") not in found.commands
     assert found.results == {}
@@ -220,7 +220,7 @@ def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School,
     assert "install -y -qq bubblewrap" in school.calls.read_text()
 
 
-def without(school: School, command: str) -> str:
+def build_path_without(school: School, command: str) -> str:
     """A PATH of links to everything but one command."""
     folder = school.folder / "links"
     folder.mkdir()
