@@ -270,20 +270,20 @@ def test_the_next_goal_is_the_module_that_was_begun_out_of_order() -> None:
     back = (*ahead, Event(Kind.MODULE_STARTED, START + timedelta(hours=1), module="01_setup"))
     assert journey.find_next_goal(COURSE, History(back)).command == "tito module test 01_setup"
     assert journey.list_skipped_modules(COURSE, History(back)) == []
-    done = (*ahead, *completed("03_dense"))
+    done = (*ahead, *make_completed_events("03_dense"))
     assert journey.find_next_goal(COURSE, History(done)).command == "tito module start 01_setup"
 
 
 def test_a_reset_takes_back_the_completion_of_a_module() -> None:
     """Its own record and that of a milestone: it is in progress until it is completed again."""
     reset = Event(Kind.MODULE_RESET, START + timedelta(days=9), module="02_tensor")
-    for done in (completed("01_setup", "02_tensor"), (tried(1, "unlocked", 1),)):
+    for done in (make_completed_events("01_setup", "02_tensor"), (make_attempt(1, "unlocked", 1),)):
         modules = journey.list_module_states(COURSE, History((*done, reset)))
         assert [m.state for m in modules[:2]] == [State.COMPLETED, State.IN_PROGRESS]
         again = Event(Kind.MODULE_COMPLETED, START + timedelta(days=10), module="02_tensor")
         modules = journey.list_module_states(COURSE, History((*done, reset, again)))
         assert modules[1].state is State.COMPLETED
-    assert states(History((tried(1, "unlocked", 1), reset)))[0] is State.COMPLETED
+    assert list_states(History((make_attempt(1, "unlocked", 1), reset)))[0] is State.COMPLETED
 
 
 def test_an_unlocked_milestone_stays_unlocked() -> None:

@@ -51,7 +51,7 @@ def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
 @pytest.mark.parametrize("task", [(), ("--task", "4.2")])
 def test_a_module_that_was_reset_is_no_longer_completed(released: Path, tito, task: tuple[str, ...]) -> None:
     """It is in progress again, and the answer says how it is completed once more."""
-    solve(released, CODE)
+    write_solution(released, CODE)
     progress.record_event(released, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "04_layers"))
     answer = tito("module", "reset", "04", *task)
     assert "tito module complete 04_layers" in answer.out
