@@ -6,7 +6,9 @@ import contextlib
 import importlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 
@@ -15,6 +17,8 @@ from grading.render.text import clean
 
 NOT_YOURS = "The grader could not do its work. This says nothing about your code."
 LONGEST = 8000
+WIDEST = 100
+"""Columns to which messages on a terminal are wrapped."""
 INTERRUPTED = 130
 POSIX_ONLY = ("fcntl", "resource")
 """Modules that confine student code and lock files; Python has them only on Linux and macOS."""
@@ -90,8 +94,21 @@ def _report_end(message: str, code: int) -> int:
     """Print a message on standard error and return the exit code."""
     _drop_unwritable_output()
     with contextlib.suppress(OSError):  # the reader may have gone
-        print(clean(message, LONGEST), file=sys.stderr, flush=True)
+        print(_wrap_for_terminal(clean(message, LONGEST)), file=sys.stderr, flush=True)
     return code
+
+
+def _wrap_for_terminal(message: str) -> str:
+    """Wrap a message between words if standard error is a terminal; indented lines and tracebacks stay as they are."""
+    if not sys.stderr.isatty():
+        return message
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    return "\n".join(
+        line
+        if line.startswith((" ", "\t"))
+        else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in message.split("\n")
+    )
 
 
 def _drop_unwritable_output() -> None:

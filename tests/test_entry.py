@@ -55,6 +55,25 @@ def run_python(*arguments: str, env: dict[str, str], **changes: Any) -> subproce
     return subprocess.run([sys.executable, *arguments], env=env, check=False, **where)
 
 
+def test_a_long_message_is_wrapped_between_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal it stays one line, for whoever searches a log."""
+
+    def fail() -> None:
+        raise UsageError("the long-winded explanation of a mistake " * 5)
+
+    assert run_command(fail) == 2
+    assert capsys.readouterr().err.strip().count("\n") == 0
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run_command(fail)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 4
+    assert max(map(len, lines)) <= 40
+    assert {word for line in lines for word in line.split()} == set("the long-winded explanation of a mistake".split())
+
+
 def test_a_passed_module_is_passed_and_recorded_on_any_terminal(terminal: dict[str, str], tmp_path: Path) -> None:
     """`python -m grading` shows its report, writes its record and ends with 0."""
     target = tmp_path / "result.json"

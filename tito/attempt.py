@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from rich.text import Text
@@ -18,6 +19,7 @@ from grading.render.screen import screen_for
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate_milestone
 from tito.console import open_console, say_if_interrupted
+from tito.hints import save_failing_task
 from tito.identity import ask_for_student
 from tito.quiz import ask_open_questions
 from tito.status import draw_progress_bar
@@ -35,6 +37,8 @@ def grade_and_show_module(
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
+    with suppress(OSError):  # the report is worth more than the next hint
+        save_failing_task(root, module, result, task=task)
     only = f" --task {task}" if task else ""
     terminal.show(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
     return result

@@ -18,9 +18,11 @@ from tito.module import find_module, find_open_tasks
 
 if TYPE_CHECKING:  # the model is slow to import
     from grading.manifest.model import Manifest, Task
+    from grading.result import Result
 
 STEPS = ("what to think of", "how to begin", "the formula or line")
 FILE = "hints.json"
+FAILING = "failing.json"
 
 
 def show_hint(
@@ -45,23 +47,41 @@ def show_hint(
 
     root = require_repository()
     manifest = load(root)
-    show_next_hint(root, find_task(root, manifest, task or task_option), open_console(), show_all=show_all)
+    out, name = open_console(), task or task_option
+    failing = find_failing_task(root, manifest) if name is None else None
+    if failing is not None:
+        out.print(Text("Every task is written. This one failed first when the module was last tested.\n", style="dim"))
+    show_next_hint(root, failing or find_task(root, manifest, name), out, show_all=show_all)
     return 0
 
 
-def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = False) -> None:
+def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = False, by_key: bool = False) -> None:
     """Show the next of a task's three hints and remember that; after the last one, show it again.
 
-    ``everything`` shows all three.
+    ``show_all`` shows all three. ``by_key`` is for `tito watch`: its keys are named, and no hint is shown twice.
     """
     seen = read_hint_counts(root)
     already = min(seen.get(task.id, 0), len(task.hints))
+    if by_key and already == len(task.hints):
+        out.print(
+            Text.assemble(
+                f"You have seen all {len(task.hints)} hints for task {task.id}. For the lesson on it, press ",
+                ("t", "bold"),
+                ". To read the hints again: ",
+                (f"tito hint --task {task.id} --all", "bold"),
+            )
+        )
+        return
     step = len(task.hints) if show_all else min(already + 1, len(task.hints))
     out.print(Text(f"Task {task.id}: {task.title}", style="bold"))
     for number in range(1 if show_all else step, step + 1):
         out.print(Text(f"\nHint {number} of {len(task.hints)}: {STEPS[number - 1]}", style="cyan"))
         out.print(Text(task.hints[number - 1]))
-    if step < len(task.hints):
+    if by_key and step < len(task.hints):
+        out.print(Text.assemble("\nStill stuck? Press ", ("h", "bold"), " for the next hint."))
+    elif by_key:
+        out.print(Text.assemble("\nThat was the last hint. For the lesson on this task, press ", ("t", "bold"), "."))
+    elif step < len(task.hints):
         out.print(Text.assemble("\nStill stuck? ", (f"tito hint --task {task.id}", "bold")))
     else:
         again = "" if show_all or already < step else f" All three: tito hint --task {task.id} --all."
@@ -82,9 +102,44 @@ def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
     if first is None:
         last = module.tasks[-1].id
         raise UsageError(
-            f"Every task of {module.id} is written. Name the one you want a hint for, such as: tito hint --task {last}"
+            f"Every task of {module.id} is written, and no failed test is known. Run its tests first, with "
+            f"tito module test {module.id}, or name the task you want a hint for, such as: tito hint --task {last}"
         )
     return first
+
+
+def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
+    """Find the task that failed first when the current module was last tested; None unless every task is written."""
+    module = manifest.module(find_module(root, manifest, None).id)
+    if find_open_tasks(root, module) != set():
+        return None
+    failing = read_failing_tasks(root).get(module.id)
+    return next((task for one in manifest.modules for task in one.tasks if task.id == failing), None)
+
+
+def save_failing_task(root: Path, module_id: str, result: Result, *, task: str | None = None) -> None:
+    """Save which task failed first when a module was tested, for the next hint.
+
+    If only the tests of one ``task`` ran and they passed, another task's failure is kept.
+    """
+    failing = read_failing_tasks(root)
+    before = failing.pop(module_id, None)
+    if result.first_failure is not None:
+        now = result.first_failure.task
+    else:
+        now = before if task is not None and task != before else None
+    if now != before:
+        new = failing if now is None else failing | {module_id: now}
+        write_atomically(make_own_folder(root) / FAILING, (json.dumps(new, indent=1) + "\n").encode())
+
+
+def read_failing_tasks(root: Path) -> dict[str, str]:
+    """Read which task of each module failed first when it was last tested. An unreadable file counts as none."""
+    try:
+        failing = json.loads((make_own_folder(root) / FAILING).read_text(encoding="utf-8"))
+        return {module: task for module, task in failing.items() if isinstance(task, str)}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
 
 
 def read_hint_counts(root: Path) -> dict[str, int]:

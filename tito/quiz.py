@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,9 +189,27 @@ def _print_question(out: Console, question: Asked) -> None:
     """Print a question and its options."""
     from rich.markdown import Markdown  # slow to import, and most runs ask nothing
 
-    out.print(Markdown(question.prompt) if out.is_terminal else Text(question.prompt))
+    out.print(
+        Markdown(question.prompt) if out.is_terminal else Text(join_paragraphs(question.prompt)),
+        soft_wrap=not out.is_terminal,
+    )
     for letter, text in question.options.items():
         out.print(format_list_item(f"{letter})", text))
+
+
+def join_paragraphs(text: str) -> str:
+    """Put each paragraph and list entry of a Markdown text on one line; code stays as it is."""
+    lines: list[str] = []
+    in_fence = can_join = False
+    for line in text.rstrip("\n").split("\n"):
+        in_fence ^= line.lstrip().startswith("```")
+        starts_block = not line.strip() or in_fence or re.match(r"\s{4}|\s*([-*#]\s|\||```|\d+\.\s)", line) is not None
+        if can_join and not starts_block:
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+        can_join = bool(line.strip()) and not in_fence and re.match(r"\s{4}|\s*(#\s|\||```)", line) is None
+    return "\n".join(lines)
 
 
 def _describe_verdict(verdict: QuestionVerdict) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from grading.render import terminal, words
 from grading.render.text import one_line
 from grading.result import Result
 from tito.console import format_list_item
-from tito.hints import show_next_hint
+from tito.hints import save_failing_task, show_next_hint
 from tito.keys import END
 from tito.lesson import show_lesson
 
-KEYS = "h hint  l list  t task  a all  q quit"
+KEYS = "h hint  t lesson  l tasks  a all  q quit"
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -97,6 +98,8 @@ class Session:
         self._done, self._total = 0, 0
         self._news: list[RenderableType] = []
         """Lines that say what has passed since the last save."""
+        self._failure: tuple[tuple[RenderableType, ...], Result] | None = None
+        """The failure on the screen, and how far its tests got."""
         self._redraws = has_keys and out.is_terminal and not out.is_dumb_terminal
 
     def start(self) -> None:
@@ -136,13 +139,14 @@ class Session:
             self._news.clear()
             self._run_job(WatchJob(None, whole=True))
         elif key in "hlt":
+            self._show_failure_again()
             self._print_over_progress(Text())
             if key == "l":
                 self._print_over_progress(*self._list_tasks())
             elif self.open is None:
                 self._print_over_progress(Text("No task is open."))
             elif key == "h":
-                show_next_hint(self.root, self.open, self.out)
+                show_next_hint(self.root, self.open, self.out, by_key=True)
             else:
                 self._show_task(self.open)
             self._show_keys()
@@ -159,6 +163,9 @@ class Session:
 
     def _handle_finished_job(self, job: WatchJob, result: Result | None, problem: str) -> None:
         """Show a finished job and begin the next one if there is one."""
+        if result is not None and (job.after is None or self._comes_before(result, job.after)):
+            with suppress(OSError):  # only the next hint depends on it
+                save_failing_task(self.root, self.module.id, result, task=job.task)
         if result is None:
             self._redraw_screen(Text(f"\n{problem}", style="yellow"))
             self._show_keys()
@@ -166,9 +173,11 @@ class Session:
             self._print_over_progress()
         elif result.verdict.exit_code != 0:
             self._note_failures(job, result)
-            self._redraw_screen(*self._describe_failing(job, result))
+            told = tuple(self._describe_failing(job, result))
+            self._redraw_screen(*told)
             terminal.show_first_failure(self.out, result)
             self._show_keys()
+            self._failure = (told, result)
             if job.task in self._list_ids()[1:]:  # the reason may be in an earlier task
                 self._run_job(WatchJob(None, after=job.task))
         elif job.task is not None:
@@ -258,12 +267,21 @@ class Session:
 
     def _redraw_screen(self, *parts: RenderableType) -> None:
         """Show the module, what has passed and these parts; a terminal is cleared first."""
+        self._failure = None
         if self._redraws:
             self.out.clear()
             self._print_over_progress(Text(f"Module {self.module.id}: {self.module.title}", style="bold"))
         self._print_over_progress(*self._news, *parts)
         if not self._redraws:  # plain output stays where it was printed
             self._news.clear()
+
+    def _show_failure_again(self) -> None:
+        """Show the last failure instead of what an earlier key showed, so that hints do not pile up."""
+        if self._redraws and self._failure is not None:
+            told, result = self._failure
+            self._redraw_screen(*told)
+            terminal.show_first_failure(self.out, result)
+            self._failure = (told, result)
 
     def _show_keys(self) -> None:
         """Show which keys do what, if there is a keyboard."""

@@ -38,8 +38,8 @@ def watch_module(name: ModuleName = None) -> int:
 
     \b
     Keys:
-      h  the next hint          l  the list of tasks
-      t  the task's lesson      a  all tests of the module
+      h  show the next hint               l  list the module's tasks
+      t  show the lesson on this task     a  run all tests of the module
       q  quit, as Ctrl-C does
 
     \b

@@ -152,7 +152,9 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
     """What makes `tito milestone status` and `tito` quick: no NumPy, pytest, pydantic, command line framework."""
     record_event(repo, progress.make_attempt_event(not_yet()))
-    probe = f"import sys; from tito.app import run; run({arguments}); print(sorted(sys.modules))"
+    probe = (
+        f"import sys; from tito.app import run_command_line; run_command_line({arguments}); print(sorted(sys.modules))"
+    )
     command = [sys.executable, "-c", probe]
     out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in eval(out.stdout.splitlines()[-1])}  # noqa: S307 - our own list

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from grading.manifest.load import load
+from grading.result import Verdict
+from tests.render.results import criterion, failure, result
+from tito import attempt
 from tito.console import make_own_folder
 from tito.hints import FILE, read_hint_counts
 
@@ -43,6 +46,26 @@ def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> Non
     assert "tito hint --task 1.5" in tito("hint").err
     code.write_text('raise NotImplementedError("Task 1.3: a")\nraise NotImplementedError("Task 1.4: b")\n')
     assert "Task 1.3: " in tito("hint").out
+
+
+@pytest.mark.usefixtures("repo")
+def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first failure of the last test run, until it passes; another task's pass changes nothing."""
+    failing = criterion("failed", 0.5, failures=(failure(task="1.4"),))
+    results = {
+        "fails": result(failing, milestone=None, module="01_setup", medal=None, verdict=Verdict.NOT_YET, curves=()),
+        "passes": result(criterion(), milestone=None, module="01_setup", medal=None, curves=()),
+    }
+    now = "fails"
+    monkeypatch.setattr(attempt, "grade_module", lambda *_, **__: results[now])
+    assert tito("module", "test").code == 1
+    text = in_one_line(tito("hint").out)
+    assert "Every task is written. This one failed first when the module was last tested. Task 1.4: " in text
+    now = "passes"
+    tito("module", "test", "--task", "1.2")
+    assert "Task 1.4: " in tito("hint").out
+    tito("module", "test", "--task", "1.4")
+    assert "tito module test 01_setup" in tito("hint").err
 
 
 @pytest.mark.usefixtures("repo")

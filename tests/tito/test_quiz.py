@@ -14,7 +14,7 @@ from grading.quiz.answers import Answers, load_answers
 from grading.quiz.identity import student_id
 from grading.quiz.judge import judge
 from grading.quiz.questions import for_student
-from tito.quiz import ask_questions
+from tito.quiz import ask_questions, join_paragraphs
 
 
 def right_answers(root: Path, student: str) -> dict[str, object]:
@@ -54,6 +54,15 @@ def test_without_answers_the_questions_are_printed(repo: Path, tito) -> None:
     assert not any(q.question_id in answer.out for q in asked)
     assert "--answer" in answer.out
     assert not (repo / "answers").exists()
+
+
+def test_a_printed_question_has_no_ragged_lines() -> None:
+    """A paragraph and a list entry are one line each; code keeps its lines."""
+    text = (
+        "One line\n**of** text\n`here`.\n\n- an entry\n  goes on\n\n    code\n    more\n\n```\na\nb\n```\nThe\nend.\n"
+    )
+    joined = "One line **of** text `here`.\n\n- an entry goes on\n\n    code\n    more\n\n```\na\nb\n```\nThe end."
+    assert join_paragraphs(text) == joined
 
 
 def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
