@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class ProgressEvent:
     job: WatchJob
     done: int
     total: int
+    title: str = ""
+    """The title of the test that is running, or of the last one."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,18 @@ class JobEndEvent:
     job: WatchJob
     result: Result | None
     problem: str = ""
+    failed: frozenset[str | None] = frozenset()
+    """The tasks of all failed tests."""
 
 
-Event = SaveEvent | KeyEvent | ProgressEvent | JobEndEvent
+@dataclass(frozen=True)
+class TickEvent:
+    """A second has passed without another event while tests run."""
+
+
+Event = SaveEvent | KeyEvent | ProgressEvent | JobEndEvent | TickEvent
+SLOW_SECONDS = 3.0
+"""After this long, the progress line says which test is running and for how long."""
 
 
 class Session:
@@ -87,6 +99,7 @@ class Session:
         begin: Callable[[WatchJob], None],
         abort: Callable[[WatchJob], None],
         has_keys: bool,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.root, self.manifest, self.module, self.out = root, manifest, module, out
         self.open: Task | None = None
@@ -96,6 +109,7 @@ class Session:
         self._begin_job, self._abort, self._has_keys = begin, abort, has_keys
         self._running: WatchJob | None = None
         self._done, self._total = 0, 0
+        self._title, self._since, self._clock = "", 0.0, clock
         self._news: list[RenderableType] = []
         """Lines that say what has passed since the last save."""
         self._failure: tuple[tuple[RenderableType, ...], Result] | None = None
@@ -112,12 +126,14 @@ class Session:
             case SaveEvent():
                 self._news.clear()
                 self._run_job(WatchJob(self.open.id if self.open else None))
-            case ProgressEvent(job, done, total) if job is self._running:
-                self._done, self._total = done, total
+            case ProgressEvent(job, done, total, title) if job is self._running:
+                self._done, self._total, self._title, self._since = done, total, title, self._clock()
                 self._show_progress()
-            case JobEndEvent(job, result, problem) if job is self._running:
+            case TickEvent():
+                self._show_progress()
+            case JobEndEvent(job, result, problem, failed) if job is self._running:
                 self._running = None
-                self._handle_finished_job(job, result, problem)
+                self._handle_finished_job(job, result, problem, failed)
             case KeyEvent(key):
                 return self._handle_key(key.lower())
         return True
@@ -158,10 +174,18 @@ class Session:
         if self._running is not None:
             self._abort(self._running)
         self._running, self._done, self._total = job, 0, 0
+        self._title, self._since = "", self._clock()
         self._show_progress()
         self._begin_job(job)
 
-    def _handle_finished_job(self, job: WatchJob, result: Result | None, problem: str) -> None:
+    @property
+    def is_testing(self) -> bool:
+        """Whether tests are running."""
+        return self._running is not None
+
+    def _handle_finished_job(
+        self, job: WatchJob, result: Result | None, problem: str, failed: frozenset[str | None]
+    ) -> None:
         """Show a finished job and begin the next one if there is one."""
         if result is not None and (job.after is None or self._comes_before(result, job.after)):
             with suppress(OSError):  # only the next hint depends on it
@@ -172,8 +196,8 @@ class Session:
         elif job.after and not self._comes_before(result, job.after):
             self._print_over_progress()
         elif result.verdict.exit_code != 0:
-            self._note_failures(job, result)
-            told = tuple(self._describe_failing(job, result))
+            self._note_failures(job, result, failed)
+            told = tuple(self._describe_failing(job, result, failed))
             self._redraw_screen(*told)
             terminal.show_first_failure(self.out, result)
             self._show_keys()
@@ -199,10 +223,10 @@ class Session:
         ids, first = self._list_ids(), result.first_failure.task if result.first_failure else None
         return first in ids and ids.index(first) < ids.index(task)
 
-    def _note_failures(self, job: WatchJob, result: Result) -> None:
+    def _note_failures(self, job: WatchJob, result: Result, failed: frozenset[str | None]) -> None:
         """Update which task is open and which have passed."""
         ids = self._list_ids()
-        failed = {failure.task for failure in words.failures(result)}
+        failed |= {failure.task for failure in words.failures(result)}
         first = result.first_failure.task if result.first_failure else None
         opened = first if first in ids else job.task or next((one for one in ids if one not in self.passed), ids[0])
         if job.whole:
@@ -212,11 +236,12 @@ class Session:
         self.passed.discard(opened)
         self.open = self.manifest.task(opened)
 
-    def _describe_failing(self, job: WatchJob, result: Result) -> Iterable[RenderableType]:
+    def _describe_failing(
+        self, job: WatchJob, result: Result, failed: frozenset[str | None]
+    ) -> Iterable[RenderableType]:
         """Describe how far the tests got."""
         if job.whole:
-            failed = {failure.task for failure in words.failures(result)}
-            yield from self._list_tasks(failed)
+            yield from self._list_tasks(failed | {failure.task for failure in words.failures(result)})
         elif job.after and self.open is not None:
             yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the reason.")
         elif self._done > 1:
@@ -293,7 +318,12 @@ class Session:
         if self._redraws and self._running is not None:
             what = f"task {self._running.task}" if self._running.task else f"module {self.module.id}"
             count = f": {self._done} of {self._total}" if self._total else ""
-            self.out.file.write(f"{CLEAR_LINE}Testing {what}{count}")
+            line, seconds = f"Testing {what}{count}", self._clock() - self._since
+            if seconds >= SLOW_SECONDS:
+                title = f": {one_line(self._title)}" if self._title else ""
+                line = f"{line}, {seconds:.0f} s{title}"
+            # A line that wraps would not be overwritten as a whole.
+            self.out.file.write(f"{CLEAR_LINE}{line[: self.out.width - 1]}")
             self.out.file.flush()
 
     def _print_over_progress(self, *parts: RenderableType) -> None:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -31,6 +31,7 @@ STEP_MS = 30
 TOGETHER_MS = 200
 """Changes within this time count as one save."""
 END_SECONDS = 10.0
+TICK_SECONDS = 1.0
 
 
 def watch_module(name: ModuleName = None) -> int:
@@ -100,7 +101,7 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
             stack.enter_context(read_keys(lambda key: events.put(KeyEvent(key))))
         session.start()
         try:
-            while session.handle_event(_wait_for_event(events)):
+            while session.handle_event(_wait_for_event(events, is_testing=session.is_testing)):
                 pass
         except KeyboardInterrupt:
             pass
@@ -113,7 +114,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
     from tito.session import JobEndEvent
 
     while (job := next_job()) is not None:
-        result, problem = None, ""
+        result, problem, failed = None, "", set[str | None]()
         if job.aborted.is_set():
             continue
         try:
@@ -122,7 +123,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
             result = grader.grade(
                 task=job.task,
                 watch=_EventReporter(job, emit),
-                is_enough=(lambda _: False) if job.whole else is_decisive_failure,
+                is_enough=_collect_failed_tasks(failed, (lambda _: False) if job.whole else is_decisive_failure),
                 aborted=job.aborted,
             )
         except (UsageError, GraderError, OSError) as error:
@@ -130,12 +131,28 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
         except Exception:
             problem = f"The grader failed, not your code. Please report this error:\n{traceback.format_exc()}"
         if not job.aborted.is_set():
-            emit(JobEndEvent(job, result, problem))
+            emit(JobEndEvent(job, result, problem, frozenset(failed)))
         with suppress(GraderError):  # the next job tries again and reports the error
             grader.start_spare_worker()
         if not gc.get_freeze_count():  # imported modules stay: scanning them for garbage takes 20 ms a job
             gc.collect()
             gc.freeze()
+
+
+def _collect_failed_tasks(
+    failed: set[str | None], is_enough: Callable[[TestOutcome], bool]
+) -> Callable[[TestOutcome], bool]:
+    """Make a copy of ``is_enough`` that adds each failed test's task to ``failed``.
+
+    A result shows only one of the failures with the same cause.
+    """
+
+    def note_outcome(outcome: TestOutcome) -> bool:
+        if outcome.failure is not None:
+            failed.add(outcome.failure.task)
+        return is_enough(outcome)
+
+    return note_outcome
 
 
 def is_decisive_failure(outcome: TestOutcome) -> bool:
@@ -161,16 +178,21 @@ class _EventReporter:
         """Remember how many tests there are."""
         self._total = total or 0
 
-    def advance(self, done: int, note: str = "") -> None:  # noqa: ARG002 - the session shows no notes
-        """Report how many tests have been run."""
+    def advance(self, done: int, note: str = "") -> None:
+        """Report how many tests have been run, and the title of the last or the running one."""
         from tito.session import ProgressEvent
 
-        self._put(ProgressEvent(self._job, done, self._total))
+        self._put(ProgressEvent(self._job, done, self._total, note))
 
 
-def _wait_for_event(events: SimpleQueue[Event | Exception]) -> Event:
-    """Wait for the next event; an exception from a thread is raised here."""
-    event = events.get()
+def _wait_for_event(events: SimpleQueue[Event | Exception], *, is_testing: bool) -> Event:
+    """Wait for the next event, while tests run for a second at most; an exception from a thread is raised here."""
+    from tito.session import TickEvent
+
+    try:
+        event = events.get(timeout=TICK_SECONDS if is_testing else None)
+    except Empty:
+        return TickEvent()
     if isinstance(event, Exception):
         raise event
     return event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from grading.measurement import CheckContext, Measurement
@@ -11,6 +12,8 @@ from grading.testing.runner import TestOutcome, run_tests
 from grading.testing.students import WorkerPool
 
 SHOWN_PER_TASK = 3
+NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
+"""How the message begins if a test was not run, and what it says if a module's own lines never end."""
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
@@ -53,9 +56,9 @@ def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     each test comes before its other cases: a test that fails for one shape mostly fails for all.
     """
     by_task: dict[str, list[TestOutcome]] = {}
-    for outcome in outcomes:
-        if outcome.failure is not None:
-            by_task.setdefault(outcome.failure.task or "", []).append(outcome)
+    for outcome in _merge_same_causes(outcomes):
+        assert outcome.failure is not None
+        by_task.setdefault(outcome.failure.task or "", []).append(outcome)
     shown: list[Failure] = []
     for task in sorted(by_task, key=_make_task_sort_key):
         firsts = {outcome.title: outcome for outcome in reversed(by_task[task])}.values()
@@ -63,6 +66,39 @@ def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
         most = 1 if ordered[0].gap else SHOWN_PER_TASK
         shown += [outcome.failure for outcome in ordered[:most] if outcome.failure is not None]
     return tuple(shown)
+
+
+def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
+    """Keep one of the failed tests that have the same cause, that of the first task, and say how many more there are.
+
+    Failures without a task stay apart from those with one: which modules passed is read from the tasks.
+    """
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    groups: dict[tuple[object, ...], list[TestOutcome]] = {}
+    for outcome in sorted(
+        failed, key=lambda outcome: _make_task_sort_key((outcome.failure and outcome.failure.task) or "")
+    ):
+        groups.setdefault(_find_cause(outcome), []).append(outcome)
+    merged = []
+    for first, *others in groups.values():
+        if others and first.failure is not None:
+            fail = "test fails" if len(others) == 1 else "tests fail"
+            got = f"{first.failure.got} (and {len(others)} more {fail} for the same reason)"
+            first = replace(first, failure=first.failure.model_copy(update={"got": got}))
+        merged.append(first)
+    return merged
+
+
+def _find_cause(outcome: TestOutcome) -> tuple[object, ...]:
+    """Describe why a test failed: the exception and the line that raised it, or else the test itself."""
+    failure = outcome.failure
+    if failure is None or failure.got is None or outcome.gap is not None:
+        return (outcome.node, outcome)
+    if failure.file is not None and failure.expected is None:
+        return (bool(failure.task), failure.file, failure.line, failure.got)
+    if failure.got.startswith(NOT_RUN) or NOT_LOADED in failure.got:
+        return (bool(failure.task), failure.got)
+    return (outcome.node, outcome)
 
 
 def _make_task_sort_key(task: str) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ def explain_failure(
         if error.returned_nothing:
             told["got"], hint = _explain_none(printed)
     elif isinstance(error, WorkerFailureError):
-        told["got"] = str(error)
+        told |= {"call": find_test_line(error), "got": str(error)}
         hint = find_hint(error) or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
     elif frames or isinstance(error, RemoteError):
         told |= {"call": _find_call(error, frames), "got": _describe_exception(error)}

@@ -118,11 +118,13 @@ class _Collector:
             self.broken.append(f"{report.nodeid}: {report.longreprtext[-500:]}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Report which module's tests run now."""
+        """Report which module's tests run now, and which test is next."""
         if item.path.name != self.place:
             self.place = item.path.name
             total = sum(other.path == item.path for other in item.session.items)
             self.watch.phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
+        test = plugin.describe_test(item, self.root)
+        self.watch.advance(self._count_done(test), test.title)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
@@ -152,11 +154,14 @@ class _Collector:
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._explain(error, test) if error else None
             self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap(error)))
-            done = sum(o.node.startswith(test.node.partition("::")[0]) for o in self.outcomes)
-            self.watch.advance(done, test.title)
+            self.watch.advance(self._count_done(test), test.title)
             if self.is_enough(self.outcomes[-1]):
                 item.session.shouldfail = "the others need not be run"
         return report
+
+    def _count_done(self, test: FailedTest) -> int:
+        """Count the outcomes of the tests in the same file."""
+        return sum(outcome.node.startswith(test.node.partition("::")[0]) for outcome in self.outcomes)
 
     def _explain(self, error: BaseException, test: FailedTest) -> Failure:
         """Explain a failed test, including what student code printed instead of returning."""

@@ -292,6 +292,17 @@ def test_a_workers_end_has_a_hint_of_its_own(error: Exception, words: str) -> No
     assert words in (failure.hint or "")
 
 
+def test_the_call_that_did_not_end_is_named() -> None:
+    """The part of the test's line that waited, though nothing came back from it."""
+    there: dict[str, Any] = {"DeadlineError": DeadlineError}
+    exec(compile("def softmax(x):\n    raise DeadlineError('no answer')\n", "proxy.py", "exec"), there)  # noqa: S102
+    try:
+        abs(there["softmax"](1))
+    except DeadlineError as error:
+        failure = explain_failure(error, FailedTest("modules/02_x/test_x.py::test_it", "It ends.", None), {})
+    assert (failure.call, failure.got) == ('there["softmax"](1)', "no answer")
+
+
 @pytest.mark.parametrize("call", ["layer.weight.grad", "x.grad after backward()", "linear.backward, gradient of bias"])
 def test_a_missing_gradient_is_not_a_missing_return(call: str) -> None:
     """None in an attribute comes from no function without a `return`."""

@@ -17,7 +17,7 @@ from grading.manifest.model import Manifest
 from grading.result import Result, Verdict
 from tests.render.results import criterion, failure, result
 from tito.hints import read_failing_tasks
-from tito.session import KEYS, JobEndEvent, KeyEvent, ProgressEvent, SaveEvent, Session, WatchJob
+from tito.session import KEYS, JobEndEvent, KeyEvent, ProgressEvent, SaveEvent, Session, TickEvent, WatchJob
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -43,6 +43,7 @@ class Desk:
     def __init__(self, root: Path, manifest: Manifest, *, terminal: bool = True, width: int = 100):
         self.screen = io.StringIO()
         out = Console(file=self.screen, force_terminal=terminal, width=width, highlight=False, legacy_windows=False)
+        self.now = 0.0
         self.jobs: list[WatchJob] = []
         self.aborted: list[WatchJob] = []
         self.session = Session(
@@ -53,6 +54,7 @@ class Desk:
             begin=self.jobs.append,
             abort=self.aborted.append,
             has_keys=terminal,
+            clock=lambda: self.now,
         )
         self.session.start()
 
@@ -61,7 +63,7 @@ class Desk:
         """The task of the job begun last."""
         return self.jobs[-1].task
 
-    def see(self, *events: SaveEvent | KeyEvent | ProgressEvent | JobEndEvent) -> str:
+    def see(self, *events: SaveEvent | KeyEvent | ProgressEvent | JobEndEvent | TickEvent) -> str:
         """What is shown on the screen that these events lead to, without colours."""
         self.screen.seek(0)
         self.screen.truncate()
@@ -292,6 +294,26 @@ def test_a_runs_all_tests_and_tells_of_every_task(desk: Desk) -> None:
     assert signs == ["●", "✗", "●", "●", "●", "●", "✗", "●", "●"]
     assert desk.session.open is not None
     assert desk.session.open.id == "4.2"
+
+
+def test_tasks_whose_failures_have_one_cause_all_fail(desk: Desk) -> None:
+    """A result shows one of them, and the list marks every task."""
+    desk.end("4.3")
+    desk.see(KeyEvent("a"))
+    shown = desk.see(JobEndEvent(desk.jobs[-1], make_result("4.2"), failed=frozenset({"4.2", "4.5"})))
+    signs = [line.split()[0] for line in shown.splitlines() if re.match(r" *[●○✗] Task", line)]
+    assert signs == ["●", "✗", "●", "●", "✗", "●", "●", "●", "●"]
+    assert desk.session.passed == {f"4.{n}" for n in range(1, 10)} - {"4.2", "4.5"}
+
+
+def test_a_slow_test_is_named_with_its_seconds(desk: Desk) -> None:
+    """After three seconds, on one line, however narrow; a quick one is only counted."""
+    desk.see(ProgressEvent(desk.jobs[-1], 4, 16, "Dense sleeps " * 20))
+    assert desk.see(TickEvent()).endswith("Testing module 04_layers: 4 of 16")
+    desk.now += 4.2
+    shown = desk.see(TickEvent()).strip()
+    assert shown.startswith("Testing module 04_layers: 4 of 16, 4 s: Dense sleeps Dense")
+    assert len(shown) < 100
 
 
 def test_q_ends_it(desk: Desk) -> None:
