@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
 from grading.entry import explain_platform, replace_unprintable_characters  # noqa: E402
-from grading.manifest.load import ManifestError, load  # noqa: E402
-from grading.manifest.model import Milestone, Module, Status  # noqa: E402
+from grading.manifest.loader import ManifestError, load_manifest  # noqa: E402
+from grading.manifest.model import BuildStatus, Milestone, Module  # noqa: E402
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -33,7 +33,7 @@ if (reason := explain_platform()) is not None:
     print(reason, file=sys.stderr)
     sys.exit(3)
 try:
-    MANIFEST = load(ROOT)
+    MANIFEST = load_manifest(ROOT)
 except ManifestError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
@@ -105,7 +105,7 @@ def declare_milestone_session(milestone: Milestone) -> None:
         install_packages(session, *milestone.environment.packages, *list_packages_up_to(milestone.trigger))
         run_here(session, "grading", "milestone", str(milestone.id))
 
-    state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
+    state = "" if milestone.status is BuildStatus.BUILT else " (planned: cannot be graded yet)"
     run_session.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
     nox.session(name=f"milestone-{milestone.id}")(run_session)
 
@@ -117,7 +117,7 @@ def declare_module_session(module: Module) -> None:
         install_packages(session, *list_packages_up_to(module.id))
         run_here(session, "grading", "module", module.id)
 
-    state = "" if module.status is Status.BUILT else " (planned)"
+    state = "" if module.status is BuildStatus.BUILT else " (planned)"
     run_session.__doc__ = f"The tests of module {module.id}, through a worker{state}."
     nox.session(name=f"module-{module.id}")(run_session)
 

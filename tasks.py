@@ -114,7 +114,7 @@ def release(_context: Context, to: str, force: bool = False) -> None:
 @chore(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
 def classroom50(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py with the released course."""
-    from course.classroom50 import write_bundle
+    from course.classroom50_bundle import write_bundle
 
     size = write_bundle(ROOT, Path(to), force=force)
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
@@ -129,11 +129,11 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
 def figures(_context: Context, measure: list[str] | None = None) -> None:
     """Draw the lessons' pictures from the solutions' own values, after a solution or a picture has changed."""
     from course.figures import gallery
-    from grading.manifest.load import load
+    from grading.manifest.loader import load_manifest
 
     for name in measure or ():
-        gallery.measure(name)
-    for path in gallery.write_figures(ROOT, [module.id for module in load(ROOT).modules]):
+        gallery.run_measurement(name)
+    for path in gallery.write_figures(ROOT, [module.id for module in load_manifest(ROOT).modules]):
         sys.stdout.write(f"{path.relative_to(ROOT).as_posix()} written\n")
 
 
@@ -195,7 +195,7 @@ def roster(
     from desk.gradebook import open_gradebook
     from desk.members import compare_roster, describe_roster_changes
     from desk.roster import FILE, check_roster
-    from grading.manifest.load import Problem, load_at_desk
+    from grading.manifest.loader import Problem, load_manifest_strictly
 
     left_out: tuple[Problem, ...] = ()
     if classroom50:
@@ -204,7 +204,7 @@ def roster(
     found = check_roster(Path(folder, FILE))
     make_class_folder(Path(folder))
     printing.print_roster(found)
-    printing.print_notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
+    printing.print_notes(find_idle_extensions(load_manifest_strictly(ROOT).deadlines, found.rows))
     if Path(folder, BOOK).is_file():
         with open_gradebook(Path(folder, BOOK)) as book:
             printing.print_notes(describe_roster_changes(compare_roster(book, found.rows), Path(folder)))
@@ -251,7 +251,7 @@ def collect(
     from desk.regrade import describe_course_change
     from desk.roster import FILE, read_roster
     from desk.shards import format_shard_matrix, output_matrix, select_shard_students
-    from grading.render.progress import watch_for
+    from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
     check_cluster(cluster, jobs)
@@ -262,7 +262,7 @@ def collect(
         output_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
         return 0
     printing.print_notes(describe_course_change(ROOT, here))
-    with watch_for(open_console()) as watch:
+    with create_watch(open_console()) as watch:
         found = run(
             ROOT,
             here,
@@ -312,14 +312,14 @@ def regrade(
     from desk.regrade_page import format_regrade_csv, render_regrade_for_terminal, render_regrade_page
     from desk.roster import FILE, read_roster
     from grading.files import write_atomically
-    from grading.render.progress import watch_for
+    from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
     if pin and keep_better:
         raise UsageError("--pin keeps every grade, and --keep-better keeps the better of two. Choose one of them.")
     check_cluster(cluster, jobs)
     here, files = Path(folder), [require_writable_path(name) for name in (csv, to) if name]
-    with watch_for(open_console()) as watch:
+    with create_watch(open_console()) as watch:
         found = run(
             ROOT,
             here,
@@ -407,12 +407,12 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
     from desk import printing
     from desk.feedback import send_feedback
     from desk.roster import FILE, read_roster
-    from grading.render.progress import watch_for
+    from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
     here, files = Path(folder), Path(to) if to else None
     rows = read_roster(here / FILE).rows
-    with watch_for(open_console()) as watch:
+    with create_watch(open_console()) as watch:
         found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
     printing.print_feedback(found, send=send, to=files)
     if found.stopped is not None:
@@ -493,12 +493,12 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from desk.gradebook import FILE, open_gradebook
     from desk.report_page import render_report_for_terminal, render_report_page
     from grading.files import write_atomically
-    from grading.manifest.load import load_at_desk
+    from grading.manifest.loader import load_manifest_strictly
     from tito.console import open_console
 
     path = require_writable_path(to) if to else None
     with open_gradebook(Path(folder, FILE)) as book:
-        manifest = load_at_desk(ROOT)
+        manifest = load_manifest_strictly(ROOT)
         found = of(book, manifest, describe_course(ROOT, manifest))
         if path is not None:
             write_evidence_pages(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
@@ -519,10 +519,10 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     from desk import printing
     from desk.gradebook import FILE, open_gradebook
     from desk.leaderboard import rank_boards, run_leaderboard
-    from grading.render.progress import watch_for
+    from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
-    with watch_for(open_console()) as watch:
+    with create_watch(open_console()) as watch:
         only = (milestone,) if milestone else ()
         troubles = run_leaderboard(ROOT, Path(folder), watch, runs=runs, milestones=only)
     printing.print_notes(troubles)
@@ -542,10 +542,10 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
 def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
     """Compare what students have handed in, and write similar pairs side by side."""
     from desk.similar_page import write_similarity_page
-    from grading.render.progress import watch_for
+    from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
-    with watch_for(open_console()) as watch:
+    with create_watch(open_console()) as watch:
         pairs = write_similarity_page(
             ROOT, Path(folder), require_writable_path(to), watch, [Path(name) for name in against or ()]
         )

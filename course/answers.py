@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import ChoiceQuestion, Milestone
-from grading.quiz.answers import Answer, Answers, answers_file, save_answers
-from grading.quiz.identity import save_student_id
-from grading.quiz.questions import options_for, variant_of
-from grading.quiz.sealing import clear_key
+from grading.quiz.answer_file import Answer, Answers, find_answers_file, save_answers
+from grading.quiz.sealing import compute_clear_key
+from grading.quiz.student_id import save_student_id
+from grading.quiz.student_questions import choose_variant, order_options
 from grading.submission import OWN
 
 STUDENT = "course"
@@ -19,22 +19,22 @@ def write_answers(root: Path) -> tuple[Path, ...]:
     """Write student.yaml and the right answers to every milestone with questions; return the answers' paths."""
     (root / OWN).mkdir(exist_ok=True)
     save_student_id(root / OWN, STUDENT)
-    asking = [milestone for milestone in load(root).milestones if milestone.questions]
+    asking = [milestone for milestone in load_manifest(root).milestones if milestone.questions]
     for milestone in asking:
-        save_answers(root / OWN, milestone.id, right_answers(milestone, STUDENT))
-    return tuple(OWN / answers_file(milestone.id) for milestone in asking)
+        save_answers(root / OWN, milestone.id, build_right_answers(milestone, STUDENT))
+    return tuple(OWN / find_answers_file(milestone.id) for milestone in asking)
 
 
-def right_answers(milestone: Milestone, student: str) -> Answers:
+def build_right_answers(milestone: Milestone, student: str) -> Answers:
     """Build a student's right answers from the clear keys; ValueError when they are sealed."""
     answers: dict[str, Answer] = {}
     for question in milestone.questions:
         if isinstance(question, ChoiceQuestion):
             if not question.right:
                 raise ValueError(f"question {question.id} has no answer in clear")
-            letters = tuple(a for a, text in options_for(question, student).items() if text in question.right)
+            letters = tuple(a for a, text in order_options(question, student).items() if text in question.right)
             answers[question.id] = letters if len(letters) > 1 else letters[0]
         else:
-            key = clear_key(question, variant_of(question, student))
+            key = compute_clear_key(question, choose_variant(question, student))
             answers[question.id] = float(key) if question.digits else int(key)
     return Answers(student, answers)

@@ -12,8 +12,8 @@ from typing import Literal
 
 from grading import progress
 from grading.github import ledger
-from grading.manifest.model import Criterion, LanguageExperiment, Manifest, Milestone, Module, Status, Unit
-from grading.manifest.model import Kind as CriterionKind
+from grading.manifest.model import BuildStatus, Criterion, LanguageExperiment, Manifest, Milestone, Module, Unit
+from grading.manifest.model import CriterionKind as CriterionKind
 from grading.progress import Event
 from grading.result import (
     CourseRecord,
@@ -43,47 +43,49 @@ def write_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int =
     ids = [f"student-{number:05}" for number in range(1, students + 1)]
     for student_id in ids:
         rng = random.Random(f"{seed} {student_id}")  # noqa: S311 - not secret
-        write_student(folder / student_id, manifest, rng, student_id)
+        write_student_records(folder / student_id, manifest, rng, student_id)
     return ids
 
 
-def write_student(folder: Path, manifest: Manifest, rng: random.Random, id_: str) -> None:
+def write_student_records(folder: Path, manifest: Manifest, rng: random.Random, student_id: str) -> None:
     """Write one student's records and their ledger."""
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
-    for run, event in enumerate(_events(manifest, rng, id_), 1000):
+    for run, event in enumerate(_simulate_events(manifest, rng, student_id), 1000):
         data = progress.encode_event(event)
-        path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.session_of(event)}")
+        path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.format_session(event)}")
         (folder / path).write_bytes(data)
-        lines.append(ledger.Line(0, path.as_posix(), ledger.digest(data), "", 1, run, event.at))
-    (folder / ledger.FILE).write_bytes(ledger.append(b"", ledger.Head(), lines)[0])
+        lines.append(ledger.LedgerLine(0, path.as_posix(), ledger.compute_digest(data), "", 1, run, event.at))
+    (folder / ledger.LEDGER_FILE).write_bytes(ledger.append_lines(b"", ledger.LedgerHead(), lines)[0])
 
 
-def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]:
+def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) -> Iterator[Event]:
     """Simulate modules in order and milestones where they are due, each after some attempts, until a student stops."""
     at = START + timedelta(hours=rng.uniform(0, 200))
     skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
-    for module in (m for m in manifest.modules if m.status is Status.BUILT):
-        for passed in _tries(rng, skill):
+    for module in (m for m in manifest.modules if m.status is BuildStatus.BUILT):
+        for passed in _draw_attempts(rng, skill):
             at += timedelta(hours=rng.expovariate(1 / 30))
-            yield progress.make_run_event(_module(manifest, module, at, passed, rng, id_))
+            yield progress.make_run_event(_build_module_result(manifest, module, at, passed, rng, student_id))
         milestone = manifest.triggered_by(module)
-        if milestone is not None and milestone.status is Status.BUILT:
-            for passed in _tries(rng, skill):
+        if milestone is not None and milestone.status is BuildStatus.BUILT:
+            for passed in _draw_attempts(rng, skill):
                 at += timedelta(hours=rng.expovariate(1 / 20))
-                yield progress.make_run_event(_milestone(manifest, milestone, at, passed, rng, id_))
+                yield progress.make_run_event(_build_milestone_result(manifest, milestone, at, passed, rng, student_id))
         if rng.random() > stays:
             coming = manifest.modules[manifest.modules.index(module) + 1 :]
             if coming and rng.random() < 0.6:  # a student who stops at a task they cannot do
                 following = coming[0]
                 for _ in range(rng.randint(1, 5)):
                     at += timedelta(hours=rng.expovariate(1 / 10))
-                    if following.status is Status.BUILT:
-                        yield progress.make_run_event(_module(manifest, following, at, False, random.Random(id_), id_))  # noqa: S311
+                    if following.status is BuildStatus.BUILT:
+                        retry = random.Random(student_id)  # noqa: S311 - not secret
+                        result = _build_module_result(manifest, following, at, False, retry, student_id)
+                        yield progress.make_run_event(result)
             return
 
 
-def _tries(rng: random.Random, skill: float) -> list[bool]:
+def _draw_attempts(rng: random.Random, skill: float) -> list[bool]:
     """Draw up to four failed attempts and then a passed one."""
     failed = 0
     while rng.random() > skill and failed < 4:
@@ -91,10 +93,12 @@ def _tries(rng: random.Random, skill: float) -> list[bool]:
     return [False] * failed + [True]
 
 
-def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng: random.Random, id_: str) -> Result:
+def _build_module_result(
+    manifest: Manifest, module: Module, started_at: datetime, passed: bool, rng: random.Random, student_id: str
+) -> Result:
     """Build the result of one attempt at a module."""
     task = rng.choice(module.tasks)
-    failures = () if passed else (_failure(module, task.id, task.title, task.hint),)
+    failures = () if passed else (_build_failure(module, task.id, task.title, task.hint),)
     criterion = CriterionResult(
         kind=CriterionKind.CODE_QUALITY,
         name="module_tests",
@@ -107,15 +111,15 @@ def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng:
         why="Every value, shape, error and gradient that the lesson requires is correct.",
         failures=failures,
     )
-    return _result(manifest, at, (criterion,), rng, id_, module=module.id, name=module.title)
+    return _build_result(manifest, started_at, (criterion,), rng, student_id, module=module.id, name=module.title)
 
 
-def _milestone(
-    manifest: Manifest, milestone: Milestone, at: datetime, passed: bool, rng: random.Random, id_: str
+def _build_milestone_result(
+    manifest: Manifest, milestone: Milestone, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
     """Build the result of one attempt at a milestone."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
-    criteria = tuple(_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
+    criteria = tuple(_build_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))
     curves = tuple(
         Curve(
@@ -131,25 +135,25 @@ def _milestone(
         stand_in = rng.random() < 0.3
         name = "digits" if stand_in else milestone.data
         data = (DataRecord(name=name, digest="5e" * 32, stand_in_for=milestone.data if stand_in else None),)
-    return _result(
+    return _build_result(
         manifest,
-        at,
+        started_at,
         criteria,
         rng,
-        id_,
+        student_id,
         milestone=milestone.id,
         name=milestone.name,
         medal=milestone.medal,
         data=data,
         curves=curves if wrong != "module_tests" else (),
-        pictures=_pictures(milestone, rng) if wrong != "module_tests" else (),
-        writings=_writings(milestone) if wrong != "module_tests" else (),
-        named_images=_named_images(milestone, rng) if wrong != "module_tests" else (),
+        pictures=_build_pictures(milestone, rng) if wrong != "module_tests" else (),
+        writings=_build_writings(milestone) if wrong != "module_tests" else (),
+        named_images=_build_named_images(milestone, rng) if wrong != "module_tests" else (),
         provisional_because=("Digits of scikit-learn stand in for MNIST.",) if data and data[0].stand_in_for else (),
     )
 
 
-def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
+def _build_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
     """Build a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
     if milestone.data is None:
         return ()
@@ -180,7 +184,7 @@ def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _writings(milestone: Milestone) -> tuple[Writing, ...]:
+def _build_writings(milestone: Milestone) -> tuple[Writing, ...]:
     """Build the writings of a language network."""
     if not isinstance(milestone.experiment, LanguageExperiment):
         return ()
@@ -193,7 +197,7 @@ def _writings(milestone: Milestone) -> tuple[Writing, ...]:
     )
 
 
-def _named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
+def _build_named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
     """Build classified images of noise, for image networks only."""
     if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
         return ()
@@ -206,15 +210,15 @@ def _named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage,
     )
 
 
-def _criterion(
-    manifest: Manifest, milestone: Milestone, criterion: Criterion, wrong: str | None, rng: random.Random
+def _build_criterion(
+    manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
     """Build a criterion's result; `wrong` says what fails."""
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
         measured = round(criterion.threshold + rng.uniform(0, 1 - criterion.threshold) * 0.8, 4)
-    fails = wrong == criterion.name or (wrong == criterion.kind.value and rng.random() < 0.4)
+    fails = failing_part == criterion.name or (failing_part == criterion.kind.value and rng.random() < 0.4)
     status = CriterionStatus.PASSED
     if fails:
         status = CriterionStatus.FAILED
@@ -222,11 +226,11 @@ def _criterion(
         if criterion.name == "module_tests":
             module = rng.choice(manifest.modules_for(milestone))
             task = rng.choice(module.tasks)
-            failures = (_failure(module, task.id, task.title, task.hint),)
+            failures = (_build_failure(module, task.id, task.title, task.hint),)
         elif criterion.name == "quiz" and milestone.questions:
             question = rng.choice(milestone.questions)
             failures = (Failure(title=f"Question {question.id} is answered correctly", got="another answer"),)
-    elif wrong == "module_tests" and criterion.kind in (CriterionKind.PERFORMANCE, CriterionKind.RELIABILITY):
+    elif failing_part == "module_tests" and criterion.kind in (CriterionKind.PERFORMANCE, CriterionKind.RELIABILITY):
         status, measured = CriterionStatus.NOT_ATTEMPTED, None
     return CriterionResult(
         kind=criterion.kind,
@@ -243,7 +247,7 @@ def _criterion(
     )
 
 
-def _failure(module: Module, task: str, title: str, hint: str) -> Failure:
+def _build_failure(module: Module, task: str, title: str, hint: str) -> Failure:
     """Build a failure of this task."""
     return Failure(
         task=task,
@@ -258,16 +262,16 @@ def _failure(module: Module, task: str, title: str, hint: str) -> Failure:
     )
 
 
-def _result(
+def _build_result(
     manifest: Manifest,
-    at: datetime,
+    started_at: datetime,
     criteria: tuple[CriterionResult, ...],
     rng: random.Random,
-    id_: str,
-    **more: object,
+    student_id: str,
+    **fields_by_name: object,
 ) -> Result:
     """Build a result with these criteria."""
-    fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | more
+    fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | fields_by_name
     course = manifest.course
     return Result.model_validate(
         fields
@@ -276,10 +280,10 @@ def _result(
             "verdict": decide_verdict(criteria, fields["provisional_because"]),  # type: ignore[arg-type]
             "seed": rng.randrange(100_000),
             "official": rng.random() < 0.5,
-            "started_at": at,
+            "started_at": started_at,
             "key": f"{rng.getrandbits(256):064x}",
             "reproduce": "nox -s milestone-1",
-            "submission": SubmissionRecord(digest=f"{rng.getrandbits(256):064x}", files=(), student=id_),
+            "submission": SubmissionRecord(digest=f"{rng.getrandbits(256):064x}", files=(), student=student_id),
             "course": CourseRecord(name=course.name, version=course.version, digest="c0" * 32),
             "machine": MACHINE,
             "timing": Timing(total=12.5, student=9.1, grader=3.4),

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 
 from grading.manifest.model import Manifest
 
-LOCK = Path("uv.lock")
-FILE = Path("constraints.txt")
+LOCK_FILE = Path("uv.lock")
+CONSTRAINTS_FILE = Path("constraints.txt")
 HEADER = "# The versions this course was tested with, which its nox sessions install. Newer ones: TINYTORCH_NEWEST=1\n"
 
 
@@ -54,7 +54,7 @@ def find_unlocked(root: Path, manifest: Manifest) -> list[str]:
 
 def _read_packages(root: Path) -> list[dict[str, Any]]:
     """Read the lock's packages, without the project itself."""
-    return [p for p in tomllib.loads((root / LOCK).read_text("utf-8"))["package"] if "registry" in p["source"]]
+    return [p for p in tomllib.loads((root / LOCK_FILE).read_text("utf-8"))["package"] if "registry" in p["source"]]
 
 
 def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) -> set[str]:

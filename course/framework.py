@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from grading.manifest.load import load
-from grading.manifest.model import Status
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def put_framework_on_path() -> None:
     """Add each built module's folder to `sys.path`, so that `tinytorch` is the course's solutions."""
-    folders = [str(ROOT / module.folder) for module in load(ROOT).modules if module.status is Status.BUILT]
+    folders = [
+        str(ROOT / module.folder) for module in load_manifest(ROOT).modules if module.status is BuildStatus.BUILT
+    ]
     sys.path += [folder for folder in folders if folder not in sys.path]

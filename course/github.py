@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from course.release import given_files
+from course.release import compute_given_digests
 from grading.github.__main__ import main
 
 if __name__ == "__main__":
-    main(given_files)
+    main(compute_given_digests)

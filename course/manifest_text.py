@@ -5,8 +5,8 @@ from __future__ import annotations
 import yaml
 
 from grading.manifest.model import Manifest
-from grading.manifest.source import parse
-from grading.quiz.sealing import seal
+from grading.manifest.yaml_source import parse_yaml
+from grading.quiz.sealing import seal_question
 
 HEADER = """\
 # yaml-language-server: $schema=docs/schema/manifest.schema.json
@@ -17,20 +17,20 @@ HEADER = """\
 """
 
 
-def sealed(manifest: Manifest) -> Manifest:
+def seal_manifest(manifest: Manifest) -> Manifest:
     """Seal every question of the manifest; ValueError when one has no answer in clear."""
     milestones = tuple(
-        milestone.model_copy(update={"questions": tuple(map(seal, milestone.questions))})
+        milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones
     )
     return manifest.model_copy(update={"milestones": milestones})
 
 
-def manifest_text(manifest: Manifest) -> str:
+def format_manifest(manifest: Manifest) -> str:
     """Format the manifest as YAML from which it can be loaded again."""
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)
-    if parse(text).data != data:
+    if parse_yaml(text).data != data:
         raise ValueError("the manifest cannot be written so that it reads back unchanged")
     return text
 
@@ -47,17 +47,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Write long text as a block."""
     style = "|" if "\n" in text else ">" if len(text) > 80 else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:
+def _represent_list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:
     """Write a list of numbers on one line."""
     numbers = all(isinstance(item, int | float) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=numbers)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(list, _represent_list)

@@ -14,31 +14,31 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course import constraints
-from course.figures.gallery import FOLDER, list_images
-from course.manifest_text import manifest_text, sealed
-from course.skeleton import skeleton, solved
-from course.workflows import FOLDER as WORKFLOWS
-from course.workflows import released_workflows
+from course.figures.gallery import FIGURES_FOLDER, list_images
+from course.manifest_text import format_manifest, seal_manifest
+from course.skeleton import make_skeleton, make_solution
+from course.workflows import WORKFLOWS_FOLDER as WORKFLOWS
+from course.workflows import build_release_workflows
 from grading import lock
 from grading.errors import UsageError
-from grading.manifest.files import check_files
-from grading.manifest.load import ManifestError, load, load_at_desk
-from grading.manifest.model import Manifest, Status
+from grading.manifest.file_checks import check_files
+from grading.manifest.loader import ManifestError, load_manifest, load_manifest_strictly
+from grading.manifest.model import BuildStatus, Manifest
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("grading", "tito")
 SOLUTIONS = Path("solutions")
 """A release's folder for the solutions, if it includes them: 04_layers/tinytorch/layers.py and so on."""
 SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz", ".html", ".css", ".js", ".svg"}
-PLACES = (
+EDITOR_FILES = (
     ".devcontainer/devcontainer.json",
     ".vscode/extensions.json",
     ".vscode/launch.json",
     ".vscode/settings.json",
 )
 """Editor settings, which students may change."""
-AS_THEY_ARE = (
-    *PLACES,
+COPIED_FILES = (
+    *EDITOR_FILES,
     "LICENSE",
     "noxfile.py",
     "docs/data.md",
@@ -65,7 +65,7 @@ LEFTOVERS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class ReleaseReport:
     """The files of a written release."""
 
     target: Path
@@ -85,7 +85,7 @@ class Report:
         return any(path.parent == WORKFLOWS for path in self.files)
 
 
-def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
+def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
     """Write the student repository of the course at ``root`` to ``target``, completely or not at all.
 
     ``force`` replaces an earlier release but keeps its `.git`. UsageError when the target holds anything that no
@@ -93,7 +93,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
     """
     target = target.resolve()
     _refuse_to_overwrite(target, force=force)
-    files = release_files(root)
+    files = build_release_files(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     new = temporary / "new"
@@ -101,64 +101,66 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
         for path, data in files.items():
             (new / path).parent.mkdir(parents=True, exist_ok=True)
             (new / path).write_bytes(data)
-        (new / lock.FILE).write_bytes(_lock(new, files, load(root)))
+        (new / lock.FILE).write_bytes(_build_lock(new, files, load_manifest(root)))
     except BaseException:
         shutil.rmtree(temporary)
         raise
-    _swap(new, target, temporary / "old")
+    _replace_target(new, target, temporary / "old")
     shutil.rmtree(temporary)
     written = sorted([*files, lock.FILE])
-    return Report(target, tuple(written), sum((target / path).stat().st_size for path in written))
+    return ReleaseReport(target, tuple(written), sum((target / path).stat().st_size for path in written))
 
 
-def release_files(root: Path) -> dict[Path, bytes]:
+def build_release_files(root: Path) -> dict[Path, bytes]:
     """Build every file of the release but its lock: path → bytes, the same for the same course."""
-    manifest = load_at_desk(root)
+    manifest = load_manifest_strictly(root)
     if problems := check_files(manifest, root):
         raise ManifestError(problems)
-    files = {Path(name): (root / name).read_bytes() for name in AS_THEY_ARE}
-    files |= {path: (root / path).read_bytes() for path in _package_files(root)}
-    for path in _given_module_files(manifest, root):
+    files = {Path(name): (root / name).read_bytes() for name in COPIED_FILES}
+    files |= {path: (root / path).read_bytes() for path in _list_package_files(root)}
+    for path in _list_given_files(manifest, root):
         files[path] = (root / path).read_bytes()
-    for path in student_files(manifest):
-        files[path] = skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
-    if manifest.course.gives_solutions(datetime.now(UTC).date()):
-        for path in student_files(manifest):
-            files[SOLUTIONS / path.relative_to("modules")] = solved(
+    for path in list_student_files(manifest):
+        files[path] = make_skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
+    if manifest.course.includes_solutions(datetime.now(UTC).date()):
+        for path in list_student_files(manifest):
+            files[SOLUTIONS / path.relative_to("modules")] = make_solution(
                 (root / path).read_text("utf-8"), manifest, path
             ).encode()
     if manifest.course.grader is not None:
-        files |= released_workflows(root, manifest.course.grader)
-    files[constraints.FILE] = _write_constraints(root, manifest).encode()
-    files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
-    files |= {name: text.encode() for name, text in rendered(root, manifest).items()}
-    own = own_files(files, manifest)
+        files |= build_release_workflows(root, manifest.course.grader)
+    files[constraints.CONSTRAINTS_FILE] = _write_constraints(root, manifest).encode()
+    files[Path("milestones.yaml")] = format_manifest(seal_manifest(manifest)).encode()
+    files |= {name: text.encode() for name, text in render_templates(root, manifest).items()}
+    own = find_own_files(files, manifest)
     texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}
     return files | {lock.BASE: lock.encode_released_texts(texts)}
 
 
-def student_files(manifest: Manifest) -> list[Path]:
+def list_student_files(manifest: Manifest) -> list[Path]:
     """List the files students write: each built module's code, and the recipes of built milestones."""
-    code = [module.code for module in manifest.modules if module.status is Status.BUILT]
-    return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+    code = [module.code for module in manifest.modules if module.status is BuildStatus.BUILT]
+    return code + [m.recipe for m in manifest.milestones if m.status is BuildStatus.BUILT]
 
 
-def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
+def find_own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
     """Find the files that students may change freely: code, recipes, and files no verdict uses, such as Markdown."""
-    own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
-    return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FOLDER}
+    own = {*list_student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
+    return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FIGURES_FOLDER}
 
 
-def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
+def compute_given_digests(root: Path, manifest: Manifest) -> dict[str, str]:
     """Compute the digest of each student file's skeleton, for `lock.is_untouched`."""
-    texts = {path: skeleton((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
+    texts = {
+        path: make_skeleton((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)
+    }
     return {path.as_posix(): lock.digest_text(text.encode()) for path, text in texts.items()}
 
 
-def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
+def render_templates(root: Path, manifest: Manifest) -> dict[Path, str]:
     """Render the release's files that come from templates: path → text."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     values = {
         "course": manifest.course,
         "built": built,
@@ -177,7 +179,7 @@ def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters["toml_list"] = _toml_list
+    environment.filters["toml_list"] = _format_toml_list
     environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
     names = {name: name for name in ("AGENTS.md", "README.md", "pyproject.toml")} | {".gitignore": "gitignore"}
     return {Path(name): environment.get_template(f"{source}.jinja").render(values) for name, source in names.items()}
@@ -188,17 +190,17 @@ def _write_constraints(root: Path, manifest: Manifest) -> str:
     return constraints.write_constraints_text(root, constraints.list_requirements(root, manifest, "github"))
 
 
-def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
+def _list_given_files(manifest: Manifest, root: Path) -> list[Path]:
     """List lessons with their pictures, tests of built modules, and the reference figures of some tests."""
-    built = [module for module in manifest.modules if module.status is Status.BUILT]
-    tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
+    built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
+    tests = [m.integration_tests for m in manifest.milestones if m.status is BuildStatus.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
     lessons = {module: (root / module.lesson).read_text(encoding="utf-8") for module in built}
     pictures = [module.folder / image for module, lesson in lessons.items() for image in list_images(lesson)]
     return [path for module in built for path in (module.lesson, module.tests)] + pictures + tests + references
 
 
-def _package_files(root: Path) -> list[Path]:
+def _list_package_files(root: Path) -> list[Path]:
     """List the files of the grader and the command line; UsageError for a suffix that is not known to be shipped."""
     found = []
     for package in PACKAGES:
@@ -214,14 +216,14 @@ def _package_files(root: Path) -> list[Path]:
     return found
 
 
-def _toml_list(items: list[str]) -> str:
+def _format_toml_list(items: list[str]) -> str:
     """Format a list for TOML with one item per line; a JSON string is also a TOML string."""
     return "[\n" + "".join(f"    {json.dumps(item)},\n" for item in items) + "]"
 
 
-def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
+def _build_lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
     """Build the lock: digests of the course's files and of the student's."""
-    own = own_files(files, manifest)
+    own = find_own_files(files, manifest)
     return lock.encode_lock(new, set(files) - own, own)
 
 
@@ -231,7 +233,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"{target} is a file. Name a folder that does not exist yet.")
-    released = _released_digests(target)
+    released = _read_released_digests(target)
     if released is None:
         raise UsageError(f"{target} is neither empty nor an earlier release. Name a folder that does not exist yet.")
     if not force:
@@ -246,7 +248,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
         )
 
 
-def _released_digests(target: Path) -> dict[str, str | None] | None:
+def _read_released_digests(target: Path) -> dict[str, str | None] | None:
     """Read the digests in an earlier release's lock, and the lock's own; None when it is not a release."""
     try:
         said = json.loads((target / lock.FILE).read_bytes())
@@ -261,7 +263,7 @@ def _is_leftover(path: Path) -> bool:
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 
 
-def _swap(new: Path, target: Path, old: Path) -> None:
+def _replace_target(new: Path, target: Path, old: Path) -> None:
     """Move ``new`` to the target and the old target to ``old``; `.git` stays."""
     git = target / ".git"
     if git.exists():

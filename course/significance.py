@@ -24,14 +24,14 @@ ABOUT = (
 )
 
 
-def compare_numbers(first: list[float], second: list[float]) -> dict[str, Any]:
+def compute_ks_case(first: list[float], second: list[float]) -> dict[str, Any]:
     """Compute one case of the Kolmogorov-Smirnov test."""
     distance = float(stats.ks_2samp(first, second).statistic)
     scaled = distance * math.sqrt(len(first) * len(second) / (len(first) + len(second)))
     return {"samples": [first, second], "D": distance, "p": float(special.kolmogorov(scaled))}
 
 
-def compare_categories(first: list[Any], second: list[Any]) -> dict[str, Any]:
+def compute_chi2_case(first: list[Any], second: list[Any]) -> dict[str, Any]:
     """Compute one case of the χ² test."""
     names = sorted({*first, *second})
     table = [[sample.count(name) for name in names] for sample in (first, second)]
@@ -45,12 +45,12 @@ def draw_cases() -> dict[str, list[Any]]:
     numbers = []
     for n, m, shift, digits in ((20, 20, 0.0, 3), (12, 30, 1.0, 3), (40, 25, 0.5, 0), (5, 7, 3.0, 2), (60, 60, 0.3, 1)):
         samples = (rng.normal(size=n).round(digits) + 0.0, rng.normal(shift, 1, size=m).round(digits) + 0.0)
-        numbers.append(compare_numbers(*(sample.tolist() for sample in samples)))
+        numbers.append(compute_ks_case(*(sample.tolist() for sample in samples)))
     categories = []
     for n, m, shares in ((40, 50, [0.5, 0.3, 0.2]), (30, 80, [0.7, 0.3]), (60, 60, [0.25] * 4), (25, 90, [0.2] * 5)):
         drawn = rng.choice(len(shares), n), rng.choice(len(shares), m, p=shares)
-        categories.append(compare_categories(*(sample.tolist() for sample in drawn)))
-    categories.append(compare_categories(["cat"] * 9 + ["dog"] * 6, ["cat"] * 4 + ["dog"] * 5 + ["eel"] * 6))
+        categories.append(compute_chi2_case(*(sample.tolist() for sample in drawn)))
+    categories.append(compute_chi2_case(["cat"] * 9 + ["dog"] * 6, ["cat"] * 4 + ["dog"] * 5 + ["eel"] * 6))
     tails = [[x, df] for df in (1, 2, 3, 4, 5, 8, 13, 30, 99) for x in (0.0, 0.01, 1.0, 5.5, 20.0, 80.0, 300.0)]
     tables = [(3, 10, 1, 12), (0, 5, 7, 20), (8, 8, 0, 9), (12, 100, 40, 900), (25, 200, 90, 1800), (1, 1, 1, 1)]
     return {

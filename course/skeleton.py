@@ -11,11 +11,11 @@ from pathlib import Path
 
 from grading.errors import UsageError
 from grading.manifest.model import Manifest, Task
-from grading.manifest.problems import Problem, did_you_mean
+from grading.manifest.problems import Problem, suggest_name
 
-BEGIN = re.compile(r"( *)# BEGIN SOLUTION (\d{1,2}\.\d{1,2})")
-END = re.compile(r"( *)# END SOLUTION")
-MENTION = re.compile(r"\b(BEGIN|END)\W+SOLUTION\b", re.IGNORECASE)
+BEGIN_MARKER = re.compile(r"( *)# BEGIN SOLUTION (\d{1,2}\.\d{1,2})")
+END_MARKER = re.compile(r"( *)# END SOLUTION")
+MARKER_MENTION = re.compile(r"\b(BEGIN|END)\W+SOLUTION\b", re.IGNORECASE)
 LINE_LENGTH = 120
 
 
@@ -37,19 +37,19 @@ class Gap:
     indent: int
 
 
-def skeleton(source: str, manifest: Manifest, path: Path) -> str:
+def make_skeleton(source: str, manifest: Manifest, path: Path) -> str:
     """Replace every block by a NotImplementedError with its task's first hint."""
-    return _rewritten(source, manifest, path, lambda _: True)
+    return _rewrite_gaps(source, manifest, path, lambda _: True)
 
 
-def solved(source: str, manifest: Manifest, path: Path) -> str:
+def make_solution(source: str, manifest: Manifest, path: Path) -> str:
     """Keep every solution and remove the markers."""
-    return _rewritten(source, manifest, path, lambda _: False)
+    return _rewrite_gaps(source, manifest, path, lambda _: False)
 
 
-def with_open(source: str, manifest: Manifest, path: Path, *tasks: str) -> str:
+def make_partial_skeleton(source: str, manifest: Manifest, path: Path, *tasks: str) -> str:
     """Replace these tasks' blocks, keep all other solutions, and remove the markers."""
-    return _rewritten(source, manifest, path, lambda task: task in tasks)
+    return _rewrite_gaps(source, manifest, path, lambda task: task in tasks)
 
 
 def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
@@ -59,13 +59,13 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
     except SyntaxError as error:
         fix = "Fix the line so that Python can read the file."
         raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", fix)]) from None
-    gaps, problems = _marked(source, path)
+    gaps, problems = _parse_markers(source, path)
     known = [task.id for module in manifest.modules for task in module.tasks if module.folder in path.parents]
     for gap in gaps:
         if gap.task not in known:
             message = f"task {gap.task} is not one of this module's tasks."
-            problems.append(Problem(path.as_posix(), gap.begin, message, did_you_mean(gap.task, known)))
-        elif complaint := _not_a_tail(tree, gap):
+            problems.append(Problem(path.as_posix(), gap.begin, message, suggest_name(gap.task, known)))
+        elif complaint := _find_placement_error(tree, gap):
             fix = "Let the block begin and end in one function's body, and let nothing follow it there."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
@@ -73,74 +73,80 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
     return tuple(gaps)
 
 
-def solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
+def list_solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
     """List every line inside a block, with its number."""
     lines = source.splitlines()
     return [(number, lines[number - 1]) for gap in gaps for number in range(gap.begin + 1, gap.end)]
 
 
-def _rewritten(source: str, manifest: Manifest, path: Path, is_open: Callable[[str], bool]) -> str:
+def _rewrite_gaps(source: str, manifest: Manifest, path: Path, is_open: Callable[[str], bool]) -> str:
     """Replace the open gaps, keep the other solutions, and remove all markers."""
     lines = source.splitlines()
     for gap in reversed(find_gaps(source, manifest, path)):
         inside = lines[gap.begin : gap.end - 1]
-        new = _raise(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
+        new = _format_raise(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
         lines[gap.begin - 1 : gap.end] = new
     return "\n".join(lines) + "\n"
 
 
-def _raise(task: Task, indent: int) -> list[str]:
+def _format_raise(task: Task, indent: int) -> list[str]:
     """Format the statement in a gap, as a formatter would."""
     text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
-    one_line = f"{space}raise NotImplementedError({_quoted(text)})"
+    one_line = f"{space}raise NotImplementedError({_quote_literal(text)})"
     if len(one_line) <= LINE_LENGTH:
         return [one_line]
     # Escapes make a literal longer than its text, so the text is wrapped more and more narrowly until all literals fit.
     for width in range(LINE_LENGTH - indent - 7, 20, -1):
         parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        literals = [_quoted(part + " ") for part in parts[:-1]] + [_quoted(parts[-1])]
+        literals = [_quote_literal(part + " ") for part in parts[:-1]] + [_quote_literal(parts[-1])]
         if all(indent + 4 + len(literal) <= LINE_LENGTH for literal in literals):
             break
     return [f"{space}raise NotImplementedError(", *(f"{space}    {one}" for one in literals), f"{space})"]
 
 
-def _quoted(text: str) -> str:
+def _quote_literal(text: str) -> str:
     """Write a Python literal in double quotes, or in single quotes where that saves escapes."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
-def _marked(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
+def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
     """Parse the markers into blocks, and say what is wrong with the markers themselves."""
     gaps: list[Gap] = []
     problems: list[Problem] = []
     begun: tuple[str, int, int] | None = None
 
-    def problem(line: int, message: str, fix: str) -> None:
+    def add_problem(line: int, message: str, fix: str) -> None:
         """Add a problem on this line."""
         problems.append(Problem(path.as_posix(), line, message, fix))
 
     for number, line in enumerate(source.splitlines(), start=1):
-        if found := BEGIN.fullmatch(line):
+        if found := BEGIN_MARKER.fullmatch(line):
             if begun:
-                problem(number, f"a block begins inside the block of line {begun[1]}.", "End that one first.")
+                add_problem(number, f"a block begins inside the block of line {begun[1]}.", "End that one first.")
             begun = found[2], number, len(found[1])
-        elif found := END.fullmatch(line):
+        elif found := END_MARKER.fullmatch(line):
             if not begun:
-                problem(number, "a block ends that never began.", "Delete the line, or put `# BEGIN SOLUTION` above.")
+                add_problem(
+                    number, "a block ends that never began.", "Delete the line, or put `# BEGIN SOLUTION` above."
+                )
             elif len(found[1]) != begun[2]:
-                problem(number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers alike.")
+                add_problem(
+                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers alike."
+                )
             else:
                 gaps.append(Gap(begun[0], begun[1], number, begun[2]))
             begun = None
-        elif MENTION.search(line):
-            problem(number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`.")
+        elif MARKER_MENTION.search(line):
+            add_problem(
+                number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`."
+            )
     if begun:
-        problem(begun[1], "a block begins that never ends.", "Put `# END SOLUTION` below its last line.")
+        add_problem(begun[1], "a block begins that never ends.", "Put `# END SOLUTION` below its last line.")
     return gaps, problems
 
 
-def _not_a_tail(tree: ast.Module, gap: Gap) -> str | None:
+def _find_placement_error(tree: ast.Module, gap: Gap) -> str | None:
     """Say why a block is not the whole remainder of its function; None when it is."""
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]

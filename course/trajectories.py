@@ -63,7 +63,7 @@ RUNS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def run(optimizer: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None) -> list:
+def record_run(optimizer: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None) -> list:
     """Take the steps and return the rows to keep."""
     inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
     weight, bias, gain, _unused = parameters = [torch.tensor(v).requires_grad_() for v in START.values()]
@@ -99,7 +99,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = []
     for name, (optimizer, options, *more) in RUNS.items():
-        rows = run(optimizer, options, **(more[0] if more else {}))
+        rows = record_run(optimizer, options, **(more[0] if more else {}))
         header = {"name": name, "optimizer": optimizer, "options": options, **(more[0] if more else {})}
         lines = ",\n    ".join(json.dumps(row) for row in rows)
         runs.append(f'  {json.dumps(header)[:-1]}, "rows": [\n    {lines}]}}')

@@ -28,7 +28,7 @@ NORMS: list[tuple[list[int], float, float, float]] = [  # shape, eps, scale and 
 EMBED, HEADS = 4, 2
 
 
-def draw(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
+def draw_tensor(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
     """Draw numbers with four decimals, so that the file holds the exact inputs."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(shape, generator=generator, dtype=torch.float64) * scale + mean
@@ -46,11 +46,11 @@ def shorten(tensor: torch.Tensor) -> Any:
     return shorten_each(nested)
 
 
-def layer_norm(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:
+def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:
     """Compute one case of layer normalization and its gradients."""
-    x = draw(shape, 4 * number, scale, mean).requires_grad_()
-    weight, bias = (draw(shape[-1:], 4 * number + k, 0.5, 2.0 - k).requires_grad_() for k in (1, 2))
-    grad = draw(shape, 4 * number + 3)
+    x = draw_tensor(shape, 4 * number, scale, mean).requires_grad_()
+    weight, bias = (draw_tensor(shape[-1:], 4 * number + k, 0.5, 2.0 - k).requires_grad_() for k in (1, 2))
+    grad = draw_tensor(shape, 4 * number + 3)
     output = torch.nn.functional.layer_norm(x, shape[-1:], weight, bias, eps)
     output.backward(grad)
     given = {"eps": eps, "x": x, "weight": weight, "bias": bias, "grad": grad}
@@ -58,7 +58,7 @@ def layer_norm(number: int, shape: list[int], eps: float, scale: float, mean: fl
     return {name: shorten(v) if isinstance(v, torch.Tensor) else v for name, v in (given | got).items()}
 
 
-def block() -> dict[str, Any]:
+def compute_block_case() -> dict[str, Any]:
     """Compute a pre-norm block, whose causal mask is True where PyTorch must *not* look."""
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
@@ -66,8 +66,8 @@ def block() -> dict[str, Any]:
     with torch.no_grad():
         for seed, (name, parameter) in enumerate(layer.named_parameters()):
             is_scale = name in ("norm1.weight", "norm2.weight")
-            parameter.copy_(draw(list(parameter.shape), 100 + seed, 0.4, float(is_scale)))
-    x, grad = draw([2, 5, EMBED], 90).requires_grad_(), draw([2, 5, EMBED], 91)
+            parameter.copy_(draw_tensor(list(parameter.shape), 100 + seed, 0.4, float(is_scale)))
+    x, grad = draw_tensor([2, 5, EMBED], 90).requires_grad_(), draw_tensor([2, 5, EMBED], 91)
     output = layer(x, src_mask=torch.ones(5, 5, dtype=torch.bool).triu(1))
     output.backward(grad)
     parameters = {name: shorten(p) for name, p in layer.named_parameters()}
@@ -79,8 +79,8 @@ def block() -> dict[str, Any]:
 def main() -> None:
     """Write the file, one case or value on each line."""
     torch.set_num_threads(1)
-    cases = ",\n".join(json.dumps(layer_norm(number, *case)) for number, case in enumerate(NORMS))
-    values = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in block().items())
+    cases = ",\n".join(json.dumps(compute_layer_norm_case(number, *case)) for number, case in enumerate(NORMS))
+    values = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in compute_block_case().items())
     head = f'{{"about": {json.dumps(ABOUT)},\n"torch": {json.dumps(torch.__version__)},\n'
     TARGET.write_text(f'{head}"layer_norm": [\n{cases}],\n"block": {{\n{values}}}}}\n', encoding="utf-8")
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grading.entry import run_command
-from grading.manifest.model import Grader
+from grading.manifest.model import GraderRepository
 
-FOLDER = Path(".github", "workflows")
+WORKFLOWS_FOLDER = Path(".github", "workflows")
 TEMPLATES = Path(__file__).with_name("templates") / "workflows"
-CALLED = ("grade.yml", "report.yml")
+COPIED_WORKFLOWS = ("grade.yml", "report.yml")
 """Shipped unchanged: a release grades its students' repositories."""
-CALLING = ("autograde.yml", "autograde-forks.yml")
+TEMPLATE_WORKFLOWS = ("autograde.yml", "autograde-forks.yml")
 """Rendered from templates, because the manifest says which repository they call."""
-SAMPLE = Grader(repository="example/tinytorch", ref="v1")
+SAMPLE_GRADER = GraderRepository(repository="example/tinytorch", ref="v1")
 
 
-def released_workflows(root: Path, grader: Grader) -> dict[Path, bytes]:
+def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, bytes]:
     """Build every workflow of a release: path → bytes."""
     # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
     environment = Environment(  # noqa: S701
@@ -32,10 +32,10 @@ def released_workflows(root: Path, grader: Grader) -> dict[Path, bytes]:
         variable_start_string="<<",
         variable_end_string=">>",
     )
-    files = {FOLDER / name: (root / FOLDER / name).read_bytes() for name in CALLED}
-    for name in CALLING:
+    files = {WORKFLOWS_FOLDER / name: (root / WORKFLOWS_FOLDER / name).read_bytes() for name in COPIED_WORKFLOWS}
+    for name in TEMPLATE_WORKFLOWS:
         text = environment.get_template(f"{name}.jinja").render(repository=grader.repository, ref=grader.ref)
-        files[FOLDER / name] = text.encode()
+        files[WORKFLOWS_FOLDER / name] = text.encode()
     return files
 
 
@@ -46,7 +46,7 @@ def main(arguments: list[str], root: Path) -> int:
         return 2
     target = Path(arguments[0])
     files = {path.relative_to(root): path.read_bytes() for path in sorted((root / ".github").rglob("*.y*ml"))}
-    for path, data in (files | released_workflows(root, SAMPLE)).items():
+    for path, data in (files | build_release_workflows(root, SAMPLE_GRADER)).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_bytes(data)
     return 0

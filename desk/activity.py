@@ -11,8 +11,8 @@ from githubkit.utils import UNSET
 from desk.pushes import NONE, Push, PushTimeSource, ReflogSource
 from desk.repository import parse_github_name
 from grading.errors import GraderError
-from grading.github.api import Client, client, translate_errors
-from grading.github.branch import repository_of
+from grading.github.api import Client, create_client, translate_errors
+from grading.github.branch import parse_repository_name
 
 MAX_PAGES = 50
 """Each has 100 activities. The oldest pushes of a branch with more of them are left out."""
@@ -30,7 +30,7 @@ class GitHubActivity:
         if name is None:
             return ()
         found: list[Push] = []
-        place = repository_of(self._github, name)
+        place = parse_repository_name(self._github, name)
         after: str | None = None
         with translate_errors(f"the activities of {name}"):
             for _ in range(MAX_PAGES):
@@ -53,7 +53,7 @@ class PushTimeResolver:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._sources: list[PushTimeSource] = [ReflogSource()]
         if environ.get("GITHUB_TOKEN"):
-            self._sources.append(GitHubActivity(client(environ)))
+            self._sources.append(GitHubActivity(create_client(environ)))
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
         """Return the pushes of the first source that has any."""

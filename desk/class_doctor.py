@@ -19,8 +19,8 @@ from desk.roster import check_roster
 from grading.data.files import locate_data_set
 from grading.data.load import find_source
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import ManifestError, load, load_at_desk
-from grading.manifest.model import Status
+from grading.manifest.loader import ManifestError, load_manifest, load_manifest_strictly
+from grading.manifest.model import BuildStatus
 from tito.doctor import (
     Finding,
     check_manifest,
@@ -97,7 +97,7 @@ def check_git(_desk: DeskContext) -> Finding:
 
 def check_data_sets(desk: DeskContext) -> Finding:
     """Check that the real data sets are here; without them verdicts are provisional."""
-    needed = {m.data for m in load(desk.root).milestones if m.status is Status.BUILT and m.data}
+    needed = {m.data for m in load_manifest(desk.root).milestones if m.status is BuildStatus.BUILT and m.data}
     missing = sorted(name for name in needed if locate_data_set(find_source(name)).missing)
     if not missing:
         return Finding("data sets", True, ", ".join(sorted(needed)) or "none needed")
@@ -136,7 +136,7 @@ def check_roster_file(desk: DeskContext) -> Finding:
 def check_deadlines(desk: DeskContext) -> Finding:
     """Check that deadlines have a known time zone, and that each extension helps somebody."""
     try:
-        found = load_at_desk(desk.root).deadlines
+        found = load_manifest_strictly(desk.root).deadlines
     except ManifestError as error:
         return Finding("deadlines", False, str(error), "Change milestones.yaml. It does not stop students.")
     path = desk.folder / ROSTER
@@ -168,14 +168,14 @@ def check_github_token(desk: DeskContext) -> Finding:
         return Finding("token", True, "GITHUB_TOKEN is set")
     if not desk.repositories():
         return Finding("token", True, "no repository is on GitHub, so none is needed")
-    due = load(desk.root).deadlines is not None
+    due = load_manifest(desk.root).deadlines is not None
     found = "GITHUB_TOKEN is not set" + (", so deadlines cannot use the times of pushes" if due else "")
     return Finding("token", False if due else None, found, "export GITHUB_TOKEN=$(gh auth token)")
 
 
 def check_grader_repository(desk: DeskContext) -> Finding:
     """Check that the release's repository, which students' workflows call, is public and whole."""
-    at = load(desk.root).course.grader
+    at = load_manifest(desk.root).course.grader
     if at is None:
         found = "milestones.yaml names no course.grader, so releases have no workflows and GitHub grades nothing"
         repair = "Add `grader:` with `repository: owner/name` and `ref: main` below `course:`, and release again."
@@ -239,11 +239,11 @@ def _request_github(desk: DeskContext, path: str) -> dict[str, object] | None:
     """Ask GitHub's API; None when this token finds nothing there. GraderError when GitHub cannot be asked."""
     from githubkit.exception import RequestFailed
 
-    from grading.github.api import client, translate_errors
+    from grading.github.api import create_client, translate_errors
 
     with translate_errors(re.sub(r"^/(repos|orgs)/", "", path)):
         try:
-            return dict(client(desk.environ).request("GET", path).json())
+            return dict(create_client(desk.environ).request("GET", path).json())
         except RequestFailed as error:
             if error.response.status_code in (403, 404):
                 return None

@@ -17,7 +17,7 @@ from desk.scores import FULL, Score, compute_scores, find_preview_gradings
 from desk.stale import find_stale_grades
 from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
 from grading.checks.quiz_answers import OPEN_TITLE, extract_question_id, is_wrong_answer
-from grading.manifest.model import Manifest, Milestone, Status
+from grading.manifest.model import BuildStatus, Manifest, Milestone
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
 WORDS = {
@@ -140,7 +140,7 @@ def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion
     """Build the report of a gradebook, in which grades by earlier courses than ``today`` are marked."""
     rows, visits = book.list_students(), book.read_visits()
     reached = compute_scores(book, manifest, today=today.digest if today else None)
-    built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
+    built = [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
     at = max((visits[row.id].at for row in rows if row.id in visits), default=None)
     history = _load_attempts(book, {row.id for row in rows})
     newest = {key: results[-1] for key, results in history.items()}

@@ -17,12 +17,12 @@ from desk.left_out import has_grade
 from desk.roster import COLUMNS, RosterRow
 from desk.scores import FULL, Score
 from grading.errors import UsageError
-from grading.export.classroom50 import SCHEMA as RESULT
-from grading.export.classroom50 import records
-from grading.export.points import scored
+from grading.export.classroom50_result import SCHEMA as RESULT
+from grading.export.classroom50_result import list_tests
+from grading.export.scored_tests import list_scored_tests
 from grading.files import write_atomically
 from grading.manifest.problems import Problem
-from grading.quiz.identity import valid_id
+from grading.quiz.student_id import normalize_student_id
 
 SCORES = "classroom50/scores/v1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]+")
@@ -47,7 +47,7 @@ def convert_roster(
     Problems name their line in ``file``. Repositories get the names that Classroom 50 gives them. UsageError for a file
     that is not a roster, or for a name that Classroom 50 does not allow.
     """
-    valid_id(organisation)
+    normalize_student_id(organisation)
     validate_short_name(classroom, CLASSROOM)
     validate_short_name(assignment, ASSIGNMENT)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
@@ -61,7 +61,7 @@ def convert_roster(
         if not user or (line.get("role") or "student").strip() not in ("student", ""):
             continue  # invited and not registered yet, or staff
         try:
-            id_ = valid_id(user)
+            id_ = normalize_student_id(user)
         except UsageError as error:
             problems.append(Problem(file, reader.line_num, "this row is left out:", str(error)))
             continue
@@ -163,7 +163,7 @@ def _build_submission_entry(
 ) -> dict[str, Any]:
     """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest."""
     graded = [score.grading for score in scores if score.grading is not None]
-    tests = [test for grading in graded for test in scored([book.load_result(grading.id)])]
+    tests = [test for grading in graded for test in list_scored_tests([book.load_result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
     at = max([at, *(_parse_submission_time(s.get("datetime")) + timedelta(seconds=1) for s in own)])
     tag = f"submit/manual-{at:%Y-%m-%dT%H-%M-%SZ}"
@@ -182,7 +182,7 @@ def _build_submission_entry(
         "late": any(score.days_late for score in scores),
         "comment": "; ".join(score.by_hand.comment for score in scores if score.by_hand.comment),
         "course": "; ".join(dict.fromkeys(score.judged_by for score in scores if score.judged_by)),
-        "tests": records(tests),
+        "tests": list_tests(tests),
     }
 
 

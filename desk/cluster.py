@@ -25,11 +25,11 @@ from desk.pool import TRIES, TaskOutcome, grade_in_processes
 from desk.submission_tree import SubmissionTree, read_commit_tree
 from grading.errors import GraderError, UsageError
 from grading.grade import describe_grading_course
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
-from grading.render.progress import Watch
-from grading.render.record import to_json
-from grading.render.text import one_line
+from grading.render.progress_watch import ProgressWatch
+from grading.render.record import encode_result
+from grading.render.text import to_one_line
 from grading.result import CourseRecord, Result
 from grading.sandbox.launch import choose_fence
 
@@ -50,7 +50,7 @@ def require_dask() -> None:
 
 
 def grade_on_cluster(
-    tasks: Sequence[GradingTask], *, address: str, root: Path, manifest: Manifest, watch: Watch
+    tasks: Sequence[GradingTask], *, address: str, root: Path, manifest: Manifest, watch: ProgressWatch
 ) -> Iterator[TaskOutcome]:
     """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler has written.
 
@@ -60,19 +60,19 @@ def grade_on_cluster(
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    watch.phase(f"Waiting for workers at {address}", None)
+    watch.begin_phase(f"Waiting for workers at {address}", None)
     try:
         client = distributed.Client(**where, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise GraderError(
-            f"No Dask scheduler answers at {address}: {one_line(str(error), 200)}. Start one: docs/slurm.md"
+            f"No Dask scheduler answers at {address}: {to_one_line(str(error), 200)}. Start one: docs/slurm.md"
         ) from None
     arrived = 0
     with client:
         try:
             client.run_on_scheduler(limit_scheduler_retries)
             _wait_for_worker(client, address)
-            watch.phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
+            watch.begin_phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
             for graded in _ClusterGrading(
                 client, describe_grading_course(root, manifest), manifest, tasks
             ).grade_tasks():
@@ -82,15 +82,16 @@ def grade_on_cluster(
             raise GraderError(_describe_missing_code("The scheduler", error)) from None
         except (OSError, distributed.CancelledError, distributed.client.FutureCancelledError) as error:
             raise GraderError(
-                f"The cluster at {address} is gone: {one_line(str(error), 200)}. {arrived} of {len(tasks)} results had "
-                "arrived and are kept.\nStart its scheduler and workers again, and type the same command to continue."
+                f"The cluster at {address} is gone: {to_one_line(str(error), 200)}. {arrived} of {len(tasks)} "
+                "results had arrived and are kept.\n"
+                "Start its scheduler and workers again, and type the same command to continue."
             ) from None
 
 
 def _describe_missing_code(program: str, error: BaseException) -> str:
     """Say that a scheduler or worker lacks the course's code, with the repair."""
     return (
-        f"{program} of the cluster cannot run the course's code: {one_line(repr(error), 300)}. Start scheduler and "
+        f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start scheduler and "
         "workers in the course's repository, with its packages installed: docs/slurm.md"
     )
 
@@ -203,9 +204,9 @@ def grade_on_worker(
             with tempfile.TemporaryDirectory(prefix="tinytorch-cluster-") as folder:
                 SubmissionTree(files, links, other_names).write_to(Path(folder))
                 here = replace(GradingTask(**json.loads(task)), folder=folder)
-                [graded] = grade_in_processes([here], ROOT, load(ROOT), jobs=1)
+                [graded] = grade_in_processes([here], ROOT, load_manifest(ROOT), jobs=1)
             if graded.result is not None:
-                return {"result": to_json(graded.result)}
+                return {"result": encode_result(graded.result)}
             return {"problem": graded.problem or "no reason given"}
     except OSError as error:  # a full disk, a folder that cannot be written: the machine's problem
         reason = f"{socket.gethostname()}: {error}"
@@ -216,7 +217,7 @@ def find_refusal_reason(course_digest: str) -> str | None:
     """Say why this machine cannot grade for that course (it has another one, or no sandbox); None when it can."""
     here = socket.gethostname()
     try:
-        own = describe_grading_course(ROOT, load(ROOT))
+        own = describe_grading_course(ROOT, load_manifest(ROOT))
         if own.digest != course_digest:
             return (
                 f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}), not {course_digest[:8]}. "

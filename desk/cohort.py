@@ -17,9 +17,9 @@ from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
 from grading.grade import describe_grading_course
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.progress import Event, Kind
-from grading.quiz.identity import valid_id
+from grading.quiz.student_id import normalize_student_id
 
 ROOT = Path(__file__).resolve().parent.parent
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,7 +89,7 @@ def load_cohort_from_folder(
     """
     rows = _read_class_rows(folder, roster)
     entries = {row.id: tuple(_read_folder_entries(folder / row.id, thorough=thorough)) for row in rows}
-    return build_cohort(rows, entries, read_pseudonym_key(key or folder / FILE), load(root).course.name)
+    return build_cohort(rows, entries, read_pseudonym_key(key or folder / FILE), load_manifest(root).course.name)
 
 
 def list_folder_students(
@@ -112,7 +112,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
     with open_gradebook(path) as book:
         rows = book.list_students()
         entries = {row.id: tuple(_list_gradebook_entries(book, row.id)) for row in rows}
-    return build_cohort(rows, entries, read_pseudonym_key(key or path.parent / FILE), load(root).course.name)
+    return build_cohort(rows, entries, read_pseudonym_key(key or path.parent / FILE), load_manifest(root).course.name)
 
 
 def list_enrolled_students(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
@@ -158,7 +158,7 @@ def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
 @cache
 def _compute_course_digest() -> str:
     """Compute the digest of today's course."""
-    return describe_grading_course(ROOT, load(ROOT)).digest
+    return describe_grading_course(ROOT, load_manifest(ROOT)).digest
 
 
 def build_cohort(
@@ -188,7 +188,7 @@ def _list_folder_rows(folder: Path) -> Iterator[RosterRow]:
     """Make a row for each folder that is named like a student and holds records."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
-            yield RosterRow(valid_id(path.name))
+            yield RosterRow(normalize_student_id(path.name))
 
 
 def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntry]:
@@ -200,9 +200,9 @@ def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntr
         except (OSError, ValueError):  # not an ordinary file of sensible size
             continue
     try:
-        lines = ledger.split(progress.read_ordinary_file(folder / ledger.FILE))
+        lines = ledger.split_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))
     except (OSError, ValueError):
         lines = []
-    for found in ledger.verify(lines, files, thorough=thorough):
+    for found in ledger.verify_records(lines, files, check_results=thorough):
         if found.event is not None:
             yield RecordEntry(found.event, found.verified, found.reason, file=found.file)

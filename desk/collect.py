@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from course.release import given_files
+from course.release import compute_given_digests
 from desk.class_folder import make_class_folder
 from desk.courses import describe_course
 from desk.decisions import add_course
@@ -31,9 +31,9 @@ from grading.data.load import find_source
 from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
 from grading.grade import describe_grading_course
-from grading.manifest.load import load_at_desk
+from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import Manifest
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 from grading.sandbox.launch import choose_fence
 
 PARALLEL_INSPECTIONS = 16
@@ -70,7 +70,7 @@ def collect_class(
     folder: Path,
     rows: Sequence[RosterRow],
     times: PushTimeSource,
-    watch: Watch,
+    watch: ProgressWatch,
     *,
     base: Path | None = None,
     jobs: int | None = None,
@@ -87,7 +87,7 @@ def collect_class(
     Raises ManifestError, UsageError or GraderError before anything is touched, and GraderError when the cluster is
     gone. What goes wrong with one student is in `troubles`.
     """
-    manifest, choice = load_at_desk(root), [row for row in rows if students is None or row.id in students]
+    manifest, choice = load_manifest_strictly(root), [row for row in rows if students is None or row.id in students]
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
     read_git_version()
     now = describe_course(root, manifest)
@@ -98,7 +98,9 @@ def collect_class(
         roster = compare_roster(book, rows)
         add_course(book, now)
         book.enroll_students(rows)
-        context = InspectionContext(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
+        context = InspectionContext(
+            folder.resolve(), base or Path.cwd(), manifest, compute_given_digests(root, manifest), times
+        )
         changed, troubles = _inspect_repositories(book, choice, context, course, watch) if fetch else (0, [])
         graded = (
             grade_tasks(book, list_pending_tasks(book, choice, context, course), graders, watch, troubles)
@@ -111,12 +113,12 @@ def collect_class(
 
 
 @contextlib.contextmanager
-def lock_class_folder(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]:
+def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect") -> Iterator[None]:
     """Let only one chore of this name work in the folder at a time; UsageError for a second. A killed one frees it."""
     with (folder / f"{chore}.lock").open("w") as file:
         try:
             if not lock_file(file):
-                watch.phase(f"The disk of {folder} has no locks, so run only one `inv {chore}` at a time", None)
+                watch.begin_phase(f"The disk of {folder} has no locks, so run only one `inv {chore}` at a time", None)
         except BusyError:
             raise UsageError(f"Another `inv {chore}` is running in {folder}. Wait for it, or stop it.") from None
         yield
@@ -135,18 +137,18 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
     """Count the submissions that wait to be graded; before the first collection, the students."""
     if not (folder / FILE).is_file():
         return len(rows)
-    manifest = load_at_desk(root)
+    manifest = load_manifest_strictly(root)
     context = InspectionContext(folder.resolve(), folder, manifest, {}, ReflogSource())
     with open_gradebook(folder / FILE) as book:
         return len(list_pending_tasks(book, rows, context, describe_grading_course(root, manifest).digest))
 
 
 def _inspect_repositories(
-    book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: Watch
+    book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
     """Look at every repository, many at a time, and save each one's findings before the next."""
     known, changed, troubles = _load_known_states(book, course), 0, []
-    watch.phase(f"Looking at {len(rows)} repositories", len(rows))
+    watch.begin_phase(f"Looking at {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
         asked = [
             pool.submit(inspect_repository, row, known.get(row.id, KnownState()), context, datetime.now(UTC))
@@ -245,7 +247,9 @@ TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
 """Grades tasks: each is answered once, in the order in which they are done."""
 
 
-def choose_task_grader(root: Path, manifest: Manifest, watch: Watch, jobs: int | None, cluster: str) -> TaskGrader:
+def choose_task_grader(
+    root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
+) -> TaskGrader:
     """Choose processes of this machine or a cluster's workers. GraderError where this machine has no sandbox."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
@@ -256,14 +260,18 @@ def choose_task_grader(root: Path, manifest: Manifest, watch: Watch, jobs: int |
     processes = jobs or count_available_cores()
 
     def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
-        watch.phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
+        watch.begin_phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
         return grade_in_processes(tasks, root, manifest, jobs=processes)
 
     return grade_here
 
 
 def grade_tasks(
-    book: Gradebook, tasks: Sequence[GradingTask], graders: TaskGrader, watch: Watch, troubles: list[StudentProblem]
+    book: Gradebook,
+    tasks: Sequence[GradingTask],
+    graders: TaskGrader,
+    watch: ProgressWatch,
+    troubles: list[StudentProblem],
 ) -> int:
     """Grade every task, saving each result before the next, and return how many were graded; add to `troubles`."""
     graded = 0

@@ -11,7 +11,7 @@ from typing import Any
 from desk.decisions import CourseVersion
 from grading.grade import describe_grading_course, list_course_files
 from grading.manifest.model import Manifest
-from grading.render import figures
+from grading.render import figure_text
 
 SHOWN = 5
 """How many changed files are named."""
@@ -29,7 +29,9 @@ def _describe_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
     for milestone in manifest.milestones:
         rest = milestone.model_dump_json(exclude={"criteria"})
         milestones[str(milestone.id)] = {
-            "criteria": {c.name: {"title": c.title, "needed": figures.threshold(c)} for c in milestone.criteria},
+            "criteria": {
+                c.name: {"title": c.title, "needed": figure_text.format_threshold(c)} for c in milestone.criteria
+            },
             "rest": hashlib.sha256(rest.encode()).hexdigest(),
         }
     files = {

@@ -14,7 +14,7 @@ from desk.report_page import build_template_environment
 from desk.repository import build_commit_address
 from desk.scores import Score
 from grading.manifest.model import Unit
-from grading.render import figures, words
+from grading.render import figure_text, words
 from grading.result import CriterionResult, CriterionStatus
 
 FAILURES = 5
@@ -93,9 +93,9 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
     ]
     return CriterionEvidence(
         title=criterion.title,
-        status=words.STATUSES[CriterionStatus(criterion.status)],
-        measured=figures.measured(criterion),
-        needed=figures.threshold(criterion),
+        status=words.STATUS_NAMES[CriterionStatus(criterion.status)],
+        measured=figure_text.format_measured(criterion),
+        needed=figure_text.format_threshold(criterion),
         how=raw.get("how") or raw.get("explanation") or "",
         failures=tuple(failures[:FAILURES]),
         more=max(0, len(failures) - FAILURES),

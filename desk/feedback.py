@@ -20,11 +20,11 @@ from desk.roster import RosterRow
 from desk.scores import compute_scores
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.github.api import RateLimitedError, client
+from grading.github.api import RateLimitedError, create_client
 from grading.grade import describe_grading_course
-from grading.manifest.load import load_at_desk
+from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import Manifest
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 FeedbackOutcome = IssueChange | Literal["elsewhere"]
 """`elsewhere` means that the repository is not on GitHub, or that there is none."""
@@ -48,7 +48,7 @@ def send_feedback(
     folder: Path,
     rows: Sequence[RosterRow],
     environ: Mapping[str, str],
-    watch: Watch,
+    watch: ProgressWatch,
     *,
     send: bool = False,
     author: str = "",
@@ -59,7 +59,7 @@ def send_feedback(
     ``rows`` are the roster's, with everybody's repository; `to` is a folder for the texts as files. What goes wrong
     with one student is in `troubles`. UsageError for a missing gradebook or token, GraderError when one cannot be used.
     """
-    manifest = load_at_desk(root)
+    manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         texts = {o.row.id: format_feedback(o, manifest) for o in collect_official_results(book, manifest, root)}
         earlier = find_earlier_ids(book.read_renames())
@@ -70,9 +70,9 @@ def send_feedback(
     on_github = {student: name for student, name in places.items() if name is not None}
     if not on_github:
         return FeedbackSummary(outcomes, tuple(troubles), written)
-    with lock_class_folder(folder, watch, "feedback"), client(environ) as github:
+    with lock_class_folder(folder, watch, "feedback"), create_client(environ) as github:
         issues = FeedbackIssues(github, author or look_up_login(github))
-        watch.phase(f"Looking at the feedback in {len(on_github)} repositories", len(on_github))
+        watch.begin_phase(f"Looking at the feedback in {len(on_github)} repositories", len(on_github))
         for done, (student, name) in enumerate(on_github.items(), start=1):
             try:
                 outcomes[student] = issues.sync_issue(

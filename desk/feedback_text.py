@@ -10,8 +10,16 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from desk.scores import FULL, Score
 from grading.manifest.model import Manifest, Milestone
-from grading.render import figures, words
-from grading.render.markdown import LIMIT, Block, Fold, code, escape, failure, fit
+from grading.render import figure_text, words
+from grading.render.markdown import (
+    MAX_REPORT_CHARACTERS,
+    Block,
+    Fold,
+    escape_markdown,
+    fit_blocks,
+    format_code_span,
+    render_failure,
+)
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 
 TITLE = "Your official results"
@@ -48,13 +56,13 @@ class OfficialResults:
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
     """Write the text of the student's issue, from its marker on; the same rows give the same text."""
     marker = MARKER.format(student=official.row.id)
-    return f"{marker}\n\n{fit(_format_blocks(official, manifest), LIMIT - len(marker) - 3)}\n"
+    return f"{marker}\n\n{fit_blocks(_format_blocks(official, manifest), MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
 
 
 def _format_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
     """Write the blocks of the text: introduction, table, next step, each milestone, receipts."""
     row = official.row
-    who = f"{escape(row.name)} ({code(row.id)})" if row.name else code(row.id)
+    who = f"{escape_markdown(row.name)} ({format_code_span(row.id)})" if row.name else format_code_span(row.id)
     yield (
         f"These are the results for {who} in your instructor's gradebook, and they are the ones that count. This text "
         "is updated in place, so edits to it are overwritten. Ask questions in a comment below."
@@ -79,7 +87,7 @@ def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
     for score in official.scores:
         graded, milestone = score.grading, manifest.milestone(score.milestone)
         cells = [
-            f"**{milestone.id}: {escape(milestone.name, 60)}**",
+            f"**{milestone.id}: {escape_markdown(milestone.name, 60)}**",
             _describe_verdict(score),
             "" if graded is None else f"{graded.met} of {graded.criteria}",
             _describe_points(score),
@@ -89,13 +97,13 @@ def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
             cells += ["" if score.terms is None else f"{score.terms.local:%Y-%m-%d %H:%M}", _describe_lateness(score)]
         lines.append(cells)
     zone = manifest.deadlines.timezone if manifest.deadlines is not None else "UTC"
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\nAll times: {escape(zone, 60)}."
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\nAll times: {escape_markdown(zone, 60)}."
 
 
 def _describe_verdict(score: Score) -> str:
     """Name the verdict, or say that the milestone was not begun."""
     if score.verdict is not None:
-        return words.verdict_word(Verdict(score.verdict), module=False)
+        return words.name_verdict(Verdict(score.verdict), is_module=False)
     return "Not begun in time" if score.closed else "Not begun"
 
 
@@ -119,7 +127,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]
     if not open_ones:
-        yield f"Nothing is left to unlock. {code('tito portfolio')} shows what your network can do."
+        yield f"Nothing is left to unlock. {format_code_span('tito portfolio')} shows what your network can do."
         return
     score = open_ones[0]
     milestone, result = manifest.milestone(score.milestone), official.results.get(score.milestone)
@@ -130,17 +138,18 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
             "be graded again, and you need do nothing."
         )
     elif result is not None:
-        yield f"Fix this first, for milestone {milestone.id}, {escape(milestone.name, 60)}.{due}"
+        yield f"Fix this first, for milestone {milestone.id}, {escape_markdown(milestone.name, 60)}.{due}"
         unmet = next((c for c in result.criteria if c.status is CriterionStatus.FAILED), None)
         if result.first_failure is not None:
-            yield failure(result.first_failure)
+            yield render_failure(result.first_failure)
         elif unmet is not None:
-            yield f"**{escape(unmet.title)}.** {escape(unmet.explanation or unmet.why)}"
-        yield f"Grade it at your desk: {code(f'nox -s milestone-{milestone.id}')}"
+            yield f"**{escape_markdown(unmet.title)}.** {escape_markdown(unmet.explanation or unmet.why)}"
+        yield f"Grade it at your desk: {format_code_span(f'nox -s milestone-{milestone.id}')}"
     else:
         yield (
-            f"Milestone {milestone.id}, {escape(milestone.name, 60)}: {escape(milestone.victory)}.{due} "
-            f"Type {code('tito')} in your repository to see the next step."
+            f"Milestone {milestone.id}, {escape_markdown(milestone.name, 60)}: "
+            f"{escape_markdown(milestone.victory)}.{due} "
+            f"Type {format_code_span('tito')} in your repository to see the next step."
         )
 
 
@@ -149,31 +158,31 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
         return
-    yield f"### Milestone {milestone.id}: {escape(milestone.name, 60)}"
+    yield f"### Milestone {milestone.id}: {escape_markdown(milestone.name, 60)}"
     if score.by_hand.comment:
-        yield f"From your instructor: {escape(score.by_hand.comment, 1000)}"
+        yield f"From your instructor: {escape_markdown(score.by_hand.comment, 1000)}"
     if by_hand:
-        yield f"Decided by your instructor: {escape(by_hand)}."
+        yield f"Decided by your instructor: {escape_markdown(by_hand)}."
     if result is None:
         return
     for reason in result.provisional_because[:3]:
-        yield f"Provisional: {escape(reason)}"
+        yield f"Provisional: {escape_markdown(reason)}"
     if unmet := [c for c in result.criteria if c.status is not CriterionStatus.PASSED]:
-        one, several = words.gather_not_attempted(tuple(unmet))
+        one, several = words.group_not_attempted(tuple(unmet))
         lines = [_describe_unmet(criterion) for criterion in one[:UNMET]]
-        lines += [f"{len(criteria)} more: {escape(why, 600)}" for why, criteria in several.items()]
+        lines += [f"{len(criteria)} more: {escape_markdown(why, 600)}" for why, criteria in several.items()]
         lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
         yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
-    commit = code((result.submission.commit or "")[:12])
-    yield f"Judged by the course {escape(score.judged_by)}, from commit {commit}."
+    commit = format_code_span((result.submission.commit or "")[:12])
+    yield f"Judged by the course {escape_markdown(score.judged_by)}, from commit {commit}."
 
 
 def _describe_unmet(criterion: CriterionResult) -> str:
     """Describe a criterion that is not met: measured and required, or why it was not measured."""
-    title = escape(criterion.title)
+    title = escape_markdown(criterion.title)
     if criterion.status is not CriterionStatus.FAILED:
-        return f"{title}: {escape(words.not_measured(criterion))}"
-    return f"{title}: {figures.measured(criterion)}, required {figures.threshold(criterion)}"
+        return f"{title}: {escape_markdown(words.explain_not_measured(criterion))}"
+    return f"{title}: {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
 
 
 def _format_receipts_table(official: OfficialResults) -> str:
@@ -186,7 +195,10 @@ def _format_receipts_table(official: OfficialResults) -> str:
         seen = ", when it was first seen" if receipt.push.source == "seen" else ""
         for course, milestones in receipt.collected:
             handed_in = ", ".join(f"milestone {number}" for number in milestones) or "no milestone begun"
-            lines.append(f"| {code(receipt.push.commit)} | {when}{seen} | {escape(course, 60)} | {handed_in} |")
+            lines.append(
+                f"| {format_code_span(receipt.push.commit)} | {when}{seen} | "
+                f"{escape_markdown(course, 60)} | {handed_in} |"
+            )
     left = len(shown) - RECEIPTS
     return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which are in the gradebook." if left > 0 else "")
 

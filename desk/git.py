@@ -12,7 +12,7 @@ from pathlib import Path
 
 from grading.errors import GraderError
 from grading.files import write_atomically
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 SECONDS = 300
 """How long a transfer may take."""
@@ -90,7 +90,7 @@ def list_remote_heads(address: str) -> RemoteHeads:
         elif HEX.fullmatch(value):
             refs[name] = value
     if branch is not None and not _REF.fullmatch(branch):
-        raise GitError(f"the default branch has an invalid name: {one_line(branch, 80)}")
+        raise GitError(f"the default branch has an invalid name: {to_one_line(branch, 80)}")
     return RemoteHeads(branch, refs.get("HEAD"), refs.get("refs/heads/progress"))
 
 
@@ -267,10 +267,10 @@ def _summarize_git_errors(command: str, errors: str) -> str:
     """Choose the most telling line of git's errors, or a sentence of ours for it, without any secret of an address."""
     for pattern, sentence in _SENTENCES:
         if found := re.search(pattern, errors):
-            return one_line(sentence.format(*map(_remove_credentials, found.groups())), 300)
+            return to_one_line(sentence.format(*map(_remove_credentials, found.groups())), 300)
     lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
     said = lines[-1] if lines else (errors.splitlines() or ["no reason given"])[-1]
-    return one_line(f"git {command}: {_remove_credentials(said)}", 300)
+    return to_one_line(f"git {command}: {_remove_credentials(said)}", 300)
 
 
 def _remove_credentials(text: str) -> str:

@@ -18,7 +18,7 @@ from desk.class_folder import make_class_folder
 from desk.pushes import Push
 from desk.roster import RosterRow, parse_days
 from grading.errors import GraderError, UsageError
-from grading.render.record import to_json
+from grading.render.record import encode_result
 from grading.result import CriterionStatus, Result
 from grading.scoring import compute_score_share
 
@@ -188,7 +188,7 @@ class Gradebook:
         """Save an official result; the same one is not saved twice. ValueError for one without milestone or commit."""
         if result.milestone is None or result.submission.commit is None:
             raise ValueError("a result of the gradebook has a milestone and a commit")
-        text = to_json(result)
+        text = encode_result(result)
         row = (
             hashlib.sha256(f"{student}\0{text}".encode()).hexdigest(),
             student,

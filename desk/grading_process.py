@@ -19,8 +19,8 @@ from desk.git import GitError
 from desk.submission_tree import write_commit_tree
 from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone
-from grading.manifest.load import load
-from grading.render.record import to_json
+from grading.manifest.loader import load_manifest
+from grading.render.record import encode_result
 
 PRIVATE = "tinytorch-grading-"
 """The prefix of each grading process's temporary folder."""
@@ -49,7 +49,7 @@ def grade_task(task: GradingTask, root: Path) -> str:
     """Grade one task, and return the result record as JSON. GraderError, UsageError or GitError when there is none."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
         if task.folder is None:
-            write_commit_tree(Path(task.repository), task.commit, load(root), Path(folder))
+            write_commit_tree(Path(task.repository), task.commit, load_manifest(root), Path(folder))
         result = grade_milestone(
             root,
             task.milestone,
@@ -58,7 +58,7 @@ def grade_task(task: GradingTask, root: Path) -> str:
             student=task.asked or task.student,
             commit=task.commit,
         )
-    return to_json(result)
+    return encode_result(result)
 
 
 def serve_tasks(root: Path) -> None:

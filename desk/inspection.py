@@ -23,7 +23,7 @@ from grading.deadlines import DeadlineTerms
 from grading.errors import GraderError
 from grading.github import ledger
 from grading.lock import is_untouched
-from grading.manifest.model import Deadlines, Manifest, Milestone, Status
+from grading.manifest.model import BuildStatus, Deadlines, Manifest, Milestone
 from grading.submission import MAX_BYTES, copy_submission
 
 NEWEST = 1_000
@@ -57,7 +57,7 @@ class InspectionContext:
     @property
     def milestones(self) -> tuple[Milestone, ...]:
         """The milestones that can be graded."""
-        return tuple(m for m in self.manifest.milestones if m.status is Status.BUILT)
+        return tuple(m for m in self.manifest.milestones if m.status is BuildStatus.BUILT)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
     """Read the records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
-    head = next(filter(None, map(ledger.head_of, git.list_commit_messages(repository, commit, COMMITS))), None)
+    head = next(filter(None, map(ledger.parse_head, git.list_commit_messages(repository, commit, COMMITS))), None)
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [
         e
@@ -200,8 +200,8 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     ]
     by_path = {entry.path: entry.digest for entry in listed}
     try:
-        read = git.read_files(repository, [by_path[ledger.FILE]], largest=ledger.LARGEST)
-        lines = ledger.split(read[by_path[ledger.FILE]] or b"")
+        read = git.read_files(repository, [by_path[ledger.LEDGER_FILE]], largest=ledger.MAX_LEDGER_BYTES)
+        lines = ledger.split_lines(read[by_path[ledger.LEDGER_FILE]] or b"")
     except (LookupError, ValueError):
         lines = []
     paths = [path for path in by_path if path.endswith(".json")]
@@ -210,7 +210,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     newest = [*published, *sorted(set(paths) - set(published), reverse=True)][:NEWEST]
     read = git.read_files(repository, [by_path[path] for path in newest], largest=progress.LARGEST)
     files |= {path: read[by_path[path]] for path in newest}
-    verified = ledger.verify(lines, files, head=head)
+    verified = ledger.verify_records(lines, files, head=head)
     return tuple(
         PublishedRecord(
             student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode_event(e.event))), e.reason
@@ -225,7 +225,7 @@ def _list_ledger_files(lines: list[bytes]) -> list[str]:
     found = []
     for line in reversed(lines):
         try:
-            found.append(ledger.parse(line).file)
+            found.append(ledger.parse_line(line).file)
         except ValueError:
             continue
     return found

@@ -11,7 +11,7 @@ from githubkit.exception import RequestFailed
 
 from desk.feedback_text import MARKER, TITLE
 from grading.errors import GraderError, UsageError
-from grading.github.api import Client, Part, settled, taken, translate_errors
+from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
 
 IssueChange = Literal["open", "update", "same", "public"]
 """What was done with an issue, or would be. For `public`, others can read the repository, so nothing is sent."""
@@ -20,13 +20,13 @@ PAUSE = 1.0
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
 
 
-class _User(Part):
+class _User(ApiModel):
     """An account, as GitHub's API describes it."""
 
     login: str
 
 
-class _Issue(Part):
+class _Issue(ApiModel):
     """An issue or pull request, as GitHub's API describes it."""
 
     number: int
@@ -35,7 +35,7 @@ class _Issue(Part):
     pull_request: dict[str, object] | None = None
 
 
-class _Repository(Part):
+class _Repository(ApiModel):
     """A repository's visibility, as GitHub's API describes it."""
 
     private: bool
@@ -47,7 +47,7 @@ def look_up_login(github: Client) -> str:
     """Ask GitHub whose token this is; UsageError for an app's token, which GitHub does not answer."""
     with translate_errors("the account of the token"):
         try:
-            return taken(_User, github.rest.users.get_authenticated()).login
+            return parse_response(_User, github.rest.users.get_authenticated()).login
         except RequestFailed as error:
             if error.response.status_code != 403:
                 raise
@@ -77,7 +77,7 @@ class FeedbackIssues:
             found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize_text(found.body) == _normalize_text(body):
                 return "same"
-            about = taken(_Repository, self._github.rest.repos.get(owner, name))
+            about = parse_response(_Repository, self._github.rest.repos.get(owner, name))
             if not about.private or about.visibility == "internal":
                 return "public"
             if send and found is None:
@@ -89,7 +89,7 @@ class FeedbackIssues:
             return "open" if found is None else "update"
 
         with translate_errors(f"the feedback in {repository}"):
-            return settled(sync_once)
+            return retry_lost_requests(sync_once)
 
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
         """Find our oldest issue; None when there is none. GraderError when it is about another student.
@@ -99,7 +99,7 @@ class FeedbackIssues:
         owner, name = repository.split("/")
         pages: Iterable[_Issue] = self._github.rest.paginate(
             self._github.rest.issues.list_for_repo,
-            map_func=lambda answer: taken(list[_Issue], answer),
+            map_func=lambda answer: parse_response(list[_Issue], answer),
             owner=owner,
             repo=name,
             state="all",

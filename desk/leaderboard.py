@@ -20,9 +20,9 @@ from desk.pool import grade_in_processes
 from desk.roster import RosterRow
 from grading.errors import GraderError
 from grading.grade import describe_grading_course, grade_milestone
-from grading.manifest.load import load_at_desk
+from grading.manifest.loader import load_manifest_strictly
 from grading.progress import PASSING
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 from grading.result import Picture, Result
 
 COURSE = ""
@@ -135,14 +135,14 @@ BOARDS = (
 
 
 def run_leaderboard(
-    root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, milestones: Sequence[int] = ()
+    root: Path, folder: Path, watch: ProgressWatch, *, runs: int = RUNS, milestones: Sequence[int] = ()
 ) -> list[str]:
     """Repeat the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
 
     They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
     Runs that are there already are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = describe_grading_course(root, load_at_desk(root)).digest, describe_machine()
+    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, describe_machine()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
         tasks = [
@@ -154,7 +154,7 @@ def run_leaderboard(
             (r.student, r.milestone, r.commit) for r in read_runs(book) if (r.course, r.machine) == (course, machine)
         ]
         todo = [task for turn in range(runs) for task in tasks if have.count(_get_run_key(task)) <= turn]
-        watch.phase(f"Running {len(todo)} gradings, one at a time", len(todo))
+        watch.begin_phase(f"Running {len(todo)} gradings, one at a time", len(todo))
         for done, task in enumerate(todo, start=1):
             watch.advance(done, f"{task.student or 'the course'}, milestone {task.milestone}")
             try:
@@ -169,7 +169,7 @@ def run_leaderboard(
 def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[GradingTask]:
     """List what to run: the last unlocked commit of each student who agreed, and the course for relative speeds."""
     tasks = []
-    built = {milestone.id for milestone in load_at_desk(root).milestones}
+    built = {milestone.id for milestone in load_manifest_strictly(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
         for row in book.list_students():
             repository = folder.resolve() / "repositories" / f"{row.id}.git"
@@ -199,7 +199,7 @@ def _grade_officially(task: GradingTask, root: Path) -> Result:
     if task.student == COURSE:
         result = grade_milestone(root, task.milestone, official=True, student="course")
     else:
-        (found,) = grade_in_processes([task], root, load_at_desk(root), jobs=1)
+        (found,) = grade_in_processes([task], root, load_manifest_strictly(root), jobs=1)
         if found.result is None:
             raise GraderError(found.problem or "no result")
         result = found.result

@@ -27,10 +27,10 @@ from desk.scores import FULL
 from grading.errors import UsageError
 from grading.files import write_atomically
 from grading.grade import find_built_milestone
-from grading.manifest.load import load_at_desk
+from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import Manifest
 from grading.manifest.problems import Problem
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
 LONGEST = 300
@@ -58,7 +58,7 @@ def set_override(
     root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, decided_by: str = ""
 ) -> None:
     """Save what was decided about one grade. UsageError for an invalid value, or without a reason."""
-    manifest = load_at_desk(root)
+    manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         made = _make_overrides(book, manifest, student, milestone, values, why, decided_by, datetime.now(UTC))
         if not made:
@@ -100,7 +100,7 @@ def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str
 
     UsageError that names every wrong row; then nothing is saved.
     """
-    manifest, now = load_at_desk(root), datetime.now(UTC)
+    manifest, now = load_manifest_strictly(root), datetime.now(UTC)
     try:
         rows = list(csv.DictReader(io.StringIO(source.read_text("utf-8-sig"), newline=""), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -160,9 +160,9 @@ def _make_overrides(
     find_built_milestone(manifest, milestone)
     if values and not why.strip():
         raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
-    who = one_line(decided_by, 80) or getpass.getuser()
+    who = to_one_line(decided_by, 80) or getpass.getuser()
     return [
-        Override(student, milestone, kind, _parse_value(kind, value), now, who, one_line(why, LONGEST))
+        Override(student, milestone, kind, _parse_value(kind, value), now, who, to_one_line(why, LONGEST))
         for kind, value in values.items()
     ]
 
@@ -170,7 +170,7 @@ def _make_overrides(
 def _parse_value(kind: Kind, text: str) -> str:
     """Convert a value to the text that the table holds; empty for none. UsageError for an invalid one."""
     if not text or kind == "comment":
-        return one_line(text, LONGEST)
+        return to_one_line(text, LONGEST)
     if kind == "excused":
         if text.lower() not in YES:
             raise UsageError(f"excused is {text!r}. Write yes, or leave it empty.")

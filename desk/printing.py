@@ -14,7 +14,7 @@ from desk.leaderboard import Ranking, format_board_value
 from desk.overrides import OverriddenGrade
 from desk.roster import Roster
 from grading.manifest.problems import Problem
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from tito.console import open_console
 
 if TYPE_CHECKING:  # it imports GitHub's client, which is slow
@@ -45,12 +45,12 @@ def print_roster(roster: Roster) -> None:
 def print_problems(problems: Iterable[Problem]) -> None:
     """Print the problems of a file, each with its line and repair."""
     for problem in problems:
-        open_console().print(one_line(str(problem), 400))
+        open_console().print(to_one_line(str(problem), 400))
 
 
 def print_notes(sentences: Iterable[str]) -> None:
     """Print notes: things that are not wrong, but may not be what was meant."""
-    found = [one_line(sentence, 400) for sentence in sentences]
+    found = [to_one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
         open_console().print(f"Note: {sentence}")
     if len(found) > SHOWN:
@@ -65,12 +65,12 @@ def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
     table = make_plain_table("student", "milestone", "by hand", "for the student", "who and when", "why")
     for grade in overridden:
         table.add_row(
-            one_line(grade.student, 40),
+            to_one_line(grade.student, 40),
             str(grade.milestone),
             grade.in_force.describe(),
-            one_line(grade.in_force.comment or "", 200),
-            f"{one_line(grade.last.by_whom, 40)}, {grade.last.at:%Y-%m-%d}",
-            one_line(grade.last.why, 200),
+            to_one_line(grade.in_force.comment or "", 200),
+            f"{to_one_line(grade.last.by_whom, 40)}, {grade.last.at:%Y-%m-%d}",
+            to_one_line(grade.last.why, 200),
         )
     open_console().print(table)
 
@@ -81,7 +81,7 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
         return
     table = make_plain_table("student", "what went wrong")
     for problem in problems[:SHOWN]:
-        table.add_row(one_line(problem.student, 40), one_line(problem.problem, 400))
+        table.add_row(to_one_line(problem.student, 40), to_one_line(problem.problem, 400))
     open_console().print(table)
     if len(problems) > SHOWN:
         open_console().print(f"… and {len(problems) - SHOWN} more; the report has all of them.")
@@ -121,7 +121,7 @@ def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> 
     for outcome, why in _WITHOUT_ISSUE:
         students = [student for student, one in summary.outcomes.items() if one == outcome]
         if students:
-            names = ", ".join(one_line(student, 40) for student in students[:SHOWN]) + " …" * bool(students[SHOWN:])
+            names = ", ".join(to_one_line(student, 40) for student in students[:SHOWN]) + " …" * bool(students[SHOWN:])
             out.print(
                 f"No issue for {len(students)}, {why}: {names}." + ("" if to else " Use --to DIR to write files.")
             )

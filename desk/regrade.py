@@ -30,10 +30,10 @@ from desk.inspection import InspectionContext, choose_commits_to_grade
 from desk.pushes import ReflogSource
 from desk.roster import RosterRow
 from desk.scores import Score, compute_scores, group_by_submission
-from grading.manifest.load import load_at_desk
-from grading.render import figures, words
-from grading.render.progress import Watch
-from grading.render.text import one_line
+from grading.manifest.loader import load_manifest_strictly
+from grading.render import figure_text, words
+from grading.render.progress_watch import ProgressWatch
+from grading.render.text import to_one_line
 from grading.result import CriterionResult, Result
 
 ScoreTable = dict[str, dict[int, Score]]
@@ -77,7 +77,7 @@ def regrade_class(
     root: Path,
     folder: Path,
     rows: Sequence[RosterRow],
-    watch: Watch,
+    watch: ProgressWatch,
     *,
     policy: Policy = "replace",
     preview: bool = False,
@@ -91,7 +91,7 @@ def regrade_class(
     leaves every grade as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is
     touched.
     """
-    manifest = load_at_desk(root)
+    manifest = load_manifest_strictly(root)
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if policy != "pin" else None
     now = describe_course(root, manifest)
     decision = RegradeDecision(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
@@ -126,7 +126,7 @@ def _grade_outdated_submissions(
     context: InspectionContext,
     today: str,
     graders: TaskGrader,
-    watch: Watch,
+    watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
     """Grade until today's course has judged every grade that it can; return how many were graded."""
@@ -195,7 +195,7 @@ def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[C
     for name in {**new, **old}:
         was, now = old.get(name), new.get(name)
         if (was and was.status) != (now and now.status):
-            title = one_line((now or was or old[name]).title, 120)
+            title = to_one_line((now or was or old[name]).title, 120)
             yield CriterionChange(title, _describe_criterion(was), _describe_criterion(now))
 
 
@@ -203,10 +203,10 @@ def _describe_criterion(criterion: CriterionResult | None) -> str:
     """Describe how a criterion was judged: its status, the measured figure and the required one."""
     if criterion is None:
         return "not required"
-    status = words.STATUSES[criterion.status]
+    status = words.STATUS_NAMES[criterion.status]
     if criterion.measured is None:
         return status
-    return f"{status}: {figures.measured(criterion)}, required {figures.threshold(criterion)}"
+    return f"{status}: {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
 
 
 def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
@@ -216,7 +216,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     """
     if not (folder / FILE).is_file():
         return
-    manifest, where = load_at_desk(root), format_folder_option(folder)
+    manifest, where = load_manifest_strictly(root), format_folder_option(folder)
     now = describe_course(root, manifest)
     with open_gradebook(folder / FILE) as book:
         reached, courses = compute_scores(book, manifest, today=now.digest), read_courses(book)

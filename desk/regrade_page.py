@@ -13,7 +13,7 @@ from desk.printing import make_plain_table
 from desk.regrade import RegradeSummary, format_points
 from desk.report_page import build_template_environment
 from desk.score_export import escape_formula
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 MOST = 30
 """How many rows the terminal shows; the page and the CSV file have all of them."""
@@ -44,7 +44,7 @@ def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> It
         for change in summary.changes[:MOST]:
             verdicts = (WORDS[score.verdict or "not_begun"] for score in (change.before, change.after))
             table.add_row(
-                one_line(change.row.name or change.row.id, 40),
+                to_one_line(change.row.name or change.row.id, 40),
                 str(change.after.milestone),
                 format_points(change.before),
                 format_points(change.after),

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from course.answers import right_answers
-from course.skeleton import skeleton, solved
+from course.answers import build_right_answers
+from course.skeleton import make_skeleton, make_solution
 from desk.class_folder import make_class_folder
 from desk.git import build_git_environment
 from desk.gradebook import FILE as BOOK
@@ -23,11 +23,11 @@ from grading import progress
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.grade import describe_grading_course
-from grading.manifest.load import load
-from grading.manifest.model import ChoiceQuestion, Manifest, Milestone, Status
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, ChoiceQuestion, Manifest, Milestone
 from grading.progress import Event, Kind
-from grading.quiz.answers import Answers, save_answers
-from grading.quiz.identity import save_student_id
+from grading.quiz.answer_file import Answers, save_answers
+from grading.quiz.student_id import save_student_id
 from grading.result import CourseRecord, Result
 from grading.submission import list_source_files
 
@@ -51,7 +51,7 @@ def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: 
         raise UsageError(f"{folder / FILE} already exists, so this folder is another class. Name another --folder.")
     if not 1 <= students <= len(CAST):
         raise UsageError(f"--students must be 1 to {len(CAST)}, not {students}.")
-    manifest, at, cast = load(root), now or datetime.now(UTC), CAST[:students]
+    manifest, at, cast = load_manifest(root), now or datetime.now(UTC), CAST[:students]
     make_class_folder(folder)
     texts = _load_module_texts(root, manifest)
     commits = {member.id: _create_student_repository(manifest, texts, member, folder / SERVER, at) for member in cast}
@@ -74,11 +74,11 @@ Texts = dict[Path, tuple[int, str, str]]
 
 def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
     """Make both texts of each file that students write: the skeleton and the solution."""
-    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     found: Texts = {}
     for file in list_source_files(manifest, built):
         source = (root / file.path).read_text("utf-8")
-        given, written = (write(source, manifest, file.path) for write in (skeleton, solved))
+        given, written = (write(source, manifest, file.path) for write in (make_skeleton, make_solution))
         found[file.path] = (file.module.number, given, written)
     return found
 
@@ -132,7 +132,7 @@ def _apply_student_change(text: str, member: CastMember, module: int, file: str)
 
 def _answer_questions(milestone: Milestone, member: CastMember) -> Answers:
     """Answer this student's questions correctly; with "wrong", one number of the first milestone is wrong."""
-    answers = right_answers(milestone, member.id)
+    answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers
     asked = next(question.id for question in milestone.questions if not isinstance(question, ChoiceQuestion))

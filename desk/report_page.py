@@ -17,7 +17,7 @@ from desk.item_statistics import DISCRIMINATION
 from desk.printing import make_plain_table
 from desk.repository import build_commit_address
 from desk.stuck import FORMULA_OF_RESULTS, SELECTION
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
@@ -29,7 +29,7 @@ MOST = 15
 def build_template_environment() -> Environment:
     """Build the environment of the desk's templates: all text is escaped, and `line` removes control characters."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters["line"] = lru_cache(4096)(one_line)  # titles repeat on every row
+    made.filters["line"] = lru_cache(4096)(to_one_line)  # titles repeat on every row
     made.filters["words"] = WORDS.__getitem__
     made.tests["graded"] = lambda score: score.grading is not None
     return made
@@ -61,7 +61,7 @@ def render_report_page(report: ClassReport, evidence: str = "") -> str:
 
 def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
     """Render the report for the terminal, as lines and tables."""
-    yield f"{one_line(report.course)}: {len(report.lines)} students" + (
+    yield f"{to_one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
     if report.earlier:
@@ -81,16 +81,16 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         )
         for section in report.sections:
             having = map(str, section.having)
-            name = one_line(section.name or "none", 40)
+            name = to_one_line(section.name or "none", 40)
             table.add_row(name, str(section.students), *having, f"{section.total:g}")
         yield table
     if report.stuck:
         yield ""
         table = make_plain_table("stuck", "milestone", "days", "tries", "first failure")
         for stuck in report.stuck[:MOST]:
-            who = one_line(stuck.row.name or stuck.row.id, 40)
+            who = to_one_line(stuck.row.name or stuck.row.id, 40)
             table.add_row(
-                who, str(stuck.milestone), str(stuck.days), str(stuck.tries), one_line(stuck.first_to_mend, 80)
+                who, str(stuck.milestone), str(stuck.days), str(stuck.tries), to_one_line(stuck.first_to_mend, 80)
             )
         yield table
     for title, items in (("fails most", report.items), ("missed most", report.questions)):
@@ -98,11 +98,11 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
             yield ""
             table = make_plain_table(title, "milestone", "students")
             for item in items[:MOST]:
-                table.add_row(one_line(item.title, 100), str(item.milestone), f"{item.students} of {item.of}")
+                table.add_row(to_one_line(item.title, 100), str(item.milestone), f"{item.students} of {item.of}")
             yield table
     if report.troubles:
         yield ""
         table = make_plain_table("left out", "why")
         for row, problem in report.troubles[:MOST]:
-            table.add_row(one_line(row.name or row.id, 40), one_line(problem, 200))
+            table.add_row(to_one_line(row.name or row.id, 40), to_one_line(problem, 200))
         yield table

@@ -10,8 +10,8 @@ from desk.gradebook import FILE, open_gradebook
 from desk.shards import merge_gradebooks
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.github.api import Client, Part, client, taken, translate_errors
-from grading.github.artifact import ArtifactRefusedError, fetch, list_artifacts
+from grading.github.api import ApiModel, Client, create_client, parse_response, translate_errors
+from grading.github.artifact import ArtifactRefusedError, download_artifact_file, list_artifacts
 
 ARTIFACT = "gradebook"
 PACKED, UNPACKED = 1 << 30, 4 << 30
@@ -20,13 +20,13 @@ RUNS = 50
 _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
-class _Repository(Part):
+class _Repository(ApiModel):
     """A repository\'s name, as GitHub\'s API describes it."""
 
     full_name: str
 
 
-class _Run(Part):
+class _Run(ApiModel):
     """One run of a workflow, as GitHub\'s API describes it."""
 
     id: int
@@ -34,7 +34,7 @@ class _Run(Part):
     head_repository: _Repository | None = None
 
 
-class _Runs(Part):
+class _Runs(ApiModel):
     """A page of runs, as GitHub\'s API describes it."""
 
     workflow_runs: list[_Run]
@@ -48,14 +48,16 @@ def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "
     sends something other than a gradebook.
     """
     repository, own, branch = _read_workflow_environment(environ)
-    github = client(environ)
+    github = create_client(environ)
     open_gradebook(folder / FILE, make=True).__exit__()
     for run in _list_earlier_runs(github, repository, workflow or own, branch):
         artifacts = list_artifacts(github, repository, run)
         if ARTIFACT not in artifacts or artifacts[ARTIFACT].expired:
             continue
         try:
-            data = fetch(github, repository, artifacts, ARTIFACT, FILE, packed=PACKED, unpacked=UNPACKED)
+            data = download_artifact_file(
+                github, repository, artifacts, ARTIFACT, FILE, max_archive_bytes=PACKED, max_file_bytes=UNPACKED
+            )
         except ArtifactRefusedError as refusal:
             raise GraderError(f"the gradebook of run {run} cannot be used: {refusal}.") from None
         earlier = folder / f"earlier-{run}.sqlite"
@@ -86,7 +88,7 @@ def _list_earlier_runs(github: Client, repository: str, workflow: str, branch: s
         answer = github.rest.actions.list_workflow_runs(
             owner, name, workflow, branch=branch, status="completed", per_page=RUNS
         )
-    runs = taken(_Runs, answer).workflow_runs
+    runs = parse_response(_Runs, answer).workflow_runs
     ours = [
         r.id
         for r in runs

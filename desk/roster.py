@@ -13,9 +13,9 @@ from pathlib import Path
 
 from desk.repository import find_repository_problem, normalize_repository
 from grading.errors import UsageError
-from grading.manifest.problems import Problem, did_you_mean
-from grading.quiz.identity import valid_id
-from grading.render.text import drop_invisible
+from grading.manifest.problems import Problem, suggest_name
+from grading.quiz.student_id import normalize_student_id
+from grading.render.text import remove_invisible_characters
 
 FILE = Path("roster.csv")
 """The roster's file in the class's folder."""
@@ -172,7 +172,7 @@ class _RosterParser:
             if name not in COLUMNS:
                 shown = name[:40] or "(empty)"
                 self._add_problem(
-                    line, f"unknown column {shown}.", f"Delete or rename it. {did_you_mean(name, COLUMNS)}"
+                    line, f"unknown column {shown}.", f"Delete or rename it. {suggest_name(name, COLUMNS)}"
                 )
         for name in sorted({name for name in names if names.count(name) > 1 and name in COLUMNS}):
             self._add_problem(line, f"the column {name} is there twice.", "Keep one of the two.")
@@ -183,7 +183,7 @@ class _RosterParser:
     def _parse_row(self, line: int, cells: dict[str, str]) -> RosterRow | None:
         """Parse one row, and add a problem for everything wrong in it; None without an id."""
         for name, cell in cells.items():
-            allowed = drop_invisible(cell) if name in WRITTEN else ""
+            allowed = remove_invisible_characters(cell) if name in WRITTEN else ""
             if (
                 len(cell) > LONGEST
                 or "\n" in cell
@@ -237,7 +237,7 @@ class _RosterParser:
                 self._add_problem(line, "has no id.", "Write the user name of the student's student.yaml.")
             return None
         try:
-            return valid_id(value)
+            return normalize_student_id(value)
         except UsageError as error:
             self._add_problem(line, f"{column}:", str(error))
             return None

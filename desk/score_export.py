@@ -25,9 +25,9 @@ from desk.scores import FULL, Score, compute_scores
 from grading.errors import UsageError
 from grading.files import write_atomically
 from grading.grade import describe_grading_course, find_built_milestone
-from grading.manifest.load import load_at_desk
-from grading.manifest.model import Manifest, Milestone, Status
-from grading.render.text import one_line
+from grading.manifest.loader import load_manifest_strictly
+from grading.manifest.model import BuildStatus, Manifest, Milestone
+from grading.render.text import to_one_line
 
 _LIVE = re.compile(r"[=+\-@\t\r\n|%＝＋－＠]")
 """What a spreadsheet treats as the beginning of a formula."""
@@ -41,7 +41,7 @@ def escape_formula(text: str) -> str:
     >>> escape_formula("=1+1")
     "'=1+1"
     """
-    text = one_line(text, 300)
+    text = to_one_line(text, 300)
     return f"'{text}" if _LIVE.match(text) else text
 
 
@@ -155,7 +155,7 @@ def export_scores(
     """
     if format_name not in (*FORMATS, "classroom50"):
         raise UsageError(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
-    whole = load_at_desk(root)
+    whole = load_manifest_strictly(root)
     manifest = _select_milestone(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
@@ -198,7 +198,7 @@ def _select_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
 
 def _list_built_milestones(manifest: Manifest) -> list[Milestone]:
     """List the milestones that can be graded."""
-    return [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
+    return [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
 
 
 def _format_milestone_title(milestone: Milestone) -> str:

@@ -20,7 +20,7 @@ from desk.gradebook import CommitSubmission, Gradebook, Grading, Visit
 from desk.pushes import Push, find_first_push
 from desk.roster import RosterRow
 from grading.deadlines import DeadlineTerms
-from grading.manifest.model import Manifest, Milestone, Status
+from grading.manifest.model import BuildStatus, Manifest, Milestone
 
 FULL = 100.0
 """The points of a milestone with every criterion met on time."""
@@ -116,7 +116,7 @@ def compute_scores(
         digest = found.grading.course_digest
         return replace(found, course=courses.get(digest), is_current=today in (None, digest))
 
-    built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
+    built = [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
     return {row.id: {m.id: compute_one_score(row, m) for m in built} for row in book.list_students()}
 
 

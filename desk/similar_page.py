@@ -10,8 +10,8 @@ from desk.report_page import build_template_environment
 from desk.similar import SimilarPair, compare_fingerprints
 from desk.similar_read import LatestSubmission, SubmissionFiles, list_latest_submissions, read_submissions
 from grading.files import write_atomically
-from grading.render.progress import Watch
-from grading.render.text import clean
+from grading.render.progress_watch import ProgressWatch
+from grading.render.text import clean_text
 
 CONTEXT = 2
 """How many lines are shown before and after a match."""
@@ -48,7 +48,7 @@ class ShownPair:
 
 
 def write_similarity_page(
-    root: Path, folder: Path, target: Path, watch: Watch, against: Sequence[Path] = ()
+    root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
     """Compare each student's latest submission with the others' and with the classes in `against`, and write the page.
 
@@ -57,7 +57,7 @@ def write_similarity_page(
     own = list_latest_submissions(folder)
     others = [one for number, place in enumerate(against, 1) for one in list_latest_submissions(place, f"{number}:")]
     read = read_submissions(root, [*own, *others], watch)
-    watch.phase("Comparing", None)
+    watch.begin_phase("Comparing", None)
     prints = [{one.key: read[one.key].prints for one in part if one.key in read} for part in (own, others)]
     by_key = {one.key: one for one in (*own, *others)}
     pairs = tuple(
@@ -110,5 +110,5 @@ def _prepare_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -
     first, last = lines
     end = min(last, first + LONGEST - 1)
     around = range(max(1, first - CONTEXT), min(len(text), end + CONTEXT) + 1)
-    shown = tuple((number, clean(text[number - 1], 200), first <= number <= last) for number in around)
+    shown = tuple((number, clean_text(text[number - 1], 200), first <= number <= last) for number in around)
     return MatchSide(file, shown, last - end)

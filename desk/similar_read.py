@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course.skeleton import skeleton
+from course.skeleton import make_skeleton
 from desk.git import GitError
 from desk.gradebook import FILE, open_gradebook
 from desk.pool import count_available_cores
@@ -20,9 +20,9 @@ from desk.roster import RosterRow
 from desk.similar import FileFingerprints, fingerprint_code, hash_given_code
 from desk.submission_tree import read_commit_tree
 from grading.errors import UsageError
-from grading.manifest.load import load
-from grading.manifest.model import Manifest, Status
-from grading.render.progress import Watch
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, Manifest
+from grading.render.progress_watch import ProgressWatch
 from grading.submission import list_source_files
 
 ALONE = 8
@@ -74,9 +74,11 @@ def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmis
     return there
 
 
-def read_submissions(root: Path, submitted: Sequence[LatestSubmission], watch: Watch) -> dict[str, SubmissionFiles]:
+def read_submissions(
+    root: Path, submitted: Sequence[LatestSubmission], watch: ProgressWatch
+) -> dict[str, SubmissionFiles]:
     """Read submissions, by key. Those that cannot be read are left out; the class report says why."""
-    watch.phase(f"Reading {len(submitted)} submissions", len(submitted))
+    watch.begin_phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):
         watch.advance(done, key)
@@ -117,10 +119,10 @@ _course: _CourseCode | None = None
 def _load_course_code(root: Path) -> None:
     """Load the course's files and fingerprints into this process."""
     global _course
-    manifest = load(root)
-    modules = [m for m in manifest.modules if m.status is Status.BUILT]
+    manifest = load_manifest(root)
+    modules = [m for m in manifest.modules if m.status is BuildStatus.BUILT]
     paths = [file.path for file in list_source_files(manifest, modules)]
-    given = {p.as_posix(): skeleton((root / p).read_text("utf-8"), manifest, p) for p in paths}
+    given = {p.as_posix(): make_skeleton((root / p).read_text("utf-8"), manifest, p) for p in paths}
     _course = _CourseCode(manifest, given, hash_given_code(given.values()))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from desk.git import TreeEntry, list_tree_entries, read_files
-from grading.manifest.model import Manifest, Status
+from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import MAX_BYTES, list_answer_files, list_source_files
 
 BESIDE = 200
@@ -87,8 +87,8 @@ def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> Submi
 
 def _list_wanted_paths(manifest: Manifest) -> set[PurePosixPath]:
     """List every file that students may hand in for what is built."""
-    sources = list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
-    answers = [path for m in manifest.milestones if m.status is Status.BUILT for path in list_answer_files(m)]
+    sources = list_source_files(manifest, [m for m in manifest.modules if m.status is BuildStatus.BUILT])
+    answers = [path for m in manifest.milestones if m.status is BuildStatus.BUILT for path in list_answer_files(m)]
     return {PurePosixPath(path.as_posix()) for path in [*(f.path for f in sources), *answers]}
 
 

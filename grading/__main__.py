@@ -13,13 +13,13 @@ from rich.console import Console
 
 from grading import progress
 from grading.entry import run_command
-from grading.export.write import Format, write
+from grading.export.write import ExportFormat, write_results
 from grading.files import require_folder, write_atomically
 from grading.grade import grade_milestone, grade_module
-from grading.render import record, terminal, words
-from grading.render.junit import junit
-from grading.render.markdown import markdown
-from grading.render.progress import Watch, watch_for
+from grading.render import record, terminal_report, words
+from grading.render.junit import render_junit
+from grading.render.markdown import render_markdown
+from grading.render.progress_watch import ProgressWatch, create_watch
 from grading.result import Result, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +63,7 @@ def run_milestone(
 ) -> None:
     """Measure a milestone."""
 
-    def grade(watch: Watch) -> Result:
+    def grade(watch: ProgressWatch) -> Result:
         return grade_milestone(
             ROOT,
             number,
@@ -99,7 +99,7 @@ def run_module(
 ) -> None:
     """Run a module's tests through a worker."""
 
-    def grade(watch: Watch) -> Result:
+    def grade(watch: ProgressWatch) -> Result:
         return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
     raise typer.Exit(_find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file), exit_zero))
@@ -113,16 +113,16 @@ def _find_exit_code(result: Result, exit_zero: bool) -> int:
 
 @app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")
 def export_results(
-    form: Annotated[Format, typer.Option("--format", help="The format to write.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="The format to write.")],
     result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
 ) -> None:
     """Write result records in the format of a gradebook or a test dashboard, as docs/result-format.md describes."""
-    write(result, form, to, os.environ)
+    write_results(result, form, to, os.environ)
 
 
 def _grade_and_report(
-    grade: Callable[[Watch], Result],
+    grade: Callable[[ProgressWatch], Result],
     json: Path | None,
     markdown_file: Path | None,
     junit_file: Path | None,
@@ -134,17 +134,21 @@ def _grade_and_report(
     for path in (json, markdown_file, junit_file):
         if path is not None:
             require_folder(path)
-    with watch_for(console) as watch:
+    with create_watch(console) as watch:
         result = grade(watch)
     try:
-        for path, render in ((json, record.to_json), (markdown_file, markdown), (junit_file, junit)):
+        for path, render in (
+            (json, record.encode_result),
+            (markdown_file, render_markdown),
+            (junit_file, render_junit),
+        ):
             if path is not None:
                 write_atomically(path, render(result).encode())
         if own_attempt:
             progress.record_event(ROOT, progress.make_attempt_event(result))
     finally:  # show the report even if the disk does not accept the record
-        terminal.show(console, result)
-    if words.describe_kept(result):
+        terminal_report.print_report(console, result)
+    if words.describe_reused_figures(result):
         console.print("To measure again, add: -- --again", markup=False, highlight=False)
     return result
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from grading.manifest.model import Manifest, Module
-from grading.manifest.problems import did_you_mean
+from grading.manifest.problems import suggest_name
 from grading.result import Failure
 
 HARMLESS = frozenset(
@@ -107,7 +107,7 @@ class _ImportRules:
             return f"It comes in {self.later[part].id}: don't import the future."
         if part in ("", *self.earlier):
             return None
-        return f"The course has no module of this name. {did_you_mean(part, self.earlier)}".rstrip()
+        return f"The course has no module of this name. {suggest_name(part, self.earlier)}".rstrip()
 
     def _suggest_alternative(self, top: str) -> str:
         """Say what to do instead of importing a forbidden package."""

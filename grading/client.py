@@ -24,7 +24,7 @@ from grading.remote import (
     WorkerFailureError,
     build_remote_error,
 )
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from grading.sandbox.launch import ADVICE, Confinement, WorkerProcess, launch
 from grading.worker import wire
 
@@ -310,7 +310,7 @@ class Worker:
             raise wire.WireError("a handle is not a count")
         # Most type names are plain and need no cleaning; a test may have a thousand of them.
         is_plain = len(type_name) <= 100 and type_name.isascii() and type_name.isidentifier()
-        return Proxy(self, handle, type_name if is_plain else one_line(type_name, 100))
+        return Proxy(self, handle, type_name if is_plain else to_one_line(type_name, 100))
 
     def _rebuild_exception(self, rest: list[Any]) -> Exception:
         """Build the exception to raise here for one that student code raised."""
@@ -320,11 +320,11 @@ class Worker:
             file, line, function = self._require_types(frame, (str, int, str))
             lines = self._sources.get(file, ())
             if 0 < line <= len(lines):  # a code object may claim any file and line
-                told.append(Frame(file, line, one_line(function, 100), lines[line - 1].strip()[:200]))
+                told.append(Frame(file, line, to_one_line(function, 100), lines[line - 1].strip()[:200]))
         names, message = [b for b in bases if type(b) is str], message[:TEXT]
         if "MemoryError" in names:
             message = f"{message or 'no memory left'} (your code may use {self.confinement.memory_mb:,} MB of memory)"
-        return build_remote_error(one_line(type_name, 100), names, message, tuple(told))
+        return build_remote_error(to_one_line(type_name, 100), names, message, tuple(told))
 
     def _require_types(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         """Return the values if they have exactly these types; otherwise fail the worker."""

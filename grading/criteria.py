@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from grading.manifest.model import Criterion, Kind, Manifest, Unit
+from grading.manifest.model import Criterion, CriterionKind, Manifest, Unit
 
 MODULE_CRITERIA = (
     Criterion(
-        kind=Kind.CODE_QUALITY,
+        kind=CriterionKind.CODE_QUALITY,
         name="source",
         title="Every file is pure Python source",
         check="source",
@@ -18,7 +18,7 @@ MODULE_CRITERIA = (
         why="A file that Python cannot read cannot be measured, and results must come from code, not from stored data.",
     ),
     Criterion(
-        kind=Kind.CODE_QUALITY,
+        kind=CriterionKind.CODE_QUALITY,
         name="imports",
         title="The code imports only what the course has introduced",
         check="imports",
@@ -28,7 +28,7 @@ MODULE_CRITERIA = (
         why="Each module builds only on NumPy and on the modules before it.",
     ),
     Criterion(
-        kind=Kind.CODE_QUALITY,
+        kind=CriterionKind.CODE_QUALITY,
         name="module_tests",
         title="The module's tests pass",
         check="module_tests",

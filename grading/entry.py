@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from grading.errors import GraderError, Interrupted, UsageError
-from grading.render.text import clean
+from grading.render.text import clean_text
 
 NOT_YOURS = "The grader could not do its work. This says nothing about your code."
 LONGEST = 8000
@@ -94,7 +94,7 @@ def _report_end(message: str, code: int) -> int:
     """Print a message on standard error and return the exit code."""
     _drop_unwritable_output()
     with contextlib.suppress(OSError):  # the reader may have gone
-        print(_wrap_for_terminal(clean(message, LONGEST)), file=sys.stderr, flush=True)
+        print(_wrap_for_terminal(clean_text(message, LONGEST)), file=sys.stderr, flush=True)
     return code
 
 

@@ -31,14 +31,14 @@ from grading.dependencies import (
 from grading.errors import GraderError, UsageError
 from grading.lock import find_changed_course_files
 from grading.machine import describe_machine
-from grading.manifest.load import load
-from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import Budget, BuildStatus, Criterion, CriterionKind, Manifest, Milestone, Module
 from grading.measurement import CheckContext, Measurement, WorkerLog
 from grading.memory import limit_memory
-from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import InvalidFileError
+from grading.quiz.student_id import read_student_id
 from grading.remote import WorkerClosedError, WorkerFailureError
-from grading.render.progress import Silent, Watch
+from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, decide_verdict
 from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose_fence
@@ -117,7 +117,7 @@ def grade_milestone(
     student: str | None = None,
     again: bool = False,
     commit: str | None = None,
-    watch: Watch | None = None,
+    watch: ProgressWatch | None = None,
 ) -> Result:
     """Measure one milestone for the repository at ``root``, or for another tree, ``submission``.
 
@@ -125,11 +125,11 @@ def grade_milestone(
     is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. Raises
     ManifestError, UsageError or GraderError.
     """
-    manifest = load(root)
+    manifest = load_manifest(root)
     milestone = find_built_milestone(manifest, number)
     request = GradingRequest(root, submission or root, seed, official, student, again, _validate_commit(commit))
     prepared = prepare_grading(root, manifest, official=official)
-    return _run_grading(request, prepared, manifest.modules_for(milestone), milestone, watch or Silent())
+    return _run_grading(request, prepared, manifest.modules_for(milestone), milestone, watch or SilentWatch())
 
 
 def grade_module(
@@ -140,7 +140,7 @@ def grade_module(
     task: str | None = None,
     seed: int | None = None,
     commit: str | None = None,
-    watch: Watch | None = None,
+    watch: ProgressWatch | None = None,
     prepared: GradingSetup | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> Result:
@@ -148,12 +148,12 @@ def grade_module(
 
     ``prepared`` saves repeating the preparation. The tests stop after the first outcome that ``is_enough``.
     """
-    manifest = prepared.manifest if prepared else load(root)
+    manifest = prepared.manifest if prepared else load_manifest(root)
     try:
         module = manifest.module(module_id)
     except KeyError:
         raise UsageError(f"There is no module {module_id}. `tito module list` shows all of them.") from None
-    if module.status is Status.PLANNED:
+    if module.status is BuildStatus.PLANNED:
         raise UsageError(f"Module {module_id} is planned but not built yet, so it cannot be tested.")
     request = GradingRequest(
         root,
@@ -170,12 +170,14 @@ def grade_module(
         task = next((one for one in known if one in (task, f"{module.number}.{task}")), None)
         if task is None:
             raise UsageError(f"Module {module_id} has no such task. Its tasks are {', '.join(known)}.")
-    return _run_grading(request, prepared or prepare_grading(root, manifest), (module,), None, watch or Silent(), task)
+    return _run_grading(
+        request, prepared or prepare_grading(root, manifest), (module,), None, watch or SilentWatch(), task
+    )
 
 
 def list_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
     """List the built modules up to this one, which its worker sees and its tests may use."""
-    return tuple(m for m in manifest.modules if m.number <= last.number and m.status is Status.BUILT)
+    return tuple(m for m in manifest.modules if m.number <= last.number and m.status is BuildStatus.BUILT)
 
 
 def prepare_grading(root: Path, manifest: Manifest, *, official: bool = False) -> GradingSetup:
@@ -191,7 +193,7 @@ def find_built_milestone(manifest: Manifest, number: int) -> Milestone:
         raise UsageError(
             f"There is no milestone {number}. Milestones are numbered 1 to {len(manifest.milestones)}."
         ) from None
-    if milestone.status is Status.PLANNED:
+    if milestone.status is BuildStatus.PLANNED:
         raise UsageError(f"Milestone {number}, {milestone.name}, is planned but not built yet, so it cannot be graded.")
     return milestone
 
@@ -201,7 +203,7 @@ def _run_grading(
     prepared: GradingSetup,
     modules: tuple[Module, ...],
     milestone: Milestone | None,
-    watch: Watch,
+    watch: ProgressWatch,
     task: str | None = None,
 ) -> Result:
     """Copy the submission, run all checks and build the result record."""
@@ -298,7 +300,7 @@ def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone |
 
 
 def _find_kept_figures(
-    dependencies: Dependencies, criteria: Iterable[Criterion], watch: Watch
+    dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
     """Find each check's kept figures, in the criteria's order; a stand-in's are dropped once the real data are here."""
     figures: dict[str, list[str]] = {}
@@ -347,7 +349,7 @@ def _judge_criteria(
     stopped_by: Criterion | None = None
     for criterion in criteria:
         base = copy_criterion_fields(criterion)
-        if stopped_by is not None and criterion.kind is not Kind.UNDERSTANDING:
+        if stopped_by is not None and criterion.kind is not CriterionKind.UNDERSTANDING:
             why = f"Not attempted. First fix “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))
             continue
@@ -362,7 +364,7 @@ def _judge_criteria(
             stopped_by = stopped_by or criterion
             continue
         figure = found.figures[criterion.figure]
-        passed = figure is not None and criterion.met_by(figure)
+        passed = figure is not None and criterion.is_met_by(figure)
         judged.append(
             CriterionResult(
                 status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
@@ -373,7 +375,7 @@ def _judge_criteria(
                 **base,
             )
         )
-        if not passed and criterion.kind is Kind.CODE_QUALITY:
+        if not passed and criterion.kind is CriterionKind.CODE_QUALITY:
             stopped_by = stopped_by or criterion
     return tuple(judged), [m for m in measured.values() if isinstance(m, Measurement)]
 
@@ -424,7 +426,7 @@ def _validate_commit(commit: str | None) -> str | None:
 def _read_student_id(submission: Submission) -> str | None:
     """Find the student's id in the submission; None if the file is damaged, which the quiz reports."""
     try:
-        return student_id(submission.answers)
+        return read_student_id(submission.answers)
     except InvalidFileError:
         return None
 

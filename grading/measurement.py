@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grading.client import Worker
-from grading.manifest.figures import FIGURES
+from grading.manifest.check_figures import CHECK_FIGURES
 from grading.manifest.model import Budget, Manifest, Milestone, Module
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 from grading.result import Curve, DataRecord, Failure, NamedImage, Picture, Writing
 from grading.submission import Submission
 
@@ -36,7 +36,7 @@ class CheckContext:
     seed: int
     official: bool
     student: str | None
-    watch: Watch
+    watch: ProgressWatch
     log: WorkerLog
     task: str | None = None
     """The only task whose tests are run, or None for all."""
@@ -103,5 +103,5 @@ class Measurement:
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:
     """Build a check's measurement after student code broke off: no figure, and the same failure for each."""
-    names = FIGURES[check_name]
+    names = CHECK_FIGURES[check_name]
     return Measurement(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

@@ -53,9 +53,9 @@ class Event:
     @property
     def result(self) -> Result | None:
         """The stored result; pydantic's ValidationError if it is invalid (never after a thorough reading)."""
-        from grading.render.record import from_json
+        from grading.render.record import decode_result
 
-        return None if self.raw is None else from_json(json.dumps(self.raw))
+        return None if self.raw is None else decode_result(json.dumps(self.raw))
 
     @property
     def verdict(self) -> str | None:
@@ -120,9 +120,9 @@ def _to_plain_json(result: Result | None) -> dict[str, Any] | None:
     """Convert a result to plain JSON values."""
     if result is None:
         return None
-    from grading.render.record import to_json
+    from grading.render.record import encode_result
 
-    return json.loads(to_json(result))
+    return json.loads(encode_result(result))
 
 
 def record_event(root: Path, event: Event) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from grading.manifest.model import Kind, Unit
+from grading.manifest.model import CriterionKind, Unit
 
 SCHEMA = "tinytorch/result/v1"
 
@@ -91,7 +91,7 @@ class Failure(Record):
 class CriterionResult(Record):
     """The result of one criterion."""
 
-    kind: Kind
+    kind: CriterionKind
     name: str
     title: str
     status: CriterionStatus

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grading.errors import UsageError
-from grading.manifest.model import Manifest, Milestone, Module, Status
+from grading.manifest.model import BuildStatus, Manifest, Milestone, Module
 from grading.result import FileRecord, Note, SubmissionRecord
 
 MAX_BYTES = 256 << 10
@@ -57,7 +57,7 @@ def list_source_files(manifest: Manifest, modules: Iterable[Module]) -> list[Sou
     for module in modules:
         files.append(SourceFile(module.code, module, is_recipe=False))
         milestone = manifest.triggered_by(module)
-        if milestone is not None and milestone.status is Status.BUILT:
+        if milestone is not None and milestone.status is BuildStatus.BUILT:
             files.append(SourceFile(milestone.recipe, module, is_recipe=True))
     return files
 

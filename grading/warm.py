@@ -12,9 +12,9 @@ from pathlib import Path
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.grade import MODULE_BUDGET, grade_module, list_modules_up_to, prepare_grading
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Budget, Manifest, Module
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 from grading.result import Result, SubmissionRecord
 from grading.sandbox.folders import delete_folder, temporary_folder
 from grading.sandbox.identity import let_workers_read
@@ -51,7 +51,7 @@ class WarmGrader:
 
     def reload_course(self) -> None:
         """Read the manifest and the course's files again; ManifestError or GraderError if they cannot be used."""
-        self._prepared = replace(prepare_grading(self.root, load(self.root)), start=self._provide_worker)
+        self._prepared = replace(prepare_grading(self.root, load_manifest(self.root)), start=self._provide_worker)
 
     @property
     def manifest(self) -> Manifest:
@@ -75,7 +75,7 @@ class WarmGrader:
         self,
         *,
         task: str | None = None,
-        watch: Watch | None = None,
+        watch: ProgressWatch | None = None,
         is_enough: Callable[[TestOutcome], bool] = lambda _: False,
         aborted: threading.Event | None = None,
     ) -> Result | None:

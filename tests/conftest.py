@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from course.release import student_files
+from course.release import list_student_files
 from grading.client import Worker
 from grading.errors import GraderError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.sandbox import launch
 from grading.sandbox.launch import FENCES, Confinement, choose_fence
 
@@ -67,8 +67,8 @@ def worker_of(tmp_path: Path, sandbox: str) -> Iterator[Callable[..., Worker]]:
 @pytest.fixture
 def solutions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The solutions, importable as `tinytorch`, and every module and recipe of them."""
-    manifest = load(ROOT)
-    files = [ROOT / path for path in student_files(manifest)]
+    manifest = load_manifest(ROOT)
+    files = [ROOT / path for path in list_student_files(manifest)]
     for file in files:
         if file.parent.name == "tinytorch":
             monkeypatch.syspath_prepend(file.parent.parent)

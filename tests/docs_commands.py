@@ -12,8 +12,8 @@ from typing import Any
 
 import typer.main
 
-from course.release import AS_THEY_ARE, rendered
-from grading.manifest.load import load
+from course.release import COPIED_FILES, render_templates
+from grading.manifest.loader import load_manifest
 
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -44,13 +44,13 @@ def read_pages(root: Path) -> dict[str, str]:
         *(path for path in root.glob("tests/**/README.md") if "node_modules" not in path.parts),  # others are fixtures
     ]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
-    released = rendered(root, load(root))
+    released = render_templates(root, load_manifest(root))
     return texts | {f"course/templates/{name}.jinja": released[Path(name)] for name in ("AGENTS.md", "README.md")}
 
 
 def find_reader_place(page: str) -> str:
     """Whose page it is: what is released is read by students, all else by those who change the course."""
-    released = page in AS_THEY_ARE or page.startswith(("modules/", "course/templates/"))
+    released = page in COPIED_FILES or page.startswith(("modules/", "course/templates/"))
     return "student" if released else "course"
 
 
@@ -116,7 +116,7 @@ def list_documented_commands(root: Path) -> tuple[Command, ...]:
 @cache
 def list_nox_sessions(root: Path) -> set[str]:
     """The names `nox -l` shows: those made from the manifest, and those written out."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     generated = [f"milestone-{m.id}" for m in manifest.milestones] + [f"module-{m.id}" for m in manifest.modules]
     return {*generated, *_find_decorated_functions(root / "noxfile.py", "nox.session")}
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from grading.audit import HARMLESS, audit_imports
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.result import Failure
 from grading.syntax import parse_source
 
@@ -16,7 +16,7 @@ from grading.syntax import parse_source
 @pytest.fixture
 def check(root):
     """Audit a text as a module's file."""
-    manifest = load(root)
+    manifest = load_manifest(root)
 
     def run(text: str, module: str = "03_activations", *, recipe: bool = False):
         path = f"modules/{module}/tinytorch/x.py"

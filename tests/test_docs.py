@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from course.release import student_files, write_release
-from course.skeleton import solved
+from course.release import list_student_files, write_release
+from course.skeleton import make_solution
 from desk.roster import RosterRow
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.sandbox.launch import choose_fence
 from grading.submission import OWN
 from tests.desk.books import fill_gradebook
@@ -265,9 +265,9 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = install_place(folder, "student")
     place.untouched = place.type("nox -s milestone-1")
     place.done.clear()
-    manifest = load(ROOT)
-    for path in student_files(manifest):
-        text = solved((ROOT / path).read_text(encoding="utf-8"), manifest, path)
+    manifest = load_manifest(ROOT)
+    for path in list_student_files(manifest):
+        text = make_solution((ROOT / path).read_text(encoding="utf-8"), manifest, path)
         (folder / path).write_text(text, encoding="utf-8")
     return place
 

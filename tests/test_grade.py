@@ -14,13 +14,13 @@ from grading import __main__ as command
 from grading import cache, grade
 from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone, grade_module
-from grading.manifest.load import load
-from grading.manifest.model import Kind
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import CriterionKind
 from grading.measurement import Measurement
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, decide_verdict
 from grading.sandbox.launch import FENCES
-from tests.render.results import criterion
+from tests.render.results import build_criterion
 from tests.submissions.build import copy_solution
 from tests.submissions.partial import make_passing_check
 
@@ -46,7 +46,7 @@ def tree(root: Path, tmp_path: Path) -> Path:
 def test_the_solution_unlocks_milestone_1(unlocked):
     """Every criterion is passed and carries its figure, its threshold and how it was measured."""
     assert unlocked.verdict is Verdict.UNLOCKED, unlocked.first_failure
-    assert {c.kind for c in unlocked.criteria} == set(Kind)
+    assert {c.kind for c in unlocked.criteria} == set(CriterionKind)
     for one in unlocked.criteria:
         assert one.status is CriterionStatus.PASSED
         assert one.measured is not None
@@ -72,11 +72,11 @@ def test_the_record_names_its_evidence(unlocked):
 def test_the_record_fits_its_published_schema(unlocked, root):
     """docs/schema/result.schema.json describes what is written."""
     schema = json.loads((root / "docs/schema/result.schema.json").read_text())
-    data = json.loads(record.to_json(unlocked))
+    data = json.loads(record.encode_result(unlocked))
     jsonschema.validate(data, schema)
     assert {"milestone", "verdict", "criteria"} <= data.keys()
     assert {"kind", "name", "status", "measured", "threshold"} <= data["criteria"][0].keys()
-    assert record.from_json(record.to_json(unlocked)) == unlocked
+    assert record.decode_result(record.encode_result(unlocked)) == unlocked
 
 
 def test_an_unchanged_milestone_is_measured_once(root, tree):
@@ -196,7 +196,7 @@ def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree,
 
 def test_what_the_machine_did_not_measure_decides_before_what_failed():
     """If one criterion failed and another could not be judged, there is no verdict to keep."""
-    failed, error, fine = criterion("failed", 0.5), criterion("error", None), criterion()
+    failed, error, fine = build_criterion("failed", 0.5), build_criterion("error", None), build_criterion()
     assert decide_verdict((failed, error)) is Verdict.ERROR
     assert decide_verdict((failed, fine)) is Verdict.NOT_YET
     assert decide_verdict((error, fine)) is Verdict.ERROR
@@ -209,7 +209,7 @@ def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
     assert result.verdict is Verdict.ERROR
     assert result.verdict.exit_code == 3
     broken = [c for c in result.criteria if c.status is CriterionStatus.ERROR]
-    assert {c.kind for c in broken} == {Kind.PERFORMANCE}
+    assert {c.kind for c in broken} == {CriterionKind.PERFORMANCE}
     assert all("the grader failed in xor" in (c.explanation or "") for c in broken)
 
     def no_data(_context: object) -> Measurement:
@@ -240,8 +240,8 @@ def test_changed_course_files_make_a_pass_provisional(root, tree, monkeypatch):
 
 def test_nan_meets_no_threshold(root):
     """A figure that is not a number passes nothing, whichever side is bounded."""
-    for one in load(root).milestone(1).criteria:
-        assert not one.met_by(float("nan"))
+    for one in load_manifest(root).milestone(1).criteria:
+        assert not one.is_met_by(float("nan"))
 
 
 def test_nothing_judged_is_no_pass():

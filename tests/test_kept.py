@@ -19,15 +19,15 @@ from grading.dependencies import collect_dependencies
 from grading.errors import GraderError
 from grading.grade import grade_milestone, grade_module
 from grading.machine import describe_machine
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.measurement import Measurement
 from grading.remote import WorkerDiedError
 from grading.render import words
-from grading.render.markdown import markdown
-from grading.render.progress import Silent
+from grading.render.markdown import render_markdown
+from grading.render.progress_watch import SilentWatch
 from grading.result import CriterionStatus, DataRecord, Failure, Result, Verdict
 from grading.submission import copy_submission
-from tests.render.results import result as some_result
+from tests.render.results import build_result as some_result
 from tests.submissions.build import copy_solution
 from tests.submissions.partial import make_passing_check
 from tito import quiz
@@ -78,9 +78,9 @@ def test_answering_the_questions_measures_nothing_again(root, tree, counted):
     assert counted == dict.fromkeys(COSTLY, 1)
     assert second.seed == first.seed
     assert {c.measured_at for c in second.criteria if c.name != "quiz"} == {first.started_at}
-    assert f"{first.started_at:%Y-%m-%d %H:%M} UTC" in words.describe_kept(second)
-    assert words.describe_kept(second) in markdown(second)
-    assert words.describe_kept(first) is None
+    assert f"{first.started_at:%Y-%m-%d %H:%M} UTC" in words.describe_reused_figures(second)
+    assert words.describe_reused_figures(second) in render_markdown(second)
+    assert words.describe_reused_figures(first) is None
 
 
 def test_what_an_interrupted_run_has_measured_is_kept(root, tree, counted, monkeypatch):
@@ -98,13 +98,13 @@ def test_what_an_interrupted_run_has_measured_is_kept(root, tree, counted, monke
     result = grade_milestone(root, 1, submission=tree)
     assert (result.verdict, result.seed) == (Verdict.UNLOCKED, 11)
     assert counted == dict.fromkeys(COSTLY, 1)
-    assert words.describe_kept(result).startswith("Some figures were measured at")
+    assert words.describe_reused_figures(result).startswith("Some figures were measured at")
 
 
 def test_ctrl_c_among_module_tests_ends_the_run(root):
     """Pytest, which takes it for its own, does not make an error of the grader's of it."""
 
-    class Impatient(Silent):
+    class Impatient(SilentWatch):
         def advance(self, *_: object) -> None:
             raise KeyboardInterrupt
 
@@ -154,7 +154,7 @@ def test_official_grading_neither_takes_nor_leaves_figures(root, tree, counted, 
 def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
     """Missed figures come back with what to fix; whatever the machine could not do is tried again."""
     missed = Failure(title="Accuracy", got="0.5", hint="Train longer.")
-    figures = {c.figure: c.threshold for c in load(root).milestone(1).criteria if c.check == "xor"}
+    figures = {c.figure: c.threshold for c in load_manifest(root).milestone(1).criteria if c.check == "xor"}
 
     def miss(_context):
         counted["miss"] += 1
@@ -231,7 +231,7 @@ def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
 
 def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: str = "bubblewrap", **changes) -> str:
     """The key of a check of milestone 1, after some changes of the milestone."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     milestone = manifest.milestone(1).model_copy(update=changes)
     shutil.rmtree(into, ignore_errors=True)
     handed_in = copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
@@ -241,7 +241,7 @@ def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: s
 
 def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_path, monkeypatch):
     """Code, recipe, budget, fence and versions; of the course the grader's files, and for tests those that are run."""
-    into, budget = tmp_path / "into", load(root).milestone(1).budget
+    into, budget = tmp_path / "into", load_manifest(root).milestone(1).budget
     keys = [key_of(root, tree, into), key_of(root, tree, into, sandbox="landlock")]
     keys.append(key_of(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
     keys.append(key_of(root, tree, into, check="demo"))
@@ -281,7 +281,7 @@ def test_a_key_stays_when_nothing_changes_that_figures_depend_on(root, tree, tmp
 
 def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
     """A data set that arrives takes module tests away from nobody."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     milestone = manifest.milestone(2)
     handed_in = copy_submission(root, manifest, manifest.modules_for(milestone), milestone, tmp_path / "into")
     found = collect_dependencies(root, manifest, milestone, handed_in, "process")

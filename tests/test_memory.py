@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grading.errors import GraderError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.memory import find_too_large_shape, limit_memory
 from grading.testing.runner import run_tests
 from grading.testing.students import WorkerPool
@@ -24,7 +24,7 @@ def outcome(root, tmp_path):
         file = tmp_path / f"test_{tmp_path.name}.py"  # a name of its own: pytest imports each once
         file.write_text(f"import numpy as np\n\n\ndef test_it():\n    {body}\n")
         students = WorkerPool(lambda: pytest.fail("no worker is asked for"), wall_seconds=60)
-        (found,) = run_tests(tmp_path, [file], students, load(root), seed=0)
+        (found,) = run_tests(tmp_path, [file], students, load_manifest(root), seed=0)
         return found
 
     return run

@@ -22,9 +22,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from grading import progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.render import record
-from grading.render.markdown import LIMIT
+from grading.render.markdown import MAX_REPORT_CHARACTERS
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from grading.sandbox import launch
 from tests.submissions.build import Miniature, build_submission, list_miniatures
@@ -45,7 +45,7 @@ def graded(root: Path, tmp_path: Path):
 
     def grade(miniature: Miniature, *extra: str) -> Result:
         about, tree, target = miniature.about, tmp_path / "tree", tmp_path / "result.json"
-        build_submission(miniature, root, load(root), tree)
+        build_submission(miniature, root, load_manifest(root), tree)
         for folder in ("tmp", "github", "home"):
             (tmp_path / folder).mkdir()
         outputs = {f"GITHUB_{name}": str(tmp_path / "github" / name) for name in GITHUB_FILES}
@@ -68,7 +68,7 @@ def graded(root: Path, tmp_path: Path):
         assert time.monotonic() - started < allowed
         assert target.is_file(), f"the grader wrote no result:\n{done.stdout}\n{done.stderr}"
         assert target.stat().st_size < progress.LARGEST
-        result = record.from_json(target.read_text())
+        result = record.decode_result(target.read_text())
         assert done.returncode == result.verdict.exit_code
         assert "Traceback" not in done.stderr
         if sys.platform == "linux":
@@ -100,7 +100,7 @@ def check_surfaces(result: Result, surfaces: list[str]) -> None:
             assert not lines_that_begin(surface, "UNLOCKED")
     if result.verdict is Verdict.PROVISIONAL:
         assert all("digits stood in for mnist" in surface for surface in (out, report))
-    assert len(report) <= LIMIT
+    assert len(report) <= MAX_REPORT_CHARACTERS
     assert not live_in(report)
     suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML
     assert suite.get("failures") == str(len(list_failed_criteria(result)))

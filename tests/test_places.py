@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from course.release import PLACES
+from course.release import EDITOR_FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHOUT = "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; "
@@ -91,7 +91,7 @@ def test_vs_code_shows_each_tests_task(tmp_path: Path) -> None:
     assert "passed" in ran
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", EDITOR_FILES)
 def test_editors_read_their_settings(name: str) -> None:
     """Plain JSON, which every reader takes."""
     assert isinstance(json.loads((ROOT / name).read_text("utf-8")), dict)
@@ -101,7 +101,7 @@ def test_settings_agree_with_each_other() -> None:
     """Container and editor use the same environment and extensions, and tests run by the module of pytest."""
     settings, extensions, launch, container = (
         json.loads((ROOT / name).read_text("utf-8"))
-        for name in (".vscode/settings.json", ".vscode/extensions.json", ".vscode/launch.json", PLACES[0])
+        for name in (".vscode/settings.json", ".vscode/extensions.json", ".vscode/launch.json", EDITOR_FILES[0])
     )
     assert settings["python.testing.pytestArgs"] == ["modules"]
     assert settings["python.defaultInterpreterPath"].endswith("/.venv/bin/python")

@@ -26,7 +26,7 @@ from grading.progress import (
     record_event,
 )
 from grading.result import Verdict
-from tests.render.results import criterion, loss, not_yet, result
+from tests.render.results import build_criterion, build_loss_criterion, build_not_yet, build_result
 from tito.outline import Outline, OutlineMilestone, OutlineModule
 
 COURSE = Outline(
@@ -68,14 +68,14 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     """Events come back as they were, results whole, oldest first."""
     events = [
         make_module_event(Kind.MODULE_STARTED, "01_setup"),
-        make_attempt_event(not_yet()),
-        make_attempt_event(result()),
+        make_attempt_event(build_not_yet()),
+        make_attempt_event(build_result()),
     ]
     for event in reversed(events):
         record_event(tmp_path, event)
     history = read_history(tmp_path)
     assert history == History(tuple(events))
-    assert history.events[1].result == not_yet()
+    assert history.events[1].result == build_not_yet()
     assert history.find_best_attempt(1).verdict == "unlocked"
 
 
@@ -346,4 +346,9 @@ def test_the_best_attempt_met_most() -> None:
     )
     assert history.find_best_attempt(1).criteria_met == 5
     assert History().find_best_attempt(1) is None
-    assert make_attempt_event(result(criterion(), loss("failed", 0.2), verdict=Verdict.NOT_YET)).criteria_met == 1
+    assert (
+        make_attempt_event(
+            build_result(build_criterion(), build_loss_criterion("failed", 0.2), verdict=Verdict.NOT_YET)
+        ).criteria_met
+        == 1
+    )

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from course.manifest_text import manifest_text
+from course.manifest_text import format_manifest
 from desk.gradebook import FILE, open_gradebook
 from desk.roster import RosterRow
 from desk.scores import compute_scores
 from grading.criteria import copy_criterion_fields
-from grading.export.points import scored
-from grading.manifest.load import load
+from grading.export.scored_tests import list_scored_tests
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Unit
 from grading.manifest.problems import ManifestError
-from grading.render.markdown import markdown
-from grading.render.terminal import show
+from grading.render.markdown import render_markdown
+from grading.render.terminal_report import print_report
 from grading.result import Result
 from grading.scoring import compute_earned_share, compute_score_share, describe_scheme
 from tests.desk.books import make_graded_result
-from tests.render.results import criterion, loss, not_yet, result
+from tests.render.results import build_criterion, build_loss_criterion, build_not_yet, build_result
 from website.course_pages import render_course_pages
 from website.page_renderer import SiteContext
 
@@ -31,9 +31,14 @@ NEARLY = 544 / 552
 
 def test_by_default_every_criterion_counts_the_same_and_nothing_is_partial() -> None:
     """As before there were weights: the share of the criteria that are met."""
-    made = result(criterion("failed", NEARLY), loss(), loss("not_attempted", None), loss("error", None))
+    made = build_result(
+        build_criterion("failed", NEARLY),
+        build_loss_criterion(),
+        build_loss_criterion("not_attempted", None),
+        build_loss_criterion("error", None),
+    )
     assert compute_score_share(made) == 1 / 4
-    assert compute_score_share(result()) == 1.0
+    assert compute_score_share(build_result()) == 1.0
     assert (
         describe_scheme(made.criteria)
         == "Each of the 4 criteria is worth the same. A criterion that is not met earns nothing."
@@ -42,7 +47,9 @@ def test_by_default_every_criterion_counts_the_same_and_nothing_is_partial() -> 
 
 def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
     """Three of five shares for the tests, one that counts nothing."""
-    made = result(criterion(weight=3.0), loss("failed", 0.2, weight=2.0), loss(weight=0.0))
+    made = build_result(
+        build_criterion(weight=3.0), build_loss_criterion("failed", 0.2, weight=2.0), build_loss_criterion(weight=0.0)
+    )
     assert compute_score_share(made) == 3 / 5
     assert describe_scheme(made.criteria) == (
         "The weights add up to 5: “The tests of modules 01 to 04 pass” counts 3, "
@@ -52,13 +59,15 @@ def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
 
 def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
     """544 of 552 tests earn that share of the criterion; what was not attempted or judged earns none."""
-    tests = criterion("failed", NEARLY, partial=True, weight=2.0)
+    tests = build_criterion("failed", NEARLY, partial=True, weight=2.0)
     assert compute_earned_share(tests) == NEARLY
-    assert compute_score_share(not_yet(criteria=(tests, loss("not_attempted", None)))) == pytest.approx(2 * NEARLY / 3)
-    assert compute_earned_share(criterion("error", NEARLY, partial=True)) == 0
-    assert compute_earned_share(criterion("failed", 1.0, partial=True)) < 1
+    assert compute_score_share(
+        build_not_yet(criteria=(tests, build_loss_criterion("not_attempted", None)))
+    ) == pytest.approx(2 * NEARLY / 3)
+    assert compute_earned_share(build_criterion("error", NEARLY, partial=True)) == 0
+    assert compute_earned_share(build_criterion("failed", 1.0, partial=True)) < 1
     assert "“The tests of modules 01 to 04 pass” earns the share of tests that pass." in describe_scheme(
-        [tests, loss()]
+        [tests, build_loss_criterion()]
     )
 
 
@@ -75,7 +84,9 @@ TESTS = "        check: module_tests\n"
 
 def load_partial_course(root: Path, folder: Path) -> Manifest:
     """The course with weight and partial credit for module tests of milestone 1."""
-    return load(copy_changed_manifest(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n"))
+    return load_manifest(
+        copy_changed_manifest(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n")
+    )
 
 
 def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
@@ -84,8 +95,8 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     milestone = manifest.milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     assert (copy_criterion_fields(tests)["weight"], copy_criterion_fields(tests)["partial"]) == (4.0, True)
-    (tmp_path / "milestones.yaml").write_text(manifest_text(manifest), "utf-8")
-    assert load(tmp_path) == manifest
+    (tmp_path / "milestones.yaml").write_text(format_manifest(manifest), "utf-8")
+    assert load_manifest(tmp_path) == manifest
     scheme = describe_scheme(milestone.criteria)
     assert scheme == (
         "The weights add up to 16: “Module tests of 01 to 04 pass” counts 4, every other counts 1. "
@@ -94,12 +105,14 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     pages = render_course_pages(root, SiteContext(manifest))
     assert scheme in pages["course/milestone-1.html"].decode()
     assert "Each of the" in pages["course/milestone-2.html"].decode()
-    made = not_yet(criteria=(criterion("failed", NEARLY, partial=True), loss("not_attempted", None)))
-    assert "49.2 of 100 points" in markdown(made).replace("\\", "")
+    made = build_not_yet(
+        criteria=(build_criterion("failed", NEARLY, partial=True), build_loss_criterion("not_attempted", None))
+    )
+    assert "49.2 of 100 points" in render_markdown(made).replace("\\", "")
     console = Console(file=io.StringIO(), width=100)
-    show(console, made)
+    print_report(console, made)
     assert "49.2 of 100 points" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert "points" not in markdown(result(milestone=None, module="02_tensor", medal=None)).lower()
+    assert "points" not in render_markdown(build_result(milestone=None, module="02_tensor", medal=None)).lower()
 
 
 @pytest.mark.parametrize(
@@ -113,17 +126,19 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
 def test_a_scheme_that_cannot_be_meant_is_refused(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
     """With the line of the criterion."""
     with pytest.raises(ManifestError, match=said):
-        load(copy_changed_manifest(root, tmp_path, old, new))
+        load_manifest(copy_changed_manifest(root, tmp_path, old, new))
 
 
 def test_other_formats_get_whole_numbers() -> None:
     """In hundredths of a point where there are parts, with the same full score for everybody."""
-    whole = result(criterion(weight=3.0), loss("failed", 0.2))
-    assert [(t.score, t.max_score) for t in scored([whole])] == [(3, 3), (0, 1)]
-    parts = not_yet(criteria=(criterion("failed", NEARLY, partial=True), loss("not_attempted", None)))
-    assert [(t.score, t.max_score) for t in scored([parts])] == [(98, 100), (0, 100)]
-    passed = result(criterion(partial=True), loss())
-    assert [(t.score, t.max_score) for t in scored([passed])] == [(100, 100), (100, 100)]
+    whole = build_result(build_criterion(weight=3.0), build_loss_criterion("failed", 0.2))
+    assert [(t.score, t.max_score) for t in list_scored_tests([whole])] == [(3, 3), (0, 1)]
+    parts = build_not_yet(
+        criteria=(build_criterion("failed", NEARLY, partial=True), build_loss_criterion("not_attempted", None))
+    )
+    assert [(t.score, t.max_score) for t in list_scored_tests([parts])] == [(98, 100), (0, 100)]
+    passed = build_result(build_criterion(partial=True), build_loss_criterion())
+    assert [(t.score, t.max_score) for t in list_scored_tests([passed])] == [(100, 100), (100, 100)]
 
 
 def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, root: Path) -> None:
@@ -135,7 +150,7 @@ def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, r
         book.enroll_students([RosterRow("ada"), RosterRow("bob")])
         book.save_result("ada", one)
         book.save_result("bob", weighted.model_copy(update={"criteria": (parts[0], parts[1])}))
-        found = compute_scores(book, load(root))
+        found = compute_scores(book, load_manifest(root))
     assert (found["ada"][1].points, found["bob"][1].points) == (50.0, 50.0)
 
 
@@ -149,4 +164,4 @@ def class_folder(tmp_path: Path) -> Path:
 def test_a_record_s_weight_is_one_that_a_manifest_may_have(weight: float) -> None:
     """Records come from elsewhere as well, and what shows them must not fail at one."""
     with pytest.raises(ValueError, match="weight"):
-        criterion(weight=weight)
+        build_criterion(weight=weight)

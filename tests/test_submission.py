@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.submission import MAX_BYTES, Submission, copy_submission
 
 CODE = "modules/02_tensor/tinytorch/tensor.py"
@@ -32,7 +32,7 @@ def taken(root: Path, tree: Path, tmp_path: Path):
     """Take milestone 1's submission from the tree."""
 
     def take_it() -> Submission:
-        manifest = load(root)
+        manifest = load_manifest(root)
         milestone = manifest.milestone(1)
         into = tmp_path / "copy"
         into.mkdir()
@@ -132,6 +132,6 @@ def test_the_digest_follows_the_files(taken, tree, tmp_path):
 
 def test_no_folder_is_wrong_usage(root, tmp_path):
     """A sentence, not a traceback."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     with pytest.raises(UsageError, match="not a folder"):
         copy_submission(tmp_path / "none", manifest, manifest.modules[:1], None, tmp_path)

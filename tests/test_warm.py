@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from course.skeleton import solved, with_open
+from course.skeleton import make_partial_skeleton, make_solution
 from grading import client
 from grading.grade import grade_module
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.result import Verdict
 from grading.warm import WarmGrader
 
@@ -27,7 +27,7 @@ def course(root: Path, tmp_path: Path) -> Path:
         root / "modules/01_setup", target / "modules/01_setup", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copy(root / "milestones.yaml", target)
-    (target / CODE).write_text(solved((root / CODE).read_text("utf-8"), load(root), CODE))
+    (target / CODE).write_text(make_solution((root / CODE).read_text("utf-8"), load_manifest(root), CODE))
     return target
 
 
@@ -50,7 +50,9 @@ def test_files_written_after_the_worker_was_started_are_graded(root: Path, cours
         assert passed is not None
         assert passed.verdict is Verdict.UNLOCKED, passed.first_failure
         warm.start_spare_worker()
-        (course / CODE).write_text(with_open((root / CODE).read_text("utf-8"), load(root), CODE, "1.2"))
+        (course / CODE).write_text(
+            make_partial_skeleton((root / CODE).read_text("utf-8"), load_manifest(root), CODE, "1.2")
+        )
         failed = warm.grade(task="1.2")
         assert failed is not None
         assert failed.first_failure == grade_module(course, "01_setup", task="1.2").first_failure

@@ -11,11 +11,11 @@ from grading import journey, progress
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
-from grading.manifest.load import load
-from grading.render import terminal, words
-from grading.render.badge import badge
-from grading.render.progress import watch_for
-from grading.render.screen import screen_for
+from grading.manifest.loader import load_manifest
+from grading.render import terminal_report, words
+from grading.render.badge import render_badge
+from grading.render.progress_watch import create_watch
+from grading.render.screen import create_screen
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate_milestone
 from tito.console import open_console, say_if_interrupted
@@ -33,14 +33,14 @@ def grade_and_show_module(
     interrupted = (
         f"Interrupted. Nothing was recorded and your files are unchanged. To run it again: tito module test {module}"
     )
-    with say_if_interrupted(interrupted), watch_for(out) as watch:
+    with say_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
     with suppress(OSError):  # the report is worth more than the next hint
         save_failing_task(root, module, result, task=task)
     only = f" --task {task}" if task else ""
-    terminal.show(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
+    terminal_report.print_report(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
     return result
 
 
@@ -54,13 +54,13 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
         "Interrupted. This attempt is not recorded, but its finished measurements are kept. "
         f"To run it again: tito milestone test {number}"
     )
-    with say_if_interrupted(interrupted), watch_for(out) as watch:
+    with say_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.record_event(root, progress.make_attempt_event(result))
     finally:  # show the report even if the disk does not accept the record
-        terminal.show(out, result, again=f"tito milestone test {number} --seed {result.seed}")
-    if words.describe_kept(result):
+        terminal_report.print_report(out, result, again=f"tito milestone test {number} --seed {result.seed}")
+    if words.describe_reused_figures(result):
         out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
@@ -72,11 +72,11 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
 
 def _celebrate_unlock(root: Path, number: int, result: Result, *, first: bool) -> None:
     """Grant the badge and show the next goal; the first time, celebrate as well."""
-    out, manifest, history = open_console(), load(root), progress.read_history(root)
+    out, manifest, history = open_console(), load_manifest(root), progress.read_history(root)
     milestone, best = manifest.milestone(number), history.find_best_attempt(number)
     path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, badge((best and best.result) or result).encode())
+    write_atomically(path, render_badge((best and best.result) or result).encode())
     if first:
         celebrate_milestone(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
         try:
@@ -98,12 +98,12 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
     from grading.demos.demo_runner import run_demo  # slow to import
 
     out = open_console()
-    with screen_for(out) as screen:
+    with create_screen(out) as screen:
         failure = run_demo(root, number, screen=screen, seed=seed)
     if failure is None:
         return 0
     out.print(Text("\nThe demonstration stopped.", style="yellow"))
-    out.print(terminal.failure_parts(failure, brief=False))
+    out.print(terminal_report.build_failure_parts(failure, is_brief=False))
     return 1
 
 

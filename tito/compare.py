@@ -42,25 +42,25 @@ def compare_with_pytorch(
     module = find_module(root, read_outline(root), name)
     if svg is not None:
         require_folder(svg)
-    from grading.compare.rendering import show_comparison
-    from grading.compare.run import compare_module  # imports the grader
-    from grading.render.progress import Silent, watch_for
+    from grading.compare.compare_module import compare_module  # imports the grader
+    from grading.compare.rendering import print_comparison
+    from grading.render.progress_watch import SilentWatch, create_watch
 
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
     out = open_console()
     with say_if_interrupted("Interrupted. Nothing was changed or recorded."):
         if as_json:
-            compared = compare_module(root, module.id, seed=drawn, watch=Silent())
+            compared = compare_module(root, module.id, seed=drawn, watch=SilentWatch())
             print_json({"module": module.id, "seed": drawn, "ops": [dataclasses.asdict(one) for one in compared]})
             return 0
-        with watch_for(out) as watch:
+        with create_watch(out) as watch:
             compared = compare_module(root, module.id, seed=drawn, watch=watch)
     again = Text.assemble("Inputs from seed ", str(drawn), ": ", (f"tito compare {module.id} --seed {drawn}", "bold"))
     picture = Console(record=True, width=100, file=io.StringIO()) if svg else None
     for screen in [out] if picture is None else [out, picture]:
         screen.print(Text(f"{module.id}, {module.title}, compared with PyTorch", style="bold"))
         screen.print(again)
-        show_comparison(screen, compared)
+        print_comparison(screen, compared)
     if picture is not None and svg is not None:
         picture.save_svg(str(svg), title=f"{module.title} compared with PyTorch")
         out.print(f"Picture written to {svg}")

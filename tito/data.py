@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from grading.render.progress import watch_for
+from grading.render.progress_watch import create_watch
 from tito.console import format_list_item, open_console, print_json, say_if_interrupted
 from tito.options import JsonOption
 
@@ -50,10 +50,10 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
 
     source, out = find_source(name), open_console()
     interrupted = f"Interrupted. The part downloaded so far is kept. To continue: tito data fetch {name}"
-    with say_if_interrupted(interrupted), watch_for(out) as watch:
+    with say_if_interrupted(interrupted), create_watch(out) as watch:
         if not locate_data_set(source).own:
             fetch_into_cache(source, watch)
-        watch.phase(f"Reading {name}", None)
+        watch.begin_phase(f"Reading {name}", None)
         found = load_text(name) if source.is_text else load_images(name)
     out.print(f"{name} is available: {found.summary}, in\n  {locate_data_set(source).folder}", soft_wrap=True)
     return 0

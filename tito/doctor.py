@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from grading.render.text import one_line, write_count
+from grading.render.text import format_count, to_one_line
 from grading.shadow import REMOVE_SHADOW, find_shadow
 from tito.console import format_list_item, open_console, print_json, require_repository
 
@@ -108,10 +108,10 @@ def check_packages(_root: Path) -> Finding:
 
 def check_manifest(root: Path) -> Finding:
     """Check that the manifest can be read."""
-    from grading.manifest.load import ManifestError, load  # each check imports what it needs
+    from grading.manifest.loader import ManifestError, load_manifest  # each check imports what it needs
 
     try:
-        course = load(root)
+        course = load_manifest(root)
     except ManifestError as error:
         return Finding("manifest", False, str(error), "git checkout -- milestones.yaml")
     return Finding("manifest", True, f"{course.course.name} {course.course.version}, {len(course.modules)} modules")
@@ -218,7 +218,7 @@ def check_progress_records(root: Path) -> Finding:
         found = f"{len(history.damaged)} damaged, the first: {one.path.as_posix()}: {one.reason}"
         mend = "It is set aside and no longer counts. If Git has an earlier version, restore it to progress/."
         return Finding("progress records", False, found, mend)
-    return Finding("progress records", True, f"{write_count(len(history.events), 'record')}, all readable")
+    return Finding("progress records", True, f"{format_count(len(history.events), 'record')}, all readable")
 
 
 def show_findings(findings: list[Finding], success_message: str) -> None:
@@ -229,9 +229,9 @@ def show_findings(findings: list[Finding], success_message: str) -> None:
         sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "cyan")}[finding.ok]
         if plain:
             sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
-        text = Text.assemble((finding.name, "bold"), f": {one_line(finding.found, 600)}")
+        text = Text.assemble((finding.name, "bold"), f": {to_one_line(finding.found, 600)}")
         if finding.mend:
-            text.append("\nto fix it: ").append(one_line(finding.mend, 600), style="bold")
+            text.append("\nto fix it: ").append(to_one_line(finding.mend, 600), style="bold")
         out.print(format_list_item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
     out.print(f"\n{wrong} to fix." if wrong else f"\n{success_message}")

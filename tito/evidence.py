@@ -6,17 +6,17 @@ from typing import Any
 
 from grading import journey
 from grading.journey import CourseLike
-from grading.manifest.model import Kind
+from grading.manifest.model import CriterionKind
 from grading.progress import History
-from grading.render import figures
-from grading.render.text import one_line
+from grading.render import figure_text
+from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Result
 
 
 def format_figures(result: Result | None) -> list[str]:
     """Format each measured performance figure with its threshold: "Loss after training: 0.042 (≤ 0.05)"."""
     return [
-        f"{one_line(c.title, 120)}: {figures.measured(c)} ({figures.threshold(c)})"
+        f"{to_one_line(c.title, 120)}: {figure_text.format_measured(c)} ({figure_text.format_threshold(c)})"
         for c in _list_performance_criteria(result)
     ]
 
@@ -24,12 +24,14 @@ def format_figures(result: Result | None) -> list[str]:
 def fold_figures(result: Result | None) -> list[str]:
     """The figures of `format_figures`, but those met in full, with nothing to spare, share one line, as on the site."""
     full = [
-        c for c in _list_performance_criteria(result) if c.status is CriterionStatus.PASSED and not figures.margin(c)
+        c
+        for c in _list_performance_criteria(result)
+        if c.status is CriterionStatus.PASSED and not figure_text.format_margin(c)
     ]
     if result is None or len(full) < 2:
         return format_figures(result)
     others = result.model_copy(update={"criteria": tuple(c for c in result.criteria if c not in full)})
-    return [*format_figures(others), f"Met in full: {'; '.join(one_line(c.title, 120) for c in full)}"]
+    return [*format_figures(others), f"Met in full: {'; '.join(to_one_line(c.title, 120) for c in full)}"]
 
 
 def collect_figures(result: Result | None) -> list[dict[str, Any]]:
@@ -63,4 +65,6 @@ def collect_timeline(course: CourseLike, history: History) -> dict[str, Any]:
 
 def _list_performance_criteria(result: Result | None) -> list[CriterionResult]:
     """List the performance criteria of a result that have a measured value."""
-    return [c for c in (result.criteria if result else ()) if c.kind is Kind.PERFORMANCE and c.measured is not None]
+    return [
+        c for c in (result.criteria if result else ()) if c.kind is CriterionKind.PERFORMANCE and c.measured is not None
+    ]

@@ -43,10 +43,10 @@ def show_hint(
       tito hint 4.2
       tito hint 4.2 --all
     """
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
 
     root = require_repository()
-    manifest = load(root)
+    manifest = load_manifest(root)
     out, name = open_console(), task or task_option
     failing = find_failing_task(root, manifest) if name is None else None
     if failing is not None:

@@ -10,7 +10,7 @@ from rich.prompt import Prompt
 from rich.text import Text
 
 from grading.errors import UsageError
-from grading.quiz.identity import FILE, save_student_id, student_id, valid_id
+from grading.quiz.student_id import STUDENT_FILE, normalize_student_id, read_student_id, save_student_id
 
 WHY = "The numbers in your questions are derived from your user name."
 PROMPT = "Your GitHub user name"
@@ -23,17 +23,17 @@ def can_ask(out: Console) -> bool:
 
 def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
     """Find the student's id: from student.yaml, from ``student``, or by asking. UsageError if none of these works."""
-    known = student_id(root)
+    known = read_student_id(root)
     if known is not None:
-        if given_id is not None and valid_id(given_id) != known:
-            raise UsageError(f"{FILE.as_posix()} says you are {known}. To change it, edit that file.")
+        if given_id is not None and normalize_student_id(given_id) != known:
+            raise UsageError(f"{STUDENT_FILE.as_posix()} says you are {known}. To change it, edit that file.")
         return known
     if given_id is None and not can_ask(out):
         raise UsageError(f"The student is not known yet. {WHY} Add --student your-user-name")
     while given_id is None:
         given_id = _ask_student_id(out, PROMPT)
     save_student_id(root, given_id)
-    return valid_id(given_id)
+    return normalize_student_id(given_id)
 
 
 def ask_for_student(root: Path, out: Console) -> None:
@@ -42,13 +42,13 @@ def ask_for_student(root: Path, out: Console) -> None:
     An empty answer postpones the question.
     """
     try:
-        if student_id(root) is not None:
+        if read_student_id(root) is not None:
             return
     except UsageError as error:  # a damaged file
         out.print(Text(f"{error}\n", style="yellow"))
         return
     if not can_ask(out):
-        out.print(Text(f"Write one line to {FILE.as_posix()}: id: your-user-name. {WHY}\n", style="dim"))
+        out.print(Text(f"Write one line to {STUDENT_FILE.as_posix()}: id: your-user-name. {WHY}\n", style="dim"))
         return
     while (
         said := Prompt.ask(f"{PROMPT} (leave empty to answer later)", console=out, default="", show_default=False)
@@ -58,7 +58,7 @@ def ask_for_student(root: Path, out: Console) -> None:
         except UsageError as error:
             out.print(Text(str(error), style="yellow"))
         else:
-            out.print(Text(f"Saved in {FILE.as_posix()}. {WHY}\n", style="dim"))
+            out.print(Text(f"Saved in {STUDENT_FILE.as_posix()}. {WHY}\n", style="dim"))
             return
 
 
@@ -66,7 +66,7 @@ def _ask_student_id(out: Console, prompt: str) -> str | None:
     """Ask for the student's id once; None if the answer is not a valid id."""
     out.print(WHY)
     try:
-        return valid_id(Prompt.ask(prompt, console=out))
+        return normalize_student_id(Prompt.ask(prompt, console=out))
     except UsageError as error:
         out.print(Text(str(error), style="yellow"))
         return None

@@ -172,10 +172,12 @@ def show_medal(number: MilestoneNumber) -> int:
             f"Milestone {milestone.id}, {milestone.name}, is not unlocked yet: tito milestone test {number}"
         )
         return 1
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
     from tito.celebrate import celebrate_milestone
 
-    celebrate_milestone(open_console(), load(root).milestone(milestone.id), provisional=best.verdict == "provisional")
+    celebrate_milestone(
+        open_console(), load_manifest(root).milestone(milestone.id), provisional=best.verdict == "provisional"
+    )
     return 0
 
 

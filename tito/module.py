@@ -117,11 +117,11 @@ def start_module(name: ModuleName = None) -> int:
       tito module start
       tito module start 02
     """
-    from grading.manifest.load import load  # slow to import, needed for the tasks only
+    from grading.manifest.loader import load_manifest  # slow to import, needed for the tasks only
     from tito.identity import ask_for_student
 
     root = require_repository()
-    manifest = load(root)
+    manifest = load_manifest(root)
     module = manifest.module(find_module(root, manifest, name).id)
     history = record_module_start(root, manifest, module.id)
     out = open_console()
@@ -222,11 +222,11 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
       tito module reset 02
       tito module reset 02 --task 2.3
     """
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
     from tito.reset import reset_module
 
     root = require_repository()
-    manifest = load(root)
+    manifest = load_manifest(root)
     module = manifest.module(find_module(root, manifest, name).id)
     one = None if task is None else names.match_task([module], task, module.id).id
     kept = reset_module(root, module.folder, one)
@@ -257,12 +257,12 @@ def show_solution(name: ModuleName = None) -> int:
     Examples:
       tito module solution 02
     """
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
     from tito.lesson import page_output
     from tito.solution import read_solution, show_both_versions
 
     root = require_repository()
-    manifest = load(root)
+    manifest = load_manifest(root)
     module = manifest.module(find_module(root, manifest, name).id)
     history = progress.read_history(root, thorough=False)
     if journey.find_module_state(manifest, history, module.id).completed_at is None:

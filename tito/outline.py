@@ -1,7 +1,7 @@
 """A quick partial read of the manifest for listings: titles, order and status, without validation.
 
 Full validation takes several times as long as a listing may take. If anything looks wrong here,
-`grading.manifest.load` reads the manifest again and names the file, the line and the repair.
+`grading.manifest.loader` reads the manifest again and names the file, the line and the repair.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def read_outline(root: Path) -> Outline:
             return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         pass
-    from grading.manifest.load import load  # slow to import, and needed only to explain an error
+    from grading.manifest.loader import load_manifest  # slow to import, and needed only to explain an error
 
-    whole = load(root)
+    whole = load_manifest(root)
     return Outline(
         tuple(OutlineModule(m.id, m.title, m.status.value) for m in whole.modules),
         tuple(OutlineMilestone(m.id, m.name, m.medal, m.trigger, m.status.value) for m in whole.milestones),

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from grading import progress
-from grading.render.text import clean, one_line, quote
+from grading.render.text import clean_text, quote_text, to_one_line
 from tito.console import format_list_item, open_console, print_json, require_repository
 
 
@@ -23,12 +23,12 @@ def show_portfolio(
       tito portfolio
       tito portfolio --markdown > portfolio.md
     """
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
     from tito.evidence import fold_figures
 
     root = require_repository()
     history = progress.read_history(root)
-    entries = list_unlocked_milestones(load(root), history)
+    entries = list_unlocked_milestones(load_manifest(root), history)
     if as_json:
         print_json(entries)
         return 0
@@ -65,9 +65,9 @@ def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[d
                 "writings": [_collect_writing(writing) for writing in result.writings],
                 "seed": result.seed,
                 "official": result.official,
-                "submission": one_line(result.submission.digest),
-                "course": one_line(f"{result.course.name} {result.course.version}"),
-                "reproduce": one_line(result.command),
+                "submission": to_one_line(result.submission.digest),
+                "course": to_one_line(f"{result.course.name} {result.course.version}"),
+                "reproduce": to_one_line(result.command),
             }
         )
     return entries
@@ -78,28 +78,34 @@ def _collect_writing(writing: Any) -> dict[str, Any]:
     from grading.render.words import describe_writing  # slow to import
 
     what, judged = describe_writing(writing)
-    texts = {"prompt": clean(writing.prompt), "written": clean(writing.written)}
+    texts = {"prompt": clean_text(writing.prompt), "written": clean_text(writing.written)}
     return {"kind": writing.kind, **texts, "right": writing.right, "said": f"{what}{': ' if judged else ''}{judged}."}
 
 
 def format_portfolio_markdown(entries: list[dict[str, Any]]) -> str:
     """Write the portfolio as Markdown."""
-    from grading.render.markdown import code, escape, fence  # slow to import
+    from grading.render.markdown import escape_markdown, format_code_block, format_code_span  # slow to import
 
     lines = ["# What I have built", ""]
     if not entries:
         lines += ["Nothing is unlocked yet.", ""]
     for entry in entries:
-        lines += [f"## {escape(entry['name'])}", ""]
-        lines += [f"- {escape(capability)}" for capability in entry["capabilities"]]
+        lines += [f"## {escape_markdown(entry['name'])}", ""]
+        lines += [f"- {escape_markdown(capability)}" for capability in entry["capabilities"]]
         lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_mark_provisional(entry)}:", ""]
-        lines += [f"- {escape(figure)}" for figure in entry["figures_text"]]
+        lines += [f"- {escape_markdown(figure)}" for figure in entry["figures_text"]]
         for writing in entry["writings"]:
             language = "python" if writing["kind"] == "function" else "text"
-            lines += ["", writing["said"], "", fence(writing["prompt"] + writing["written"], language=language)]
+            lines += [
+                "",
+                writing["said"],
+                "",
+                format_code_block(writing["prompt"] + writing["written"], language=language),
+            ]
+        code = format_code_span(entry["submission"][:16])
         lines += [
             "",
-            f"Evidence: {escape(entry['course'])}, seed {entry['seed']}, code {code(entry['submission'][:16])}.",
+            f"Evidence: {escape_markdown(entry['course'])}, seed {entry['seed']}, code {code}.",
             "",
         ]
     return "\n".join(lines)
@@ -119,7 +125,7 @@ def _print_portfolio(entries: list[dict[str, Any]]) -> None:
             out.print(format_list_item(" ", Text(figure, style="cyan")))
         for writing in entry["writings"]:
             out.print(format_list_item(" ", writing["said"]))
-            out.print(Text(quote(writing["prompt"] + writing["written"]), style="dim"))
+            out.print(Text(quote_text(writing["prompt"] + writing["written"]), style="dim"))
         when = f"{entry['unlocked_at']:%Y-%m-%d}, {entry['course']}"
         out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
 

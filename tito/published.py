@@ -11,15 +11,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from grading.errors import UsageError
-from grading.github.reading import BRANCH, COMMITS, Records, read_records
-from grading.render.text import one_line
+from grading.github.branch_records import BRANCH, MAX_COMMITS, BranchRecords, verify_branch_records
+from grading.render.text import to_one_line
 from tito.console import format_list_item
 
 FETCH = f"git fetch origin {BRANCH}"
 REF = f"refs/remotes/origin/{BRANCH}"
 
 
-def read_published_records(root: Path) -> Records:
+def read_published_records(root: Path) -> BranchRecords:
     """Read the records of the branch as last fetched; UsageError if git or the branch is missing.
 
     A clone cannot tell which repository published them. GitHub's own runs check that as well.
@@ -38,12 +38,12 @@ def read_published_records(root: Path) -> Records:
     def read_files(paths: Collection[str]) -> Mapping[str, bytes]:
         return dict(zip(paths, _read_blobs(root, [blobs[path] for path in paths]), strict=True))
 
-    log = _run_git(root, "log", "--first-parent", f"--max-count={COMMITS}", "--format=%B%x00", found)
+    log = _run_git(root, "log", "--first-parent", f"--max-count={MAX_COMMITS}", "--format=%B%x00", found)
     messages = log.decode("utf-8", "replace").split("\0")
-    return read_records(sizes, messages, read_files, repository=None)
+    return verify_branch_records(sizes, messages, read_files, repository_id=None)
 
 
-def describe_unverified_records(records: Records) -> Iterator[RenderableType]:
+def describe_unverified_records(records: BranchRecords) -> Iterator[RenderableType]:
     """Describe how many records there are and which of them are unverified."""
     count = len(records.entries)
     verified = count - len(records.unverified)
@@ -51,11 +51,11 @@ def describe_unverified_records(records: Records) -> Iterator[RenderableType]:
         f"From the branch {BRANCH}: {count} record{'s' if count != 1 else ''}, {verified} verified.", style="dim"
     )
     for entry in records.unverified:
-        told = f"Unverified and not counted: {one_line(entry.file)}: {one_line(entry.reason or '', 300)}"
+        told = f"Unverified and not counted: {to_one_line(entry.file)}: {to_one_line(entry.reason or '', 300)}"
         yield format_list_item("!", Text(told, style="yellow"), indent=0)
 
 
-def collect_unverified_records(records: Records) -> list[dict[str, Any]]:
+def collect_unverified_records(records: BranchRecords) -> list[dict[str, Any]]:
     """Collect the unverified records as JSON."""
     return [{"file": entry.file, "reason": entry.reason} for entry in records.unverified]
 
@@ -78,5 +78,5 @@ def _run_git(root: Path, *arguments: str, stdin: bytes = b"", check: bool = True
     except OSError:
         raise UsageError("git is not installed. tito needs it to read the published records.") from None
     if check and ran.returncode:
-        raise UsageError(f"git {arguments[0]} failed: {one_line(ran.stderr.decode('utf-8', 'replace'), 300)}")
+        raise UsageError(f"git {arguments[0]} failed: {to_one_line(ran.stderr.decode('utf-8', 'replace'), 300)}")
     return ran.stdout

@@ -14,15 +14,15 @@ from rich.text import Text
 from grading import journey, progress
 from grading.errors import Interrupted, UsageError
 from grading.grade import find_built_milestone
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Milestone
-from grading.quiz.answers import Answer, Answers, answers_file, load_answers, save_answers
-from grading.quiz.identity import student_id
-from grading.quiz.judge import QuestionVerdict, judge
-from grading.quiz.questions import Asked, for_student
+from grading.quiz.answer_file import Answer, Answers, find_answers_file, load_answers, save_answers
+from grading.quiz.judge import QuestionVerdict, judge_answers
 from grading.quiz.safe_yaml import InvalidFileError
-from grading.quiz.typed import UnclearAnswerError, read_answer
-from grading.render.text import one_line, write_count
+from grading.quiz.student_id import read_student_id
+from grading.quiz.student_questions import StudentQuestion, build_student_questions
+from grading.quiz.typed import UnclearAnswerError, parse_answer
+from grading.render.text import format_count, to_one_line
 from tito.console import format_list_item, open_console
 from tito.identity import can_ask, find_student_id
 from tito.outline import read_outline
@@ -30,24 +30,24 @@ from tito.outline import read_outline
 
 def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
     """Ask for the answers or take the given ones, keep and check them; return 0 if all are right, else 1."""
-    out, milestone = open_console(), load(root).milestone(number)
+    out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
     talking, who = can_ask(out), find_student_id(root, student, out)
-    asked, kept = for_student(milestone, who), _load_kept_answers(root, number, who, out)
+    asked, kept = build_student_questions(milestone, who), _load_kept_answers(root, number, who, out)
     if given_answers:
         new = dict(parse_answer_option(answer, asked) for answer in given_answers)
         kept = _save_kept_answers(root, number, replace(kept, answers={**kept.answers, **new}), out)
     elif talking:
         kept = ask_questions(root, milestone, asked, kept, out)
-    verdicts = judge(milestone, kept, who)
+    verdicts = judge_answers(milestone, kept, who)
     if not given_answers and not talking:
         _print_questions(out, asked, verdicts, number)
     elif not talking:
         for place, verdict in enumerate(verdicts, 1):
             out.print(Text(f"Question {place}: ").append(_describe_verdict(verdict)))
     right = sum(v.correct for v in verdicts)
-    where = f" Your answers are in {answers_file(number).as_posix()}." if kept.answers else ""
+    where = f" Your answers are in {find_answers_file(number).as_posix()}." if kept.answers else ""
     out.print(Text(f"\n{right} of {len(verdicts)} right.{where}", style="bold"))
     if talking or given_answers:
         _print_next_step(root, number, out, done=right == len(verdicts))
@@ -58,24 +58,24 @@ def ask_open_questions(root: Path, number: int, out: Console) -> None:
     """Before a long measurement, ask a known student the questions that are not right yet."""
     if not can_ask(out):
         return
-    milestone = find_built_milestone(load(root), number)
+    milestone = find_built_milestone(load_manifest(root), number)
     try:
-        who = student_id(root)
+        who = read_student_id(root)
         if who is None:
             return
         kept = _load_kept_answers(root, number, who, out)
     except UsageError:  # the report names a damaged file or another student's answers
         return
-    count = sum(not verdict.correct for verdict in judge(milestone, kept, who))
+    count = sum(not verdict.correct for verdict in judge_answers(milestone, kept, who))
     if not count:
         return
-    out.print(f"{write_count(count, 'question')} of this milestone {'is' if count == 1 else 'are'} open.")
+    out.print(f"{format_count(count, 'question')} of this milestone {'is' if count == 1 else 'are'} open.")
     if Confirm.ask("Answer now, before the measurement?", console=out, default=True):
-        ask_questions(root, milestone, for_student(milestone, who), kept, out)
+        ask_questions(root, milestone, build_student_questions(milestone, who), kept, out)
     out.print()
 
 
-def parse_answer_option(option_text: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
+def parse_answer_option(option_text: str, asked: tuple[StudentQuestion, ...]) -> tuple[str, Answer]:
     """Parse an `--answer` value: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError if no question fits."""
     name, equals, value = (part.strip() for part in option_text.partition("="))
     places = {str(place): question for place, question in enumerate(asked, 1)}
@@ -85,7 +85,7 @@ def parse_answer_option(option_text: str, asked: tuple[Asked, ...]) -> tuple[str
             f"{option_text!r} does not answer any question. Write --answer 1=VALUE, with the question's number."
         )
     try:
-        return question.question_id, read_answer(value, question)
+        return question.question_id, parse_answer(value, question)
     except UnclearAnswerError as unclear:
         raise UsageError(f"{option_text!r}: {unclear}") from None
 
@@ -93,14 +93,14 @@ def parse_answer_option(option_text: str, asked: tuple[Asked, ...]) -> tuple[str
 def ask_questions(
     root: Path,
     milestone: Milestone,
-    asked: tuple[Asked, ...],
+    asked: tuple[StudentQuestion, ...],
     kept: Answers,
     out: Console,
     ask: Callable[[str], str] | None = None,
 ) -> Answers:
     """Ask each question that is not right yet until it is right or skipped; keep and return all answers."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
-    verdicts = judge(milestone, kept, kept.student or "")
+    verdicts = judge_answers(milestone, kept, kept.student or "")
     pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
     try:
         for place, question in enumerate(pending, 1):
@@ -109,27 +109,29 @@ def ask_questions(
             kept = _ask_question(root, milestone, question, kept, out, ask)
     except (KeyboardInterrupt, EOFError):
         count = len(kept.answers)
-        where = f" {write_count(count, 'answer')} kept in {answers_file(milestone.id).as_posix()}." if count else ""
+        where = (
+            f" {format_count(count, 'answer')} kept in {find_answers_file(milestone.id).as_posix()}." if count else ""
+        )
         raise Interrupted(f"\nInterrupted.{where} To continue: tito milestone quiz {milestone.id}") from None
     return kept
 
 
 def _ask_question(
-    root: Path, milestone: Milestone, question: Asked, kept: Answers, out: Console, ask: Callable[[str], str]
+    root: Path, milestone: Milestone, question: StudentQuestion, kept: Answers, out: Console, ask: Callable[[str], str]
 ) -> Answers:
     """Ask one question until its answer is right or empty."""
     form = "one or more letters" if question.kind == "choice" else "a number"
     prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():
         try:
-            answer = read_answer(said, question)
+            answer = parse_answer(said, question)
         except UnclearAnswerError as unclear:
             out.print(Text(str(unclear), style="yellow"))
             continue
         kept = _save_kept_answers(
             root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out
         )
-        verdicts = {v.question_id: v for v in judge(milestone, kept, kept.student or "")}
+        verdicts = {v.question_id: v for v in judge_answers(milestone, kept, kept.student or "")}
         out.print(_describe_verdict(verdicts[question.question_id]))
         if verdicts[question.question_id].correct:
             break
@@ -155,10 +157,10 @@ def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> A
     try:
         kept = load_answers(root, number)
     except InvalidFileError as error:
-        out.print(Text(f"{one_line(str(error), 600)} It will be set aside when you answer.", style="yellow"))
+        out.print(Text(f"{to_one_line(str(error), 600)} It will be set aside when you answer.", style="yellow"))
         return Answers(student)
     if kept.answers and kept.student != student:
-        path = answers_file(number).as_posix()
+        path = find_answers_file(number).as_posix()
         raise UsageError(
             f"{path} holds the answers of {kept.student}, but you are {student}. Move that file away first."
         )
@@ -174,7 +176,7 @@ def _save_kept_answers(root: Path, number: int, answers: Answers, out: Console) 
 
 
 def _print_questions(
-    out: Console, asked: tuple[Asked, ...], verdicts: tuple[QuestionVerdict, ...], number: int
+    out: Console, asked: tuple[StudentQuestion, ...], verdicts: tuple[QuestionVerdict, ...], number: int
 ) -> None:
     """Print all questions with their verdicts, and how to answer them without a terminal."""
     for place, (question, verdict) in enumerate(zip(asked, verdicts, strict=True), 1):
@@ -185,7 +187,7 @@ def _print_questions(
     out.print(Text(f"  tito milestone quiz {number} --answer 1=VALUE", style="bold"), soft_wrap=True)
 
 
-def _print_question(out: Console, question: Asked) -> None:
+def _print_question(out: Console, question: StudentQuestion) -> None:
     """Print a question and its options."""
     from rich.markdown import Markdown  # slow to import, and most runs ask nothing
 
@@ -216,5 +218,5 @@ def _describe_verdict(verdict: QuestionVerdict) -> Text:
     """Say whether an answer is right, and if not, why and what to read."""
     if verdict.correct:
         return Text("Right.", style="green")
-    told = Text(one_line(verdict.why or "Not right yet.", 400), style="yellow")
+    told = Text(to_one_line(verdict.why or "Not right yet.", 400), style="yellow")
     return told.append(f" Read {verdict.read.rstrip('.')}.") if verdict.answered else told

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from grading import lock
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import ManifestError, load
+from grading.manifest.loader import ManifestError, load_manifest
 from grading.manifest.model import Manifest
 from grading.sandbox.folders import temporary_folder
 
@@ -69,7 +69,7 @@ def read_release(folder: Path, source: str) -> Release:
             "in which somebody has worked."
         )
     try:
-        manifest = load(folder)
+        manifest = load_manifest(folder)
     except ManifestError as error:
         raise UsageError(f"{source} cannot be used: {error}") from None
     lock.read_released_texts(folder)

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from grading import journey, progress
 from grading.manifest.model import Manifest, Module, Task
-from grading.render import terminal, words
-from grading.render.text import one_line
+from grading.render import terminal_report, words
+from grading.render.text import to_one_line
 from grading.result import Result
 from tito.console import format_list_item
 from tito.hints import save_failing_task, show_next_hint
@@ -199,7 +199,7 @@ class Session:
             self._note_failures(job, result, failed)
             told = tuple(self._describe_failing(job, result, failed))
             self._redraw_screen(*told)
-            terminal.show_first_failure(self.out, result)
+            terminal_report.print_first_failure(self.out, result)
             self._show_keys()
             self._failure = (told, result)
             if job.task in self._list_ids()[1:]:  # the reason may be in an earlier task
@@ -226,7 +226,7 @@ class Session:
     def _note_failures(self, job: WatchJob, result: Result, failed: frozenset[str | None]) -> None:
         """Update which task is open and which have passed."""
         ids = self._list_ids()
-        failed |= {failure.task for failure in words.failures(result)}
+        failed |= {failure.task for failure in words.list_failures(result)}
         first = result.first_failure.task if result.first_failure else None
         opened = first if first in ids else job.task or next((one for one in ids if one not in self.passed), ids[0])
         if job.whole:
@@ -241,7 +241,7 @@ class Session:
     ) -> Iterable[RenderableType]:
         """Describe how far the tests got."""
         if job.whole:
-            yield from self._list_tasks(failed | {failure.task for failure in words.failures(result)})
+            yield from self._list_tasks(failed | {failure.task for failure in words.list_failures(result)})
         elif job.after and self.open is not None:
             yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the reason.")
         elif self._done > 1:
@@ -259,7 +259,7 @@ class Session:
         self._news.clear()
         self._add_news(f"All tests of module {self.module.id} pass.")
         goal = journey.find_next_goal(self.manifest, history)
-        reasons = [Text(f"Provisional: {one_line(reason, 400)}") for reason in result.provisional_because]
+        reasons = [Text(f"Provisional: {to_one_line(reason, 400)}") for reason in result.provisional_because]
         done = Text(f"\nModule {self.module.id} is completed.", style="bold green")
         following = Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold"))
         self._redraw_screen(*reasons, done, following)
@@ -305,7 +305,7 @@ class Session:
         if self._redraws and self._failure is not None:
             told, result = self._failure
             self._redraw_screen(*told)
-            terminal.show_first_failure(self.out, result)
+            terminal_report.print_first_failure(self.out, result)
             self._failure = (told, result)
 
     def _show_keys(self) -> None:
@@ -320,7 +320,7 @@ class Session:
             count = f": {self._done} of {self._total}" if self._total else ""
             line, seconds = f"Testing {what}{count}", self._clock() - self._since
             if seconds >= SLOW_SECONDS:
-                title = f": {one_line(self._title)}" if self._title else ""
+                title = f": {to_one_line(self._title)}" if self._title else ""
                 line = f"{line}, {seconds:.0f} s{title}"
             # A line that wraps would not be overwritten as a whole.
             self.out.file.write(f"{CLEAR_LINE}{line[: self.out.width - 1]}")

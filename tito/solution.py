@@ -39,7 +39,7 @@ def explain_missing_solution(manifest: Manifest, today: date) -> str:
     course = manifest.course
     if course.solutions == "never":
         return "This course does not release its solutions. Ask your instructor about your own."
-    if not course.gives_solutions(today):
+    if not course.includes_solutions(today):
         return f"This course releases its solutions on {course.solutions}. Come back then."
     return "This release has no solutions yet. A newer release has them: tito update"
 

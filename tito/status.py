@@ -12,7 +12,7 @@ from rich.text import Text
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
 from grading.progress import History, Kind, read_history
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from tito.console import format_list_item, open_console, print_json, require_repository
 from tito.outline import read_outline
 
@@ -145,7 +145,7 @@ def draw_progress_bar(course: CourseLike, history: History, out: Console) -> Tex
 def describe_damaged_records(history: History) -> Iterator[RenderableType]:
     """Describe each damaged record of the history."""
     for damaged in history.damaged:
-        where, why = one_line(damaged.path.as_posix()), one_line(damaged.reason)
+        where, why = to_one_line(damaged.path.as_posix()), to_one_line(damaged.reason)
         yield format_list_item(
             "!", Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow"), indent=0
         )

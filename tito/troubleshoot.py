@@ -10,12 +10,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from grading import progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Milestone
-from grading.manifest.topics import DOCUMENT, Topic, read_topics, topics_for
+from grading.manifest.topics import DOCUMENT, Topic, find_topics, read_topics
 from grading.render import words
-from grading.render.terminal import command, failure_parts
-from grading.render.text import one_line
+from grading.render.terminal_report import build_failure_parts, format_command
+from grading.render.text import to_one_line
 from grading.result import CriterionStatus, Result
 from tito.console import format_list_item, open_console, print_json
 from tito.status import describe_damaged_records
@@ -23,11 +23,11 @@ from tito.status import describe_damaged_records
 
 def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
     """Show help for the last attempt's failures, or an overview if there are none; returns the exit code."""
-    milestone, history = load(root).milestone(number), progress.read_history(root)
+    milestone, history = load_manifest(root).milestone(number), progress.read_history(root)
     attempts = history.list_attempts(number)
     result = attempts[-1].result if attempts else None
     known = read_topics(root)
-    topics = [known[t] for t in topics_for(milestone, result.criteria if result else ()) if t in known]
+    topics = [known[t] for t in find_topics(milestone, result.criteria if result else ()) if t in known]
     if as_json:
         print_json(
             {
@@ -48,13 +48,13 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
     out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
     for criterion in result.criteria:
         if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
-            out.print(format_list_item("·", f"{words.STATUSES[criterion.status]}: {one_line(criterion.title)}"))
+            out.print(format_list_item("·", f"{words.STATUS_NAMES[criterion.status]}: {to_one_line(criterion.title)}"))
     if result.first_failure:
         title = Text("Fix this first", style="bold")
-        out.print(Panel(failure_parts(result.first_failure, brief=False), title=title, title_align="left"))
-        if fast := words.fast_loop(result.first_failure):
+        out.print(Panel(build_failure_parts(result.first_failure, is_brief=False), title=title, title_align="left"))
+        if fast := words.build_test_command(result.first_failure):
             out.print(Text("To try it where a debugger works:", style="dim"))
-            out.print(command(fast), crop=False)
+            out.print(format_command(fast), crop=False)
     for topic in topics:
         out.print(Text(f"\n{topic.heading}", style="bold cyan"))
         out.print(Markdown(topic.text) if out.is_terminal else Text(topic.text))

@@ -79,18 +79,18 @@ def update_course(
     root, out = require_repository(), open_console()
     if undo:
         return _undo_update(root, out)
-    from grading.manifest.load import load  # slow to import
+    from grading.manifest.loader import load_manifest  # slow to import
     from tito.releases import open_release
 
     if not (root / lock.FILE).is_file():
         raise UsageError(f"{root} is not a released course: it has no {lock.FILE}, so there is nothing to update.")
     if source is None:
-        grader = load(root).course.grader
+        grader = load_manifest(root).course.grader
         if grader is None:
             raise UsageError("Name the new release: a folder, a zip archive or a git repository.")
         source, branch = f"https://github.com/{grader.repository}", branch or grader.ref
     with open_release(source, branch) as release:
-        plan = plan_update(root, load(root), release)
+        plan = plan_update(root, load_manifest(root), release)
     if not plan.changes:
         out.print(f"Your course is already at version {plan.new}. There is nothing to update.")
         return 0

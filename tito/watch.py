@@ -174,7 +174,7 @@ class _EventReporter:
     def __init__(self, job: WatchJob, put: Callable[[Event], None]):
         self._job, self._put, self._total = job, put, 0
 
-    def phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - the session knows what it began
+    def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - the session knows what it began
         """Remember how many tests there are."""
         self._total = total or 0
 

@@ -12,19 +12,19 @@ from rich.text import Text
 
 from course.checks.allocations import sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
-from course.checks.course import Course
+from course.checks.course_tree import CourseTree
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
 from course.checks.leaks import hints_hide_solutions, no_leaks
-from course.checks.pictures import pictures_are_current
+from course.checks.picture_checks import pictures_are_current
 from course.skeleton import SkeletonError
 from grading.entry import run_command
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import load_at_desk
-from grading.manifest.problems import ManifestError, Problem, did_you_mean
-from grading.render.progress import Watch, watch_for
+from grading.manifest.loader import load_manifest_strictly
+from grading.manifest.problems import ManifestError, Problem, suggest_name
+from grading.render.progress_watch import ProgressWatch, create_watch
 
 ROOT = Path(__file__).resolve().parents[2]
-Check = Callable[[Course, Watch], list[Problem]]
+Check = Callable[[CourseTree, ProgressWatch], list[Problem]]
 CHECKS: tuple[Check, ...] = (
     manifest_and_disk,
     tasks_are_whole,
@@ -41,7 +41,7 @@ CHECKS: tuple[Check, ...] = (
 """Quick checks come first."""
 
 
-def run(check: Check, course: Course, watch: Watch) -> list[Problem]:
+def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Run one check; a course that cannot be read is a problem of every check that reads it."""
     try:
         return check(course, watch)
@@ -62,18 +62,18 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
     console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
     for name in names:
         if name not in known:
-            console.print(Text(f"There is no check {name}. {did_you_mean(name, known)}"))
+            console.print(Text(f"There is no check {name}. {suggest_name(name, known)}"))
             return 2
     try:
-        course = Course(root, load_at_desk(root))
+        course = CourseTree(root, load_manifest_strictly(root))
     except ManifestError as error:
         console.print(Text(str(error)))
         return 1
     wrong = 0
     for check in [known[name] for name in names] or CHECKS:
         title = (inspect.getdoc(check) or check.__name__).splitlines()[0]
-        with watch_for(console) as watch:
-            problems = run(check, course, watch)
+        with create_watch(console) as watch:
+            problems = run_check(check, course, watch)
         console.print(Text(f"{'✗' if problems else '✓'} {title}", style="red" if problems else "green"))
         for problem in problems:
             console.print(Text(f"    {problem}"), soft_wrap=True)

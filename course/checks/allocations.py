@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from course.checks.course import Course
+from course.checks.course_tree import CourseTree
 from grading.manifest.problems import Problem
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 SOURCES = {"student", "worker"}
 """Parameters that carry values from the student's side."""
@@ -20,12 +20,12 @@ ALLOCATING = frozenset(
 """Functions and methods whose arguments are sizes or counts."""
 
 
-def sizes_are_the_judges(course: Course, watch: Watch) -> list[Problem]:
+def sizes_are_the_judges(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """No test makes an array or counts its steps with a size that came from the student."""
-    watch.phase("Following what comes from the student through the tests", None)
+    watch.begin_phase("Following what comes from the student through the tests", None)
     files = [*(module.tests for module in course.built), *course.integration_tests]
     files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
-    return [problem for path in files for problem in find_allocations(course.text(path), path)]
+    return [problem for path in files for problem in find_allocations(course.read_text(path), path)]
 
 
 def find_allocations(source: str, path: Path) -> list[Problem]:
@@ -33,11 +33,11 @@ def find_allocations(source: str, path: Path) -> list[Problem]:
     fix = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
-        for line, text in sorted(set(_File(ast.parse(source)).allocations()))
+        for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_allocations()))
     ]
 
 
-class _File:
+class _TaintAnalysis:
     """Which names hold values from the student, in each function of a file and in any order.
 
     Values that student code returns are tainted. So is anything computed from them, kept in a list with them, or passed
@@ -55,29 +55,29 @@ class _File:
             before = found
             for part in self.parts:
                 for node in ast.walk(part):
-                    self._follow(node, part.name)
+                    self._follow_node(node, part.name)
 
-    def allocations(self) -> Iterator[tuple[int, str]]:
+    def find_allocations(self) -> Iterator[tuple[int, str]]:
         """Yield line and text of each call that allocates with a tainted value."""
         for part in self.parts:
             for node in ast.walk(part):
-                if self._any(self._sizes(node, part.name), part.name):
+                if self._is_any_tainted(self._list_sizes(node, part.name), part.name):
                     yield node.lineno, ast.unparse(node)  # type: ignore[attr-defined]  # an expression
 
-    def _sizes(self, node: ast.AST, place: str) -> list[ast.expr]:
+    def _list_sizes(self, node: ast.AST, function_name: str) -> list[ast.expr]:
         """List the parts of an expression that say how much it allocates on the judge's side."""
         match node:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ALLOCATING:
-                return [] if self._has(node.func, place) else _arguments(node)
+                return [] if self._is_tainted(node.func, function_name) else _list_arguments(node)
             case ast.BinOp(left=ast.List(), op=ast.Mult(), right=count):
                 return [count]
         return []
 
-    def _has(self, node: ast.AST, place: str) -> bool:
+    def _is_tainted(self, node: ast.AST, function_name: str) -> bool:
         """Return whether the value of an expression came from the student."""
         match node:
             case ast.Name():
-                return node.id in self.tainted[place] or node.id in SOURCES
+                return node.id in self.tainted[function_name] or node.id in SOURCES
             case ast.Compare() | ast.Constant():
                 return False
             case ast.Call(func=ast.Name(id="values") | ast.Attribute(value=ast.Name(id="expect"))):
@@ -85,96 +85,96 @@ class _File:
             case ast.Call(func=ast.Name(id="bool" | "float" | "isinstance" | "type")):
                 return False  # no size
             case ast.Call(func=ast.Name(id="min"), args=parts):
-                return all(self._has(part, place) for part in parts)  # a bound of the judge's own
+                return all(self._is_tainted(part, function_name) for part in parts)  # a bound of the judge's own
             case ast.ListComp(elt=each) | ast.SetComp(elt=each) | ast.GeneratorExp(elt=each):
-                return self._has(each, place)
+                return self._is_tainted(each, function_name)
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
                 return name in self.returning
-            case ast.Call() if not self._has(node.func, place):
-                return self._any(_arguments(node), place)
-        return self._any(ast.iter_child_nodes(node), place)
+            case ast.Call() if not self._is_tainted(node.func, function_name):
+                return self._is_any_tainted(_list_arguments(node), function_name)
+        return self._is_any_tainted(ast.iter_child_nodes(node), function_name)
 
-    def _any(self, nodes: Iterable[ast.AST], place: str) -> bool:
+    def _is_any_tainted(self, nodes: Iterable[ast.AST], function_name: str) -> bool:
         """Return whether any of these expressions is tainted."""
-        return any(self._has(node, place) for node in nodes)
+        return any(self._is_tainted(node, function_name) for node in nodes)
 
-    def _follow(self, node: ast.AST, place: str) -> None:
+    def _follow_node(self, node: ast.AST, function_name: str) -> None:
         """Taint the names to which this node gives tainted values."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
-                    self._bind(target, value, place)
+                    self._bind_value(target, value, function_name)
             case ast.Return(value=ast.expr()) | ast.Yield(value=ast.expr()):
-                if self._has(node, place):
-                    self.returning.add(place)
+                if self._is_tainted(node, function_name):
+                    self.returning.add(function_name)
             case ast.NamedExpr(target=target, value=value) | ast.AugAssign(target=target, value=value):
-                self._bind(target, value, place)
+                self._bind_value(target, value, function_name)
             case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
-                self._bind_each(target, value, place)
+                self._bind_elements(target, value, function_name)
             case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
-                self._bind(target, value, place)
+                self._bind_value(target, value, function_name)
             case ast.Call(func=ast.Attribute(value=ast.Name() as kept, attr="append" | "extend"), args=[value]):
-                self._bind(kept, value, place)  # its list holds it
+                self._bind_value(kept, value, function_name)  # its list holds it
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
-                self._call(node, self.functions[name], place)
-            case ast.Call() if self._has(node.func, place):
-                for argument in _arguments(node):
-                    self._give(argument, place)
+                self._follow_call(node, self.functions[name], function_name)
+            case ast.Call() if self._is_tainted(node.func, function_name):
+                for argument in _list_arguments(node):
+                    self._taint_callback(argument, function_name)
 
-    def _bind(self, target: ast.AST, value: ast.AST, place: str) -> None:
+    def _bind_value(self, target: ast.AST, value: ast.AST, function_name: str) -> None:
         """Taint an assignment's targets as far as its values are tainted."""
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for one, its in zip(target.elts, value.elts, strict=True):
-                self._bind(one, its, place)
-        elif self._has(value, place):
-            self._taint(target, place)
+                self._bind_value(one, its, function_name)
+        elif self._is_tainted(value, function_name):
+            self._taint_names(target, function_name)
 
-    def _bind_each(self, target: ast.AST, values: ast.AST, place: str) -> None:
+    def _bind_elements(self, target: ast.AST, values: ast.AST, function_name: str) -> None:
         """Taint a loop's targets as far as the elements are tainted."""
         match target, values:
             case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
-                self._bind_each(target, values, place)
+                self._bind_elements(target, values, function_name)
             case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=each) if len(targets) == len(each):
                 for one, its in zip(targets, each, strict=True):
-                    self._bind_each(one, its, place)
+                    self._bind_elements(one, its, function_name)
             case ast.Tuple(), ast.Tuple(elts=rows) | ast.List(elts=rows):
                 for row in rows:
-                    self._bind(target, row, place)
+                    self._bind_value(target, row, function_name)
             case _:
-                self._bind(target, values, place)
+                self._bind_value(target, values, function_name)
 
-    def _taint(self, target: ast.AST, place: str) -> None:
+    def _taint_names(self, target: ast.AST, function_name: str) -> None:
         """Taint every name in a target."""
         while isinstance(target, ast.Attribute | ast.Subscript | ast.Starred):
             target = target.value
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else ():
-            self._taint(part, place)
+            self._taint_names(part, function_name)
         if isinstance(target, ast.Name):
-            self.tainted[place].add(target.id)
+            self.tainted[function_name].add(target.id)
 
-    def _call(self, node: ast.Call, function: ast.FunctionDef, place: str) -> None:
+    def _follow_call(self, node: ast.Call, function: ast.FunctionDef, function_name: str) -> None:
         """Taint the parameters of a function of this file whose arguments are tainted."""
-        given = zip(_parameters(function), node.args, strict=False)
+        given = zip(_list_parameters(function), node.args, strict=False)
         for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):
-            if name is not None and self._has(value, place):
+            if name is not None and self._is_tainted(value, function_name):
                 self.tainted[function.name].add(name)
 
-    def _give(self, argument: ast.AST, place: str) -> None:
+    def _taint_callback(self, argument: ast.AST, function_name: str) -> None:
         """Taint the parameters of a function that student code calls."""
         if isinstance(argument, ast.Lambda):
-            self.tainted[place].update(_parameters(argument))
-        elif isinstance(argument, ast.Name) and place in self.functions:
-            for inner in ast.walk(self.functions[place]):
+            self.tainted[function_name].update(_list_parameters(argument))
+        elif isinstance(argument, ast.Name) and function_name in self.functions:
+            for inner in ast.walk(self.functions[function_name]):
                 if isinstance(inner, ast.FunctionDef) and inner.name == argument.id:
-                    self.tainted[place].update(_parameters(inner))
+                    self.tainted[function_name].update(_list_parameters(inner))
 
 
-def _arguments(call: ast.Call) -> list[ast.expr]:
+def _list_arguments(call: ast.Call) -> list[ast.expr]:
     """List the values of a call's arguments."""
     return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
-def _parameters(function: ast.FunctionDef | ast.Lambda) -> list[str]:
+def _list_parameters(function: ast.FunctionDef | ast.Lambda) -> list[str]:
     """List the names of a function's parameters."""
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]

@@ -9,13 +9,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from course.checks.course import Course
-from course.skeleton import skeleton, solved, with_open
+from course.checks.course_tree import CourseTree
+from course.skeleton import make_partial_skeleton, make_skeleton, make_solution
 from grading.client import Worker
 from grading.grade import MODULE_BUDGET
 from grading.manifest.model import Manifest, Module, Task
 from grading.manifest.problems import Problem
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 from grading.result import Failure
 from grading.sandbox.launch import Confinement, choose_fence
 from grading.testing.runner import TestOutcome, run_tests
@@ -26,64 +26,74 @@ WALL_SECONDS = 600
 Rewrite = Callable[[str, Manifest, Path], str]
 
 
-def solutions_pass(course: Course, watch: Watch) -> list[Problem]:
+def solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
     files = [module.tests for module in course.built] + list(course.integration_tests)
-    outcomes = _run(course, solved, files, watch)
+    outcomes = _run_tests(course, make_solution, files, watch)
     fix = "Fix the solution or the test."
-    return [_problem(course, o, f"fails on the solution: {_told(o.failure)}", fix) for o in outcomes if o.failure]
+    return [
+        _build_problem(course, o, f"fails on the solution: {_summarize_failure(o.failure)}", fix)
+        for o in outcomes
+        if o.failure
+    ]
 
 
-def gaps_fail_alone(course: Course, watch: Watch) -> list[Problem]:
+def gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Each gap, opened alone, fails every test of its own task, with its own task's message and no other."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built for task in module.tasks), strict=True)
-    watch.phase("Opening each gap alone", len(tasks))
+    watch.begin_phase("Opening each gap alone", len(tasks))
     # One process per core: pytest runs in the calling process, and a hundred gaps take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(partial(_alone, course), modules, tasks)
+        found = pool.map(partial(_check_gap, course), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
             problems += its_problems
             watch.advance(done, f"task {task.id}")
     return problems
 
 
-def skeletons_fail(course: Course, watch: Watch) -> list[Problem]:
+def skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With all gaps open, as students begin, no test passes and each failure names a task."""
     files = [module.tests for module in course.built] + list(course.integration_tests)
     problems = []
-    for outcome in _run(course, skeleton, files, watch):
+    for outcome in _run_tests(course, make_skeleton, files, watch):
         if outcome.failure is None:
             fix = "Let it call code that a task writes."
-            problems.append(_problem(course, outcome, "passes on the untouched skeleton.", fix))
+            problems.append(_build_problem(course, outcome, "passes on the untouched skeleton.", fix))
         elif outcome.gap is None:
-            message = f"fails on the skeleton without naming a task: {_told(outcome.failure)}"
-            problems.append(_problem(course, outcome, message, "Call student code inside the test, not around it."))
+            message = f"fails on the skeleton without naming a task: {_summarize_failure(outcome.failure)}"
+            problems.append(
+                _build_problem(course, outcome, message, "Call student code inside the test, not around it.")
+            )
     return problems
 
 
-def _alone(course: Course, module: Module, task: Task) -> list[Problem]:
+def _check_gap(course: CourseTree, module: Module, task: Task) -> list[Problem]:
     """Return what is wrong with the tests while only this task's gap is open."""
 
-    def rewrite(source: str, manifest: Manifest, path: Path) -> str:
+    def open_gap(source: str, manifest: Manifest, path: Path) -> str:
         """Open this task's gap only."""
-        return with_open(source, manifest, path, task.id)
+        return make_partial_skeleton(source, manifest, path, task.id)
 
     problems = []
-    for outcome in _run(course, rewrite, [module.tests], None):
+    for outcome in _run_tests(course, open_gap, [module.tests], None):
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
                 fix = "Let it call what the task writes, or mark it with the task it tests."
-                problems.append(_problem(course, outcome, f"passes while its task {task.id} is open.", fix))
+                problems.append(_build_problem(course, outcome, f"passes while its task {task.id} is open.", fix))
         elif outcome.gap != task.id:
-            named = f"names task {outcome.gap}" if outcome.gap else f"names no task: {_told(outcome.failure)}"
+            named = (
+                f"names task {outcome.gap}" if outcome.gap else f"names no task: {_summarize_failure(outcome.failure)}"
+            )
             message = f"fails while only task {task.id} is open, and {named}"
-            problems.append(_problem(course, outcome, message, "Let the gap's own message reach the student."))
+            problems.append(_build_problem(course, outcome, message, "Let the gap's own message reach the student."))
     return problems
 
 
-def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch | None) -> tuple[TestOutcome, ...]:
+def _run_tests(
+    course: CourseTree, rewrite: Rewrite, files: Iterable[Path], watch: ProgressWatch | None
+) -> tuple[TestOutcome, ...]:
     """Run the tests on a tree whose sources are rewritten; return every test's outcome."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, source in course.sources.items():
@@ -106,13 +116,13 @@ def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch |
             students.close()
 
 
-def _told(failure: Failure | None) -> str:
+def _summarize_failure(failure: Failure | None) -> str:
     """Return what came back, in at most 150 characters."""
     got = " ".join((failure.got or failure.title).split()) if failure else ""
     return got if len(got) <= 150 else f"{got[:149]}…"
 
 
-def _problem(course: Course, outcome: TestOutcome, message: str, fix: str) -> Problem:
+def _build_problem(course: CourseTree, outcome: TestOutcome, message: str, fix: str) -> Problem:
     """Build a problem at the test's own line."""
     file, _, name = outcome.node.partition("::")
     line = next((case.line for case in course.test_cases if (case.path.as_posix(), case.name) == (file, name)), 1)

@@ -7,43 +7,45 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.checks.course import Course
-from course.constraints import LOCK, find_unlocked
+from course.checks.course_tree import CourseTree
+from course.constraints import LOCK_FILE, find_unlocked
 from course.figures.gallery import list_images
 from course.release import LEFTOVERS
-from course.skeleton import solved
+from course.skeleton import make_solution
 from grading import result_schema
 from grading.manifest import schema
-from grading.manifest.files import check_files
+from grading.manifest.file_checks import check_files
 from grading.manifest.model import Module
 from grading.manifest.problems import Problem
-from grading.manifest.questions import check_questions
-from grading.render.progress import Watch
+from grading.manifest.question_checks import check_questions
+from grading.render.progress_watch import ProgressWatch
 
 LESSON_LINES = range(150, 401)
 CODE_LINES = range(351)
 
 
-def manifest_and_disk(course: Course, watch: Watch) -> list[Problem]:
+def manifest_and_disk(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every file in the manifest exists, its questions can be asked, and no other module file exists."""
-    watch.phase("Comparing manifest and disk", None)
+    watch.begin_phase("Comparing manifest and disk", None)
     problems = [*check_files(course.manifest, course.root), *check_questions(course.manifest, course.root)]
-    return problems + list(_strangers(course))
+    return problems + list(_find_unnamed_files(course))
 
 
-def tasks_are_whole(course: Course, watch: Watch) -> list[Problem]:
+def tasks_are_whole(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every task has a gap, a test and a heading in its lesson; every test has one task and a title."""
-    watch.phase("Following each task through code, tests and lesson", None)
-    gaps = course.gaps()
-    return [problem for module in course.built for problem in _tasks(course, module, set(gaps))]
+    watch.begin_phase("Following each task through code, tests and lesson", None)
+    gaps = course.find_task_gaps()
+    return [problem for module in course.built for problem in _check_tasks(course, module, set(gaps))]
 
 
-def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
+def sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Lessons have 150 to 400 lines, and a student's finished file at most 350."""
-    watch.phase("Counting lines", None)
+    watch.begin_phase("Counting lines", None)
     problems = []
-    files = [(module.lesson, course.text(module.lesson), LESSON_LINES) for module in course.built]
-    files += [(path, solved(source, course.manifest, path), CODE_LINES) for path, source in course.sources.items()]
+    files = [(module.lesson, course.read_text(module.lesson), LESSON_LINES) for module in course.built]
+    files += [
+        (path, make_solution(source, course.manifest, path), CODE_LINES) for path, source in course.sources.items()
+    ]
     for path, text, fitting in files:
         if (count := len(text.splitlines())) not in fitting:
             message = f"{count} lines; it should have {fitting.start} to {fitting.stop - 1}."
@@ -51,11 +53,11 @@ def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
     return problems
 
 
-def settings_agree(course: Course, watch: Watch) -> list[Problem]:
+def settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """The editable install lists the built modules, the lock fits the requirements, and the schemas are current."""
-    watch.phase("Comparing settings and schemas", None)
+    watch.begin_phase("Comparing settings and schemas", None)
     problems = []
-    text = course.text(Path("pyproject.toml"))
+    text = course.read_text(Path("pyproject.toml"))
     listed = tomllib.loads(text)["tool"]["hatch"]["build"]["dev-mode-dirs"]
     wanted = [".", "site", *(module.folder.as_posix() for module in course.built)]
     if listed != wanted:
@@ -63,23 +65,25 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
         message = f"dev-mode-dirs is {listed}, but the site and the built modules are {wanted[1:]}."
         problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
     problems += [
-        Problem(LOCK.as_posix(), 1, f"has no version for {requirement}.", "Run `uv lock`.")
+        Problem(LOCK_FILE.as_posix(), 1, f"has no version for {requirement}.", "Run `uv lock`.")
         for requirement in find_unlocked(course.root, course.manifest)
     ]
     for path, current, command in (
-        (schema.PATH, schema.schema_text(), "python -m grading.manifest schema"),
+        (schema.SCHEMA_PATH, schema.generate_schema_json(), "python -m grading.manifest schema"),
         (result_schema.PATH, result_schema.generate_schema_json(), "python -m grading.result_schema"),
     ):
-        if not (course.root / path).is_file() or course.text(path) != current:
+        if not (course.root / path).is_file() or course.read_text(path) != current:
             problems.append(Problem(path.as_posix(), 1, "does not match the models.", f"Run `{command}`."))
     return problems
 
 
-def _strangers(course: Course) -> Iterator[Problem]:
+def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
     """Yield files and folders under modules/ that the manifest does not name."""
     named = {path for module in course.built for path in (module.lesson, module.code, module.tests, module.reference)}
     named |= {*course.sources, *course.integration_tests}
-    named |= {module.folder / image for module in course.built for image in list_images(course.text(module.lesson))}
+    named |= {
+        module.folder / image for module in course.built for image in list_images(course.read_text(module.lesson))
+    }
     folders = {parent for path in named for parent in path.parents}
     for full in sorted((course.root / "modules").rglob("*")):
         path = full.relative_to(course.root)
@@ -89,10 +93,10 @@ def _strangers(course: Course) -> Iterator[Problem]:
             yield Problem(path.as_posix(), 1, "milestones.yaml does not name this.", "Delete it, or name its module.")
 
 
-def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Problem]:
+def _check_tasks(course: CourseTree, module: Module, with_gap: set[str]) -> Iterator[Problem]:
     """Yield what is missing for a module's tasks and tests."""
     tests = [case for case in course.test_cases if case.path == module.tests]
-    headings = [line for line in course.text(module.lesson).splitlines() if line.startswith("#")]
+    headings = [line for line in course.read_text(module.lesson).splitlines() if line.startswith("#")]
     for task in module.tasks:
         if task.id not in with_gap:
             repair = f"Mark its solution with `# BEGIN SOLUTION {task.id}`."

@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame
-from grading.render.svg import write_word
+from grading.render.svg import draw_word
 
 LAYERS, UNITS = 10, 64
 
@@ -35,14 +35,14 @@ def draw_functions() -> Figure:
         slopes = layer.backward(Tensor(grad)).numpy()[:, 0]
         high = Chart(left, top, 118, 84, Scale(-4, 4), Scale(-1.2, 2.2))
         low = Chart(left, top + 98, 118, 58, Scale(-4, 4), Scale(-0.2, 1.2))
-        shapes.append(write_word(left, top - 12, name, kind="bold"))
+        shapes.append(draw_word(left, top - 12, name, css_class="bold"))
         shapes += draw_frame(high, [], [(-1.0, "-1"), (0.0, "0"), (1.0, "1"), (2.0, "2")])
         shapes += draw_frame(low, [(-4, "-4"), (0, "0"), (4, "4")], [(0.0, "0"), (1.0, "1")])
-        shapes.append(draw_line(high.across(0), high.top, high.across(0), low.top + low.height, "grid"))
+        shapes.append(draw_line(high.map_x(0), high.top, high.map_x(0), low.top + low.height, "grid"))
         shapes.append(draw_curve(high, x, values, "line-a"))
         shapes.append(draw_curve(low, x, slopes, "line-b"))
-    shapes.append(write_word(34, 470, "function", kind="bold word-a"))
-    shapes.append(write_word(110, 470, "slope", kind="bold word-b"))
+    shapes.append(draw_word(34, 470, "function", css_class="bold word-a"))
+    shapes.append(draw_word(110, 470, "slope", css_class="bold word-b"))
     return Figure("Six activations with their slopes", 484, shapes)
 
 
@@ -51,23 +51,23 @@ def draw_vanishing() -> Figure:
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
-    shapes = draw_frame(chart, x, y, below="layers still to pass on the way back")
-    shapes.append(write_word(14, 24, "size of the gradient, 1 where it starts"))
+    shapes = draw_frame(chart, x, y, x_label="layers still to pass on the way back")
+    shapes.append(draw_word(14, 24, "size of the gradient, 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
         sizes = _measure_gradients(activation, init)
         shapes.append(draw_curve(chart, range(LAYERS, -1, -1), sizes, f"line-{kind}"))
         for layer, size in zip(range(LAYERS, -1, -1), sizes, strict=True):
-            shapes.append(draw_dot(chart.across(layer), chart.up(size), f"fill-{kind}", 3))
-        middle = chart.across(4), chart.up(sizes[LAYERS - 4])
+            shapes.append(draw_dot(chart.map_x(layer), chart.map_y(size), f"fill-{kind}", 3))
+        middle = chart.map_x(4), chart.map_y(sizes[LAYERS - 4])
         anchor, shift = ("start", -14) if kind == "a" else ("end", 22)
-        shapes.append(write_word(middle[0], middle[1] + shift, name, anchor, kind=f"bold word-{kind}"))
+        shapes.append(draw_word(middle[0], middle[1] + shift, name, anchor, css_class=f"bold word-{kind}"))
         shapes.append(
-            write_word(
-                chart.across(0),
-                chart.up(sizes[-1]) + (18 if kind == "b" else -10),
+            draw_word(
+                chart.map_x(0),
+                chart.map_y(sizes[-1]) + (18 if kind == "b" else -10),
                 f"{sizes[-1]:.2g}".replace("e-0", "e-"),
                 "end",
-                kind="small",
+                css_class="small",
             )
         )
     return Figure("Size of a gradient through ten layers of sigmoids and of ReLUs", 304, shapes)

@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor, apply
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_shades
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 TOKENS = 12
 
@@ -22,9 +22,9 @@ def draw_masks() -> Figure:
         _, weights = scaled_dot_product_attention(queries, keys, keys, mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
     shapes.append(
-        write_word(40, 282, "one row per query, one column per key; full colour is a weight of 1", kind="small")
+        draw_word(40, 282, "one row per query, one column per key; full colour is a weight of 1", css_class="small")
     )
-    shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
+    shapes.append(draw_word(26, 158, "queries", "middle", -90, css_class="small"))
     return Figure("Attention weights without a mask and with the causal mask", 298, shapes)
 
 
@@ -38,16 +38,18 @@ def draw_scaling() -> Figure:
         for which, scores in enumerate((query @ key.T, attention_scores(query, key))):
             found[which].append(apply(softmax, scores, axis=-1).max(axis=-1).mean().item())
     y = [(k / 4, f"{k / 4:g}") for k in range(5)]
-    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, below="number of features d")
-    shapes.append(write_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
+    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, x_label="number of features d")
+    shapes.append(draw_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
     for values, name, kind in zip(found, ("not divided", "divided by √d"), "ba", strict=True):
         shapes.append(draw_curve(chart, sizes, values, f"line-{kind}"))
         shapes += [
-            draw_dot(chart.across(d), chart.up(v), f"fill-{kind}", 3) for d, v in zip(sizes, values, strict=True)
+            draw_dot(chart.map_x(d), chart.map_y(v), f"fill-{kind}", 3) for d, v in zip(sizes, values, strict=True)
         ]
-        shapes.append(write_word(chart.across(256), chart.up(values[3]) + 22, name, "middle", kind=f"bold word-{kind}"))
-    at = chart.up(0.1)
-    shapes.append(write_word(chart.left + 4, at - 4, "0.1: all weights equal", kind="small"))
+        shapes.append(
+            draw_word(chart.map_x(256), chart.map_y(values[3]) + 22, name, "middle", css_class=f"bold word-{kind}")
+        )
+    at = chart.map_y(0.1)
+    shapes.append(draw_word(chart.left + 4, at - 4, "0.1: all weights equal", css_class="small"))
     shapes.append(draw_curve(chart, [4, 1024], [0.1, 0.1], "axis dash"))
     return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
 
@@ -57,17 +59,17 @@ def draw_positions() -> Figure:
     positions = sinusoidal_positions(48, 32).astype(np.float64)
     products = positions @ positions.T
     shapes = [
-        write_word(40, 24, "48 positions, 32 columns", kind="bold"),
-        write_word(276, 24, "dot products", kind="bold"),
+        draw_word(40, 24, "48 positions, 32 columns", css_class="bold"),
+        draw_word(276, 24, "dot products", css_class="bold"),
     ]
-    shapes.append(draw_shades(positions, 40, 36, 6, 1.0, tall=4))
+    shapes.append(draw_shades(positions, 40, 36, 6, 1.0, pixel_height=4))
     shapes.append(draw_box(40, 36, 192, 192, 'fill="none" class="axis"'))
     shapes.append(draw_shades(products, 276, 36, 4, products.max()))
     shapes.append(draw_box(276, 36, 192, 192, 'fill="none" class="axis"'))
-    shapes.append(write_word(32, 132, "position", "middle", -90, kind="small"))
-    shapes.append(write_word(136, 246, "fast waves     …     slow waves", "middle", kind="small"))
-    shapes.append(write_word(372, 246, "each position with each", "middle", kind="small"))
-    shapes.append(write_word(40, 268, "blue is above 0, orange below", kind="small"))
+    shapes.append(draw_word(32, 132, "position", "middle", -90, css_class="small"))
+    shapes.append(draw_word(136, 246, "fast waves     …     slow waves", "middle", css_class="small"))
+    shapes.append(draw_word(372, 246, "each position with each", "middle", css_class="small"))
+    shapes.append(draw_word(40, 268, "blue is above 0, orange below", css_class="small"))
     return Figure("Sinusoidal positions and their dot products", 282, shapes)
 
 
@@ -79,16 +81,18 @@ def draw_projections() -> Figure:
     for place, (name, key) in enumerate((("query = key", positions), ("separate key projection", keys))):
         _, weights = scaled_dot_product_attention(Tensor(positions), Tensor(key), Tensor(positions), mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
-    shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
-    shapes.append(write_word(40, 282, "on the left each finds itself, on the right the one before it", kind="small"))
+    shapes.append(draw_word(26, 158, "queries", "middle", -90, css_class="small"))
+    shapes.append(
+        draw_word(40, 282, "on the left each finds itself, on the right the one before it", css_class="small")
+    )
     return Figure("Attention weights with one projection for queries and keys, and with two", 298, shapes)
 
 
-def _draw_weights(weights: np.ndarray, left: float, top: float, size: float, name: str) -> list[str]:
+def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float, name: str) -> list[str]:
     """Draw a square of weights below its name and the axis of the keys."""
-    side = size * len(weights)
-    shapes = [write_word(left, top - 30, name, kind="bold"), write_word(left, top - 8, "keys", kind="small")]
-    shapes.append(draw_shades(weights, left, top, size, 1.0))
+    side = cell_size * len(weights)
+    shapes = [draw_word(left, top - 30, name, css_class="bold"), draw_word(left, top - 8, "keys", css_class="small")]
+    shapes.append(draw_shades(weights, left, top, cell_size, 1.0))
     return [*shapes, draw_box(left, top, side, side, 'fill="none" class="axis"')]
 
 

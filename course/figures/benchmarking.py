@@ -16,7 +16,7 @@ from tinytorch.tensor import Tensor
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame
 from course.figures.records import read_record, write_record
-from grading.render.svg import write_word
+from grading.render.svg import draw_word
 
 ROWS = 10
 CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarking.py")
@@ -28,19 +28,19 @@ def draw_turns() -> Figure:
     for place, (name, seed) in enumerate((("A, then B", 1), ("in turns", 2))):
         rng = np.random.default_rng(seed)
         chart = Chart(30 + 230 * place, 56, 204, 200, Scale(0.85, 1.25), Scale(0, ROWS))
-        shapes += draw_frame(chart, [(v, f"{v:g}") for v in (0.9, 1.0, 1.1, 1.2)], [], below="B / A", grid=False)
-        shapes.append(draw_line(chart.across(1), chart.top, chart.across(1), chart.top + chart.height, "axis dash"))
+        shapes += draw_frame(chart, [(v, f"{v:g}") for v in (0.9, 1.0, 1.1, 1.2)], [], x_label="B / A", grid=False)
+        shapes.append(draw_line(chart.map_x(1), chart.top, chart.map_x(1), chart.top + chart.height, "axis dash"))
         wrong = 0
         for row in range(ROWS):
             result = judge(_measure_equals(rng, in_turns=place == 1), rng=rng)
             sure = result["verdict"] in ("faster", "slower")
             wrong += sure
-            kind, y = "b" if sure else "a", chart.up(row + 0.5)
+            kind, y = "b" if sure else "a", chart.map_y(row + 0.5)
             ends = [min(max(float(result[key]), 0.85), 1.25) for key in ("low", "high")]
-            shapes.append(draw_line(chart.across(ends[0]), y, chart.across(ends[1]), y, f"line-{kind}"))
-            shapes.append(draw_dot(chart.across(min(float(result["ratio"]), 1.25)), y, f"fill-{kind}", 3.5))
-        shapes.append(write_word(chart.left, 24, name, kind="bold"))
-        shapes.append(write_word(chart.left, 44, f"{wrong} of {ROWS} say that they differ", kind="small"))
+            shapes.append(draw_line(chart.map_x(ends[0]), y, chart.map_x(ends[1]), y, f"line-{kind}"))
+            shapes.append(draw_dot(chart.map_x(min(float(result["ratio"]), 1.25)), y, f"fill-{kind}", 3.5))
+        shapes.append(draw_word(chart.left, 24, name, css_class="bold"))
+        shapes.append(draw_word(chart.left, 44, f"{wrong} of {ROWS} say that they differ", css_class="small"))
     return Figure("Ten comparisons of equal functions on a machine that slows down", 304, shapes)
 
 
@@ -48,18 +48,18 @@ def _measure_equals(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
     """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
     now, calls = 0.0, 0
 
-    def work() -> None:
+    def slow_down() -> None:
         """Make the simulated machine 0.1% slower."""
         nonlocal now, calls
         now += (1 + 0.001 * calls) * (1 + 0.04 * rng.exponential())
         calls += 1
 
     if in_turns:
-        return time_in_turns(work, work, blocks=20, warmup=0, clock=lambda: now, rng=rng)
+        return time_in_turns(slow_down, slow_down, blocks=20, warmup=0, clock=lambda: now, rng=rng)
     spans = []
     for _ in range(80):
         start = now
-        work()
+        slow_down()
         spans.append(now - start)
     return np.array(spans).reshape(2, 20, 2).sum(axis=2).T
 
@@ -71,17 +71,17 @@ def draw_roofline() -> Figure:
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))
     x = [(v, f"{v:g}") for v in (0.1, 1, 10, 100)]
     y = [(v, f"{v:g}") for v in (1, 10, 100)]
-    shapes = draw_frame(chart, x, y, below="operations per byte moved")
-    shapes.append(write_word(14, 24, "billions of operations a second", kind="bold"))
+    shapes = draw_frame(chart, x, y, x_label="operations per byte moved")
+    shapes.append(draw_word(14, 24, "billions of operations a second", css_class="bold"))
     corner = peak / bandwidth
     roof = [(0.04, 0.04 * bandwidth), (corner, peak), (100, peak)]
     shapes.append(draw_curve(chart, [a for a, _ in roof], [b for _, b in roof], "line-ink"))
-    shapes.append(write_word(chart.across(100), chart.up(peak) - 8, f"peak {peak:.0f}", "end", kind="small"))
+    shapes.append(draw_word(chart.map_x(100), chart.map_y(peak) - 8, f"peak {peak:.0f}", "end", css_class="small"))
     whole = sum(values["seconds"] for values in record["ops"].values())
     for name, values in record["ops"].items():
         if values["seconds"] < 0.005 * whole:
             continue
-        at = chart.across(values["flops"] / values["bytes"]), chart.up(values["flops"] / values["seconds"] / 1e9)
+        at = chart.map_x(values["flops"] / values["bytes"]), chart.map_y(values["flops"] / values["seconds"] / 1e9)
         kind = "b" if name.endswith("backward") else "a"
         shapes.append(draw_dot(*at, f"fill-{kind}", 4))
         left = name in ("conv2d", "conv2d backward", "max_pool2d")
@@ -89,12 +89,14 @@ def draw_roofline() -> Figure:
             -4 if name in ("conv2d backward", "batch_norm") else 14 if name in ("conv2d", "batch_norm backward") else 4
         )
         shapes.append(
-            write_word(at[0] + (-8 if left else 8), at[1] + drop, name, "end" if left else "start", kind="small halo")
+            draw_word(
+                at[0] + (-8 if left else 8), at[1] + drop, name, "end" if left else "start", css_class="small halo"
+            )
         )
     return Figure("Roofline of one training step", 322, shapes)
 
 
-def measure_step() -> None:
+def measure_training_step() -> None:
     """Profile one training step of the lesson's network, and measure the machine's two limits."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
@@ -124,4 +126,4 @@ def measure_step() -> None:
 
 
 FIGURES = {"turns": draw_turns, "roofline": draw_roofline}
-MEASUREMENTS = {"roofline": measure_step}
+MEASUREMENTS = {"roofline": measure_training_step}

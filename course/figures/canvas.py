@@ -35,7 +35,7 @@ class Figure:
 
 def write_svg(figure: Figure) -> str:
     """Write the picture's file, the same bytes for the same picture."""
-    height = format_number(figure.height)
+    height = format_coordinate(figure.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         f'role="img">\n<title>{escape(figure.title)}</title>\n<style>\n{_STYLE}</style>\n'
@@ -44,38 +44,45 @@ def write_svg(figure: Figure) -> str:
     return head + "\n".join(figure.shapes) + "\n</svg>\n"
 
 
-def format_number(value: float) -> str:
+def format_coordinate(value: float) -> str:
     """Format a coordinate with at most one decimal: 3.0 → '3', -0.04 → '0'."""
     text = f"{float(value):.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
 
-def draw_path(points: Iterable[tuple[float, float]], kind: str, *, closed: bool = False) -> str:
+def draw_path(points: Iterable[tuple[float, float]], css_class: str, *, closed: bool = False) -> str:
     """Draw straight lines from point to point."""
-    along = "L".join(f"{format_number(x)} {format_number(y)}" for x, y in points)
-    return f'<path class="{kind}" d="M{along}{"Z" if closed else ""}"/>'
+    along = "L".join(f"{format_coordinate(x)} {format_coordinate(y)}" for x, y in points)
+    return f'<path class="{css_class}" d="M{along}{"Z" if closed else ""}"/>'
 
 
-def draw_line(x1: float, y1: float, x2: float, y2: float, kind: str = "axis") -> str:
+def draw_line(x1: float, y1: float, x2: float, y2: float, css_class: str = "axis") -> str:
     """Draw one straight line."""
-    return draw_path([(x1, y1), (x2, y2)], kind)
+    return draw_path([(x1, y1), (x2, y2)], css_class)
 
 
-def draw_arrow(x1: float, y1: float, x2: float, y2: float, kind: str = "line-ink") -> str:
+def draw_arrow(x1: float, y1: float, x2: float, y2: float, css_class: str = "line-ink") -> str:
     """Draw a line with a head of two strokes at its end."""
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     u, v = (x2 - x1) / length * 7, (y2 - y1) / length * 7
     head = [(x2 - u - v * 0.6, y2 - v + u * 0.6), (x2, y2), (x2 - u + v * 0.6, y2 - v - u * 0.6)]
-    return draw_line(x1, y1, x2, y2, kind) + draw_path(head, kind)
+    return draw_line(x1, y1, x2, y2, css_class) + draw_path(head, css_class)
 
 
-def draw_dot(x: float, y: float, kind: str, radius: float = 4) -> str:
+def draw_dot(x: float, y: float, css_class: str, radius: float = 4) -> str:
     """Draw a filled circle."""
-    return f'<circle class="{kind}" cx="{format_number(x)}" cy="{format_number(y)}" r="{format_number(radius)}"/>'
+    cx, cy, r = map(format_coordinate, (x, y, radius))
+    return f'<circle class="{css_class}" cx="{cx}" cy="{cy}" r="{r}"/>'
 
 
 def draw_pixels(
-    levels: np.ndarray, x: float, y: float, size: float, looks: Sequence[str], *, tall: float | None = None
+    levels: np.ndarray,
+    x: float,
+    y: float,
+    pixel_width: float,
+    attributes: Sequence[str],
+    *,
+    pixel_height: float | None = None,
 ) -> str:
     """Draw an image of integers: pixel (row, column) uses `attributes[levels[row, column]]`, and none below 0.
 
@@ -87,9 +94,9 @@ def draw_pixels(
         for start, end in pairwise(ends):
             if (level := int(values[start])) >= 0:
                 runs.setdefault(level, []).append(f"M{start} {row + 0.5:g}h{end - start}")
-    paths = [f'<path {looks[level]} d="{"".join(strokes)}"/>' for level, strokes in sorted(runs.items())]
-    scale = f"{size:.4g}" if tall is None else f"{size:.4g} {tall:.4g}"
-    where = f"translate({format_number(x)} {format_number(y)}) scale({scale})"
+    paths = [f'<path {attributes[level]} d="{"".join(strokes)}"/>' for level, strokes in sorted(runs.items())]
+    scale = f"{pixel_width:.4g}" if pixel_height is None else f"{pixel_width:.4g} {pixel_height:.4g}"
+    where = f"translate({format_coordinate(x)} {format_coordinate(y)}) scale({scale})"
     return f'<g class="pixels" transform="{where}">{"".join(paths)}</g>'
 
 

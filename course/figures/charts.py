@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 
 from course.figures.canvas import draw_line, draw_path, draw_pixels
-from grading.render.svg import draw_box, find_round_step, write_word
+from grading.render.svg import draw_box, draw_word, find_round_step
 
 Numbers = Sequence[float] | np.ndarray
-SHADES = 16
+SHADE_COUNT = 16
 """Steps from empty to full."""
 
 
@@ -25,7 +25,7 @@ class Scale:
     high: float
     log: bool = False
 
-    def place(self, value: float) -> float:
+    def compute_position(self, value: float) -> float:
         """Return the position of a value: 0 at the low end, 1 at the high end."""
         if self.log:
             value, low, high = math.log(value), math.log(self.low), math.log(self.high)
@@ -45,52 +45,54 @@ class Chart:
     x: Scale
     y: Scale
 
-    def across(self, value: float) -> float:
+    def map_x(self, value: float) -> float:
         """Return the horizontal position of a value of x in the picture."""
-        return self.left + self.width * self.x.place(value)
+        return self.left + self.width * self.x.compute_position(value)
 
-    def up(self, value: float) -> float:
+    def map_y(self, value: float) -> float:
         """Return the vertical position of a value of y in the picture."""
-        return self.top + self.height * (1 - self.y.place(value))
+        return self.top + self.height * (1 - self.y.compute_position(value))
 
-    def points(self, xs: Numbers, ys: Numbers) -> list[tuple[float, float]]:
+    def map_points(self, xs: Numbers, ys: Numbers) -> list[tuple[float, float]]:
         """Return the positions of points in the picture."""
-        return [(self.across(float(x)), self.up(float(y))) for x, y in zip(xs, ys, strict=True)]
+        return [(self.map_x(float(x)), self.map_y(float(y))) for x, y in zip(xs, ys, strict=True)]
 
 
 Ticks = Sequence[tuple[float, str]]
 
 
-def draw_frame(chart: Chart, x: Ticks, y: Ticks, *, below: str = "", above: str = "", grid: bool = True) -> list[str]:
-    """Draw both axes with their ticks; `below` labels x and `above` labels y."""
+def draw_frame(
+    chart: Chart, x: Ticks, y: Ticks, *, x_label: str = "", y_label: str = "", grid: bool = True
+) -> list[str]:
+    """Draw both axes with their ticks; `x_label` labels x and `y_label` labels y."""
     bottom, right = chart.top + chart.height, chart.left + chart.width
     shapes = []
     for value, text in y:
-        at = chart.up(value)
+        at = chart.map_y(value)
         if grid:
             shapes.append(draw_line(chart.left, at, right, at, "grid"))
-        shapes.append(write_word(chart.left - 6, at + 4, text, "end", kind="small"))
-    shapes += [write_word(chart.across(value), bottom + 16, text, "middle", kind="small") for value, text in x]
+        shapes.append(draw_word(chart.left - 6, at + 4, text, "end", css_class="small"))
+    shapes += [draw_word(chart.map_x(value), bottom + 16, text, "middle", css_class="small") for value, text in x]
     shapes += [draw_line(chart.left, bottom, right, bottom), draw_line(chart.left, chart.top, chart.left, bottom)]
-    if below:
-        shapes.append(write_word(right, bottom + 32, below, "end", kind="small"))
-    if above:
-        shapes.append(write_word(chart.left - 6, chart.top - 10, above, kind="small"))
+    if x_label:
+        shapes.append(draw_word(right, bottom + 32, x_label, "end", css_class="small"))
+    if y_label:
+        shapes.append(draw_word(chart.left - 6, chart.top - 10, y_label, css_class="small"))
     return shapes
 
 
-def make_ticks(low: float, high: float, form: str = "{:g}") -> list[tuple[float, str]]:
+def make_ticks(low: float, high: float, number_format: str = "{:g}") -> list[tuple[float, str]]:
     """Make ticks at round values between two ends."""
     step = find_round_step(high - low)
     first = math.ceil(low / step - 1e-9)
-    return [(step * i, form.format(step * i)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [(step * i, number_format.format(step * i)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, kind: str) -> str:
+def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
     """Draw a line through points of the chart, cut off where it leaves the chart at the top or bottom."""
     low, high = chart.top, chart.top + chart.height
     parts: list[list[tuple[float, float]]] = [[]]
-    points = chart.points(xs, ys)
+    points = chart.map_points(xs, ys)
     for one, other in pairwise(points):
         ends = _cut_line(one, other, low, high)
         if ends is None:
@@ -99,67 +101,82 @@ def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, kind: str) -> str:
             parts[-1].append(ends[1])
         else:
             parts.append(list(ends))
-    return "".join(draw_path(part, kind) for part in parts if part)
+    return "".join(draw_path(part, css_class) for part in parts if part)
 
 
 def _cut_line(
-    one: tuple[float, float], other: tuple[float, float], low: float, high: float
+    start_point: tuple[float, float], end_point: tuple[float, float], low: float, high: float
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return the part of a line between two heights; None if there is none."""
-    (x1, y1), (x2, y2) = one, other
+    (x1, y1), (x2, y2) = start_point, end_point
     start, end = 0.0, 1.0
     if y1 == y2:
-        return (one, other) if low <= y1 <= high else None
+        return (start_point, end_point) if low <= y1 <= high else None
     for edge, inward in ((low, y2 > y1), (high, y2 < y1)):
         share = (edge - y1) / (y2 - y1)
         start, end = (max(start, share), end) if inward else (start, min(end, share))
     if start >= end:
         return None
-    first = one if start == 0 else (x1 + start * (x2 - x1), y1 + start * (y2 - y1))
-    return first, other if end == 1 else (x1 + end * (x2 - x1), y1 + end * (y2 - y1))
+    first = start_point if start == 0 else (x1 + start * (x2 - x1), y1 + start * (y2 - y1))
+    return first, end_point if end == 1 else (x1 + end * (x2 - x1), y1 + end * (y2 - y1))
 
 
-def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, look: str) -> str:
+def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, attributes: str) -> str:
     """Draw bars that stand on the chart's floor."""
     floor = chart.top + chart.height
     shapes = []
     for left, right, top in zip(lefts, rights, tops, strict=True):
-        x, y = chart.across(left), min(max(chart.up(top), chart.top), floor)
+        x, y = chart.map_x(left), min(max(chart.map_y(top), chart.top), floor)
         if floor - y > 0.04:
-            shapes.append(draw_box(x, y, chart.across(right) - x - 0.6, floor - y, look))
+            shapes.append(draw_box(x, y, chart.map_x(right) - x - 0.6, floor - y, attributes))
     return "".join(shapes)
 
 
 def draw_shades(
-    values: np.ndarray, x: float, y: float, size: float, most: float, *, tall: float | None = None, kinds: str = "ab"
+    values: np.ndarray,
+    x: float,
+    y: float,
+    pixel_width: float,
+    full_value: float,
+    *,
+    pixel_height: float | None = None,
+    colours: str = "ab",
 ) -> str:
-    """Draw a table of numbers as pixels: fuller towards `most`, in the second colour below 0."""
+    """Draw a table of numbers as pixels: fuller towards `full_value`, in the second colour below 0."""
     values = np.asarray(values, np.float64)
-    steps = np.clip(np.rint(np.abs(values) / most * SHADES), 0, SHADES).astype(int)
-    levels = np.where(steps == 0, -1, np.where(values > 0, steps, steps + SHADES))
+    steps = np.clip(np.rint(np.abs(values) / full_value * SHADE_COUNT), 0, SHADE_COUNT).astype(int)
+    levels = np.where(steps == 0, -1, np.where(values > 0, steps, steps + SHADE_COUNT))
     looks = [
-        f'class="pixel-{kinds[0] if level <= SHADES else kinds[1]}" '
-        f'stroke-opacity="{(level if level <= SHADES else level - SHADES) / SHADES:.3g}"'
-        for level in range(2 * SHADES + 1)
+        f'class="pixel-{colours[0] if level <= SHADE_COUNT else colours[1]}" '
+        f'stroke-opacity="{(level if level <= SHADE_COUNT else level - SHADE_COUNT) / SHADE_COUNT:.3g}"'
+        for level in range(2 * SHADE_COUNT + 1)
     ]
-    return draw_pixels(levels, x, y, size, looks, tall=tall)
+    return draw_pixels(levels, x, y, pixel_width, looks, pixel_height=pixel_height)
 
 
 def draw_table(
     values: np.ndarray,
     x: float,
     y: float,
-    wide: float,
-    tall: float,
+    cell_width: float,
+    cell_height: float,
     *,
-    form: str = "{:g}",
-    look: str = 'class="grid" fill="none"',
-    words: str = "",
+    number_format: str = "{:g}",
+    attributes: str = 'class="grid" fill="none"',
+    text_class: str = "",
 ) -> list[str]:
     """Draw a table of numbers in boxes."""
     shapes = []
     for (row, column), value in np.ndenumerate(np.atleast_2d(values)):
-        left, top = x + wide * column, y + tall * row
-        shapes.append(draw_box(left, top, wide, tall, look))
-        shapes.append(write_word(left + wide / 2, top + tall / 2 + 5, form.format(value), "middle", kind=words))
+        left, top = x + cell_width * column, y + cell_height * row
+        shapes.append(draw_box(left, top, cell_width, cell_height, attributes))
+        shapes.append(
+            draw_word(
+                left + cell_width / 2,
+                top + cell_height / 2 + 5,
+                number_format.format(value),
+                "middle",
+                css_class=text_class,
+            )
+        )
     return shapes

@@ -9,7 +9,7 @@ from tinytorch.spatial import Conv2d, Flatten
 
 from course.figures.canvas import WIDTH, Figure
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_shades
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 
 def draw_rounding() -> Figure:
@@ -21,11 +21,11 @@ def draw_rounding() -> Figure:
     low = Chart(52, 278, WIDTH - 72, 80, Scale(-1.1, 1.1), Scale(-0.15, 0.15))
     ticks = [(v / 5, f"{v / 5:g}") for v in range(-5, 6)]
     shapes = draw_frame(high, ticks[::2], ticks[::2])
-    shapes.append(write_word(14, 24, "dequantize(quantize(x, 0.2), 0.2)", kind="bold"))
+    shapes.append(draw_word(14, 24, "dequantize(quantize(x, 0.2), 0.2)", css_class="bold"))
     shapes.append(draw_curve(high, [-1.1, 1.1], [-1.1, 1.1], "axis dash"))
     shapes.append(draw_curve(high, x, back, "line-a"))
-    shapes.append(write_word(14, 266, "error: at most half a step", kind="bold"))
-    shapes += draw_frame(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], below="x")
+    shapes.append(draw_word(14, 266, "error: at most half a step", css_class="bold"))
+    shapes += draw_frame(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], x_label="x")
     jumps = np.flatnonzero(np.diff(back)) + 1
     for part in np.split(np.arange(len(x)), jumps):
         if len(part) > 1:
@@ -49,8 +49,8 @@ def draw_pruning() -> Figure:
         ("half of them 0, still 2,304 bytes", masked),
         ("4 channels removed, 1,728 bytes", small),
     ):
-        shapes.append(write_word(14, top - 10, f"{name}", kind="bold"))
-        shapes.append(draw_shades(values, 14, top, 12.4, most, tall=7))
+        shapes.append(draw_word(14, top - 10, f"{name}", css_class="bold"))
+        shapes.append(draw_shades(values, 14, top, 12.4, most, pixel_height=7))
         shapes.append(draw_box(14, top, 446.4, 7 * len(values), 'fill="none" class="axis"'))
         top += 7 * len(values) + 38
     assert weight.nbytes == 2304

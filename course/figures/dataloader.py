@@ -11,7 +11,7 @@ from tinytorch.dataloader import Compose, RandomCrop, RandomHorizontalFlip, pref
 from course.figures.canvas import WIDTH, Figure, draw_pixels
 from course.figures.charts import Chart, Scale, draw_frame
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 SIZE = 24
 BLACK, SKY, SEA, HULL, SAIL, SUN = range(6)
@@ -24,8 +24,8 @@ def draw_versions() -> Figure:
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
     looks = [f'stroke="{colour}"' for colour in COLOURS]
-    shapes = [write_word(14, 24, "as stored", kind="bold"), draw_pixels(boat, 14, 36, 3.5, looks)]
-    shapes.append(write_word(122, 24, "as sixteen epochs see it", kind="bold"))
+    shapes = [draw_word(14, 24, "as stored", css_class="bold"), draw_pixels(boat, 14, 36, 3.5, looks)]
+    shapes.append(draw_word(122, 24, "as sixteen epochs see it", css_class="bold"))
     for place, version in enumerate(versions):
         shapes.append(draw_pixels(version, 122 + 86 * (place % 4), 36 + 86 * (place // 4), 3.3, looks))
     return Figure("One image of a boat, and sixteen augmented versions of it", 392, shapes)
@@ -56,14 +56,14 @@ def draw_pipeline() -> Figure:
         top = 34 + 92 * row
         chart = Chart(62, top, WIDTH - 82, 56, Scale(0, last), Scale(0, 2))
         end = max(end for _, _, end in record[name])
-        shapes.append(write_word(62, top - 10, title, kind="bold"))
-        shapes.append(write_word(WIDTH - 20, top - 10, f"{end:.0f} ms", "end", kind="small"))
+        shapes.append(draw_word(62, top - 10, title, css_class="bold"))
+        shapes.append(draw_word(WIDTH - 20, top - 10, f"{end:.0f} ms", "end", css_class="small"))
         for lane, (what, kind) in enumerate((("load", "b"), ("train", "a"))):
-            shapes.append(write_word(54, top + 20 + 28 * lane, what, "end", kind="small"))
+            shapes.append(draw_word(54, top + 20 + 28 * lane, what, "end", css_class="small"))
             for _, start, stop in (part for part in record[name] if part[0] == what):
-                x, wide = chart.across(start), chart.across(stop) - chart.across(start)
+                x, wide = chart.map_x(start), chart.map_x(stop) - chart.map_x(start)
                 shapes.append(draw_box(x, top + 4 + 28 * lane, max(wide - 1.5, 1), 22, f'class="fill-{kind}"'))
-    shapes += draw_frame(chart, [(t, f"{t:g}") for t in np.arange(0, last, 100)], [], below="milliseconds")
+    shapes += draw_frame(chart, [(t, f"{t:g}") for t in np.arange(0, last, 100)], [], x_label="milliseconds")
     return Figure("When batches are loaded and trained on, with and without prefetching", 318, shapes)
 
 
@@ -74,21 +74,21 @@ def measure_pipeline() -> None:
         parts: list[tuple[str, float, float]] = []
         begin, lock = time.perf_counter(), threading.Lock()
 
-        def work(what: str, seconds: float, begin=begin, lock=lock, parts=parts) -> None:
+        def sleep_and_record(activity: str, seconds: float, begin=begin, lock=lock, parts=parts) -> None:
             """Sleep, and record what was done from when to when."""
             start = time.perf_counter()
             time.sleep(seconds)
             with lock:
-                parts.append((what, 1000 * (start - begin), 1000 * (time.perf_counter() - begin)))
+                parts.append((activity, 1000 * (start - begin), 1000 * (time.perf_counter() - begin)))
 
-        def batches(load=load, work=work):
+        def load_batches(load=load, work=sleep_and_record):
             """Yield six batches after waiting for each."""
             for _ in range(6):
                 work("load", load)
                 yield None
 
-        for _ in prefetch(batches(), 2) if ahead else batches():
-            work("train", 0.05)
+        for _ in prefetch(load_batches(), 2) if ahead else load_batches():
+            sleep_and_record("train", 0.05)
         runs[name] = [
             [what, *round_values(np.array(times), 4)] for what, *times in sorted(parts, key=lambda part: part[1])
         ]

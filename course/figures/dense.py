@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_pixels
 from course.figures.charts import Chart, Scale, draw_bars, draw_frame
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 PIXELS = 54
 
@@ -24,20 +24,20 @@ def draw_signals() -> Figure:
         "He": he_normal,
     }
     edges = np.linspace(-5, 5, 41)
-    shapes = [write_word(98 + 128 * k, 24, f"layer {n}", kind="bold") for k, n in enumerate((1, 3, 10))]
+    shapes = [draw_word(98 + 128 * k, 24, f"layer {n}", css_class="bold") for k, n in enumerate((1, 3, 10))]
     for row, (name, init) in enumerate(starts.items()):
-        network = _make_double(MLP([256] * 11, ReLU, init, rng=np.random.default_rng(0)))
+        network = _convert_to_float64(MLP([256] * 11, ReLU, init, rng=np.random.default_rng(0)))
         network(Tensor(np.random.default_rng(1).normal(size=(40, 256))))
         top = 50 + 112 * row
-        shapes.append(write_word(14, top + 34, name.split()[0], kind="bold"))
-        shapes.append(write_word(14, top + 52, "".join(name.split()[1:]), kind="bold"))
+        shapes.append(draw_word(14, top + 34, name.split()[0], css_class="bold"))
+        shapes.append(draw_word(14, top + 52, "".join(name.split()[1:]), css_class="bold"))
         for column, place in enumerate((0, 4, 18)):
             values = network[place].output.numpy().ravel()
             shares = np.histogram(values, edges)[0] / len(values)
             chart = Chart(98 + 128 * column, top, 114, 66, Scale(-5, 5), Scale(0, 0.25))
             shapes += draw_frame(chart, [(-5, "-5"), (0, "0"), (5, "5")], [], grid=False)
             shapes.append(draw_bars(chart, edges[:-1], edges[1:], shares, f'class="fill-{"bea"[row]}"'))
-            shapes.append(write_word(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", kind="small"))
+            shapes.append(draw_word(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", css_class="small"))
     return Figure("Outputs of layers 1, 3 and 10 for three kinds of initial weights", 380, shapes)
 
 
@@ -47,7 +47,7 @@ def draw_spiral() -> Figure:
     shapes = []
     for place, batch in enumerate((600, 20)):
         rng, criterion = np.random.default_rng(0), CrossEntropyLoss()
-        network = _make_double(MLP([2, 64, 64, 3], ReLU, he_normal, rng=rng))
+        network = _convert_to_float64(MLP([2, 64, 64, 3], ReLU, he_normal, rng=rng))
         for _ in range(10):
             train_epoch(network, criterion, inputs, targets, 0.1, batch, rng)
         chart = Chart(20 + 228 * place, 62, 212, 212, Scale(-1.05, 1.05), Scale(-1.05, 1.05))
@@ -56,16 +56,16 @@ def draw_spiral() -> Figure:
         classes = network(Tensor(plane)).numpy().argmax(axis=1).reshape(PIXELS, PIXELS)
         looks = [f'class="pixel-{kind}" stroke-opacity="0.28"' for kind in "abc"]
         right = accuracy(network(inputs), targets)
-        shapes.append(write_word(chart.left, 28, f"batches of {batch}", kind="bold"))
-        shapes.append(write_word(chart.left, 50, f"{10 * 600 // batch} steps: {right:.0%} right", kind="small"))
+        shapes.append(draw_word(chart.left, 28, f"batches of {batch}", css_class="bold"))
+        shapes.append(draw_word(chart.left, 50, f"{10 * 600 // batch} steps: {right:.0%} right", css_class="small"))
         shapes.append(draw_pixels(classes, chart.left, chart.top, 212 / PIXELS, looks))
         for (x, y), kind in zip(inputs.numpy()[:200], targets.numpy(), strict=False):
-            shapes.append(draw_dot(chart.across(x), chart.up(y), f"fill-{'abc'[kind]}", 2))
+            shapes.append(draw_dot(chart.map_x(x), chart.map_y(y), f"fill-{'abc'[kind]}", 2))
         shapes.append(draw_box(chart.left, chart.top, 212, 212, 'fill="none" class="axis"'))
     return Figure("A spiral of three arms, learned in batches of 600 and of 20", 290, shapes)
 
 
-def _make_double(network):
+def _convert_to_float64(network):
     """Convert the network to float64, so that a processor's rounding never shows in a picture."""
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)

@@ -12,40 +12,40 @@ from course.figures.canvas import Figure, write_svg
 from course.framework import put_framework_on_path
 from grading.errors import UsageError
 
-FOLDER = "figures"
+FIGURES_FOLDER = "figures"
 """The pictures' folder in a module's folder."""
-SHOWN = re.compile(rf"^!\[([^\]]*)\]\({FOLDER}/([^)]*)\)\\\n\*(.*?[.!?…])\*$", re.DOTALL | re.MULTILINE)
+SHOWN_PICTURE = re.compile(rf"^!\[([^\]]*)\]\({FIGURES_FOLDER}/([^)]*)\)\\\n\*(.*?[.!?…])\*$", re.DOTALL | re.MULTILINE)
 """A picture in a lesson: its alt text, its file, and, after a line break, its caption in italics."""
-IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
-LARGEST = 60 * 1024
+IMAGE_LINK = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
+MAX_PICTURE_BYTES = 60 * 1024
 """Limit for a picture's file."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def list_images(lesson: str) -> list[str]:
     """List the files of all images in a lesson's Markdown, as they are written there."""
-    return IMAGE.findall(lesson)
+    return IMAGE_LINK.findall(lesson)
 
 
-def list_drawings(module: str) -> dict[str, Callable[[], Figure]]:
+def list_drawings(module_id: str) -> dict[str, Callable[[], Figure]]:
     """List the functions that draw a module's pictures, by file name; none if the module has no file here."""
-    name = f"course.figures.{module.partition('_')[2]}"
+    name = f"course.figures.{module_id.partition('_')[2]}"
     if importlib.util.find_spec(name) is None:
         return {}
     put_framework_on_path()
     return {f"{key}.svg": draw for key, draw in importlib.import_module(name).FIGURES.items()}
 
 
-def draw_module(module: str) -> dict[str, str]:
+def draw_module(module_id: str) -> dict[str, str]:
     """Draw a module's pictures now: file name → SVG."""
-    return {name: write_svg(draw()) for name, draw in list_drawings(module).items()}
+    return {name: write_svg(draw()) for name, draw in list_drawings(module_id).items()}
 
 
-def write_figures(root: Path, modules: Iterable[str]) -> list[Path]:
+def write_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
     """Draw the modules' pictures, write those that differ, and return their paths."""
     written = []
-    for module in modules:
-        folder = root / "modules" / module / FOLDER
+    for module in module_ids:
+        folder = root / "modules" / module / FIGURES_FOLDER
         for name, svg in draw_module(module).items():
             if not is_current(folder / name, svg):
                 folder.mkdir(exist_ok=True)
@@ -69,13 +69,13 @@ def is_current(path: Path, svg: str) -> bool:
     return all(_are_close(*pair) for pair in zip(NUMBER.findall(old), NUMBER.findall(svg), strict=True))
 
 
-def _are_close(one: str, other: str) -> bool:
+def _are_close(first: str, second: str) -> bool:
     """Return whether two numbers differ by no more than their last place."""
-    places = max(len(text.partition(".")[2]) for text in (one, other)) or 1
-    return abs(float(one) - float(other)) <= 1.01 * 10**-places
+    places = max(len(text.partition(".")[2]) for text in (first, second)) or 1
+    return abs(float(first) - float(second)) <= 1.01 * 10**-places
 
 
-def measure(name: str) -> None:
+def run_measurement(name: str) -> None:
     """Run one of the measurements that pictures are drawn from; UsageError for an unknown name."""
     put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}

@@ -18,7 +18,7 @@ from tinytorch.tensor import Tensor
 from course.figures.canvas import WIDTH, Figure
 from course.figures.recipes import load_recipe
 from course.figures.records import read_record, round_values, write_record
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 PARTS = {
     "convolution": ("conv2d", "blocked_conv2d"),
@@ -34,20 +34,20 @@ def draw_step() -> Figure:
     shapes, wide = [], WIDTH - 2 * 14
     for row, (name, times) in enumerate(record.items()):
         top, left = 38 + 84 * row, 14.0
-        shapes.append(write_word(14, top - 10, name, kind="bold"))
-        shapes.append(write_word(WIDTH - 14, top - 10, f"{times['whole'] / whole:.0%}", "end", kind="bold"))
+        shapes.append(draw_word(14, top - 10, name, css_class="bold"))
+        shapes.append(draw_word(WIDTH - 14, top - 10, f"{times['whole'] / whole:.0%}", "end", css_class="bold"))
         rest = times["whole"] - sum(times[part] for part in PARTS)
         for part, kind in zip((*PARTS, "rest"), "abcd", strict=True):
             share = wide * times.get(part, rest) / whole
             shapes.append(draw_box(left, top, share - 1, 34, f'class="fill-{kind}"'))
             if share > 34:
                 text = f"{times.get(part, rest) / whole:.0%}"
-                shapes.append(write_word(left + share / 2, top + 22, text, "middle", kind="bold word-paper"))
+                shapes.append(draw_word(left + share / 2, top + 22, text, "middle", css_class="bold word-paper"))
             left += share
     for place, (part, kind) in enumerate(zip((*PARTS, "everything else"), "abcd", strict=True)):
         x, y = 14 + 232 * (place % 2), 216 + 22 * (place // 2)
         shapes.append(draw_box(x, y - 10, 12, 12, f'class="fill-{kind}"'))
-        shapes.append(write_word(x + 18, y, part, kind="small"))
+        shapes.append(draw_word(x + 18, y, part, css_class="small"))
     return Figure("Times of the parts of a training step in module 06 and module 13", 256, shapes)
 
 
@@ -59,9 +59,9 @@ def draw_blocks() -> Figure:
     shapes = []
     for place, (name, group, kind) in enumerate((("first 0, 2, 4", first, "a"), ("then 1, 3, 5", rest, "b"))):
         left = 60 + 214 * place
-        shapes.append(write_word(left, 24, name, kind="bold"))
-        shapes.append(write_word(left, 46, "output", kind="small"))
-        shapes.append(write_word(left + 86, 46, "image, padded", kind="small"))
+        shapes.append(draw_word(left, 24, name, css_class="bold"))
+        shapes.append(draw_word(left, 46, "output", css_class="small"))
+        shapes.append(draw_word(left + 86, 46, "image, padded", css_class="small"))
         for row in range(rows + kernel - 1):
             y = 56 + size * row
             shapes.append(draw_box(left + 86, y, 84, size, 'fill="none" class="grid"'))
@@ -74,7 +74,7 @@ def draw_blocks() -> Figure:
             look = f'class="fill-{kind}" fill-opacity="0.75"'
             shapes.append(draw_box(left, out + 1, 60, height - 2, look))
             shapes.append(draw_box(left + 86, 57 + size * block.start, 84, read - 2, look))
-    shapes.append(write_word(14, 316, "within a group no two blocks share an image row", kind="small"))
+    shapes.append(draw_word(14, 316, "within a group no two blocks share an image row", css_class="small"))
     return Figure("Even blocks, and then odd ones, add to rows that do not overlap", 332, shapes)
 
 
@@ -82,7 +82,7 @@ def draw_whitening() -> Figure:
     """Draw the directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
-    shapes = [write_word(14, 24, "27 directions, strongest first, with their variances", kind="bold")]
+    shapes = [draw_word(14, 24, "27 directions, strongest first, with their variances", css_class="bold")]
     for place, (vector, strength) in enumerate(zip(vectors, strengths, strict=True)):
         x, y = 14 + 51 * (place % 9), 40 + 68 * (place // 9)
         shades = np.clip(np.rint(128 + 127 * vector / np.abs(vector).max()), 0, 255).astype(int).reshape(3, 3, 3)
@@ -90,16 +90,16 @@ def draw_whitening() -> Figure:
             red, green, blue = shades[:, row, column].tolist()
             look = f'fill="#{red:02x}{green:02x}{blue:02x}"'
             shapes.append(draw_box(x + 14 * column, y + 14 * row, 14, 14, look))
-        shapes.append(write_word(x + 21, y + 56, _write_strength(strength), "middle", kind="small"))
+        shapes.append(draw_word(x + 21, y + 56, _format_strength(strength), "middle", css_class="small"))
     return Figure("Directions of 3 by 3 patches of photographs with their variances", 246, shapes)
 
 
-def _write_strength(value: float) -> str:
+def _format_strength(value: float) -> str:
     """Format two digits, or one and a power of ten: 0.27, 7e-4."""
     return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def measure_step() -> None:
+def measure_step_parts() -> None:
     """Take the lesson's training step with both networks in turns, and keep the medians."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
@@ -144,4 +144,4 @@ def measure_whitening() -> None:
 
 
 FIGURES = {"step": draw_step, "blocks": draw_blocks, "whitening": draw_whitening}
-MEASUREMENTS = {"step": measure_step, "whitening": measure_whitening}
+MEASUREMENTS = {"step": measure_step_parts, "whitening": measure_whitening}

@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_line, draw_pixels
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame, make_ticks
-from grading.render.svg import draw_box, write_word
+from grading.render.svg import draw_box, draw_word
 
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
 LABELS = np.array([[0], [1], [1], [0]], np.float64)
@@ -31,7 +31,7 @@ def draw_xor() -> Figure:
             loss = criterion(network(Tensor(CORNERS)), Tensor(LABELS)).item()
             shapes += _draw_plane(network, 24 + 226 * (at % 2), 38 + 240 * (at // 2), f"step {step:,}: loss {loss:.3f}")
         gradient_descent_step(network, criterion, Tensor(CORNERS), Tensor(LABELS), lr=1.0)
-    shapes.append(write_word(24, 506, "blue: the network answers 1; orange: it answers 0", kind="small"))
+    shapes.append(draw_word(24, 506, "blue: the network answers 1; orange: it answers 0", css_class="small"))
     return Figure("A network learning XOR at steps 0, 100, 300 and 1,000", 520, shapes)
 
 
@@ -47,19 +47,19 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
         f'class="pixel-{"ab"[level < LEVELS / 2]}" stroke-opacity="{strength:.2f}"'
         for level, strength in enumerate(strengths)
     ]
-    shapes = [write_word(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
+    shapes = [draw_word(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
     for (w1, w2), bias in zip(network[0].weight.numpy(), network[0].bias.numpy(), strict=True):
         ends = _find_crossings(w1, w2, bias)
         if len(ends) == 2:
-            (x1, y1), (x2, y2) = [(chart.across(x), chart.up(y)) for x, y in ends]
+            (x1, y1), (x2, y2) = [(chart.map_x(x), chart.map_y(y)) for x, y in ends]
             shapes.append(draw_line(x1, y1, x2, y2, "line-ink dash thin"))
     for (x, y), label in zip(CORNERS, LABELS.ravel(), strict=True):
-        at = chart.across(x), chart.up(y)
+        at = chart.map_x(x), chart.map_y(y)
         shapes.append(draw_dot(*at, "fill-paper", 9))
         shapes.append(draw_dot(*at, "fill-ink", 8))
         shapes.append(draw_dot(*at, "fill-paper", 7) if label == 0 else "")
         kind = "small bold" + (" word-paper" if label else " word-ink")
-        shapes.append(write_word(at[0], at[1] + 4, f"{label:g}", "middle", kind=kind))
+        shapes.append(draw_word(at[0], at[1] + 4, f"{label:g}", "middle", css_class=kind))
     shapes.append(draw_box(left, top, 200, 200, 'fill="none" class="axis"'))
     return [shape for shape in shapes if shape]
 
@@ -89,13 +89,13 @@ def draw_rates() -> Figure:
             places.append(line.weight.item())
             losses.append(gradient_descent_step(line, MSELoss(), inputs, targets, lr))
         w = np.linspace(*ends, 60)
-        shapes += draw_frame(chart, make_ticks(*ends), make_ticks(0, most), below="w")
-        shapes.append(write_word(chart.left - 26, 24, f"lr = {lr}", kind="bold"))
-        shapes.append(write_word(chart.left + 112, 24, said, "end", kind="word-b"))
+        shapes += draw_frame(chart, make_ticks(*ends), make_ticks(0, most), x_label="w")
+        shapes.append(draw_word(chart.left - 26, 24, f"lr = {lr}", css_class="bold"))
+        shapes.append(draw_word(chart.left + 112, 24, said, "end", css_class="word-b"))
         shapes.append(draw_curve(chart, w, 14 / 3 * (w - 2) ** 2, "axis"))
         shapes.append(draw_curve(chart, places, losses, "line-b"))
         shapes += [
-            draw_dot(chart.across(x), chart.up(y), "fill-b", 4)
+            draw_dot(chart.map_x(x), chart.map_y(y), "fill-b", 4)
             for x, y in zip(places, losses, strict=True)
             if y <= most
         ]

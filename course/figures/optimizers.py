@@ -9,7 +9,7 @@ from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
 from course.figures.charts import Chart, Scale, draw_curve, draw_frame
-from grading.render.svg import write_word
+from grading.render.svg import draw_word
 
 STEPS = 40
 RATES = 100
@@ -26,26 +26,26 @@ def draw_valley() -> Figure:
     shapes, angle = [], np.linspace(0, 2 * np.pi, 49)
     for row, (name, make) in enumerate(kinds.items()):
         chart = Chart(40, 36 + 116 * row, WIDTH - 60, 74, Scale(-4, 11), Scale(-1.3, 1.3))
-        path, losses = _follow(make)
-        shapes.append(write_word(40, chart.top - 10, name, kind="bold"))
+        path, losses = _record_path(make)
+        shapes.append(draw_word(40, chart.top - 10, name, css_class="bold"))
         said = f"loss after {STEPS} steps: {losses[-1]:.1g}"
-        shapes.append(write_word(WIDTH - 20, chart.top - 10, said, "end", kind="small"))
+        shapes.append(draw_word(WIDTH - 20, chart.top - 10, said, "end", css_class="small"))
         for level in (1, 4, 12, 30, 60):
             radius = np.sqrt(2 * level)
-            parts = _cut_out(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
+            parts = _clip_to_chart(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
             shapes += [draw_curve(chart, *part, "grid") for part in parts]
         shapes += draw_frame(chart, [(a, f"{a}") for a in (-4, 0, 4, 8)], [(-1, "-1"), (0, "0"), (1, "1")], grid=False)
         shapes.append(draw_curve(chart, path[:, 0], path[:, 1], f"line-{'bacd'[row]}"))
         for a, b in path:
-            shapes.append(draw_dot(chart.across(a), chart.up(np.clip(b, -1.3, 1.3)), f"fill-{'bacd'[row]}", 2.5))
-        shapes.append(draw_dot(chart.across(0), chart.up(0), "fill-ink", 3))
+            shapes.append(draw_dot(chart.map_x(a), chart.map_y(np.clip(b, -1.3, 1.3)), f"fill-{'bacd'[row]}", 2.5))
+        shapes.append(draw_dot(chart.map_x(0), chart.map_y(0), "fill-ink", 3))
     return Figure("Paths of four optimisers through one valley", 496, shapes)
 
 
-def _follow(make) -> tuple[np.ndarray, list[float]]:
+def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
     """Return the path of an optimiser in STEPS steps, and the loss at each position."""
     place, scale = Tensor(np.array([10.0, 1.0])), Tensor(np.array([1.0, 25.0]))
-    optimizer = make(place)
+    optimizer = make_optimizer(place)
     path, losses = [place.numpy().copy()], []
     for _ in range(STEPS):
         with Tape():
@@ -58,7 +58,7 @@ def _follow(make) -> tuple[np.ndarray, list[float]]:
     return np.array(path), losses
 
 
-def _cut_out(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
+def _clip_to_chart(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the parts of a line between the chart's left and right end."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
@@ -69,8 +69,8 @@ def draw_schedules() -> Figure:
     """Draw the learning rates of three schedules over a hundred steps."""
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
-    shapes = draw_frame(chart, x, y, below="steps taken")
-    shapes.append(write_word(14, 24, "learning rate, as a share of its maximum", kind="bold"))
+    shapes = draw_frame(chart, x, y, x_label="steps taken")
+    shapes.append(draw_word(14, 24, "learning rate, as a share of its maximum", css_class="bold"))
     schedules = (
         ("StepLR", lambda optimizer: StepLR(optimizer, 30, 0.3), "c"),
         ("CosineAnnealingLR", lambda optimizer: CosineAnnealingLR(optimizer, RATES), "a"),
@@ -84,7 +84,7 @@ def draw_schedules() -> Figure:
             if step < RATES - 1:
                 schedule.step()
         shapes.append(draw_curve(chart, range(RATES), rates, f"line-{kind}"))
-        shapes.append(write_word((52, 150, 320)[place], 282, name, kind=f"bold word-{kind}"))
+        shapes.append(draw_word((52, 150, 320)[place], 282, name, css_class=f"bold word-{kind}"))
     return Figure("Learning rate of StepLR, CosineAnnealingLR and OneCycleLR over 100 steps", 298, shapes)
 
 

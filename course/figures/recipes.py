@@ -6,13 +6,13 @@ import importlib.util
 from functools import cache
 from types import ModuleType
 
-from course.figures.records import MODULES
+from course.figures.records import MODULES_FOLDER
 
 
 @cache
-def load_recipe(module: str) -> ModuleType:
+def load_recipe(module_id: str) -> ModuleType:
     """Load the solution's recipe.py from a module's folder."""
-    spec = importlib.util.spec_from_file_location(f"recipe_of_{module}", MODULES / module / "recipe.py")
+    spec = importlib.util.spec_from_file_location(f"recipe_of_{module_id}", MODULES_FOLDER / module_id / "recipe.py")
     assert spec is not None
     assert spec.loader is not None
     recipe = importlib.util.module_from_spec(spec)

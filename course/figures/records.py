@@ -17,21 +17,22 @@ from typing import Any
 
 import numpy as np
 
-RECORDS = Path(__file__).with_name("records.json")
-MODULES = Path(__file__).resolve().parents[2] / "modules"
+RECORDS_FILE = Path(__file__).with_name("records.json")
+MODULES_FOLDER = Path(__file__).resolve().parents[2] / "modules"
 
 
 def read_record(name: str) -> dict[str, Any]:
     """Read the values of one measurement; KeyError when it was never made."""
-    return json.loads(RECORDS.read_text(encoding="utf-8"))[name]["values"]
+    return json.loads(RECORDS_FILE.read_text(encoding="utf-8"))[name]["values"]
 
 
-def write_record(name: str, about: str, values: dict[str, Any], code: Sequence[str]) -> None:
+def write_record(name: str, description: str, values: dict[str, Any], code_files: Sequence[str]) -> None:
     """Write the values of a measurement, leaving the others as they are.
 
-    `about` says how it was made. `code` lists its files below modules/; once one of them changes, the record is stale.
+    `description` says how it was made. `code_files` lists its files below modules/; once one of them changes, the
+    record is stale.
     """
-    records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else {}
+    records = json.loads(RECORDS_FILE.read_text(encoding="utf-8")) if RECORDS_FILE.is_file() else {}
     machine = {
         "machine": platform.machine(),
         "processors": os.cpu_count(),
@@ -39,15 +40,15 @@ def write_record(name: str, about: str, values: dict[str, Any], code: Sequence[s
         "numpy": np.__version__,
         "openblas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "as many as processors"),
     }
-    digests = {path: digest_code((MODULES / path).read_text(encoding="utf-8")) for path in code}
-    records[name] = {"about": about, "machine": machine, "code": digests, "values": values}
+    digests = {path: digest_code((MODULES_FOLDER / path).read_text(encoding="utf-8")) for path in code_files}
+    records[name] = {"about": description, "machine": machine, "code": digests, "values": values}
     parts = [f"{json.dumps(key)}: {json.dumps(records[key])}" for key in sorted(records)]
-    RECORDS.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    RECORDS_FILE.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
 def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
     """Yield each measurement with a file below `modules` whose code has changed since."""
-    for name, record in json.loads(RECORDS.read_text(encoding="utf-8")).items():
+    for name, record in json.loads(RECORDS_FILE.read_text(encoding="utf-8")).items():
         for path, digest in record["code"].items():
             if (modules / path).is_file() and digest_code((modules / path).read_text(encoding="utf-8")) != digest:
                 yield name, path

@@ -17,10 +17,10 @@ from course.mutation.mutants import Mutant, make_mutants
 from course.skeleton import SkeletonError, find_gaps
 from grading.entry import run_command
 from grading.errors import UsageError
-from grading.manifest.load import ManifestError, load
-from grading.manifest.model import Manifest, Module, Status
-from grading.manifest.problems import did_you_mean
-from grading.render.progress import Watch, watch_for
+from grading.manifest.loader import ManifestError, load_manifest
+from grading.manifest.model import BuildStatus, Manifest, Module
+from grading.manifest.problems import suggest_name
+from grading.render.progress_watch import ProgressWatch, create_watch
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.9
@@ -47,15 +47,17 @@ class MutationTally:
         return self.killed / self.mutants if self.mutants else 1.0
 
 
-def tally_module(root: Path, manifest: Manifest, module: Module, watch: Watch) -> MutationTally:
+def tally_module(root: Path, manifest: Manifest, module: Module, watch: ProgressWatch) -> MutationTally:
     """Mutate a module's solution in copies of the course, and run its own and its milestone's tests on each mutant."""
     source = (root / module.code).read_text(encoding="utf-8")
-    watch.phase(f"Mutating {module.id}", None)
+    watch.begin_phase(f"Mutating {module.id}", None)
     changes = make_mutants(source, find_gaps(source, manifest, module.code), module.code)
-    built = [m for m in manifest.modules if m.status is Status.BUILT]
+    built = [m for m in manifest.modules if m.status is BuildStatus.BUILT]
     tests = [module.tests]
-    tests += [m.integration_tests for m in manifest.milestones if m.trigger == module.id and m.status is Status.BUILT]
-    watch.phase(f"Testing {len(changes)} mutants of {module.id}", len(changes))
+    tests += [
+        m.integration_tests for m in manifest.milestones if m.trigger == module.id and m.status is BuildStatus.BUILT
+    ]
+    watch.begin_phase(f"Testing {len(changes)} mutants of {module.id}", len(changes))
     alive: list[Mutant] = []
     for done, (mutant, killed) in enumerate(judge_mutants(changes, root, [m.folder for m in built], tests), start=1):
         alive += [] if killed else [mutant]
@@ -100,12 +102,12 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
     """Mutate the named modules, or all. Return 0 if enough is noticed, 1 if not, 2 for wrong usage."""
     console = Console(highlight=False)
     try:
-        manifest = load(root)
+        manifest = load_manifest(root)
         excused = parse_excuses((root / PAGE).read_text(encoding="utf-8"))
-        known = {module.id: module for module in manifest.modules if module.status is Status.BUILT}
+        known = {module.id: module for module in manifest.modules if module.status is BuildStatus.BUILT}
         if unknown := [name for name in names if name not in known]:
-            raise UsageError(f"There is no built module {unknown[0]}. {did_you_mean(unknown[0], known)}")
-        with watch_for(console) as watch:
+            raise UsageError(f"There is no built module {unknown[0]}. {suggest_name(unknown[0], known)}")
+        with create_watch(console) as watch:
             results = [tally_module(root, manifest, known[name], watch) for name in known if name in names or not names]
     except (ManifestError, SkeletonError, UsageError) as error:
         console.print(Text(str(error)))

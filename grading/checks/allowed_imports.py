@@ -6,7 +6,7 @@ import ast
 
 from grading.audit import audit_imports
 from grading.measurement import CheckContext, Measurement
-from grading.render.text import write_count
+from grading.render.text import format_count
 from grading.result import Failure
 from grading.submission import list_source_files
 from grading.syntax import parse_source
@@ -24,5 +24,5 @@ def count_import_violations(context: CheckContext) -> Measurement:
     return Measurement(
         {"violations": float(len(failures))},
         {"violations": tuple(failures)},
-        how=f"read from the text of {write_count(len(files), 'file')}, which did not run",
+        how=f"read from the text of {format_count(len(files), 'file')}, which did not run",
     )

@@ -41,7 +41,7 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
     try:
         workers = context.start_workers(2 * len(seeds))
         for seed in seeds:
-            context.watch.phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
+            context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
             trainer, receiver = next(workers), next(workers)
             runs.append(train_and_measure_network(context, trainer, receiver, seed, data))
             receiver.close()

@@ -56,10 +56,10 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
     try:
         workers = context.start_workers(3 * len(seeds))
         for seed in seeds:
-            context.watch.phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
+            context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
             trainer, receiver = next(workers), next(workers)
             runs.append(train_and_measure_network(context, trainer, receiver, seed, data))
-            context.watch.phase(f"Asking the network in int8 (seed {seed})", None)
+            context.watch.begin_phase(f"Asking the network in int8 (seed {seed})", None)
             compressed.append(measure_compressed_network(context, runs[-1], next(workers), seed))
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:

@@ -175,12 +175,12 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
     (seed,) = context.derive_seeds("speed", 1)
     rng = make_grader_rng(seed)
     rounds: list[SpeedRound] = []
-    context.watch.phase("Racing module 13 against module 06", experiment.rounds * (experiment.turns + WARM_UPS))
+    context.watch.begin_phase("Racing module 13 against module 06", experiment.rounds * (experiment.turns + WARM_UPS))
     try:
         plain, fast = context.start(BASELINE), context.start()
         while len(rounds) < experiment.rounds:
             rounds.append(_race_modules(context, experiment, plain, fast, rng, len(rounds)))
-            if wanted.met_by(rounds[-1].compute_speed_up(experiment.baseline_limit)):
+            if wanted.is_met_by(rounds[-1].compute_speed_up(experiment.baseline_limit)):
                 break
         plain.close()
         fast.close()

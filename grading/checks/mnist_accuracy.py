@@ -25,7 +25,7 @@ def measure_mnist(context: CheckContext) -> Measurement:
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
     how = describe_method(data, experiment, [seed])
-    context.watch.phase(f"Training on {len(data.train_inputs):,} images", 100)
+    context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images", 100)
     try:
         workers = context.start_workers(2)
         run = train_and_measure_network(context, next(workers), next(workers), seed, data)

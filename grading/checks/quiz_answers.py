@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from grading.manifest.model import Milestone
 from grading.measurement import CheckContext, Measurement
-from grading.quiz.answers import load_answers
-from grading.quiz.judge import judge
+from grading.quiz.answer_file import load_answers
+from grading.quiz.judge import judge_answers
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.result import Failure
 
@@ -75,7 +75,7 @@ def measure_quiz(context: CheckContext) -> Measurement:
             hint=f"Is student.yaml right? If it is, answer your own questions: {command}",
         )
         return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
-    verdicts = judge(milestone, answers, context.student)
+    verdicts = judge_answers(milestone, answers, context.student)
     failures = [
         Failure(
             title=_TITLE.format(v.question_id),

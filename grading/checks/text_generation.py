@@ -128,9 +128,9 @@ def _train_on_text(
     held_out: Sequence[bytes] = (),
 ) -> TextRun:
     """Train and carry a network for one text, and add its run to ``runs``."""
-    context.watch.phase(f"Training on {text_name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
+    context.watch.begin_phase(f"Training on {text_name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
     runs.append(train_and_measure_writer(context, next(workers), next(workers), seed, text_name, text, list(held_out)))
-    context.watch.phase(f"Asking the network that learned {text_name}", None)
+    context.watch.begin_phase(f"Asking the network that learned {text_name}", None)
     return runs[-1]
 
 

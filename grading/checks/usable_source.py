@@ -6,7 +6,7 @@ import lzma
 from collections.abc import Iterator, Mapping
 
 from grading.measurement import CheckContext, Measurement
-from grading.render.text import write_count
+from grading.render.text import format_count
 from grading.result import Failure
 from grading.submission import list_source_files
 from grading.syntax import parse_source
@@ -34,7 +34,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
     return Measurement(
         {"unusable": float(len(failures))},
         {"unusable": tuple(failures)},
-        how=f"read from the text of {write_count(len(files), 'file')}, which did not run",
+        how=f"read from the text of {format_count(len(files), 'file')}, which did not run",
     )
 
 
@@ -55,7 +55,7 @@ def find_stored_data(
     size, most = measure_compressed_size("".join(texts.values())), average_limit * len(texts)
     if size > most:
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:LARGEST_NAMED]
-        got = f"{size:,} bytes in {write_count(len(texts), 'file')}, most of it in {', '.join(largest)}"
+        got = f"{size:,} bytes in {format_count(len(texts), 'file')}, most of it in {', '.join(largest)}"
         yield _explain_stored_data("All files together hold", largest[0], got, most)
 
 

@@ -45,7 +45,7 @@ def measure_xor(context: CheckContext) -> Measurement:
     milestone, experiment = _get_xor_experiment(context)
     count = experiment.seeds + experiment.controls
     seeds = context.derive_seeds("xor", count)
-    context.watch.phase("Training XOR networks", count)
+    context.watch.begin_phase("Training XOR networks", count)
     workers = context.start_workers(2 * count)
     runs: list[XorRun] = []
     try:

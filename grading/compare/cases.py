@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from grading.compare.beside import Arrays, Case, Work, work_here, work_there
-from grading.compare.forms import (
+from grading.compare.case_builders import (
     Draw,
-    counts,
-    draw_all,
-    function,
-    layer,
-    loss,
-    normals,
-    of_arrays,
-    op,
-    plain_function,
-    positives,
-    shares,
+    build_array_case,
+    build_function_case,
+    build_layer_case,
+    build_loss_case,
+    build_op,
+    build_tensor_function,
+    combine_draws,
+    draw_integers,
+    draw_normals,
+    draw_positives,
+    draw_probabilities,
 )
+from grading.compare.case_comparison import Arrays, CaseSide, ComparisonCase, build_local_side, build_worker_side
 
 HEADS, TOKENS, HEAD_WIDTH = 4, 64, 32
 EMBEDDING = HEADS * HEAD_WIDTH
@@ -32,58 +32,66 @@ Operation = tuple[str, str, str, dict[str, Any], Callable[[Any], Any], dict[str,
 _ROWS = np.array([3, 1, 4, 1, 5, 9, 2, 6] * 16)
 OPERATIONS: list[Operation] = [
     ("a + b, broadcast", "256×512 + 512", "add", {}, lambda torch: torch.add,
-     {"a": normals(256, 512), "b": normals(512)}, (256, 512)),
+     {"a": draw_normals(256, 512), "b": draw_normals(512)}, (256, 512)),
     ("a * b", "512×512", "multiply", {}, lambda torch: torch.mul,
-     {"a": normals(512, 512), "b": normals(512, 512)}, (512, 512)),
+     {"a": draw_normals(512, 512), "b": draw_normals(512, 512)}, (512, 512)),
     ("a / b", "512×512", "divide", {}, lambda torch: torch.div,
-     {"a": normals(512, 512), "b": positives(512, 512)}, (512, 512)),
+     {"a": draw_normals(512, 512), "b": draw_positives(512, 512)}, (512, 512)),
     ("a ** b", "256×256", "power", {}, lambda torch: torch.pow,
-     {"a": positives(256, 256), "b": normals(256, 256)}, (256, 256)),
-    ("exp", "512×512", "exp", {}, lambda torch: torch.exp, {"a": normals(512, 512)}, (512, 512)),
-    ("log", "512×512", "log", {}, lambda torch: torch.log, {"a": positives(512, 512)}, (512, 512)),
-    ("sqrt", "512×512", "sqrt", {}, lambda torch: torch.sqrt, {"a": positives(512, 512)}, (512, 512)),
+     {"a": draw_positives(256, 256), "b": draw_normals(256, 256)}, (256, 256)),
+    ("exp", "512×512", "exp", {}, lambda torch: torch.exp, {"a": draw_normals(512, 512)}, (512, 512)),
+    ("log", "512×512", "log", {}, lambda torch: torch.log, {"a": draw_positives(512, 512)}, (512, 512)),
+    ("sqrt", "512×512", "sqrt", {}, lambda torch: torch.sqrt, {"a": draw_positives(512, 512)}, (512, 512)),
     ("a @ b", "256×256 @ 256×256", "matmul", {}, lambda torch: torch.matmul,
-     {"a": normals(256, 256), "b": normals(256, 256)}, (256, 256)),
+     {"a": draw_normals(256, 256), "b": draw_normals(256, 256)}, (256, 256)),
     ("a @ b, batched", "16×64×64 @ 16×64×64", "matmul", {}, lambda torch: torch.matmul,
-     {"a": normals(16, 64, 64), "b": normals(16, 64, 64)}, (16, 64, 64)),
+     {"a": draw_normals(16, 64, 64), "b": draw_normals(16, 64, 64)}, (16, 64, 64)),
     ("sum(axis=1)", "512×512", "reduce_sum", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.sum, dim=1),
-     {"a": normals(512, 512)}, (512,)),
+     {"a": draw_normals(512, 512)}, (512,)),
     ("mean(axis=0)", "512×512", "reduce_mean", {"axis": 0, "keepdims": False}, lambda torch: partial(torch.mean, dim=0),
-     {"a": normals(512, 512)}, (512,)),
+     {"a": draw_normals(512, 512)}, (512,)),
     ("max(axis=1)", "512×512", "reduce_max", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.amax, dim=1),
-     {"a": normals(512, 512)}, (512,)),
+     {"a": draw_normals(512, 512)}, (512,)),
     ("a[rows], some twice", "128 of 64×256", "index", {"key": _ROWS}, lambda torch: lambda a: a[torch.tensor(_ROWS)],
-     {"a": normals(64, 256)}, (128, 256)),
+     {"a": draw_normals(64, 256)}, (128, 256)),
 ]  # fmt: skip
 
 
-def dot_products() -> list[Case]:
+def list_dot_product_cases() -> list[ComparisonCase]:
     """List module 01's cases: what a loop costs and what NumPy saves."""
 
-    def make(name: str) -> Callable[[Any], Any]:
+    def get_function(name: str) -> Callable[[Any], Any]:
         """Return a function that looks up one of module 01's functions."""
         return lambda student: getattr(student.setup, name)
 
     return [
-        plain_function(
-            "dot_loop", "1,000", make("dot_loop"), lambda torch: torch.dot, a=positives(1000), b=positives(1000)
+        build_array_case(
+            "dot_loop", "1,000", get_function("dot_loop"), lambda torch: torch.dot,
+            a=draw_positives(1000), b=draw_positives(1000),
         ),
-        plain_function(
-            "dot_vectorised", "100,000", make("dot_vectorised"), lambda torch: torch.dot,
-            a=positives(100_000), b=positives(100_000),
+        build_array_case(
+            "dot_vectorised", "100,000", get_function("dot_vectorised"), lambda torch: torch.dot,
+            a=draw_positives(100_000), b=draw_positives(100_000),
         ),
     ]  # fmt: skip
 
 
-def operations(*, differentiate: bool) -> list[Case]:
+def list_operation_cases(*, differentiate: bool) -> list[ComparisonCase]:
     """List module 02's operations, plain or recorded on module 09's tape."""
     return [
-        function(name, size, op("tensor", ours, **how), theirs, normals(*output) if differentiate else None, **draws)
+        build_function_case(
+            name,
+            size,
+            build_op("tensor", ours, **how),
+            theirs,
+            draw_normals(*output) if differentiate else None,
+            **draws,
+        )
         for name, size, ours, how, theirs, draws, output in OPERATIONS
     ]
 
 
-def activations() -> list[Case]:
+def list_activation_cases() -> list[ComparisonCase]:
     """List module 03's layers."""
     theirs: dict[str, Callable[[Any], Any]] = {
         "ReLU": lambda torch: torch.nn.ReLU(),
@@ -94,131 +102,138 @@ def activations() -> list[Case]:
         "GELU": lambda torch: torch.nn.GELU(approximate="tanh"),
     }
 
-    def make(name: str) -> Callable[[Any], Any]:
+    def make_layer(name: str) -> Callable[[Any], Any]:
         """Return a function that makes one of module 03's layers."""
         return lambda student: getattr(student.activations, name)()
 
     shape = (256, 512)
     return [
-        layer(name, "256×512", make(name), build, x=normals(*shape), grad=normals(*shape))
+        build_layer_case(name, "256×512", make_layer(name), build, x=draw_normals(*shape), grad=draw_normals(*shape))
         for name, build in theirs.items()
     ]
 
 
-def layers() -> list[Case]:
+def list_layer_cases() -> list[ComparisonCase]:
     """List module 04's layers and losses."""
     return [
-        layer(
+        build_layer_case(
             "Dense(256, 128)", "128×256",
             lambda student: student.layers.Dense(256, 128, rng=student.rng(0)),
             lambda torch: torch.nn.Linear(256, 128),
-            x=normals(128, 256), grad=normals(128, 128), weight=normals(128, 256), bias=normals(128),
+            x=draw_normals(128, 256), grad=draw_normals(128, 128),
+            weight=draw_normals(128, 256), bias=draw_normals(128),
         ),
-        loss(
+        build_loss_case(
             "MSELoss", "256×256",
             lambda student: student.layers.MSELoss(), lambda torch: torch.nn.functional.mse_loss,
-            prediction=normals(256, 256), target=normals(256, 256),
+            prediction=draw_normals(256, 256), target=draw_normals(256, 256),
         ),
-        loss(
+        build_loss_case(
             "BCELoss", "256×256",
             lambda student: student.layers.BCELoss(), lambda torch: torch.nn.functional.binary_cross_entropy,
-            prediction=shares(256, 256), target=shares(256, 256),
+            prediction=draw_probabilities(256, 256), target=draw_probabilities(256, 256),
         ),
     ]  # fmt: skip
 
 
-def deep_networks() -> list[Case]:
+def list_network_cases() -> list[ComparisonCase]:
     """List module 05's network and loss."""
     return [
-        layer(
+        build_layer_case(
             "MLP((256, 128, 64, 10))", "128×256",
             lambda student: student.dense.MLP([256, 128, 64, 10], rng=student.rng(0)),
             lambda torch: torch.nn.Sequential(
                 torch.nn.Linear(256, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64), torch.nn.ReLU(),
                 torch.nn.Linear(64, 10),
             ),
-            x=normals(128, 256), grad=normals(128, 10),
-            weight1=scaled(128, 256), bias1=normals(128), weight2=scaled(64, 128), bias2=normals(64),
-            weight3=scaled(10, 64), bias3=normals(10),
+            x=draw_normals(128, 256), grad=draw_normals(128, 10),
+            weight1=draw_scaled_weights(128, 256), bias1=draw_normals(128),
+            weight2=draw_scaled_weights(64, 128), bias2=draw_normals(64),
+            weight3=draw_scaled_weights(10, 64), bias3=draw_normals(10),
         ),
-        loss(
+        build_loss_case(
             "CrossEntropyLoss", "512×10",
             lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
-            prediction=normals(512, 10), target=counts(10, 512),
+            prediction=draw_normals(512, 10), target=draw_integers(10, 512),
         ),
-        loss(
+        build_loss_case(
             "CrossEntropyLoss", "256×1,000",
             lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
-            prediction=normals(256, 1000), target=counts(1000, 256),
+            prediction=draw_normals(256, 1000), target=draw_integers(1000, 256),
         ),
     ]  # fmt: skip
 
 
-def scaled(n_out: int, n_in: int) -> Draw:
+def draw_scaled_weights(n_out: int, n_in: int) -> Draw:
     """Return a draw of weights that keep the scale of what passes through them."""
-    draw = normals(n_out, n_in)
+    draw = draw_normals(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 
 
-def spatial() -> list[Case]:
+def list_spatial_cases() -> list[ComparisonCase]:
     """List module 06's layers."""
     return [
-        layer(
+        build_layer_case(
             "Conv2d(3, 16, 5, stride=2, padding=2)", "16×3×32×32",
             lambda student: student.spatial.Conv2d(3, 16, 5, stride=2, padding=2, rng=student.rng(0)),
             lambda torch: torch.nn.Conv2d(3, 16, 5, stride=2, padding=2),
-            x=normals(16, 3, 32, 32), grad=normals(16, 16, 16, 16), weight=normals(16, 3, 5, 5), bias=normals(16),
+            x=draw_normals(16, 3, 32, 32), grad=draw_normals(16, 16, 16, 16),
+            weight=draw_normals(16, 3, 5, 5), bias=draw_normals(16),
         ),
-        *convolution(lambda conv, _student: conv),
-        layer(
+        *list_convolution_cases(lambda conv, _student: conv),
+        build_layer_case(
             "MaxPool2d(2)", "16×16×32×32",
             lambda student: student.spatial.MaxPool2d(2), lambda torch: torch.nn.MaxPool2d(2),
-            x=normals(16, 16, 32, 32), grad=normals(16, 16, 16, 16),
+            x=draw_normals(16, 16, 32, 32), grad=draw_normals(16, 16, 16, 16),
         ),
-        layer(
+        build_layer_case(
             "AvgPool2d(2)", "16×16×32×32",
             lambda student: student.spatial.AvgPool2d(2), lambda torch: torch.nn.AvgPool2d(2),
-            x=normals(16, 16, 32, 32), grad=normals(16, 16, 16, 16),
+            x=draw_normals(16, 16, 32, 32), grad=draw_normals(16, 16, 16, 16),
         ),
-        layer(
+        build_layer_case(
             "Flatten()", "64×16×8×8",
             lambda student: student.spatial.Flatten(), lambda torch: torch.nn.Flatten(),
-            x=normals(64, 16, 8, 8), grad=normals(64, 1024),
+            x=draw_normals(64, 16, 8, 8), grad=draw_normals(64, 1024),
         ),
-        layer(
+        build_layer_case(
             "BatchNorm2d(16), training", "16×16×32×32",
             lambda student: student.spatial.BatchNorm2d(16), lambda torch: torch.nn.BatchNorm2d(16),
-            x=normals(16, 16, 32, 32), grad=normals(16, 16, 32, 32), weight=positives(16), bias=normals(16),
+            x=draw_normals(16, 16, 32, 32), grad=draw_normals(16, 16, 32, 32),
+            weight=draw_positives(16), bias=draw_normals(16),
         ),
     ]  # fmt: skip
 
 
-def convolution(change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)") -> list[Case]:
+def list_convolution_cases(
+    change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
+) -> list[ComparisonCase]:
     """List a convolution typical for the middle of a network, after ``change(conv, student)``."""
     return [
-        layer(
+        build_layer_case(
             name, "16×16×32×32",
             lambda student: change(student.spatial.Conv2d(16, 32, 3, padding=1, rng=student.rng(0)), student),
             lambda torch: torch.nn.Conv2d(16, 32, 3, padding=1),
-            x=normals(16, 16, 32, 32), grad=normals(16, 32, 32, 32), weight=normals(32, 16, 3, 3), bias=normals(32),
+            x=draw_normals(16, 16, 32, 32), grad=draw_normals(16, 32, 32, 32),
+            weight=draw_normals(32, 16, 3, 3), bias=draw_normals(32),
         ),
     ]  # fmt: skip
 
 
-def attend_with(layer: Any) -> Callable[..., Any]:
+def bind_attention(layer: Any) -> Callable[..., Any]:
     """Return an attention layer as a function of its input and parameters; this runs on the student's side."""
     parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
 
-    def call(x: Any, *weights: Any) -> Any:
+    def attend(x: Any, *weights: Any) -> Any:
         """Attend with these parameters."""
         for part, weight, bias in zip(parts, weights[::2], weights[1::2], strict=True):
             part.weight, part.bias = weight, bias
         return layer(x)
 
-    return call
+    return attend
 
 
-def their_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> Any:
+def compute_torch_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> Any:
     """Compute multi-head self-attention with PyTorch."""
     linear = torch.nn.functional.linear
     parts = (linear(x, weights[i], weights[i + 1]) for i in (0, 2, 4))
@@ -227,35 +242,39 @@ def their_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> 
     return linear(output.transpose(1, 2).flatten(2), weights[6], weights[7])
 
 
-def projections() -> dict[str, Draw]:
+def list_projection_draws() -> dict[str, Draw]:
     """List the draws of an attention layer's parameters, in their order."""
     names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
-    return {name: scaled(EMBEDDING, EMBEDDING) if "weight" in name else normals(EMBEDDING) for name in names}
+    return {
+        name: draw_scaled_weights(EMBEDDING, EMBEDDING) if "weight" in name else draw_normals(EMBEDDING)
+        for name in names
+    }
 
 
-def attention(*, differentiate: bool) -> list[Case]:
+def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
     """List module 07's attention, plain or recorded on module 09's tape."""
     shape = (8, HEADS, TOKENS, HEAD_WIDTH)
-    draws = {name: normals(*shape) for name in ("query", "key", "value")}
-    grad = normals(*shape) if differentiate else None
-    tokens = normals(8, TOKENS, EMBEDDING)
+    draws = {name: draw_normals(*shape) for name in ("query", "key", "value")}
+    grad = draw_normals(*shape) if differentiate else None
+    tokens = draw_normals(8, TOKENS, EMBEDDING)
     return [
-        function(
+        build_function_case(
             "scaled_dot_product_attention", "8×4×64×32",
-            of_arrays("attention", "scaled_dot_product_attention"),
+            build_tensor_function("attention", "scaled_dot_product_attention"),
             lambda torch: torch.nn.functional.scaled_dot_product_attention, grad, **draws,
         ),
-        function(
+        build_function_case(
             "attention, causal", "8×4×64×32",
-            of_arrays("attention", "scaled_dot_product_attention", mask=CAUSAL),
+            build_tensor_function("attention", "scaled_dot_product_attention", mask=CAUSAL),
             lambda torch: partial(torch.nn.functional.scaled_dot_product_attention, is_causal=True), grad, **draws,
         ),
-        function(
+        build_function_case(
             "MultiHeadAttention(128, 4)", "8×64×128",
-            lambda student: student.define(attend_with)(
+            lambda student: student.define(bind_attention)(
                 student.attention.MultiHeadAttention(EMBEDDING, HEADS, rng=student.rng(0))
             ),
-            lambda torch: partial(their_attention, torch), tokens if differentiate else None, x=tokens, **projections(),
+            lambda torch: partial(compute_torch_attention, torch), tokens if differentiate else None,
+            x=tokens, **list_projection_draws(),
         ),
     ]  # fmt: skip
 
@@ -273,30 +292,30 @@ def join_epoch(loader: Any) -> list[Any]:
     return [concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
-def loading() -> list[Case]:
+def list_loading_cases() -> list[ComparisonCase]:
     """List module 08's case: an epoch of images in their order."""
     names = "the inputs", "the targets"
 
-    def prepare(student: Any, arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
         data = student.dataloader
         loader = data.DataLoader(data.ArrayDataset(arrays["images"], arrays["labels"]), 64)
         join = student.define(join_epoch)
-        return work_there(
+        return build_worker_side(
             student, lambda: dict(zip(names, join(loader), strict=True)), student.define(read_epoch), loader
         )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         data = torch.utils.data
         dataset = data.TensorDataset(*(torch.from_numpy(arrays[name]) for name in ("images", "labels")))
         loader = data.DataLoader(dataset, 64)
-        return work_here(lambda: dict(zip(names, join_epoch(loader), strict=True)), read_epoch, loader)
+        return build_local_side(lambda: dict(zip(names, join_epoch(loader), strict=True)), read_epoch, loader)
 
-    draws = draw_all(images=normals(1000, 1, 28, 28), labels=counts(10, 1000))
-    return [Case("DataLoader(dataset, 64), an epoch", "1,000×1×28×28", draws, prepare, prepare_theirs)]
+    draws = combine_draws(images=draw_normals(1000, 1, 28, 28), labels=draw_integers(10, 1000))
+    return [ComparisonCase("DataLoader(dataset, 64), an epoch", "1,000×1×28×28", draws, prepare_ours, prepare_theirs)]
 
 
-def autograd() -> list[Case]:
+def list_autograd_cases() -> list[ComparisonCase]:
     """List module 09's cases, which differentiate earlier modules' operations."""
-    return operations(differentiate=True) + attention(differentiate=True)
+    return list_operation_cases(differentiate=True) + list_attention_cases(differentiate=True)

@@ -11,7 +11,7 @@ import numpy as np
 CHANNELS = (3, 16, 32, 64)
 
 
-def our_image_network(student: Any, rng: Any) -> Any:
+def build_student_image_network(student: Any, rng: Any) -> Any:
     """Build three blocks of convolution, batch norm, ReLU and max pooling, then a dense layer."""
     spatial, layers = student.spatial, []
     for before, after in pairwise(CHANNELS):
@@ -20,7 +20,7 @@ def our_image_network(student: Any, rng: Any) -> Any:
     return student.layers.Sequential(*layers, spatial.Flatten(), student.layers.Dense(64 * 4 * 4, 10, rng=rng))
 
 
-def their_image_network(torch: Any) -> Any:
+def build_torch_image_network(torch: Any) -> Any:
     """Build the image network of module 06 in PyTorch."""
     nn, layers = torch.nn, []
     for before, after in pairwise(CHANNELS):
@@ -29,10 +29,14 @@ def their_image_network(torch: Any) -> Any:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
 
 
-def their_gpt(torch: Any, vocab: int, width: int, blocks: int, length: int) -> dict[str, Any]:
+def build_torch_gpt(torch: Any, vocab_size: int, width: int, blocks: int, length: int) -> dict[str, Any]:
     """Build the layers of a GPT in PyTorch, by name; the token embedding's weight is also the head."""
     nn = torch.nn
-    net = {"tokens": nn.Embedding(vocab, width), "places": nn.Embedding(length, width), "norm": nn.LayerNorm(width)}
+    net = {
+        "tokens": nn.Embedding(vocab_size, width),
+        "places": nn.Embedding(length, width),
+        "norm": nn.LayerNorm(width),
+    }
     for number in range(blocks):
         net |= {
             f"norm1.{number}": nn.LayerNorm(width),
@@ -44,35 +48,35 @@ def their_gpt(torch: Any, vocab: int, width: int, blocks: int, length: int) -> d
     return net
 
 
-def their_logits(torch: Any, net: dict[str, Any], heads: int, tokens: Any) -> Any:
+def compute_torch_logits(torch: Any, layers: dict[str, Any], heads: int, tokens: Any) -> Any:
     """Compute the logits after each token, with PyTorch's own fused attention."""
     rows, length = tokens.shape
-    x = net["tokens"](tokens) + net["places"](torch.arange(length))
-    for number in range(sum(name.startswith("qkv") for name in net)):
-        qkv = net[f"qkv.{number}"](net[f"norm1.{number}"](x)).view(rows, length, 3, heads, -1)
+    x = layers["tokens"](tokens) + layers["places"](torch.arange(length))
+    for number in range(sum(name.startswith("qkv") for name in layers)):
+        qkv = layers[f"qkv.{number}"](layers[f"norm1.{number}"](x)).view(rows, length, 3, heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + net[f"out.{number}"](seen.transpose(1, 2).flatten(2))
-        x = x + net[f"mlp.{number}"](net[f"norm2.{number}"](x))
-    return torch.nn.functional.linear(net["norm"](x), net["tokens"].weight)
+        x = x + layers[f"out.{number}"](seen.transpose(1, 2).flatten(2))
+        x = x + layers[f"mlp.{number}"](layers[f"norm2.{number}"](x))
+    return torch.nn.functional.linear(layers["norm"](x), layers["tokens"].weight)
 
 
-def their_text_loss(torch: Any, net: dict[str, Any], heads: int, tokens: np.ndarray) -> Callable[[], Any]:
+def make_torch_text_loss(torch: Any, layers: dict[str, Any], heads: int, tokens: np.ndarray) -> Callable[[], Any]:
     """Return a function that computes the mean cross-entropy of each next token."""
     inputs, targets = (torch.from_numpy(part.copy()) for part in (tokens[:, :-1], tokens[:, 1:]))
     cross_entropy = torch.nn.functional.cross_entropy
-    return lambda: cross_entropy(their_logits(torch, net, heads, inputs).flatten(0, 1), targets.flatten())
+    return lambda: cross_entropy(compute_torch_logits(torch, layers, heads, inputs).flatten(0, 1), targets.flatten())
 
 
-def gpt_parameters(net: dict[str, Any], blocks: int) -> list[Any]:
+def list_gpt_parameters(layers: dict[str, Any], blocks: int) -> list[Any]:
     """List the GPT's parameters in the order of module 16, with queries, keys and values separate."""
-    ordered = [net["tokens"].weight, net["places"].weight]
+    ordered = [layers["tokens"].weight, layers["places"].weight]
     for number in range(blocks):
-        norm1, qkv, out, norm2, mlp = (net[f"{name}.{number}"] for name in ("norm1", "qkv", "out", "norm2", "mlp"))
+        norm1, qkv, out, norm2, mlp = (layers[f"{name}.{number}"] for name in ("norm1", "qkv", "out", "norm2", "mlp"))
         thirds = zip(qkv.weight.chunk(3), qkv.bias.chunk(3), strict=True)
         ordered += [norm1.weight, norm1.bias, *(part for third in thirds for part in third), out.weight, out.bias]
         ordered += [norm2.weight, norm2.bias, *mlp.parameters()]
-    return [*ordered, net["norm"].weight, net["norm"].bias]
+    return [*ordered, layers["norm"].weight, layers["norm"].bias]
 
 
 def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any]) -> None:
@@ -82,13 +86,13 @@ def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any
             parameter.copy_(torch.from_numpy(array))
 
 
-def their_training_step(
+def make_torch_training_step(
     torch: Any, compute_loss: Callable[[], Any], optimizer: Any, max_norm: float | None = None
 ) -> Callable[[], float]:
     """Return a step of eager PyTorch training that returns the loss; ``max_norm`` clips gradients."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
-    def step() -> float:
+    def train_step() -> float:
         """Compute the loss and gradients, clip them if required, and update the parameters."""
         loss = compute_loss()
         optimizer.zero_grad()
@@ -98,4 +102,4 @@ def their_training_step(
         optimizer.step()
         return float(loss.item())
 
-    return step
+    return train_step

@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grading.compare.beside import TOLERANCE, Comparison
-from grading.render import figures
+from grading.compare.case_comparison import TOLERANCE, Comparison
+from grading.render import figure_text
 
 WIDE, BAR_WIDTH = 76, 40
 NOTE = (
@@ -18,60 +18,62 @@ NOTE = (
 )
 
 
-def show_comparison(console: Console, compared: Iterable[Comparison]) -> None:
+def print_comparison(console: Console, comparisons: Iterable[Comparison]) -> None:
     """Print the table and the bars, as wide as the terminal allows."""
-    rows, ascii_only = tuple(compared), console.options.ascii_only
-    console.print(build_table(rows, wide=console.width >= WIDE, ascii_only=ascii_only))
+    rows, ascii_only = tuple(comparisons), console.options.ascii_only
+    console.print(build_table(rows, is_wide=console.width >= WIDE, ascii_only=ascii_only))
     console.print(Text(NOTE, style="dim"))
-    console.print(build_plot(rows, min(BAR_WIDTH, max(8, console.width - 24)), ascii_only=ascii_only))
+    console.print(build_time_bars(rows, min(BAR_WIDTH, max(8, console.width - 24)), ascii_only=ascii_only))
 
 
-def build_table(rows: Iterable[Comparison], *, wide: bool, ascii_only: bool) -> RenderableType:
+def build_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only: bool) -> RenderableType:
     """Build a row for each case; on a narrow terminal its figures are below its name."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("")
     table.add_column("op", overflow="fold")
-    for heading in ("values", "gradients", "yours", "PyTorch", "ratio") if wide else ():
+    for heading in ("values", "gradients", "yours", "PyTorch", "ratio") if is_wide else ():
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
+    for row in comparisons:
         good, bad = ("ok", "no") if ascii_only else ("✓", "✗")
         sign = Text(good, style="green") if row.same else Text(bad, style="red")
-        name = Text.assemble(_plain(row.name, ascii_only), "\n", (_plain(row.size, ascii_only), "dim"))
+        name = Text.assemble(_to_ascii(row.name, ascii_only), "\n", (_to_ascii(row.size, ascii_only), "dim"))
         if row.problem is not None:
             name.append(f"\n{row.problem}", style="yellow")
         told = describe_figures(row, ascii_only=ascii_only)
-        if not wide and row.problem is None:
+        if not is_wide and row.problem is None:
             name.append(f"\nvalues {told[0]}, gradients {told[1]}\nyours {told[2]}, PyTorch {told[3]}, ratio {told[4]}")
-        table.add_row(sign, name, *(told if wide else ()))
+        table.add_row(sign, name, *(told if is_wide else ()))
     return table
 
 
-def describe_figures(row: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
+def describe_figures(comparison: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
     """Format the differences, the times and their ratio."""
     none = "-" if ascii_only else "—"
-    differences = [none if gap is None else f"{gap:.1e}" for gap in (row.difference, row.gradient_difference)]
+    differences = [
+        none if gap is None else f"{gap:.1e}" for gap in (comparison.difference, comparison.gradient_difference)
+    ]
     times = [
         none if seconds is None else format_time(seconds, ascii_only=ascii_only)
-        for seconds in (row.seconds, row.their_seconds)
+        for seconds in (comparison.seconds, comparison.their_seconds)
     ]
     ratio = none
-    if row.seconds is not None and row.their_seconds:
-        times_as_long = row.seconds / row.their_seconds
+    if comparison.seconds is not None and comparison.their_seconds:
+        times_as_long = comparison.seconds / comparison.their_seconds
         digits = f"{times_as_long:.1f}" if times_as_long >= 1 else f"{times_as_long:.2g}"
         ratio = f"{digits}{'x' if ascii_only else '×'}"
     return differences[0], differences[1], times[0], times[1], ratio
 
 
-def build_plot(rows: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
+def build_time_bars(comparisons: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
     """Build two bars for each timed case; the slower side fills its line."""
     lines: list[RenderableType] = [Text("\nTime for each, the slower side a full bar", style="bold")]
-    for row in rows:
+    for row in comparisons:
         if row.seconds is None or row.their_seconds is None:
             continue
         slower = max(row.seconds, row.their_seconds, 1e-12)
-        lines.append(Text(_plain(row.name, ascii_only)))
+        lines.append(Text(_to_ascii(row.name, ascii_only)))
         for who, seconds, colour in (("yours", row.seconds, "cyan"), ("PyTorch", row.their_seconds, "magenta")):
-            bar = figures.bar(seconds / slower, width, ascii_only=ascii_only)
+            bar = figure_text.draw_bar(seconds / slower, width, ascii_only=ascii_only)
             lines.append(Text.assemble(f"  {who:8}", (bar, colour), f" {format_time(seconds, ascii_only=ascii_only)}"))
     return Group(*lines) if len(lines) > 1 else Text()
 
@@ -88,6 +90,6 @@ def format_time(seconds: float, *, ascii_only: bool = False) -> str:
     return f"{seconds / 1e-6:.2g} {'us' if ascii_only else 'µs'}"
 
 
-def _plain(text: str, ascii_only: bool) -> str:
+def _to_ascii(text: str, ascii_only: bool) -> str:
     """Replace signs that plain ASCII lacks, if required."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text

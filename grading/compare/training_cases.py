@@ -9,34 +9,42 @@ from typing import Any
 
 import numpy as np
 
-from grading.compare.beside import Arrays, Case, Work, work_here, work_there
-from grading.compare.cases import EMBEDDING, HEADS, TOKENS, attend_with, convolution, projections, their_attention
-from grading.compare.forms import (
+from grading.compare.case_builders import (
     Draw,
-    counts,
-    draw_all,
-    function,
-    layer,
-    normals,
-    plain_function,
-    positives,
-    read,
+    build_array_case,
+    build_function_case,
+    build_layer_case,
+    combine_draws,
+    draw_integers,
+    draw_normals,
+    draw_positives,
+    read_array,
     to_numpy,
     to_torch,
 )
+from grading.compare.case_comparison import Arrays, CaseSide, ComparisonCase, build_local_side, build_worker_side
+from grading.compare.cases import (
+    EMBEDDING,
+    HEADS,
+    TOKENS,
+    bind_attention,
+    compute_torch_attention,
+    list_convolution_cases,
+    list_projection_draws,
+)
 from grading.compare.networks import (
+    build_student_image_network,
+    build_torch_gpt,
+    build_torch_image_network,
     copy_parameters,
-    gpt_parameters,
-    our_image_network,
-    their_gpt,
-    their_image_network,
-    their_text_loss,
-    their_training_step,
+    list_gpt_parameters,
+    make_torch_text_loss,
+    make_torch_training_step,
 )
 
-STEPS = 20
-SCHEDULED = 60
-TRAINED = 3
+OPTIMIZER_STEPS = 20
+SCHEDULE_STEPS = 60
+TRAINING_STEPS = 3
 """Training steps whose losses are compared; after more steps, rounding drives the networks apart."""
 VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 
@@ -44,7 +52,7 @@ VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 # Functions that run on the student's side: each imports what it needs.
 
 
-def step_along(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
+def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
     """Update a parameter with an optimiser, one step per gradient, and return its data."""
     from tinytorch.tensor import Tensor
 
@@ -55,24 +63,26 @@ def step_along(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
     return parameter.data
 
 
-def follow_schedule(make_optimizer: Any, tensor: Any, make: Any, how: dict[str, Any], steps: int) -> list[float]:
+def record_learning_rates(
+    make_optimizer: Any, tensor: Any, make_schedule: Any, options: dict[str, Any], steps: int
+) -> list[float]:
     """Return the learning rates of a schedule on an optimiser of its own."""
     optimizer = make_optimizer([tensor], 0.1)
-    schedule, rates = make(optimizer, **how), [optimizer.lr]
+    schedule, rates = make_schedule(optimizer, **options), [optimizer.lr]
     for _ in range(steps):
         schedule.step()
         rates.append(optimizer.lr)
     return rates
 
 
-def clip_again(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
+def restore_and_clip(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
     """Give the parameters their gradients again and clip them; return the norm."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return clip(parameters, max_norm)
 
 
-def look_up(apply: Any, embedding: Any) -> Any:
+def bind_embedding(apply: Any, embedding: Any) -> Any:
     """Return module 16's embedding op as a function of weight and tokens."""
     return lambda weight, tokens: apply(embedding, weight, indices=tokens.data)
 
@@ -80,22 +90,22 @@ def look_up(apply: Any, embedding: Any) -> Any:
 # Module 10.
 
 
-def optimizer(name: str, **how: Any) -> Case:
+def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
     """Build the case of an optimiser's steps along drawn gradients."""
     shape = (256, 256)
 
-    def prepare(student: Any, arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
-        make, step = getattr(student.optimizers, name), student.define(step_along)
+        make, step = getattr(student.optimizers, name), student.define(apply_gradients)
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
         def compute() -> dict[str, Any]:
-            return {"the parameter": step(make([parameter], **how), parameter, arrays["start"], arrays["grads"])}
+            return {"the parameter": step(make([parameter], **options), parameter, arrays["start"], arrays["grads"])}
 
         kept = [student.hold(student.tensor.Tensor(arrays[key]), "data") for key in ("start", "grads")]
-        return work_there(student, compute, step, make([timed], **how), timed, *kept)
+        return build_worker_side(student, compute, step, make([timed], **options), timed, *kept)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         make = getattr(torch.optim, name)
         start, grads = torch.from_numpy(arrays["start"]), torch.from_numpy(arrays["grads"])
@@ -109,26 +119,28 @@ def optimizer(name: str, **how: Any) -> Case:
                 optimizer.step()
 
         def compute() -> dict[str, np.ndarray]:
-            step(make([parameter], **how))
+            step(make([parameter], **options))
             return {"the parameter": to_numpy(parameter).copy()}
 
-        return work_here(compute, step, make([parameter], **how))
+        return build_local_side(compute, step, make([parameter], **options))
 
-    called = ", ".join(f"{key}={value}" for key, value in how.items())
-    draws = {"start": normals(*shape), "grads": normals(STEPS, *shape)}
-    return Case(f"{name}({called})", f"{STEPS} steps of 256×256", draw_all(**draws), prepare, prepare_theirs)
+    called = ", ".join(f"{key}={value}" for key, value in options.items())
+    draws = {"start": draw_normals(*shape), "grads": draw_normals(OPTIMIZER_STEPS, *shape)}
+    return ComparisonCase(
+        f"{name}({called})", f"{OPTIMIZER_STEPS} steps of 256×256", combine_draws(**draws), prepare_ours, prepare_theirs
+    )
 
 
-def schedule(name: str, **how: Any) -> Case:
+def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
     """Build the case of a schedule's learning rates."""
 
-    def prepare(student: Any, _arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, _arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
-        follow, tensor = student.define(follow_schedule), student.tensor.Tensor([0.0])
-        arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), how, SCHEDULED
-        return work_there(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
+        follow, tensor = student.define(record_learning_rates), student.tensor.Tensor([0.0])
+        arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), options, SCHEDULE_STEPS
+        return build_worker_side(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
 
-    def prepare_theirs(torch: Any, _arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, _arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         make = getattr(torch.optim.lr_scheduler, name)
         more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
@@ -137,36 +149,36 @@ def schedule(name: str, **how: Any) -> Case:
             optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch expects optimiser steps between those of the schedule
-                schedule, rates = make(optimizer, **how, **more), [optimizer.param_groups[0]["lr"]]
-                for _ in range(SCHEDULED):
+                schedule, rates = make(optimizer, **options, **more), [optimizer.param_groups[0]["lr"]]
+                for _ in range(SCHEDULE_STEPS):
                     schedule.step()
                     rates.append(optimizer.param_groups[0]["lr"])
             return rates
 
-        return work_here(lambda: {"the rates": np.array(follow())}, follow)
+        return build_local_side(lambda: {"the rates": np.array(follow())}, follow)
 
-    called = ", ".join(f"{key}={value}" for key, value in how.items())
-    return Case(f"{name}({called})", f"{SCHEDULED} steps", lambda _rng: {}, prepare, prepare_theirs)
+    called = ", ".join(f"{key}={value}" for key, value in options.items())
+    return ComparisonCase(f"{name}({called})", f"{SCHEDULE_STEPS} steps", lambda _rng: {}, prepare_ours, prepare_theirs)
 
 
-def clipping() -> Case:
+def build_clipping_case() -> ComparisonCase:
     """Build the case of `clip_grad_norm` on three gradients."""
     shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
 
-    def prepare(student: Any, arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
         tensor, clip = student.tensor.Tensor, student.optimizers.clip_grad_norm
         parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
         arguments = clip, parameters, grads, 1.0
 
         def compute() -> dict[str, Any]:
-            norm = student.define(clip_again)(*arguments)
-            clipped = {key: read(p.grad) for key, p in zip(arrays, parameters, strict=True)}
+            norm = student.define(restore_and_clip)(*arguments)
+            clipped = {key: read_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": np.array(norm), **clipped}
 
-        return work_there(student, compute, student.define(clip_again), *arguments)
+        return build_worker_side(student, compute, student.define(restore_and_clip), *arguments)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         parameters = [to_torch(torch, array) for array in arrays.values()]
 
@@ -180,36 +192,38 @@ def clipping() -> Case:
             clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": to_numpy(norm), **clipped}
 
-        return work_here(compute, step)
+        return build_local_side(compute, step)
 
-    draws = {name: normals(*shape) for name, shape in shapes.items()}
-    return Case("clip_grad_norm(parameters, 1.0)", "3 gradients", draw_all(**draws), prepare, prepare_theirs)
+    draws = {name: draw_normals(*shape) for name, shape in shapes.items()}
+    return ComparisonCase(
+        "clip_grad_norm(parameters, 1.0)", "3 gradients", combine_draws(**draws), prepare_ours, prepare_theirs
+    )
 
 
-def optimizers() -> list[Case]:
+def list_optimizer_cases() -> list[ComparisonCase]:
     """List module 10's optimisers, clipping and schedules."""
     return [
-        optimizer("SGD", lr=0.01),
-        optimizer("SGD", lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
-        optimizer("Adam", lr=0.001),
-        optimizer("AdamW", lr=0.001, weight_decay=0.1),
-        clipping(),
-        schedule("StepLR", step_size=10, gamma=0.5),
-        schedule("CosineAnnealingLR", T_max=60),
-        schedule("OneCycleLR", max_lr=0.1, total_steps=SCHEDULED + 1),
+        build_optimizer_case("SGD", lr=0.01),
+        build_optimizer_case("SGD", lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
+        build_optimizer_case("Adam", lr=0.001),
+        build_optimizer_case("AdamW", lr=0.001, weight_decay=0.1),
+        build_clipping_case(),
+        build_schedule_case("StepLR", step_size=10, gamma=0.5),
+        build_schedule_case("CosineAnnealingLR", T_max=60),
+        build_schedule_case("OneCycleLR", max_lr=0.1, total_steps=SCHEDULE_STEPS + 1),
     ]
 
 
 # Modules 11 and 13: training steps.
 
 
-def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
+def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> ComparisonCase:
     """Build the case of training steps by module 11's Trainer, after ``change(network, student)``."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
-    def prepare(student: Any, arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
-        network = our_image_network(student, student.rng(0))
+        network = build_student_image_network(student, student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[2:], strict=True):
             parameter.data = array
         network = change(network, student)
@@ -218,52 +232,52 @@ def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
         trainer = training.Trainer(network, student.dense.CrossEntropyLoss(), optimizer, metrics={})
         batch = tensor(arrays["images"]), tensor(arrays["labels"])
         step = trainer.train_step
-        return work_there(
-            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINED)])}, step, *batch
+        return build_worker_side(
+            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINING_STEPS)])}, step, *batch
         )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
-        network = their_image_network(torch)
+        network = build_torch_image_network(torch)
         copy_parameters(torch, list(arrays.values())[2:], network.parameters())
         optimizer = torch.optim.SGD(network.parameters(), 0.01, **how)
         x, y = (torch.from_numpy(arrays[key]) for key in ("images", "labels"))
-        step = their_training_step(torch, lambda: torch.nn.functional.cross_entropy(network(x), y), optimizer)
-        return work_here(lambda: {"losses": np.array([step() for _ in range(TRAINED)])}, step)
+        step = make_torch_training_step(torch, lambda: torch.nn.functional.cross_entropy(network(x), y), optimizer)
+        return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"images": normals(32, 3, 32, 32), "labels": counts(10, 32)}
+    draws: dict[str, Draw] = {"images": draw_normals(32, 3, 32, 32), "labels": draw_integers(10, 32)}
     for number, (before, after) in enumerate(((3, 16), (16, 32), (32, 64))):
-        draws[f"kernels{number}"] = kernels(after, before)
-        draws |= {f"scale{number}": positives(after), f"shift{number}": normals(after)}
-    draws |= {"weight": kernels(10, 1024, size=()), "bias": normals(10)}
-    return Case(name, "32×3×32×32", draw_all(**draws), prepare, prepare_theirs)
+        draws[f"kernels{number}"] = draw_he_weights(after, before)
+        draws |= {f"scale{number}": draw_positives(after), f"shift{number}": draw_normals(after)}
+    draws |= {"weight": draw_he_weights(10, 1024, size=()), "bias": draw_normals(10)}
+    return ComparisonCase(name, "32×3×32×32", combine_draws(**draws), prepare_ours, prepare_theirs)
 
 
-def kernels(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
+def draw_he_weights(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
     """Return a draw of weights with He initialization."""
     shape = (n_out, n_in, *size)
     return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
 
 
-def training() -> list[Case]:
+def list_training_cases() -> list[ComparisonCase]:
     """List module 11's training step."""
-    return [training_step("Trainer.train_step, a convolutional network", lambda network, _student: network)]
+    return [build_training_case("Trainer.train_step, a convolutional network", lambda network, _student: network)]
 
 
 # Module 12.
 
 
-def to_int8_and_back(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
+def bind_quantization(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
     """Return quantizing and dequantizing as a function of an array; this runs on the student's side."""
     return lambda x: dequantize(quantize(x, scale, zero_point), scale, zero_point)
 
 
-def weight_to_int8_and_back(quantize_weight: Any, dequantize: Any) -> Any:
+def bind_weight_quantization(quantize_weight: Any, dequantize: Any) -> Any:
     """Return quantizing and dequantizing a weight as a function; this runs on the student's side."""
     return lambda weight: dequantize(*quantize_weight(weight))
 
 
-def quantization() -> list[Case]:
+def list_quantization_cases() -> list[ComparisonCase]:
     """List `quantize` with one scale and zero point, and `quantize_weight` with a scale per output."""
     # Scales are powers of two: PyTorch multiplies by their inverse, which would round a few numbers differently.
     scale, zero_point = 1 / 32, 5
@@ -274,21 +288,21 @@ def quantization() -> list[Case]:
         weight[:, 0, 0, 0] = 127 / 64
         return weight
 
-    def ours(student: Any) -> Any:
+    def build_our_quantizer(student: Any) -> Any:
         """Build the student's quantization of an array."""
         made = student.compression
-        return student.define(to_int8_and_back)(made.quantize, made.dequantize, scale, zero_point)
+        return student.define(bind_quantization)(made.quantize, made.dequantize, scale, zero_point)
 
-    def our_weight(student: Any) -> Any:
+    def build_our_weight_quantizer(student: Any) -> Any:
         """Build the student's quantization of a weight."""
         made = student.compression
-        return student.define(weight_to_int8_and_back)(made.quantize_weight, made.dequantize)
+        return student.define(bind_weight_quantization)(made.quantize_weight, made.dequantize)
 
-    def theirs(torch: Any) -> Any:
+    def build_torch_quantizer(torch: Any) -> Any:
         """Build PyTorch's quantization of an array."""
         return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127)
 
-    def their_weight(torch: Any) -> Any:
+    def build_torch_weight_quantizer(torch: Any) -> Any:
         """Build PyTorch's quantization of a weight."""
 
         def quantize(weight: Any) -> Any:
@@ -299,20 +313,21 @@ def quantization() -> list[Case]:
         return quantize
 
     return [
-        plain_function(
-            "quantize, dequantize", "512×512", ours, theirs,
+        build_array_case(
+            "quantize, dequantize", "512×512", build_our_quantizer, build_torch_quantizer,
             x=lambda rng: rng.uniform(-6, 6, (512, 512)).astype(np.float32),
         ),
-        plain_function(
-            "quantize_weight, dequantize", "64×32×3×3", our_weight, their_weight, weight=draw_weight
+        build_array_case(
+            "quantize_weight, dequantize", "64×32×3×3", build_our_weight_quantizer, build_torch_weight_quantizer,
+            weight=draw_weight,
         ),
     ]  # fmt: skip
 
 
-def compression() -> list[Case]:
+def list_compression_cases() -> list[ComparisonCase]:
     """List module 12's quantization and distillation."""
 
-    def distil(torch: Any) -> Callable[..., Any]:
+    def build_torch_distillation(torch: Any) -> Callable[..., Any]:
         """Build PyTorch's distillation loss."""
         f = torch.nn.functional
 
@@ -324,20 +339,21 @@ def compression() -> list[Case]:
 
         return loss
 
-    def ours(student: Any) -> Any:
+    def build_our_distillation(student: Any) -> Any:
         """Build the student's distillation loss."""
-        return student.define(distil_with_teacher)(student.compression.distillation_loss)
+        return student.define(bind_distillation)(student.compression.distillation_loss)
 
     return [
-        *quantization(),
-        function(
-            "distillation_loss", "256×10", ours, distil, lambda _rng: np.ones((), np.float32),
-            logits=normals(256, 10), teacher=normals(256, 10), targets=counts(10, 256),
+        *list_quantization_cases(),
+        build_function_case(
+            "distillation_loss", "256×10", build_our_distillation, build_torch_distillation,
+            lambda _rng: np.ones((), np.float32),
+            logits=draw_normals(256, 10), teacher=draw_normals(256, 10), targets=draw_integers(10, 256),
         ),
     ]  # fmt: skip
 
 
-def distil_with_teacher(loss: Any) -> Any:
+def bind_distillation(loss: Any) -> Any:
     """Return a loss that gives the teacher a gradient of zeros as well; this runs on the student's side."""
     return lambda logits, teacher, targets: loss(logits, teacher, targets) + (teacher * 0.0).sum()
 
@@ -345,7 +361,7 @@ def distil_with_teacher(loss: Any) -> Any:
 # Module 13.
 
 
-def compiled() -> list[Case]:
+def list_kernel_cases() -> list[ComparisonCase]:
     """List module 13's cases: module 06's layers, computed differently."""
 
     def norm_and_relu(student: Any) -> Any:
@@ -354,29 +370,33 @@ def compiled() -> list[Case]:
     def pool(student: Any) -> Any:
         return student.kernels.optimise(student.layers.Sequential(student.spatial.MaxPool2d(2)))
 
-    images = normals(16, 16, 32, 32)
+    images = draw_normals(16, 16, 32, 32)
     return [
-        *convolution(lambda conv, student: student.kernels.BlockedConv2d(conv), "BlockedConv2d(Conv2d(16, 32, 3, …))"),
-        layer(
+        *list_convolution_cases(
+            lambda conv, student: student.kernels.BlockedConv2d(conv), "BlockedConv2d(Conv2d(16, 32, 3, …))"
+        ),
+        build_layer_case(
             "BatchNormReLU(BatchNorm2d(16))", "16×16×32×32", norm_and_relu,
             lambda torch: torch.nn.Sequential(torch.nn.BatchNorm2d(16), torch.nn.ReLU()),
-            x=images, grad=images, weight=positives(16), bias=normals(16),
+            x=images, grad=images, weight=draw_positives(16), bias=draw_normals(16),
         ),
-        layer(
+        build_layer_case(
             "optimise(MaxPool2d(2))", "16×16×32×32", pool, lambda torch: torch.nn.MaxPool2d(2),
-            x=images, grad=normals(16, 16, 16, 16),
+            x=images, grad=draw_normals(16, 16, 16, 16),
         ),
-        training_step("train_step after optimise(network)", lambda network, student: student.kernels.optimise(network)),
+        build_training_case(
+            "train_step after optimise(network)", lambda network, student: student.kernels.optimise(network)
+        ),
     ]  # fmt: skip
 
 
 # Module 16.
 
 
-def gpt_step() -> Case:
+def build_gpt_case() -> ComparisonCase:
     """Build the case of training steps of a small GPT, with AdamW and clipping."""
 
-    def prepare(student: Any, arrays: Arrays) -> Work:
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
         gpt, tensor = student.tinygpt, student.tensor.Tensor
         network = gpt.GPT(VOCAB, LENGTH, WIDTH, HEADS, BLOCKS, rng=student.rng(0))
@@ -386,32 +406,34 @@ def gpt_step() -> Case:
         trainer = student.training.Trainer(network, gpt.next_token_loss, optimizer, max_norm=1.0, metrics={})
         tokens = arrays["tokens"]
         batch, step = (tensor(tokens[:, :-1]), tensor(tokens[:, 1:])), trainer.train_step
-        return work_there(
-            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINED)])}, step, *batch
+        return build_worker_side(
+            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINING_STEPS)])}, step, *batch
         )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
-        net = their_gpt(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
-        copy_parameters(torch, list(arrays.values())[1:], gpt_parameters(net, BLOCKS))
+        net = build_torch_gpt(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
+        copy_parameters(torch, list(arrays.values())[1:], list_gpt_parameters(net, BLOCKS))
         parameters = [parameter for part in net.values() for parameter in part.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
-        loss = their_text_loss(torch, net, HEADS, arrays["tokens"])
-        step = their_training_step(torch, loss, optimizer, max_norm=1.0)
-        return work_here(lambda: {"losses": np.array([step() for _ in range(TRAINED)])}, step)
+        loss = make_torch_text_loss(torch, net, HEADS, arrays["tokens"])
+        step = make_torch_training_step(torch, loss, optimizer, max_norm=1.0)
+        return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"tokens": counts(VOCAB, ROWS, LENGTH + 1)}
-    for number, shape in enumerate(gpt_shapes()):
-        draws[f"parameter{number}"] = small(*shape)
-    return Case("Trainer.train_step of a GPT", "8 × 32 tokens", draw_all(**draws), prepare, prepare_theirs)
+    draws: dict[str, Draw] = {"tokens": draw_integers(VOCAB, ROWS, LENGTH + 1)}
+    for number, shape in enumerate(list_gpt_shapes()):
+        draws[f"parameter{number}"] = draw_small_values(*shape)
+    return ComparisonCase(
+        "Trainer.train_step of a GPT", "8 × 32 tokens", combine_draws(**draws), prepare_ours, prepare_theirs
+    )
 
 
-def small(*shape: int) -> Draw:
+def draw_small_values(*shape: int) -> Draw:
     """Return a draw of values as small as a GPT's initial weights."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
 
-def gpt_shapes() -> list[tuple[int, ...]]:
+def list_gpt_shapes() -> list[tuple[int, ...]]:
     """List the shapes of the GPT's parameters, in order."""
     norm = [(WIDTH,), (WIDTH,)]
     square = [(WIDTH, WIDTH), (WIDTH,)]
@@ -419,28 +441,29 @@ def gpt_shapes() -> list[tuple[int, ...]]:
     return [(VOCAB, WIDTH), (LENGTH, WIDTH), *block * BLOCKS, *norm]
 
 
-def language() -> list[Case]:
+def list_language_cases() -> list[ComparisonCase]:
     """List module 16's layers and training step."""
     tokens, width = (8, TOKENS), EMBEDDING
     return [
-        function(
+        build_function_case(
             "Embedding(256, 128)", "8×64 tokens",
-            lambda student: student.define(look_up)(student.tensor.apply, student.tinygpt.embedding),
+            lambda student: student.define(bind_embedding)(student.tensor.apply, student.tinygpt.embedding),
             lambda torch: lambda weight, tokens: torch.nn.functional.embedding(tokens, weight),
-            normals(*tokens, width), weight=normals(VOCAB, width), tokens=counts(VOCAB, *tokens),
+            draw_normals(*tokens, width), weight=draw_normals(VOCAB, width), tokens=draw_integers(VOCAB, *tokens),
         ),
-        layer(
+        build_layer_case(
             "LayerNorm(128)", "8×64×128",
             lambda student: student.tinygpt.LayerNorm(width), lambda torch: torch.nn.LayerNorm(width),
-            x=normals(*tokens, width), grad=normals(*tokens, width), weight=positives(width), bias=normals(width),
+            x=draw_normals(*tokens, width), grad=draw_normals(*tokens, width),
+            weight=draw_positives(width), bias=draw_normals(width),
         ),
-        function(
+        build_function_case(
             "CausalSelfAttention(128, 4)", "8×64×128",
-            lambda student: student.define(attend_with)(
+            lambda student: student.define(bind_attention)(
                 student.tinygpt.CausalSelfAttention(width, HEADS, rng=student.rng(0))
             ),
-            lambda torch: partial(their_attention, torch, causal=True), normals(*tokens, width),
-            x=normals(*tokens, width), **projections(),
+            lambda torch: partial(compute_torch_attention, torch, causal=True), draw_normals(*tokens, width),
+            x=draw_normals(*tokens, width), **list_projection_draws(),
         ),
-        gpt_step(),
+        build_gpt_case(),
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 The images are those of scikit-learn's `load_digits`, the test set of E. Alpaydin and C. Kaynak, "Optical Recognition
 of Handwritten Digits", UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0.
-course/digits.py writes the file.
+course/write_digits.py writes the file.
 """
 
 from __future__ import annotations

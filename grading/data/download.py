@@ -16,7 +16,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from grading.data.sources import Download
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 TIMEOUTS = (10, 30)
 """Seconds to connect, and seconds without a byte."""
@@ -29,7 +29,7 @@ class MirrorError(Exception):
     """A mirror did not deliver the file; the message tells the user why."""
 
 
-def download_file(download: Download, folder: Path, watch: Watch, accept: Callable[[Path], None]) -> None:
+def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
     """Download a file from the first mirror that has it, and pass its path to ``accept``.
 
     ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused parts
@@ -60,7 +60,7 @@ def discard_parts(download: Download, folder: Path) -> None:
 
 
 def _download_from_mirror(
-    url: str, part: Path, download: Download, watch: Watch, accept: Callable[[Path], None]
+    url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
     """Download a file from one mirror and pass it to ``accept``; a refused resumed file is downloaded again."""
     resumed = _measure_part(part) > 0
@@ -75,7 +75,7 @@ def _download_from_mirror(
         _download_from_mirror(url, part, download, watch, accept)
 
 
-def _complete_part(url: str, part: Path, download: Download, watch: Watch) -> None:
+def _complete_part(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
     """Download the rest of a part, with a new connection after each break."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _measure_part(part)
@@ -88,7 +88,7 @@ def _complete_part(url: str, part: Path, download: Download, watch: Watch) -> No
             return
 
 
-def _append_to_part(url: str, part: Path, download: Download, watch: Watch) -> None:
+def _append_to_part(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
     """Append the rest of a file to its part, over one connection."""
     done = _measure_part(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
@@ -102,7 +102,7 @@ def _append_to_part(url: str, part: Path, download: Download, watch: Watch) -> N
             mode, done = "wb", 0
         length = answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else None
-        watch.phase(f"Downloading {download.name} from {urlsplit(url).netloc}", total)
+        watch.begin_phase(f"Downloading {download.name} from {urlsplit(url).netloc}", total)
         with part.open(mode) as file:
             # Keep the bytes as sent: Requests would unpack a .gz that a server declares as an encoding.
             for chunk in answer.raw.stream(CHUNK, decode_content=False):

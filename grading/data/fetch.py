@@ -25,21 +25,21 @@ from grading.data.files import (
 from grading.data.sources import DataFile, DataSource, Download
 from grading.errors import GraderError
 from grading.files import BusyError, lock_file, write_atomically
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 
 class UnreachableError(GraderError):
     """No mirror delivers the data set, for example without a network."""
 
 
-def fetch_data_set(source: DataSource, watch: Watch) -> Path:
+def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
     """Complete a data set in the cache, and return its folder.
 
     Valid files stay, and damaged ones are set aside. UnreachableError if no mirror delivers a file, GraderError if it
     cannot be written. An interrupt leaves only whole files, and parts that can be resumed.
     """
     folder = find_cache_folder() / source.folder
-    watch.phase(f"Looking for {source.name}", None)
+    watch.begin_phase(f"Looking for {source.name}", None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock_folder(folder, watch):
@@ -54,16 +54,16 @@ def fetch_data_set(source: DataSource, watch: Watch) -> Path:
 
 
 @contextlib.contextmanager
-def _lock_folder(folder: Path, watch: Watch) -> Iterator[None]:
+def _lock_folder(folder: Path, watch: ProgressWatch) -> Iterator[None]:
     """Lock a folder, so that one process at a time fetches into it and the others wait."""
     with (folder / ".lock").open("a") as file:
         try:
             locked = lock_file(file)
         except BusyError:
-            watch.phase("Waiting for another download of the same data", None)
+            watch.begin_phase("Waiting for another download of the same data", None)
             locked = lock_file(file, wait=True)
         if not locked:
-            watch.phase(f"The disk of {folder} does not support locks: start only one download at a time", None)
+            watch.begin_phase(f"The disk of {folder} does not support locks: start only one download at a time", None)
         yield
 
 
@@ -74,7 +74,7 @@ def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
             unfinished.unlink()
 
 
-def _is_valid_file(folder: Path, file: DataFile, watch: Watch) -> bool:
+def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
     """Whether a file is present and valid; a damaged one is set aside."""
     path = find_file(folder, file)
     if path is None:
@@ -82,18 +82,18 @@ def _is_valid_file(folder: Path, file: DataFile, watch: Watch) -> bool:
     try:
         read_data_file(folder, file)
     except DamagedError:
-        watch.phase(f"{path} is damaged and set aside as {set_aside_file(path).name}", None)
+        watch.begin_phase(f"{path} is damaged and set aside as {set_aside_file(path).name}", None)
         return False
     return True
 
 
-def _download_files(what: Download, folder: Path, source: DataSource, watch: Watch) -> None:
+def _download_files(what: Download, folder: Path, source: DataSource, watch: ProgressWatch) -> None:
     """Download, verify and store one download's files; UnreachableError if no mirror delivers it."""
     # Importing Requests takes as long as reading MNIST, and is needed only for a download.
     from grading.data.download import MirrorError, discard_parts, download_file
 
     def store_files(arrived: Path) -> None:
-        watch.phase(f"Verifying {what.name}", None)
+        watch.begin_phase(f"Verifying {what.name}", None)
         for file, data in _unpack_download(arrived, what):
             write_atomically(folder / file.name, data)
 

@@ -26,7 +26,7 @@ from grading.data.python_docs import load_python_docs
 from grading.data.shapes import load_shapes
 from grading.data.sources import SOURCES, DataFile, DataSource
 from grading.errors import GraderError, UsageError
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 STAND_INS = {"mnist": load_digits, "cifar10": load_shapes}
 TEXT_STAND_INS = {"shakespeare": load_python_docs}
@@ -43,7 +43,7 @@ def find_source(name: str) -> DataSource:
     return SOURCES[name]
 
 
-def load_or_fetch_images(name: str, watch: Watch) -> DataSet:
+def load_or_fetch_images(name: str, watch: ProgressWatch) -> DataSet:
     """Load images from this machine or download them; if no mirror delivers them, load their stand-in.
 
     UnreachableError if there is no stand-in. GraderError for an error that is not the network's, such as a damaged
@@ -52,7 +52,7 @@ def load_or_fetch_images(name: str, watch: Watch) -> DataSet:
     return load_images(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
 
 
-def load_or_fetch_text(name: str, watch: Watch) -> TextSet:
+def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
     """Load a text from this machine or download it; if no mirror delivers it, load its stand-in.
 
     UnreachableError if there is no stand-in, GraderError for an error that is not the network's.
@@ -60,13 +60,13 @@ def load_or_fetch_text(name: str, watch: Watch) -> TextSet:
     return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
 
 
-def fetch_if_missing(name: str, watch: Watch) -> bool:
+def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
     """Download a data set that is missing; return whether it arrived, so that its stand-in is no longer needed."""
     place = locate_data_set(find_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_here(name, watch)
 
 
-def _fetch_unless_here(name: str, watch: Watch) -> bool:
+def _fetch_unless_here(name: str, watch: ProgressWatch) -> bool:
     """Download a data set unless it is here; return False if only its stand-in can be used."""
     source = find_source(name)
     place = locate_data_set(source)
@@ -77,7 +77,7 @@ def _fetch_unless_here(name: str, watch: Watch) -> bool:
             if name not in STAND_INS and name not in TEXT_STAND_INS:
                 raise
             reason = f"{name} cannot be downloaded (`tito data fetch {name}` says why)"
-            watch.phase(f"{reason}: its stand-in is used, {source.stand_in}", None)
+            watch.begin_phase(f"{reason}: its stand-in is used, {source.stand_in}", None)
             return False
     return True
 

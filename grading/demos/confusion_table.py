@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.demos.terminal_pictures import has_many_colours
-from grading.render.figures import bar
+from grading.render.figure_text import draw_bar
 
 CELL = 6
 """Text columns for each class."""
@@ -72,7 +72,7 @@ class ConfusionTable:
         for row, column in pairs:
             count, total = int(self._counts[row, column]), int(self._counts[row].sum())
             words = f"{self._classes[row]} called {self._classes[column]}"
-            part = bar(count / total, 20, ascii_only=options.ascii_only)
+            part = draw_bar(count / total, 20, ascii_only=options.ascii_only)
             told = f"{count} of {total}"
             room = options.max_width >= 2 * name_width + 40
             yield Text(f"{words:{2 * name_width + 8}}  {part}  {told}" if room else f"{words}: {told}")

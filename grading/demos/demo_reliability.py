@@ -17,7 +17,7 @@ def measure_demo_reliability(context: CheckContext) -> Measurement:
     play = DEMOS[context.milestone.id]
     seeds = context.derive_seeds("demo", context.milestone.experiment.demo_runs)
     failures: list[Failure] = []
-    context.watch.phase("Playing the demonstration headless", len(seeds))
+    context.watch.begin_phase("Playing the demonstration headless", len(seeds))
     for done, (seed, worker) in enumerate(zip(seeds, context.start_workers(len(seeds)), strict=True)):
         try:
             play(worker, RecordingScreen(), context.milestone, seed)

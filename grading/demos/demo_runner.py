@@ -12,7 +12,7 @@ from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.client import Worker
 from grading.demos import DEMOS
 from grading.grade import find_built_milestone
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import Screen
@@ -49,7 +49,7 @@ def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser:
 @contextlib.contextmanager
 def _start_demo_worker(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
     """Start a worker with the code at ``root`` up to a milestone, and yield both."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     milestone = find_built_milestone(manifest, number)
     modules = manifest.modules_for(milestone)
     with temporary_folder("tinytorch-submission-") as folder:

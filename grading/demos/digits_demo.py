@@ -32,20 +32,20 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
 
     def show_point(point: TrainingPoint) -> None:
         points.append(point)
-        screen.frame(render_digit_training(points, digits))
+        screen.show_frame(render_digit_training(points, digits))
 
     reader.train(digits, show_point)
-    screen.frame(render_digit_training(points, digits), keep=True)
+    screen.show_frame(render_digit_training(points, digits), keep=True)
     p = reader.classify(digits.test_images)
     for index in range(min(SHOWN, len(p))):
         told = f"digit {index + 1} of {min(SHOWN, len(p))} it has never seen"
         shown = Frame(told, DigitAnswer(digits.test_images[index], p[index], int(digits.test_labels[index])))
-        screen.frame(shown, seconds=SECONDS, keep=index == SHOWN - 1)
-    screen.frame(
+        screen.show_frame(shown, seconds=SECONDS, keep=index == SHOWN - 1)
+    screen.show_frame(
         Frame("what its first layer sees in it", FeatureMaps(reader.compute_feature_maps(digits.test_images[index]))),
         keep=True,
     )
-    screen.frame(render_misread_digits(digits, p), keep=True)
+    screen.show_frame(render_misread_digits(digits, p), keep=True)
 
 
 def render_digit_training(points: list[TrainingPoint], digits: DemoImages) -> RenderableType:

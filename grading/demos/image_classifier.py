@@ -15,7 +15,7 @@ from grading.data.load import load_or_fetch_images
 from grading.data.sources import DIGITS, SOURCES
 from grading.demos.training_points import ProgressReport, measure_training
 from grading.manifest.model import ImageExperiment, Milestone
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 TESTED = 1000
 """The most test images to classify at the end. The first WATCHED of them are also classified during training."""
@@ -53,7 +53,7 @@ class TrainingPoint:
     """The answers for the WATCHED images: (n, classes)."""
 
 
-def load_demo_images(milestone: Milestone, seed: int, watch: Watch) -> DemoImages:
+def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> DemoImages:
     """Load a part of the milestone's data set, or of its stand-in. GraderError when its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)

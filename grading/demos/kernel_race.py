@@ -17,7 +17,7 @@ from grading.checks.kernel_speed import build_step_network
 from grading.checks.reference_step import StepShape
 from grading.checks.student_network import RecipeError
 from grading.client import Worker
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from grading.testing import expect
 
 BATCH = 64
@@ -150,7 +150,7 @@ class TrainingStep:
         for name, value in seconds.items():
             if type(name) is not str or type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
                 raise RecipeError(call, expect.describe_value({name: value}), wanted)
-        return {one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
+        return {to_one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
 
 
 def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from grading.demos.terminal_frames import Frame, ScreenWatch, lay_out_side_by_si
 from grading.demos.terminal_pictures import ColourPhoto, LikeliestClasses
 from grading.demos.training_demo import BESIDE, SECONDS, SHOWN, choose_varied_images, show_image_training
 from grading.manifest.model import Milestone
-from grading.render.figures import bar
+from grading.render.figure_text import draw_bar
 from grading.render.screen import Screen
 
 CALIBRATED = 500
@@ -31,21 +31,21 @@ OPS = 10
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Race, train, and classify images in float32 and int8. Raises what student code raises."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
-    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.frame(render_race(now)))
-    screen.frame(render_race(standing), keep=True)
-    screen.frame(Frame("where a training step spends its time", ProfileTable(standing)), keep=True)
+    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now)))
+    screen.show_frame(render_race(standing), keep=True)
+    screen.show_frame(Frame("where a training step spends its time", ProfileTable(standing)), keep=True)
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)
     busy = f"Compressing it, and classifying {len(images.test_images):,} images with both."
-    screen.frame(Frame(SIZES, Text(busy)))
+    screen.show_frame(Frame(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
     compared = compare_formats(reader.classify(images.test_images), reader, small, images)
     samples = choose_varied_images(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
         shown = TwoFormatAnswer(images, index, compared)
-        screen.frame(Frame(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
-    screen.frame(Frame(SIZES, SizeTable(compared)), keep=True)
+        screen.show_frame(Frame(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
+    screen.show_frame(Frame(SIZES, SizeTable(compared)), keep=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class RaceTrack:
         numbers = [format_speed(lane) for lane in lanes]
         width = max(4, room - names - max(map(len, numbers)) - 2)
         for lane, number in zip(lanes, numbers, strict=True):
-            done = bar(lane.part, width, ascii_only=options.ascii_only)
+            done = draw_bar(lane.part, width, ascii_only=options.ascii_only)
             yield Text(f"{lane.name:{names}} {done} {number}", style="bold" if lane is lanes[-1] else "", no_wrap=True)
             yield Padding(Text(lane.job, style="dim"), (0, 0, 0, names + 1))
         yield Text()
@@ -139,7 +139,7 @@ class ProfileTable:
             cells = []
             for seconds in times:
                 number = f"{1000 * seconds:.1f} ms" if seconds else "-"
-                part = bar(seconds / longest, width, ascii_only=options.ascii_only) if width >= 4 else ""
+                part = draw_bar(seconds / longest, width, ascii_only=options.ascii_only) if width >= 4 else ""
                 cells.append(Text(f"{part} {number:>8}", style="" if seconds else "dim"))
             table.add_row(Text(name), *cells)
         sums = [sum(profile.values()) for profile in (self._before, self._after)]

@@ -33,9 +33,9 @@ from grading.demos.terminal_frames import Frame, Gallery
 from grading.demos.terminal_pictures import GreyPicture, LikeliestClasses, TextCurve, shrink_image
 from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
-from grading.render.figures import bar
+from grading.render.figure_text import draw_bar
 from grading.render.screen import Screen
-from grading.render.text import clean, one_line
+from grading.render.text import clean_text, to_one_line
 
 DESCRIPTIONS = (
     "Its parts never occur together in the training text.",
@@ -57,7 +57,7 @@ QUESTION = "Your function, in words (press Enter to stop): "
 def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Train, write, compare, and write what the viewer asks for. Raises what student code raises."""
     task = draw_writing_task(milestone, seed)
-    screen.frame(Text("The rivals are counting the training text."))
+    screen.show_frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
     writer = FunctionWriter(worker, milestone, seed, task.functions.text)
     show_function_training(writer, task, screen)
@@ -65,12 +65,14 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
         beginning = FunctionBeginning(exercise.prompt.text, exercise.prompt.answer, description)
         show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
     tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
-    screen.frame(Frame("what its heads look at", AttentionHeads(writer.compute_attention(tokens))), keep=True)
+    screen.show_frame(Frame("what its heads look at", AttentionHeads(writer.compute_attention(tokens))), keep=True)
     attempts = judge_writers(writer, rivals, task.exercises)
-    screen.frame(Frame("your network and its rivals", RivalTable(attempts)), keep=True)
+    screen.show_frame(Frame("your network and its rivals", RivalTable(attempts)), keep=True)
     prompt = writer.encode(task.exercises[0].prompt.text)
-    race = race_cache(worker, writer.student_writer, prompt, lambda race: screen.frame(Frame(CACHE, CacheSpeeds(race))))
-    screen.frame(Frame(CACHE, Text(NO_CACHE) if race is None else CacheSpeeds(race)), keep=True)
+    race = race_cache(
+        worker, writer.student_writer, prompt, lambda race: screen.show_frame(Frame(CACHE, CacheSpeeds(race)))
+    )
+    screen.show_frame(Frame(CACHE, Text(NO_CACHE) if race is None else CacheSpeeds(race)), keep=True)
     answer_requests(writer, task, rivals, seed, screen)
 
 
@@ -80,10 +82,10 @@ def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Sc
 
     def show_point(point: WritingPoint) -> None:
         points.append(point)
-        screen.frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
+        screen.show_frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
 
     writer.train(task, show_point, cpu_seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
-    screen.frame(Frame(describe_progress(points), LearningView(points, task)), keep=True)
+    screen.show_frame(Frame(describe_progress(points), LearningView(points, task)), keep=True)
 
 
 def show_writing(
@@ -98,11 +100,11 @@ def show_writing(
     tokens: list[ChosenToken] = []
     for token in writer.write(beginning.text):
         tokens.append(token)
-        screen.frame(Frame(title, WritingView(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
+        screen.show_frame(Frame(title, WritingView(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
     text = "".join(token.text for token in tokens)
     trial = try_function(beginning, text, np.random.default_rng(seed)) if tokens[-1].ends else UNENDED_TRIAL
     tried = try_rivals(beginning, rivals, seed)
-    screen.frame(Frame(title, WrittenView(beginning, tokens, trial, tried)), keep=True)
+    screen.show_frame(Frame(title, WrittenView(beginning, tokens, trial, tried)), keep=True)
 
 
 def answer_requests(
@@ -116,7 +118,7 @@ def answer_requests(
         try:
             beginning = parse_request(typed, language)
         except NotUnderstoodError as error:
-            screen.frame(Text(str(error), style="yellow"), keep=True)
+            screen.show_frame(Text(str(error), style="yellow"), keep=True)
             continue
         show_writing(writer, beginning, rivals, seed, screen, "your function")
 
@@ -151,7 +153,7 @@ def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
     style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
     room = max(8, width - len(label) - len(word) - 1)
     line = Text(label, no_wrap=True, overflow="crop")
-    written = one_line(attempt.written, 200)
+    written = to_one_line(attempt.written, 200)
     line.append(f"{shorten_text(written, room):{room}} ")
     line.append(word, style=style)
     return line
@@ -184,7 +186,7 @@ def render_program(beginning: str, tokens: Sequence[ChosenToken]) -> Text:
     program = Text(beginning, style="dim")
     for token in tokens:
         style = "green" if token.probability >= SURE else "yellow" if token.probability >= UNSURE else "red"
-        program.append(clean(token.text), style=f"not dim {style}")
+        program.append(clean_text(token.text), style=f"not dim {style}")
     program.rstrip()
     return program
 
@@ -223,7 +225,7 @@ class WrittenView:
         for name, (written, trial) in self._rivals.items():
             word = {True: "right", False: "wrong", None: "unknown"}[trial.right]
             yield Text.assemble(f"{name} ", (f"({word})", "green" if trial.right else "dim"))
-            line = one_line(written) or "nothing that ends"
+            line = to_one_line(written) or "nothing that ends"
             yield Text(f"  {shorten_text(line, options.max_width - 2)}", style="dim", no_wrap=True)
 
 
@@ -285,7 +287,7 @@ class RivalTable:
         for name, attempts in (own, *others):
             right, kinds = count_right(attempts), " + ".join(map(str, count_by_kind(attempts)))
             width = max(4, min(30, options.max_width - (names + 1 if beside else 2) - 20))
-            shown = f"{bar(right / asked, width, ascii_only=options.ascii_only)} {right:2} ({kinds})"
+            shown = f"{draw_bar(right / asked, width, ascii_only=options.ascii_only)} {right:2} ({kinds})"
             style = "bold" if name == own[0] else ""
             yield Text(f"{name:{names}} {shown}" if beside else f"{name}\n  {shown}", style=style)
 
@@ -305,7 +307,7 @@ class CacheSpeeds:
         table = Table.grid(padding=(0, 1, 0, 0))
         width = max(4, min(40, options.max_width - 34))
         for name, speed in (("without the cache", slow), ("with the cache", fast)):
-            part = bar(speed / max(fast, slow, 1e-9), width, ascii_only=options.ascii_only)
+            part = draw_bar(speed / max(fast, slow, 1e-9), width, ascii_only=options.ascii_only)
             table.add_row(name, Text(part, no_wrap=True), Text(f"{speed:,.0f} tokens/s", justify="right", no_wrap=True))
         yield table
         yield Text(f"\n{describe_cache_race(self._race)}")

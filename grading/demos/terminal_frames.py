@@ -24,15 +24,15 @@ class ScreenWatch:
         self._screen = screen
         self._title, self._total = "", 0
 
-    def phase(self, title: str, total: int | None) -> None:
+    def begin_phase(self, title: str, total: int | None) -> None:
         """Show a frame with the phase's title."""
         self._title, self._total = title, total or 0
-        self._screen.frame(Text(title))
+        self._screen.show_frame(Text(title))
 
     def advance(self, done: int, note: str = "") -> None:
         """Show a frame with the share that is done."""
         share = f" {done / self._total:.0%}" if self._total else ""
-        self._screen.frame(Text(f"{self._title}{share} {note}"))
+        self._screen.show_frame(Text(f"{self._title}{share} {note}"))
 
 
 class Frame:

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.text import Text
 
-from grading.render.figures import bar
+from grading.render.figure_text import draw_bar
 
 RAMP = " .:-=+*#%@"
 """From no ink to full ink, where there is only ASCII."""
@@ -115,7 +115,7 @@ class DigitBars:
             line = Text(no_wrap=True)
             for digit in range(row, len(self._probabilities), lines):
                 p = float(self._probabilities[digit])
-                shown = f"{digit} {bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
+                shown = f"{digit} {draw_bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
                 line.append("  " if digit >= lines else "")
                 line.append(shown, style="bold green" if digit == answer else "")
             yield line
@@ -137,7 +137,9 @@ class LikeliestClasses:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw the classes from the most probable down."""
         for place, (name, p) in enumerate(self._rows):
-            shown = f"{name:{self._names}} {bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
+            shown = (
+                f"{name:{self._names}} {draw_bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
+            )
             yield Text(shown, style="" if place else "bold", no_wrap=True)
 
 

@@ -35,11 +35,13 @@ def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, see
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
         shown = ClassifiedImage(images.test_images[index], p[index], int(images.test_labels[index]), images.classes)
-        screen.frame(Frame(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
+        screen.show_frame(Frame(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
     counts = count_confusions(images.test_labels, p)
     told = f"It recognises {np.trace(counts) / len(p):.1%} of {len(p):,} images it has never seen."
-    screen.frame(Frame("what it confuses", Group(Text(f"{told}\n"), ConfusionTable(counts, images.classes))), keep=True)
-    screen.frame(render_misclassified_images(images, p), keep=True)
+    screen.show_frame(
+        Frame("what it confuses", Group(Text(f"{told}\n"), ConfusionTable(counts, images.classes))), keep=True
+    )
+    screen.show_frame(render_misclassified_images(images, p), keep=True)
 
 
 def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: Screen) -> None:
@@ -48,10 +50,10 @@ def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: 
 
     def show_point(point: TrainingPoint) -> None:
         points.append(point)
-        screen.frame(render_image_training(points, images))
+        screen.show_frame(render_image_training(points, images))
 
     classifier.train(images, show_point)
-    screen.frame(render_image_training(points, images), keep=True)
+    screen.show_frame(render_image_training(points, images), keep=True)
 
 
 def choose_varied_images(labels: np.ndarray, at_most: int) -> list[int]:

@@ -23,17 +23,17 @@ def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: in
     """Train a network, and draw its decision boundary as it learns. Raises what student code raises."""
     network = StudentNetwork(worker, milestone.trigger, seed)
     losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
-    screen.frame(_render_boundary(network, "before training: fresh weights", losses))
+    screen.show_frame(_render_boundary(network, "before training: fresh weights", losses))
 
     def show_progress(step: float, steps: float) -> None:
         """Measure the loss if it is time to, and draw the boundary."""
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
-            screen.frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
+            screen.show_frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
 
     network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, show_progress)
     losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
-    screen.frame(_render_boundary(network, "after training", losses))
+    screen.show_frame(_render_boundary(network, "after training", losses))
 
 
 def _render_boundary(network: StudentNetwork, title: str, losses: list[float]) -> Panel:

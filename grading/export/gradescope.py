@@ -6,16 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from grading.export.points import Scored, scored
+from grading.export.scored_tests import ScoredTest, list_scored_tests
 from grading.render import words
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from grading.result import CriterionStatus, Result
 
 
-def gradescope(results: Sequence[Result]) -> str:
+def render_gradescope(results: Sequence[Result]) -> str:
     """Render the document: a test for each criterion, under the verdict of each milestone or module."""
-    tests = scored(results)
-    lines = [f"{one_line(words.heading(result), 200)}: {words.verdict(result)}" for result in results]
+    tests = list_scored_tests(results)
+    lines = [
+        f"{to_one_line(words.format_heading(result), 200)}: {words.describe_verdict(result)}" for result in results
+    ]
     if any(test.status is CriterionStatus.ERROR for test in tests):
         lines.append("Something could not be judged. This is not the submission's fault. Run the autograder again.")
     document = {
@@ -27,12 +29,12 @@ def gradescope(results: Sequence[Result]) -> str:
         "test_name_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",  # the harness's own output; what the student's code printed is in the record
-        "tests": [_test(number, test) for number, test in enumerate(tests, start=1)],
+        "tests": [_build_test(number, test) for number, test in enumerate(tests, start=1)],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _test(number: int, test: Scored) -> dict[str, Any]:
+def _build_test(number: int, test: ScoredTest) -> dict[str, Any]:
     """Build the document's entry for one criterion."""
     document: dict[str, Any] = {
         "number": str(number),

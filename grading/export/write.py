@@ -9,18 +9,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from grading.errors import UsageError
-from grading.export.classroom50 import classroom50
-from grading.export.ctrf import ctrf
-from grading.export.gradescope import gradescope
-from grading.export.runner import runner
+from grading.export.classroom50_result import render_classroom50
+from grading.export.ctrf import render_ctrf
+from grading.export.gradescope import render_gradescope
+from grading.export.runner_result import render_runner_result
 from grading.files import require_folder, write_atomically
 from grading.progress import LARGEST
-from grading.render.junit import junit
-from grading.render.record import from_json
+from grading.render.junit import render_junit
+from grading.render.record import decode_result
 from grading.result import Result
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """The formats that can be written."""
 
     CLASSROOM50 = "classroom50"
@@ -30,27 +30,27 @@ class Format(StrEnum):
     GRADESCOPE = "gradescope"
 
 
-def export(results: Sequence[Result], form: Format, environ: Mapping[str, str]) -> str:
+def render_results(results: Sequence[Result], export_format: ExportFormat, environ: Mapping[str, str]) -> str:
     """Render the results, at least one, in this format; UsageError when Classroom 50's variables are missing."""
-    match form:
-        case Format.CLASSROOM50:
-            return classroom50(results, environ)
-        case Format.RUNNER:
-            return runner(results)
-        case Format.JUNIT:
-            return junit(*results)
-        case Format.CTRF:
-            return ctrf(results)
-        case Format.GRADESCOPE:
-            return gradescope(results)
+    match export_format:
+        case ExportFormat.CLASSROOM50:
+            return render_classroom50(results, environ)
+        case ExportFormat.RUNNER:
+            return render_runner_result(results)
+        case ExportFormat.JUNIT:
+            return render_junit(*results)
+        case ExportFormat.CTRF:
+            return render_ctrf(results)
+        case ExportFormat.GRADESCOPE:
+            return render_gradescope(results)
 
 
 def read_results(paths: Sequence[Path]) -> tuple[Result, ...]:
     """Read the records in these files; UsageError names the first file that is not a record."""
-    return tuple(map(_read, paths))
+    return tuple(map(_read_result, paths))
 
 
-def _read(path: Path) -> Result:
+def _read_result(path: Path) -> Result:
     """Read one record; UsageError says how to write it again."""
     repair = "Write it with: nox -s milestone-1 -- --json result.json"
     try:
@@ -61,14 +61,14 @@ def _read(path: Path) -> Result:
     if len(data) > LARGEST:
         raise UsageError(f"{path} is larger than any result record. {repair}")
     try:
-        return from_json(data)
+        return decode_result(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UsageError(f"{path} is not a result record: {where}: {first['msg']}. {repair}") from None
 
 
-def write(paths: Sequence[Path], form: Format, to: Path, environ: Mapping[str, str]) -> None:
+def write_results(paths: Sequence[Path], export_format: ExportFormat, target: Path, environ: Mapping[str, str]) -> None:
     """Read the records, render them and write the file in one step; UsageError when a file is unusable."""
-    require_folder(to)
-    write_atomically(to, export(read_results(paths), form, environ).encode())
+    require_folder(target)
+    write_atomically(target, render_results(read_results(paths), export_format, environ).encode())

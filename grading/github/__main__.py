@@ -11,7 +11,7 @@ import typer
 from grading.entry import run_command
 from grading.github.plan_command import plan_command
 from grading.github.publish_command import publish_command
-from grading.github.report import report_command
+from grading.github.report_command import report_command
 from grading.github.sandbox_command import sandbox_command
 from grading.manifest.model import Manifest
 

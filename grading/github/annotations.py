@@ -5,36 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grading.github.api import Client, Part, settled, taken, translate_errors
-from grading.github.comment import Report, front, headline
+from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
+from grading.github.comment import RunReport, build_front, build_headline
 from grading.render import words
-from grading.render.text import labelled, one_line
+from grading.render.text import label_text, to_one_line
 from grading.result import Failure, Result, Verdict
 
-NAME = "TinyTorch"
-BATCH = 50
+CHECK_RUN_NAME = "TinyTorch"
+ANNOTATIONS_PER_REQUEST = 50
 """GitHub accepts no more annotations in one request."""
-MOST = 200
-LAST_LINE = 100_000
+MAX_ANNOTATIONS = 200
+MAX_LINE_NUMBER = 100_000
 Conclusion = Literal["success", "failure", "neutral"]
 
 
-class _App(Part):
+class _GitHubApp(ApiModel):
     slug: str | None = None
 
 
-class _Output(Part):
+class _CheckRunOutput(ApiModel):
     annotations_count: int
 
 
-class _CheckRun(Part):
+class _CheckRun(ApiModel):
     id: int
     external_id: str | None
-    app: _App | None
-    output: _Output
+    app: _GitHubApp | None
+    output: _CheckRunOutput
 
 
-class _CheckRuns(Part):
+class _CheckRunList(ApiModel):
     check_runs: list[_CheckRun]
 
 
@@ -48,29 +48,36 @@ class LineNote:
     message: str
 
 
-def line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
+def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
     """Collect what the failures say about lines of the graded files, each note once."""
     found: dict[LineNote, None] = {}
     for result in results:
         graded = {file.path for file in result.submission.files}
-        for failure in words.failures(result):
-            if failure.file in graded and failure.line is not None and 0 < failure.line <= LAST_LINE:
-                found.setdefault(LineNote(failure.file, failure.line, words.label(failure, 150), _message(failure)))
-                if len(found) == MOST:
+        for failure in words.list_failures(result):
+            if failure.file in graded and failure.line is not None and 0 < failure.line <= MAX_LINE_NUMBER:
+                found.setdefault(
+                    LineNote(
+                        failure.file,
+                        failure.line,
+                        words.format_failure_title(failure, 150),
+                        _format_failure_lines(failure),
+                    )
+                )
+                if len(found) == MAX_ANNOTATIONS:
                     return tuple(found)
     return tuple(found)
 
 
-def _message(failure: Failure) -> str:
+def _format_failure_lines(failure: Failure) -> str:
     """Format call, got, expected and hint as lines: GitHub shows an annotation's message as plain text."""
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
-    lines = [labelled(f"{name}: ", text, 600) for name, text in parts if text]
-    if fast := words.fast_loop(failure):
+    lines = [label_text(f"{name}: ", text, 600) for name, text in parts if text]
+    if fast := words.build_test_command(failure):
         lines.append(f"try: {fast}")
-    return "\n".join(lines) or one_line(failure.title, 600)
+    return "\n".join(lines) or to_one_line(failure.title, 600)
 
 
-def conclusion(report: Report) -> Conclusion:
+def decide_conclusion(report: RunReport) -> Conclusion:
     """Return failure only when the student has something to fix, and neutral when not everything could be judged."""
     verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
     if Verdict.NOT_YET in verdicts:
@@ -78,39 +85,39 @@ def conclusion(report: Report) -> Conclusion:
     return "success" if verdicts and Verdict.ERROR not in verdicts and not report.problems else "neutral"
 
 
-def check(client: Client, repository: str, report: Report, author: str) -> None:
+def publish_check_run(client: Client, repository: str, report: RunReport, author: str) -> None:
     """Create the check run on the report's commit, or finish the one that this run has begun."""
     owner, name = repository.split("/")
-    notes = line_notes(report.ordered)
+    notes = collect_line_notes(report.ordered_results)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
-    texts = {"title": one_line(headline(report), 150), "summary": front(report)}
-    fixed: dict[str, Any] = {"status": "completed", "conclusion": conclusion(report)}
+    texts = {"title": to_one_line(build_headline(report), 150), "summary": build_front(report)}
+    fixed: dict[str, Any] = {"status": "completed", "conclusion": decide_conclusion(report)}
     if report.run.url:
         fixed["details_url"] = report.run.url
 
-    def once() -> None:
+    def create_or_finish() -> None:
         """Create the check run or continue an earlier attempt; annotations already sent are not sent again."""
         checks = client.rest.checks
-        listed = checks.list_for_ref(owner, name, report.commit, check_name=NAME, filter_="all", per_page=100)
-        runs = taken(_CheckRuns, listed).check_runs
+        listed = checks.list_for_ref(owner, name, report.commit, check_name=CHECK_RUN_NAME, filter_="all", per_page=100)
+        runs = parse_response(_CheckRunList, listed).check_runs
         mine = [c for c in runs if c.external_id == key and c.app and c.app.slug == slug]
         if mine:
             number, sent = mine[0].id, mine[0].output.annotations_count
         else:
-            output: Any = {**texts, "annotations": _sent(notes[:BATCH])}
+            output: Any = {**texts, "annotations": _build_annotations(notes[:ANNOTATIONS_PER_REQUEST])}
             created = checks.create(
-                owner, name, name=NAME, head_sha=report.commit, external_id=key, output=output, **fixed
+                owner, name, name=CHECK_RUN_NAME, head_sha=report.commit, external_id=key, output=output, **fixed
             )
-            number, sent = taken(_CheckRun, created).id, len(notes[:BATCH])
-        for start in range(sent, len(notes), BATCH):
-            output = {**texts, "annotations": _sent(notes[start : start + BATCH])}
+            number, sent = parse_response(_CheckRun, created).id, len(notes[:ANNOTATIONS_PER_REQUEST])
+        for start in range(sent, len(notes), ANNOTATIONS_PER_REQUEST):
+            output = {**texts, "annotations": _build_annotations(notes[start : start + ANNOTATIONS_PER_REQUEST])}
             checks.update(owner, name, number, output=output, **fixed)
 
     with translate_errors("the check run"):
-        settled(once)
+        retry_lost_requests(create_or_finish)
 
 
-def _sent(notes: tuple[LineNote, ...]) -> list[dict[str, Any]]:
+def _build_annotations(notes: tuple[LineNote, ...]) -> list[dict[str, Any]]:
     """Build the annotations as GitHub's API expects them."""
     return [
         {

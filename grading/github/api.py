@@ -18,15 +18,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading import __version__
 from grading.errors import GraderError, UsageError
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 Client = GitHub[TokenAuthStrategy]
 T = TypeVar("T")
 
 TRIES = 4
-LONGEST_WAIT = timedelta(minutes=5)
+MAX_WAIT = timedelta(minutes=5)
 """A job waits no longer than this for GitHub's rate limit. It then says so and can be run again."""
-SAFE = {"GET", "HEAD", "PUT", "DELETE"}
+IDEMPOTENT_METHODS = {"GET", "HEAD", "PUT", "DELETE"}
 """Requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out, and a second
 PATCH would add its annotations again: see `retry_lost_requests`."""
 
@@ -35,7 +35,7 @@ class RateLimitedError(GraderError):
     """GitHub accepts no more requests from this account for a while, so trying again soon is pointless."""
 
 
-def client(environ: Mapping[str, str]) -> Client:
+def create_client(environ: Mapping[str, str]) -> Client:
     """Create a client from GITHUB_TOKEN and GITHUB_API_URL; UsageError when there is no token."""
     token = environ.get("GITHUB_TOKEN", "")
     if not token:
@@ -46,25 +46,25 @@ def client(environ: Mapping[str, str]) -> Client:
         user_agent=f"tinytorch-grading/{__version__}",
         timeout=httpx.Timeout(30, connect=10),
         http_cache=False,  # every response is about something that other runs change
-        auto_retry=again,
+        auto_retry=decide_retry,
     )
 
 
-def again(error: GitHubException, tried: int) -> RetryOption:
+def decide_retry(error: GitHubException, attempts: int) -> RetryOption:
     """Decide whether to send a failed request again and how long to wait; `githubkit` calls this after each failure."""
-    if tried + 1 >= TRIES:
+    if attempts + 1 >= TRIES:
         return RetryOption(False)
-    pause = timedelta(seconds=2**tried)
+    pause = timedelta(seconds=2**attempts)
     if isinstance(error, RateLimitExceeded):
         # The request was not carried out. A wait of 0 means that our clock differs from GitHub's.
         wait = max(error.retry_after, pause)
-        return RetryOption(wait <= LONGEST_WAIT, wait)
+        return RetryOption(wait <= MAX_WAIT, wait)
     if isinstance(error, RequestError) and isinstance(error.exc, httpx.ConnectError):
         return RetryOption(True, pause)
-    return RetryOption(_lost(error) and _method(error) in SAFE, pause)
+    return RetryOption(_is_outcome_unknown(error) and _find_request_method(error) in IDEMPOTENT_METHODS, pause)
 
 
-def settled(work: Callable[[], T]) -> T:
+def retry_lost_requests(work: Callable[[], T]) -> T:
     """Return the value of `work`, run again when the response to one of its requests was lost.
 
     `work` has to look first at what is already there, so that a second run does not write it twice.
@@ -73,13 +73,13 @@ def settled(work: Callable[[], T]) -> T:
         try:
             return work()
         except RequestError as error:
-            if not _lost(error) or tried + 1 == TRIES:
+            if not _is_outcome_unknown(error) or tried + 1 == TRIES:
                 raise
             time.sleep(2**tried)
     raise AssertionError("unreachable")
 
 
-class Part(BaseModel):
+class ApiModel(BaseModel):
     """The fields we read from an object of GitHub's API.
 
     The client's own models require every field of the newest API description. A missing field that nobody here reads
@@ -89,25 +89,25 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def taken(kind: type[T], answer: Response[Any]) -> T:
+def parse_response(model: type[T], response: Response[Any]) -> T:
     """Parse a response as this type (an `ApiModel`, or a list of them); ValidationError when it does not fit."""
-    return TypeAdapter(kind).validate_json(answer.content)
+    return TypeAdapter(model).validate_json(response.content)
 
 
-def _lost(error: GitHubException) -> bool:
+def _is_outcome_unknown(error: GitHubException) -> bool:
     """Return whether the request may have been carried out, and another attempt may succeed."""
     if isinstance(error, RequestFailed):
         return error.response.status_code >= 500
     return isinstance(error, RequestError) and isinstance(error.exc, httpx.TransportError)
 
 
-def _method(error: GitHubException) -> str:
+def _find_request_method(error: GitHubException) -> str:
     """Return the HTTP method of the failed request; POST, the least safe one, when it is unknown."""
-    request = error.request if isinstance(error, RequestFailed | RequestTimeout) else _asked(error)
+    request = error.request if isinstance(error, RequestFailed | RequestTimeout) else _find_failed_request(error)
     return request.method if request is not None else "POST"
 
 
-def _asked(error: GitHubException) -> httpx.Request | None:
+def _find_failed_request(error: GitHubException) -> httpx.Request | None:
     """Return the request that caused a connection error, if httpx recorded it."""
     try:
         return error.exc.request if isinstance(error, RequestError) else None
@@ -116,29 +116,29 @@ def _asked(error: GitHubException) -> httpx.Request | None:
 
 
 @contextmanager
-def translate_errors(what: str) -> Iterator[None]:
+def translate_errors(subject: str) -> Iterator[None]:
     """Turn every GitHub error into a GraderError that names what was being accessed, such as "the comment"."""
     try:
         yield
     except RateLimitExceeded as error:
         minutes = round(error.retry_after.total_seconds() / 60) + 1
         raise RateLimitedError(
-            f"GitHub's rate limit is exhausted ({what}). Run the job again in {minutes} minutes."
+            f"GitHub's rate limit is exhausted ({subject}). Run the job again in {minutes} minutes."
         ) from None
     except RequestFailed as error:
-        raise GraderError(f"{_sentence(error)} ({what}).") from None
+        raise GraderError(f"{_describe_refusal(error)} ({subject}).") from None
     except ValidationError:
-        raise GraderError(f"GitHub's response does not match its description ({what}). Run the job again.") from None
+        raise GraderError(f"GitHub's response does not match its description ({subject}). Run the job again.") from None
     except GitHubException as error:
-        reason = one_line(str(getattr(error, "exc", error)), 200)
-        raise GraderError(f"GitHub could not be reached ({what}): {reason}. Run the job again.") from None
+        reason = to_one_line(str(getattr(error, "exc", error)), 200)
+        raise GraderError(f"GitHub could not be reached ({subject}): {reason}. Run the job again.") from None
 
 
-def _sentence(error: RequestFailed) -> str:
+def _describe_refusal(error: RequestFailed) -> str:
     """Describe a refused request in one sentence without its full stop, with GitHub's own reason."""
     status = error.response.status_code
     try:
-        said = one_line(str(error.response.json()["message"]), 200)
+        said = to_one_line(str(error.response.json()["message"]), 200)
     except (ValueError, LookupError, TypeError):
         said = "no reason given"
     match status:

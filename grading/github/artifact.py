@@ -20,28 +20,28 @@ from itertools import islice
 from pydantic import ValidationError
 
 from grading.criteria import REPEATED, copy_criterion_fields, list_criteria
-from grading.github.api import Client, Part, taken, translate_errors
-from grading.github.plan import LARGEST as LARGEST_PLAN
-from grading.github.plan import Plan, read_plan
+from grading.github.api import ApiModel, Client, parse_response, translate_errors
+from grading.github.plan import MAX_PLAN_BYTES as LARGEST_PLAN
+from grading.github.plan import GradingPlan, decode_plan
 from grading.manifest.model import Manifest
-from grading.render.figures import share
-from grading.render.text import one_line
+from grading.render.figure_text import compute_closeness
+from grading.render.text import to_one_line
 from grading.result import CriterionStatus, Result, decide_verdict
 
-PREFIX = "tinytorch-"
-RESULT, PLAN = "result.json", "plan.json"
-LARGEST = 4 << 20
+ARTIFACT_PREFIX = "tinytorch-"
+RESULT_FILE, PLAN_FILE = "result.json", "plan.json"
+MAX_ARCHIVE_BYTES = 4 << 20
 """Limit for the archive."""
-UNPACKED = 16 << 20
+MAX_FILE_BYTES = 16 << 20
 """Limit for the file in it."""
 MOST_ARTIFACTS = 1000
-A_DAY = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(days=1)
 """The clocks of two machines differ by less."""
-AT_ONCE = 4
+PARALLEL_DOWNLOADS = 4
 """Artifacts fetched at the same time."""
 
 
-class Artifact(Part):
+class Artifact(ApiModel):
     """One artifact as the API lists it."""
 
     id: int
@@ -51,7 +51,7 @@ class Artifact(Part):
     expired: bool
 
 
-class _Artifacts(Part):
+class _ArtifactList(ApiModel):
     artifacts: list[Artifact]
 
 
@@ -60,16 +60,16 @@ class ArtifactRefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedResults:
     """The accepted results, and what is wrong with the others."""
 
     results: tuple[Result, ...]
     problems: tuple[str, ...]
 
 
-def read_artifacts(
+def collect_results(
     client: Client, repository: str, run_id: int, expected: tuple[str, ...], commit: str, manifest: Manifest
-) -> Collected:
+) -> CollectedResults:
     """Collect a run's results for the `expected` sessions, made for this `commit`; `repository` is owner/name.
 
     The run grades with this same course, so its results must repeat the criteria of this `manifest`.
@@ -77,27 +77,31 @@ def read_artifacts(
     """
     artifacts = list_artifacts(client, repository, run_id)
 
-    def taken_from(session: str) -> Result | str:
+    def read_result_or_problem(session: str) -> Result | str:
         """Return the session's result, or a sentence that says why it was not accepted."""
         try:
-            data = fetch(client, repository, artifacts, f"{PREFIX}{session}", RESULT)
-            return _result(data, session, commit, manifest)
+            data = download_artifact_file(client, repository, artifacts, f"{ARTIFACT_PREFIX}{session}", RESULT_FILE)
+            return _validate_result(data, session, commit, manifest)
         except ArtifactRefusedError as refusal:
             return f"{session}: {refusal}."
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # most of the time goes into waiting for two servers in turn
+    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:  # most of the time goes into waiting for two servers in turn
         # Run in this context, where the client keeps its connections.
-        jobs = [pool.submit(copy_context().run, taken_from, session) for session in expected]
+        jobs = [pool.submit(copy_context().run, read_result_or_problem, session) for session in expected]
         found = [job.result() for job in jobs]
-    return Collected(tuple(f for f in found if isinstance(f, Result)), tuple(f for f in found if isinstance(f, str)))
+    return CollectedResults(
+        tuple(f for f in found if isinstance(f, Result)), tuple(f for f in found if isinstance(f, str))
+    )
 
 
-def planned(client: Client, repository: str, run_id: int, manifest: Manifest) -> Plan:
+def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manifest) -> GradingPlan:
     """Read the plan that a run left; ArtifactRefusedError when there is none that fits this course."""
     artifacts = list_artifacts(client, repository, run_id)
-    data = fetch(client, repository, artifacts, f"{PREFIX}plan", PLAN, unpacked=LARGEST_PLAN)
+    data = download_artifact_file(
+        client, repository, artifacts, f"{ARTIFACT_PREFIX}plan", PLAN_FILE, max_file_bytes=LARGEST_PLAN
+    )
     try:
-        return read_plan(data, manifest)
+        return decode_plan(data, manifest)
     except ValueError as error:
         raise ArtifactRefusedError(str(error)) from None
 
@@ -108,7 +112,7 @@ def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Ar
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(
             client.rest.actions.list_workflow_run_artifacts,
-            map_func=lambda answer: taken(_Artifacts, answer).artifacts,
+            map_func=lambda answer: parse_response(_ArtifactList, answer).artifacts,
             owner=owner,
             repo=name,
             run_id=run_id,
@@ -118,15 +122,15 @@ def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Ar
     return {artifact.name: artifact for artifact in sorted(found, key=lambda a: a.id)}
 
 
-def fetch(
+def download_artifact_file(
     client: Client,
     repository: str,
     artifacts: dict[str, Artifact],
     name: str,
     file: str,
     *,
-    packed: int = LARGEST,
-    unpacked: int = UNPACKED,
+    max_archive_bytes: int = MAX_ARCHIVE_BYTES,
+    max_file_bytes: int = MAX_FILE_BYTES,
 ) -> bytes:
     """Download the one `file` in the artifact `name`, within these limits; ArtifactRefusedError says what is wrong."""
     artifact = artifacts.get(name)
@@ -134,20 +138,20 @@ def fetch(
         raise ArtifactRefusedError("nothing was handed over; the job failed, was stopped or ran out of time")
     if artifact.expired:
         raise ArtifactRefusedError(f"the artifact {name} has expired")
-    if artifact.size_in_bytes > packed:
-        raise ArtifactRefusedError(f"the artifact {name} is larger than {packed >> 20} MiB")
+    if artifact.size_in_bytes > max_archive_bytes:
+        raise ArtifactRefusedError(f"the artifact {name} is larger than {max_archive_bytes >> 20} MiB")
     if not artifact.digest:
         raise ArtifactRefusedError(f"GitHub has no digest for the artifact {name}")
     with translate_errors(f"the artifact {name}"):
         # GitHub redirects to a storage server; the client does not send our token there.
         answer = client.request("GET", f"/repos/{repository}/actions/artifacts/{artifact.id}/zip")
     data = answer.content
-    if len(data) > packed or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
+    if len(data) > max_archive_bytes or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
         raise ArtifactRefusedError(f"the download of the artifact {name} does not match its digest")
-    return only_file(data, file, unpacked)
+    return extract_only_file(data, file, max_file_bytes)
 
 
-def only_file(archive: bytes, name: str, largest: int) -> bytes:
+def extract_only_file(archive: bytes, name: str, max_bytes: int) -> bytes:
     """Return the content of an archive's only file, which must have this name; ArtifactRefusedError otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -157,27 +161,27 @@ def only_file(archive: bytes, name: str, largest: int) -> bytes:
             entry = entries[0]
             if (entry.filename, entry.orig_filename) != (name, name):  # they differ when a name holds a null byte
                 raise ArtifactRefusedError(
-                    f"its artifact holds {one_line(entry.orig_filename, 60)!a} instead of {name}"
+                    f"its artifact holds {to_one_line(entry.orig_filename, 60)!a} instead of {name}"
                 )
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.flag_bits & 1:
                 raise ArtifactRefusedError(f"{name} in its artifact is not a regular file")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ArtifactRefusedError(f"{name} in its artifact uses an unsupported compression")
             with opened.open(entry) as file:
-                data = file.read(largest + 1)  # whatever size the archive claims
+                data = file.read(max_bytes + 1)  # whatever size the archive claims
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         raise ArtifactRefusedError("its artifact is not a valid archive") from None
-    if len(data) > largest:
-        raise ArtifactRefusedError(f"{name} in its artifact is larger than {largest >> 10} KiB")
+    if len(data) > max_bytes:
+        raise ArtifactRefusedError(f"{name} in its artifact is larger than {max_bytes >> 10} KiB")
     return data
 
 
-def _described(result: Result) -> tuple[str | None, ...]:
+def _list_course_texts(result: Result) -> tuple[str | None, ...]:
     """List the texts of a record that come from the course, no matter who wrote the record."""
     return result.course.name, result.name, result.medal, result.reproduce
 
 
-def _as_it_should_be(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
+def _list_expected_texts(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
     """List the course's texts for this result as the manifest gives them."""
     if result.milestone is None:
         return manifest.course.name, manifest.module(result.module or "").title, None, result.command
@@ -185,26 +189,26 @@ def _as_it_should_be(result: Result, manifest: Manifest) -> tuple[str | None, ..
     return manifest.course.name, milestone.name, milestone.medal, result.command
 
 
-def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
+def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
     """Parse a result record; it must match the session, the commit and all of the manifest's criteria."""
     try:
         result = Result.model_validate_json(data)
     except ValidationError:
         raise ArtifactRefusedError("the file is not a result record of this version") from None
     if result.session != session:
-        raise ArtifactRefusedError(f"the file is a result of {one_line(result.session, 40)!a}")
+        raise ArtifactRefusedError(f"the file is a result of {to_one_line(result.session, 40)!a}")
     if result.submission.commit != commit:
-        graded = "no commit" if result.submission.commit is None else f"{one_line(result.submission.commit, 40)!a}"
+        graded = "no commit" if result.submission.commit is None else f"{to_one_line(result.submission.commit, 40)!a}"
         raise ArtifactRefusedError(f"the file is a result of {graded}, not of {commit[:7]}")
-    if _described(result) != _as_it_should_be(result, manifest):
+    if _list_course_texts(result) != _list_expected_texts(result, manifest):
         raise ArtifactRefusedError("the file gives this course, its milestone or its command another name")
-    if result.started_at > datetime.now(UTC) + A_DAY:
+    if result.started_at > datetime.now(UTC) + CLOCK_TOLERANCE:
         raise ArtifactRefusedError("the file is dated in the future")
     wanted = [copy_criterion_fields(criterion) for criterion in list_criteria(manifest, result.milestone)]
     if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
         raise ArtifactRefusedError("the file does not use this course's criteria and thresholds")
     if result.verdict is not decide_verdict(result.criteria, result.provisional_because):
         raise ArtifactRefusedError("the file claims a verdict that does not follow from its criteria")
-    if any(c.status is CriterionStatus.PASSED and share(c) < 1 for c in result.criteria):
+    if any(c.status is CriterionStatus.PASSED and compute_closeness(c) < 1 for c in result.criteria):
         raise ArtifactRefusedError("the file calls a criterion passed although its figure misses the threshold")
     return result

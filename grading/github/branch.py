@@ -13,12 +13,12 @@ from githubkit.exception import RequestFailed
 from githubkit.utils import UNSET
 
 from grading.errors import GraderError
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
 if TYPE_CHECKING:
     from githubkit import GitHub
 
-AT_ONCE = 8
+PARALLEL_REQUESTS = 8
 """Requests sent at the same time: GitHub asks for restraint, and a runner has few cores."""
 
 
@@ -32,7 +32,7 @@ class Repository:
 
 
 @dataclass(frozen=True)
-class File:
+class BranchFile:
     """One file on a branch."""
 
     sha: str
@@ -48,11 +48,11 @@ class Branch:
     tree: str
     message: str
     parents: tuple[str, ...]
-    files: Mapping[str, File]
+    files: Mapping[str, BranchFile]
     """Regular files only, without links and submodules."""
 
 
-def repository_of(client: GitHub, full_name: str) -> Repository:
+def parse_repository_name(client: GitHub, full_name: str) -> Repository:
     """Return the repository with a name such as octo/hello; GraderError for a malformed name."""
     owner, slash, name = full_name.partition("/")
     if not (owner and slash and name) or "/" in name:
@@ -60,7 +60,7 @@ def repository_of(client: GitHub, full_name: str) -> Repository:
     return Repository(client, owner, name)
 
 
-def number_of(repository: Repository) -> int:
+def fetch_repository_id(repository: Repository) -> int:
     """Fetch GitHub's own number for the repository, which survives renames and moves."""
     return int(repository.client.rest.repos.get(repository.owner, repository.name).json()["id"])
 
@@ -82,14 +82,14 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
             "Remove the files that no run has added."
         )
     files = {
-        item.path: File(item.sha, item.size or 0)
+        item.path: BranchFile(item.sha, item.size or 0)
         for item in tree.tree
         if item.type == "blob" and item.mode in ("100644", "100755")
     }
     return Branch(commit.sha, commit.tree.sha, commit.message, tuple(p.sha for p in commit.parents), files)
 
 
-def messages(repository: Repository, branch: Branch) -> Iterator[str]:
+def walk_commit_messages(repository: Repository, branch: Branch) -> Iterator[str]:
     """Yield the commit messages along first parents, newest first; every message after the first costs a request."""
     yield branch.message
     parents = branch.parents
@@ -99,15 +99,15 @@ def messages(repository: Repository, branch: Branch) -> Iterator[str]:
         parents = tuple(p.sha for p in commit.parents)
 
 
-def read_files(repository: Repository, shas: Iterable[str], known: dict[str, bytes]) -> dict[str, bytes]:
+def read_files(repository: Repository, shas: Iterable[str], cache: dict[str, bytes]) -> dict[str, bytes]:
     """Fetch these files by Git's digest into `cache`, unless it holds them already, and return the cache."""
-    wanted = sorted(set(shas) - set(known))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        known.update(zip(wanted, pool.map(lambda sha: _read_file(repository, sha), wanted), strict=True))
-    return known
+    wanted = sorted(set(shas) - set(cache))
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        cache.update(zip(wanted, pool.map(lambda sha: _read_blob(repository, sha), wanted), strict=True))
+    return cache
 
 
-def _read_file(repository: Repository, sha: str) -> bytes:
+def _read_blob(repository: Repository, sha: str) -> bytes:
     """Fetch and decode one file by Git's digest."""
     blob = repository.client.rest.git.get_blob(repository.owner, repository.name, sha).parsed_data
     if blob.encoding != "base64":
@@ -118,7 +118,7 @@ def _read_file(repository: Repository, sha: str) -> bytes:
         raise GraderError(f"GitHub sent a file that is not base64: {error}") from None
 
 
-def advance(
+def commit_files(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
     """Commit these files to the branch on top of `base`; return the commit, or None when another one came first.
@@ -140,27 +140,28 @@ def advance(
             git.update_ref(owner, name, f"heads/{branch}", sha=commit.sha, force=False)
     except RequestFailed as error:
         # 422: the branch has meanwhile been updated or created. 409: two updates collided.
-        if error.response.status_code in (409, 422) and _moved(repository, branch, base):
+        if error.response.status_code in (409, 422) and _has_moved(repository, branch, base):
             return None
         if error.response.status_code in (403, 409, 422):
             raise GraderError(
-                f"GitHub does not let this run write to the branch {branch}: {_said(error)} Allow Actions to write to "
-                "it: give the job `permissions: contents: write`, and make sure that no rule protects the branch."
+                f"GitHub does not let this run write to the branch {branch}: {_quote_reason(error)} Allow Actions to "
+                "write to it: give the job `permissions: contents: write`, and make sure that no rule "
+                "protects the branch."
             ) from None
         raise
     return commit.sha
 
 
-def _moved(repository: Repository, branch: str, base: Branch | None) -> bool:
+def _has_moved(repository: Repository, branch: str, base: Branch | None) -> bool:
     """Return whether the branch is no longer at the commit of `base`."""
     now = read_branch(repository, branch)
     return (now.commit if now else None) != (base.commit if base else None)
 
 
-def _said(error: RequestFailed) -> str:
+def _quote_reason(error: RequestFailed) -> str:
     """Return GitHub's own words about a request it has refused."""
     try:
-        message = one_line(str(error.response.json()["message"]), 300)
+        message = to_one_line(str(error.response.json()["message"]), 300)
     except (ValueError, LookupError, TypeError):
         message = ""
     return message or f"status {error.response.status_code}."

@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from grading.github.state import Standing, State
-from grading.render import figures, words
-from grading.render.markdown import escape
+from grading.github.comment_state import ReportState, SessionState
+from grading.render import figure_text, words
+from grading.render.markdown import escape_markdown
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 
-MOST = 6
+MAX_CHANGES = 6
 """Changes listed for one session."""
 
 
-def changes(results: tuple[Result, ...], previous: State) -> tuple[str, ...]:
+def describe_changes(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
     """Describe each session in which a verdict, a criterion or a figure has changed, one line per session."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)
         if before is None or result.verdict is Verdict.ERROR:
             continue
-        if phrases := list(_changed(result, before)):
-            more = [f"and {len(phrases) - MOST} more"] if len(phrases) > MOST else []
-            lines.append(f"**{escape(words.heading(result), 120)}**: {'; '.join(phrases[:MOST] + more)}")
+        if phrases := list(_describe_session_changes(result, before)):
+            more = [f"and {len(phrases) - MAX_CHANGES} more"] if len(phrases) > MAX_CHANGES else []
+            lines.append(
+                f"**{escape_markdown(words.format_heading(result), 120)}**: {'; '.join(phrases[:MAX_CHANGES] + more)}"
+            )
     return tuple(lines) or ("Nothing has changed.",)
 
 
-def _changed(result: Result, before: Standing) -> Iterator[str]:
+def _describe_session_changes(result: Result, before: SessionState) -> Iterator[str]:
     """Yield one phrase for the verdict and for each criterion that has changed."""
-    was = words.verdict_word(Verdict(before.verdict), module=result.milestone is None)
+    was = words.name_verdict(Verdict(before.verdict), is_module=result.milestone is None)
     if before.verdict != result.verdict.value:
-        yield f"{was.lower()} → {words.verdict(result).lower()}"
+        yield f"{was.lower()} → {words.describe_verdict(result).lower()}"
     for criterion in result.criteria:
         old = before.criteria.get(criterion.name)
         if old is None or criterion.status not in (CriterionStatus.PASSED, CriterionStatus.FAILED):
             continue
         passed = criterion.status is CriterionStatus.PASSED
         if passed != old.passed:
-            yield f"{'now met' if passed else 'no longer met'}: {_moved(criterion, old.measured)}"
+            yield f"{'now met' if passed else 'no longer met'}: {_describe_figure_change(criterion, old.measured)}"
         elif not passed and old.measured != criterion.measured:
-            yield f"{_moved(criterion, old.measured)}, required {figures.threshold(criterion)}"
+            threshold = figure_text.format_threshold(criterion)
+            yield f"{_describe_figure_change(criterion, old.measured)}, required {threshold}"
 
 
-def _moved(criterion: CriterionResult, old: float | None) -> str:
+def _describe_figure_change(criterion: CriterionResult, previous_figure: float | None) -> str:
     """Name a criterion with its old and its new figure."""
-    was = figures.figure(old, criterion.unit)
-    return f"{escape(criterion.title, 200)} ({was} → {figures.measured(criterion)})"
+    was = figure_text.format_figure(previous_figure, criterion.unit)
+    return f"{escape_markdown(criterion.title, 200)} ({was} → {figure_text.format_measured(criterion)})"

@@ -7,23 +7,33 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfoNotFoundError
 
 from grading.deadlines import DeadlineTerms, find_deadline_terms
-from grading.github.changes import changes
-from grading.github.plan import Reused
-from grading.github.state import State, state_after, written
+from grading.github.changes import describe_changes
+from grading.github.comment_state import ReportState, build_next_state, encode_state
+from grading.github.plan import ReusedResult
 from grading.journey import find_goal_after
-from grading.manifest.model import Kind, Manifest
-from grading.render import figures, words
-from grading.render.markdown import Block, Fold, blocks, code, curves, escape, failure, fit, html
+from grading.manifest.model import CriterionKind, Manifest
+from grading.render import figure_text, words
+from grading.render.markdown import (
+    Block,
+    Fold,
+    build_report_blocks,
+    escape_html,
+    escape_markdown,
+    fit_blocks,
+    format_code_span,
+    render_curves,
+    render_failure,
+)
 from grading.result import CriterionStatus, Result, Verdict
 
 MARKER = "<!-- tinytorch:report -->"
-LIMIT = 60_000
+MAX_CHARACTERS = 60_000
 """GitHub accepts 65,536."""
-FRONT = 40_000
+MAX_FRONT_CHARACTERS = 40_000
 """Limit for the unfolded part; only hostile text ever needs more than a tenth."""
-LIST = 5_000
+MAX_LIST_CHARACTERS = 5_000
 """Limit for one list."""
-MOST_ROWS = 40
+MAX_ROWS = 40
 TROUBLE = (
     "This is a problem with the grader, the machine or GitHub, not with your code. "
     "Run the job again. If the problem persists, tell your instructor."
@@ -36,7 +46,7 @@ SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportingRun:
     """The workflow run that reports."""
 
     id: int
@@ -46,18 +56,18 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """Everything that a report says."""
 
     results: tuple[Result, ...]
     commit: str
     """The student's commit, 40 hex digits."""
-    run: Run
-    reused: tuple[Reused, ...] = ()
+    run: ReportingRun
+    reused: tuple[ReusedResult, ...] = ()
     problems: tuple[str, ...] = ()
     """Failures of the grader, the machine or GitHub, in words; never the student's."""
     skipped: tuple[str, ...] = ()
-    previous: State | None = None
+    previous: ReportState | None = None
     """State left by the last report."""
     from_fork: bool = False
     """Whether another repository's own workflow did the grading."""
@@ -65,85 +75,87 @@ class Report:
     """The course, for its deadlines and for what comes next."""
 
     @property
-    def ordered(self) -> tuple[Result, ...]:
+    def ordered_results(self) -> tuple[Result, ...]:
         """The results in the course's order, so that what to fix first comes first."""
-        return tuple(sorted(self.results, key=_order))[:MOST_ROWS]
+        return tuple(sorted(self.results, key=_sort_by_course_order))[:MAX_ROWS]
 
 
-def comment(report: Report) -> str:
+def build_comment(report: RunReport) -> str:
     """Build the whole comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
     run = report.run
-    foot = written(state_after(report.ordered, report.previous, run=run.id, attempt=run.attempt, commit=report.commit))
-    return f"{MARKER}\n\n{_body(report, LIMIT - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
+    foot = encode_state(
+        build_next_state(report.ordered_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit)
+    )
+    return f"{MARKER}\n\n{_build_body(report, MAX_CHARACTERS - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
 
 
-def summary(report: Report) -> str:
+def build_run_summary(report: RunReport) -> str:
     """Build the report for the summary on the run's page, far below its limit of 1 MiB."""
-    return _body(report, LIMIT) + "\n"
+    return _build_body(report, MAX_CHARACTERS) + "\n"
 
 
-def _body(report: Report, room: int) -> str:
+def _build_body(report: RunReport, max_characters: int) -> str:
     """Join the front and the folded results."""
-    head = front(report)
-    return "\n\n".join([head, *_sections(report.ordered, room - len(head))])
+    head = build_front(report)
+    return "\n\n".join([head, *_fold_results(report.ordered_results, max_characters - len(head))])
 
 
-def front(report: Report) -> str:
+def build_front(report: RunReport) -> str:
     """Build what a reader sees before unfolding anything: verdicts, problems, what to fix first, what changed."""
-    return fit(_front(report), FRONT)
+    return fit_blocks(_build_front_blocks(report), MAX_FRONT_CHARACTERS)
 
 
-def headline(report: Report) -> str:
+def build_headline(report: RunReport) -> str:
     """Summarize the report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
-    results = report.ordered
+    results = report.ordered_results
     if not results:
         if report.problems:
             return "could not be graded"
         return "nothing has changed" if report.reused else "nothing to grade"
     if len(results) == 1 and not report.problems:
-        return f"{words.heading(results[0])}, {words.verdict(results[0]).lower()}"
+        return f"{words.format_heading(results[0])}, {words.describe_verdict(results[0]).lower()}"
     passed = sum(r.verdict.exit_code == 0 for r in results)
     return f"{passed} of {len(results)} passed"
 
 
-def _front(report: Report) -> Iterator[Block]:
+def _build_front_blocks(report: RunReport) -> Iterator[Block]:
     """Yield the blocks of the front from top to bottom."""
-    results = report.ordered
+    results = report.ordered_results
     course = results[0].course.name if results else "TinyTorch"
-    yield f"## {escape(course, 60)}: {escape(headline(report))}"
-    yield _which(report)
+    yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_headline(report))}"
+    yield _describe_run(report)
     if results or report.reused:
-        yield _verdicts(report)
+        yield _build_verdict_table(report)
     if report.problems:
         yield "### Could not be graded"
         yield TROUBLE
-        yield _listed(escape(problem, 300) for problem in report.problems)
-    first = _first(results)
+        yield _format_list(escape_markdown(problem, 300) for problem in report.problems)
+    first = _find_result_to_fix(results)
     if first is not None and first.first_failure is not None:
         yield "### Fix this first"
-        yield failure(first.first_failure)
-        yield f"Grade again: {code(first.command)}"
+        yield render_failure(first.first_failure)
+        yield f"Grade again: {format_code_span(first.command)}"
     passes = [result for result in results if result.verdict.exit_code == 0]
     for result in passes:
         if result.milestone is not None:
-            yield from _passed(result)
+            yield from _describe_pass(result)
     if report.manifest is not None and passes == list(results) and passes and not report.problems:
         modules = [result.module for result in passes if result.module is not None]
         goal = find_goal_after(report.manifest, modules, [r.milestone for r in passes if r.milestone is not None])
-        yield f"### Next\n\n{escape(goal.sentence)} Type {code(goal.command)}."
+        yield f"### Next\n\n{escape_markdown(goal.sentence)} Type {format_code_span(goal.command)}."
     if report.previous is not None and results:
-        yield f"### Since {code(report.previous.commit[:7])}"
-        yield _listed(changes(results, report.previous))
+        yield f"### Since {format_code_span(report.previous.commit[:7])}"
+        yield _format_list(describe_changes(results, report.previous))
     if report.skipped:
-        yield f"Not begun: {', '.join(code(name, 60) for name in report.skipped[:MOST_ROWS])}."
+        yield f"Not begun: {', '.join(format_code_span(name, 60) for name in report.skipped[:MAX_ROWS])}."
 
 
-def _first(results: tuple[Result, ...]) -> Result | None:
+def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
     """Return the result that holds what to fix first."""
     return next((r for r in results if r.first_failure is not None), None)
 
 
-def _which(report: Report) -> str:
+def _describe_run(report: RunReport) -> str:
     """Say which run this is and what it counts for."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:
@@ -151,40 +163,48 @@ def _which(report: Report) -> str:
     else:
         fork = " The fork's own workflow did the grading." if report.from_fork else ""
         counts = f"This is feedback. The instructor's own run, with other seeds, is what counts.{fork}"
-    return f"Commit {code(report.commit[:7])}, {run}. {counts}"
+    return f"Commit {format_code_span(report.commit[:7])}, {run}. {counts}"
 
 
-def _verdicts(report: Report) -> str:
+def _build_verdict_table(report: RunReport) -> str:
     """Build a row for each new and each reused result, with points and deadlines where there are any."""
-    due = {r.session: terms for r in report.ordered if (terms := _find_terms(report.manifest, r)) is not None}
-    pointed = any(words.points(result) for result in report.ordered)
+    due = {
+        r.session: terms for r in report.ordered_results if (terms := _find_deadline(report.manifest, r)) is not None
+    }
+    pointed = any(words.describe_points(result) for result in report.ordered_results)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
-    lines = [_line("", "", "Verdict", "Criteria met", "", *more)]
-    lines.append(_line("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more]))
-    for result in report.ordered:
+    lines = [_format_row("", "", "Verdict", "Criteria met", "", *more)]
+    lines.append(
+        _format_row("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more])
+    )
+    for result in report.ordered_results:
         met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
-        medal = f": {escape(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
-        bar = figures.bar(met / len(result.criteria) if result.criteria else 0.0, 10)
-        cells = [_sign(result), f"**{escape(words.heading(result), 60)}**", f"{words.verdict(result)}{medal}"]
+        medal = f": {escape_markdown(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
+        bar = figure_text.draw_bar(met / len(result.criteria) if result.criteria else 0.0, 10)
+        cells = [
+            _choose_sign(result),
+            f"**{escape_markdown(words.format_heading(result), 60)}**",
+            f"{words.describe_verdict(result)}{medal}",
+        ]
         cells += [f"{met} of {len(result.criteria)}", bar]
-        cells += [words.reached_points(result) if words.points(result) else ""] if pointed else []
+        cells += [words.format_points(result) if words.describe_points(result) else ""] if pointed else []
         cells += [_describe_due(due.get(result.session), result)] if due else []
-        lines.append(_line(*cells))
-    for reused in report.reused[: MOST_ROWS - len(report.ordered)]:
-        name, verdict = words.heading_of(reused.session, reused.title), Verdict(reused.verdict)
-        outcome = words.verdict_word(verdict, module=reused.session.startswith("module-"))
+        lines.append(_format_row(*cells))
+    for reused in report.reused[: MAX_ROWS - len(report.ordered_results)]:
+        name, verdict = words.format_session_heading(reused.session, reused.title), Verdict(reused.verdict)
+        outcome = words.name_verdict(verdict, is_module=reused.session.startswith("module-"))
         when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
-        lines.append(_line(SIGNS[verdict], f"**{escape(name, 60)}**", when, "", "", *[""] * len(more)))
+        lines.append(_format_row(SIGNS[verdict], f"**{escape_markdown(name, 60)}**", when, "", "", *[""] * len(more)))
     table = "\n".join(lines)
     return f"{table}\n\n{LATENESS}" if due else table
 
 
-def _line(*cells: str) -> str:
+def _format_row(*cells: str) -> str:
     """Format one row of a Markdown table."""
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
-def _find_terms(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
+def _find_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
     """Return the course's deadline; an unknown time zone is for the desk to correct and stops no report."""
     if manifest is None or result.milestone is None:
         return None
@@ -201,32 +221,33 @@ def _describe_due(terms: DeadlineTerms | None, result: Result) -> str:
     return f"{terms.describe_due()}: {terms.describe_lateness(result.started_at)}"
 
 
-def _passed(result: Result) -> Iterator[Block]:
+def _describe_pass(result: Result) -> Iterator[Block]:
     """Yield what a pass has achieved: each figure with its margin, and the training curves."""
-    yield f"### {_sign(result)} {escape(words.heading(result), 120)}"
+    yield f"### {_choose_sign(result)} {escape_markdown(words.format_heading(result), 120)}"
     rows = [
-        f"| {escape(c.title)} | {figures.measured(c)} | {figures.threshold(c)} | {figures.margin(c)} |"
-        for c in result.criteria[:MOST_ROWS]
-        if c.kind is Kind.PERFORMANCE and c.status is CriterionStatus.PASSED
+        f"| {escape_markdown(c.title)} | {figure_text.format_measured(c)} | {figure_text.format_threshold(c)} "
+        f"| {figure_text.format_margin(c)} |"
+        for c in result.criteria[:MAX_ROWS]
+        if c.kind is CriterionKind.PERFORMANCE and c.status is CriterionStatus.PASSED
     ]
     if rows:
         yield "\n".join(["| | Measured | Required | Margin |", "| --- | ---: | ---: | --- |", *rows])
-    yield from curves(result)
+    yield from render_curves(result)
 
 
-def _order(result: Result) -> tuple[int, str]:
+def _sort_by_course_order(result: Result) -> tuple[int, str]:
     """Return the sort key that puts modules before milestones, each in the course's order."""
     return (result.milestone or 0, result.module or "")
 
 
-def _sign(result: Result) -> str:
+def _choose_sign(result: Result) -> str:
     """Return a medal for an unlocked milestone, otherwise the verdict's sign."""
     return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
 
 
-def _listed(lines: Iterable[str]) -> str:
+def _format_list(lines: Iterable[str]) -> str:
     """Format a bulleted list, cut off after `MAX_LIST_CHARACTERS`."""
-    shown, room = [], LIST
+    shown, room = [], MAX_LIST_CHARACTERS
     for number, line in enumerate(lines := list(lines)):
         room -= len(line)
         if room < 0:
@@ -236,12 +257,15 @@ def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in shown)
 
 
-def _sections(results: tuple[Result, ...], room: int) -> Iterator[str]:
+def _fold_results(results: tuple[Result, ...], max_characters: int) -> Iterator[str]:
     """Yield each result folded; room that one does not need goes to the next ones."""
-    first = _first(results)
+    first = _find_result_to_fix(results)
     for position, result in enumerate(results):
-        share = room // (len(results) - position)
-        title = f"{_sign(result)} {html(words.heading(result), 120)} ({words.verdict(result).lower()})"
-        section = fit([Fold(title, tuple(blocks(result, first_to_mend=result is not first)))], share - 2)
-        room -= len(section) + 2
+        share = max_characters // (len(results) - position)
+        heading, verdict = words.format_heading(result), words.describe_verdict(result).lower()
+        title = f"{_choose_sign(result)} {escape_html(heading, 120)} ({verdict})"
+        section = fit_blocks(
+            [Fold(title, tuple(build_report_blocks(result, with_first_failure=result is not first)))], share - 2
+        )
+        max_characters -= len(section) + 2
         yield section

@@ -15,15 +15,15 @@ from typing import Any
 
 from grading.errors import UsageError
 
-NAMES = ("pull_request", "push", "workflow_dispatch", "schedule", "workflow_run")
-LARGEST = 25 << 20
+EVENT_NAMES = ("pull_request", "push", "workflow_dispatch", "schedule", "workflow_run")
+MAX_PAYLOAD_BYTES = 25 << 20
 """GitHub's own limit."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Event:
+class WorkflowEvent:
     """What happened, in which repository, to which of the student's commits."""
 
     name: str
@@ -47,115 +47,125 @@ class Event:
     run_attempt: int
 
     @property
-    def on_default_branch(self) -> bool:
+    def is_default_branch_push(self) -> bool:
         """Whether this is a push to the default branch, which is what gets published."""
         return self.name == "push" and self.ref == f"refs/heads/{self.default_branch}"
 
 
-def read_event(environ: Mapping[str, str]) -> Event:
+def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
     """Read the event from these variables and the file GITHUB_EVENT_PATH; UsageError names what is wrong."""
-    name = _variable(environ, "GITHUB_EVENT_NAME")
-    if name not in NAMES:
-        raise UsageError(f"GITHUB_EVENT_NAME is {name!a:.60}; grading works for {', '.join(NAMES)}.")
-    repository = _variable(environ, "GITHUB_REPOSITORY")
+    name = _require_variable(environ, "GITHUB_EVENT_NAME")
+    if name not in EVENT_NAMES:
+        raise UsageError(f"GITHUB_EVENT_NAME is {name!a:.60}; grading works for {', '.join(EVENT_NAMES)}.")
+    repository = _require_variable(environ, "GITHUB_REPOSITORY")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(f"GITHUB_REPOSITORY is {repository!a:.60}; it should be owner/name.")
-    payload = _payload(_variable(environ, "GITHUB_EVENT_PATH"))
-    common: dict[str, Any] = {"name": name, "repository": repository, "actor": _variable(environ, "GITHUB_ACTOR")}
+    payload = _load_payload(_require_variable(environ, "GITHUB_EVENT_PATH"))
+    common: dict[str, Any] = {
+        "name": name,
+        "repository": repository,
+        "actor": _require_variable(environ, "GITHUB_ACTOR"),
+    }
     if name == "workflow_run":
-        return _workflow_run(payload, common)
-    ref = _variable(environ, "GITHUB_REF")
+        return _read_workflow_run(payload, common)
+    ref = _require_variable(environ, "GITHUB_REF")
     common |= {
         "ref": ref,
-        "run_id": _number(environ.get("GITHUB_RUN_ID"), "GITHUB_RUN_ID"),
-        "run_attempt": _number(environ.get("GITHUB_RUN_ATTEMPT"), "GITHUB_RUN_ATTEMPT") or 1,
-        "default_branch": _default_branch(payload, ref if name == "schedule" else None),
+        "run_id": _parse_number(environ.get("GITHUB_RUN_ID"), "GITHUB_RUN_ID"),
+        "run_attempt": _parse_number(environ.get("GITHUB_RUN_ATTEMPT"), "GITHUB_RUN_ATTEMPT") or 1,
+        "default_branch": _read_default_branch(payload, ref if name == "schedule" else None),
     }
     if name == "pull_request":
-        head = _part(payload, "pull_request", "head")
-        return Event(
-            sha=_commit(head.get("sha"), "pull_request.head.sha"),
-            pull_request=_whole(_part(payload, "pull_request").get("number"), "pull_request.number"),
-            **_origin(head.get("repo"), "pull_request.head.repo", repository),
+        head = _get_object(payload, "pull_request", "head")
+        return WorkflowEvent(
+            sha=_require_commit_hash(head.get("sha"), "pull_request.head.sha"),
+            pull_request=_require_positive_int(
+                _get_object(payload, "pull_request").get("number"), "pull_request.number"
+            ),
+            **_read_head_repository(head.get("repo"), "pull_request.head.repo", repository),
             **common,
         )
-    sha = _commit(_variable(environ, "GITHUB_SHA"), "GITHUB_SHA")
-    return Event(sha=sha, pull_request=None, head_repository=None, from_fork=False, **common)
+    sha = _require_commit_hash(_require_variable(environ, "GITHUB_SHA"), "GITHUB_SHA")
+    return WorkflowEvent(sha=sha, pull_request=None, head_repository=None, from_fork=False, **common)
 
 
-def _workflow_run(payload: dict[str, Any], known: dict[str, Any]) -> Event:
+def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -> WorkflowEvent:
     """Read a finished run's commit, branch and artifacts, which count instead of those of the current run."""
-    run = _part(payload, "workflow_run")
+    run = _get_object(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_wrong("workflow_run.head_branch", "a branch"))
-    return Event(
-        sha=_commit(run.get("head_sha"), "workflow_run.head_sha"),
+        raise UsageError(_describe_wrong_field("workflow_run.head_branch", "a branch"))
+    return WorkflowEvent(
+        sha=_require_commit_hash(run.get("head_sha"), "workflow_run.head_sha"),
         ref=f"refs/heads/{branch}",
         pull_request=None,
-        **_origin(run.get("head_repository"), "workflow_run.head_repository", known["repository"]),
-        default_branch=_default_branch(payload, None),
-        run_id=_whole(run.get("id"), "workflow_run.id"),
-        run_attempt=_whole(run.get("run_attempt", 1), "workflow_run.run_attempt"),
-        **known,
+        **_read_head_repository(
+            run.get("head_repository"), "workflow_run.head_repository", common_fields["repository"]
+        ),
+        default_branch=_read_default_branch(payload, None),
+        run_id=_require_positive_int(run.get("id"), "workflow_run.id"),
+        run_attempt=_require_positive_int(run.get("run_attempt", 1), "workflow_run.run_attempt"),
+        **common_fields,
     )
 
 
-def _origin(source: Any, place: str, repository: str) -> dict[str, Any]:
+def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
     """Read where a commit comes from; a deleted repository counts as a fork."""
-    if source is None:
+    if head_repository is None:
         return {"head_repository": None, "from_fork": True}
-    name = source.get("full_name") if isinstance(source, dict) else None
+    name = head_repository.get("full_name") if isinstance(head_repository, dict) else None
     if not isinstance(name, str) or not _REPOSITORY.fullmatch(name):
-        raise UsageError(_wrong(f"{place}.full_name", "owner/name"))
+        raise UsageError(_describe_wrong_field(f"{field}.full_name", "owner/name"))
     return {"head_repository": name, "from_fork": name.lower() != repository.lower()}
 
 
-def _default_branch(payload: dict[str, Any], scheduled: str | None) -> str:
+def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> str:
     """Read the default branch; a schedule runs on it, and its payload need not name it."""
     repository = payload.get("repository")
     branch = repository.get("default_branch") if isinstance(repository, dict) else None
-    if branch is None and scheduled is not None:
-        branch = scheduled.removeprefix("refs/heads/")
+    if branch is None and scheduled_ref is not None:
+        branch = scheduled_ref.removeprefix("refs/heads/")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_wrong("repository.default_branch", "a branch"))
+        raise UsageError(_describe_wrong_field("repository.default_branch", "a branch"))
     return branch
 
 
-def _payload(path: str) -> dict[str, Any]:
+def _load_payload(path: str) -> dict[str, Any]:
     """Load the JSON object in a payload file; UsageError when it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_PAYLOAD_BYTES + 1)
     except OSError as error:
         raise UsageError(f"The event {path} (GITHUB_EVENT_PATH) cannot be read: {error.strerror}.") from None
     try:
-        payload = json.loads(data[:LARGEST].decode("utf-8"))
+        payload = json.loads(data[:MAX_PAYLOAD_BYTES].decode("utf-8"))
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        raise UsageError(f"The event {path} (GITHUB_EVENT_PATH) is not a JSON object of at most {LARGEST >> 20} MiB.")
+        raise UsageError(
+            f"The event {path} (GITHUB_EVENT_PATH) is not a JSON object of at most {MAX_PAYLOAD_BYTES >> 20} MiB."
+        )
     return payload
 
 
-def _part(payload: dict[str, Any], *names: str) -> dict[str, Any]:
+def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return the object under these keys; UsageError when one is missing."""
     found: Any = payload
     for depth, name in enumerate(names, 1):
         found = found.get(name)
         if not isinstance(found, dict):
-            raise UsageError(_wrong(".".join(names[:depth]), "an object"))
+            raise UsageError(_describe_wrong_field(".".join(names[:depth]), "an object"))
     return found
 
 
-def _variable(environ: Mapping[str, str], name: str) -> str:
+def _require_variable(environ: Mapping[str, str], name: str) -> str:
     """Return an environment variable; UsageError when it is not set."""
     if not environ.get(name):
         raise UsageError(f"{name} is not set. GitHub sets it in a workflow; at a desk, set it as GitHub would.")
     return environ[name]
 
 
-def _number(text: str | None, name: str) -> int | None:
+def _parse_number(text: str | None, name: str) -> int | None:
     """Parse a variable's text as a positive number; None when it is not set."""
     if not text:
         return None
@@ -164,20 +174,20 @@ def _number(text: str | None, name: str) -> int | None:
     return int(text)
 
 
-def _whole(value: Any, place: str) -> int:
+def _require_positive_int(value: Any, field: str) -> int:
     """Return the value if it is a positive 64-bit integer; UsageError otherwise."""
     if type(value) is not int or not 0 < value < 1 << 63:
-        raise UsageError(_wrong(place, "a number above 0"))
+        raise UsageError(_describe_wrong_field(field, "a number above 0"))
     return value
 
 
-def _commit(value: Any, place: str) -> str:
+def _require_commit_hash(value: Any, field: str) -> str:
     """Return the value if it is a commit hash; UsageError otherwise."""
-    if not isinstance(value, str) or not _COMMIT.fullmatch(value):
-        raise UsageError(_wrong(place, "a commit of 40 hexadecimal digits"))
+    if not isinstance(value, str) or not _COMMIT_HASH.fullmatch(value):
+        raise UsageError(_describe_wrong_field(field, "a commit of 40 hexadecimal digits"))
     return value
 
 
-def _wrong(place: str, expected: str) -> str:
+def _describe_wrong_field(field: str, expected: str) -> str:
     """Say which field of the event is missing or malformed."""
-    return f"The event (GITHUB_EVENT_PATH) has no {place}, or the value is not {expected}."
+    return f"The event (GITHUB_EVENT_PATH) has no {field}, or the value is not {expected}."

@@ -17,21 +17,21 @@ from typing import Any
 
 from grading import progress
 from grading.progress import Event
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 
-FILE = "progress/ledger.jsonl"
-START = "0" * 64
+LEDGER_FILE = "progress/ledger.jsonl"
+START_DIGEST = "0" * 64
 """The digest in the first line, which has no line before it."""
-LARGEST = 4_000_000
-LONGEST = 1_000
+MAX_LEDGER_BYTES = 4_000_000
+MAX_LINE_BYTES = 1_000
 """Ours have about 350."""
-_NAME = re.compile(r"progress/[\w.-]{1,200}\.json", re.ASCII)
+_RECORD_PATH = re.compile(r"progress/[\w.-]{1,200}\.json", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TRAILER = re.compile(r"^TinyTorch-Ledger: (\d{1,9}) ([0-9a-f]{64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """One published record."""
 
     number: int
@@ -49,11 +49,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Head:
+class LedgerHead:
     """The end of the ledger: the number of lines, and the SHA-256 of the last one."""
 
     number: int = 0
-    digest: str = START
+    digest: str = START_DIGEST
 
     @property
     def trailer(self) -> str:
@@ -62,7 +62,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordEntry:
     """A record on the branch, and whether the ledger vouches for it."""
 
     file: str
@@ -81,29 +81,29 @@ class Entry:
     @property
     def session(self) -> str | None:
         """The graded session as nox names it: milestone-2, module-02_tensor."""
-        return None if self.event is None else session_of(self.event)
+        return None if self.event is None else format_session(self.event)
 
     @property
-    def order(self) -> tuple[datetime, int, str]:
+    def sort_key(self) -> tuple[datetime, int, str]:
         """A sort key by the start of the run; entries without a date come last."""
         never = datetime.max.replace(tzinfo=UTC)
         return (self.event.at if self.event else never, self.run_id or 0, self.file)
 
 
-def session_of(event: Event) -> str:
+def format_session(event: Event) -> str:
     """Return the event's session as nox names it: milestone-2, module-02_tensor."""
     return f"module-{event.module}" if event.milestone is None else f"milestone-{event.milestone}"
 
 
-def split(data: bytes) -> list[bytes]:
+def split_lines(data: bytes) -> list[bytes]:
     """Split the file into lines, with or without a newline at the end; ValueError when it is too large."""
-    if len(data) > LARGEST:
-        raise ValueError(f"{FILE} is larger than {LARGEST} bytes")
+    if len(data) > MAX_LEDGER_BYTES:
+        raise ValueError(f"{LEDGER_FILE} is larger than {MAX_LEDGER_BYTES} bytes")
     lines = data.split(b"\n")
     return lines[:-1] if lines[-1] == b"" else lines
 
 
-def append(data: bytes, head: Head, lines: Sequence[Line]) -> tuple[bytes, Head]:
+def append_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> tuple[bytes, LedgerHead]:
     """Append these lines, numbered and chained to `head`; return the file and its new head.
 
     `head` comes from the last publication, not from the end of the file, so that later lines do not vouch for a line
@@ -123,52 +123,52 @@ def append(data: bytes, head: Head, lines: Sequence[Line]) -> tuple[bytes, Head]
         }
         text = json.dumps(fields).encode()
         data += text + b"\n"
-        head = Head(head.number + 1, digest(text))
+        head = LedgerHead(head.number + 1, compute_digest(text))
     return data, head
 
 
-def digest(data: bytes) -> str:
+def compute_digest(data: bytes) -> str:
     """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
-def head_of(message: str) -> Head | None:
+def parse_head(message: str) -> LedgerHead | None:
     """Return the head in a commit message's last trailer; None when it has no trailer."""
     found = _TRAILER.findall(message)
-    return Head(int(found[-1][0]), found[-1][1]) if found else None
+    return LedgerHead(int(found[-1][0]), found[-1][1]) if found else None
 
 
-def parse(line: bytes) -> Line:
+def parse_line(line: bytes) -> LedgerLine:
     """Parse one line of the file; ValueError says what is wrong with it."""
-    if len(line) > LONGEST:
+    if len(line) > MAX_LINE_BYTES:
         raise ValueError("too long for a line of the ledger")
     try:
         fields = json.loads(line.decode("ascii"))
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
-    if not isinstance(fields, dict) or set(fields) != set(Line.__dataclass_fields__):
+    if not isinstance(fields, dict) or set(fields) != set(LedgerLine.__dataclass_fields__):
         raise ValueError("not a line of the ledger")
-    for name, pattern in (("file", _NAME), ("sha256", _DIGEST), ("previous", _DIGEST)):
+    for name, pattern in (("file", _RECORD_PATH), ("sha256", _DIGEST), ("previous", _DIGEST)):
         if not isinstance(fields[name], str) or not pattern.fullmatch(fields[name]):
             raise ValueError(f"an invalid {name}")
     for name in ("number", "repository", "run_id"):
         if type(fields[name]) is not int or not 0 < fields[name] < 2**63:
             raise ValueError(f"an invalid {name}")
-    return Line(**{**fields, "started_at": _time(fields["started_at"])})
+    return LedgerLine(**{**fields, "started_at": _parse_start_time(fields["started_at"])})
 
 
-def named(lines: Sequence[bytes]) -> set[str]:
+def list_named_files(lines: Sequence[bytes]) -> set[str]:
     """List the files that these lines name, skipping lines that are not valid."""
     files = set()
     for raw in lines:
         try:
-            files.add(parse(raw).file)
+            files.add(parse_line(raw).file)
         except ValueError:
             continue
     return files
 
 
-def _time(value: Any) -> datetime:
+def _parse_start_time(value: Any) -> datetime:
     """Parse a time with its zone; ValueError when it is not one."""
     try:
         at = datetime.fromisoformat(value)
@@ -179,14 +179,14 @@ def _time(value: Any) -> datetime:
     raise ValueError("an invalid started_at")
 
 
-def verify(
+def verify_records(
     lines: Sequence[bytes],
     files: Mapping[str, bytes | None],
     *,
-    head: Head | None = None,
-    repository: int | None = None,
-    thorough: bool = True,
-) -> tuple[Entry, ...]:
+    head: LedgerHead | None = None,
+    repository_id: int | None = None,
+    check_results: bool = True,
+) -> tuple[RecordEntry, ...]:
     """Check every record against the ledger and sort the entries by (started_at, run_id).
 
     `files` holds every record on the branch by its path, with None for one that was not read. `head` comes from the
@@ -194,38 +194,38 @@ def verify(
     `repository` is GitHub's number of the repository; without it records from another repository go unnoticed.
     Without `thorough`, results are checked only as `grading.progress.read_history` does for `grading.journey`.
     """
-    chain = _chain(lines, head)
-    entries: list[Entry] = []
+    chain = _verify_hash_chain(lines, head)
+    entries: list[RecordEntry] = []
     seen: set[str] = set()
     for index, raw in enumerate(lines):
         try:
-            line = parse(raw)
+            line = parse_line(raw)
         except ValueError as error:
-            where = f"{FILE}, line {index + 1}"
-            entries.append(Entry(where, None, chain[index] or f"the ledger holds an invalid line: {error}"))
+            where = f"{LEDGER_FILE}, line {index + 1}"
+            entries.append(RecordEntry(where, None, chain[index] or f"the ledger holds an invalid line: {error}"))
             continue
-        event, wrong = _read(line, files, thorough=thorough)
-        if repository is not None and line.repository != repository:
+        event, wrong = _check_record(line, files, check_results=check_results)
+        if repository_id is not None and line.repository != repository_id:
             wrong = "it was published in another repository"
         elif wrong is None and line.file in seen:
             wrong = "the ledger lists it twice"
         seen.add(line.file)
-        entries.append(Entry(line.file, event, wrong or chain[index], line.run_id, line.number))
+        entries.append(RecordEntry(line.file, event, wrong or chain[index], line.run_id, line.number))
     for file in sorted(set(files) - seen):
-        event, _ = _event(files[file], thorough=thorough)
-        entries.append(Entry(file, event, "it is not in the ledger: no run has published it"))
-    return tuple(sorted(entries, key=lambda e: e.order))
+        event, _ = _parse_event(files[file], check_results=check_results)
+        entries.append(RecordEntry(file, event, "it is not in the ledger: no run has published it"))
+    return tuple(sorted(entries, key=lambda e: e.sort_key))
 
 
-def _chain(lines: Sequence[bytes], head: Head | None) -> list[str | None]:
+def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[str | None]:
     """Return for each line why the chain does not vouch for it, or None.
 
     From the head back, each line vouches for the one before it. When a line does not match the one before it, all
     earlier lines are in doubt, because nobody can tell any more which of them was edited or removed. When the head is
     only assumed to be the last line, the line that does not match is in doubt as well.
     """
-    digests = [digest(line) for line in lines]
-    wanted = head.digest if head is not None else digests[-1] if digests else START
+    digests = [compute_digest(line) for line in lines]
+    wanted = head.digest if head is not None else digests[-1] if digests else START_DIGEST
     if wanted not in digests:
         reason = "the ledger does not hold the last published line: lines were edited or removed"
         return [reason] * len(lines)
@@ -233,8 +233,8 @@ def _chain(lines: Sequence[bytes], head: Head | None) -> list[str | None]:
     reasons: list[str | None] = [None] * (end + 1)
     reasons += ["the ledger lists it after the last published line: no run has published it"] * (len(lines) - end - 1)
     for index in range(end, -1, -1):
-        before = digests[index - 1] if index else START
-        if _previous(lines[index]) != before:
+        before = digests[index - 1] if index else START_DIGEST
+        if _parse_previous_digest(lines[index]) != before:
             doubtful = index if head is not None else index + 1
             reason = f"the chain is broken: line {index} of the ledger, or one before it, was edited or removed"
             reasons[:doubtful] = [reason if index else "the ledger does not begin with this line"] * doubtful
@@ -242,37 +242,39 @@ def _chain(lines: Sequence[bytes], head: Head | None) -> list[str | None]:
     return reasons
 
 
-def _previous(line: bytes) -> str | None:
+def _parse_previous_digest(line: bytes) -> str | None:
     """Return the digest that a line gives for the line before it; None when the line is invalid."""
     try:
-        return parse(line).previous
+        return parse_line(line).previous
     except ValueError:
         return None
 
 
-def _read(line: Line, files: Mapping[str, bytes | None], *, thorough: bool) -> tuple[Event | None, str | None]:
+def _check_record(
+    line: LedgerLine, files: Mapping[str, bytes | None], *, check_results: bool
+) -> tuple[Event | None, str | None]:
     """Return the record that a line names, and what is wrong with it."""
     if line.file not in files:
         return None, "its file is missing"
     data = files[line.file]
     if data is None:
         return None, "it was not read because it is too large or there are too many newer ones"
-    event, wrong = _event(data, thorough=thorough)
-    if digest(data) != line.sha256:
+    event, wrong = _parse_event(data, check_results=check_results)
+    if compute_digest(data) != line.sha256:
         return event, "it was edited after it was published"
     if event is not None and event.at != line.started_at:
         return event, "the ledger gives a different time for it"
     return event, wrong
 
 
-def _event(data: bytes | None, *, thorough: bool) -> tuple[Event | None, str | None]:
+def _parse_event(data: bytes | None, *, check_results: bool) -> tuple[Event | None, str | None]:
     """Parse a record's event, or say what is wrong with it."""
     if data is None:
         return None, None
     try:
         event = progress.parse_event(data)
-        if thorough:
+        if check_results:
             _ = event.result
     except ValueError as error:
-        return None, f"it is not a valid record: {one_line(str(error), 200)}"
+        return None, f"it is not a valid record: {to_one_line(str(error), 200)}"
     return event, None

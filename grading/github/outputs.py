@@ -18,7 +18,7 @@ def write_outputs(file: Path, values: Mapping[str, str]) -> None:
             out.write(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
 
 
-def write_summary(environ: Mapping[str, str], markdown: str) -> None:
+def write_step_summary(environ: Mapping[str, str], markdown: str) -> None:
     """Append Markdown to the summary on the run's page, if the environment has one."""
     if file := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(file).open("a", encoding="utf-8") as out:

@@ -13,19 +13,19 @@ from pathlib import Path
 from grading import lock
 from grading.grade import MODULE_BUDGET, describe_grading_course
 from grading.limits import compute_wall_limit
-from grading.manifest.model import Budget, Manifest, Milestone, Module, Status
+from grading.manifest.model import Budget, BuildStatus, Manifest, Milestone, Module
 from grading.result import Result, Verdict
 from grading.submission import copy_submission
 
-ASIDE_MINUTES = 10
+OVERHEAD_MINUTES = 10
 """Time for everything around the student's own code: packages, data sets, calibration of the machine."""
 
-LARGEST = 100_000
+MAX_PLAN_BYTES = 100_000
 """Limit for a plan; the longest plan of a course of this size has a tenth of it."""
 
 
 @dataclass(frozen=True)
-class Job:
+class GradingJob:
     """One thing to grade: `nox -s SESSION`."""
 
     session: str
@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Reused:
+class ReusedResult:
     """One thing that has not changed since it was last graded."""
 
     session: str
@@ -47,11 +47,11 @@ class Reused:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GradingPlan:
     """What happens to every built module and milestone."""
 
-    jobs: tuple[Job, ...]
-    reused: tuple[Reused, ...]
+    jobs: tuple[GradingJob, ...]
+    reused: tuple[ReusedResult, ...]
     skipped: tuple[str, ...]
     """Sessions that are still as released, because nobody has worked on them."""
 
@@ -59,24 +59,24 @@ class Plan:
         """Encode the plan on one line, from which `decode_plan` decodes it."""
         return json.dumps(asdict(self), default=datetime.isoformat)
 
-    def matrix(self) -> str:
+    def to_matrix_json(self) -> str:
         """Encode the jobs as a matrix for GitHub, on one line."""
         return json.dumps({"include": [asdict(job) for job in self.jobs]})
 
 
-def read_plan(data: bytes, manifest: Manifest) -> Plan:
+def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
     """Decode a plan from an artifact, which others may have written.
 
     Titles and minutes come from the manifest. ValueError, as a sentence, for anything but a plan of this course.
     """
-    known = {candidate.session: candidate for candidate in _candidates(manifest)}
+    known = {candidate.session: candidate for candidate in _list_candidates(manifest)}
     try:
-        if len(data) > LARGEST:
+        if len(data) > MAX_PLAN_BYTES:
             raise ValueError
         said = json.loads(data.decode("utf-8"))
-        jobs = tuple(_job(known[one["session"]]) for one in said["jobs"])
+        jobs = tuple(_build_job(known[one["session"]]) for one in said["jobs"])
         reused = tuple(
-            Reused(
+            ReusedResult(
                 one["session"],
                 known[one["session"]].title,
                 Verdict(one["verdict"]).value,
@@ -90,7 +90,7 @@ def read_plan(data: bytes, manifest: Manifest) -> Plan:
     sessions = [*(job.session for job in jobs), *(record.session for record in reused), *skipped]
     if len(sessions) != len(set(sessions)):
         raise ValueError("this plan names a session twice")
-    return Plan(jobs, reused, skipped)
+    return GradingPlan(jobs, reused, skipped)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class _Candidate:
     """The file that shows whether anyone has worked on it."""
 
 
-def plan(
+def plan_gradings(
     course_root: Path,
     student_tree: Path,
     history: Iterable[Result],
@@ -115,7 +115,7 @@ def plan(
     *,
     given: Mapping[str, str] | None = None,
     again: bool = False,
-) -> Plan:
+) -> GradingPlan:
     """Plan what to grade in ``student_tree``, given the release and the earlier results.
 
     A module counts as worked on when its file differs from the release at ``course_root``, a milestone when its
@@ -125,9 +125,9 @@ def plan(
     """
     course = describe_grading_course(course_root, manifest).digest
     given = lock.read_student_digests(course_root) if given is None else given
-    latest = _latest(history)
+    latest = _find_latest_results(history)
     jobs, reused, skipped = [], [], []
-    for candidate in _candidates(manifest):
+    for candidate in _list_candidates(manifest):
         with tempfile.TemporaryDirectory(prefix="tinytorch-plan-") as folder:
             handed_in = copy_submission(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
             name = candidate.mark.as_posix()
@@ -138,19 +138,19 @@ def plan(
         elif (
             known and not again and (known.submission.digest, known.course.digest) == (handed_in.record.digest, course)
         ):
-            reused.append(Reused(candidate.session, candidate.title, known.verdict.value, known.started_at))
+            reused.append(ReusedResult(candidate.session, candidate.title, known.verdict.value, known.started_at))
         else:
-            jobs.append(_job(candidate))
-    return Plan(tuple(jobs), tuple(reused), tuple(skipped))
+            jobs.append(_build_job(candidate))
+    return GradingPlan(tuple(jobs), tuple(reused), tuple(skipped))
 
 
-def _job(candidate: _Candidate) -> Job:
+def _build_job(candidate: _Candidate) -> GradingJob:
     """Build the job of a session, with time for everything around the student's code."""
-    minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + ASIDE_MINUTES
-    return Job(candidate.session, candidate.title, minutes)
+    minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + OVERHEAD_MINUTES
+    return GradingJob(candidate.session, candidate.title, minutes)
 
 
-def _latest(history: Iterable[Result]) -> dict[str, Result]:
+def _find_latest_results(history: Iterable[Result]) -> dict[str, Result]:
     """Find the newest result of each session that can be reused."""
     latest: dict[str, Result] = {}
     for result in sorted(history, key=lambda r: r.started_at):
@@ -162,13 +162,13 @@ def _latest(history: Iterable[Result]) -> dict[str, Result]:
     }
 
 
-def _candidates(manifest: Manifest) -> Iterator[_Candidate]:
+def _list_candidates(manifest: Manifest) -> Iterator[_Candidate]:
     """Yield every built module and milestone."""
-    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     for index, module in enumerate(built):
         before = tuple(built[: index + 1])
         yield _Candidate(f"module-{module.id}", module.title, MODULE_BUDGET, before, None, module.code)
     for milestone in manifest.milestones:
-        if milestone.status is Status.BUILT:
+        if milestone.status is BuildStatus.BUILT:
             name, modules = f"milestone-{milestone.id}", manifest.modules_for(milestone)
             yield _Candidate(name, milestone.name, milestone.budget, modules, milestone, milestone.recipe)

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from grading.files import write_atomically
 from grading.github.event import read_event
-from grading.github.outputs import write_outputs, write_summary
-from grading.github.plan import Plan, plan
-from grading.manifest.load import load
-from grading.render.markdown import code, escape
+from grading.github.outputs import write_outputs, write_step_summary
+from grading.github.plan import GradingPlan, plan_gradings
+from grading.manifest.loader import load_manifest
+from grading.render.markdown import escape_markdown, format_code_span
 from grading.result import Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,53 +33,53 @@ def plan_command(
     Records come from the branch `progress` of the repository in GITHUB_REPOSITORY. At a desk, where it is not set, no
     records are used. A run that was started by hand measures everything again.
     """
-    environ, manifest = os.environ, load(ROOT)
+    environ, manifest = os.environ, load_manifest(ROOT)
     event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None
     history: tuple[Result, ...] = ()
     if environ.get("GITHUB_REPOSITORY"):
-        from grading.github.records import verified_results  # slow to import: not at a desk
+        from grading.github.verified_results import fetch_verified_results  # slow to import: not at a desk
 
-        history = verified_results(environ)
+        history = fetch_verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
     given = context.obj(ROOT, manifest) if context.obj else None
-    found = plan(ROOT, student, history, manifest, given=given, again=again or by_hand)
+    found = plan_gradings(ROOT, student, history, manifest, given=given, again=again or by_hand)
     if json is not None:
         write_atomically(json, found.to_json().encode())
     if event is not None:
-        write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(found, event.sha))
-        write_summary(environ, summary(found))
-    Console().print(table(found))
+        write_outputs(Path(environ["GITHUB_OUTPUT"]), build_outputs(found, event.sha))
+        write_step_summary(environ, build_plan_summary(found))
+    Console().print(build_plan_table(found))
 
 
-def outputs(found: Plan, commit: str) -> Mapping[str, str]:
+def build_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
     """Build the outputs for later jobs; every value is generated here or checked for its form."""
     return {
-        "any": "true" if found.jobs else "false",
-        "matrix": found.matrix(),
-        "plan": found.to_json(),
+        "any": "true" if plan.jobs else "false",
+        "matrix": plan.to_matrix_json(),
+        "plan": plan.to_json(),
         "commit": commit,
     }
 
 
-def rows(found: Plan) -> Iterator[tuple[str, str]]:
+def describe_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
     """Yield each session and what happens to it."""
-    for job in found.jobs:
+    for job in plan.jobs:
         yield job.session, f"is graded: {job.title}"
-    for record in found.reused:
+    for record in plan.reused:
         yield record.session, f"as on {record.started_at:%Y-%m-%d %H:%M} UTC: {record.verdict.replace('_', ' ')}"
-    for session in found.skipped:
+    for session in plan.skipped:
         yield session, "not begun"
 
 
-def summary(found: Plan) -> str:
+def build_plan_summary(plan: GradingPlan) -> str:
     """Build the plan as Markdown."""
-    lines = [f"| {code(session)} | {escape(what)} |" for session, what in rows(found)]
+    lines = [f"| {format_code_span(session)} | {escape_markdown(what)} |" for session, what in describe_sessions(plan)]
     return "\n".join(["### What is graded", "", "| session | |", "| --- | --- |", *lines, ""])
 
 
-def table(found: Plan) -> Table:
+def build_plan_table(plan: GradingPlan) -> Table:
     """Build the plan as a table for a terminal."""
     shown = Table(box=None, show_header=False)
-    for session, what in rows(found):
+    for session, what in describe_sessions(plan):
         shown.add_row(session, what)
     return shown

@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.github.branch import File, advance, number_of, read_branch, repository_of
-from grading.github.history import read_records
-from grading.github.ledger import Head, Line
-from grading.github.reading import BRANCH, Records
+from grading.github.branch import BranchFile, commit_files, fetch_repository_id, parse_repository_name, read_branch
+from grading.github.branch_records import BRANCH, BranchRecords
+from grading.github.history import fetch_records
+from grading.github.ledger import LedgerHead, LedgerLine
 from grading.manifest.model import Manifest, Milestone
 from grading.progress import Event, History
-from grading.render.badge import badge, pending_badge, shields
-from grading.render.text import one_line
+from grading.render.badge import render_badge, render_pending_badge, render_shields_badge
+from grading.render.text import to_one_line
 from grading.result import Result, Verdict
 
 if TYPE_CHECKING:
     from githubkit import GitHub
 
-TRIES = 30
+MAX_ATTEMPTS = 30
 """How often another run may come first before this one gives up. Each time, at least one run succeeds."""
 
 
 @dataclass(frozen=True)
-class Published:
+class Publication:
     """What publishing did."""
 
     added: tuple[str, ...]
     """The new records' files on the branch; none when all were there already."""
-    head: Head
+    head: LedgerHead
     """The new end of the ledger."""
     commit: str | None
     """The commit that added them."""
@@ -42,13 +42,13 @@ class Published:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _NewRecord:
     event: Event
     file: str
     data: bytes
 
 
-def publish(
+def publish_results(
     client: GitHub,
     repository: str,
     results: Sequence[Result],
@@ -56,83 +56,87 @@ def publish(
     manifest: Manifest,
     *,
     sleep: Callable[[float], None] = time.sleep,
-) -> Published:
+) -> Publication:
     """Add a run's results to the branch `progress` of the repository (owner/name).
 
     The branch only ever moves forward: when another run comes first, everything is read and tried again. A result with
     the same run, session and start is never added twice. GraderError when a result does not belong to this course, or
     when other runs come first too often.
     """
-    place = repository_of(client, repository)
-    records = [_record(result, run_id, manifest) for result in results]
-    number = number_of(place)
+    place = parse_repository_name(client, repository)
+    records = [_build_record(result, run_id, manifest) for result in results]
+    number = fetch_repository_id(place)
     known: dict[str, bytes] = {}
-    for tries in range(1, TRIES + 1):
+    for tries in range(1, MAX_ATTEMPTS + 1):
         branch = read_branch(place, BRANCH)
-        if branch is not None and branch.files.get(ledger.FILE, File("", 0)).size > ledger.LARGEST:
+        if (
+            branch is not None
+            and branch.files.get(ledger.LEDGER_FILE, BranchFile("", 0)).size > ledger.MAX_LEDGER_BYTES
+        ):
             raise GraderError(
-                f"{ledger.FILE} is too large to be ours and will not be replaced. Restore it from its history."
+                f"{ledger.LEDGER_FILE} is too large to be ours and will not be replaced. Restore it from its history."
             )
-        before = Records() if branch is None else read_records(place, branch, number, known)
-        head = before.head or Head()
-        named, there = ledger.named(before.lines), set() if branch is None else set(branch.files)
+        before = BranchRecords() if branch is None else fetch_records(place, branch, number, known)
+        head = before.head or LedgerHead()
+        named, there = ledger.list_named_files(before.lines), set() if branch is None else set(branch.files)
         new = [r for r in records if r.file not in named]
         restored = {r.file: r.data for r in records if r.file in named and r.file not in there}
         if not new and not restored:
-            return Published((), head, None, tries)
+            return Publication((), head, None, tries)
         added = [
-            Line(0, r.file, ledger.digest(r.data), "", number, run_id, r.event.at)
+            LedgerLine(0, r.file, ledger.compute_digest(r.data), "", number, run_id, r.event.at)
             for r in sorted(new, key=lambda r: (r.event.at, r.file))
         ]
-        text, head = ledger.append(b"".join(line + b"\n" for line in before.lines), head, added)
-        files = restored | {r.file: r.data for r in new} | {ledger.FILE: text}
-        files |= _badges(manifest, before.history, records, there)
-        commit = advance(place, BRANCH, branch, files, _message(records, run_id, head))
+        text, head = ledger.append_lines(b"".join(line + b"\n" for line in before.lines), head, added)
+        files = restored | {r.file: r.data for r in new} | {ledger.LEDGER_FILE: text}
+        files |= _draw_badges(manifest, before.history, records, there)
+        commit = commit_files(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
         if commit is not None:
-            return Published(tuple(line.file for line in added), head, commit, tries)
+            return Publication(tuple(line.file for line in added), head, commit, tries)
         sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret: keeps runs from colliding again
     raise GraderError(
-        f"Other runs have changed the branch {BRANCH} {TRIES} times while this one was publishing. Run this job again."
+        f"Other runs have changed the branch {BRANCH} {MAX_ATTEMPTS} times while this one was publishing. "
+        "Run this job again."
     )
 
 
-def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
+def _build_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord:
     """Build the record of one result; GraderError when the course has no such module or milestone."""
     known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
     if (result.milestone if result.module is None else result.module) not in known:
-        what = f"milestone {result.milestone}" if result.module is None else f"module {one_line(result.module, 40)}"
+        what = f"milestone {result.milestone}" if result.module is None else f"module {to_one_line(result.module, 40)}"
         raise GraderError(f"A result belongs to {what}, which the course does not have. Nothing was published.")
     event = progress.make_run_event(result)
-    name = progress.name_event_file(event, f"{run_id}-{ledger.session_of(event)}")
-    return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event(event))
+    name = progress.name_event_file(event, f"{run_id}-{ledger.format_session(event)}")
+    return _NewRecord(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event(event))
 
 
-def _badges(
-    manifest: Manifest, before: History, records: Sequence[_Record], there: Collection[str]
+def _draw_badges(
+    manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
     """Draw the badges of the measured milestones, and any that is missing."""
-    events = {ledger.digest(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
+    events = {ledger.compute_digest(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
     files = {}
     for milestone in manifest.milestones:
         svg, endpoint = (f"badges/milestone-{milestone.id}.{suffix}" for suffix in ("svg", "json"))
-        if milestone.id in measured or not {svg, endpoint} <= set(there):
+        if milestone.id in measured or not {svg, endpoint} <= set(existing_files):
             best = history.find_best_attempt(milestone.id)
             result = None if best is None else best.result
-            files[svg] = _badge(manifest, milestone, result).encode()
-            files[endpoint] = shields(milestone.id, milestone.name, result).encode()
+            files[svg] = _draw_badge(manifest, milestone, result).encode()
+            files[endpoint] = render_shields_badge(milestone.id, milestone.name, result).encode()
     return files
 
 
-def _badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
+def _draw_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
     """Draw a milestone's badge, pending when its best result is not a pass."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
-        return badge(best)
-    return pending_badge(manifest.course.name, milestone.id, milestone.name, best)
+        return render_badge(best)
+    return render_pending_badge(manifest.course.name, milestone.id, milestone.name, best)
 
 
-def _message(records: Sequence[_Record], run_id: int, head: Head) -> str:
+def _write_commit_message(records: Sequence[_NewRecord], run_id: int, head: LedgerHead) -> str:
     """Write the commit message, which ends with the ledger's head."""
-    what = ", ".join(f"{ledger.session_of(r.event)} {r.event.verdict}" for r in records)
+    what = ", ".join(f"{ledger.format_session(r.event)} {r.event.verdict}" for r in records)
     return f"Record {what}\n\nRun {run_id}. Runs add files here; nobody edits them.\n\n{head.trailer}\n"

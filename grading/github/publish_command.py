@@ -9,15 +9,15 @@ from pathlib import Path
 import typer
 
 from grading.errors import GraderError, UsageError
-from grading.github.api import client, settled, translate_errors
-from grading.github.artifact import ArtifactRefusedError, Collected, planned, read_artifacts
-from grading.github.event import Event, read_event
-from grading.github.outputs import write_summary
-from grading.github.publish import Published, publish
-from grading.github.reading import BRANCH
-from grading.manifest.load import load
-from grading.render.markdown import code, escape
-from grading.render.text import one_line
+from grading.github.api import create_client, retry_lost_requests, translate_errors
+from grading.github.artifact import ArtifactRefusedError, CollectedResults, collect_results, read_run_plan
+from grading.github.branch_records import BRANCH
+from grading.github.event import WorkflowEvent, read_event
+from grading.github.outputs import write_step_summary
+from grading.github.publish import Publication, publish_results
+from grading.manifest.loader import load_manifest
+from grading.render.markdown import escape_markdown, format_code_span
+from grading.render.text import to_one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,48 +29,55 @@ def publish_command() -> None:
     code 3 after publishing the others. Running it again changes nothing.
     """
     environ = os.environ
-    event, manifest = read_event(environ), load(ROOT)
-    run_id = _publishable(event)
-    github = client(environ)
+    event, manifest = read_event(environ), load_manifest(ROOT)
+    run_id = _require_publishable_run(event)
+    github = create_client(environ)
     try:
-        plan = planned(github, event.repository, run_id, manifest)
+        plan = read_run_plan(github, event.repository, run_id, manifest)
     except ArtifactRefusedError as refusal:
         raise GraderError(f"It is unknown what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
-    collected = read_artifacts(github, event.repository, run_id, expected, event.sha, manifest)
+    collected = collect_results(github, event.repository, run_id, expected, event.sha, manifest)
     with translate_errors(f"the branch {BRANCH}"):
-        published = settled(lambda: publish(github, event.repository, collected.results, run_id, manifest))
-    for line in lines(collected, published):
+        published = retry_lost_requests(
+            lambda: publish_results(github, event.repository, collected.results, run_id, manifest)
+        )
+    for line in describe_publication(collected, published):
         typer.echo(line)
-    write_summary(environ, summary(collected, published))
+    write_step_summary(environ, build_publication_summary(collected, published))
     if collected.problems:
         raise typer.Exit(3)
 
 
-def _publishable(event: Event) -> int:
+def _require_publishable_run(event: WorkflowEvent) -> int:
     """Return the number of a run whose results may be published; UsageError when they may not."""
-    if not event.on_default_branch:
+    if not event.is_default_branch_push:
         raise UsageError(
-            f"Only pushes to the default branch are published, and this is {event.name} of {one_line(event.ref, 80)}."
+            "Only pushes to the default branch are published, and this is "
+            f"{event.name} of {to_one_line(event.ref, 80)}."
         )
     if event.run_id is None:
         raise UsageError("GITHUB_RUN_ID is not set. Records are identified by the run that made them.")
     return event.run_id
 
 
-def lines(collected: Collected, published: Published) -> Iterator[str]:
+def describe_publication(collected: CollectedResults, published: Publication) -> Iterator[str]:
     """Yield what was done, line by line, for the log."""
     yield from (f"Published {file}" for file in published.added)
     if not published.added:
         yield "Nothing new to publish."
     yield f"The ledger has {published.head.number} lines and ends with {published.head.digest}."
-    yield from (f"Not published: {one_line(problem, 400)}" for problem in collected.problems)
+    yield from (f"Not published: {to_one_line(problem, 400)}" for problem in collected.problems)
 
 
-def summary(collected: Collected, published: Published) -> str:
+def build_publication_summary(collected: CollectedResults, published: Publication) -> str:
     """Write what was done as Markdown; a kept copy later shows whether the ledger was rewritten."""
     parts = ["### Published", ""]
-    parts += [f"- {code(file)}" for file in published.added] or ["Nothing new."]
-    parts += [f"- Not published: {escape(problem)}" for problem in collected.problems]
-    parts += ["", f"The ledger has {published.head.number} lines and ends with {code(published.head.digest)}.", ""]
+    parts += [f"- {format_code_span(file)}" for file in published.added] or ["Nothing new."]
+    parts += [f"- Not published: {escape_markdown(problem)}" for problem in collected.problems]
+    parts += [
+        "",
+        f"The ledger has {published.head.number} lines and ends with {format_code_span(published.head.digest)}.",
+        "",
+    ]
     return "\n".join(parts)

@@ -14,8 +14,8 @@ from grading.errors import GraderError
 from grading.render import words
 from grading.sandbox import bubblewrap, launch
 
-RESTRICTION = "kernel.apparmor_restrict_unprivileged_userns"
-PROC = Path("/proc/sys")
+USERNS_RESTRICTION = "kernel.apparmor_restrict_unprivileged_userns"
+PROC_SYS = Path("/proc/sys")
 
 
 def sandbox_command() -> None:
@@ -25,10 +25,10 @@ def sandbox_command() -> None:
     bubblewrap works already, nothing is done. Where it cannot be made to work, Landlock is enough. Where neither
     works, the exit code is 3 and no student code is run.
     """
-    typer.echo(f"The sandbox works: {words.describe_sandbox(prepare())}.")
+    typer.echo(f"The sandbox works: {words.describe_sandbox(prepare_sandbox())}.")
 
 
-def prepare() -> str:
+def prepare_sandbox() -> str:
     """Make bubblewrap work, unless another sandbox is requested, and name the one that gradings will use.
 
     GraderError when official grading would refuse this machine.
@@ -50,30 +50,30 @@ def _repair_bubblewrap() -> None:
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
-        _run("apt-get", "update", "-qq")
-        _run("apt-get", "install", "-y", "-qq", "bubblewrap")
-    if _still() and _restricted():
+        _run_as_root("apt-get", "update", "-qq")
+        _run_as_root("apt-get", "install", "-y", "-qq", "bubblewrap")
+    if _find_bubblewrap_problem() and _is_userns_restricted():
         # Ubuntu 24.04: without this an unprivileged bwrap may not map users. The machine has no other user to protect.
-        _run("sysctl", "-w", f"{RESTRICTION}=0")
-    if reason := _still():
+        _run_as_root("sysctl", "-w", f"{USERNS_RESTRICTION}=0")
+    if reason := _find_bubblewrap_problem():
         raise GraderError(f"{reason}.")
 
 
-def _still() -> str | None:
+def _find_bubblewrap_problem() -> str | None:
     """Try bubblewrap again and return why it does not work, if it does not."""
     bubblewrap.find_bubblewrap_problem.cache_clear()
     return bubblewrap.find_bubblewrap_problem()
 
 
-def _restricted() -> bool:
+def _is_userns_restricted() -> bool:
     """Return whether AppArmor forbids unprivileged user namespaces."""
     try:
-        return (PROC / RESTRICTION.replace(".", "/")).read_text().strip() == "1"
+        return (PROC_SYS / USERNS_RESTRICTION.replace(".", "/")).read_text().strip() == "1"
     except OSError:
         return False
 
 
-def _run(*command: str) -> None:
+def _run_as_root(*command: str) -> None:
     """Run one command as root; GraderError when it fails."""
     argv = command if os.geteuid() == 0 else ("sudo", "-n", *command)
     typer.echo(f"$ {' '.join(argv)}")

@@ -10,11 +10,11 @@ import typer
 
 from grading.entry import run_command
 from grading.files import write_atomically
-from grading.manifest.files import check_files
-from grading.manifest.load import load_at_desk
+from grading.manifest.file_checks import check_files
+from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.problems import ManifestError
-from grading.manifest.questions import check_questions
-from grading.manifest.schema import PATH, schema_text
+from grading.manifest.question_checks import check_questions
+from grading.manifest.schema import SCHEMA_PATH, generate_schema_json
 
 ROOT = Path(__file__).resolve().parents[2]
 Root = Annotated[Path, typer.Option(help="The repository's folder.", file_okay=False, exists=True)]
@@ -23,10 +23,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 
 
 @app.command("check")
-def check(root: Root = ROOT) -> None:
+def check_manifest(root: Root = ROOT) -> None:
     """Say what is wrong with milestones.yaml, with line and repair; exit 0 if nothing is, 2 otherwise."""
     try:
-        manifest = load_at_desk(root)
+        manifest = load_manifest_strictly(root)
         if problems := check_files(manifest, root) + check_questions(manifest, root):
             raise ManifestError(problems)
     except ManifestError as error:
@@ -37,17 +37,19 @@ def check(root: Root = ROOT) -> None:
 
 
 @app.command("schema")
-def schema(
+def write_schema(
     root: Root = ROOT,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 2 if the file is stale.")] = False,
 ) -> None:
     """Write docs/schema/manifest.schema.json from the model."""
-    path, text = root / PATH, schema_text()
+    path, text = root / SCHEMA_PATH, generate_schema_json()
     if not check:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
     elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-        typer.echo(f"{PATH.as_posix()} does not match the model. Run `python -m grading.manifest schema`.", err=True)
+        typer.echo(
+            f"{SCHEMA_PATH.as_posix()} does not match the model. Run `python -m grading.manifest schema`.", err=True
+        )
         raise typer.Exit(2)
 
 

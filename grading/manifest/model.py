@@ -18,20 +18,20 @@ Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)
 Hint = Annotated[str, StringConstraints(min_length=20, max_length=480, strip_whitespace=True)]
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """A record that accepts no unknown keys and never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Status(StrEnum):
+class BuildStatus(StrEnum):
     """Whether a part of the course can be worked on."""
 
     BUILT = "built"
     PLANNED = "planned"
 
 
-class Task(Frozen):
+class Task(FrozenModel):
     """One numbered gap a student fills."""
 
     id: TaskId
@@ -45,13 +45,13 @@ class Task(Frozen):
         return self.hints[1]
 
 
-class Module(Frozen):
+class Module(FrozenModel):
     """A folder of the course; its files follow from its id."""
 
     id: ModuleId
     title: Sentence
     summary: Sentence
-    status: Status = Status.BUILT
+    status: BuildStatus = BuildStatus.BUILT
     imports: tuple[str, ...] = ("math", "numpy")
     """Top-level packages its file may import, besides earlier modules of the course."""
     packages: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Module(Frozen):
         return self.folder / "README.md"
 
 
-class Kind(StrEnum):
+class CriterionKind(StrEnum):
     """The four kinds of criteria that every milestone is judged by."""
 
     CODE_QUALITY = "code_quality"
@@ -112,14 +112,14 @@ class Unit(StrEnum):
     RATIO = "ratio"
 
 
-class Criterion(Frozen):
+class Criterion(FrozenModel):
     """One measured figure with its threshold."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["at_least"]}, {"required": ["at_most"]}]},
     )
 
-    kind: Kind
+    kind: CriterionKind
     name: Slug
     title: Sentence
     check: Slug
@@ -139,26 +139,26 @@ class Criterion(Frozen):
     """Whether a code-quality criterion that is not met still earns the share of its tests that pass."""
 
     @model_validator(mode="after")
-    def _partial_where_tests_are_counted(self) -> Criterion:
+    def _check_partial(self) -> Criterion:
         """Allow partial credit only where tests are counted."""
-        if self.partial and (self.kind is not Kind.CODE_QUALITY or self.unit is not Unit.FRACTION):
+        if self.partial and (self.kind is not CriterionKind.CODE_QUALITY or self.unit is not Unit.FRACTION):
             message = f"criterion {self.name} is not a share of tests, so it cannot earn partial credit."
-            raise _value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
+            raise _build_value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
         return self
 
     @model_validator(mode="after")
-    def _one_threshold_in_range(self) -> Criterion:
+    def _check_threshold(self) -> Criterion:
         """Require exactly one threshold, in the range of its unit."""
         if self.at_least is None and self.at_most is None:
             repair = "Add `at_least: …` or `at_most: …`."
-            raise _value_error("name", f"criterion {self.name} has no threshold.", repair)
+            raise _build_value_error("name", f"criterion {self.name} has no threshold.", repair)
         if self.at_least is not None and self.at_most is not None:
-            raise _value_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
+            raise _build_value_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
         top = 1.0 if self.unit is Unit.FRACTION else float("inf")
         if not 0 <= self.threshold <= top:
             message = f"`{self.comparison}: {self.threshold:g}` is out of range for a {self.unit.value}."
             repair = "Write a number from 0 to 1." if top == 1 else "Write a number that is not negative."
-            raise _value_error(self.comparison, message, repair)
+            raise _build_value_error(self.comparison, message, repair)
         return self
 
     @property
@@ -171,24 +171,24 @@ class Criterion(Frozen):
         """The side that the threshold bounds."""
         return "at_least" if self.at_least is not None else "at_most"
 
-    def met_by(self, measured: float) -> bool:
+    def is_met_by(self, measured: float) -> bool:
         """Return whether a figure meets the threshold; NaN never does."""
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
 
 
-def _value_error(key: str, message: str, repair: str) -> PydanticCustomError:
+def _build_value_error(key: str, message: str, repair: str) -> PydanticCustomError:
     """Build an error from which the reader can name the line and the repair."""
     return PydanticCustomError("value", "{message} {repair}", {"key": key, "message": message, "repair": repair})
 
 
-class Environment(Frozen):
+class Environment(FrozenModel):
     """The environment of the session that grades a milestone."""
 
     python: str = ">=3.11"
     packages: tuple[str, ...] = ("numpy>=2.0,<3",)
 
 
-class Budget(Frozen):
+class Budget(FrozenModel):
     """How much student code may use before it is stopped.
 
     All seconds are CPU seconds, even `wall_seconds`, because on a busy machine correct code takes longer without using
@@ -215,7 +215,7 @@ class Budget(Frozen):
     """Limit for printed output; the rest is dropped."""
 
 
-class Experiment(Frozen):
+class Experiment(FrozenModel):
     """The settings that every milestone's experiment has."""
 
     demo_runs: int = Field(ge=1)
@@ -334,14 +334,14 @@ class LanguageExperiment(Experiment):
     """Measurements of the loss in one training run."""
 
 
-class Sealed(Frozen):
+class SealedKey(FrozenModel):
     """Answer keys as salted scrypt digests, instead of clear ones in a release."""
 
     salt: str
     digests: tuple[str, ...] = Field(min_length=1)
 
 
-class Question(Frozen):
+class Question(FrozenModel):
     """The fields that both kinds of capability question have."""
 
     id: Slug
@@ -361,7 +361,7 @@ class NumberQuestion(Question):
     """Required decimals."""
     answer: str | None = None
     """A Jinja expression over the parameters; absent in a release."""
-    sealed: Sealed | None = None
+    sealed: SealedKey | None = None
 
 
 class ChoiceQuestion(Question):
@@ -372,10 +372,10 @@ class ChoiceQuestion(Question):
     wrong: tuple[Sentence, ...] = ()
     options: tuple[Sentence, ...] = ()
     """All options in neutral order, in a release, instead of `right` and `wrong`."""
-    sealed: Sealed | None = None
+    sealed: SealedKey | None = None
 
 
-class Milestone(Frozen):
+class Milestone(FrozenModel):
     """A measured capability and everything the course says about it."""
 
     id: int = Field(ge=1)
@@ -383,7 +383,7 @@ class Milestone(Frozen):
     medal: Sentence
     trigger: ModuleId
     """The module whose completion triggers the milestone's test."""
-    status: Status = Status.BUILT
+    status: BuildStatus = BuildStatus.BUILT
     victory: Sentence
     unlocks: Sentence
     capabilities: tuple[Sentence, ...] = Field(min_length=1)
@@ -420,7 +420,7 @@ class Milestone(Frozen):
         return Path("modules", self.trigger, "test_integration.py")
 
 
-class LatePolicy(Frozen):
+class LatePolicy(FrozenModel):
     """The cost of lateness: nothing in the grace period, then a share of the score per day, for so many days."""
 
     grace_minutes: int = Field(default=0, ge=0, le=24 * 60)
@@ -430,7 +430,7 @@ class LatePolicy(Frozen):
     """A push more than this many days late scores nothing."""
 
 
-class Due(Frozen):
+class MilestoneDeadline(FrozenModel):
     """When a milestone is due."""
 
     milestone: int
@@ -438,16 +438,18 @@ class Due(Frozen):
     """Day and time in the deadlines' time zone: 2026-11-30 23:59."""
 
     @model_validator(mode="after")
-    def _a_day_that_exists(self) -> Due:
+    def _check_day(self) -> MilestoneDeadline:
         """Require a day and time that exist."""
         try:
             datetime.fromisoformat(self.at)
         except ValueError:
-            raise _value_error("at", f"`at: {self.at}` is not a valid time.", "Write it as 2026-11-30 23:59.") from None
+            raise _build_value_error(
+                "at", f"`at: {self.at}` is not a valid time.", "Write it as 2026-11-30 23:59."
+            ) from None
         return self
 
 
-class Extension(Frozen):
+class SectionExtension(FrozenModel):
     """More time for a section of the class; extensions for one student are in the private roster."""
 
     section: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -456,17 +458,17 @@ class Extension(Frozen):
     """Which milestones; all of them when none is named."""
 
 
-class Deadlines(Frozen):
+class Deadlines(FrozenModel):
     """When each milestone is due; only the gradebook's score depends on it, not the verdict."""
 
     timezone: str
     """An IANA name: Europe/Berlin. Only instructors' commands look it up, so that it never stops a student."""
     late: LatePolicy = LatePolicy()
-    due: tuple[Due, ...] = Field(min_length=1)
-    extensions: tuple[Extension, ...] = ()
+    due: tuple[MilestoneDeadline, ...] = Field(min_length=1)
+    extensions: tuple[SectionExtension, ...] = ()
 
 
-class Grader(Frozen):
+class GraderRepository(FrozenModel):
     """The public repository that a release is pushed to; it grades students' repositories on GitHub."""
 
     repository: Annotated[
@@ -478,35 +480,37 @@ class Grader(Frozen):
     """The branch or tag that students' workflows call."""
 
 
-class Course(Frozen):
+class Course(FrozenModel):
     """The course's own name and version, and where it is graded on GitHub."""
 
     name: Sentence
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
-    grader: Grader | None = None
+    grader: GraderRepository | None = None
     """Without it a release has no workflows, so that students' repositories never run an unowned repository's code."""
     solutions: Annotated[str, StringConstraints(pattern=r"^(never|always|\d{4}-\d{2}-\d{2})$")] = "never"
     """Whether a release includes the solutions: `never`, `always` (for self-learners), or from a day on."""
 
     @model_validator(mode="after")
-    def _a_day_that_exists(self) -> Course:
+    def _check_solutions_day(self) -> Course:
         """Require `never`, `always` or a day that exists."""
         if self.solutions not in ("never", "always"):
             try:
                 date.fromisoformat(self.solutions)
             except ValueError:
                 message = f"`solutions: {self.solutions}` is not a valid day."
-                raise _value_error("solutions", message, "Write it as 2026-12-20, or `always` or `never`.") from None
+                raise _build_value_error(
+                    "solutions", message, "Write it as 2026-12-20, or `always` or `never`."
+                ) from None
         return self
 
-    def gives_solutions(self, today: date) -> bool:
+    def includes_solutions(self, release_day: date) -> bool:
         """Return whether a release on this day includes the solutions."""
         if self.solutions in ("never", "always"):
             return self.solutions == "always"
-        return today >= date.fromisoformat(self.solutions)
+        return release_day >= date.fromisoformat(self.solutions)
 
 
-class Manifest(Frozen):
+class Manifest(FrozenModel):
     """All of milestones.yaml."""
 
     course: Course
@@ -514,13 +518,13 @@ class Manifest(Frozen):
     milestones: tuple[Milestone, ...] = Field(min_length=1)
     deadlines: Deadlines | None = None
 
-    def module(self, id_: str) -> Module:
+    def module(self, module_id: str) -> Module:
         """Return the module with this id; KeyError when there is none."""
-        return next_or_key_error((m for m in self.modules if m.id == id_), id_)
+        return _find_first((m for m in self.modules if m.id == module_id), module_id)
 
     def milestone(self, number: int) -> Milestone:
         """Return the milestone with this number; KeyError when there is none."""
-        return next_or_key_error((m for m in self.milestones if m.id == number), number)
+        return _find_first((m for m in self.milestones if m.id == number), number)
 
     def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
         """Return every module up to and including the milestone's trigger."""
@@ -530,18 +534,18 @@ class Manifest(Frozen):
         """Return the milestone that completing this module triggers."""
         return next((m for m in self.milestones if m.trigger == module.id), None)
 
-    def task(self, id_: str) -> Task:
+    def task(self, task_id: str) -> Task:
         """Return the task with this id; KeyError when there is none."""
-        return next_or_key_error((t for m in self.modules for t in m.tasks if t.id == id_), id_)
+        return _find_first((t for m in self.modules for t in m.tasks if t.id == task_id), task_id)
 
 
-def next_or_key_error(found, key):
+def _find_first(items, key):
     """Return the first item found; KeyError names the key when there is none."""
-    for item in found:
+    for item in items:
         return item
     raise KeyError(key)
 
 
-def slug(heading: str) -> str:
+def make_slug(heading: str) -> str:
     """Make GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower()))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from grading.errors import UsageError
 
-FILE = "milestones.yaml"
+MANIFEST_FILE = "milestones.yaml"
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """A place in the manifest: ("milestones", 0, "criteria", 2, "at_least")."""
 
 
@@ -31,7 +31,7 @@ class Problem:
 class Finding:
     """A problem before its line is known, at a path of the manifest."""
 
-    path: Path
+    path: KeyPath
     message: str
     repair: str
 
@@ -44,7 +44,7 @@ class ManifestError(UsageError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+def suggest_name(wrong: str, known: Iterable[str]) -> str:
     """Write a sentence that names the closest known name, or lists them all."""
     known = sorted(set(known))
     close = difflib.get_close_matches(wrong, known, n=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from grading.manifest.model import Manifest
 
-PATH = Path("docs", "schema", "manifest.schema.json")
+SCHEMA_PATH = Path("docs", "schema", "manifest.schema.json")
 
 
-def schema_text() -> str:
+def generate_schema_json() -> str:
     """Generate the whole text of the schema file."""
     schema = Manifest.model_json_schema()
     head = {

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grading.manifest.model import Milestone, slug
-from grading.manifest.problems import FILE, ManifestError, Problem
+from grading.manifest.model import Milestone, make_slug
+from grading.manifest.problems import MANIFEST_FILE, ManifestError, Problem
 from grading.result import CriterionResult, CriterionStatus, Failure
 
 DOCUMENT = Path("docs", "milestone-troubleshooting.md")
 HEADING = re.compile(r"(#{1,6}) +(.+?) *#*")
 
-SIGNS = {
+TOPIC_SIGNS = {
     "The file is valid Python": "python-cannot-read-a-file",
     "SyntaxError": "python-cannot-read-a-file",
     "NotImplementedError": "a-task-is-not-written-yet",
@@ -79,14 +79,14 @@ def read_topics(root: Path) -> dict[str, Topic]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"{DOCUMENT.as_posix()}, whose headings are the troubleshooting topics, cannot be read: {why}."
-        raise ManifestError([Problem(FILE, 1, message, "Put the file back.")]) from None
-    starts = [(number, found) for number, found in _headings(lines) if len(found[1]) <= 3]
+        raise ManifestError([Problem(MANIFEST_FILE, 1, message, "Put the file back.")]) from None
+    starts = [(number, found) for number, found in _iterate_headings(lines) if len(found[1]) <= 3]
     ends = [number for number, _ in starts[1:]] + [len(lines)]
     topics: dict[str, Topic] = {}
     for (number, found), end in zip(starts, ends, strict=True):
         if len(found[1]) < 3:
             continue
-        name = slug(found[2])
+        name = make_slug(found[2])
         if name in topics:
             message = f"the heading “{found[2]}” is also on line {topics[name].line}."
             raise ManifestError([Problem(DOCUMENT.as_posix(), number + 1, message, "Rename one of the two.")])
@@ -94,7 +94,7 @@ def read_topics(root: Path) -> dict[str, Topic]:
     return topics
 
 
-def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
+def find_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
     """Return the slugs of the topics that help with what was not passed, in the order of the criteria.
 
     A failure that shows its cause (an unreadable file, a call that never ends) leads to that topic first and then to
@@ -104,25 +104,28 @@ def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tup
     found: dict[str, None] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.ERROR:
-            found |= dict.fromkeys(_find_signs(criterion.explanation or ""))
+            found |= dict.fromkeys(_match_signs(criterion.explanation or ""))
         if criterion.status is not CriterionStatus.FAILED:
             continue
-        slugs = [*(topic for failure in criterion.failures for topic in _topics_of(failure)), own.get(criterion.name)]
+        slugs = [
+            *(topic for failure in criterion.failures for topic in _find_failure_topics(failure)),
+            own.get(criterion.name),
+        ]
         found |= dict.fromkeys(name for name in slugs if name)
     return tuple(found)
 
 
-def _topics_of(failure: Failure) -> list[str]:
+def _find_failure_topics(failure: Failure) -> list[str]:
     """Return the topics whose signs are in a failure."""
-    return _find_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
+    return _match_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
-def _find_signs(text: str) -> list[str]:
+def _match_signs(text: str) -> list[str]:
     """Return the topics whose signs are in a text, in the order of TOPIC_SIGNS."""
-    return [topic for sign, topic in SIGNS.items() if all(part in text for part in sign.split(" … "))]
+    return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in text for part in sign.split(" … "))]
 
 
-def _headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
+def _iterate_headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
     """Yield the line numbers and matches of the headings outside code blocks."""
     fenced = False
     for number, line in enumerate(lines):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
-from grading.quiz.answers import Answer, Answers
-from grading.quiz.decimals import canonical
-from grading.quiz.questions import options_for, variant_of
-from grading.quiz.sealing import choice_key, holds
+from grading.quiz.answer_file import Answer, Answers
+from grading.quiz.decimals import normalize_number
+from grading.quiz.sealing import format_choice_key, is_right_answer
+from grading.quiz.student_questions import choose_variant, order_options
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class QuestionVerdict:
     """A sentence for the student when the answer is not correct."""
 
 
-def judge(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
+def judge_answers(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
     """Judge every question in the manifest's order; no answer, whatever it is, raises."""
     owner = answers.student.lower() if answers.student else None
     if answers.answers and owner != student_id.lower():
@@ -34,28 +34,30 @@ def judge(milestone: Milestone, answers: Answers, student_id: str) -> tuple[Ques
         )
         said += f"Answer your own questions with `tito milestone quiz {milestone.id}`."
         return tuple(QuestionVerdict(q.id, False, q.id in answers.answers, q.read, said) for q in milestone.questions)
-    return tuple(_verdict(q, answers.answers.get(q.id), student_id) for q in milestone.questions)
+    return tuple(_judge_question(q, answers.answers.get(q.id), student_id) for q in milestone.questions)
 
 
-def _verdict(question: NumberQuestion | ChoiceQuestion, answer: Answer | None, student_id: str) -> QuestionVerdict:
+def _judge_question(
+    question: NumberQuestion | ChoiceQuestion, answer: Answer | None, student_id: str
+) -> QuestionVerdict:
     """Judge the answer to one question."""
     if answer is None:
         return QuestionVerdict(question.id, False, False, question.read, "Not answered yet.")
     if isinstance(question, ChoiceQuestion):
-        options = options_for(question, student_id)
-        chosen, variant = _chosen(answer, options), 0
-        key = choice_key(chosen) if chosen else None
+        options = order_options(question, student_id)
+        chosen, variant = _find_chosen_options(answer, options), 0
+        key = format_choice_key(chosen) if chosen else None
         said = f"Answer with one or more of the letters {', '.join(options)}."
     else:
-        key, variant = canonical(answer, question.digits), variant_of(question, student_id)
+        key, variant = normalize_number(answer, question.digits), choose_variant(question, student_id)
         said = "Answer with a number, such as 20 or 0.25."
     if key is None:
         return QuestionVerdict(question.id, False, True, question.read, said)
-    correct = holds(question, variant, key)
+    correct = is_right_answer(question, variant, key)
     return QuestionVerdict(question.id, correct, True, question.read, None if correct else "Not right yet.")
 
 
-def _chosen(answer: Answer, options: dict[str, str]) -> list[str] | None:
+def _find_chosen_options(answer: Answer, options: dict[str, str]) -> list[str] | None:
     """Return the texts of the options that letters name ("a", "a, c"); None when a letter names no option."""
     letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     if not isinstance(letters, list | tuple):

@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from grading.errors import UsageError
+from grading.manifest.problems import KeyPath as Where
 from grading.manifest.problems import ManifestError
-from grading.manifest.problems import Path as Where
-from grading.manifest.source import DECIMAL, INTEGER, WORDS, parse
+from grading.manifest.yaml_source import DECIMAL, INTEGER, WORDS, parse_yaml
 
 MAX_BYTES = 64 << 10
 
@@ -25,19 +25,19 @@ class InvalidFileError(UsageError):
 
 
 @dataclass(frozen=True)
-class Mapping:
+class YamlMapping:
     """A file's top level: text keys, and below them only str, int, float, bool, list and dict."""
 
     path: Path
     data: dict[str, object]
     lines: dict[Where, int]
 
-    def bad(self, where: Where, message: str) -> InvalidFileError:
+    def locate_error(self, key_path: Where, message: str) -> InvalidFileError:
         """Build the error about one part, with its line."""
-        return InvalidFileError(self.path, self.lines.get(where, 1), message)
+        return InvalidFileError(self.path, self.lines.get(key_path, 1), message)
 
 
-def read_mapping(root: Path, path: Path) -> Mapping | None:
+def read_mapping(root: Path, path: Path) -> YamlMapping | None:
     """Read the YAML mapping at ``path`` (relative to ``root``); None when there is no such file.
 
     InvalidFileError for everything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, duplicate keys,
@@ -58,7 +58,7 @@ def read_mapping(root: Path, path: Path) -> Mapping | None:
     return parse_mapping(data, path)
 
 
-def parse_mapping(data: bytes, path: Path) -> Mapping:
+def parse_mapping(data: bytes, path: Path) -> YamlMapping:
     """Parse a YAML mapping from bytes; errors name ``path``."""
     if len(data) > MAX_BYTES:
         raise InvalidFileError(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
@@ -68,27 +68,29 @@ def parse_mapping(data: bytes, path: Path) -> Mapping:
         line = data.count(b"\n", 0, error.start) + 1
         raise InvalidFileError(path, line, "not UTF-8 text. Save the file as UTF-8.") from None
     try:
-        source = parse(text)
+        source = parse_yaml(text)
     except ManifestError as error:
         first = error.problems[0]
         raise InvalidFileError(path, first.line, f"{first.message} {first.repair}") from None
     if not isinstance(source.data, dict):
         raise InvalidFileError(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
-    found = Mapping(path, source.data, source.lines)
-    if (empty := _empty(source.data, ())) is not None:
-        raise found.bad(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")
+    found = YamlMapping(path, source.data, source.lines)
+    if (empty := _find_empty_value(source.data, ())) is not None:
+        raise found.locate_error(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")
     return found
 
 
-def _empty(value: object, where: Where) -> Where | None:
+def _find_empty_value(value: object, key_path: Where) -> Where | None:
     """Return the path of the first null."""
     if value is None:
-        return where
+        return key_path
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return next((found for key, part in parts if (found := _empty(part, (*where, key))) is not None), None)
+    return next(
+        (found for key, part in parts if (found := _find_empty_value(part, (*key_path, key))) is not None), None
+    )
 
 
-def dump(data: abc.Mapping[str, object]) -> str:
+def dump_yaml(data: abc.Mapping[str, object]) -> str:
     """Write ``data`` as YAML that reads back as the same data; a tuple becomes a list on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
@@ -101,7 +103,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Quote a text that plain YAML would read as something else."""
     plain = text.lower() not in WORDS and not INTEGER.fullmatch(text) and not DECIMAL.fullmatch(text)
     # A folded or multi-line text can change its line ends; in double quotes they are escaped.
@@ -109,10 +111,10 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _letters(dumper: yaml.SafeDumper, letters: tuple[str, ...]) -> yaml.SequenceNode:
+def _represent_letters(dumper: yaml.SafeDumper, letters: tuple[str, ...]) -> yaml.SequenceNode:
     """Write letters as a list on one line."""
     return dumper.represent_sequence("tag:yaml.org,2002:seq", letters, flow_style=True)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(tuple, _letters)
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(tuple, _represent_letters)

@@ -13,61 +13,63 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from grading.manifest.model import ChoiceQuestion, NumberQuestion, Sealed
-from grading.quiz.decimals import canonical
-from grading.quiz.questions import ENVIRONMENT, VARIANTS, variants
+from grading.manifest.model import ChoiceQuestion, NumberQuestion, SealedKey
+from grading.quiz.decimals import normalize_number
+from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, list_variants
 
-COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
+SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 """One guess costs about 3.7 ms and 2 MB, and the 256 digests of a milestone with four number questions one second."""
 
 
-def clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
+def compute_clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
     """Return the right answer in canonical form; ValueError when the question has none in clear."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
-        return choice_key(question.right)
+        return format_choice_key(question.right)
     if question.answer is None:
         raise ValueError(f"question {question.id} has no answer in clear")
     formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
-    key = canonical(formula(**variants(question)[variant]), question.digits)
+    key = normalize_number(formula(**list_variants(question)[variant]), question.digits)
     if key is None:
         raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")
     return key
 
 
-def choice_key(options: tuple[str, ...] | list[str]) -> str:
+def format_choice_key(options: tuple[str, ...] | list[str]) -> str:
     """Return the canonical form of a set of options."""
     return json.dumps(sorted(set(options)), ensure_ascii=False)
 
 
-def sealed_key(question: NumberQuestion | ChoiceQuestion, variant: int, key: str, salt: str) -> str:
+def compute_sealed_key(question: NumberQuestion | ChoiceQuestion, variant: int, key: str, salt: str) -> str:
     """Return the digest of one canonical answer to one variant (0 for a choice question)."""
-    return hashlib.scrypt(f"{question.id}\0{variant}\0{key}".encode(), salt=bytes.fromhex(salt), **COST).hex()
+    return hashlib.scrypt(f"{question.id}\0{variant}\0{key}".encode(), salt=bytes.fromhex(salt), **SCRYPT_COST).hex()
 
 
-def seal(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
+def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
     """Return the question as a release has it: digests instead of the answer, options in neutral order.
 
     ValueError when the question has no answer in clear. The same question always gives the same digests.
     """
-    count = 1 if isinstance(question, ChoiceQuestion) else VARIANTS
-    keys = [clear_key(question, variant) for variant in range(count)]
+    count = 1 if isinstance(question, ChoiceQuestion) else VARIANT_COUNT
+    keys = [compute_clear_key(question, variant) for variant in range(count)]
     options = tuple(sorted(question.right + question.wrong)) if isinstance(question, ChoiceQuestion) else ()
     # The salt comes from what a release shows, never from the answer: a fast digest of the answer would reveal it.
     shown = json.dumps([question.id, question.prompt, options])
     salt = hashlib.sha256(shown.encode()).hexdigest()[:32]
     with ThreadPoolExecutor() as pool:  # scrypt lets other threads run
-        digests = tuple(pool.map(lambda variant: sealed_key(question, variant, keys[variant], salt), range(count)))
-    sealed = Sealed(salt=salt, digests=digests)
+        digests = tuple(
+            pool.map(lambda variant: compute_sealed_key(question, variant, keys[variant], salt), range(count))
+        )
+    sealed = SealedKey(salt=salt, digests=digests)
     if isinstance(question, ChoiceQuestion):
         return question.model_copy(update={"right": (), "wrong": (), "options": options, "sealed": sealed})
     return question.model_copy(update={"answer": None, "sealed": sealed})
 
 
-def holds(question: NumberQuestion | ChoiceQuestion, variant: int, key: str) -> bool:
+def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, key: str) -> bool:
     """Return whether a canonical answer is right, by the clear key or by the sealed one."""
     if question.sealed is None:
-        return key == clear_key(question, variant)
+        return key == compute_clear_key(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""
-    return sealed_key(question, variant, key, question.sealed.salt) == digest
+    return compute_sealed_key(question, variant, key, question.sealed.salt) == digest

@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 import re
 
-from grading.quiz.questions import Asked
+from grading.quiz.student_questions import StudentQuestion
 
 Number = int | float
 NUMERAL = re.compile(r"=? *([-+\u2212]?[\d.][\d.,'_ \u00a0\u202f\u2009]*(?:[eE][-+]?\d{1,3})?) *([^\d\s][^\d]*)?")
-GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
+DIGIT_GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
 """Digits in groups of three: 2,104 and 12 345 678."""
-LONGEST = 60
+MAX_CHARACTERS = 60
 
 
 class UnclearAnswerError(ValueError):
     """An answer that could mean nothing or two things; the text asks for it again."""
 
 
-def read_answer(text: str, question: Asked) -> Number | str | tuple[str, ...]:
+def parse_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
     """Parse a typed number, letter or letters: "2,104 bytes" → 2104, "a and c" → ("a", "c").
 
     Raises UnclearAnswerError.
     """
-    return _read_letters(text, question) if question.kind == "choice" else _read_number(text, question)
+    return _parse_letters(text, question) if question.kind == "choice" else _parse_number(text, question)
 
 
-def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
+def _parse_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
     """Parse one or more letters of the question's options."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
@@ -35,43 +35,43 @@ def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
     return letters[0] if len(letters) == 1 else letters
 
 
-def _read_number(text: str, question: Asked) -> Number:
+def _parse_number(text: str, question: StudentQuestion) -> Number:
     """Parse a number, with or without the unit that the question names."""
-    found = NUMERAL.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    found = NUMERAL.fullmatch(text.strip()) if len(text) <= MAX_CHARACTERS else None
     example = "20" if question.digits == 0 else "0.25"
     if found is None:
         raise UnclearAnswerError(f"Answer with one number, such as {example}.")
     digits, unit = found[1].strip().replace("\u2212", "-"), (found[2] or "").strip(" .")
-    if unit and not _is_in(unit, question.prompt):
+    if unit and not _is_named_unit(unit, question.prompt):
         raise UnclearAnswerError(
             f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit."
         )
-    value = _parse(digits, whole=question.digits == 0)
+    value = _normalize_numeral(digits, is_whole=question.digits == 0)
     number = int(value) if re.fullmatch(r"[-+]?\d+", value) else float(value)
     if not math.isfinite(number):
         raise UnclearAnswerError(f"Answer with one number, such as {example}.")
     return number
 
 
-def _is_in(unit: str, prompt: str) -> bool:
+def _is_named_unit(unit: str, prompt: str) -> bool:
     """Return whether the prompt itself names this unit."""
     words = {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", prompt.lower())}
     return {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", unit.lower())} <= words
 
 
-def _parse(digits: str, *, whole: bool) -> str:
+def _normalize_numeral(digits: str, *, is_whole: bool) -> str:
     """Rewrite a numeral as Python writes it; a comma or a point may separate thousands or decimals."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)
     last = max(digits.rfind(","), digits.rfind("."))
-    if grouped := GROUPS.fullmatch(digits):
+    if grouped := DIGIT_GROUPS.fullmatch(digits):
         sign = grouped[1]
         may_be_decimal = sign in ",." and digits.count(sign) == 1
-        if not may_be_decimal or (whole and sign == "," and not digits.lstrip("+-").startswith("0")):
+        if not may_be_decimal or (is_whole and sign == "," and not digits.lstrip("+-").startswith("0")):
             return plain
         if sign == "," and digits.lstrip("+-").startswith("0"):
             return digits.replace(",", ".")
-        if whole:
+        if is_whole:
             raise UnclearAnswerError(f"Is that {plain}? The answer is a whole number, so write it without the point.")
         if sign == ",":
             raise UnclearAnswerError(
@@ -81,7 +81,7 @@ def _parse(digits: str, *, whole: bool) -> str:
     if "," in digits and "." in digits:
         head, tail = digits[:last], digits[last + 1 :]
         thousands = "," if digits[last] == "." else "."
-        if thousands in tail or digits[last] in head or not GROUPS.fullmatch(head):
+        if thousands in tail or digits[last] in head or not DIGIT_GROUPS.fullmatch(head):
             raise UnclearAnswerError(
                 "Write the number without marks between its digits, and with a point before the decimals."
             )

@@ -6,53 +6,53 @@ import re
 from datetime import UTC
 from xml.etree import ElementTree as ET
 
-from grading.render import figures, words
-from grading.render.text import clean, labelled, one_line, quote
+from grading.render import figure_text, words
+from grading.render.text import clean_text, label_text, quote_text, to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 # Characters that XML 1.0 cannot hold, beyond those that `clean_text` removes.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(*results: Result) -> str:
+def render_junit(*results: Result) -> str:
     """Render the XML document, with declaration: one suite for each result, of which there is at least one."""
-    root = ET.Element("testsuites", name=_line(results[0].course.name))
+    root = ET.Element("testsuites", name=_clean_xml_line(results[0].course.name))
     for result in results:
-        _suite(root, result)
+        _add_suite(root, result)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: ET.Element, result: Result) -> None:
+def _add_suite(root: ET.Element, result: Result) -> None:
     """Add one result as a suite."""
     counts = {
         "tests": len(result.criteria),
-        "failures": _count(result, CriterionStatus.FAILED),
-        "errors": _count(result, CriterionStatus.ERROR),
-        "skipped": _count(result, CriterionStatus.NOT_ATTEMPTED),
+        "failures": _count_criteria(result, CriterionStatus.FAILED),
+        "errors": _count_criteria(result, CriterionStatus.ERROR),
+        "skipped": _count_criteria(result, CriterionStatus.NOT_ATTEMPTED),
     }
     suite = ET.SubElement(
         root,
         "testsuite",
-        {"name": _line(words.heading(result)), **{key: str(value) for key, value in counts.items()}},
+        {"name": _clean_xml_line(words.format_heading(result)), **{key: str(value) for key, value in counts.items()}},
         timestamp=f"{result.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
         time=f"{result.timing.total:.3f}",
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in _properties(result):
-        ET.SubElement(properties, "property", name=name, value=_line(value))
+    for name, value in _list_properties(result):
+        ET.SubElement(properties, "property", name=name, value=_clean_xml_line(value))
     for criterion in result.criteria:
-        _case(suite, result, criterion)
+        _add_test_case(suite, result, criterion)
     if result.student_output:
-        ET.SubElement(suite, "system-out").text = _text(quote(result.student_output, 10_000), 20_000)
+        ET.SubElement(suite, "system-out").text = _clean_xml_text(quote_text(result.student_output, 10_000), 20_000)
 
 
-def _count(result: Result, status: CriterionStatus) -> int:
+def _count_criteria(result: Result, status: CriterionStatus) -> int:
     """Count the criteria with this status."""
     return sum(c.status is status for c in result.criteria)
 
 
-def _properties(result: Result) -> list[tuple[str, str]]:
+def _list_properties(result: Result) -> list[tuple[str, str]]:
     """List the verdict, the data and what is needed to reproduce the result."""
     more = [("provisional_because", reason) for reason in result.provisional_because]
     more += [("data", f"{data.name}, digest {data.digest}") for data in result.data]
@@ -67,44 +67,54 @@ def _properties(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def _case(suite: ET.Element, result: Result, criterion: CriterionResult) -> None:
+def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult) -> None:
     """Add one criterion as a test case."""
     what = f"module-{result.module}" if result.milestone is None else f"milestone-{result.milestone}"
     case = ET.SubElement(
-        suite, "testcase", classname=_line(f"{what}.{criterion.kind.value}"), name=_line(criterion.title), time="0"
+        suite,
+        "testcase",
+        classname=_clean_xml_line(f"{what}.{criterion.kind.value}"),
+        name=_clean_xml_line(criterion.title),
+        time="0",
     )
-    figure = f"measured {figures.measured(criterion)}, required {figures.threshold(criterion)}"
+    figure = f"measured {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
     match criterion.status:
         case CriterionStatus.FAILED:
             # Only one element: several viewers keep just the first, or reject more.
-            element = ET.SubElement(case, "failure", type="criterion", message=_line(f"{figure}: {criterion.why}"))
-            element.text = _text("\n\n".join(map(_failure, criterion.failures[:20])), 20_000)
+            element = ET.SubElement(
+                case, "failure", type="criterion", message=_clean_xml_line(f"{figure}: {criterion.why}")
+            )
+            element.text = _clean_xml_text("\n\n".join(map(_format_failure, criterion.failures[:20])), 20_000)
         case CriterionStatus.ERROR:
-            message = _line(criterion.explanation or "The grader or this machine failed, not the student's code.")
+            message = _clean_xml_line(
+                criterion.explanation or "The grader or this machine failed, not the student's code."
+            )
             ET.SubElement(case, "error", type="grader", message=message)
         case CriterionStatus.NOT_ATTEMPTED:
-            ET.SubElement(case, "skipped", message=_line(criterion.explanation or "not attempted"))
+            ET.SubElement(case, "skipped", message=_clean_xml_line(criterion.explanation or "not attempted"))
 
 
-def _failure(failure: Failure) -> str:
+def _format_failure(failure: Failure) -> str:
     """Format one failure as lines of text."""
     parts = [
-        ("where", words.place(failure)),
+        ("where", words.format_location(failure)),
         ("call", failure.call),
         ("got", failure.got),
         ("expected", failure.expected),
         ("hint", failure.hint),
         ("detail", failure.detail),
-        ("try", words.fast_loop(failure)),
+        ("try", words.build_test_command(failure)),
     ]
-    return "\n".join([words.label(failure), *(labelled(f"  {name}: ", text, 1000) for name, text in parts if text)])
+    return "\n".join(
+        [words.format_failure_title(failure), *(label_text(f"  {name}: ", text, 1000) for name, text in parts if text)]
+    )
 
 
-def _text(value: str, limit: int) -> str:
+def _clean_xml_text(text: str, max_characters: int) -> str:
     """Clean text that may have several lines, for XML."""
-    return _NOT_XML.sub("", clean(value, limit))
+    return _NOT_XML.sub("", clean_text(text, max_characters))
 
 
-def _line(value: str) -> str:
+def _clean_xml_line(text: str) -> str:
     """Clean an attribute's value, which viewers show as one line."""
-    return _NOT_XML.sub("", one_line(value, 2000))
+    return _NOT_XML.sub("", to_one_line(text, 2000))

@@ -13,7 +13,7 @@ METALS = {
     "diamond": ("#aee0f7", "#20749e", "#08334a"),
 }
 """Colours of each metal's disc, rim and number; a medal with any other name is gold."""
-WAITING = ("#eaeded", "#7f8c8d", "#4d5656")
+UNEARNED_COLOURS = ("#eaeded", "#7f8c8d", "#4d5656")
 _SYMBOLS = re.compile(r"^[^\w]+")
 
 
@@ -32,7 +32,7 @@ def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: boo
     A medal that is not earned yet is grey, without a ribbon. A provisional medal has a dashed rim.
     """
     metal = name_medal(medal).split(" ")[0].lower()
-    disc, rim, ink = METALS.get(metal, METALS["gold"]) if earned else WAITING
+    disc, rim, ink = METALS.get(metal, METALS["gold"]) if earned else UNEARNED_COLOURS
     dashes = ' stroke-dasharray="6 5"' if provisional or not earned else ""
     ribbon = (
         f'<path d="M10 0h16l12 30-12 8zM54 0H38L26 30l12 8z" fill="{rim}"/>'

@@ -9,26 +9,26 @@ from typing import Any
 from grading.result import Result
 
 
-def to_json(result: Result) -> str:
+def encode_result(result: Result) -> str:
     """Encode the record in its own field order, indented by two, ASCII only, with one newline at the end.
 
     Numbers that JSON lacks (NaN, infinities) become null; a lone surrogate becomes U+FFFD.
     """
-    return json.dumps(_plain(result.model_dump(mode="json")), indent=2, allow_nan=False) + "\n"
+    return json.dumps(_replace_unencodable(result.model_dump(mode="json")), indent=2, allow_nan=False) + "\n"
 
 
-def from_json(text: str | bytes) -> Result:
+def decode_result(encoded: str | bytes) -> Result:
     """Decode a record strictly, so that "1" is not a number; ValidationError when it is not one."""
-    return Result.model_validate_json(text, strict=True)
+    return Result.model_validate_json(encoded, strict=True)
 
 
-def _plain(value: Any) -> Any:
+def _replace_unencodable(value: Any) -> Any:
     """Replace what JSON cannot hold, at any depth."""
     match value:
         case dict():
-            return {_plain(k): _plain(v) for k, v in value.items()}
+            return {_replace_unencodable(k): _replace_unencodable(v) for k, v in value.items()}
         case list() | tuple():
-            return [_plain(v) for v in value]
+            return [_replace_unencodable(v) for v in value]
         case float() if not math.isfinite(value):
             return None
         case str():

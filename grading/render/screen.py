@@ -20,7 +20,7 @@ class Screen(Protocol):
     watched: bool
     """Whether somebody is watching; when nobody is, a demonstration may train for a shorter time."""
 
-    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
+    def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
         """Show this frame instead of the last one for at least this long; `keep` leaves it above later ones."""
 
     def ask(self, question: str) -> str | None:
@@ -35,7 +35,7 @@ class RecordingScreen:
     def __init__(self) -> None:
         self.frames: list[RenderableType] = []
 
-    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
+    def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
         """Keep the frame without waiting, as nobody is watching."""
         self.frames.append(renderable)
 
@@ -51,7 +51,7 @@ class LiveScreen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = self._begin()
+        self._live = self._create_live()
         self._until = 0.0
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class LiveScreen:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._live.stop()
 
-    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
+    def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
         """Draw the frame over the last one, no sooner than an eye can follow."""
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._live.update("" if keep else renderable, refresh=not keep)
@@ -79,10 +79,10 @@ class LiveScreen:
         except EOFError:
             return None
         finally:
-            self._live = self._begin()
+            self._live = self._create_live()
             self._live.start()
 
-    def _begin(self) -> Live:
+    def _create_live(self) -> Live:
         """Create the display that draws the frames."""
         return Live(console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
 
@@ -104,7 +104,7 @@ class PlainScreen:
         if self._last is not None:
             self._console.print(self._last)
 
-    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
+    def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
         """Print the first frame and kept ones; hold back any other frame until the end."""
         if self._first or keep:
             self._console.print(renderable)
@@ -117,6 +117,6 @@ class PlainScreen:
         return None
 
 
-def screen_for(console: Console) -> LiveScreen | PlainScreen:
+def create_screen(console: Console) -> LiveScreen | PlainScreen:
     """Create a live screen on a terminal, and one that prints the first and last frame elsewhere."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)

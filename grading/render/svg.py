@@ -7,15 +7,15 @@ import math
 from markupsafe import escape
 
 
-def draw_box(x: float, y: float, width: float, height: float, look: str) -> str:
+def draw_box(x: float, y: float, width: float, height: float, attributes: str) -> str:
     """Draw a rectangle; `attributes` are its further attributes."""
-    return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {look}/>'
+    return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {attributes}/>'
 
 
-def write_word(x: float, y: float, text: str, anchor: str = "start", turn: int = 0, kind: str = "") -> str:
+def draw_word(x: float, y: float, text: str, anchor: str = "start", degrees: int = 0, css_class: str = "") -> str:
     """Draw text that starts, ends or is centred at a point; `degrees` rotates it."""
-    more = f' transform="rotate({turn} {x:.5g} {y:.5g})"' if turn else ""
-    more += f' class="{kind}"' if kind else ""
+    more = f' transform="rotate({degrees} {x:.5g} {y:.5g})"' if degrees else ""
+    more += f' class="{css_class}"' if css_class else ""
     return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 

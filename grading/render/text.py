@@ -24,13 +24,13 @@ _BLANK = re.compile(
 _JOINERS = re.compile("[\u200c\u200d]+")
 _VIRAMA = 9
 """The combining class of signs that remove a consonant's vowel."""
-MARKS = 4
+MAX_MARKS = 4
 """Combining marks allowed on one letter, more than any language stacks."""
-BAR = "│ "
+QUOTE_BAR = "│ "
 """Stands before quoted text: no line that begins with it is the grader's own."""
 
 
-def write_count(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Format a number and the counted noun.
 
     >>> format_count(1, "file"), format_count(2000, "file")
@@ -39,33 +39,33 @@ def write_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def cut(text: str, limit: int, dropped: int = 0) -> str:
+def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
     """Cut the text after `max_characters` and say how many are missing (`dropped` are already gone).
 
     >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'
     """
-    missing = max(0, len(text) - limit) + dropped
+    missing = max(0, len(text) - max_characters) + dropped
     if not missing:
         return text
-    return f"{text[:limit]}… ({write_count(missing, 'more character')})"
+    return f"{text[:max_characters]}… ({format_count(missing, 'more character')})"
 
 
-def clean(text: str, limit: int = 2000) -> str:
+def clean_text(text: str, max_characters: int = 2000) -> str:
     """Remove escapes, invisible characters and stacked marks, and cut the text visibly after a limit.
 
     A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """
     # A rough cut first keeps the work bounded, whatever a worker has sent.
-    rough = text[: 20 * limit]
+    rough = text[: 20 * max_characters]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
-    rough = drop_invisible(rough)
-    rough = "\n".join(map(_no_command, rough.split("\n")))
-    return cut(rough.replace("##[", "## ["), limit, dropped)
+    rough = remove_invisible_characters(rough)
+    rough = "\n".join(map(_break_workflow_commands, rough.split("\n")))
+    return truncate_text(rough.replace("##[", "## ["), max_characters, dropped)
 
 
-def drop_invisible(text: str) -> str:
+def remove_invisible_characters(text: str) -> str:
     """Remove what nobody can see, and all but `MAX_MARKS` of the marks stacked on a letter.
 
     Newlines and tabs stay, and so do the joiners U+200C and U+200D where words are spelt with them: between letters
@@ -82,48 +82,48 @@ def drop_invisible(text: str) -> str:
     if marks:  # without a letter of its own, a mark would be drawn over whatever precedes the text
         text = re.sub(f"^[{marks}\u200c\u200d]+", "", text, flags=re.MULTILINE)
     if stacked:
-        text = re.sub(f"([{stacked}]{{{MARKS}}})[{stacked}]+", r"\1", text)
+        text = re.sub(f"([{stacked}]{{{MAX_MARKS}}})[{stacked}]+", r"\1", text)
     return text
 
 
-def _keep_joiner(found: re.Match[str]) -> str:
+def _keep_joiner(match: re.Match[str]) -> str:
     """Keep one joiner where a word may hold it, and none elsewhere.
 
     Two marks with only a joiner between them would stack.
     """
-    text, (start, end) = found.string, found.span()
+    text, (start, end) = match.string, match.span()
     before, after = text[max(0, start - 1) : start] or "\n", text[end : end + 1] or "\n"
     kinds = unicodedata.category(before)[0] + unicodedata.category(after)[0]
     ends_in_virama = unicodedata.combining(before) == _VIRAMA and kinds[1] != "M"
-    return found[0][0] if kinds in ("LL", "LM", "ML") or ends_in_virama else ""
+    return match[0][0] if kinds in ("LL", "LM", "ML") or ends_in_virama else ""
 
 
-def _no_command(line: str) -> str:
+def _break_workflow_commands(line: str) -> str:
     """Break every `::name` in the line that a later `::` would complete."""
     last = line.rfind("::")
     return _COMMAND_START.sub(lambda start: ": :" if start.end("name") <= last else "::", line)
 
 
-def one_line(text: str, limit: int = 200) -> str:
+def to_one_line(text: str, max_characters: int = 200) -> str:
     """Clean the text and put it on one line, with single spaces.
 
     >>> to_one_line("a\\n  b")
     'a b'
     """
-    return cut(" ".join(clean(text, 20 * limit).split()), limit)
+    return truncate_text(" ".join(clean_text(text, 20 * max_characters).split()), max_characters)
 
 
-def quote(text: str, limit: int = 2000) -> str:
+def quote_text(text: str, max_characters: int = 2000) -> str:
     """Clean the text and put a bar before each line, so that it is recognisably quoted."""
-    return BAR + clean(text, limit).replace("\n", "\n" + BAR)
+    return QUOTE_BAR + clean_text(text, max_characters).replace("\n", "\n" + QUOTE_BAR)
 
 
-def labelled(label: str, text: str, limit: int = 2000) -> str:
+def label_text(label: str, text: str, max_characters: int = 2000) -> str:
     """Put a label before the cleaned text; several lines are quoted, so that none looks like a label.
 
     >>> print(label_text("got: ", "[[1, 2],\\n [3, 4]]"))
     got: │ [[1, 2],
          │  [3, 4]]
     """
-    text = clean(text, limit)
-    return label + (BAR + text.replace("\n", "\n" + " " * len(label) + BAR) if "\n" in text else text)
+    text = clean_text(text, max_characters)
+    return label + (QUOTE_BAR + text.replace("\n", "\n" + " " * len(label) + QUOTE_BAR) if "\n" in text else text)

@@ -6,24 +6,24 @@ import math
 import shlex
 from datetime import UTC
 
-from grading.manifest.model import Kind
-from grading.render.text import one_line
+from grading.manifest.model import CriterionKind
+from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict, Writing
 from grading.scoring import FULL, compute_score_share, describe_scheme
 
-KINDS = {
-    Kind.CODE_QUALITY: "Code quality",
-    Kind.PERFORMANCE: "Performance",
-    Kind.RELIABILITY: "Reliability",
-    Kind.UNDERSTANDING: "Understanding",
+KIND_NAMES = {
+    CriterionKind.CODE_QUALITY: "Code quality",
+    CriterionKind.PERFORMANCE: "Performance",
+    CriterionKind.RELIABILITY: "Reliability",
+    CriterionKind.UNDERSTANDING: "Understanding",
 }
-STATUSES = {
+STATUS_NAMES = {
     CriterionStatus.PASSED: "passed",
     CriterionStatus.FAILED: "failed",
     CriterionStatus.ERROR: "error",
     CriterionStatus.NOT_ATTEMPTED: "not attempted",
 }
-_VERDICTS = {
+_VERDICT_NAMES = {
     Verdict.UNLOCKED: "Unlocked",
     Verdict.PROVISIONAL: "Provisionally unlocked",
     Verdict.NOT_YET: "Not yet",
@@ -36,30 +36,30 @@ _WRITINGS = {
 }
 
 
-def heading(result: Result) -> str:
+def format_heading(result: Result) -> str:
     """Name what was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
-    return heading_of(result.session, result.name)
+    return format_session_heading(result.session, result.name)
 
 
-def heading_of(session: str, name: str) -> str:
+def format_session_heading(session: str, name: str) -> str:
     """Name what `nox -s SESSION` grades: "Milestone 1: Basic Inference"."""
     what, _, which = session.partition("-")
-    return one_line(f"{what.capitalize()} {which}: {name}")
+    return to_one_line(f"{what.capitalize()} {which}: {name}")
 
 
-def verdict(result: Result) -> str:
+def describe_verdict(result: Result) -> str:
     """Describe the result's verdict; a module is passed, not unlocked."""
-    return verdict_word(result.verdict, module=result.milestone is None)
+    return name_verdict(result.verdict, is_module=result.milestone is None)
 
 
-def verdict_word(verdict: Verdict, *, module: bool) -> str:
+def name_verdict(verdict: Verdict, *, is_module: bool) -> str:
     """Name a verdict; a module is passed, not unlocked."""
-    if module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
+    if is_module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
-    return _VERDICTS[verdict]
+    return _VERDICT_NAMES[verdict]
 
 
-def meaning(result: Result) -> str:
+def summarize_criteria(result: Result) -> str:
     """Summarize in a sentence or two how many criteria are met and whose fault an error is."""
     met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
     counts = f"{met} of {len(result.criteria)} criteria met."
@@ -70,14 +70,14 @@ def meaning(result: Result) -> str:
     return counts
 
 
-def points(result: Result) -> str | None:
+def describe_points(result: Result) -> str | None:
     """Describe a milestone's points and their scheme; None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
-    return f"{reached_points(result)} points. {one_line(describe_scheme(result.criteria), 1000)}"
+    return f"{format_points(result)} points. {to_one_line(describe_scheme(result.criteria), 1000)}"
 
 
-def reached_points(result: Result) -> str:
+def format_points(result: Result) -> str:
     """Format the points: "92.3 of 100"."""
     share = (
         math.floor(1000 * compute_score_share(result)) / 1000
@@ -85,56 +85,58 @@ def reached_points(result: Result) -> str:
     return f"{FULL * share:g} of {FULL}"
 
 
-def not_measured(criterion: CriterionResult) -> str:
+def explain_not_measured(criterion: CriterionResult) -> str:
     """Say why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
-    status, why = STATUSES[criterion.status], one_line(criterion.explanation or "", 600)
+    status, why = STATUS_NAMES[criterion.status], to_one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
 
-def gather_not_attempted(
+def group_not_attempted(
     criteria: tuple[CriterionResult, ...],
 ) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
     """Split off the criteria that were not attempted for a reason that several of them share."""
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:
-            groups.setdefault(not_measured(criterion), []).append(criterion)
+            groups.setdefault(explain_not_measured(criterion), []).append(criterion)
     several = {why: found for why, found in groups.items() if len(found) > 1}
-    one = [c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or not_measured(c) not in several]
+    one = [
+        c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or explain_not_measured(c) not in several
+    ]
     return tuple(one), several
 
 
 def name_kinds(criteria: list[CriterionResult]) -> str:
     """Name the kinds of these criteria: "performance, reliability and understanding"."""
-    *first, last = [KINDS[kind].lower() for kind, _ in by_kind(tuple(criteria))]
+    *first, last = [KIND_NAMES[kind].lower() for kind, _ in group_by_kind(tuple(criteria))]
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Kind, list[CriterionResult]]]:
+def group_by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[CriterionKind, list[CriterionResult]]]:
     """Group the criteria by kind, in the manifest's order of kinds, without empty kinds."""
-    groups = [(kind, [c for c in criteria if c.kind is kind]) for kind in Kind]
+    groups = [(kind, [c for c in criteria if c.kind is kind]) for kind in CriterionKind]
     return [(kind, criteria) for kind, criteria in groups if criteria]
 
 
-def failures(result: Result) -> list[Failure]:
+def list_failures(result: Result) -> list[Failure]:
     """List every failure in order; the first is the one to fix first."""
     return [f for c in result.criteria for f in c.failures]
 
 
-def place(failure: Failure) -> str | None:
+def format_location(failure: Failure) -> str | None:
     """Format the failure's place: "modules/02_tensor/tinytorch/tensor.py:41"."""
     if failure.file is None:
         return None
-    return one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
+    return to_one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
 
 
-def label(failure: Failure, limit: int = 400) -> str:
+def format_failure_title(failure: Failure, max_characters: int = 400) -> str:
     """Format the failure in one line: "Task 2.3: Addition broadcasts"."""
-    title = one_line(failure.title, limit)
-    return title if failure.task is None else f"Task {one_line(failure.task, 10)}: {title}"
+    title = to_one_line(failure.title, max_characters)
+    return title if failure.task is None else f"Task {to_one_line(failure.task, 10)}: {title}"
 
 
-def fast_loop(failure: Failure) -> str | None:
+def build_test_command(failure: Failure) -> str | None:
     """Build the command that runs only this failure's test, in the student's own process."""
     if failure.test is None:
         return None
@@ -143,12 +145,12 @@ def fast_loop(failure: Failure) -> str | None:
     return f"pytest {shlex.quote(node)}"
 
 
-def describe_kept(result: Result) -> str | None:
+def describe_reused_figures(result: Result) -> str | None:
     """Say when figures were measured that come from an earlier run; None when all are new."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:
         return None
-    rest = [c for c in result.criteria if c.measured_at is None and c.kind is not Kind.UNDERSTANDING]
+    rest = [c for c in result.criteria if c.measured_at is None and c.kind is not CriterionKind.UNDERSTANDING]
     which = "Some figures were" if any(c.measured is not None for c in rest) else "All figures but the answers were"
     at = " and ".join(f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in moments[-2:])
     return f"{which} measured at {at}; nothing they depend on has changed since."
@@ -161,11 +163,11 @@ def describe_writing(writing: Writing) -> tuple[str, str]:
     return f"{what} that was started, and the network's continuation", judged
 
 
-def seconds(value: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration: "0.4 s", "2 min 5 s"."""
-    if value < 60:
-        return f"{value:.1f} s"
-    return f"{int(value // 60)} min {round(value % 60)} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {round(seconds % 60)} s"
 
 
 def describe_sandbox(sandbox: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from grading.manifest.model import Task
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError, choose_frame
-from grading.render.text import labelled, one_line
+from grading.render.text import label_text, to_one_line
 from grading.result import Failure
 from grading.testing.expect import Mismatch, name_exception
 from grading.testing.plugin import FailedTest
@@ -182,8 +182,8 @@ def write_brief(failure: Failure) -> str:
     lines = (failure.detail or "").splitlines()
     shown = next((line for line in lines if place and line.startswith(f"{place} ")), place)
     parts = {"where": shown, "call": failure.call, "got": failure.got, "expected": failure.expected}
-    texts = [labelled(f"{name + ':':<10}", text) for name, text in parts.items() if text]
-    return "\n".join([*texts, f"hint:     {one_line(failure.hint, 600)}"] if failure.hint else texts)
+    texts = [label_text(f"{name + ':':<10}", text) for name, text in parts.items() if text]
+    return "\n".join([*texts, f"hint:     {to_one_line(failure.hint, 600)}"] if failure.hint else texts)
 
 
 def _describe_exception(error: BaseException) -> str:
@@ -195,7 +195,7 @@ def _describe_exception(error: BaseException) -> str:
 
 def _explain_none(printed: str) -> tuple[str, str]:
     """Describe a returned None and choose the hint, which depends on whether the code printed something."""
-    if shown := one_line(printed, PRINTED):
+    if shown := to_one_line(printed, PRINTED):
         return f"None (and your code printed: {shown})", RETURN_NOT_PRINT
     return "None", RETURN
 

@@ -218,10 +218,10 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
 
 def _read_tasks(root: Path) -> dict[str, Task]:
     """Read every task by its id; none if the manifest cannot be read, since a failure can be explained without them."""
-    from grading.manifest.load import load
+    from grading.manifest.loader import load_manifest
 
     try:
-        return {task.id: task for module in load(root).modules for task in module.tasks}
+        return {task.id: task for module in load_manifest(root).modules for task in module.tasks}
     except UsageError:
         return {}
 

@@ -17,7 +17,7 @@ from grading.errors import GraderError
 from grading.manifest.model import Manifest
 from grading.memory import find_too_large_shape, limit_memory
 from grading.remote import RemoteError
-from grading.render.progress import Silent, Watch
+from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import Failure
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
@@ -55,7 +55,7 @@ def run_tests(
     *,
     seed: int,
     task: str | None = None,
-    watch: Watch | None = None,
+    watch: ProgressWatch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
     """Run the tests in ``files`` (relative to ``root``), or only one task's, and return each outcome.
@@ -64,7 +64,7 @@ def run_tests(
     which means that a course file is broken, or if the machine fails.
     """
     files = tuple(files)
-    collector = _Collector(root, manifest, students, seed, watch or Silent(), is_enough)
+    collector = _Collector(root, manifest, students, seed, watch or SilentWatch(), is_enough)
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
         "-p", "no:terminal", "-p", "no:junitxml", "-p", "no:unraisableexception", "--capture=no",
@@ -94,7 +94,7 @@ class _Collector:
         manifest: Manifest,
         students: WorkerPool,
         seed: int,
-        watch: Watch,
+        watch: ProgressWatch,
         is_enough: Callable[[TestOutcome], bool],
     ):
         self.is_enough = is_enough
@@ -122,7 +122,7 @@ class _Collector:
         if item.path.name != self.place:
             self.place = item.path.name
             total = sum(other.path == item.path for other in item.session.items)
-            self.watch.phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
+            self.watch.begin_phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
         test = plugin.describe_test(item, self.root)
         self.watch.advance(self._count_done(test), test.title)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from desk.cohort import CohortStudent
 from desk.leaderboard import COURSE, BoardEntry, Ranking, format_board_value
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from website.page_renderer import SiteContext, SiteFiles
 from website.student_story import format_pseudonym
 
@@ -63,5 +63,5 @@ def _name_student(student: CohortStudent | None) -> tuple[str, str | None]:
     """Return a student's name on the site, and the address of their portfolio."""
     if student is None:
         return "The course’s own solution", None
-    name = one_line(student.name, 80) if student.public and student.name else format_pseudonym(student.pseudonym)
+    name = to_one_line(student.name, 80) if student.public and student.name else format_pseudonym(student.pseudonym)
     return name, f"student/{student.pseudonym}/portfolio.html"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from desk.cohort import CohortStudent
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from website.board_pages import render_board_pages
 from website.build_state import BuildState, BuiltPart, write_build_state
 from website.class_overview import build_overview
@@ -83,7 +83,7 @@ def build_site(
     known = _remove_left_out_students(source.list_students(), left_out)
     shown = {k.student.id: k.student for k in known}
     rankings = [r for r in source.load_rankings() if any(entry.student in shown for entry in r.entries)]
-    site = SiteContext(load(root), _normalize_base_url(base_url), bool(rankings))
+    site = SiteContext(load_manifest(root), _normalize_base_url(base_url), bool(rankings))
     before = open_site_folder(target)
     there = list_file_sizes(target)
     part_builder = _PartBuilder(site, target, before, there)

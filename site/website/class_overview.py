@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from statistics import median_low
 
 from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
-from grading.manifest.model import Manifest, Status
+from grading.manifest.model import BuildStatus, Manifest
 from website.class_items import ClassItems, analyse_class_items
 from website.counts_and_durations import format_count
 from website.student_summary import StudentSummary
@@ -179,7 +179,7 @@ def _count_completed_modules(students: list[StudentSummary], manifest: Manifest)
 
 def _count_current_modules(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
     """Count the students who work on each module, and those who have completed all."""
-    built = [m for m in manifest.modules if m.status is Status.BUILT]
+    built = [m for m in manifest.modules if m.status is BuildStatus.BUILT]
     for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all modules completed")]:
         count = sum(s.place == place for s in students)
         yield ClassShare(label, count, _compute_percentage(count, students))

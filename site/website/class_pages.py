@@ -11,7 +11,7 @@ from markupsafe import Markup
 from desk.item_statistics import DISCRIMINATION
 from desk.stuck import FORMULA, SELECTION
 from grading.manifest.model import Manifest
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
 from website.class_overview import ClassOverview, OverviewRow
 from website.page_renderer import SiteContext, SiteFiles, load_macros
@@ -82,7 +82,7 @@ def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator
     for number, section in enumerate(sections, 1):
         yield StudentList(
             f"section-{number}",
-            f"Section {one_line(section, 40)}",
+            f"Section {to_one_line(section, 40)}",
             tuple(row for row in rows if row.section == section),
         )
     if sections and (rest := tuple(row for row in rows if not row.section)):

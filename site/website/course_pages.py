@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from grading.errors import UsageError
-from grading.manifest.model import Criterion, Kind, Manifest, Milestone, Module, Status
+from grading.manifest.model import BuildStatus, Criterion, CriterionKind, Manifest, Milestone, Module
 from grading.render import words
 from website.course_documents import DocumentSection, LinkConverter, render_document, split_sections
 from website.page_renderer import SiteContext, SiteFiles
@@ -57,7 +57,11 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
             path,
             m=milestone,
             lessons=lessons,
-            kinds=[(words.KINDS[kind], found) for kind in Kind if (found := _select_criteria(milestone, kind))],
+            kinds=[
+                (words.KIND_NAMES[kind], found)
+                for kind in CriterionKind
+                if (found := _select_criteria(milestone, kind))
+            ],
             topics=_select_topics(milestone, topics),
         )
     return files
@@ -65,7 +69,7 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
 
 def list_built_modules(manifest: Manifest) -> list[Module]:
     """List the modules that have a lesson."""
-    return [module for module in manifest.modules if module.status is Status.BUILT]
+    return [module for module in manifest.modules if module.status is BuildStatus.BUILT]
 
 
 def list_course_files(root: Path, manifest: Manifest) -> list[Path]:
@@ -76,7 +80,7 @@ def list_course_files(root: Path, manifest: Manifest) -> list[Path]:
     ]
 
 
-def _select_criteria(milestone: Milestone, kind: Kind) -> list[Criterion]:
+def _select_criteria(milestone: Milestone, kind: CriterionKind) -> list[Criterion]:
     """Select the criteria of one kind."""
     return [criterion for criterion in milestone.criteria if criterion.kind is kind]
 

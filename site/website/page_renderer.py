@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from grading.manifest.model import Manifest
-from grading.render import figures, medal, words
+from grading.render import figure_text, medal, words
 from grading.scoring import describe_scheme
 from website.counts_and_durations import format_count
 from website.course_documents import render_inline
@@ -92,7 +92,7 @@ def _build_environment() -> Environment:
         "draw": draw_picture,
         "inline": render_inline,
         "describe_writing": words.describe_writing,
-        "threshold": figures.threshold,
+        "threshold": figure_text.format_threshold,
         "scheme": describe_scheme,
         "first_up": lambda text: text[:1].upper() + text[1:],
     }

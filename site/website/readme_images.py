@@ -15,8 +15,8 @@ from rich.text import Text
 from course.cohorts import write_cohort
 from grading.errors import GraderError
 from grading.grade import grade_milestone
-from grading.manifest.load import load
-from grading.render.terminal import Report
+from grading.manifest.loader import load_manifest
+from grading.render.terminal_report import TerminalReport
 from grading.result import Verdict
 from tito.celebrate import build_medal_card
 from website.build import build_site
@@ -66,7 +66,7 @@ def draw_unlocked_milestone(root: Path) -> Path:
     if result.verdict is not Verdict.UNLOCKED:
         raise GraderError(f"milestone 1 is {result.verdict.value}. See: nox -s milestone-1 -- --seed 1")
     typed = Text("$ tito milestone test 1", style="bold")
-    shown = Group(typed, Report(result), build_medal_card(load(root).milestone(1), provisional=False))
+    shown = Group(typed, TerminalReport(result), build_medal_card(load_manifest(root).milestone(1), provisional=False))
     path = root / TARGET / "milestone-1.svg"
     path.write_text(render_rolling_terminal(shown), encoding="utf-8")
     return path
@@ -96,7 +96,7 @@ def capture_front_page(root: Path) -> Path:
     path = root / TARGET / "site.webp"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_cohort(folder / "records", load(root), STUDENTS)
+        write_cohort(folder / "records", load_manifest(root), STUDENTS)
         build_site(FolderSource(folder / "records", None), folder / "site", root=root)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])

@@ -7,8 +7,8 @@ from typing import Any
 
 from desk.cohort import NEVER
 from grading.journey import State
-from grading.manifest.model import Status
-from grading.render.badge import badge
+from grading.manifest.model import BuildStatus
+from grading.render.badge import render_badge
 from website.activity_calendar import draw_calendar
 from website.image_sheets import draw_image_sheet
 from website.page_renderer import COURSE, SiteContext, SiteFiles
@@ -30,7 +30,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
         "calendar": draw_calendar(story.steps),
         "done": sum(m.state is State.COMPLETED for m in story.modules),
         "unlocked": story.capabilities,
-        "lessons": {m.id for m in site.manifest.modules if m.status is Status.BUILT},
+        "lessons": {m.id for m in site.manifest.modules if m.status is BuildStatus.BUILT},
         "description": describe_story(story),
     }
     files = {
@@ -45,7 +45,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     )
     for capability in story.capabilities:
         name = f"{folder}/milestone-{capability.milestone.id}"
-        files[f"{name}.svg"] = badge(capability.result).encode()
+        files[f"{name}.svg"] = render_badge(capability.result).encode()
         if capability.named_images:
             files[f"{name}-images.png"] = draw_image_sheet(capability.named_images)
     return files

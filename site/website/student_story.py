@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from desk.cohort import CohortMember, RecordEntry
 from grading import journey
 from grading.journey import MilestoneState, ModuleState, State
-from grading.manifest.model import Kind, Manifest, Milestone
+from grading.manifest.model import CriterionKind, Manifest, Milestone
 from grading.progress import PASSING, Event, History
 from grading.render import words
-from grading.render.text import clean, one_line
+from grading.render.text import clean_text, to_one_line
 from grading.result import WRITTEN, Curve, NamedImage, Picture, Result, Writing
 from website.repository_links import LinkedRepository, build_linked_repository
 from website.timeline_steps import (
@@ -107,7 +107,7 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     )
     return StudentStory(
         pseudonym=student.pseudonym,
-        name=one_line(student.name or "", 80) if named else format_pseudonym(student.pseudonym),
+        name=to_one_line(student.name or "", 80) if named else format_pseudonym(student.pseudonym),
         named=named,
         repository=repository,
         steps=steps,
@@ -163,12 +163,12 @@ def _list_capabilities(
         yield UnlockedCapability(
             milestone=milestone,
             at=best.at,
-            figures=list_figures(result, (Kind.PERFORMANCE,)),
+            figures=list_figures(result, (CriterionKind.PERFORMANCE,)),
             curves=select_curves(result),
             pictures=result.pictures,
             writings=tuple(_clean_writing(writing) for writing in result.writings),
             named_images=tuple(_clean_image(image) for image in result.named_images),
-            provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
+            provisional=tuple(to_one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.list_attempts(milestone.id)),
             evidence=tuple(_list_evidence(result, is_current=id(best) not in earlier)),
@@ -182,28 +182,28 @@ def _list_capabilities(
 
 def _clean_writing(writing: Writing) -> Writing:
     """Clean a written text of invisible characters and of control sequences."""
-    prompt, written = (clean(text, WRITTEN) for text in (writing.prompt, writing.written))
+    prompt, written = (clean_text(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
 def _clean_image(image: NamedImage) -> NamedImage:
     """Clean the names of classes in an image's record."""
-    return image.model_copy(update={"shows": one_line(image.shows, 30), "named": one_line(image.named, 30)})
+    return image.model_copy(update={"shows": to_one_line(image.shows, 30), "named": to_one_line(image.named, 30)})
 
 
 def _list_evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
     """List how a result was measured, as terms and values."""
     yield "Course", name_judging_course(result, is_current=is_current)
     for data in result.data[:5]:
-        stand_in = f", instead of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
-        yield "Data", f"{one_line(data.name, 40)} ({_shorten_digest(data.digest)}){stand_in}"
+        stand_in = f", instead of {to_one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
+        yield "Data", f"{to_one_line(data.name, 40)} ({_shorten_digest(data.digest)}){stand_in}"
     yield "Seed", str(result.seed)
     yield "Code", f"{_shorten_digest(result.submission.digest)} (SHA-256)"
     machine = result.machine
-    yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
+    yield "Machine", to_one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
     yield "Student’s code ran in", words.describe_sandbox(machine.sandbox)
 
 
 def _shorten_digest(digest: str) -> str:
     """Shorten a digest to its first 16 characters."""
-    return one_line(digest)[:16]
+    return to_one_line(digest)[:16]

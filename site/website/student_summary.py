@@ -212,7 +212,7 @@ def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tup
         if result is None or not _was_judged(result, "module_tests"):
             continue
         modules = covered.get(event.milestone or 0, ()) if event.module is None else alone.get(event.module, ())
-        failed = {f.task for f in words.failures(result)}
+        failed = {f.task for f in words.list_failures(result)}
         yield from ((module.id, {task.id: task.id in failed for task in module.tasks}) for module in modules)
 
 

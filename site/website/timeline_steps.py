@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 
 from desk.cohort import RecordEntry
-from grading.manifest.model import Kind, Manifest
+from grading.manifest.model import CriterionKind, Manifest
 from grading.progress import PASSING, Event
 from grading.progress import Kind as EventKind
-from grading.render import figures, words
-from grading.render.text import one_line
+from grading.render import figure_text, words
+from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
 from website.counts_and_durations import format_duration
 
@@ -116,7 +116,7 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
             title = f"Milestone {event.milestone}: {names.get(event.milestone, 'not of this course')}"
         else:
             title = titles.get(event.module or "", "A module that is not of this course")
-        failures = words.failures(result) if result else []
+        failures = words.list_failures(result) if result else []
         yield TimelineStep(
             number=number,
             kind=_classify_record(event, result),
@@ -128,9 +128,9 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
             module=event.module if event.module in titles else None,
             figures=list_figures(result) if event.milestone is not None else (),
             curves=select_curves(result),
-            first_fix=words.label(failures[0], 200) if failures else None,
+            first_fix=words.format_failure_title(failures[0], 200) if failures else None,
             more=max(0, len(failures) - 1),
-            provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
+            provisional=tuple(to_one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
             official=result.official if result else False,
             verified=entry.verified,
             reason=entry.reason,
@@ -141,7 +141,7 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
 
 def name_judging_course(result: Result, *, is_current: bool) -> str:
     """Name the course that judged a result, and say whether it has changed since."""
-    course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
+    course = to_one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
     return course if is_current else f"{course}, which has changed since"
 
 
@@ -162,25 +162,27 @@ def _summarize_record(event: Event, result: Result | None) -> str:
     """Summarize a record in a few words; empty when its kind says everything."""
     if result is None or _classify_record(event, result) == "completed":
         return ""
-    return words.meaning(result).rstrip(".")
+    return words.summarize_criteria(result).rstrip(".")
 
 
-def list_figures(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[StepFigure, ...]:
+def list_figures(
+    result: Result | None, kinds: tuple[CriterionKind, ...] = tuple(CriterionKind)
+) -> tuple[StepFigure, ...]:
     """List the measured criteria of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
-    hows = {how: one_line(how or "", 500) for how in {criterion.how for criterion in measured}}
+    hows = {how: to_one_line(how or "", 500) for how in {criterion.how for criterion in measured}}
     return tuple(_build_figure(criterion, hows[criterion.how]) for criterion in measured[:30])
 
 
 def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
     """Write a criterion's figures for display."""
     return StepFigure(
-        title=one_line(criterion.title, 120),
-        measured=figures.measured(criterion),
-        threshold=figures.threshold(criterion),
+        title=to_one_line(criterion.title, 120),
+        measured=figure_text.format_measured(criterion),
+        threshold=figure_text.format_threshold(criterion),
         met=criterion.status is CriterionStatus.PASSED,
-        margin=figures.margin(criterion),
-        margin_share=round(100 * figures.margin_share(criterion)),
+        margin=figure_text.format_margin(criterion),
+        margin_share=round(100 * figure_text.compute_margin_share(criterion)),
         how=how,
     )
 

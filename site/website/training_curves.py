@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grading.render.svg import find_round_step
-from grading.render.text import one_line
+from grading.render.text import to_one_line
 from grading.result import Curve
 
 WIDTH, HEIGHT = 640, 220
@@ -55,7 +55,7 @@ def build_plot(curves: Sequence[Curve]) -> Plot | None:
     def locate_point(x: float, y: float) -> tuple[float, float]:
         return round(LEFT + (x - left) * wide, 1), round(TOP + (high - y) * tall, 1)
 
-    name = one_line(curves[0].name, 60).replace("_", " ")
+    name = to_one_line(curves[0].name, 60).replace("_", " ")
     marks = [low + step * i for i in range(round((high - low) / step) + 1)] if step else [low, high]
     first, last = runs[0][0][1], runs[0][-1][1]
     of = f" This is the first of {len(runs)} runs." if len(runs) > 1 else ""
@@ -83,7 +83,7 @@ def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
     runs = [run for curve in curves[:1] if len(run := _sample_points(curve)) > 1]
     if not runs:
         return None
-    (run,), name = runs, one_line(curves[0].name, 60).replace("_", " ")
+    (run,), name = runs, to_one_line(curves[0].name, 60).replace("_", " ")
     xs, ys = [x for x, _ in run], [y for _, y in run]
     wide, tall = SPARK_WIDTH / ((xs[-1] - xs[0]) or 1.0), (SPARK_HEIGHT - 2) / ((max(ys) - min(ys)) or 1.0)
     places = [f"{(x - xs[0]) * wide:.1f} {1 + (max(ys) - y) * tall:.1f}" for x, y in run]

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from grading.entry import run_command
 from grading.errors import UsageError
-from grading.render.progress import watch_for
+from grading.render.progress_watch import create_watch
 from tests.bench import (
     bench_cifar10,
     bench_desk,
@@ -99,9 +99,9 @@ def main() -> None:
     console = Console()
     figures: list[BenchmarkFigure] = []
     try:
-        with watch_for(console) as watch:
+        with create_watch(console) as watch:
             for title, step in (step for name in names for step in GROUPS[name]):
-                watch.phase(title, None)
+                watch.begin_phase(title, None)
                 figures.extend(step())
     finally:  # figures measured before a failure are still worth seeing
         console.print(make_figure_table(figures))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.compare.networks import their_training_step
+from grading.compare.networks import make_torch_training_step
 from tests.bench.bench_figure import BenchmarkFigure, time_call
 from tests.bench.peak_memory import measure_peak
 from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch
@@ -62,7 +62,7 @@ def make_torch_image_step(net: Any = None, layout: str = "contiguous_format") ->
     x, y = torch.from_numpy(images).contiguous(memory_format=order), torch.from_numpy(labels)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
-    return their_training_step(torch, lambda: torch.nn.functional.cross_entropy(net(x), y), optimizer)
+    return make_torch_training_step(torch, lambda: torch.nn.functional.cross_entropy(net(x), y), optimizer)
 
 
 def compare_image_steps() -> Iterator[BenchmarkFigure]:

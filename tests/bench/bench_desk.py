@@ -17,8 +17,8 @@ from desk.pushes import ReflogSource
 from desk.rehearsal import SERVER, write_rehearsal_class
 from desk.roster import RosterRow
 from grading.errors import GraderError
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 from grading.submission import MAX_BYTES
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, time_call
 
@@ -37,7 +37,7 @@ def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
 
         def collect_once() -> None:
             """Collect the class, which must not have changed."""
-            found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), Silent(), base=Path(place))
+            found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), SilentWatch(), base=Path(place))
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
 
@@ -48,7 +48,7 @@ def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
 
 def compare_grading_pace() -> Iterator[BenchmarkFigure]:
     """Compare the pace of grading milestone 1 on all cores with the pace on a single core."""
-    count, manifest = count_available_cores(), load(ROOT)
+    count, manifest = count_available_cores(), load_manifest(ROOT)
     with tempfile.TemporaryDirectory() as place:
         server = _make_student_repository(Path(place), "ada")
         commit = git.list_remote_heads(f"file://{server}").commit

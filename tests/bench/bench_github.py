@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course.release import write_release
-from course.skeleton import solved
+from course.skeleton import make_solution
 from grading.errors import GraderError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.bench.bench_figure import ROOT, BenchmarkFigure
 
 SESSION = "module-02_tensor"
@@ -21,18 +21,20 @@ SESSION = "module-02_tensor"
 
 def measure_waiting_time() -> Iterator[BenchmarkFigure]:
     """Measure the time from the start of the job `grade` to the comment, for a pull request that changes module 02."""
-    from tests.github.whole import copy_of_github
+    from tests.github.whole import start_fake_github
     from tests.workflows.school import TENSOR, copy_course_with_grader, open_school
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         released = write_release(copy_course_with_grader(ROOT, folder / "course"), folder / "release").target
         tree = Path(shutil.copytree(released, folder / "tree"))
-        (tree / TENSOR).write_text(solved((ROOT / TENSOR).read_text("utf-8"), load(ROOT), TENSOR), "utf-8")
+        (tree / TENSOR).write_text(
+            make_solution((ROOT / TENSOR).read_text("utf-8"), load_manifest(ROOT), TENSOR), "utf-8"
+        )
         for each in ("prism", "nox", "class"):
             (folder / each).mkdir()
         with (
-            copy_of_github(folder / "prism") as hub,
+            start_fake_github(folder / "prism") as hub,
             open_school(hub, released, folder / "nox", folder / "class") as school,
         ):
             run = school.happens("pull_request", tree)["autograde.yml"]

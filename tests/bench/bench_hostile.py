@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
 
 
@@ -19,7 +19,7 @@ def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     from tests.submissions.build import Miniature, build_submission, list_miniatures
     from tests.submissions.run import build_grading_command, build_offline_environment
 
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
 
     def measure_grader_peak(miniature: Miniature) -> float:
         """Grade one hostile submission, and read the grader's peak memory in MiB."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.compare.networks import our_image_network, their_image_network
+from grading.compare.networks import build_student_image_network, build_torch_image_network
 from tests.bench.bench_cifar10 import make_our_image_step, make_torch_image_step
 from tests.bench.bench_figure import BenchmarkFigure
 from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch
@@ -48,12 +48,12 @@ def compare_with_layouts(
 def make_kernel_steps(threads: int) -> list[Callable[[], object]]:
     """Make training steps of one network: module 06, optimised, PyTorch in NCHW and PyTorch in channels_last."""
     student, torch = load_solution(), pytorch()
-    plain, other = (our_image_network(student, np.random.default_rng(0)) for _ in range(2))
+    plain, other = (build_student_image_network(student, np.random.default_rng(0)) for _ in range(2))
     optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
     return [
         make_our_image_step(plain),
         make_our_image_step(optimised),
-        *(make_torch_image_step(their_image_network(torch), one) for one in layouts),
+        *(make_torch_image_step(build_torch_image_network(torch), one) for one in layouts),
     ]
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from course.cohorts import START, write_student
-from course.skeleton import skeleton, solved
+from course.cohorts import START, write_student_records
+from course.skeleton import make_skeleton, make_solution
 from desk.class_folder import make_class_folder
 from desk.gradebook import FILE, CommitSubmission, Gradebook, PublishedRecord, Visit, open_gradebook
 from desk.pushes import Push
@@ -20,8 +20,8 @@ from desk.roster import RosterRow
 from grading import progress
 from grading.errors import GraderError
 from grading.grade import describe_grading_course
-from grading.manifest.load import load
-from grading.manifest.model import Manifest, Status
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, Manifest
 from grading.progress import Event
 from grading.result import CourseRecord, Result
 from grading.submission import list_source_files
@@ -37,7 +37,7 @@ def time_class_pages() -> Iterator[BenchmarkFigure]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small, large = place / "small", place / "large"
-        rows, results = write_gradebook(small, load(ROOT))
+        rows, results = write_gradebook(small, load_manifest(ROOT))
         how, peaks = f"{STUDENTS} students with {results:,} results", []
 
         def run_chore(chore: str, folder: Path, *options: str) -> float:
@@ -72,7 +72,7 @@ def time_similarity() -> Iterator[BenchmarkFigure]:
     """Time the comparison of 800 submissions."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_submissions(folder, load(ROOT))
+        write_submissions(folder, load_manifest(ROOT))
         command = [sys.executable, "-m", "invoke", "similar", "--folder", name, "--to", str(folder / "similar.html")]
         taken, peak = run_and_measure(command, ROOT, copy_environment_without_nox())
         how = f"{STUDENTS} students, from one module to all of them"
@@ -88,7 +88,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
         book.enroll_students(rows)
         for number, row in enumerate(rows):
-            write_student(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
+            write_student_records(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
             events = [progress.parse_event(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
@@ -151,11 +151,11 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
     """Write submissions of a class whose students have finished some or all modules, each in a different way."""
     make_class_folder(folder)
     one = folder / "one.git"
-    modules = [module for module in manifest.modules if module.status is Status.BUILT]
+    modules = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     paths = [(file.path, file.module.number) for file in list_source_files(manifest, modules)]
     texts = {p: (ROOT / p).read_text("utf-8") for p, _ in paths}
-    given = {p: skeleton(text, manifest, p) for p, text in texts.items()}
-    own = {p: solved(text, manifest, p) for p, text in texts.items()}
+    given = {p: make_skeleton(text, manifest, p) for p, text in texts.items()}
+    own = {p: make_solution(text, manifest, p) for p, text in texts.items()}
     rows = [RosterRow(f"s{n:03}") for n in range(STUDENTS)]
     stream = []
     for number, row in enumerate(rows):

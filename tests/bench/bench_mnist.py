@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grading.compare.networks import their_training_step
+from grading.compare.networks import make_torch_training_step
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox, run_quietly, time_call
 from tests.bench.peak_memory import measure_peak
 from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch, run_training_steps
@@ -48,7 +48,7 @@ def compare_digit_steps() -> Iterator[BenchmarkFigure]:
     x_torch, y_torch = torch.from_numpy(images[:BATCH]), torch.from_numpy(labels[:BATCH])
     part, part_torch = student.tensor.Tensor(images), torch.from_numpy(images)
 
-    their_step = their_training_step(
+    their_step = make_torch_training_step(
         torch, lambda: torch.nn.functional.cross_entropy(theirs(x_torch), y_torch), optimizer
     )
 

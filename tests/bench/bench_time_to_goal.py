@@ -12,7 +12,7 @@ import numpy as np
 
 from grading.data.dataset import DataSet
 from grading.data.load import load_or_fetch_images
-from grading.render.progress import Silent
+from grading.render.progress_watch import SilentWatch
 from tests.bench.bench_figure import BenchmarkFigure
 from tests.bench.turns import limit_threads, load_solution, pytorch
 
@@ -27,7 +27,7 @@ class _PassedError(Exception):
 
 def time_until_goal() -> Iterator[BenchmarkFigure]:
     """Time our recipe with its thread for batches, then PyTorch on two threads with the same batches."""
-    recipe, data = load_solution().recipe("13_kernels"), load_or_fetch_images("cifar10", Silent())
+    recipe, data = load_solution().recipe("13_kernels"), load_or_fetch_images("cifar10", SilentWatch())
     with limit_threads(2, blas_threads=1):
         ours = measure_training_seconds(recipe.build, recipe.train, recipe.predict, data)
         theirs = measure_training_seconds(

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from course.release import write_release
-from course.skeleton import with_open
+from course.skeleton import make_partial_skeleton
 from grading.errors import GraderError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Module
 from grading.sandbox.processes import read_cpu_nanoseconds
 from grading.submission import list_source_files
@@ -33,7 +33,7 @@ def time_verdicts() -> Iterator[BenchmarkFigure]:
     with tempfile.TemporaryDirectory() as place:
         release = Path(place, "release")
         write_release(ROOT, release)
-        manifest = load(ROOT)
+        manifest = load_manifest(ROOT)
         for module in manifest.modules[:MODULES]:
             yield _time_module(release, manifest, module)
 
@@ -42,7 +42,7 @@ def measure_idle_cpu() -> Iterator[BenchmarkFigure]:
     """Measure the processor time of the watch and its processes while nothing is saved."""
     with tempfile.TemporaryDirectory() as place:
         write_release(ROOT, Path(place, "release"))
-        with _run_watch(Path(place, "release"), load(ROOT).modules[0]) as process:
+        with _run_watch(Path(place, "release"), load_manifest(ROOT).modules[0]) as process:
             _wait_for(process, EXPLAINED)
             time.sleep(2 * PAUSE)
             before = read_cpu_nanoseconds(process.pid)
@@ -78,7 +78,7 @@ def _time_module(release: Path, manifest: Manifest, module: Module) -> Benchmark
 def _save_with_gaps(release: Path, manifest: Manifest, module: Module, open_tasks: list[str]) -> None:
     """Save a module's files with these gaps, as an editor does. An unchanged file is left alone."""
     for file in list_source_files(manifest, [module]):
-        text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *open_tasks)
+        text = make_partial_skeleton((ROOT / file.path).read_text("utf-8"), manifest, file.path, *open_tasks)
         if (release / file.path).read_text("utf-8") != text:
             new = (release / file.path).with_suffix(".new")
             new.write_text(text, "utf-8")

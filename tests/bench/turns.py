@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from course.framework import put_framework_on_path
-from grading.compare.beside import measure_in_turns, pytorch
+from grading.compare.case_comparison import import_pytorch, measure_in_turns
 from grading.testing.plugin import DirectStudent
 from tests.bench.bench_figure import ROOT, time_call
 
@@ -46,7 +46,7 @@ def limit_threads(count: int, blas_threads: int | None = None) -> Iterator[None]
     """Limit both sides to ``count`` threads, and NumPy's BLAS to ``blas_threads`` if our code starts its own."""
     from threadpoolctl import threadpool_limits
 
-    torch = pytorch()
+    torch = import_pytorch()
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

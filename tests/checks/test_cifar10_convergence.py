@@ -14,7 +14,7 @@ from grading.checks import cifar10_convergence
 from grading.checks.cifar10_convergence import measure_late_loss_fall
 from grading.data.dataset import DataSet
 from grading.grade import grade_milestone
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.result import CriterionStatus, Result, Verdict
 from grading.sandbox.launch import choose_fence
 from tests.submissions.build import Miniature, build_submission
@@ -54,7 +54,7 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for check in ("module_tests", "integration_tests", "demo"):
             monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
         miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})
-        tree = build_submission(miniature, root, load(root), tmp_path / "tree")
+        tree = build_submission(miniature, root, load_manifest(root), tmp_path / "tree")
         return grade_milestone(root, 3, submission=tree, seed=7, official=official)
 
     return grade_it

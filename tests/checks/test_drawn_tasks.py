@@ -15,14 +15,14 @@ from grading.checks.drawn_tasks import (
     perturb_images,
 )
 from grading.data.dataset import DataSet
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import ImageExperiment, Symmetry
 
 
 @pytest.fixture
 def experiment(root) -> ImageExperiment:
     """Load milestone 2's experiment, which says how far images are shifted."""
-    found = load(root).milestone(2).experiment
+    found = load_manifest(root).milestone(2).experiment
     assert isinstance(found, ImageExperiment)
     return found
 

@@ -17,9 +17,9 @@ from grading.checks import kernel_speed
 from grading.checks.kernel_speed import SpeedRound, measure_kernel_speed, start_product_timer
 from grading.checks.reference_step import StepShape, draw_step_shape
 from grading.client import Worker
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.measurement import CheckContext, Measurement, WorkerLog
-from grading.render.progress import Silent
+from grading.render.progress_watch import SilentWatch
 from grading.sandbox.launch import Confinement, choose_fence
 from grading.sandbox.processes import read_cpu_nanoseconds
 from grading.submission import copy_modules, copy_submission
@@ -32,7 +32,7 @@ SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
 @pytest.fixture(scope="module")
 def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     """Measure the speed of the solution."""
-    folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
+    folder, manifest = tmp_path_factory.mktemp("speed"), load_manifest(root)
     milestone, log = manifest.milestone(4), WorkerLog()
     modules = manifest.modules_for(milestone)
     tree = build_submission(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
@@ -45,7 +45,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
         return log.workers[-1]
 
     context = CheckContext(
-        root, manifest, modules, milestone, submission, start, milestone.budget, 3, False, None, Silent(), log
+        root, manifest, modules, milestone, submission, start, milestone.budget, 3, False, None, SilentWatch(), log
     )
     try:
         return measure_kernel_speed(context)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from grading.checks.quiz_answers import OPEN_TITLE, find_missed_questions, measure_quiz
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.measurement import Measurement
-from grading.quiz.answers import Answers, save_answers
+from grading.quiz.answer_file import Answers, save_answers
 from grading.result import Failure
 
 
@@ -21,7 +21,7 @@ def check_quiz(root: Path, tmp_path: Path):
     def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measurement:
         if answers:
             save_answers(tmp_path, number, Answers(owner, answers))
-        milestone, submission = load(root).milestone(number), SimpleNamespace(answers=tmp_path)
+        milestone, submission = load_manifest(root).milestone(number), SimpleNamespace(answers=tmp_path)
         return measure_quiz(SimpleNamespace(milestone=milestone, submission=submission, student="ada"))
 
     return run
@@ -39,7 +39,7 @@ def test_an_unopened_quiz_is_one_thing_to_do(check_quiz) -> None:
 
 def test_a_wrong_answer_is_told_beside_the_open_questions(check_quiz, root: Path) -> None:
     """Each wrong answer has its place in a lesson, and the open questions share a failure."""
-    ids = [question.id for question in load(root).milestone(1).questions]
+    ids = [question.id for question in load_manifest(root).milestone(1).questions]
     wrong, other, open_ = check_quiz(dict.fromkeys(ids[:2], -1)).failures["correct"]
     assert (wrong.title, other.title) == tuple(f"Question {name} is answered correctly" for name in ids[:2])
     assert open_.got == "no answer to questions 3, 4, 5, 6, 7"
@@ -49,7 +49,7 @@ def test_a_wrong_answer_is_told_beside_the_open_questions(check_quiz, root: Path
 
 def test_somebody_elses_answers_are_one_thing_to_do(check_quiz, root: Path) -> None:
     """The owner of the answers is named once."""
-    ids = [question.id for question in load(root).milestone(1).questions]
+    ids = [question.id for question in load_manifest(root).milestone(1).questions]
     (failure,) = check_quiz(dict.fromkeys(ids, 1), "bob").failures["correct"]
     assert "bob" in failure.got
     assert "student.yaml" in failure.hint
@@ -58,7 +58,7 @@ def test_somebody_elses_answers_are_one_thing_to_do(check_quiz, root: Path) -> N
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: int) -> None:
     """There is no full stop before a comma, and none twice."""
-    ids = [question.id for question in load(root).milestone(number).questions]
+    ids = [question.id for question in load_manifest(root).milestone(number).questions]
     failures = check_quiz(dict.fromkeys(ids, -1), number=number).failures["correct"]
     assert len(failures) == len(ids)
     for failure in failures:
@@ -69,7 +69,7 @@ def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: in
 
 def test_only_answers_that_were_looked_at_count_as_judged(root: Path) -> None:
     """Next to a wrong answer and an open question the others were right. In an unopened quiz none was judged."""
-    milestone = load(root).milestone(1)
+    milestone = load_manifest(root).milestone(1)
     first, _, *others = (question.id for question in milestone.questions)
     wrong = Failure(title=f"Question {first} is answered correctly", got="Not right yet.")
     some_open, all_open = (

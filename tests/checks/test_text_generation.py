@@ -23,11 +23,11 @@ from grading.language.function_corpus import CONDITIONS, CONTINUATIONS, IDIOMS, 
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import LanguageExperiment
 from grading.measurement import Measurement
 from grading.remote import WorkerDiedError, build_remote_error
-from grading.render.progress import Silent
+from grading.render.progress_watch import SilentWatch
 from grading.result import RIVAL_SETS
 
 EXPERIMENT = LanguageExperiment(
@@ -307,7 +307,7 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
         context: Any = SimpleNamespace(
             milestone=milestone,
             budget=budget,
-            watch=Silent(),
+            watch=SilentWatch(),
             derive_seeds=lambda _purpose, _count: [11],
             start_workers=lambda count: iter([RecipeWorker(recipe()) for _ in range(count)]),
         )
@@ -319,12 +319,14 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
 @pytest.fixture(scope="module")
 def criteria(root):
     """Load the criteria of this check from the manifest."""
-    return {c.figure: c for c in load(root).milestone(5).criteria if c.check == "language"}
+    return {c.figure: c for c in load_manifest(root).milestone(5).criteria if c.check == "language"}
 
 
 def list_missed_figures(measured: Measurement, criteria) -> set[str]:
     """List the figures that miss their thresholds, each of which says what to do."""
-    names = {name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.met_by(figure)}
+    names = {
+        name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.is_met_by(figure)
+    }
     for name in names:
         (failure,) = measured.failures[name]
         assert failure.title

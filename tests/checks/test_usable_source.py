@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from course.skeleton import skeleton
+from course.skeleton import make_skeleton
 from grading.checks.usable_source import find_stored_data, measure_compressed_size
 from grading.criteria import list_criteria
-from grading.manifest.load import load
-from grading.manifest.model import Budget, Status
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import Budget, BuildStatus
 from grading.submission import list_source_files
 from tests.submissions.stored import SPELLINGS, random_data, spell_data
 
@@ -49,7 +49,7 @@ def test_each_spelling_is_python(spelling):
 def test_data_in_many_small_parts_is_found(root):
     """28 KB among the code of milestone 2: no file is too large, and all together are."""
     found = read_course_texts(root)
-    manifest = load(root)
+    manifest = load_manifest(root)
     paths = [f.path for f in list_source_files(manifest, manifest.modules_for(manifest.milestone(2)))]
     each = len(DATA) // len(paths)
     parts = [found[path][0] + f"W = {DATA[i * each :][:each].hex()!r}\n" for i, path in enumerate(paths)]
@@ -62,12 +62,12 @@ def test_data_in_many_small_parts_is_found(root):
 
 def read_course_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
     """Read the solution, the skeleton and the bound of each of the course's own files."""
-    manifest = load(root)
-    files = list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
+    manifest = load_manifest(root)
+    files = list_source_files(manifest, [m for m in manifest.modules if m.status is BuildStatus.BUILT])
     texts = {f.path: (root / f.path).read_text("utf-8") for f in files}
     bounds = {f.path: BUDGET.module_bytes for f in files}
     bounds |= {milestone.recipe: milestone.budget.recipe_bytes for milestone in manifest.milestones}
-    return {path: (text, skeleton(text, manifest, path), bounds[path]) for path, text in texts.items()}
+    return {path: (text, make_skeleton(text, manifest, path), bounds[path]) for path, text in texts.items()}
 
 
 def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
@@ -76,8 +76,8 @@ def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
     for path, (solution, opened, bound) in found.items():
         assert 2 * measure_compressed_size(solution) < bound, path
         assert 2 * measure_compressed_size(opened) < bound, path
-    manifest = load(root)
-    for milestone in (m for m in manifest.milestones if m.status is Status.BUILT):
+    manifest = load_manifest(root)
+    for milestone in (m for m in manifest.milestones if m.status is BuildStatus.BUILT):
         paths = [f.path for f in list_source_files(manifest, manifest.modules_for(milestone))]
         together = measure_compressed_size("".join(found[path][0] for path in paths))
         assert 2 * together < milestone.budget.average_bytes * len(paths), milestone.id
@@ -97,10 +97,10 @@ def test_every_second_line_may_be_a_comment(root):
 def test_what_the_bounds_are_is_in_every_milestone(root):
     """Nobody widens one of them without saying so here."""
     widened = {4: (16_000, 8_000, 6_000), 5: (16_000, 6_000, 6_000)}
-    for milestone in load(root).milestones:
+    for milestone in load_manifest(root).milestones:
         budget, expected = milestone.budget, widened.get(milestone.id, (16_000, 6_000, 5_500))
         assert (budget.module_bytes, budget.recipe_bytes, budget.average_bytes) == expected
-        assert "source" in [c.check for c in list_criteria(load(root), milestone.id)]
+        assert "source" in [c.check for c in list_criteria(load_manifest(root), milestone.id)]
 
 
 def test_the_measure_is_what_lzma_makes_of_the_file():

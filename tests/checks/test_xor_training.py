@@ -8,8 +8,8 @@ import pytest
 
 from grading import cache, grade
 from grading.grade import grade_milestone
-from grading.manifest.load import load
-from grading.manifest.model import Kind
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import CriterionKind
 from grading.result import CriterionStatus, Verdict
 from tests.submissions.build import build_submission, list_miniatures
 from tests.submissions.partial import make_passing_check
@@ -29,14 +29,14 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     (miniature,) = [m for m in list_miniatures(name.partition("/")[0]) if m.name == name]
-    tree = build_submission(miniature, root, load(root), tmp_path / "tree")
+    tree = build_submission(miniature, root, load_manifest(root), tmp_path / "tree")
     result = grade_milestone(root, 1, submission=tree, seed=11)
     assert result.verdict is Verdict.NOT_YET
     failed = [c.name for c in result.criteria if c.status is CriterionStatus.FAILED]
     assert ATTACKS[name] in failed
     assert not any(c.status is CriterionStatus.ERROR for c in result.criteria)
     assert all(c.failures for c in result.criteria if c.status is CriterionStatus.FAILED)
-    assert any(c.kind is Kind.PERFORMANCE for c in result.criteria if c.status is CriterionStatus.FAILED)
+    assert any(c.kind is CriterionKind.PERFORMANCE for c in result.criteria if c.status is CriterionStatus.FAILED)
 
 
 def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):

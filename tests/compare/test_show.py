@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from grading.compare import beside, run
-from grading.compare.beside import Case, Comparison, work_here
-from grading.compare.rendering import describe_figures, format_time, show_comparison
+from grading.compare import case_comparison, compare_module
+from grading.compare.case_comparison import Comparison, ComparisonCase, build_local_side
+from grading.compare.rendering import describe_figures, format_time, print_comparison
 from tito.app import run_command_line as type_command
 
 ROWS = (
@@ -26,11 +26,11 @@ ROWS = (
 )
 
 
-def shown(width: int, encoding: str = "utf-8") -> str:
+def print_to_text(width: int, encoding: str = "utf-8") -> str:
     """Return what a terminal of this width shows."""
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
-    show_comparison(Console(file=file, width=width, highlight=False), ROWS)
+    print_comparison(Console(file=file, width=width, highlight=False), ROWS)
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -39,7 +39,7 @@ def shown(width: int, encoding: str = "utf-8") -> str:
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_table_and_bars_fit_every_terminal(width, encoding):
     """Each op has its differences, both times, their ratio and two bars; nothing is wider than the screen."""
-    text = shown(width, encoding)
+    text = print_to_text(width, encoding)
     assert max(map(len, text.splitlines())) <= width
     joined = " ".join(text.split())
     for part in ("Conv2d(16, 32, 3)", "1.2e-05", "3.4e-04", "12 ms", "4 ms", "3.0", "Softmax", "2.5e-01", "Task 3.6"):
@@ -50,14 +50,14 @@ def test_table_and_bars_fit_every_terminal(width, encoding):
 
 def test_the_slower_side_has_the_whole_bar():
     """The other one is in proportion."""
-    bars = [line for line in shown(80).splitlines() if "█" in line]
+    bars = [line for line in print_to_text(80).splitlines() if "█" in line]
     assert [line.count("█") for line in bars] == [40, 13, 20, 40]
 
 
 def test_without_times_there_are_no_bars():
     """Where nothing could be compared there is a table alone."""
     out = Console(file=io.StringIO(), width=80)
-    show_comparison(out, ROWS[2:])
+    print_comparison(out, ROWS[2:])
     assert "a full bar" not in out.file.getvalue()
 
 
@@ -73,11 +73,11 @@ def test_figures_in_words():
 @pytest.fixture
 def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small stand-in for PyTorch and two ops to compare with it, without a worker."""
-    monkeypatch.setattr(beside, "TURNS", 1)
+    monkeypatch.setattr(case_comparison, "TURNS", 1)
     torch = SimpleNamespace(get_num_threads=lambda: 2, set_num_threads=lambda _count: None)
 
     def work(factor: float):
-        return lambda _side, arrays: work_here(lambda: {"the output": factor * arrays["x"]}, lambda: None)
+        return lambda _side, arrays: build_local_side(lambda: {"the output": factor * arrays["x"]}, lambda: None)
 
     def draw(rng: np.random.Generator) -> dict[str, np.ndarray]:
         return {"x": rng.normal(size=(4, 4))}
@@ -86,10 +86,13 @@ def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
     def student(*_: object):
         yield None
 
-    cases = [Case("right", "4×4", draw, work(2), work(2)), Case("wrong", "4×4", draw, work(2), work(3))]
-    monkeypatch.setitem(run.CASES, "03_activations", lambda: cases)
-    monkeypatch.setattr(run, "pytorch", lambda: torch)
-    monkeypatch.setattr(run, "student_of", student)
+    cases = [
+        ComparisonCase("right", "4×4", draw, work(2), work(2)),
+        ComparisonCase("wrong", "4×4", draw, work(2), work(3)),
+    ]
+    monkeypatch.setitem(compare_module.CASES_BY_MODULE, "03_activations", lambda: cases)
+    monkeypatch.setattr(compare_module, "pytorch", lambda: torch)
+    monkeypatch.setattr(compare_module, "start_student", student)
 
 
 @pytest.mark.usefixtures("comparable")

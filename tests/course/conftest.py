@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from course.checks.course import Course
-from course.manifest_text import manifest_text
-from course.release import AS_THEY_ARE
-from grading.manifest.load import load
+from course.checks.course_tree import CourseTree
+from course.manifest_text import format_manifest
+from course.release import COPIED_FILES
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Module, Task
 
 collect_ignore = ["miniature"]  # tests of a miniature course, not of the tools
@@ -22,9 +22,9 @@ TESTS = Path("modules/01_shapes/test_shapes.py")
 LESSON = Path("modules/01_shapes/README.md")
 
 
-def miniature_manifest(root: Path) -> Manifest:
+def build_miniature_manifest(root: Path) -> Manifest:
     """Build the real manifest with one small module and only milestone 1, with one question of each kind."""
-    real = load(root)
+    real = load_manifest(root)
     first = real.milestone(1)
     kinds = {question.kind: question for question in first.questions}
     module = Module(
@@ -61,22 +61,22 @@ def write_course(root: Path, target: Path) -> Path:
     shutil.copytree(HERE, target / "modules")
     for package in ("grading", "tito"):
         shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (*AS_THEY_ARE, "uv.lock"):
+    for name in (*COPIED_FILES, "uv.lock"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)
     shutil.copytree(root / ".github", target / ".github")
     project = (root / "pyproject.toml").read_text()
     start, end = project.index('    "modules/'), project.index("]", project.index('    "modules/'))
     (target / "pyproject.toml").write_text(f'{project[:start]}    "modules/01_shapes",\n{project[end:]}')
-    (target / "milestones.yaml").write_text(manifest_text(miniature_manifest(root)))
+    (target / "milestones.yaml").write_text(format_manifest(build_miniature_manifest(root)))
     return target
 
 
 @pytest.fixture(scope="session")
-def whole(root, tmp_path_factory) -> Course:
+def whole(root, tmp_path_factory) -> CourseTree:
     """The intact miniature course, which tests must not change."""
     folder = write_course(root, tmp_path_factory.mktemp("course"))
-    return Course(folder, load(folder))
+    return CourseTree(folder, load_manifest(folder))
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +87,8 @@ def _tests_read_anew() -> None:
 
 
 @pytest.fixture
-def course(whole, tmp_path) -> Course:
+def course(whole, tmp_path) -> CourseTree:
     """A copy of the miniature course for tests to spoil."""
     folder = tmp_path / "course"
     shutil.copytree(whole.root, folder)
-    return Course(folder, whole.manifest)
+    return CourseTree(folder, whole.manifest)

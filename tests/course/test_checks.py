@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from course.checks.__main__ import CHECKS, main, run
+from course.checks.__main__ import CHECKS, main, run_check
 from course.checks.allocations import find_allocations, sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
-from course.checks.course import Course
+from course.checks.course_tree import CourseTree
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
-from course.checks.leaks import find_leaks, hints_hide_solutions, no_leaks, secrets
-from course.release import release_files
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from course.checks.leaks import find_leaks, find_secrets, hints_hide_solutions, no_leaks
+from course.release import build_release_files
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 
 from .conftest import CODE, LESSON, TESTS
 
 
-def spoil(course: Course, path: Path | str, old: str, new: str) -> None:
+def replace_text(course: CourseTree, path: Path | str, old: str, new: str) -> None:
     """Replace a text of the course, once."""
     file = course.root / path
     text = file.read_text()
@@ -27,45 +27,47 @@ def spoil(course: Course, path: Path | str, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def told(check, course: Course) -> str:
+def list_problems(check, course: CourseTree) -> str:
     """Run a check and return its problems as text."""
-    return "\n".join(map(str, run(check, course, Silent())))
+    return "\n".join(map(str, run_check(check, course, SilentWatch())))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_whole_course_passes(whole, check):
     """No check finds anything to fix."""
-    assert told(check, whole) == ""
+    assert list_problems(check, whole) == ""
 
 
 def test_a_wrong_solution_is_named_with_its_test(course):
     """A solution that fails its own test is a problem of that test's line."""
-    spoil(course, CODE, "return side * side", "return side + side")
-    said = told(solutions_pass, course)
+    replace_text(course, CODE, "return side * side", "return side + side")
+    said = list_problems(solutions_pass, course)
     assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails on the solution: 6")
 
 
 def test_a_test_that_no_gap_touches_is_named(course):
     """A test that passes while its task is open tests something else."""
-    spoil(course, TESTS, "student.shapes.square(3), 9", "9, 9")
-    assert "test_square passes while its task 1.1 is open" in told(gaps_fail_alone, course)
-    assert "test_square passes on the untouched skeleton" in told(skeletons_fail, course)
+    replace_text(course, TESTS, "student.shapes.square(3), 9", "9, 9")
+    assert "test_square passes while its task 1.1 is open" in list_problems(gaps_fail_alone, course)
+    assert "test_square passes on the untouched skeleton" in list_problems(skeletons_fail, course)
 
 
 def test_a_gap_that_hides_behind_another_message_is_named(course):
     """A given line that fails before the gap is reached takes the task's message away."""
-    spoil(course, CODE, '"""Return the area of a square."""', '"""Area."""\n    side = None if side == 3 else side')
-    spoil(course, CODE, "return side * side", "return 9 if side is None else side * side")
-    spoil(course, CODE, "side = None if", "side = None + 1 if")
-    assert "names no task: TypeError" in told(gaps_fail_alone, course)
+    replace_text(
+        course, CODE, '"""Return the area of a square."""', '"""Area."""\n    side = None if side == 3 else side'
+    )
+    replace_text(course, CODE, "return side * side", "return 9 if side is None else side * side")
+    replace_text(course, CODE, "side = None if", "side = None + 1 if")
+    assert "names no task: TypeError" in list_problems(gaps_fail_alone, course)
 
 
 def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
     """A test of one task that also needs another shows that other task's message."""
-    spoil(course, TESTS, '@task("1.1")', '@task("1.2")')
-    said = told(gaps_fail_alone, course)
+    replace_text(course, TESTS, '@task("1.1")', '@task("1.2")')
+    said = list_problems(gaps_fail_alone, course)
     assert "test_square passes while its task 1.2 is open" in said
-    assert "task 1.1 has no test" in told(tasks_are_whole, course)
+    assert "task 1.1 has no test" in list_problems(tasks_are_whole, course)
 
 
 @pytest.mark.parametrize(
@@ -86,21 +88,21 @@ def test_a_planted_leak_is_found(whole, path, text):
     """Wherever it is planted, and however it is spaced, a leak is named with its file."""
     formula = next(q.answer for q in whole.manifest.milestone(1).questions if q.kind == "number")
     planted = {Path(path): f"first line\n{text.format(formula=formula, root=whole.root)}\n".encode()}
-    (problem,) = {p.file: p for p in find_leaks(planted, secrets(whole))}.values()
+    (problem,) = {p.file: p for p in find_leaks(planted, find_secrets(whole))}.values()
     assert problem.file == path
 
 
 def test_a_leaks_line_is_told(whole):
     """The line is that of the leak, not of the file's beginning."""
     planted = {Path("README.md"): b"one\ntwo\n  if min(self.width, self.height) < 0:\n"}
-    (problem,) = find_leaks(planted, secrets(whole))
+    (problem,) = find_leaks(planted, find_secrets(whole))
     assert problem.line == 3
 
 
 def test_common_lines_are_no_leak(whole):
     """What everybody writes, and what students are given, gives nothing away."""
     planted = {Path("README.md"): b"return x\nself.width, self.height = width, height\nexcept ValueError as error:\n"}
-    assert find_leaks(planted, secrets(whole)) == []
+    assert find_leaks(planted, find_secrets(whole)) == []
 
 
 @pytest.mark.parametrize("said", ["never", "always"])
@@ -108,13 +110,13 @@ def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
     """Where the manifest allows it; where it does not, and for keys and paths of this machine, they are."""
     file = course.root / "milestones.yaml"
     file.write_text(file.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
-    given = Course(course.root, load(course.root))
-    assert told(no_leaks, given) == ""
+    given = CourseTree(course.root, load_manifest(course.root))
+    assert list_problems(no_leaks, given) == ""
     path, text = Path("solutions/01_shapes/tinytorch/shapes.py"), "return self.width * self.height\n"
     for more, leaks in (("", said == "never"), (f"HOME = '{course.root}'\n", True), ("# BEGIN SOLUTION 1.1\n", True)):
-        files = release_files(course.root) | {path: (text + more).encode()}
+        files = build_release_files(course.root) | {path: (text + more).encode()}
         monkeypatch.setattr("course.checks.leaks.release_files", lambda _, files=files: files)
-        assert bool(told(no_leaks, given)) == leaks
+        assert bool(list_problems(no_leaks, given)) == leaks
         monkeypatch.undo()
 
 
@@ -129,7 +131,7 @@ def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
     hints[step] = f"Think, and write {code} then."
     tasks = (module.tasks[0], module.tasks[1].model_copy(update={"hints": tuple(hints)}))
     manifest = whole.manifest.model_copy(update={"modules": (module.model_copy(update={"tasks": tasks}),)})
-    said = told(hints_hide_solutions, Course(whole.root, manifest))
+    said = list_problems(hints_hide_solutions, CourseTree(whole.root, manifest))
     assert f"hint {step + 1} of task 1.2 holds code of the solution" in said
 
 
@@ -137,8 +139,8 @@ def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
     """The whole way: a lesson on disk, the release, the leak."""
     with (course.root / LESSON).open("a") as lesson:
         lesson.write("\n    if min(self.width, self.height) < 0:\n")
-    assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in told(no_leaks, course)
-    assert Path("modules/01_shapes/README.md") in release_files(course.root)
+    assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in list_problems(no_leaks, course)
+    assert Path("modules/01_shapes/README.md") in build_release_files(course.root)
 
 
 def test_files_that_the_manifest_does_not_name_are_found(course):
@@ -148,15 +150,15 @@ def test_files_that_the_manifest_does_not_name_are_found(course):
     (course.root / "modules/99_draft/deep").mkdir(parents=True)
     (course.root / "modules/99_draft/deep/x.py").write_text("")
     (course.root / "modules/01_shapes/__pycache__").mkdir()
-    said = told(manifest_and_disk, course)
+    said = list_problems(manifest_and_disk, course)
     assert [line.partition(":")[0] for line in said.splitlines()] == ["modules/01_shapes/old.py", "modules/99_draft"]
 
 
 def test_a_missing_file_is_named(course):
     """Checks that read it say the same, instead of a traceback."""
     (course.root / LESSON).unlink()
-    assert LESSON.as_posix() in told(manifest_and_disk, course)
-    assert LESSON.as_posix() in told(sizes_are_kept, course)
+    assert LESSON.as_posix() in list_problems(manifest_and_disk, course)
+    assert LESSON.as_posix() in list_problems(sizes_are_kept, course)
 
 
 @pytest.mark.parametrize(
@@ -173,15 +175,15 @@ def test_a_missing_file_is_named(course):
 )
 def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
     """Gap, test, heading and mark: whichever is missing is said."""
-    spoil(course, path, old, new)
-    assert says in told(tasks_are_whole, course)
+    replace_text(course, path, old, new)
+    assert says in list_problems(tasks_are_whole, course)
 
 
 def test_sizes_are_told(course):
     """A lesson too short and a file too long are named with their count."""
     (course.root / LESSON).write_text("# Shapes\n")
-    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
-    said = told(sizes_are_kept, course)
+    replace_text(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
+    said = list_problems(sizes_are_kept, course)
     assert f"{LESSON.as_posix()}:1: 1 lines" in said
     assert f"{CODE.as_posix()}:1: 4" in said
 
@@ -228,23 +230,23 @@ def test_a_size_of_the_judges_own_is_none(body):
 
 def test_a_size_from_the_student_is_named_with_its_line(course):
     """The whole way: the students' tests on disk."""
-    spoil(course, TESTS, "student.shapes.square(3), 9", "[0] * student.shapes.square(3), 9")
-    assert told(sizes_are_the_judges, course).startswith(f"{TESTS.as_posix()}:")
+    replace_text(course, TESTS, "student.shapes.square(3), 9", "[0] * student.shapes.square(3), 9")
+    assert list_problems(sizes_are_the_judges, course).startswith(f"{TESTS.as_posix()}:")
 
 
 def test_settings_and_schemas_that_are_behind_are_told(course):
     """The editable install and both schemas are compared with what they are made from."""
-    spoil(course, "pyproject.toml", '    "modules/01_shapes",\n', "")
+    replace_text(course, "pyproject.toml", '    "modules/01_shapes",\n', "")
     (course.root / "docs/schema/result.schema.json").write_text("{}")
-    said = told(settings_agree, course)
+    said = list_problems(settings_agree, course)
     assert "pyproject.toml:" in said
     assert "python -m grading.result_schema" in said
 
 
 def test_broken_markers_are_told_and_not_thrown(course):
     """A check that cannot read the sources gives the markers' own complaint."""
-    spoil(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
-    assert f"{CODE.as_posix()}:7: a block ends that never began" in told(no_leaks, course)
+    replace_text(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
+    assert f"{CODE.as_posix()}:7: a block ends that never began" in list_problems(no_leaks, course)
 
 
 def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):

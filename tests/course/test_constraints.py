@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from course.constraints import FILE, LOCK, find_unlocked, write_constraints_text
+from course.constraints import CONSTRAINTS_FILE, LOCK_FILE, find_unlocked, write_constraints_text
 from course.release import write_release
 
 REGISTRIES = ("https://pypi.org/", "https://files.pythonhosted.org/")
@@ -32,7 +32,7 @@ def test_under_every_python_a_package_has_one_version(root, python):
 
 def test_a_release_holds_what_its_sessions_install_and_nothing_else(whole, tmp_path):
     """NumPy, and what pydantic needs below it; not the browser that only the course's tests open."""
-    lines = read_requirements((write_release(whole.root, tmp_path / "student").target / FILE).read_text())
+    lines = read_requirements((write_release(whole.root, tmp_path / "student").target / CONSTRAINTS_FILE).read_text())
     names = {line.name for line in lines}
     assert {"numpy", "pydantic-core", "uv", "githubkit"} <= names
     assert not names & {"playwright", "torch", "ruff", "tinytorch-course"}
@@ -49,7 +49,7 @@ def test_a_requirement_that_the_lock_does_not_meet_is_named(course):
 
 def test_the_lock_names_the_public_registry_alone(root):
     """Not one of the machine on which it was made."""
-    for package in tomllib.loads((root / LOCK).read_text("utf-8"))["package"]:
+    for package in tomllib.loads((root / LOCK_FILE).read_text("utf-8"))["package"]:
         if "registry" in package["source"]:
             files = [package["sdist"]] if "sdist" in package else []
             places = [package["source"]["registry"] + "/", *(f["url"] for f in [*files, *package.get("wheels", [])])]

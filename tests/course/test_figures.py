@@ -8,17 +8,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from course.checks.course import Course
-from course.checks.pictures import pictures_are_current
+from course.checks.course_tree import CourseTree
+from course.checks.picture_checks import pictures_are_current
 from course.figures import records
 from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
 from course.figures.charts import Chart, Scale, draw_curve
-from course.figures.gallery import is_current, measure, write_figures
-from course.release import release_files, write_release
+from course.figures.gallery import is_current, run_measurement, write_figures
+from course.release import build_release_files, write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
-from grading.manifest.load import load_at_desk
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest_strictly
+from grading.render.progress_watch import SilentWatch
 
 from .conftest import CODE, LESSON
 
@@ -27,8 +27,8 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 2.5L3 4"/><text>0.37<
 
 def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
     """Of all modules, two or more each, all with a caption and with words in their place."""
-    course = Course(root, load_at_desk(root))
-    assert pictures_are_current(course, Silent()) == []
+    course = CourseTree(root, load_manifest_strictly(root))
+    assert pictures_are_current(course, SilentWatch()) == []
     pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built]
     assert min(pictures) >= 2
 
@@ -52,12 +52,12 @@ def test_a_picture_is_stale_when_more_than_a_last_place_differs(tmp_path: Path, 
     assert not is_current(tmp_path / "none.svg", SVG)
 
 
-def test_a_stale_picture_is_named_and_drawn_again(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check says which, and what draws it; afterwards the lesson must show it."""
     drawn = {"side.svg": write_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
-    monkeypatch.setattr("course.checks.pictures.draw_module", lambda _: drawn)
+    monkeypatch.setattr("course.checks.picture_checks.draw_module", lambda _: drawn)
     monkeypatch.setattr("course.figures.gallery.draw_module", lambda _: drawn)
-    said = [str(problem) for problem in pictures_are_current(course, Silent())]
+    said = [str(problem) for problem in pictures_are_current(course, SilentWatch())]
     assert "modules/01_shapes/figures/side.svg:1" in said[0]
     assert "inv figures" in said[0]
     assert "does not show figures/side.svg" in said[1]
@@ -65,20 +65,22 @@ def test_a_stale_picture_is_named_and_drawn_again(course: Course, monkeypatch: p
     assert write_figures(course.root, ["01_shapes"]) == []
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A side of a square, drawn](figures/side.svg)\\\n*It is\nstraight.*\n")
-    assert pictures_are_current(Course(course.root, course.manifest), Silent()) == []
+    assert pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch()) == []
 
 
-def test_a_measurement_of_other_code_is_named(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_measurement_of_other_code_is_named(
+    course: CourseTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was measured once is stale when the solution does something else; comments and docstrings do not count."""
-    monkeypatch.setattr(records, "RECORDS", tmp_path / "records.json")
-    monkeypatch.setattr(records, "MODULES", course.root / "modules")
+    monkeypatch.setattr(records, "RECORDS_FILE", tmp_path / "records.json")
+    monkeypatch.setattr(records, "MODULES_FOLDER", course.root / "modules")
     code = course.root / CODE
     records.write_record("areas", "of three squares", {"areas": [1, 4, 9]}, ["01_shapes/tinytorch/shapes.py"])
     assert records.read_record("areas") == {"areas": [1, 4, 9]}
     code.write_text("# A comment.\n" + code.read_text().replace('"""', '"""Really: ', 1))
-    assert pictures_are_current(course, Silent()) == []
+    assert pictures_are_current(course, SilentWatch()) == []
     code.write_text(code.read_text() + "\nSIDES = 4\n")
-    (problem,) = pictures_are_current(course, Silent())
+    (problem,) = pictures_are_current(course, SilentWatch())
     assert "areas was measured with a different modules/01_shapes/tinytorch/shapes.py" in str(problem)
     assert "inv figures --measure areas" in str(problem)
 
@@ -86,24 +88,24 @@ def test_a_measurement_of_other_code_is_named(course: Course, tmp_path: Path, mo
 def test_a_measurement_that_does_not_exist_is_wrong_usage() -> None:
     """The error names those that do."""
     with pytest.raises(UsageError, match=r"There is no measurement speeds\. There are: copying, digits"):
-        measure("speeds")
+        run_measurement("speeds")
 
 
-def test_an_image_that_no_code_draws_is_named(course: Course) -> None:
+def test_an_image_that_no_code_draws_is_named(course: CourseTree) -> None:
     """A picture from elsewhere could never be told stale."""
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A photograph of a square](figures/photo.svg)\n")
-    problems = pictures_are_current(Course(course.root, course.manifest), Silent())
+    problems = pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch())
     assert ["figures/photo.svg, which no code draws" in str(problem) for problem in problems] == [True]
 
 
-def test_a_release_carries_the_pictures(course: Course, tmp_path: Path) -> None:
+def test_a_release_carries_the_pictures(course: CourseTree, tmp_path: Path) -> None:
     """They are the lesson's: a student may change them, and no verdict depends on that."""
     lesson, picture = course.root / LESSON, LESSON.parent / "figures/side.svg"
     lesson.write_text(lesson.read_text() + "\n![A side of a square](figures/side.svg)\\\n*Straight.*\n")
     (course.root / picture).parent.mkdir()
     (course.root / picture).write_text(SVG)
-    assert release_files(course.root)[picture] == SVG.encode()
+    assert build_release_files(course.root)[picture] == SVG.encode()
     target = write_release(course.root, tmp_path / "student").target
     (target / picture).write_text("another")
     assert not find_changed_course_files(target)

@@ -17,8 +17,8 @@ from course.mutation.mutants import Mutant, make_mutants
 from course.mutation.operators import OWN_OPERATORS
 from course.skeleton import find_gaps
 from grading.errors import UsageError
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 
 CODE = Path("modules/02_tensor/tinytorch/tensor.py")
 SOURCE = '''"""A file with one solution."""
@@ -55,17 +55,17 @@ def miniature(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(course: Path, root: Path, cases: str) -> MutationTally:
+def run_mutation(course: Path, root: Path, cases: str) -> MutationTally:
     """Run the miniature with these test cases and return its tally."""
-    manifest = load(root)
+    manifest = load_manifest(root)
     module = manifest.modules[1]
     (course / module.tests).write_text(TEST.format(cases=cases))
-    return tally_module(course, manifest, module, Silent())
+    return tally_module(course, manifest, module, SilentWatch())
 
 
 def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None:
     """Good tests let only the equivalent mutant live, weak tests more; the course's own file stays as it is."""
-    good, weak = run(miniature, root, GOOD), run(miniature, root, WEAK)
+    good, weak = run_mutation(miniature, root, GOOD), run_mutation(miniature, root, WEAK)
     assert {MutantChange.from_mutant(mutant) for mutant in good.survivors} == {EQUIVALENT}
     assert (good.mutants, good.killed, good.share) == (2, 1, 0.5)
     assert {mutant.after for mutant in weak.survivors} == {"pass", "return a and b"}
@@ -75,7 +75,7 @@ def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None
 def test_tests_that_fail_on_the_solution_measure_nothing(miniature: Path, root: Path) -> None:
     """A suite that is red without any mutant would kill all; it is refused."""
     with pytest.raises(TrialError, match="solution itself fails"):
-        run(miniature, root, "[(1, 2)]")
+        run_mutation(miniature, root, "[(1, 2)]")
 
 
 def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> None:
@@ -88,7 +88,7 @@ def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> No
 
 def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
     """What never ends is ended, and counts as noticed."""
-    (miniature / load(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
+    (miniature / load_manifest(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
     trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepare(
         CODE
     )
@@ -102,7 +102,7 @@ def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) ->
     text = TEST.format(cases=GOOD) + "ran = []\n"
     text += '@pytest.mark.task("2.2")\ndef test_later():\n    assert ran == [1]\n'
     text += '@pytest.mark.task("2.1")\ndef test_first():\n    ran.append(1)\n'
-    (miniature / load(root).modules[1].tests).write_text(text)
+    (miniature / load_manifest(root).modules[1].tests).write_text(text)
     trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
     assert trial.kills_mutant(CODE, SOURCE, "2.2")
     assert not trial.kills_mutant(CODE, SOURCE, "2.1")
@@ -110,7 +110,7 @@ def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) ->
 
 def test_only_solutions_are_mutated(root: Path) -> None:
     """Lines that students are given have no mutants, and every mutant is Python with one line changed."""
-    found = make_mutants(SOURCE, find_gaps(SOURCE, load(root), CODE), CODE)
+    found = make_mutants(SOURCE, find_gaps(SOURCE, load_manifest(root), CODE), CODE)
     assert {(mutant.line, mutant.task) for mutant in found} == {(9, "2.1"), (10, "2.1")}
     assert len({mutant.source for mutant in found}) == len(found)
     for mutant in found:
@@ -125,14 +125,14 @@ def test_own_operators_change_what_they_say(operator: type) -> None:
     assert mutate_code('"""Text."""\nfor x in f(y):\n    return g(x)\n', operator(), 0) is None
 
 
-def survivor(after: str = EQUIVALENT.after) -> Mutant:
+def build_survivor(after: str = EQUIVALENT.after) -> Mutant:
     """Build a mutant of the miniature that survives."""
     return Mutant(CODE, 9, "2.1", "Some", EQUIVALENT.before, after, "")
 
 
 def test_a_survivor_needs_a_reason() -> None:
     """An unlisted survivor is a complaint that shows the row to write; that row, with a reason, ends it."""
-    result = MutationTally("02_tensor", CODE, 10, (survivor(),))
+    result = MutationTally("02_tensor", CODE, 10, (build_survivor(),))
     (complaint,) = list_complaints([result], {})
     table = f"| line | becomes | reason |\n| --- | --- | --- |\n{complaint.splitlines()[1].strip()}\n"
     page = f"## `{CODE.as_posix()}`\n\n{table}"
@@ -148,7 +148,7 @@ def test_an_excuse_for_the_dead_is_a_complaint() -> None:
 
 def test_too_few_killed_is_a_complaint() -> None:
     """Under nine in ten is too few, even when every survivor has its reason."""
-    alive = tuple(survivor(f"if {n}:") for n in range(2))
+    alive = tuple(build_survivor(f"if {n}:") for n in range(2))
     excused = {MutantChange.from_mutant(mutant): "same" for mutant in alive}
     (complaint,) = list_complaints([MutationTally("02_tensor", CODE, 19, alive)], excused)
     assert "89.5% killed" in complaint
@@ -159,7 +159,9 @@ def test_the_report_shows_each_survivor_as_a_change() -> None:
     """Figures first, then the line as it was and as it survived, and why it may."""
     console = Console(width=100)
     with console.capture() as captured:
-        print_report([MutationTally("02_tensor", CODE, 10, (survivor(),))], {EQUIVALENT: "It is an int."}, console)
+        print_report(
+            [MutationTally("02_tensor", CODE, 10, (build_survivor(),))], {EQUIVALENT: "It is an int."}, console
+        )
     for text in ("02_tensor", "90.0%", f"{CODE.as_posix()}:9", "- a = int(a)", "+ pass", "It is an int."):
         assert text in captured.get()
 

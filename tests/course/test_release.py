@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from course.checks.course import Course
+from course.checks.course_tree import CourseTree
 from course.release import write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
-from grading.manifest.files import check_files
-from grading.manifest.load import ManifestError, load
-from grading.quiz.questions import for_student
+from grading.manifest.file_checks import check_files
+from grading.manifest.loader import ManifestError, load_manifest
+from grading.quiz.student_questions import build_student_questions
 
 from .conftest import CODE, LESSON, RECIPE, TESTS
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_tree(folder: Path) -> dict[str, bytes]:
     """Read every file in a folder."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -39,7 +39,7 @@ def released(whole, tmp_path_factory) -> Path:
 def student(released, tmp_path) -> Path:
     """A copy of the release to work in."""
     folder = tmp_path / "student"
-    for name, data in tree(released).items():
+    for name, data in read_tree(released).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
@@ -47,7 +47,7 @@ def student(released, tmp_path) -> Path:
 
 def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
     """Code, recipe, tests, lesson, grader, command line and documents are there; the maintainers' side is not."""
-    files = tree(released)
+    files = read_tree(released)
     integration = "modules/01_shapes/test_integration.py"
     for path in (CODE, RECIPE, TESTS, LESSON, integration, "noxfile.py", "LICENSE", "docs/result-format.md"):
         assert Path(path).as_posix() in files
@@ -59,18 +59,18 @@ def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
     }  # fmt: skip
 
 
-def grades_at(course, said: str) -> None:
+def set_grader(course, yaml_text: str) -> None:
     """Set the repository that grades in the course's manifest."""
     path = course.root / "milestones.yaml"
     text = path.read_text()
     assert text.count("course:\n") == 1
-    path.write_text(text.replace("course:\n", f"course:\n  grader: {said}\n"))
+    path.write_text(text.replace("course:\n", f"course:\n  grader: {yaml_text}\n"))
 
 
 def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
     """The two called workflows are next to the two that call them, by the name and ref that the manifest gives."""
-    grades_at(course, "{repository: class/tinytorch, ref: v1}")
-    files = tree(write_release(course.root, tmp_path / "student").target)
+    set_grader(course, "{repository: class/tinytorch, ref: v1}")
+    files = read_tree(write_release(course.root, tmp_path / "student").target)
     workflows = {name: data.decode() for name, data in files.items() if name.startswith(".github/workflows/")}
     called = {"grade.yml": "autograde.yml", "report.yml": "autograde-forks.yml"}
     assert {Path(name).name for name in workflows} == {*called, *called.values()}
@@ -82,17 +82,17 @@ def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
 
 def test_workflows_make_no_verdict(course, tmp_path):
     """Students who change theirs have changed no course file, and a desk does not report it."""
-    grades_at(course, "{repository: class/tinytorch, ref: v1}")
+    set_grader(course, "{repository: class/tinytorch, ref: v1}")
     target = write_release(course.root, tmp_path / "student").target
     (target / ".github/workflows/autograde.yml").unlink()
     assert find_changed_course_files(target) == ()
 
 
-def give_solutions_out(course, said: str) -> Course:
+def set_solutions(course, yaml_value: str) -> CourseTree:
     """Set in the manifest when students get the solutions."""
     path = course.root / "milestones.yaml"
-    path.write_text(path.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
-    return Course(course.root, load(course.root))
+    path.write_text(path.read_text().replace("course:\n", f"course:\n  solutions: {yaml_value}\n", 1))
+    return CourseTree(course.root, load_manifest(course.root))
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def give_solutions_out(course, said: str) -> Course:
 )
 def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, given):
     """They are in a separate folder, complete and without markers, and in no other file of the release."""
-    report = write_release(give_solutions_out(course, said).root, tmp_path / "student")
-    files = tree(report.target)
+    report = write_release(set_solutions(course, said).root, tmp_path / "student")
+    files = read_tree(report.target)
     shipped = {name: data.decode() for name, data in files.items() if name.startswith("solutions/")}
     assert report.has_solutions == bool(shipped) == given
     if given:
@@ -119,7 +119,7 @@ def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, 
 def test_a_day_that_does_not_exist_releases_nothing(course, tmp_path, said):
     """What the manifest says of solutions is a word it knows or a day."""
     with pytest.raises(ManifestError, match="solutions"):
-        write_release(give_solutions_out(course, said).root, tmp_path / "student")
+        write_release(set_solutions(course, said).root, tmp_path / "student")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_day_that_does_not_exist_releases_nothing(course, tmp_path, said):
 )
 def test_what_is_no_repository_or_ref_never_reaches_a_workflow(course, tmp_path, said, named):
     """It is written into a file that GitHub runs; so its form is checked, and nothing is released."""
-    grades_at(course, said)
+    set_grader(course, said)
     with pytest.raises(ManifestError, match=named):
         write_release(course.root, tmp_path / "student")
 
@@ -152,12 +152,12 @@ def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path
 
 def test_the_released_manifest_loads_and_asks_the_same(whole, released):
     """The sealed manifest differs from the course's in its keys alone."""
-    manifest, original = load(released), whole.manifest
+    manifest, original = load_manifest(released), whole.manifest
     assert check_files(manifest, released) == ()
     assert manifest.modules == original.modules
     ours, theirs = original.milestone(1), manifest.milestone(1)
     assert theirs.model_copy(update={"questions": ours.questions}) == ours
-    assert for_student(theirs, "ada") == for_student(ours, "ada")
+    assert build_student_questions(theirs, "ada") == build_student_questions(ours, "ada")
     assert all(question.sealed for question in theirs.questions)
     assert not {"answer", "right", "wrong"} & {k for q in theirs.questions for k in q.model_dump(exclude_defaults=True)}
 
@@ -172,13 +172,13 @@ def test_a_released_manifest_is_no_source_of_a_release(released, tmp_path):
 def test_the_same_course_gives_the_same_bytes(whole, released, tmp_path):
     """Two releases of one course do not differ in a byte."""
     again = write_release(whole.root, tmp_path / "another-name")
-    assert tree(again.target) == tree(released)
+    assert read_tree(again.target) == read_tree(released)
     assert [path.as_posix() for path in again.files] == sorted(path.as_posix() for path in again.files)
 
 
 def test_every_released_python_file_is_python(released):
     """Skeletons parse, like everything else."""
-    for name, data in tree(released).items():
+    for name, data in read_tree(released).items():
         if name.endswith(".py"):
             ast.parse(data, name)
 
@@ -242,12 +242,12 @@ def test_no_lock_means_no_release():
     assert find_changed_course_files(Path(__file__).parent) == ()
 
 
-def refused(course, target: Path, *, force: bool) -> str:
+def catch_refusal(course, target: Path, *, force: bool) -> str:
     """Return the message of a refusal that changes nothing."""
-    before = tree(target)
+    before = read_tree(target)
     with pytest.raises(UsageError) as caught:
         write_release(course.root, target, force=force)
-    assert tree(target) == before
+    assert read_tree(target) == before
     assert [p.name for p in target.parent.iterdir() if p.name.startswith(f".{target.name}-")] == []
     return str(caught.value)
 
@@ -258,14 +258,14 @@ def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, forc
     target = tmp_path / "notes"
     target.mkdir()
     (target / "notes.txt").write_text("mine")
-    assert "neither empty nor an earlier release" in refused(whole, target, force=force)
+    assert "neither empty nor an earlier release" in catch_refusal(whole, target, force=force)
 
 
 def test_an_earlier_release_is_replaced_by_force_only(whole, student):
     """Without --force the message says how; with it the release is written again and .git stays."""
     (student / ".git").mkdir()
     (student / ".git/HEAD").write_text("ref: refs/heads/main\n")
-    assert "--force" in refused(whole, student, force=False)
+    assert "--force" in catch_refusal(whole, student, force=False)
     write_release(whole.root, student, force=True)
     assert (student / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
     assert find_changed_course_files(student) == ()
@@ -279,13 +279,13 @@ def test_a_students_work_is_never_replaced(whole, student, name):
     """One changed or added file, and even --force writes nothing."""
     (student / name).parent.mkdir(exist_ok=True)
     (student / name).write_text("my work")
-    assert name in refused(whole, student, force=True)
+    assert name in catch_refusal(whole, student, force=True)
 
 
 def test_a_link_in_an_earlier_release_is_work_too(whole, student):
     """A link is nothing a release has written."""
     (student / "link").symlink_to("/etc/hostname")
-    assert "link" in refused(whole, student, force=True)
+    assert "link" in catch_refusal(whole, student, force=True)
 
 
 def test_a_course_with_a_missing_file_is_not_released(course, tmp_path):
@@ -318,7 +318,7 @@ def test_the_chore_says_when_github_will_not_grade(course, root, tmp_path, said)
     """A release without workflows looks like one with them, so the command says so, and what to write where."""
     shutil.copy(root / "tasks.py", course.root)
     if said is not None:
-        grades_at(course, said)
+        set_grader(course, said)
     command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path / "student")]
     # The miniature course has no code: the code is this course's.
     code = os.environ | {"PYTHONPATH": str(root)}

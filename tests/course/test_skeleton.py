@@ -8,20 +8,20 @@ import textwrap
 
 import pytest
 
-from course.skeleton import LINE_LENGTH, SkeletonError, find_gaps, skeleton, solved, with_open
+from course.skeleton import LINE_LENGTH, SkeletonError, find_gaps, make_partial_skeleton, make_skeleton, make_solution
 from grading.manifest.model import Task
 
 from .conftest import CODE
 
 
-def function(body: str) -> str:
+def write_function(body: str) -> str:
     """Write a function with this body."""
     return "def square(side):\n" + textwrap.indent(textwrap.dedent(body), "    ")
 
 
 def test_a_block_becomes_a_gap_that_gives_the_hint(whole):
     """Docstrings and given code stay; each block is one line that names its task."""
-    text = skeleton(whole.text(CODE), whole.manifest, CODE)
+    text = make_skeleton(whole.read_text(CODE), whole.manifest, CODE)
     assert "SOLUTION" not in text
     assert '\n    raise NotImplementedError("Task 1.1: Multiply the side by itself.")\n' in text
     assert "self.width, self.height = width, height\n" in text
@@ -31,7 +31,7 @@ def test_a_block_becomes_a_gap_that_gives_the_hint(whole):
 
 def test_one_task_is_opened_and_the_others_stay_solved(whole):
     """With task 1.2 open, the square still works and no marker is left."""
-    text = with_open(whole.text(CODE), whole.manifest, CODE, "1.2")
+    text = make_partial_skeleton(whole.read_text(CODE), whole.manifest, CODE, "1.2")
     assert "return side * side" in text
     assert "Task 1.2: " in text
     assert "Task 1.1: " not in text
@@ -40,8 +40,10 @@ def test_one_task_is_opened_and_the_others_stay_solved(whole):
 
 def test_a_solved_file_is_the_source_without_its_markers(whole):
     """Nothing but marker lines goes."""
-    source = whole.text(CODE)
-    assert solved(source, whole.manifest, CODE).splitlines() == [x for x in source.splitlines() if "SOLUTION" not in x]
+    source = whole.read_text(CODE)
+    assert make_solution(source, whole.manifest, CODE).splitlines() == [
+        x for x in source.splitlines() if "SOLUTION" not in x
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     task = Task.model_construct(id="1.1", title="A square", hints=(hint,))
     module = whole.manifest.modules[0].model_copy(update={"tasks": (task, whole.manifest.modules[0].tasks[1])})
     manifest = whole.manifest.model_copy(update={"modules": (module,)})
-    text = skeleton(whole.text(CODE), manifest, CODE)
+    text = make_skeleton(whole.read_text(CODE), manifest, CODE)
     first = ast.parse(text).body[1].body[1]
     assert first.exc.args[0].value == f"Task 1.1: {' '.join(hint.split())}"
     assert max(map(len, text.splitlines())) <= LINE_LENGTH
@@ -75,29 +77,37 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
 @pytest.mark.parametrize(
     ("source", "line", "says"),
     [
-        (function("# BEGIN SOLUTION 1.1\nreturn 1\n"), 2, "never ends"),
-        (function("return 1\n# END SOLUTION\n"), 3, "never began"),
-        (function("# BEGIN SOLUTION 1.1\n# BEGIN SOLUTION 1.2\nreturn 1\n# END SOLUTION\n"), 3, "inside the block"),
-        (function("# BEGIN SOLUTION 1.3\nreturn 1\n# END SOLUTION\n"), 2, "not one of this module's"),
-        (function("# BEGIN SOLUTION 2.1\nreturn 1\n# END SOLUTION\n"), 2, "not one of this module's"),
-        (function("# BEGIN SOLUTION 1.1\na = 1\n# END SOLUTION\nreturn a\n"), 2, "continues"),
-        (function("if side:\n    # BEGIN SOLUTION 1.1\n    return 1\n    # END SOLUTION\n"), 3, "inside a statement"),
-        (function("a = 1\nif a:\n# BEGIN SOLUTION 1.1\n    return 1\n# END SOLUTION\n"), 4, "inside a statement"),
-        (function("return 1\n# BEGIN SOLUTION 1.1\n# END SOLUTION\n"), 3, "in no function, or holds no code"),
+        (write_function("# BEGIN SOLUTION 1.1\nreturn 1\n"), 2, "never ends"),
+        (write_function("return 1\n# END SOLUTION\n"), 3, "never began"),
+        (
+            write_function("# BEGIN SOLUTION 1.1\n# BEGIN SOLUTION 1.2\nreturn 1\n# END SOLUTION\n"),
+            3,
+            "inside the block",
+        ),
+        (write_function("# BEGIN SOLUTION 1.3\nreturn 1\n# END SOLUTION\n"), 2, "not one of this module's"),
+        (write_function("# BEGIN SOLUTION 2.1\nreturn 1\n# END SOLUTION\n"), 2, "not one of this module's"),
+        (write_function("# BEGIN SOLUTION 1.1\na = 1\n# END SOLUTION\nreturn a\n"), 2, "continues"),
+        (
+            write_function("if side:\n    # BEGIN SOLUTION 1.1\n    return 1\n    # END SOLUTION\n"),
+            3,
+            "inside a statement",
+        ),
+        (write_function("a = 1\nif a:\n# BEGIN SOLUTION 1.1\n    return 1\n# END SOLUTION\n"), 4, "inside a statement"),
+        (write_function("return 1\n# BEGIN SOLUTION 1.1\n# END SOLUTION\n"), 3, "in no function, or holds no code"),
         ("# BEGIN SOLUTION 1.1\na = 1\n# END SOLUTION\n", 1, "in no function"),
-        (function("  # BEGIN SOLUTION 1.1\nreturn 1\n  # END SOLUTION\n"), 2, "not indented"),
-        (function("# BEGIN SOLUTION 1.1\nreturn 1\n  # END SOLUTION\n"), 4, "not indented"),
-        (function("# BEGIN SOLUTION\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
-        (function("# begin solution 1.1\nreturn 1\n"), 2, "not one"),
-        (function("#BEGIN SOLUTION 1.1\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
-        (function("# BEGIN SOLUTION 1.1 now\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
+        (write_function("  # BEGIN SOLUTION 1.1\nreturn 1\n  # END SOLUTION\n"), 2, "not indented"),
+        (write_function("# BEGIN SOLUTION 1.1\nreturn 1\n  # END SOLUTION\n"), 4, "not indented"),
+        (write_function("# BEGIN SOLUTION\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
+        (write_function("# begin solution 1.1\nreturn 1\n"), 2, "not one"),
+        (write_function("#BEGIN SOLUTION 1.1\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
+        (write_function("# BEGIN SOLUTION 1.1 now\nreturn 1\n# END SOLUTION\n"), 2, "not one"),
         ("def square(:\n", 1, "not Python"),
     ],
 )
 def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
     """Each mistake is said with file, line and how to fix it; no skeleton comes of it."""
     with pytest.raises(SkeletonError) as caught:
-        skeleton(source, whole.manifest, CODE)
+        make_skeleton(source, whole.manifest, CODE)
     first = caught.value.problems[0]
     assert (first.file, first.line) == (CODE.as_posix(), line)
     assert says in first.message
@@ -106,9 +116,9 @@ def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
 
 def test_given_code_may_come_before_a_block_and_inner_functions_may_hold_one(whole):
     """A block is the rest of the innermost function around it."""
-    source = function(
+    source = write_function(
         "start = 1\ndef inner():\n    # BEGIN SOLUTION 1.1\n    return 1\n    # END SOLUTION\nreturn inner\n"
     )
     (gap,) = find_gaps(source, whole.manifest, CODE)
     assert (gap.task, gap.begin, gap.end, gap.indent) == ("1.1", 4, 6, 8)
-    assert "return inner" in skeleton(source, whole.manifest, CODE)
+    assert "return inner" in make_skeleton(source, whole.manifest, CODE)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from course.manifest_text import manifest_text
+from course.manifest_text import format_manifest
 from course.release import write_release
-from course.skeleton import solved
+from course.skeleton import make_solution
 from grading import lock
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Task
 from tito.app import run_command_line
 from tito.merging import merge_versions
@@ -33,13 +33,13 @@ def circle(radius: float) -> float:
 '''
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_tree(folder: Path) -> dict[str, bytes]:
     """Read every file in a repository, without git's and tito's own."""
     files = (path for path in folder.rglob("*") if path.is_file() and not {".git", ".tito"} & set(path.parts))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def edit(path: Path, old: str, new: str) -> None:
+def replace_once(path: Path, old: str, new: str) -> None:
     """Replace a text that occurs once."""
     text = path.read_text("utf-8")
     assert text.count(old) == 1
@@ -62,8 +62,8 @@ def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
             "course": whole.manifest.course.model_copy(update={"version": "0.2.0"}),
         }
     )
-    (course / "milestones.yaml").write_text(manifest_text(manifest))
-    edit(course / CODE, '"""Return the area of a square."""', '"""Return the area of a square: 3.0 → 9.0."""')
+    (course / "milestones.yaml").write_text(format_manifest(manifest))
+    replace_once(course / CODE, '"""Return the area of a square."""', '"""Return the area of a square: 3.0 → 9.0."""')
     (course / CODE).write_text((course / CODE).read_text() + ROUND)
     (course / TESTS).write_text((course / TESTS).read_text() + "\n# better\n")
     lesson = (course / LESSON).read_text()
@@ -98,11 +98,11 @@ def tito(capsys) -> Callable[..., tuple[int, str, str]]:
 
 def write_solution(whole, student: Path) -> None:
     """Fill every gap of the old release and add a line."""
-    text = solved((whole.root / CODE).read_text(), whole.manifest, CODE)
+    text = make_solution((whole.root / CODE).read_text(), whole.manifest, CODE)
     (student / CODE).write_text(text.replace("\n\nclass", "\n\n# my own line\nclass", 1))
 
 
-def git(folder: Path, *arguments: str) -> None:
+def run_git(folder: Path, *arguments: str) -> None:
     """Run git as somebody."""
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
@@ -112,7 +112,7 @@ def test_an_untouched_repository_becomes_the_new_release(releases, student, tito
     """Every file is that of the new release, no more and no less, and the new tasks are named."""
     code, out, _ = tito("update", str(releases[1]), "--yes")
     assert code == 0
-    assert tree(student) == tree(releases[1])
+    assert read_tree(student) == read_tree(releases[1])
     assert "From course 0.1.0 to 0.2.0" in out
     assert "Task 1.3 A circle" in out
     assert "tito update --undo" in out
@@ -137,7 +137,7 @@ def test_what_was_written_is_merged_with_what_changed(whole, releases, student, 
 
 def test_one_filled_gap_leaves_the_others_new_hint(releases, student, tito) -> None:
     """Of a file that was begun, an open gap says what the new release says."""
-    edit(student / CODE, (student / CODE).read_text().splitlines()[5], "    return side**2")
+    replace_once(student / CODE, (student / CODE).read_text().splitlines()[5], "    return side**2")
     assert tito("update", str(releases[1]), "--yes")[0] == 0
     text = (student / CODE).read_text()
     assert "return side**2" in text
@@ -146,7 +146,7 @@ def test_one_filled_gap_leaves_the_others_new_hint(releases, student, tito) -> N
 
 def test_a_conflict_is_marked_and_listed(releases, student, tito) -> None:
     """Both versions are in the file, and file and line are named."""
-    edit(student / CODE, '"""Return the area of a square."""', '"""My words."""')
+    replace_once(student / CODE, '"""Return the area of a square."""', '"""My words."""')
     code, out, _ = tito("update", str(releases[1]), "--yes")
     lines = (student / CODE).read_text().splitlines()
     start = lines.index("<<<<<<< what you wrote")
@@ -159,9 +159,9 @@ def test_a_conflict_is_marked_and_listed(releases, student, tito) -> None:
 def test_a_dry_run_changes_nothing(whole, releases, student, tito) -> None:
     """It shows the same plan; without a terminal nothing happens either until --yes is given."""
     write_solution(whole, student)
-    before = tree(student)
+    before = read_tree(student)
     shown = [tito("update", str(releases[1]), *more)[1] for more in (("--dry-run",), ())]
-    assert tree(student) == before
+    assert read_tree(student) == before
     assert shown[0] == shown[1]
     assert "Nothing was changed" in shown[0]
     assert f"tito update {releases[1]} --yes" in shown[0]
@@ -171,12 +171,12 @@ def test_a_dry_run_changes_nothing(whole, releases, student, tito) -> None:
 def test_everything_is_undone_by_one_command(whole, releases, student, tito) -> None:
     """Also what was merged, added and removed; a second undo has nothing to do."""
     write_solution(whole, student)
-    before = tree(student)
+    before = read_tree(student)
     assert tito("update", str(releases[1]), "--yes")[0] == 0
-    assert tree(student) != before
+    assert read_tree(student) != before
     code, out, _ = tito("update", "--undo")
     assert (code, "0.1.0" in out) == (0, True)
-    assert tree(student) == before
+    assert read_tree(student) == before
     code, _, err = tito("update", "--undo")
     assert (code, "no update to undo" in err) == (2, True)
 
@@ -213,18 +213,18 @@ def test_notes_in_a_lesson_stay(releases, student, tito) -> None:
 
 def test_uncommitted_work_is_refused(whole, releases, student, tito) -> None:
     """Only where the update would touch it; the sentence says what to type, and a commit is enough."""
-    git(student, "init", "-q")
-    git(student, "add", "-A")
-    git(student, "commit", "-qm", "begin")
+    run_git(student, "init", "-q")
+    run_git(student, "add", "-A")
+    run_git(student, "commit", "-qm", "begin")
     write_solution(whole, student)
-    before = tree(student)
+    before = read_tree(student)
     code, _, err = tito("update", str(releases[1]), "--yes")
     assert code == 2
     assert "uncommitted work" in err
     assert CODE.as_posix() in err
     assert "git commit -am" in err
-    assert tree(student) == before
-    git(student, "commit", "-qam", "work")
+    assert read_tree(student) == before
+    run_git(student, "commit", "-qam", "work")
     (student / "notes.txt").write_text("mine")
     assert tito("update", str(releases[1]), "--yes")[0] == 0
 
@@ -240,21 +240,21 @@ def test_a_release_comes_in_several_forms(releases, student, tito, tmp_path, kin
         source = Path(shutil.make_archive(str(source), "zip", base))
     else:
         shutil.copytree(releases[1] if kind == "git" else releases[0], source)
-        git(source, "init", "-q", "-b", "main")
-        git(source, "add", "-A")
-        git(source, "commit", "-qm", "release")
+        run_git(source, "init", "-q", "-b", "main")
+        run_git(source, "add", "-A")
+        run_git(source, "commit", "-qm", "release")
         if kind == "branch":
-            git(source, "checkout", "-qb", "next")
+            run_git(source, "checkout", "-qb", "next")
             shutil.copytree(releases[1], source, dirs_exist_ok=True)
             (source / "tito" / "portfolio.py").unlink()
             (source / ".git" / "index").unlink()  # git takes a file changed within a second for the same
-            git(source, "add", "-A")
-            git(source, "commit", "-qm", "next")
-            git(source, "checkout", "-q", "main")
+            run_git(source, "add", "-A")
+            run_git(source, "commit", "-qm", "next")
+            run_git(source, "checkout", "-q", "main")
             more = ["--branch", "next"]
     code, _, err = tito("update", str(source), *more, "--yes")
     assert (code, err) == (0, "")
-    assert tree(student) == tree(releases[1])
+    assert read_tree(student) == read_tree(releases[1])
 
 
 def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path) -> None:
@@ -265,8 +265,8 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
     shutil.copytree(releases[1], changed)
     (changed / TESTS).write_text("# other tests\n")
     shutil.copytree(releases[1], evil)
-    edit(evil / lock.FILE, '"LICENSE"', '"../LICENSE"')
-    before = tree(student)
+    replace_once(evil / lock.FILE, '"LICENSE"', '"../LICENSE"')
+    before = read_tree(student)
     for source, words in {
         "nowhere": "There is no nowhere",
         str(tmp_path / "empty"): "cannot be cloned",
@@ -277,7 +277,7 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
     }.items():
         code, _, err = tito("update", source, "--yes")
         assert (code, words in " ".join(err.split())) == (2, True), err
-    assert tree(student) == before
+    assert read_tree(student) == before
 
 
 def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, student, tito) -> None:
@@ -286,10 +286,10 @@ def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, studen
     del data["files"][lock.BASE.as_posix()]
     (student / lock.FILE).write_text(json.dumps(data))
     (student / lock.BASE).unlink()
-    before = tree(student)
+    before = read_tree(student)
     code, _, err = tito("update", str(releases[1]), "--yes")
     assert (code, "older than `tito update`" in err) == (2, True)
-    assert tree(student) == before
+    assert read_tree(student) == before
 
 
 def test_only_a_students_repository_is_updated(releases, whole, tito, monkeypatch) -> None:
@@ -302,7 +302,7 @@ def test_only_a_students_repository_is_updated(releases, whole, tito, monkeypatc
 def test_an_update_that_fails_halfway_changes_nothing(whole, releases, student, tito, monkeypatch) -> None:
     """A disk that is full in the middle: everything is put back, and nothing claims to have happened."""
     write_solution(whole, student)
-    before, real, count = tree(student), os.replace, iter(range(10_000))
+    before, real, count = read_tree(student), os.replace, iter(range(10_000))
 
     def fail(source, target):
         if next(count) == 5:
@@ -312,7 +312,7 @@ def test_an_update_that_fails_halfway_changes_nothing(whole, releases, student, 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     assert tito("update", str(releases[1]), "--yes")[0] == 3
     monkeypatch.undo()
-    assert tree(student) == before
+    assert read_tree(student) == before
 
 
 def test_line_ends_of_the_students_stay(whole, releases, student, tito) -> None:
@@ -339,4 +339,4 @@ def test_the_released_manifest_is_the_one_that_counts(releases, student, tito) -
     """After the update the lock finds no course file changed."""
     assert tito("update", str(releases[1]), "--yes")[0] == 0
     assert lock.find_changed_course_files(student) == ()
-    assert load(student).course.version == "0.2.0"
+    assert load_manifest(student).course.version == "0.2.0"

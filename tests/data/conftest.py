@@ -19,7 +19,7 @@ class RecordingWatch:
         self.phases: list[tuple[str, int | None]] = []
         self.done: list[int] = []
 
-    def phase(self, title: str, total: int | None) -> None:
+    def begin_phase(self, title: str, total: int | None) -> None:
         """Keep the phase."""
         self.phases.append((title, total))
 

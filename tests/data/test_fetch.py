@@ -253,7 +253,7 @@ def test_two_fetches_at_once_download_once(cache: Path, mirror: Mirror, watch: R
     (cache / "mnist").mkdir(parents=True)
     waiting = threading.Event()
     second = RecordingWatch()
-    second.phase = lambda title, _total: waiting.set() if title.startswith("Waiting") else None  # type: ignore[method-assign]
+    second.begin_phase = lambda title, _total: waiting.set() if title.startswith("Waiting") else None  # type: ignore[method-assign]
     with (cache / "mnist" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         thread = threading.Thread(target=fetch_data_set, args=(source, second))

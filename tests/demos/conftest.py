@@ -20,9 +20,9 @@ from grading.data.sources import SOURCES
 from grading.demos import image_classifier
 from grading.demos.function_writer import WritingTask, draw_writing_task
 from grading.demos.image_classifier import DemoImages, load_demo_images
-from grading.manifest.load import load
-from grading.manifest.model import Cifar10Experiment, Milestone, Status
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, Cifar10Experiment, Milestone
+from grading.render.progress_watch import SilentWatch
 from grading.sandbox.launch import choose_fence
 from grading.submission import copy_submission
 from grading.workers import start_worker
@@ -48,7 +48,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:  # noqa: F811 -
 @pytest.fixture(scope="module")
 def milestone() -> Milestone:
     """Milestone 2, with a demonstration that takes a second or two, and leaves a core to other tests."""
-    found = load(ROOT).milestone(2)
+    found = load_manifest(ROOT).milestone(2)
     fewer = found.experiment.model_copy(update={"demo_images": 3000})
     return found.model_copy(update={"experiment": fewer, "budget": found.budget.model_copy(update={"threads": 1})})
 
@@ -60,7 +60,7 @@ def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
         patch.setenv(VARIABLE, str(FOLDER))
         if not FOLDER.is_dir() or not locate_data_set(SOURCES["mnist"]).complete:
             patch.setattr(image_classifier, "load_or_fetch_images", lambda *_: load_digits())
-        yield load_demo_images(milestone, 1, Silent())
+        yield load_demo_images(milestone, 1, SilentWatch())
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def make_worker_starter(
 
     @contextmanager
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
-        manifest = load(ROOT)
+        manifest = load_manifest(ROOT)
         modules = manifest.modules_for(milestone)
         submission = copy_submission(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
         path = submission.folder / milestone.recipe
@@ -94,7 +94,7 @@ def make_worker_starter(
 @pytest.fixture(scope="module")
 def colour_milestone() -> Milestone:
     """Milestone 3 as if it came after module 06, whose layers train in a second, on few images."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     experiment = Cifar10Experiment(
         kind="cifar10",
         demo_runs=1,
@@ -109,7 +109,7 @@ def colour_milestone() -> Milestone:
         demo_images=400,
         official_seeds=1,
     )
-    changed = {"status": Status.BUILT, "trigger": "06_spatial", "experiment": experiment}
+    changed = {"status": BuildStatus.BUILT, "trigger": "06_spatial", "experiment": experiment}
     budget = manifest.milestone(2).budget.model_copy(update={"threads": 1})
     return manifest.milestone(3).model_copy(update=changed | {"budget": budget})
 
@@ -128,7 +128,7 @@ def colour_images(colour_milestone: Milestone) -> Iterator[DemoImages]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_classifier, "load_or_fetch_images", lambda *_: data)
         patch.setattr(image_classifier, "POINTS", 10)
-        yield load_demo_images(colour_milestone, 1, Silent())
+        yield load_demo_images(colour_milestone, 1, SilentWatch())
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +204,8 @@ def train(network, images, labels, *, rng, progress):
 @pytest.fixture(scope="module")
 def kernel_milestone(colour_milestone: Milestone) -> Milestone:
     """Milestone 4 on few images."""
-    changed = {"status": Status.BUILT, "experiment": colour_milestone.experiment}
-    return load(ROOT).milestone(4).model_copy(update=changed)
+    changed = {"status": BuildStatus.BUILT, "experiment": colour_milestone.experiment}
+    return load_manifest(ROOT).milestone(4).model_copy(update=changed)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
 
     @contextmanager
     def open_worker() -> Iterator[Worker]:
-        manifest = load(ROOT)
+        manifest = load_manifest(ROOT)
         modules = manifest.modules_for(kernel_milestone)
         submission = copy_submission(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / kernel_milestone.recipe).write_text(RECIPE, "utf-8")
@@ -276,10 +276,10 @@ def train(network, text, *, rng, progress):
 @pytest.fixture(scope="module")
 def language_milestone() -> Milestone:
     """Milestone 5 with a small training text."""
-    found = load(ROOT).milestone(5)
+    found = load_manifest(ROOT).milestone(5)
     fewer = found.experiment.model_copy(update={"functions": 400})
     budget = found.budget.model_copy(update={"threads": 1})
-    return found.model_copy(update={"status": Status.BUILT, "experiment": fewer, "budget": budget})
+    return found.model_copy(update={"status": BuildStatus.BUILT, "experiment": fewer, "budget": budget})
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
 
     @contextmanager
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
-        manifest = load(ROOT)
+        manifest = load_manifest(ROOT)
         modules = manifest.modules_for(language_milestone)
         submission = copy_submission(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / language_milestone.recipe).write_text(recipe(WRITING_RECIPE), "utf-8")

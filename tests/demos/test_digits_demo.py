@@ -168,18 +168,18 @@ def test_a_log_keeps_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     """A pipe gets the first frame, those to keep and the last, each once and in order."""
     with PlainScreen(Console(force_terminal=False)) as screen:
         for frame in ("first", "passing", "passing", "kept"):
-            screen.frame(frame, keep=frame == "kept")
-        screen.frame("passing")
-        screen.frame("last")
+            screen.show_frame(frame, keep=frame == "kept")
+        screen.show_frame("passing")
+        screen.show_frame("last")
     assert capsys.readouterr().out.split() == ["first", "kept", "last"]
 
 
 def test_a_terminal_keeps_them_too(capsys: pytest.CaptureFixture[str]) -> None:
     """A frame to keep is printed above those that follow, each of which has its time."""
     with LiveScreen(Console(force_terminal=True)) as screen:
-        screen.frame("passing", seconds=0)
-        screen.frame("kept", seconds=0, keep=True)
-        screen.frame("last")
+        screen.show_frame("passing", seconds=0)
+        screen.show_frame("kept", seconds=0, keep=True)
+        screen.show_frame("last")
     out = capsys.readouterr().out
     assert out.index("passing") < out.index("kept") < out.index("last")
     assert out.count("kept") == 1

@@ -17,7 +17,7 @@ from grading.demos.terminal_pictures import ColourPhoto, LikeliestClasses
 from grading.demos.training_demo import choose_varied_images, play_training_demo
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError
-from grading.render.progress import Silent
+from grading.render.progress_watch import SilentWatch
 from grading.render.screen import PlainScreen, RecordingScreen
 from tests.demos.conftest import Start
 from tests.demos.test_digits_demo import GuessingNetwork
@@ -95,9 +95,9 @@ def test_a_log_keeps_what_matters(guessed: list, capsys: pytest.CaptureFixture[s
     """A pipe gets the curves before and after training, one sample, the confusions and the mistakes."""
     with PlainScreen(Console(width=80, force_terminal=False)) as screen:
         for frame in guessed[:5]:
-            screen.frame(frame)
+            screen.show_frame(frame)
         for frame in guessed[-3:]:
-            screen.frame(frame, keep=True)
+            screen.show_frame(frame, keep=True)
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert out.count("╭") == 4
@@ -211,7 +211,7 @@ def test_what_it_is_trained_on_is_named(
     parts = (colour_images.images, colour_images.labels, colour_images.test_images, colour_images.test_labels)
     data = image_classifier.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
     monkeypatch.setattr(image_classifier, "load_or_fetch_images", lambda *_: data)
-    images = load_demo_images(colour_milestone, 1, Silent())
+    images = load_demo_images(colour_milestone, 1, SilentWatch())
     assert said in images.about
     assert images.stand_in == stand_in
     assert images.classes == tuple("abcdefghij")

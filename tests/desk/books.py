@@ -11,7 +11,7 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from grading.result import Result
 from tests.desk.school import TERM
-from tests.render.results import criterion, loss, result
+from tests.render.results import build_criterion, build_loss_criterion, build_result
 
 MAIN = "refs/heads/main"
 
@@ -25,8 +25,11 @@ def make_graded_result(
     number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1, **changes: object
 ) -> Result:
     """An official result of commit `number` with so many of two criteria met; its files are its own."""
-    criteria = (criterion() if met > 0 else criterion("failed", 0.5), loss() if met > 1 else loss("failed", 0.2))
-    made = result(*criteria, official=True, started_at=at, milestone=milestone, **changes)
+    criteria = (
+        build_criterion() if met > 0 else build_criterion("failed", 0.5),
+        build_loss_criterion() if met > 1 else build_loss_criterion("failed", 0.2),
+    )
+    made = build_result(*criteria, official=True, started_at=at, milestone=milestone, **changes)
     verdict = made.verdict if "verdict" in changes or met == 2 else "not_yet"
     about = made.submission.model_copy(update={"commit": format_commit(number), "digest": f"{number:064x}"})
     return Result.model_validate(made.model_dump() | {"submission": about.model_dump(), "verdict": verdict})

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from course.skeleton import skeleton, solved
+from course.skeleton import make_skeleton, make_solution
 from desk.git import build_git_environment
 from desk.roster import RosterRow
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.progress import Event
 from tests.desk.conftest import publish_records
 from tests.submissions.build import list_student_files
@@ -23,15 +23,17 @@ RECIPE = "modules/04_layers/recipe.py"
 
 def make_released_files() -> dict[str, str]:
     """What a student is given: every file to write, with its gaps."""
-    manifest = load(ROOT)
-    return {p.as_posix(): skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in list_student_files(manifest)}
+    manifest = load_manifest(ROOT)
+    return {
+        p.as_posix(): make_skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in list_student_files(manifest)
+    }
 
 
 def make_solved_files(upto: str = "04_layers") -> dict[str, str]:
     """Every solution up to a module, and its milestone's recipe."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     paths = [p for p in list_student_files(manifest) if p.parts[1] <= upto]
-    return {p.as_posix(): solved((ROOT / p).read_text("utf-8"), manifest, p) for p in paths}
+    return {p.as_posix(): make_solution((ROOT / p).read_text("utf-8"), manifest, p) for p in paths}
 
 
 BROKEN = {RECIPE: "def build(rng:\n"}

@@ -19,10 +19,10 @@ from desk.pushes import Push
 from desk.report_page import render_report_for_terminal, render_report_page
 from desk.roster import RosterRow
 from grading.checks.quiz_answers import OPEN_TITLE
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
-from tests.render.results import criterion, failure, loss
+from tests.render.results import build_criterion, build_failure, build_loss_criterion
 
 DAY = timedelta(days=1)
 NASTY = "<script>alert(1)</script>\x1b[2J{{ 7 * 7 }}"
@@ -30,10 +30,10 @@ NASTY = "<script>alert(1)</script>\x1b[2J{{ 7 * 7 }}"
 
 def make_failing_result(number: int, days: int, *tasks: str):
     """A result that fails these tasks' tests."""
-    failures = tuple(failure(task=task, title=f"Fact {task}") for task in tasks)
-    broken = criterion("failed", 0.5, failures=failures)
+    failures = tuple(build_failure(task=task, title=f"Fact {task}") for task in tasks)
+    broken = build_criterion("failed", 0.5, failures=failures)
     made = make_graded_result(number, met=0, at=TERM + days * DAY)
-    return made.model_copy(update={"criteria": (broken, loss("failed", 0.2))})
+    return made.model_copy(update={"criteria": (broken, build_loss_criterion("failed", 0.2))})
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def class_report(class_folder: Path) -> ClassReport:
         book.save_result("cyd", make_failing_result(6, 7, "3.1"))
         book.save_visit(Visit("bob", TERM + 9 * DAY, None, format_commit(5)))
         book.save_visit(Visit("dan", TERM, problem=f"no such repository {NASTY}"))
-        return build_class_report(book, load(ROOT))
+        return build_class_report(book, load_manifest(ROOT))
 
 
 def test_it_counts_and_finds_who_is_stuck(class_report: ClassReport) -> None:
@@ -80,9 +80,9 @@ def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
         )
         for number, (student, title, got) in enumerate(told, 1):
             made = make_failing_result(number, 0, "1.1")
-            quiz = criterion("failed", 0.5, failures=(failure(task=None, title=title, got=got),))
+            quiz = build_criterion("failed", 0.5, failures=(build_failure(task=None, title=title, got=got),))
             book.save_result(student, made.model_copy(update={"criteria": (quiz,)}))
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
     assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 3)]
     assert found.items == ()
     assert found.trying == 3
@@ -134,7 +134,7 @@ def test_the_terminal_shows_the_same(class_report: ClassReport) -> None:
 def test_a_class_before_its_first_collection_has_a_report(class_folder: Path) -> None:
     """It says so."""
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
-        empty = build_class_report(book, load(ROOT))
+        empty = build_class_report(book, load_manifest(ROOT))
     assert "not collected yet" in render_report_page(empty)
     assert "not collected yet" in str(next(render_report_for_terminal(empty)))
 
@@ -149,7 +149,7 @@ def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
     ]
     work = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": [(3, 2, TERM)]}
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, work)) as book:
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
     told = [(s.name, s.students, s.having[0], s.means[0], s.total) for s in found.sections]
     assert told == [("A", 2, 1, 75.0, 75.0), ("B", 1, 1, 100.0, 100.0), ("", 1, 0, None, 0.0)]
     assert found.distributions[0].histogram == (0, 0, 0, 0, 0, 1, 0, 0, 0, 2)
@@ -173,7 +173,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
         book.save_pushes("dan", [Push("refs/heads/try", format_commit(14), TERM + 5 * DAY, "github")])
         for number, name in enumerate(names[:4], 1):
             book.save_visit(Visit(name, TERM + 6 * DAY, MAIN, format_commit(number)))
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
     stale = {line.row.id: line.stale[0] for line in found.lines}
     assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC has not been graded yet",)
     assert stale["eve"] == (f"the repository was last visited on {TERM:%Y-%m-%d}",)
@@ -192,7 +192,7 @@ def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> Non
     with open_gradebook(
         fill_gradebook(class_folder / "g.sqlite", rows, {"ada": [(1, 1, TERM)], "bob": [(2, 2, TERM)]})
     ) as book:
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
         assert write_evidence_pages(book, found, class_folder / "evidence", "report.html") == 2
     text, address = (
         render_report_page(found, evidence="evidence"),
@@ -216,7 +216,7 @@ def test_items_are_told_apart_by_who_passes_them(class_folder: Path) -> None:
             weak = ("2.3", "4.1", "4.2") if n < 6 else ()
             book.save_result(row.id, make_failing_result(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
         book.save_result("s00", make_failing_result(40, 1, "1.1"))
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
     items = {item.title: item for item in found.items}
     figures = items["Task 2.3: Fact 2.3"].statistics
     assert (figures.met, figures.passed_first, figures.unpassed, figures.tries) == (12, 6, 5, 1.0)

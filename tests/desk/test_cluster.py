@@ -17,8 +17,8 @@ from desk.collect import CollectionSummary, collect_class
 from desk.gradebook import FILE, open_gradebook
 from desk.pushes import ReflogSource
 from grading.errors import GraderError, UsageError
-from grading.render.progress import Silent
-from grading.render.record import to_json
+from grading.render.progress_watch import SilentWatch
+from grading.render.record import encode_result
 from grading.sandbox.launch import choose_fence
 from tests.desk.books import make_graded_result
 from tests.desk.school import BROKEN, RECIPE, ROOT, School
@@ -71,7 +71,7 @@ class Cluster:
         self.fake.mkdir(parents=True)
         (self.fake / "__init__.py").touch()
         (self.fake / "grading_process.py").write_text(GRADER.replace("RECIPE", RECIPE))
-        (self.fake / "result.json").write_text(to_json(make_graded_result(1)))
+        (self.fake / "result.json").write_text(encode_result(make_graded_result(1)))
         (folder / "worker.py").write_text(WORKER)
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
@@ -125,7 +125,7 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path / "school")
 
 
-class ActingWatch(Silent):
+class ActingWatch(SilentWatch):
     """A watch that does something when the first task is done."""
 
     def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
@@ -138,10 +138,10 @@ class ActingWatch(Silent):
 
 
 def collect_on_cluster(
-    school: School, folder: Path, cluster: Cluster, watch: Silent | None = None
+    school: School, folder: Path, cluster: Cluster, watch: SilentWatch | None = None
 ) -> CollectionSummary:
     """Collect the school's class, and grade on the cluster."""
-    return collect_class(ROOT, folder, school.rows, ReflogSource(), watch or Silent(), cluster=str(cluster.file))
+    return collect_class(ROOT, folder, school.rows, ReflogSource(), watch or SilentWatch(), cluster=str(cluster.file))
 
 
 def list_graded_students(folder: Path) -> list[str]:
@@ -204,11 +204,11 @@ def test_a_cluster_s_grading_is_a_grading_like_any_other(
     school.enroll_student("ada", BROKEN)
     assert collect_on_cluster(school, class_folder, cluster).graded == 1
     elsewhere = tmp_path / "elsewhere"
-    collect_class(ROOT, elsewhere, school.rows, ReflogSource(), Silent(), jobs=1)
+    collect_class(ROOT, elsewhere, school.rows, ReflogSource(), SilentWatch(), jobs=1)
     records = []
     for folder in (class_folder, elsewhere):
         with open_gradebook(folder / FILE) as book:
-            record = json.loads(to_json(book.load_result(book.list_gradings()[0].id)))
+            record = json.loads(encode_result(book.load_result(book.list_gradings()[0].id)))
         records.append({name: record[name] for name in ("criteria", "submission", "course", "verdict", "official")})
     assert records[0] == records[1]
 
@@ -217,7 +217,7 @@ def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder
     """The address is named; what was fetched is kept."""
     school.enroll_student("ada", {RECIPE: "# ada\n"})
     with pytest.raises(GraderError, match=r"No Dask scheduler answers at nonsense://nowhere"):
-        collect_class(ROOT, class_folder, school.rows, ReflogSource(), Silent(), cluster="nonsense://nowhere")
+        collect_class(ROOT, class_folder, school.rows, ReflogSource(), SilentWatch(), cluster="nonsense://nowhere")
     with open_gradebook(class_folder / FILE) as book:
         assert len(book.list_submissions()) > 0
 
@@ -228,5 +228,5 @@ def test_without_dask_the_command_says_what_to_install(
     """Before anything is touched."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="--group cluster"):
-        collect_class(ROOT, class_folder, school.rows, ReflogSource(), Silent(), cluster="tcp://x:1")
+        collect_class(ROOT, class_folder, school.rows, ReflogSource(), SilentWatch(), cluster="tcp://x:1")
     assert list(class_folder.iterdir()) == []

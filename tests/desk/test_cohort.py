@@ -17,16 +17,16 @@ from grading.errors import UsageError
 from grading.github import ledger
 from tests.desk.books import fill_gradebook
 from tests.desk.conftest import make_attempt_at, publish_records
-from tests.render.results import not_yet, result
+from tests.render.results import build_not_yet, build_result
 
 DAY = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def test_a_class_is_ordered_and_dated_by_its_newest_record(class_folder: Path) -> None:
     """Members come by id, records by time, and the clock has no part in it."""
-    later = make_attempt_at(DAY + timedelta(days=3), result())
-    publish_records(class_folder / "zoe", later, make_attempt_at(DAY, not_yet()))
-    publish_records(class_folder / "ada", make_attempt_at(DAY, not_yet()))
+    later = make_attempt_at(DAY + timedelta(days=3), build_result())
+    publish_records(class_folder / "zoe", later, make_attempt_at(DAY, build_not_yet()))
+    publish_records(class_folder / "ada", make_attempt_at(DAY, build_not_yet()))
     found = load_cohort_from_folder(class_folder)
     assert [m.student.id for m in found.members] == ["ada", "zoe"]
     assert [e.event.verdict for e in found.members[1].entries] == ["not_yet", "unlocked"]
@@ -39,11 +39,11 @@ def test_a_class_is_ordered_and_dated_by_its_newest_record(class_folder: Path) -
 def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
     """Edited records, records missing from the ledger and records without a ledger are unverified, with a reason."""
     first, second = publish_records(
-        class_folder / "ada", make_attempt_at(DAY, not_yet()), make_attempt_at(DAY, result())
+        class_folder / "ada", make_attempt_at(DAY, build_not_yet()), make_attempt_at(DAY, build_result())
     )
     second.write_text(second.read_text().replace('"seed": 42', '"seed": 43'))
-    progress.record_event(class_folder / "ada", make_attempt_at(DAY, result()))
-    progress.record_event(class_folder / "bob", make_attempt_at(DAY, result()))
+    progress.record_event(class_folder / "ada", make_attempt_at(DAY, build_result()))
+    progress.record_event(class_folder / "bob", make_attempt_at(DAY, build_result()))
     ada, bob = load_cohort_from_folder(class_folder).members
     assert sorted((e.verified, e.reason and e.reason[:13]) for e in ada.entries) == [
         (False, "it is not in "),
@@ -56,21 +56,21 @@ def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
 
 def test_what_is_no_record_is_left_out(class_folder: Path, tmp_path: Path) -> None:
     """Damaged files, links and folders end nothing and count for nothing."""
-    publish_records(class_folder / "ada", make_attempt_at(DAY, result()))
+    publish_records(class_folder / "ada", make_attempt_at(DAY, build_result()))
     (tmp_path / "secret.json").write_text("{}")
     (class_folder / "ada" / "progress" / "a.json").symlink_to(tmp_path / "secret.json")
     (class_folder / "ada" / "progress" / "b.json").write_bytes(b"\xff")
     (class_folder / "ada" / "progress" / "c.json").mkdir()
     assert len(load_cohort_from_folder(class_folder).members[0].entries) == 1
-    (class_folder / "ada" / ledger.FILE).unlink()
-    (class_folder / "ada" / ledger.FILE).mkdir()
+    (class_folder / "ada" / ledger.LEDGER_FILE).unlink()
+    (class_folder / "ada" / ledger.LEDGER_FILE).mkdir()
     assert not load_cohort_from_folder(class_folder).members[0].entries[0].verified
 
 
 def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path) -> None:
     """Students without records are members; folders of others are not."""
-    publish_records(class_folder / "ada", make_attempt_at(DAY, result()))
-    publish_records(class_folder / "stranger", make_attempt_at(DAY, result()))
+    publish_records(class_folder / "ada", make_attempt_at(DAY, build_result()))
+    publish_records(class_folder / "stranger", make_attempt_at(DAY, build_result()))
     roster = tmp_path / "roster.csv"
     roster.write_text("id,name,section,public\nBob,Bob B.,A,no\nada,Ada Lovelace,B,yes\n")
     ada, bob = load_cohort_from_folder(class_folder, roster).members
@@ -87,7 +87,7 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
     with open_gradebook(path) as book:
         book.enroll_students(rows[:2])
         for reason, days in (("it was edited", 2), (None, -2)):
-            event = make_attempt_at(DAY + timedelta(days=days), not_yet())
+            event = make_attempt_at(DAY + timedelta(days=days), build_not_yet())
             text = progress.encode_event(event).decode()
             book.save_records("ada", [PublishedRecord("ada", f"progress/{days}.json", event.at, 5, text, reason)])
     ada, bob = load_cohort_from_gradebook(path).members

@@ -21,13 +21,13 @@ from desk.roster import RosterRow
 from desk.scores import compute_scores
 from desk.shards import select_shard_students
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 from grading.sandbox.launch import choose_fence
 from tests.desk.conftest import make_attempt_at
 from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, make_released_files, make_solved_files
 from tests.desk.test_deadlines import DUE, due_manifest
-from tests.render.results import not_yet, result
+from tests.render.results import build_not_yet, build_result
 from tests.sandbox.test_start import fake_bubblewrap
 
 pytestmark = pytest.mark.skipif(
@@ -43,7 +43,7 @@ def school(tmp_path: Path) -> School:
 
 def collect_school(school: School, folder: Path, **options: object) -> CollectionSummary:
     """Collect the school's class."""
-    return collect_class(ROOT, folder, school.rows, ReflogSource(), Silent(), **options)  # type: ignore[arg-type]
+    return collect_class(ROOT, folder, school.rows, ReflogSource(), SilentWatch(), **options)  # type: ignore[arg-type]
 
 
 def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
@@ -220,13 +220,15 @@ def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
 def test_records_of_the_branch_progress_come_along(school: School, class_folder: Path) -> None:
     """With what the ledger says of them; what is gone later stays, and says so."""
     school.enroll_student("ada", make_released_files())
-    school.publish_records("ada", make_attempt_at(TERM, not_yet()), make_attempt_at(TERM + timedelta(days=1), result()))
+    school.publish_records(
+        "ada", make_attempt_at(TERM, build_not_yet()), make_attempt_at(TERM + timedelta(days=1), build_result())
+    )
     collect_school(school, class_folder)
     with open_gradebook(class_folder / FILE) as book:
         assert [(r.student, r.run_id, r.reason) for r in book.read_records()] == [("ada", 7, None)] * 2
     for file in (school.folder / "publishing/ada/progress").glob("*.json"):
         file.unlink()
-    school.publish_records("ada", make_attempt_at(TERM + timedelta(days=2), result()))
+    school.publish_records("ada", make_attempt_at(TERM + timedelta(days=2), build_result()))
     assert collect_school(school, class_folder).changed == 1
     with open_gradebook(class_folder / FILE) as book:
         reasons = [r.reason for r in book.read_records()]
@@ -242,9 +244,9 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from desk.collect import collect_class;"
         "from desk.pushes import ReflogSource; from desk.roster import RosterRow;"
-        "from grading.render.progress import Silent;"
+        "from grading.render.progress_watch import SilentWatch;"
         "rows = [RosterRow(f's{n}', repository=str(Path(sys.argv[3]) / f's{n}.git')) for n in range(6)];"
-        "collect_class(Path(sys.argv[1]), Path(sys.argv[2]), rows, ReflogSource(), Silent(), jobs=1)"
+        "collect_class(Path(sys.argv[1]), Path(sys.argv[2]), rows, ReflogSource(), SilentWatch(), jobs=1)"
     )
     command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.get_repository_path("s0").parent)]
     private = tmp_path / "tmp"
@@ -326,7 +328,7 @@ def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
 def read_verdict_and_points(folder: Path) -> tuple[str | None, float | None]:
     """Ada's verdict and points of milestone 1, as the gradebook has them."""
     with open_gradebook(folder / FILE) as book:
-        score = compute_scores(book, load(ROOT))["ada"][1]
+        score = compute_scores(book, load_manifest(ROOT))["ada"][1]
     return score.verdict, score.points
 
 
@@ -358,7 +360,7 @@ def test_a_class_on_a_disk_without_locks_is_collected(
         raise OSError(number, os.strerror(number))
 
     said = []
-    watch = Silent()
+    watch = SilentWatch()
     monkeypatch.setattr(watch, "phase", lambda title, _total: said.append(title), raising=False)
     monkeypatch.setattr(fcntl, "flock", flock)
     with lock_class_folder(class_folder, watch):

@@ -14,7 +14,7 @@ from desk.pushes import NONE, Push, ReflogSource, find_first_push, find_last_pus
 from desk.roster import RosterRow
 from desk.scores import compute_scores
 from grading.deadlines import DeadlineTerms
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Deadlines, Manifest
 from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, School
@@ -176,7 +176,7 @@ def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> N
 
 def due_manifest() -> Manifest:
     """The course with these deadlines."""
-    return load(ROOT).model_copy(update={"deadlines": DEADLINES})
+    return load_manifest(ROOT).model_copy(update={"deadlines": DEADLINES})
 
 
 def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
@@ -186,7 +186,7 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
     work = {"ada": [(1, 1, early), (2, 2, too_late)], "bob": [(3, 1, early), (4, 2, late)], "cyd": [(5, 2, too_late)]}
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, work)) as book:
         found = compute_scores(book, due_manifest())
-        without = compute_scores(book, load(ROOT))
+        without = compute_scores(book, load_manifest(ROOT))
     ada, bob, cyd, dan = (found[row.id][1] for row in rows)
     assert (ada.points, ada.verdict, ada.days_late, ada.attempts) == (50.0, "not_yet", 0, 2)
     assert (bob.points, bob.verdict, bob.days_late) == (90.0, "unlocked", 1)
@@ -201,7 +201,7 @@ def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -
         for days, points in ((2, None), (3, None), (4, 0.0)):
             book.save_visit(Visit("ada", DUE + timedelta(days=days)))
             assert compute_scores(book, due_manifest())["ada"][1].points == points
-            assert compute_scores(book, load(ROOT))["ada"][1].points is None
+            assert compute_scores(book, load_manifest(ROOT))["ada"][1].points is None
 
 
 def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
     with open_gradebook(path) as book:
         for student in ("ada", "bob"):
             book.save_result(student, make_graded_result(1, at=DUE + timedelta(days=9), verdict="error"))
-        found = compute_scores(book, load(ROOT))
+        found = compute_scores(book, load_manifest(ROOT))
     assert found["ada"][1].points == 100.0
     assert (found["bob"][1].points, found["bob"][1].verdict) == (None, "error")
 

@@ -16,16 +16,16 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from grading.errors import UsageError
 from grading.manifest.model import Manifest
-from grading.render.markdown import LIMIT
-from grading.render.progress import Silent
+from grading.render.markdown import MAX_REPORT_CHARACTERS
+from grading.render.progress_watch import SilentWatch
 from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
 from tests.desk.test_deadlines import DUE, due_manifest
 from tests.github.conftest import environ, hub, running, waits  # noqa: F401 - the fixtures
 from tests.github.issues import add_issue
-from tests.github.local import Fault, Hub, error
+from tests.github.local import Fault, Hub, build_error
 from tests.github.test_comment import assert_harmless
-from tests.render.results import criterion, failure, loss
+from tests.render.results import build_criterion, build_failure, build_loss_criterion
 from tests.render.test_documents import LIVE
 
 EXPECTED = Path(__file__).with_name("feedback.md")
@@ -100,17 +100,19 @@ def test_nobody_reads_about_another(feedback_folder: Path) -> None:
 def test_no_text_is_live(class_folder: Path, text: str) -> None:
     """Neither a name, a comment nor what a student's code returned can set anything off, or make the text too long."""
     fill_gradebook(class_folder / FILE, [RosterRow("ada", text * 20, repository="class/ada")], {"ada": []})
-    bad = failure(title=text, got=text * 500, hint=text, task=text)
+    bad = build_failure(title=text, got=text * 500, hint=text, task=text)
     record = make_graded_result(1, met=1)
     record = record.model_copy(
-        update={"criteria": (criterion("failed", 0.1, title=text * 99, failures=(bad,) * 9), loss())}
+        update={
+            "criteria": (build_criterion("failed", 0.1, title=text * 99, failures=(bad,) * 9), build_loss_criterion())
+        }
     )
     with open_gradebook(class_folder / FILE) as book:
         book.save_result("ada", record.model_copy(update={"provisional_because": (text,) * 9}))
     set_override(ROOT, class_folder, "ada", 1, {"comment": text}, "why", PROF)
     written = format_student_feedback(class_folder, "ada", load_two_milestones())
     assert_harmless(written.replace("<!-- tinytorch:feedback ada -->", "", 1))
-    assert len(written) <= LIMIT
+    assert len(written) <= MAX_REPORT_CHARACTERS
 
 
 def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
@@ -123,7 +125,7 @@ def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
             [CommitSubmission("bob", format_commit(n), "c" * 64, 1, "d" * 64) for n in range(100, 1100)]
         )
     text = format_student_feedback(feedback_folder, "bob", load_two_milestones())
-    assert len(text) <= LIMIT
+    assert len(text) <= MAX_REPORT_CHARACTERS
     assert format_commit(1099) in text
     assert "801 earlier ones" in text
 
@@ -140,7 +142,7 @@ def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
 
 def run_feedback(feedback_folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
     """`inv feedback`, sending unless told otherwise."""
-    return send_feedback(ROOT, feedback_folder, ROWS, environ, Silent(), **{"send": True, **options})  # type: ignore[arg-type]
+    return send_feedback(ROOT, feedback_folder, ROWS, environ, SilentWatch(), **{"send": True, **options})  # type: ignore[arg-type]
 
 
 def list_issue_bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
@@ -257,7 +259,7 @@ def test_a_lost_answer_opens_no_second_issue(
     waits: list[float],  # noqa: F811
 ) -> None:
     """GitHub has opened it and says that it has not: it is looked for before it is opened again."""
-    class_hub.faults.append(Fault("POST", "/issues$", error(502, "oops"), done=True))
+    class_hub.faults.append(Fault("POST", "/issues$", build_error(502, "oops"), done=True))
     run_feedback(feedback_folder, environ)
     assert len(list_issue_bodies(class_hub, "ada")) == 1
     assert waits == [1]
@@ -270,10 +272,10 @@ def test_github_s_limit_is_waited_for_or_ends_the_run(
     waits: list[float],  # noqa: F811
 ) -> None:
     """As long as Retry-After says; an hour is not waited for, and the next run goes on with who is left."""
-    slow = error(403, "You have exceeded a secondary rate limit")
+    slow = build_error(403, "You have exceeded a secondary rate limit")
     slow.headers["Retry-After"] = "60"
     class_hub.faults.append(Fault("POST", "class/ada/issues$", slow))
-    long = error(403, "You have exceeded a secondary rate limit")
+    long = build_error(403, "You have exceeded a secondary rate limit")
     long.headers["Retry-After"] = "3600"
     class_hub.faults.append(Fault("POST", "class/bob/issues$", long))
     found = run_feedback(feedback_folder, environ)
@@ -315,11 +317,11 @@ def test_without_github_there_are_files(feedback_folder: Path, tmp_path: Path) -
     """No token is needed; each text is written once, and only a changed one again; git ignores the folder."""
     local = [RosterRow(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
     to = tmp_path / "out"
-    found = send_feedback(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, Silent(), to=to)
+    found = send_feedback(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, SilentWatch(), to=to)
     assert (set(found.outcomes.values()), found.written) == ({"elsewhere"}, 3)
     assert [(t.student, "never collected" in t.problem) for t in found.troubles] == [("dan", True)]
     assert sorted(p.name for p in to.iterdir()) == [".gitignore", "ada.md", "bob.md", "cyd.md"]
     assert (to / "ada.md").read_text("utf-8").startswith("<!-- tinytorch:feedback ada -->\n")
-    assert send_feedback(ROOT, feedback_folder, local, {}, Silent(), to=to).written == 0
+    assert send_feedback(ROOT, feedback_folder, local, {}, SilentWatch(), to=to).written == 0
     with pytest.raises(UsageError, match="GITHUB_TOKEN"):
-        send_feedback(ROOT, feedback_folder, ROWS, {}, Silent())
+        send_feedback(ROOT, feedback_folder, ROWS, {}, SilentWatch())

@@ -17,7 +17,7 @@ from grading.github import api
 from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import TERM
 from tests.github.activity import add_activity
-from tests.github.artifacts import add_artifact, zipped
+from tests.github.artifacts import add_artifact, build_zip
 from tests.github.conftest import client, environ, hub, running, waits  # noqa: F401 - the fixtures
 from tests.github.local import Hub
 
@@ -75,7 +75,7 @@ def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: 
     run["head_repository"]["full_name"] = owner
     hub.repository(CLASS).runs.append(run)
     if path:
-        add_artifact(hub, hub.repository(CLASS), number, "gradebook", zipped({FILE: Path(path).read_bytes()}))
+        add_artifact(hub, hub.repository(CLASS), number, "gradebook", build_zip({FILE: Path(path).read_bytes()}))
 
 
 def make_gradebook_archive(folder: Path, number: int) -> str:

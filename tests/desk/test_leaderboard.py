@@ -26,8 +26,8 @@ from desk.pool import TaskOutcome
 from desk.roster import RosterRow
 from desk.scores import compute_scores
 from grading.errors import GraderError
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 from grading.result import Picture, Result, Verdict
 from tests.desk.books import format_commit, make_graded_result
 from tests.desk.school import ROOT, TERM
@@ -120,12 +120,12 @@ def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[s
 
 def test_only_who_agreed_and_has_it_is_run(class_folder: Path, run_counts: Counter[str]) -> None:
     """Each three times, and the course as often, since kernels are compared with its own."""
-    assert run_leaderboard(ROOT, class_folder, Silent()) == []
+    assert run_leaderboard(ROOT, class_folder, SilentWatch()) == []
     assert run_counts == {"ada": 3, "bob": 3, COURSE: 3}
-    assert run_leaderboard(ROOT, class_folder, Silent()) == []
+    assert run_leaderboard(ROOT, class_folder, SilentWatch()) == []
     assert run_counts.total() == 9  # what is there is not run again
-    run_leaderboard(ROOT, class_folder, Silent(), runs=0)
-    assert run_leaderboard(ROOT, class_folder, Silent(), milestones=(2,)) == []
+    run_leaderboard(ROOT, class_folder, SilentWatch(), runs=0)
+    assert run_leaderboard(ROOT, class_folder, SilentWatch(), milestones=(2,)) == []
     assert run_counts.total() == 9
 
 
@@ -144,16 +144,16 @@ def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
 
 def test_an_interrupted_leaderboard_goes_on(class_folder: Path, run_counts: Counter[str]) -> None:
     """Everybody is run once before anybody is run twice, and what was measured is kept."""
-    run_leaderboard(ROOT, class_folder, Silent(), runs=1)
+    run_leaderboard(ROOT, class_folder, SilentWatch(), runs=1)
     assert run_counts == {"ada": 1, "bob": 1, COURSE: 1}
-    run_leaderboard(ROOT, class_folder, Silent(), runs=3)
+    run_leaderboard(ROOT, class_folder, SilentWatch(), runs=3)
     assert run_counts == {"ada": 3, "bob": 3, COURSE: 3}
 
 
 @pytest.mark.usefixtures("run_counts")
 def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
     """30 ms of the course over 20 to 22 of Ada's; Bob's range overlaps hers; training times come from each network."""
-    run_leaderboard(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         kernels, seconds = rank_boards(book)
     assert (kernels.board.name, seconds.board.name) == ("kernels", "seconds")
@@ -173,11 +173,11 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
         raise GraderError("the disk is full")
 
     monkeypatch.setattr(leaderboard, "grade_milestone", fail)
-    assert run_leaderboard(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
+    assert run_leaderboard(ROOT, class_folder, SilentWatch(), runs=1) == ["the course, milestone 4: the disk is full"]
     monkeypatch.setattr(leaderboard, "grade_milestone", usual)
     never = make_measured_result("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
     monkeypatch.setattr(leaderboard, "grade_in_processes", lambda tasks, *_, **__: [TaskOutcome(tasks[0], never, None)])
-    run_leaderboard(ROOT, class_folder, Silent(), runs=2)
+    run_leaderboard(ROOT, class_folder, SilentWatch(), runs=2)
     with open_gradebook(class_folder / FILE) as book:
         kernels, _ = rank_boards(book)
     bob = next(one for one in kernels.entries if one.student == "bob")
@@ -187,10 +187,10 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
 @pytest.mark.usefixtures("run_counts")
 def test_no_grade_comes_of_it(class_folder: Path) -> None:
     """Scores are what they were, and a student who is renamed keeps their place."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     with open_gradebook(class_folder / FILE) as book:
         before = compute_scores(book, manifest)
-    run_leaderboard(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         assert compute_scores(book, manifest) == before
         assert len(book.list_gradings()) == 3
@@ -206,7 +206,7 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
 @pytest.mark.usefixtures("run_counts")
 def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
     """Runs stay in the gradebook; nothing of them is shown."""
-    run_leaderboard(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         book.enroll_students([ROWS[0], RosterRow("bob", "Bob Hidden")])
         assert {e.student for ranking in rank_boards(book) for e in ranking.entries} == {"ada", COURSE}
@@ -221,7 +221,7 @@ def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) ->
     build_site(source, site)
     assert not (site / "class" / "leaderboard.html").exists()
     assert "leaderboard" not in (site / "class" / "index.html").read_text("utf-8")
-    run_leaderboard(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, SilentWatch())
     assert build_site(source, site, left_out=("cyd",)).written
     page = (site / "class" / "leaderboard.html").read_text("utf-8")
     assert "Ada Lovelace" in page

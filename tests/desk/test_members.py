@@ -13,7 +13,7 @@ from desk.roster import RosterRow
 from desk.scores import compute_scores
 from desk.shards import merge_gradebooks
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.desk.books import fill_gradebook
 from tests.desk.school import ROOT, TERM
 
@@ -69,7 +69,7 @@ def test_records_are_taken_over_and_none_is_lost(members_folder: Path) -> None:
         assert book.read_pushes()["ada_uni"] == pushes
         assert "ada" not in book.read_pushes()
         assert [row.id for row in book.list_students()] == ["ada_uni", "bob", "cyd"]
-        assert compute_scores(book, load(ROOT))["ada_uni"][1].points == 100.0
+        assert compute_scores(book, load_manifest(ROOT))["ada_uni"][1].points == 100.0
         assert compare_roster(book, [RENAMED, BOB, CYD]) == RosterChanges()
     assert (members_folder / "repositories" / "ada_uni.git").is_dir()
 

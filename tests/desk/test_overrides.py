@@ -25,7 +25,7 @@ from desk.score_export import export_scores
 from desk.scores import compute_scores
 from desk.shards import merge_gradebooks
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.desk.books import fill_gradebook, make_graded_result
 from tests.desk.school import ROOT, TERM
 
@@ -52,7 +52,7 @@ def override_grade(overrides_folder: Path, student: str, **values: str) -> None:
 def list_points(overrides_folder: Path) -> list[float | None]:
     """Everybody's points of milestone 1."""
     with open_gradebook(overrides_folder / FILE) as book:
-        return [one[1].points for one in compute_scores(book, load(ROOT)).values()]
+        return [one[1].points for one in compute_scores(book, load_manifest(ROOT)).values()]
 
 
 def test_points_bonus_and_excuse_stand_above_what_is_measured(overrides_folder: Path) -> None:
@@ -183,6 +183,6 @@ def test_exports_and_report_show_what_was_decided(overrides_folder: Path) -> Non
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "-")
     assert any("Excused, which an import cannot express: bob (milestone 1)" in note for note in notes)
     with open_gradebook(overrides_folder / FILE) as book:
-        text = render_report_page(build_class_report(book, load(ROOT)))
+        text = render_report_page(build_class_report(book, load_manifest(ROOT)))
     assert "80 points by hand, 5 points bonus" in text
     assert "Well done." in text

@@ -16,7 +16,7 @@ from desk.report_page import render_report_page as format_report
 from desk.roster import RosterRow
 from desk.similar import find_similar_pairs
 from desk.similar_page import render_similarity_page as format_similar
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.browsers import IN_A_BROWSER, Open, browser, open_pages  # noqa: F401 - a fixture
 from tests.desk.books import MAIN, fill_gradebook, format_commit
 from tests.desk.school import ROOT, TERM
@@ -38,7 +38,7 @@ def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             book.save_result("s10", make_failing_result(50 + days, days, "2.3"))
         for n, row in enumerate(rows[1:], 2):
             book.save_visit(Visit(row.id, TERM + 9 * DAY, MAIN, format_commit(n)))
-        found = build_class_report(book, load(ROOT))
+        found = build_class_report(book, load_manifest(ROOT))
         write_evidence_pages(book, found, place / "evidence", "report.html")
     (place / "report.html").write_text(format_report(found, "evidence"), "utf-8")
     files = {"ada": {"a.py": OWN}, "bob": {"b.py": DISGUISED}, "cyd": {"a.py": OTHER}}

@@ -11,7 +11,7 @@ import pytest
 from desk import pool
 from desk.grading_process import GradingTask
 from desk.pool import TaskOutcome, build_grader_environment, grade_in_processes
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.desk.school import ROOT
 
 FAKE = """
@@ -45,7 +45,7 @@ def fake_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def grade_students(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
     """What became of these tasks."""
     tasks = [GradingTask(student, 1, "0" * 40, marker) for student in students]
-    found: list[TaskOutcome] = list(grade_in_processes(tasks, ROOT, load(ROOT), jobs=jobs))
+    found: list[TaskOutcome] = list(grade_in_processes(tasks, ROOT, load_manifest(ROOT), jobs=jobs))
     assert sorted(g.task.student for g in found) == sorted(students)
     return {g.task.student: g.problem for g in found}
 
@@ -78,7 +78,7 @@ def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_stops_listening_ends_every_process() -> None:
     """At once, and nothing of them stays behind."""
     tasks = [GradingTask("hangs", 1, "0" * 40, ""), GradingTask("a", 1, "0" * 40, "")]
-    listening = grade_in_processes(tasks, ROOT, load(ROOT), jobs=2)
+    listening = grade_in_processes(tasks, ROOT, load_manifest(ROOT), jobs=2)
     assert next(listening).task.student == "a"
     began = time.monotonic()
     listening.close()

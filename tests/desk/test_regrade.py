@@ -28,8 +28,8 @@ from desk.roster import RosterRow
 from desk.score_export import format_csv_scores
 from desk.scores import compute_scores
 from desk.shards import merge_gradebooks
-from grading.manifest.load import load
-from grading.render.progress import Silent
+from grading.manifest.loader import load_manifest
+from grading.render.progress_watch import SilentWatch
 from grading.result import CourseRecord
 from grading.sandbox.launch import choose_fence
 from tests.desk.books import fill_gradebook, format_commit, make_graded_result
@@ -65,7 +65,7 @@ def book(class_folder: Path):
 
 def list_points_and_courses(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
     """Everybody's points of milestone 1, and the course that judged them."""
-    found = compute_scores(book, load(ROOT), today=today)
+    found = compute_scores(book, load_manifest(ROOT), today=today)
     return [(one[1].points, one[1].judged_by) for one in found.values()]
 
 
@@ -120,7 +120,7 @@ def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) ->
 
 def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     """And mark a grade that is not today's."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     decide_regrade(book, "replace")
     found = compute_scores(book, manifest, today=NEW)
     ada, _, cyd = csv.DictReader(io.StringIO(format_csv_scores(book.list_students(), found, manifest)))
@@ -147,7 +147,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     why = "a regrade by another version of the course has replaced it"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
-    (step,) = build_story(load_member_from_gradebook(path, students["cyd"]), load(ROOT)).steps
+    (step,) = build_story(load_member_from_gradebook(path, students["cyd"]), load_manifest(ROOT)).steps
     assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
     assert {student.id: mark for student, mark in list_enrolled_students(path)}["ada"] != marks["ada"]
 
@@ -163,7 +163,7 @@ def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("desk.cluster.grade_on_cluster", answer)
     monkeypatch.setattr("desk.collect.choose_fence", None)
-    found = regrade_class(ROOT, class_folder, rows, Silent(), preview=True, by="prof", cluster="tcp://x:1")
+    found = regrade_class(ROOT, class_folder, rows, SilentWatch(), preview=True, by="prof", cluster="tcp://x:1")
     assert {(t.student, t.problem.endswith("asked tcp://x:1")) for t in found.troubles} == {
         ("ada", True),
         ("bob", True),
@@ -214,11 +214,11 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
     """Changes list thresholds by name, tests by file, the grader by count, and ignore how a number is written."""
     root = copy_course(tmp_path)
-    before = describe_course(root, load(root)).contents
+    before = describe_course(root, load_manifest(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
     (root / "modules/02_tensor/test_tensor.py").write_text("# changed\n")
     (root / "grading/cache.py").write_text("# changed\n")
-    after = describe_course(root, load(root)).contents
+    after = describe_course(root, load_manifest(root)).contents
     assert before is not None
     assert after is not None
     assert list(compare_courses(before, after)) == [
@@ -270,14 +270,14 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
         school.enroll_student(student, make_released_files() | BROKEN)
 
     def run() -> int:
-        return collect_class(root, class_folder, school.rows, ReflogSource(), Silent()).graded
+        return collect_class(root, class_folder, school.rows, ReflogSource(), SilentWatch()).graded
 
     def again(policy: Policy = "replace", *, preview: bool = False) -> RegradeSummary:
-        return regrade_class(root, class_folder, school.rows, Silent(), policy=policy, preview=preview, by="prof")
+        return regrade_class(root, class_folder, school.rows, SilentWatch(), policy=policy, preview=preview, by="prof")
 
     def met() -> list[int]:
         with open_gradebook(class_folder / FILE) as book:
-            return [one[1].grading.met for one in compute_scores(book, load(root)).values() if one[1].grading]
+            return [one[1].grading.met for one in compute_scores(book, load_manifest(root)).values() if one[1].grading]
 
     assert run() == 2
     assert list(describe_course_change(root, class_folder)) == []

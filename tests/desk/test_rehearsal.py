@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course.release import given_files
+from course.release import compute_given_digests
 from desk.class_report import build_class_report
 from desk.collect import collect_class, list_pending_tasks
 from desk.courses import describe_course
@@ -24,9 +24,9 @@ from desk.scores import compute_scores
 from desk.similar_page import write_similarity_page
 from grading.errors import UsageError
 from grading.grade import describe_grading_course
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
-from grading.render.progress import Silent
+from grading.render.progress_watch import SilentWatch
 from grading.result import Result
 from tests.desk.school import ROOT
 from website.build import build_site
@@ -41,7 +41,9 @@ def rehearsal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rehearsal_folder = tmp_path_factory.mktemp("rehearsal") / "class"
     write_rehearsal_class(ROOT, rehearsal_folder, len(CAST), NOW)
     rows = read_roster(rehearsal_folder / "roster.csv").rows
-    found = collect_class(ROOT, rehearsal_folder, rows, ReflogSource(), Silent(), base=rehearsal_folder, grade=False)
+    found = collect_class(
+        ROOT, rehearsal_folder, rows, ReflogSource(), SilentWatch(), base=rehearsal_folder, grade=False
+    )
     assert found.troubles == ()
     assert found.roster.renamed == (SuspectedRename("jon", "jon_uni", "the same repository"),)
     return rehearsal_folder
@@ -57,7 +59,7 @@ def rows(rehearsal_folder: Path) -> tuple[RosterRow, ...]:
 def manifest(rehearsal_folder: Path) -> Manifest:
     """The course with the rehearsal's deadlines."""
     told = yaml.safe_load((rehearsal_folder / DEADLINES).read_text("utf-8"))
-    return Manifest.model_validate(load(ROOT).model_dump() | told)
+    return Manifest.model_validate(load_manifest(ROOT).model_dump() | told)
 
 
 def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]) -> None:
@@ -69,10 +71,14 @@ def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]
 
 def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path, rows: tuple[RosterRow, ...]) -> None:
     """What a collection would grade are first milestones alone."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     with open_gradebook(rehearsal_folder / FILE) as book:
         of = InspectionContext(
-            rehearsal_folder.resolve(), rehearsal_folder, manifest, given_files(ROOT, manifest), ReflogSource()
+            rehearsal_folder.resolve(),
+            rehearsal_folder,
+            manifest,
+            compute_given_digests(ROOT, manifest),
+            ReflogSource(),
         )
         tasks = list_pending_tasks(book, rows, of, describe_grading_course(ROOT, manifest).digest)
     assert {task.milestone for task in tasks} == {1}
@@ -104,7 +110,7 @@ def test_hal_is_late_and_the_extension_reaches_somebody(rehearsal_folder: Path, 
 
 def test_the_near_copy_is_the_first_pair(rehearsal_folder: Path, tmp_path: Path) -> None:
     """Gus and Ida have the same lines under other names, Chi what Ben began; the course's own code is left out."""
-    pair, other = write_similarity_page(ROOT, rehearsal_folder, tmp_path / "similar.html", Silent())
+    pair, other = write_similarity_page(ROOT, rehearsal_folder, tmp_path / "similar.html", SilentWatch())
     assert {other.left, other.right} == {"ben", "chi"}
     assert {pair.left, pair.right} == {"gus", "ida"}
     assert {match.file for match in pair.matches} == {"modules/04_layers/tinytorch/layers.py"}

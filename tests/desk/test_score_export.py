@@ -23,7 +23,7 @@ from desk.score_export import (
 )
 from desk.scores import Score, compute_scores
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tests.desk.books import fill_gradebook, make_graded_result
 from tests.desk.school import ROOT, TERM
 
@@ -48,7 +48,7 @@ def parse_csv(text: str) -> list[dict[str, str]]:
 
 def test_the_plain_file_says_everything(filled_book) -> None:
     """Points, verdict, criteria, push and lateness of every milestone that is built."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     ada, bob = parse_csv(
         format_csv_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
     )
@@ -65,7 +65,7 @@ def test_the_plain_file_says_everything(filled_book) -> None:
 
 def test_canvas_finds_its_columns_and_its_points_possible(filled_book) -> None:
     """The header and second row are Canvas's own."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     text = format_canvas_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
     assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference")
     assert text.splitlines()[1] == "    Points Possible,,,,,100.0"
@@ -77,7 +77,7 @@ def test_canvas_finds_its_columns_and_its_points_possible(filled_book) -> None:
 
 def test_moodle_knows_students_by_e_mail(filled_book, class_folder: Path) -> None:
     """One that has none is said before anything is written."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     ada, _bob = parse_csv(
         format_moodle_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
     )
@@ -141,7 +141,7 @@ def test_one_milestone_at_a_time_leaves_no_grade_out(folder_with_gaps: Path) -> 
 
 def test_the_table_without_empty_cells_holds_most_grades() -> None:
     """Whether by leaving a milestone out or students."""
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     one, two = manifest.milestones[:2]
 
     def reach(*students: tuple[str, bool, bool]) -> dict[str, dict[int, Score]]:
@@ -223,7 +223,7 @@ def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> 
 def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None:
     """The roster's column goes before the e-mail address, and that before the id."""
     rows = [RosterRow("ada", email="a@x.org", sis_login="s-17"), RosterRow("bob", email="b@x.org"), RosterRow("cyd")]
-    manifest = load(ROOT)
+    manifest = load_manifest(ROOT)
     work = {row.id: [(n, 2, TERM)] for n, row in enumerate(rows)}
     with open_gradebook(fill_gradebook(class_folder / "c.sqlite", rows, work)) as book:
         lines = parse_csv(format_canvas_scores(book.list_students(), compute_scores(book, manifest), manifest))
@@ -232,7 +232,7 @@ def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None
 
 def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(filled_book, tmp_path: Path) -> None:
     """Other assignments, other students and their own submissions stay; ours is the latest; twice is once."""
-    manifest, existing = load(ROOT), tmp_path / "scores.json"
+    manifest, existing = load_manifest(ROOT), tmp_path / "scores.json"
     later = (TERM + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
     own = {"submission": "submit/1", "datetime": later, "score": 1}
     other = {"type": "individual", "entries": [{"owner": "x", "submissions": []}]}

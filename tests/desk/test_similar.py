@@ -159,7 +159,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     from desk.collect import FILE
     from desk.gradebook import Visit, open_gradebook
     from desk.similar_page import write_similarity_page
-    from grading.render.progress import Silent
+    from grading.render.progress_watch import SilentWatch
     from grading.submission import MAX_BYTES
     from tests.desk.school import ROOT, School
 
@@ -180,7 +180,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
             git.init_bare_repository(repository)
             git.fetch_commits(repository, f"file://{school.get_repository_path(student)}", [head], largest=MAX_BYTES)
             book.save_visit(Visit(student, school_day(), "refs/heads/main", head))
-    (pair,) = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent())
+    (pair,) = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", SilentWatch())
     assert (pair.left, pair.right) == ("ada", "bob")
     text = (tmp_path / "similar.html").read_text()
     assert "03_activations" in text
@@ -190,10 +190,10 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
         for student in ("zoe", "ada"):
             book.save_visit(Visit(student, school_day(), "refs/heads/main", head_of["ada"]))
     with pytest.raises(UsageError, match="inv collect --only fetch --folder"):
-        write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+        write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", SilentWatch(), [tmp_path / "last"])
     for student in ("zoe", "ada"):
         shutil.copytree(class_folder / "repositories/ada.git", tmp_path / f"last/repositories/{student}.git")
-    pairs = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+    pairs = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", SilentWatch(), [tmp_path / "last"])
     assert {(pair.left, pair.right) for pair in pairs} == {
         ("ada", "bob"),
         ("ada", "1:zoe"),

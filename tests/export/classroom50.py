@@ -54,7 +54,7 @@ SCHEMA = {
 }
 
 
-def wrong(document: dict[str, Any], environ: dict[str, str] = ENVIRON) -> str | None:
+def find_problem(document: dict[str, Any], environ: dict[str, str] = ENVIRON) -> str | None:
     """Return why their runner would refuse the document, or None."""
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document))
     if problem is not None:

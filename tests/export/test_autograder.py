@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from course.classroom50 import write_bundle
-from course.release import student_files
-from course.skeleton import solved
+from course.classroom50_bundle import write_bundle
+from course.release import list_student_files
+from course.skeleton import make_solution
 from grading.errors import UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.sandbox.launch import choose_fence
 from tests.bench.bench_figure import copy_environment_without_nox
-from tests.export.classroom50 import ENVIRON, wrong
+from tests.export.classroom50 import ENVIRON, find_problem
 
 needs_bubblewrap = pytest.mark.skipif(
     choose_fence(official=False) == "process", reason="no sandbox works on this machine; the autograder needs one"
@@ -30,7 +30,7 @@ SPY = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedCheckout:
     """What the runner finds after grading."""
 
     exit_code: int
@@ -52,13 +52,13 @@ def released(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory)
     """A student's repository with every solution written."""
     folder = tmp_path_factory.mktemp("student") / "repository"
     shutil.copytree(bundle / "course", folder, ignore=shutil.ignore_patterns(".nox"))
-    manifest = load(root)
-    for path in student_files(manifest):
-        (folder / path).write_text(solved((root / path).read_text(encoding="utf-8"), manifest, path))
+    manifest = load_manifest(root)
+    for path in list_student_files(manifest):
+        (folder / path).write_text(make_solution((root / path).read_text(encoding="utf-8"), manifest, path))
     return folder
 
 
-def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
+def grade_checkout(bundle: Path, checkout: Path, assignment: str) -> GradedCheckout:
     """Grade like the runner: remove stale outputs, start in the checkout, and stamp fields on the result."""
     for name in ("result.json", "release-body.md"):
         (checkout / name).unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
         document |= {"owner": "ada", "assignment_type": "individual"}
         document |= {"datetime": "2026-11-26T10:00:00Z", "graded_at": "2026-11-26T10:01:00Z"}
         document["submitted_by"] = {"username": "ada", "id": None}
-    return Graded(ran.returncode, ran.stdout + ran.stderr, document, body.read_text() if body.is_file() else "")
+    return GradedCheckout(ran.returncode, ran.stdout + ran.stderr, document, body.read_text() if body.is_file() else "")
 
 
 @needs_bubblewrap
@@ -92,9 +92,9 @@ def test_a_solved_module_has_all_points_and_nothing_of_the_checkout_is_imported(
         (checkout / f"{name}.py").write_text(SPY.format(marker=str(marker)))
     (checkout / "grading" / "__init__.py").write_text(SPY.format(marker=str(marker)))
     (checkout / "noxfile.py").write_text(SPY.format(marker=str(marker)))
-    graded = grade(bundle, checkout, "module-02-tensors")
+    graded = grade_checkout(bundle, checkout, "module-02-tensors")
     assert graded.exit_code == 0, graded.log
-    assert wrong(graded.result, ENVIRON | {"ASSIGNMENT": "module-02-tensors"}) is None
+    assert find_problem(graded.result, ENVIRON | {"ASSIGNMENT": "module-02-tensors"}) is None
     assert graded.result["score"] == graded.result["max-score"] > 0
     assert all(test["passed"] for test in graded.result["tests"])
     assert graded.body.startswith("## Module 02\\_tensor")
@@ -104,9 +104,9 @@ def test_a_solved_module_has_all_points_and_nothing_of_the_checkout_is_imported(
 @needs_bubblewrap
 def test_an_unsolved_milestone_is_graded_as_not_yet(bundle: Path) -> None:
     """The release itself: an exit code of 0, for it was graded, and a test that failed with what to fix."""
-    graded = grade(bundle, bundle / "course", "tinytorch-milestone-1")
+    graded = grade_checkout(bundle, bundle / "course", "tinytorch-milestone-1")
     assert graded.exit_code == 0, graded.log
-    assert wrong(graded.result, ENVIRON | {"ASSIGNMENT": "tinytorch-milestone-1"}) is None
+    assert find_problem(graded.result, ENVIRON | {"ASSIGNMENT": "tinytorch-milestone-1"}) is None
     assert graded.result["score"] < graded.result["max-score"]
     first = next(test for test in graded.result["tests"] if not test["passed"])
     assert (first["status"], first["score"]) == ("failed", 0)
@@ -118,7 +118,7 @@ def test_an_assignment_that_names_nothing_is_an_error_of_the_set_up(
     bundle: Path, released: Path, assignment: str
 ) -> None:
     """No result: the runner then reports an error, not a student's failure."""
-    graded = grade(bundle, released, assignment)
+    graded = grade_checkout(bundle, released, assignment)
     assert graded.exit_code == 1
     assert graded.result is None
     assert re.search("::error::.*Rename it", graded.log)

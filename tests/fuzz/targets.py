@@ -25,21 +25,21 @@ import yaml
 from pydantic import ValidationError
 
 from grading import client, progress
-from grading.github import ledger, state
-from grading.manifest.load import ManifestError, load
+from grading.github import comment_state, ledger
+from grading.manifest.loader import ManifestError, load_manifest
 from grading.proxy import Proxy
-from grading.quiz.answers import Answers, answers_file, load_answers
+from grading.quiz.answer_file import Answers, find_answers_file, load_answers
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render import record
-from grading.render.badge import badge
-from grading.render.junit import junit
-from grading.render.markdown import LIMIT, markdown
+from grading.render.badge import render_badge
+from grading.render.junit import render_junit
+from grading.render.markdown import MAX_REPORT_CHARACTERS, render_markdown
 from grading.result import NamedImage, Picture, Writing
 from grading.sandbox.launch import Confinement
 from grading.worker import wire
 from tests.fuzz.mutations import alter_data, make_json_like, make_noise, mutate_bytes
-from tests.render.results import loss, not_yet, result
+from tests.render.results import build_loss_criterion, build_not_yet, build_result
 from website.image_sheets import draw_image_sheet
 from website.record_pictures import draw_picture
 
@@ -221,7 +221,7 @@ def read_manifest(data: bytes) -> bool:
     with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
         Path(folder, "milestones.yaml").write_bytes(data)
         try:
-            assert load(Path(folder)).modules
+            assert load_manifest(Path(folder)).modules
         except ManifestError as refused:
             error = refused
         else:
@@ -244,7 +244,7 @@ def make_answers_text(random: Random) -> bytes:
 def read_answers(data: bytes) -> bool:
     """Answers of the plain kinds, or a sentence with its line."""
     with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
-        path = Path(folder, answers_file(1))
+        path = Path(folder, find_answers_file(1))
         path.parent.mkdir()
         path.write_bytes(data)
         try:
@@ -275,9 +275,13 @@ def make_results() -> tuple[dict[str, Any], ...]:
         Picture(name="attention", seed=1, shape=(1, 1, 2), labels=("a", "b", "c"), values=(40, 60)),
     )
     wrote = (Writing(kind="function", prompt="def f(a):", written=" return a", right=True),)
-    judged = (loss("passed", 0.01, how="5 seeds"),)
+    judged = (build_loss_criterion("passed", 0.01, how="5 seeds"),)
     named = (NamedImage(shows="a", named="b", percent=9, shape=(1, 2, 2), pixels="AAAAAA=="),)
-    some = (result(), not_yet(), result(criteria=judged, pictures=pictures, writings=wrote, named_images=named))
+    some = (
+        build_result(),
+        build_not_yet(),
+        build_result(criteria=judged, pictures=pictures, writings=wrote, named_images=named),
+    )
     return tuple(r.model_dump(mode="json") for r in some)
 
 
@@ -289,14 +293,14 @@ def make_result_text(random: Random) -> bytes:
 def read_result(data: bytes) -> bool:
     """A result that can be written, read again and shown on every surface; or a validation error."""
     try:
-        found = record.from_json(data)
+        found = record.decode_result(data)
     except ValidationError:
         return False
-    assert record.from_json(record.to_json(found)).verdict is found.verdict
-    assert len(markdown(found)) <= LIMIT
-    assert junit(found).startswith("<?xml")
+    assert record.decode_result(record.encode_result(found)).verdict is found.verdict
+    assert len(render_markdown(found)) <= MAX_REPORT_CHARACTERS
+    assert render_junit(found).startswith("<?xml")
     if found.milestone is not None and found.verdict.exit_code == 0:
-        assert badge(found).startswith("<svg")
+        assert render_badge(found).startswith("<svg")
     for picture in found.pictures:
         assert draw_picture(picture) == draw_picture(picture)
     assert not found.named_images or draw_image_sheet(found.named_images)
@@ -333,14 +337,14 @@ def read_event(data: bytes) -> bool:
 
 
 @cache
-def make_ledger() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
+def make_ledger() -> tuple[bytes, ledger.LedgerHead, dict[str, bytes]]:
     """A ledger of four records, its head, and the records' files."""
     module, attempt, *_ = make_events()
     some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
     files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
     at = datetime(2026, 3, 1, tzinfo=UTC)
-    lines = [ledger.Line(0, file, ledger.digest(data), "", 7, 11, at) for file, data in files.items()]
-    data, head = ledger.append(b"", ledger.Head(), lines)
+    lines = [ledger.LedgerLine(0, file, ledger.compute_digest(data), "", 7, 11, at) for file, data in files.items()]
+    data, head = ledger.append_lines(b"", ledger.LedgerHead(), lines)
     return data, head, files
 
 
@@ -365,10 +369,10 @@ def read_ledger(data: bytes) -> bool:
     """No line but those that were published is vouched for; whether all of them are."""
     original, head, files = make_ledger()
     try:
-        lines = ledger.split(data)
+        lines = ledger.split_lines(data)
     except ValueError:
         return False
-    verified = [entry for entry in ledger.verify(lines, files, head=head, repository=7) if entry.verified]
+    verified = [entry for entry in ledger.verify_records(lines, files, head=head, repository_id=7) if entry.verified]
     assert {entry.file for entry in verified} <= files.keys()
     assert len(verified) <= len(set(lines) & set(original.splitlines()))
     assert all(entry.event is not None for entry in verified)
@@ -393,8 +397,8 @@ def make_comment_text(random: Random) -> bytes:
 
 def read_comment(data: bytes) -> bool:
     """A state that is written and read again as it is, or none."""
-    found = state.read(data.decode("utf-8", "replace"))
-    assert found is None or state.read("\n" + state.written(found)) == found
+    found = comment_state.decode_state(data.decode("utf-8", "replace"))
+    assert found is None or comment_state.decode_state("\n" + comment_state.encode_state(found)) == found
     return found is not None
 
 

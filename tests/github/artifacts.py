@@ -7,10 +7,10 @@ import io
 import zipfile
 from typing import Any
 
-from tests.github.local import NAME, Answer, Hub, Repository, Request, error, page, route
+from tests.github.local import NAME, Answer, Hub, Repository, Request, build_error, build_page, declare_route
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def build_zip(files: dict[str, bytes]) -> bytes:
     """Build an archive of these files."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -39,29 +39,29 @@ def add_artifact(
     return artifact
 
 
-@route("GET", f"{NAME}/actions/runs/(\\d+)/artifacts")
+@declare_route("GET", f"{NAME}/actions/runs/(\\d+)/artifacts")
 def list_artifacts(hub: Hub, request: Request, repository: Repository, run: str) -> Answer:
     """List a run's artifacts, newest first, filtered by name."""
     name = request.query.get("name")
     found = [a for a in reversed(repository.artifacts) if a["workflow_run"]["id"] == int(run)]
-    return page(hub, request, [a for a in found if name in (None, a["name"])], "artifacts")
+    return build_page(hub, request, [a for a in found if name in (None, a["name"])], "artifacts")
 
 
-@route("GET", f"{NAME}/actions/artifacts/(\\d+)/zip")
-def download(hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
+@declare_route("GET", f"{NAME}/actions/artifacts/(\\d+)/zip")
+def redirect_download(hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
     """Redirect a download to the storage server."""
     artifact = next((a for a in repository.artifacts if a["id"] == int(number)), None)
     if artifact is None:
-        return error(404, "Not Found")
+        return build_error(404, "Not Found")
     if artifact["expired"]:
-        return error(410, "Artifact has expired")
+        return build_error(410, "Artifact has expired")
     owner = next(name for name, kept in hub.repositories.items() if kept is repository)
     return Answer(302, headers={"Location": f"{hub.url}/storage/{owner}/{number}"})
 
 
-@route("GET", r"/storage/([^/]+/[^/]+)/(\d+)")
-def storage(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
+@declare_route("GET", r"/storage/([^/]+/[^/]+)/(\d+)")
+def serve_archive(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
     """Send the archive; like the real storage server, refuse a request that carries GitHub's token."""
     if "authorization" in request.headers:
-        return error(400, "Authorization is not expected here")
+        return build_error(400, "Authorization is not expected here")
     return Answer(200, repository.archives[int(number)])

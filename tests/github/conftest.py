@@ -12,15 +12,15 @@ from grading.github import api
 from tests.github import prism
 from tests.github.local import Hub
 from tests.github.runs import Runs
-from tests.github.whole import copy_of_github
+from tests.github.whole import start_fake_github
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """The fake GitHub and its proxy, started once."""
-    if missing := prism.install():
+    if missing := prism.install_prism():
         pytest.skip(missing)
-    with copy_of_github(tmp_path_factory.mktemp("prism")) as hub:
+    with start_fake_github(tmp_path_factory.mktemp("prism")) as hub:
         yield hub
 
 
@@ -55,7 +55,7 @@ def environ(hub: Hub) -> dict[str, str]:
 @pytest.fixture
 def client(environ: dict[str, str]) -> api.Client:
     """A client that reaches the fake GitHub through the proxy."""
-    return api.client(environ)
+    return api.create_client(environ)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.github.local import NAME, Answer, Hub, Repository, Request, error, page, route
+from tests.github.local import NAME, Answer, Hub, Repository, Request, build_error, build_page, declare_route
 
-LONGEST = 65_536
+MAX_BODY_CHARACTERS = 65_536
 """GitHub's limit for a comment."""
 
 
-def now() -> str:
+def format_now() -> str:
     """Format the current time as GitHub does."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -20,7 +20,9 @@ def add_comment(hub: Hub, repository: Repository, issue: int, body: str, user: s
     """Add a comment by this user."""
     number = hub.number()
     urls = {"issue_url": f"https://api.github.com/repos/o/r/issues/{issue}"}
-    comment = hub.example("issue-comment", id=number, body=body, user=hub.account(user), created_at=now(), **urls)
+    comment = hub.example(
+        "issue-comment", id=number, body=body, user=hub.account(user), created_at=format_now(), **urls
+    )
     repository.comments.append(comment)
     return comment
 
@@ -42,91 +44,95 @@ def add_run(hub: Hub, repository: Repository, number: int, *, branch: str, sha: 
     repository.runs.append({**run, **changes})
 
 
-@route("GET", f"{NAME}/issues/(\\d+)/comments")
+@declare_route("GET", f"{NAME}/issues/(\\d+)/comments")
 def list_comments(hub: Hub, request: Request, repository: Repository, issue: str) -> Answer:
     """List an issue's comments, oldest first."""
-    return page(hub, request, [c for c in repository.comments if c["issue_url"].endswith(f"/issues/{issue}")])
+    return build_page(hub, request, [c for c in repository.comments if c["issue_url"].endswith(f"/issues/{issue}")])
 
 
-@route("POST", f"{NAME}/issues/(\\d+)/comments")
+@declare_route("POST", f"{NAME}/issues/(\\d+)/comments")
 def create_comment(hub: Hub, request: Request, repository: Repository, issue: str) -> Answer:
     """Create a comment, unless it is too long."""
-    if len(request.body["body"]) > LONGEST:
-        return error(422, f"Body is too long (maximum is {LONGEST} characters)")
+    if len(request.body["body"]) > MAX_BODY_CHARACTERS:
+        return build_error(422, f"Body is too long (maximum is {MAX_BODY_CHARACTERS} characters)")
     comment = add_comment(hub, repository, int(issue), request.body["body"], request.user)
     return Answer(201, comment, {"Location": comment["url"]})
 
 
-@route("GET", f"{NAME}/issues/comments/(\\d+)")
+@declare_route("GET", f"{NAME}/issues/comments/(\\d+)")
 def get_comment(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
     """Return one comment."""
     found = [c for c in repository.comments if c["id"] == int(number)]
-    return Answer(200, found[0]) if found else error(404, "Not Found")
+    return Answer(200, found[0]) if found else build_error(404, "Not Found")
 
 
-@route("PATCH", f"{NAME}/issues/comments/(\\d+)")
+@declare_route("PATCH", f"{NAME}/issues/comments/(\\d+)")
 def update_comment(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
     """Update a comment, whose author stays the same."""
     for comment in repository.comments:
         if comment["id"] == int(number):
-            if len(request.body["body"]) > LONGEST:
-                return error(422, f"Body is too long (maximum is {LONGEST} characters)")
-            comment.update(body=request.body["body"], updated_at=now())
+            if len(request.body["body"]) > MAX_BODY_CHARACTERS:
+                return build_error(422, f"Body is too long (maximum is {MAX_BODY_CHARACTERS} characters)")
+            comment.update(body=request.body["body"], updated_at=format_now())
             return Answer(200, comment)
-    return error(404, "Not Found")
+    return build_error(404, "Not Found")
 
 
-@route("DELETE", f"{NAME}/issues/comments/(\\d+)")
+@declare_route("DELETE", f"{NAME}/issues/comments/(\\d+)")
 def delete_comment(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
     """Delete a comment."""
     kept = [c for c in repository.comments if c["id"] != int(number)]
     if len(kept) == len(repository.comments):
-        return error(404, "Not Found")
+        return build_error(404, "Not Found")
     repository.comments[:] = kept
     return Answer(204)
 
 
-@route("GET", f"{NAME}/pulls")
+@declare_route("GET", f"{NAME}/pulls")
 def list_pulls(hub: Hub, request: Request, repository: Repository) -> Answer:
     """List pull requests, filtered by head and state."""
     head, state = request.query.get("head"), request.query.get("state", "open")
     found = [p for p in repository.pulls if head in (None, p["head"]["label"]) and state in ("all", p["state"])]
-    return page(hub, request, found)
+    return build_page(hub, request, found)
 
 
-@route("GET", f"{NAME}/actions/runs/(\\d+)")
+@declare_route("GET", f"{NAME}/actions/runs/(\\d+)")
 def get_run(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
     """Return one workflow run."""
     found = [r for r in repository.runs if r["id"] == int(number)]
-    return Answer(200, found[0]) if found else error(404, "Not Found")
+    return Answer(200, found[0]) if found else build_error(404, "Not Found")
 
 
-@route("GET", f"{NAME}/commits/([^/]+)/check-runs")
+@declare_route("GET", f"{NAME}/commits/([^/]+)/check-runs")
 def list_check_runs(hub: Hub, request: Request, repository: Repository, sha: str) -> Answer:
     """List a commit's check runs, newest first, filtered by name."""
     name = request.query.get("check_name")
     found = [c for c in reversed(repository.check_runs) if c["head_sha"] == sha and name in (None, c["name"])]
-    return page(hub, request, found, "check_runs")
+    return build_page(hub, request, found, "check_runs")
 
 
-@route("POST", f"{NAME}/check-runs")
+@declare_route("POST", f"{NAME}/check-runs")
 def create_check_run(hub: Hub, request: Request, repository: Repository) -> Answer:
     """Create a check run with its first annotations."""
     run = hub.example("check-run", id=hub.number(), external_id="", conclusion=None, pull_requests=[])
     run["app"]["slug"] = request.user.removesuffix("[bot]")
     repository.check_runs.append(run)
     repository.annotations[run["id"]] = []
-    return Answer(201, _changed(repository, run, request.body))
+    return Answer(201, _apply_check_run_update(repository, run, request.body))
 
 
-@route("PATCH", f"{NAME}/check-runs/(\\d+)")
+@declare_route("PATCH", f"{NAME}/check-runs/(\\d+)")
 def update_check_run(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
     """Update a check run and append its annotations."""
     found = [c for c in repository.check_runs if c["id"] == int(number)]
-    return Answer(200, _changed(repository, found[0], request.body)) if found else error(404, "Not Found")
+    return (
+        Answer(200, _apply_check_run_update(repository, found[0], request.body))
+        if found
+        else build_error(404, "Not Found")
+    )
 
 
-def _changed(repository: Repository, run: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+def _apply_check_run_update(repository: Repository, run: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     """Apply a request to a check run and return it."""
     output = dict(body.get("output", {}))
     new = [{"start_column": None, "end_column": None, **a, "blob_href": ""} for a in output.pop("annotations", [])]
@@ -135,11 +141,11 @@ def _changed(repository: Repository, run: dict[str, Any], body: dict[str, Any]) 
     run.update({key: value for key, value in body.items() if key != "output"})
     run["output"] = {**run["output"], "text": None, **output, "annotations_count": len(kept)}
     if "conclusion" in body:
-        run.update(status="completed", completed_at=now())
+        run.update(status="completed", completed_at=format_now())
     return run
 
 
-@route("GET", f"{NAME}/check-runs/(\\d+)/annotations")
+@declare_route("GET", f"{NAME}/check-runs/(\\d+)/annotations")
 def list_annotations(hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
     """List all annotations of one check run."""
-    return page(hub, request, repository.annotations[int(number)])
+    return build_page(hub, request, repository.annotations[int(number)])

@@ -49,7 +49,7 @@ class Fault:
     answer: Answer
     done: bool = False
 
-    def fits(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         """Return whether this request is the one to fail."""
         return request.method == self.method and re.search(self.path, request.path) is not None
 
@@ -127,23 +127,23 @@ Handler = Callable[..., Answer]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 
 
-def route(method: str, path: str) -> Callable[[Handler], Handler]:
+def declare_route(method: str, path: str) -> Callable[[Handler], Handler]:
     """Declare a handler; it receives the path's groups, of which the first is the repository."""
 
-    def declare(handler: Handler) -> Handler:
+    def add_handler(handler: Handler) -> Handler:
         """Add the handler to the routes."""
         ROUTES.append((method, re.compile(path), handler))
         return handler
 
-    return declare
+    return add_handler
 
 
-def error(status: int, message: str) -> Answer:
+def build_error(status: int, message: str) -> Answer:
     """Build an error as GitHub words it."""
     return Answer(status, {"message": message, "documentation_url": "https://docs.github.com", "status": str(status)})
 
 
-def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -> Answer:
+def build_page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -> Answer:
     """Build one page of a list, with links to the others."""
     size, number = min(int(request.query.get("per_page", 30)), 100), int(request.query.get("page", 1))
     shown, headers = items[(number - 1) * size : number * size], {}
@@ -153,7 +153,7 @@ def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -
     return Answer(200, shown if key is None else {"total_count": len(items), key: shown}, headers)
 
 
-def answer(hub: Hub, request: Request) -> Answer:
+def answer_request(hub: Hub, request: Request) -> Answer:
     """Answer a request as GitHub would, with the planned faults and races."""
     with hub.lock:
         due = [w for w in hub.before if request.method == w[0] and re.search(w[1], request.path)][:1]
@@ -163,16 +163,16 @@ def answer(hub: Hub, request: Request) -> Answer:
         happens()
     with hub.lock:
         hub.asked.append((request.method, request.path))
-        fault = next((f for f in hub.faults if f.fits(request)), None)
+        fault = next((f for f in hub.faults if f.matches(request)), None)
         if fault is not None:
             hub.faults.remove(fault)
             if not fault.done:
                 return fault.answer
-        given = _route(hub, request)
+        given = _call_handler(hub, request)
         return given if fault is None else fault.answer
 
 
-def _route(hub: Hub, request: Request) -> Answer:
+def _call_handler(hub: Hub, request: Request) -> Answer:
     """Call the handler for a request."""
     for method, path, handler in ROUTES:
         found = path.fullmatch(request.path)
@@ -181,13 +181,13 @@ def _route(hub: Hub, request: Request) -> Answer:
                 return handler(hub, request)
             name, *groups = found.groups()
             if name not in hub.repositories:
-                return error(404, "Not Found")
+                return build_error(404, "Not Found")
             return handler(hub, request, hub.repositories[name], *groups)
-    return error(404, "Not Found")
+    return build_error(404, "Not Found")
 
 
 @contextmanager
-def serve(examples: dict[str, Any]) -> Iterator[Hub]:
+def serve_hub(examples: dict[str, Any]) -> Iterator[Hub]:
     """Run the fake GitHub."""
     from tests.github import about, activity, artifacts, conversation, git, issues  # noqa: F401 - they declare routes
 
@@ -201,12 +201,14 @@ def serve(examples: dict[str, Any]) -> Iterator[Hub]:
             sent, parts = self.rfile.read(length), urlsplit(self.path)
             token = (self.headers.get("Authorization") or "").split(" ")[-1]
             if token not in hub.users and not parts.path.startswith("/storage/"):
-                self.give(error(401, "Bad credentials"))
+                self.give(build_error(401, "Bad credentials"))
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(sent) if sent else None
             query = dict(parse_qsl(parts.query))
-            self.give(answer(hub, Request(self.command, parts.path, query, body, hub.users.get(token, ""), headers)))
+            self.give(
+                answer_request(hub, Request(self.command, parts.path, query, body, hub.users.get(token, ""), headers))
+            )
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names the base class calls
 

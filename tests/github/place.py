@@ -15,22 +15,22 @@ import pytest
 from githubkit import GitHub
 
 from tests.github import description, local, prism
-from tests.github.about import number_of
-from tests.github.git import branch_files, commit_files
+from tests.github.about import compute_repository_id
+from tests.github.git import commit_branch_files, read_branch_files
 
 BRANCH = "progress"
 
 
 @cache
-def _examples() -> dict[str, Any]:
+def _load_examples() -> dict[str, Any]:
     """Load the description's examples; skip the test without node."""
-    if missing := prism.install():
+    if missing := prism.install_prism():
         pytest.skip(missing)
-    return description.examples(description.described(prism.HERE))
+    return description.list_examples(description.load_description(prism.HERE))
 
 
 @dataclass
-class Place:
+class FakeRepository:
     """A repository in the fake GitHub; `delay`, in seconds, makes races likely."""
 
     hub: local.Hub
@@ -45,28 +45,28 @@ class Place:
     @property
     def number(self) -> int:
         """GitHub's number of the repository."""
-        return number_of(self.name)
+        return compute_repository_id(self.name)
 
     def client(self) -> GitHub:
         """Return a client whose requests the fake GitHub answers directly."""
-        transport = httpx.MockTransport(self._answer)
+        transport = httpx.MockTransport(self._answer_request)
         return GitHub("actions", transport=transport, http_cache=False, auto_retry=False)
 
-    def files(self) -> dict[str, bytes]:
+    def read_files(self) -> dict[str, bytes]:
         """Read the files on the branch."""
-        return branch_files(self.kept, BRANCH)
+        return read_branch_files(self.kept, BRANCH)
 
     def push(self, changes: Mapping[str, bytes | None], message: str = "An edit") -> None:
         """Commit like a student: write files, or delete them (None)."""
-        now = {**self.files(), **changes}
-        commit_files(self.kept, BRANCH, {path: data for path, data in now.items() if data is not None}, message)
+        now = {**self.read_files(), **changes}
+        commit_branch_files(self.kept, BRANCH, {path: data for path, data in now.items() if data is not None}, message)
 
     def commit(self, sha: str) -> dict[str, Any]:
         """Return a commit's tree, parents, message and date."""
         fields: dict[str, Any] = self.kept.objects[sha][1]
         return fields
 
-    def line(self) -> Iterator[str]:
+    def walk_commits(self) -> Iterator[str]:
         """Yield the branch's commits, newest first; every commit except the first has one parent."""
         sha = self.kept.refs[f"refs/heads/{BRANCH}"]
         yield sha
@@ -74,23 +74,23 @@ class Place:
             (sha,) = parents
             yield sha
 
-    def asked(self, method: str, part: str) -> int:
+    def count_requests(self, method: str, part: str) -> int:
         """Count the requests of this method with this part in their path."""
         return sum(method == asked and part in path for asked, path in self.hub.asked)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _answer_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request after a random delay."""
         if self.delay:
             time.sleep(random.uniform(0, self.delay))  # noqa: S311 - only to mix up the order
         body, query = json.loads(request.content) if request.content else None, dict(request.url.params)
-        given = local.answer(
+        given = local.answer_request(
             self.hub, local.Request(request.method, request.url.path, query, body, local.BOT, dict(request.headers))
         )
         return httpx.Response(given.status, json=given.content, headers=given.headers)
 
 
-def place(name: str = "octo/hello") -> Place:
+def make_repository(name: str = "octo/hello") -> FakeRepository:
     """Make an empty repository in a fake GitHub of its own."""
-    made = Place(local.Hub(_examples()), name)
+    made = FakeRepository(local.Hub(_load_examples()), name)
     assert made.kept.refs == {}
     return made

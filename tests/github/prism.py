@@ -19,16 +19,16 @@ HERE = Path(__file__).resolve().parent
 TOOL = Path("node_modules/@stoplight/prism-cli/dist/index.js")
 
 
-def install() -> str | None:
+def install_prism() -> str | None:
     """Install what package-lock.json pins, once; return a sentence when that is impossible."""
     pinned = (HERE / "package-lock.json").read_bytes()
     done = HERE / "node_modules" / ".installed"
     with (HERE / ".gitignore").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-        return None if done.is_file() and done.read_bytes() == pinned else _install(pinned, done)
+        return None if done.is_file() and done.read_bytes() == pinned else _run_npm(pinned, done)
 
 
-def _install(pinned: bytes, done: Path) -> str | None:
+def _run_npm(pinned: bytes, done: Path) -> str | None:
     """Run npm; return a sentence when it fails."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed; they run the proxy that checks requests against GitHub's description"
@@ -41,7 +41,7 @@ def _install(pinned: bytes, done: Path) -> str | None:
 
 
 @contextmanager
-def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterator[str]:
+def start_proxy(upstream: str, description: dict[str, Any], folder: Path) -> Iterator[str]:
     """Start a proxy in front of `upstream` and yield its address; `folder` takes its files."""
     document, log = folder / "github.json", folder / "prism.log"
     document.write_text(json.dumps(description), encoding="utf-8")
@@ -53,14 +53,14 @@ def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterato
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait(process, url, log)
+            _wait_for_proxy(process, url, log)
             yield url
         finally:
             process.terminate()
             process.wait(timeout=10)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_for_proxy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Wait until the proxy answers."""
     for _ in range(600):
         if process.poll() is not None:

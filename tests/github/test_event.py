@@ -15,7 +15,7 @@ HEAD, MERGE = "a" * 40, "b" * 40
 HOME = {"full_name": "class/ada", "default_branch": "trunk"}
 
 
-def environment(folder: Path, name: str, payload: Any, **more: str) -> dict[str, str]:
+def build_environment(folder: Path, name: str, payload: Any, **variables: str) -> dict[str, str]:
     """Build a step's variables for an event."""
     path = folder / "event.json"
     path.write_text(payload if isinstance(payload, str) else json.dumps(payload))
@@ -28,15 +28,15 @@ def environment(folder: Path, name: str, payload: Any, **more: str) -> dict[str,
         "GITHUB_REF": "refs/heads/trunk",
         "GITHUB_RUN_ID": "77",
         "GITHUB_RUN_ATTEMPT": "2",
-    } | more
+    } | variables
 
 
-def pull_request(head: Any) -> dict[str, Any]:
+def build_pull_request(head: Any) -> dict[str, Any]:
     """Build a payload whose pull request has this head repository."""
     return {"repository": HOME, "pull_request": {"number": 7, "head": {"sha": HEAD, "repo": head}}}
 
 
-def workflow_run(**more: Any) -> dict[str, Any]:
+def build_workflow_run(**more: Any) -> dict[str, Any]:
     """Build the payload of a run that a fork's pull request has triggered."""
     run = {"id": 55, "run_attempt": 3, "head_sha": HEAD, "head_branch": "$(id)", "head_repository": HOME}
     return {"repository": HOME, "workflow_run": run | more}
@@ -44,36 +44,38 @@ def workflow_run(**more: Any) -> dict[str, Any]:
 
 def test_a_pull_request_is_about_its_own_head(tmp_path):
     """Not the merge that GITHUB_SHA names is graded, but what the student has written."""
-    event = read_event(environment(tmp_path, "pull_request", pull_request(HOME), GITHUB_REF="refs/pull/7/merge"))
+    event = read_event(
+        build_environment(tmp_path, "pull_request", build_pull_request(HOME), GITHUB_REF="refs/pull/7/merge")
+    )
     assert (event.sha, event.pull_request, event.head_repository) == (HEAD, 7, "class/ada")
-    assert (event.from_fork, event.on_default_branch, event.default_branch) == (False, False, "trunk")
+    assert (event.from_fork, event.is_default_branch_push, event.default_branch) == (False, False, "trunk")
     assert (event.run_id, event.run_attempt, event.ref) == (77, 2, "refs/pull/7/merge")
 
 
 @pytest.mark.parametrize(("repository", "said"), [({"full_name": "eve/ada"}, "eve/ada"), (None, None)])
 def test_a_pull_request_from_elsewhere_is_a_fork_s(tmp_path, repository, said):
     """A repository that has been deleted since was not this one either."""
-    event = read_event(environment(tmp_path, "pull_request", pull_request(repository)))
+    event = read_event(build_environment(tmp_path, "pull_request", build_pull_request(repository)))
     assert (event.from_fork, event.head_repository) == (True, said)
 
 
 @pytest.mark.parametrize(("ref", "counts"), [("refs/heads/trunk", True), ("refs/heads/main", False)])
 def test_only_a_push_to_the_default_branch_is_one(tmp_path, ref, counts):
     """Whatever the default branch is called."""
-    event = read_event(environment(tmp_path, "push", {"repository": HOME}, GITHUB_REF=ref))
-    assert (event.sha, event.pull_request, event.on_default_branch) == (MERGE, None, counts)
+    event = read_event(build_environment(tmp_path, "push", {"repository": HOME}, GITHUB_REF=ref))
+    assert (event.sha, event.pull_request, event.is_default_branch_push) == (MERGE, None, counts)
 
 
 def test_a_schedule_runs_on_the_default_branch(tmp_path):
     """Its payload need not name that branch."""
-    event = read_event(environment(tmp_path, "schedule", {"schedule": "23 4 * * 1"}))
-    assert (event.default_branch, event.on_default_branch, event.from_fork) == ("trunk", False, False)
+    event = read_event(build_environment(tmp_path, "schedule", {"schedule": "23 4 * * 1"}))
+    assert (event.default_branch, event.is_default_branch_push, event.from_fork) == ("trunk", False, False)
 
 
 def test_a_run_that_has_ended_is_the_one_that_counts(tmp_path):
     """Its commit, its artifacts, and the repository it came from: not those of the run that reports on it."""
-    payload = workflow_run(head_repository={"full_name": "eve/ada"})
-    event = read_event(environment(tmp_path, "workflow_run", payload))
+    payload = build_workflow_run(head_repository={"full_name": "eve/ada"})
+    event = read_event(build_environment(tmp_path, "workflow_run", payload))
     assert (event.sha, event.run_id, event.run_attempt) == (HEAD, 55, 3)
     assert (event.ref, event.from_fork, event.pull_request) == ("refs/heads/$(id)", True, None)
 
@@ -81,7 +83,7 @@ def test_a_run_that_has_ended_is_the_one_that_counts(tmp_path):
 @pytest.mark.parametrize(
     ("name", "payload", "more", "named"),
     [
-        ("pull_request_target", pull_request(HOME), {}, "GITHUB_EVENT_NAME is 'pull_request_target'"),
+        ("pull_request_target", build_pull_request(HOME), {}, "GITHUB_EVENT_NAME is 'pull_request_target'"),
         ("push", {"repository": HOME}, {"GITHUB_SHA": "main; rm -rf"}, "GITHUB_SHA"),
         ("push", {"repository": HOME}, {"GITHUB_REPOSITORY": "ada"}, "owner/name"),
         ("push", {"repository": HOME}, {"GITHUB_RUN_ID": "7; id"}, "GITHUB_RUN_ID"),
@@ -91,18 +93,18 @@ def test_a_run_that_has_ended_is_the_one_that_counts(tmp_path):
         ("push", "[1]", {}, "not a JSON object"),
         ("push", "[" * 100_000, {}, "not a JSON object"),
         ("pull_request", {"repository": HOME}, {}, "no pull_request, or"),
-        ("pull_request", pull_request({"full_name": "../../etc"}), {}, "pull_request.head.repo.full_name"),
-        ("pull_request", pull_request("eve/ada"), {}, "pull_request.head.repo.full_name"),
-        ("workflow_run", workflow_run(head_sha="HEAD"), {}, "workflow_run.head_sha"),
-        ("workflow_run", workflow_run(id="55"), {}, "workflow_run.id"),
-        ("workflow_run", workflow_run(id=True), {}, "workflow_run.id"),
-        ("workflow_run", workflow_run(head_branch=None), {}, "workflow_run.head_branch"),
+        ("pull_request", build_pull_request({"full_name": "../../etc"}), {}, "pull_request.head.repo.full_name"),
+        ("pull_request", build_pull_request("eve/ada"), {}, "pull_request.head.repo.full_name"),
+        ("workflow_run", build_workflow_run(head_sha="HEAD"), {}, "workflow_run.head_sha"),
+        ("workflow_run", build_workflow_run(id="55"), {}, "workflow_run.id"),
+        ("workflow_run", build_workflow_run(id=True), {}, "workflow_run.id"),
+        ("workflow_run", build_workflow_run(head_branch=None), {}, "workflow_run.head_branch"),
     ],
 )
 def test_what_is_missing_or_of_the_wrong_form_is_named(tmp_path, name, payload, more, named):
     """In a sentence, whatever GitHub or somebody in its place has sent."""
     with pytest.raises(UsageError) as caught:
-        read_event(environment(tmp_path, name, payload, **more))
+        read_event(build_environment(tmp_path, name, payload, **more))
     assert named in str(caught.value)
     assert str(caught.value).endswith(".")
 
@@ -110,7 +112,7 @@ def test_what_is_missing_or_of_the_wrong_form_is_named(tmp_path, name, payload, 
 def test_a_pull_request_without_its_number_or_commit_is_refused(tmp_path):
     """True is not a number, and a short hash is not a commit."""
     for part, wrong in (("number", True), ("number", -1), ("head", {"sha": "abc", "repo": HOME})):
-        payload = pull_request(HOME)
+        payload = build_pull_request(HOME)
         payload["pull_request"][part] = wrong
         with pytest.raises(UsageError, match=r"pull_request\."):
-            read_event(environment(tmp_path, "pull_request", payload))
+            read_event(build_environment(tmp_path, "pull_request", payload))

@@ -12,29 +12,31 @@ from grading.errors import GraderError, UsageError
 from grading.github import ledger
 from grading.github.__main__ import app
 from grading.github.api import Client
-from grading.github.history import read_history
-from grading.github.plan import Job, Plan
-from grading.render.record import to_json
+from grading.github.history import fetch_history
+from grading.github.plan import GradingJob, GradingPlan
+from grading.render.record import encode_result
 from grading.result import Result
 from tests.github import about  # noqa: F401 - it declares its route
-from tests.github.artifacts import add_artifact, zipped
-from tests.github.git import branch_files, commit_files
-from tests.github.local import Fault, Hub, error
-from tests.github.runs import failing, unlocked
-from tests.github.test_publish import at
+from tests.github.artifacts import add_artifact, build_zip
+from tests.github.git import commit_branch_files, read_branch_files
+from tests.github.local import Fault, Hub, build_error
+from tests.github.runs import build_failing, build_unlocked
+from tests.github.test_publish import build_result_at
 
 NAME, SHA, RUN = "class/alice", "c" * 40, 9000
 
 
-def hand_over(hub: Hub, *results: Result, run: int = RUN, missing: tuple[str, ...] = ()) -> None:
+def upload_results(hub: Hub, *results: Result, run: int = RUN, missing: tuple[str, ...] = ()) -> None:
     """Upload a run's plan and these results."""
     repository = hub.repository(NAME)
     sessions = [*(r.session for r in results), *missing]
-    plan = Plan(tuple(Job(session, "x", 1) for session in sessions), (), ())
-    add_artifact(hub, repository, run, "tinytorch-plan", zipped({"plan.json": plan.to_json().encode()}))
+    plan = GradingPlan(tuple(GradingJob(session, "x", 1) for session in sessions), (), ())
+    add_artifact(hub, repository, run, "tinytorch-plan", build_zip({"plan.json": plan.to_json().encode()}))
     for one in results:
         one = one.model_copy(update={"submission": one.submission.model_copy(update={"commit": SHA})})
-        add_artifact(hub, repository, run, f"tinytorch-{one.session}", zipped({"result.json": to_json(one).encode()}))
+        add_artifact(
+            hub, repository, run, f"tinytorch-{one.session}", build_zip({"result.json": encode_result(one).encode()})
+        )
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def job(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return environ
 
 
-def publish() -> tuple[int, str]:
+def run_publish() -> tuple[int, str]:
     """Run the command; return its exit code and output."""
     ran = CliRunner().invoke(app, ["publish"], catch_exceptions=True)
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):
@@ -67,58 +69,58 @@ def publish() -> tuple[int, str]:
 
 def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[str, str]) -> None:
     """Artifacts become records, ledger and badges; doing it again changes nothing."""
-    hand_over(hub, at(0, unlocked()), at(1, failing()))
-    code, printed = publish()
+    upload_results(hub, build_result_at(0, build_unlocked()), build_result_at(1, build_failing()))
+    code, printed = run_publish()
     assert code == 0, printed
     repository = hub.repository(NAME)
-    files, commit = branch_files(repository, "progress"), repository.refs["refs/heads/progress"]
+    files, commit = read_branch_files(repository, "progress"), repository.refs["refs/heads/progress"]
     assert len([f for f in files if f.startswith("progress/2")]) == 2
-    records = read_history(client, NAME)
+    records = fetch_history(client, NAME)
     assert [(e.session, e.reason) for e in records.entries] == [("milestone-1", None), ("module-02_tensor", None)]
     assert records.head.digest in printed
     assert records.head.digest in Path(job["GITHUB_STEP_SUMMARY"]).read_text()
-    assert ledger.head_of(repository.objects[commit][1]["message"]) == records.head
-    assert "Nothing new" in publish()[1]
+    assert ledger.parse_head(repository.objects[commit][1]["message"]) == records.head
+    assert "Nothing new" in run_publish()[1]
     assert repository.refs["refs/heads/progress"] == commit
 
 
 @pytest.mark.usefixtures("job")
 def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Client) -> None:
     """A session that was planned and left no result is named, and the command ends with 3."""
-    hand_over(hub, at(0, unlocked()), missing=("milestone-2",))
-    code, printed = publish()
+    upload_results(hub, build_result_at(0, build_unlocked()), missing=("milestone-2",))
+    code, printed = run_publish()
     assert code == 3
     assert "Not published: milestone-2" in printed
-    assert [e.session for e in read_history(client, NAME).entries] == ["milestone-1"]
+    assert [e.session for e in fetch_history(client, NAME).entries] == ["milestone-1"]
 
 
 @pytest.mark.usefixtures("job")
 def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits: list[float]) -> None:
     """The branch was made but the answer never came: reading again finds the record there."""
-    hand_over(hub, at(0, unlocked()))
-    hub.faults.append(Fault("POST", "/git/refs", error(502, "Bad gateway"), done=True))
-    assert publish()[0] == 0
-    assert len(read_history(client, NAME).entries) == 1
+    upload_results(hub, build_result_at(0, build_unlocked()))
+    hub.faults.append(Fault("POST", "/git/refs", build_error(502, "Bad gateway"), done=True))
+    assert run_publish()[0] == 0
+    assert len(fetch_history(client, NAME).entries) == 1
     assert waits
 
 
 @pytest.mark.usefixtures("job")
 def test_another_run_that_comes_first_is_not_overwritten(hub: Hub, client: Client) -> None:
     """Between reading the branch and moving it on, somebody commits: both are there in the end."""
-    hand_over(hub, at(0, unlocked()))
-    assert publish()[0] == 0
-    job_of_another = branch_files(hub.repository(NAME), "progress")
-    hand_over(hub, at(5, unlocked()), run=RUN + 1)
+    upload_results(hub, build_result_at(0, build_unlocked()))
+    assert run_publish()[0] == 0
+    job_of_another = read_branch_files(hub.repository(NAME), "progress")
+    upload_results(hub, build_result_at(5, build_unlocked()), run=RUN + 1)
 
     def another() -> None:
-        commit_files(hub.repository(NAME), "progress", job_of_another | {"notes.txt": b"mine"})
+        commit_branch_files(hub.repository(NAME), "progress", job_of_another | {"notes.txt": b"mine"})
 
     hub.before.append(("PATCH", "/git/refs/heads/progress", another))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_RUN_ID", str(RUN + 1))
-        assert publish()[0] == 0
-    assert branch_files(hub.repository(NAME), "progress")["notes.txt"] == b"mine"
-    assert [(e.run_id, e.reason) for e in read_history(client, NAME).entries] == [(RUN, None), (RUN + 1, None)]
+        assert run_publish()[0] == 0
+    assert read_branch_files(hub.repository(NAME), "progress")["notes.txt"] == b"mine"
+    assert [(e.run_id, e.reason) for e in fetch_history(client, NAME).entries] == [(RUN, None), (RUN + 1, None)]
 
 
 @pytest.mark.usefixtures("job")
@@ -126,11 +128,11 @@ def test_only_the_default_branch_is_published(hub: Hub, monkeypatch: pytest.Monk
     """A push to another branch and an unknown run are refused before any request to GitHub."""
     monkeypatch.setenv("GITHUB_REF", "refs/heads/mine")
     with pytest.raises(UsageError, match="default branch"):
-        publish()
+        run_publish()
     monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
     monkeypatch.delenv("GITHUB_RUN_ID")
     with pytest.raises(UsageError, match="GITHUB_RUN_ID"):
-        publish()
+        run_publish()
     assert hub.asked == []
 
 
@@ -139,5 +141,5 @@ def test_without_a_plan_nothing_is_published(hub: Hub) -> None:
     """What should be there cannot be guessed from what is there."""
     hub.repository(NAME)
     with pytest.raises(GraderError, match="Nothing was published"):
-        publish()
+        run_publish()
     assert hub.repository(NAME).refs == {}

@@ -8,20 +8,20 @@ from collections.abc import Callable
 import pytest
 
 from grading.errors import GraderError
-from grading.github.api import Client, client
-from grading.github.comment import MARKER, Report, Run, comment
-from grading.github.state import read
-from grading.github.sticky import find, previous, put
+from grading.github.api import Client, create_client
+from grading.github.comment import MARKER, ReportingRun, RunReport, build_comment
+from grading.github.comment_state import decode_state
+from grading.github.sticky import find_own_comments, read_last_report_state, update_comment
 from tests.github.conversation import add_comment, add_run
-from tests.github.local import BOT, Fault, error
-from tests.github.runs import COMMIT, REPOSITORY, Runs, unlocked
+from tests.github.local import BOT, Fault, build_error
+from tests.github.runs import COMMIT, REPOSITORY, Runs, build_unlocked
 
 OTHER = "d" * 40
 
 
-def body(run: int, *, commit: str = COMMIT, attempt: int = 1) -> str:
+def build_body(run: int, *, commit: str = COMMIT, attempt: int = 1) -> str:
     """Build the report of a run."""
-    return comment(Report((unlocked(),), commit, Run(run, attempt)))
+    return build_comment(RunReport((build_unlocked(),), commit, ReportingRun(run, attempt)))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def post(runs: Runs, client: Client) -> Callable[..., str]:
         add_run(runs.hub, runs.repository, number, branch="my-work", sha=COMMIT, run_attempt=1)
 
     def posted(run: int, attempt: int = 1) -> str:
-        return put(client, REPOSITORY, 7, body(run, attempt=attempt), Run(run, attempt))
+        return update_comment(client, REPOSITORY, 7, build_body(run, attempt=attempt), ReportingRun(run, attempt))
 
     return posted
 
@@ -39,7 +39,7 @@ def post(runs: Runs, client: Client) -> Callable[..., str]:
 def test_the_comment_is_made_once_and_then_brought_up_to_date(runs: Runs, post: Callable[..., str]) -> None:
     """Two reports, one comment, with what the second says; the same again changes nothing."""
     assert [post(5), post(6), post(6)] == ["created", "updated", "unchanged"]
-    assert [read(b).run for b in runs.bodies] == [6]
+    assert [decode_state(b).run for b in runs.bodies] == [6]
 
 
 def test_a_comment_beyond_the_first_hundred_is_found(runs: Runs, post: Callable[..., str]) -> None:
@@ -52,16 +52,16 @@ def test_a_comment_beyond_the_first_hundred_is_found(runs: Runs, post: Callable[
 
 def test_another_pull_requests_comment_is_another(runs: Runs, post: Callable[..., str]) -> None:
     """A report under pull request 8 is not touched."""
-    add_comment(runs.hub, runs.repository, 8, body(1), BOT)
+    add_comment(runs.hub, runs.repository, 8, build_body(1), BOT)
     assert post(5) == "created"
 
 
 @pytest.mark.parametrize("author", ["alice", "github-actions", "GitHub-Actions[bot]", "other[bot]"])
 def test_a_forged_comment_is_left_alone(runs: Runs, post: Callable[..., str], client: Client, author: str) -> None:
     """The marker in somebody else's comment makes it neither ours nor a last report."""
-    forged = body(999_999_999_999)
+    forged = build_body(999_999_999_999)
     add_comment(runs.hub, runs.repository, 7, forged, author)
-    assert previous(client, REPOSITORY, 7) is None
+    assert read_last_report_state(client, REPOSITORY, 7) is None
     assert post(5) == "created"
     assert runs.bodies[0] == forged
     assert len(runs.bodies) == 2
@@ -87,25 +87,25 @@ def test_the_marker_counts_at_the_start_only(runs: Runs, post: Callable[..., str
 def test_an_edited_state_is_as_good_as_none(runs: Runs, post: Callable[..., str], client: Client, state: str) -> None:
     """The comment is still ours and is brought up to date."""
     add_comment(runs.hub, runs.repository, 7, f"{MARKER}\n\nUnlocked, honestly!\n\n{state}", BOT)
-    assert previous(client, REPOSITORY, 7) is None
+    assert read_last_report_state(client, REPOSITORY, 7) is None
     assert post(5) == "updated"
-    assert runs.bodies == [body(5)]
+    assert runs.bodies == [build_body(5)]
 
 
 def test_a_state_that_claims_a_later_run_is_checked(runs: Runs, post: Callable[..., str]) -> None:
     """Neither a run that GitHub does not know nor one of another commit keeps a report from being updated."""
-    add_comment(runs.hub, runs.repository, 7, body(888), BOT)
+    add_comment(runs.hub, runs.repository, 7, build_body(888), BOT)
     assert post(5) == "updated"
-    runs.repository.comments[0]["body"] = body(6, commit=OTHER)
+    runs.repository.comments[0]["body"] = build_body(6, commit=OTHER)
     assert post(5) == "updated"
-    runs.repository.comments[0]["body"] = body(6, attempt=3)
+    runs.repository.comments[0]["body"] = build_body(6, attempt=3)
     assert post(5) == "updated"
 
 
 def test_an_older_run_that_ends_later_leaves_the_newer_report(runs: Runs, post: Callable[..., str]) -> None:
     """Out of order, the newer run's report stays."""
     assert [post(6), post(5)] == ["created", "left to a newer run"]
-    assert runs.bodies == [body(6)]
+    assert runs.bodies == [build_body(6)]
 
 
 def test_a_run_that_is_tried_again_counts_as_newer(runs: Runs, post: Callable[..., str]) -> None:
@@ -121,15 +121,15 @@ def test_two_runs_that_both_find_none_leave_one_comment(
     """Another run's comment appears between our look and ours: one stays, with the newer run's report."""
     runs.hub.before.append(("POST", "/comments$", lambda: post(theirs)))
     post(mine)
-    assert runs.bodies == [body(6)]
+    assert runs.bodies == [build_body(6)]
 
 
 def test_the_other_run_may_make_its_comment_after_ours(runs: Runs, post: Callable[..., str]) -> None:
     """The second look finds both, and the younger comment goes."""
-    second = [("GET", "/comments$", lambda: add_comment(runs.hub, runs.repository, 7, body(5), BOT))]
+    second = [("GET", "/comments$", lambda: add_comment(runs.hub, runs.repository, 7, build_body(5), BOT))]
     runs.hub.before.append(("POST", "/comments$", lambda: runs.hub.before.extend(second)))
     assert post(6) == "created"
-    assert runs.bodies == [body(6)]
+    assert runs.bodies == [build_body(6)]
 
 
 def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, str]) -> None:
@@ -139,9 +139,9 @@ def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, 
     gate = threading.Barrier(6)
 
     def one(number: int) -> None:
-        own = client(environ)
+        own = create_client(environ)
         gate.wait()
-        put(own, REPOSITORY, 7, body(number), Run(number, 1))
+        update_comment(own, REPOSITORY, 7, build_body(number), ReportingRun(number, 1))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(1, 7)]
     for thread in threads:
@@ -154,7 +154,7 @@ def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, 
 def test_a_duplicate_from_before_is_removed(runs: Runs, post: Callable[..., str]) -> None:
     """If we ever have two comments, the older is updated and the newer is deleted."""
     for number in (1, 2):
-        add_comment(runs.hub, runs.repository, 7, body(number), BOT)
+        add_comment(runs.hub, runs.repository, 7, build_body(number), BOT)
     kept = runs.repository.comments[0]["id"]
     assert post(5) == "updated"
     assert [c["id"] for c in runs.repository.comments] == [kept]
@@ -165,7 +165,7 @@ def test_a_comment_that_is_deleted_meanwhile_is_made_again(runs: Runs, post: Cal
     post(5)
     runs.hub.before.append(("PATCH", "/comments/", runs.repository.comments.clear))
     assert post(6) == "created"
-    assert runs.bodies == [body(6)]
+    assert runs.bodies == [build_body(6)]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -173,7 +173,7 @@ def test_a_lost_answer_makes_no_second_comment(
     runs: Runs, post: Callable[..., str], waits: list[float], status: int
 ) -> None:
     """The comment was made, but GitHub's answer got lost: it is looked for before it is made again."""
-    runs.hub.faults.append(Fault("POST", "/comments$", error(status, "oops"), done=True))
+    runs.hub.faults.append(Fault("POST", "/comments$", build_error(status, "oops"), done=True))
     assert post(5) == "unchanged"
     assert len(runs.bodies) == 1
     assert waits == [1]
@@ -181,7 +181,7 @@ def test_a_lost_answer_makes_no_second_comment(
 
 def test_a_comment_that_may_not_be_written_is_said(runs: Runs, post: Callable[..., str]) -> None:
     """A token without the permission is reported, with the place to fix it."""
-    denied = error(403, "Resource not accessible by integration")
+    denied = build_error(403, "Resource not accessible by integration")
     runs.hub.faults.append(Fault("POST", "/comments$", denied))
     with pytest.raises(GraderError, match=r"not accessible.*permissions.*the comment of the pull request"):
         post(5)
@@ -190,13 +190,13 @@ def test_a_comment_that_may_not_be_written_is_said(runs: Runs, post: Callable[..
 def test_only_comments_of_the_account_that_writes_are_ours(runs: Runs, environ: dict[str, str]) -> None:
     """An app of the class's own, named by the setting, keeps a comment of its own."""
     runs.hub.users["app"] = "class-app[bot]"
-    own = client({**environ, "GITHUB_TOKEN": "app"})
-    add_comment(runs.hub, runs.repository, 7, body(1), BOT)
-    assert put(own, REPOSITORY, 7, body(5), Run(5, 1), "class-app[bot]") == "created"
-    assert [len(find(own, REPOSITORY, 7, login)) for login in (BOT, "class-app[bot]")] == [1, 1]
+    own = create_client({**environ, "GITHUB_TOKEN": "app"})
+    add_comment(runs.hub, runs.repository, 7, build_body(1), BOT)
+    assert update_comment(own, REPOSITORY, 7, build_body(5), ReportingRun(5, 1), "class-app[bot]") == "created"
+    assert [len(find_own_comments(own, REPOSITORY, 7, login)) for login in (BOT, "class-app[bot]")] == [1, 1]
 
 
 def test_the_last_report_is_read_back(client: Client, post: Callable[..., str]) -> None:
     """What a report keeps is what the next one compares with."""
     post(5)
-    assert previous(client, REPOSITORY, 7).sessions["milestone-1"].verdict == "unlocked"
+    assert read_last_report_state(client, REPOSITORY, 7).sessions["milestone-1"].verdict == "unlocked"

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from grading.errors import GraderError
 from tests.github import description, prism
-from tests.github.local import Hub, serve
+from tests.github.local import Hub, serve_hub
 
 
 @contextmanager
-def copy_of_github(folder: Path) -> Iterator[Hub]:
+def start_fake_github(folder: Path) -> Iterator[Hub]:
     """Run the fake GitHub at its `public_url`; GraderError says why it cannot run."""
-    missing = prism.install()
+    missing = prism.install_prism()
     if missing:
         raise GraderError(missing)
-    described = description.described(prism.HERE)
-    with serve(description.examples(described)) as hub, prism.proxied(hub.url, described, folder) as url:
+    described = description.load_description(prism.HERE)
+    with serve_hub(description.list_examples(described)) as hub, prism.start_proxy(hub.url, described, folder) as url:
         hub.public_url = url
         yield hub

@@ -12,18 +12,18 @@ import yaml
 from typer.testing import CliRunner
 
 from grading.manifest.__main__ import app
-from grading.manifest.figures import FIGURES
-from grading.manifest.files import check_files
-from grading.manifest.load import load
-from grading.manifest.model import NumberQuestion, Status
+from grading.manifest.check_figures import CHECK_FIGURES
+from grading.manifest.file_checks import check_files
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, NumberQuestion
 from grading.manifest.problems import ManifestError
-from grading.manifest.questions import check_questions
-from grading.manifest.schema import PATH
-from grading.manifest.topics import DOCUMENT, SIGNS, read_topics, topics_for
+from grading.manifest.question_checks import check_questions
+from grading.manifest.schema import SCHEMA_PATH
+from grading.manifest.topics import DOCUMENT, TOPIC_SIGNS, find_topics, read_topics
 from grading.result import CriterionResult, CriterionStatus, Failure
 
 ROOT = Path(__file__).resolve().parents[2]
-MANIFEST = load(ROOT)
+MANIFEST = load_manifest(ROOT)
 ONE = MANIFEST.milestone(1)
 
 
@@ -34,18 +34,18 @@ def course(tmp_path):
     (tmp_path / DOCUMENT).parent.mkdir(parents=True)
     shutil.copy(ROOT / DOCUMENT, tmp_path / DOCUMENT)
     for module in MANIFEST.modules:
-        if module.status is Status.BUILT:
+        if module.status is BuildStatus.BUILT:
             for path in (module.lesson, module.code, module.tests):
                 (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
                 (tmp_path / path).write_text("")
     for milestone in MANIFEST.milestones:
-        if milestone.status is Status.BUILT:
+        if milestone.status is BuildStatus.BUILT:
             (tmp_path / milestone.recipe).write_text("")
             (tmp_path / milestone.integration_tests).write_text("")
     return tmp_path
 
 
-def result_of(name, status, failures=(), milestone=ONE):
+def build_criterion_result(name, status, failures=(), milestone=ONE):
     """Build a criterion's result with just what choosing a topic needs."""
     criterion = next(c for c in milestone.criteria if c.name == name)
     fields = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
@@ -64,14 +64,14 @@ def test_a_schema_file_that_is_not_current_is_noticed_and_written_anew(tmp_path)
     run = CliRunner().invoke
     assert run(app, ["schema", "--check", "--root", str(tmp_path)]).exit_code == 2
     assert run(app, ["schema", "--root", str(tmp_path)]).exit_code == 0
-    assert (tmp_path / PATH).read_bytes() == (ROOT / PATH).read_bytes()
-    (tmp_path / PATH).write_text("{}")
+    assert (tmp_path / SCHEMA_PATH).read_bytes() == (ROOT / SCHEMA_PATH).read_bytes()
+    (tmp_path / SCHEMA_PATH).write_text("{}")
     assert run(app, ["schema", "--check", "--root", str(tmp_path)]).exit_code == 2
 
 
 def test_the_schema_accepts_the_manifest_and_refuses_a_misspelt_key():
     """An editor that uses the published schema agrees with the reader."""
-    schema = json.loads((ROOT / PATH).read_text(encoding="utf-8"))
+    schema = json.loads((ROOT / SCHEMA_PATH).read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     data = yaml.safe_load((ROOT / "milestones.yaml").read_text(encoding="utf-8"))
@@ -144,7 +144,7 @@ def test_every_sign_stands_in_the_grader_and_leads_to_a_topic():
     files = [p for p in (ROOT / "grading").rglob("*.py") if p.name != "topics.py"]
     tests = sorted((ROOT / "modules").glob("*/test_*.py"))
     told = "\n".join(p.read_text(encoding="utf-8") for p in (*files, *tests))
-    for sign, topic in SIGNS.items():
+    for sign, topic in TOPIC_SIGNS.items():
         assert topic in read_topics(ROOT)
         if "::" in sign:
             folder, _, name = sign.partition("::")
@@ -157,18 +157,18 @@ def test_every_sign_stands_in_the_grader_and_leads_to_a_topic():
 def test_what_failed_leads_to_its_topic():
     """A failed criterion leads to its own topic; what passed or was not attempted to none."""
     results = [
-        result_of("module_tests", CriterionStatus.PASSED),
-        result_of("accuracy", CriterionStatus.FAILED),
-        result_of("demo", CriterionStatus.NOT_ATTEMPTED),
+        build_criterion_result("module_tests", CriterionStatus.PASSED),
+        build_criterion_result("accuracy", CriterionStatus.FAILED),
+        build_criterion_result("demo", CriterionStatus.NOT_ATTEMPTED),
     ]
-    assert topics_for(ONE, results) == ("the-loss-stays-at-0693",)
+    assert find_topics(ONE, results) == ("the-loss-stays-at-0693",)
 
 
 def test_a_visible_cause_comes_before_the_criterions_topic():
     """A deadline that passed is what to read about first."""
     late = Failure(title="The recipe trains", got="no answer within 10 s; is there an endless loop?")
-    result = result_of("loss", CriterionStatus.FAILED, (late,))
-    assert topics_for(ONE, [result]) == ("it-takes-too-long-or-never-ends", "the-loss-falls-but-not-far-enough")
+    result = build_criterion_result("loss", CriterionStatus.FAILED, (late,))
+    assert find_topics(ONE, [result]) == ("it-takes-too-long-or-never-ends", "the-loss-falls-but-not-far-enough")
 
 
 def test_a_recipe_that_fails_its_own_tests_leads_to_the_symptom():
@@ -176,18 +176,18 @@ def test_a_recipe_that_fails_its_own_tests_leads_to_the_symptom():
     test = "modules/04_layers/test_layers.py::test_recipe_learns[XOR]"
     got = "[0.5, 0.5, 0.5, 0.5], a loss of 0.693: as good as answering 0.5 to everything"
     stays = Failure(title="After training all four corners are right", got=got, test=test)
-    result = result_of("module_tests", CriterionStatus.FAILED, (stays,))
-    assert topics_for(ONE, [result]) == ("the-loss-stays-at-0693", "module-tests-fail")
+    result = build_criterion_result("module_tests", CriterionStatus.FAILED, (stays,))
+    assert find_topics(ONE, [result]) == ("the-loss-stays-at-0693", "module-tests-fail")
     test = "modules/11_training/test_integration.py::test_recipe_learns_a_simple_task"
     slow = Failure(title="The recipe learns a simple task", got="0.4 (float)", test=test)
-    result = result_of("integration_tests", CriterionStatus.FAILED, (slow,))
-    assert topics_for(ONE, [result]) == ("accuracy-on-cifar-10-is-too-low", "integration-tests-fail")
+    result = build_criterion_result("integration_tests", CriterionStatus.FAILED, (slow,))
+    assert find_topics(ONE, [result]) == ("accuracy-on-cifar-10-is-too-low", "integration-tests-fail")
 
 
 def test_training_that_passes_its_limit_leads_to_its_own_topic():
     """Where the recipe ran out of CPU time, steps and their cost are read about before loops that never end."""
     late = Failure(title="The recipe builds, trains and predicts (seed 5)", got="no answer within 10 s of CPU time")
-    topics = topics_for(ONE, [result_of("accuracy", CriterionStatus.FAILED, (late,))])
+    topics = find_topics(ONE, [build_criterion_result("accuracy", CriterionStatus.FAILED, (late,))])
     assert topics == ("training-does-not-end-in-time", "it-takes-too-long-or-never-ends", "the-loss-stays-at-0693")
 
 
@@ -196,8 +196,8 @@ def test_a_tokenizer_that_is_refused_leads_to_its_own_topic():
     five = MANIFEST.milestone(5)
     title = "The recipe builds, trains and predicts (stories)"
     for got in ("tokens that stand for b'no'", "a token of 70 bytes: b'aaa'", "two tokens that both stand for b'abc'"):
-        result = result_of("claims", CriterionStatus.FAILED, (Failure(title=title, got=got),), five)
-        assert topics_for(five, [result]) == ("the-tokenizer-is-refused", "claims-of-stories-are-false")
+        result = build_criterion_result("claims", CriterionStatus.FAILED, (Failure(title=title, got=got),), five)
+        assert find_topics(five, [result]) == ("the-tokenizer-is-refused", "claims-of-stories-are-false")
 
 
 @pytest.mark.parametrize("milestone", MANIFEST.milestones, ids=lambda m: str(m.id))
@@ -207,7 +207,7 @@ def test_the_first_pages_say_of_each_milestone_what_the_manifest_does(milestone)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.splitlines()]
     (row,) = [row for row in rows if row[:2] == [str(milestone.id), milestone.name]]
     assert (row[2], row[-1]) == (milestone.trigger, milestone.status.value)
-    built = milestone.status is Status.BUILT
+    built = milestone.status is BuildStatus.BUILT
     assert (f"nox -s milestone-{milestone.id}\n" in readme) == built
     heading = f"## Milestone {milestone.id}: {milestone.name}{'' if built else ' (planned)'}\n"
     assert heading in (ROOT / DOCUMENT).read_text(encoding="utf-8")
@@ -215,7 +215,7 @@ def test_the_first_pages_say_of_each_milestone_what_the_manifest_does(milestone)
 
 def test_where_nothing_is_planned_no_page_says_so():
     """Once all is built, the first page does not explain what planned means, nor do the changes."""
-    if all(part.status is Status.BUILT for part in (*MANIFEST.modules, *MANIFEST.milestones)):
+    if all(part.status is BuildStatus.BUILT for part in (*MANIFEST.modules, *MANIFEST.milestones)):
         assert "planned" not in (ROOT / "README.md").read_text(encoding="utf-8").lower()
         assert "still planned" not in (ROOT / "docs/CHANGELOG.md").read_text(encoding="utf-8").lower()
 
@@ -223,7 +223,7 @@ def test_where_nothing_is_planned_no_page_says_so():
 def test_every_topic_of_milestone_5_is_led_to():
     """By a criterion that was not met, or by what its failure says."""
     milestone = MANIFEST.milestone(5)
-    led_to = {criterion.topic for criterion in milestone.criteria} | set(SIGNS.values())
+    led_to = {criterion.topic for criterion in milestone.criteria} | set(TOPIC_SIGNS.values())
     assert set(milestone.troubleshooting) <= led_to
 
 
@@ -237,14 +237,14 @@ def test_every_topic_of_milestone_5_is_led_to():
 )
 def test_an_error_of_the_machine_leads_to_its_cause(explanation, topics):
     """A part missing on the machine has its topic, and the criterion's own topic, about student code, is not shown."""
-    result = result_of("accuracy", CriterionStatus.ERROR).model_copy(update={"explanation": explanation})
-    assert topics_for(ONE, [result]) == topics
+    result = build_criterion_result("accuracy", CriterionStatus.ERROR).model_copy(update={"explanation": explanation})
+    assert find_topics(ONE, [result]) == topics
 
 
 def test_every_task_of_the_manifest_has_a_gap_and_every_gap_a_task():
     """The ids after BEGIN SOLUTION are those of the manifest, module by module."""
     for module in MANIFEST.modules:
-        if module.status is Status.BUILT:
+        if module.status is BuildStatus.BUILT:
             recipe = ROOT / module.folder / "recipe.py"
             files = [ROOT / module.code, *([recipe] if recipe.is_file() else [])]
             text = "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -282,12 +282,12 @@ def test_a_question_that_cannot_be_asked_is_named(change, key, message):
 
 def test_own_parameters_make_own_answers():
     """No answer of a number question serves more than a third of all parameters."""
-    from grading.manifest.questions import SandboxedEnvironment, _combinations
+    from grading.manifest.question_checks import SandboxedEnvironment, _draw_combinations
 
     for question in ONE.questions:
         if isinstance(question, NumberQuestion):
             answer = SandboxedEnvironment().compile_expression(question.answer)
-            parameters = list(_combinations(question, 0))
+            parameters = list(_draw_combinations(question, 0))
             given = Counter(round(answer(**p), question.digits) for p in parameters)
             assert max(given.values()) <= len(parameters) / 3, question.id
 
@@ -296,4 +296,4 @@ def test_the_known_checks_are_the_graders():
     """The checks that a criterion may name are those the grader can run."""
     from grading.grade import CHECKS
 
-    assert set(FIGURES) == set(CHECKS)
+    assert set(CHECK_FIGURES) == set(CHECKS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grading.grade import describe_grading_course
-from grading.manifest.load import load, load_at_desk
+from grading.manifest.loader import load_manifest, load_manifest_strictly
 from grading.manifest.problems import ManifestError, Problem
 
 RIGHT = """
@@ -29,7 +29,7 @@ deadlines:
 """
 
 
-def with_deadlines(root: Path, folder: Path, text: str = RIGHT) -> Path:
+def write_manifest(root: Path, folder: Path, text: str = RIGHT) -> Path:
     """Write the course's manifest with these deadlines into a folder."""
     (folder / "milestones.yaml").write_text((root / "milestones.yaml").read_text("utf-8") + text, "utf-8")
     return folder
@@ -37,7 +37,7 @@ def with_deadlines(root: Path, folder: Path, text: str = RIGHT) -> Path:
 
 def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
     """Every part is there, typed."""
-    found = load(with_deadlines(root, tmp_path)).deadlines
+    found = load_manifest(write_manifest(root, tmp_path)).deadlines
     assert found is not None
     assert (found.timezone, found.late.days, found.late.off_per_day) == ("Europe/Berlin", 5, 0.1)
     assert [(one.milestone, one.at) for one in found.due] == [(1, "2026-10-16 23:59"), (2, "2026-11-13 23:59")]
@@ -63,10 +63,10 @@ def test_a_wrong_deadline_is_answered_with_its_line(
 ) -> None:
     """At the desk, the problem names the line, what is wrong and how to fix it; a student's commands go on."""
     assert RIGHT.count(old) == 1
-    folder = with_deadlines(root, tmp_path, RIGHT.replace(old, new))
-    assert load(folder) == load(root)
+    folder = write_manifest(root, tmp_path, RIGHT.replace(old, new))
+    assert load_manifest(folder) == load_manifest(root)
     with pytest.raises(ManifestError) as caught:
-        load_at_desk(folder)
+        load_manifest_strictly(folder)
     found: tuple[Problem, ...] = caught.value.problems
     assert [p for p in found if message in p.message and repair in p.repair], found
     begins = (folder / "milestones.yaml").read_text("utf-8").splitlines().index("deadlines:") + 1
@@ -76,17 +76,17 @@ def test_a_wrong_deadline_is_answered_with_its_line(
 @pytest.mark.parametrize("zone", ["Europe/Bärlin", "../../etc/passwd", "Mars/Olympus"])
 def test_an_unknown_zone_stops_the_desk_and_no_student(root: Path, tmp_path: Path, zone: str) -> None:
     """A student's machine may know fewer zones, and needs none: only instructors' commands look it up."""
-    folder = with_deadlines(root, tmp_path, RIGHT.replace("Europe/Berlin", zone))
-    found = load(folder).deadlines
+    folder = write_manifest(root, tmp_path, RIGHT.replace("Europe/Berlin", zone))
+    found = load_manifest(folder).deadlines
     assert found is not None
     assert found.timezone == zone
     with pytest.raises(ManifestError, match=r"milestones\.yaml:\d+: .*is not a known time zone.*Europe/Berlin"):
-        load_at_desk(folder)
-    assert load_at_desk(with_deadlines(root, tmp_path)).deadlines is not None
+        load_manifest_strictly(folder)
+    assert load_manifest_strictly(write_manifest(root, tmp_path)).deadlines is not None
 
 
 def test_a_deadline_that_is_moved_grades_nothing_anew(root: Path, tmp_path: Path) -> None:
     """The course's digest, and so the key of every result, is the same with and without deadlines."""
-    assert describe_grading_course(root, load(with_deadlines(root, tmp_path))) == describe_grading_course(
-        root, load(root)
+    assert describe_grading_course(root, load_manifest(write_manifest(root, tmp_path))) == describe_grading_course(
+        root, load_manifest(root)
     )

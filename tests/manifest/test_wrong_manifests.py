@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.problems import ManifestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,32 +13,32 @@ TEXT = (ROOT / "milestones.yaml").read_text(encoding="utf-8")
 PLANNED = "    status: planned\n"
 
 
-def problems_of(text, folder):
+def load_problems(text, folder):
     """Return the problems of a manifest with this text."""
     (folder / "milestones.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError) as caught:
-        load(folder)
+        load_manifest(folder)
     return caught.value.problems
 
 
-def edit(old, new, count=1):
+def edit_manifest(old, new, count=1):
     """Change one thing in the course's own manifest; return it and the line of the change."""
     assert old in TEXT, f"the manifest has no longer: {old}"
     at = TEXT.index(old)
     return TEXT.replace(old, new, count), TEXT[:at].count("\n") + 1
 
 
-def section(id_):
+def extract_module(module_id):
     """Extract the text of one module, from its `- id:` to the next."""
-    return re.search(rf"  - id: {id_}\n.*?(?=  - id: \d\d_|milestones:)", TEXT, re.DOTALL)[0]
+    return re.search(rf"  - id: {module_id}\n.*?(?=  - id: \d\d_|milestones:)", TEXT, re.DOTALL)[0]
 
 
-def question(id_):
+def extract_question(question_id):
     """Extract the text of one question."""
-    return re.search(rf"      - kind: \w+\n        id: {id_}\n.*?(?=      - kind|\n  - id)", TEXT, re.DOTALL)[0]
+    return re.search(rf"      - kind: \w+\n        id: {question_id}\n.*?(?=      - kind|\n  - id)", TEXT, re.DOTALL)[0]
 
 
-def without(pattern, text):
+def remove_first(pattern, text):
     """Remove the first match of a pattern, which must exist."""
     shorter, count = re.subn(pattern, "", text, count=1, flags=re.DOTALL)
     assert count
@@ -176,15 +176,15 @@ EDITS = {
         "what a release writes",
     ),
     "built on a planned module": (
-        section("03_activations"),
-        section("03_activations") + PLANNED,
+        extract_module("03_activations"),
+        extract_module("03_activations") + PLANNED,
         None,
         "but 03_activations not yet",
         "planned",
     ),
     "built module without tasks": (
-        section("03_activations"),
-        without(r"    tasks:.*", section("03_activations")),
+        extract_module("03_activations"),
+        remove_first(r"    tasks:.*", extract_module("03_activations")),
         0,
         "no tasks",
         "Add `tasks:`",
@@ -197,8 +197,8 @@ EDITS = {
         "Add `experiment:`",
     ),
     "wrong options missing": (
-        question("exploding_loss"),
-        without(r"        wrong:.*?(?=        read)", question("exploding_loss")),
+        extract_question("exploding_loss"),
+        remove_first(r"        wrong:.*?(?=        read)", extract_question("exploding_loss")),
         0,
         "exploding_loss needs its answer",
         "`right` and `wrong`",
@@ -217,9 +217,9 @@ EDITS = {
 def test_a_wrong_manifest_is_answered_with_line_message_and_repair(name, tmp_path):
     """Each small edit gives a problem with the edited line, what is wrong and how to fix it."""
     old, new, below, message, repair = EDITS[name]
-    text, line = edit(old, new)
-    found = [p for p in problems_of(text, tmp_path) if message in p.message]
-    assert found, f"nothing about {message!r} in {problems_of(text, tmp_path)}"
+    text, line = edit_manifest(old, new)
+    found = [p for p in load_problems(text, tmp_path) if message in p.message]
+    assert found, f"nothing about {message!r} in {load_problems(text, tmp_path)}"
     problem = found[0]
     assert problem.file == "milestones.yaml"
     assert repair in problem.repair

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
-from grading.quiz.sealing import seal
+from grading.quiz.sealing import seal_question
 
 NUMBER = NumberQuestion(
     kind="number",
@@ -30,10 +30,10 @@ CHOICE = ChoiceQuestion(
 @pytest.fixture(scope="session")
 def milestone(root) -> Milestone:
     """Milestone 1 with these two questions and clear keys."""
-    return load(root).milestone(1).model_copy(update={"questions": (NUMBER, CHOICE)})
+    return load_manifest(root).milestone(1).model_copy(update={"questions": (NUMBER, CHOICE)})
 
 
 @pytest.fixture(scope="session")
 def sealed(milestone) -> Milestone:
     """Milestone 1 with sealed keys, as in a release."""
-    return milestone.model_copy(update={"questions": tuple(map(seal, milestone.questions))})
+    return milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})

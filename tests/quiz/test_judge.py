@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grading.manifest.load import load
-from grading.quiz.answers import Answers, load_answers
-from grading.quiz.decimals import canonical
-from grading.quiz.identity import student_id
-from grading.quiz.judge import judge
-from grading.quiz.questions import for_student, variant_of, variants
+from grading.manifest.loader import load_manifest
+from grading.quiz.answer_file import Answers, load_answers
+from grading.quiz.decimals import normalize_number
+from grading.quiz.judge import judge_answers
+from grading.quiz.student_id import read_student_id
+from grading.quiz.student_questions import build_student_questions, choose_variant, list_variants
 from grading.submission import OWN
 
 ANYTHING = (
@@ -26,11 +26,11 @@ ANYTHING = (
 )
 
 
-def right_answers(milestone, student):
+def compute_right_answers(milestone, student):
     """Compute the right answers from the student's own parameters."""
     area, _ = milestone.questions
-    drawn = variants(area)[variant_of(area, student)]
-    options = for_student(milestone, student)[1].options
+    drawn = list_variants(area)[choose_variant(area, student)]
+    options = build_student_questions(milestone, student)[1].options
     letters = tuple(letter for letter, text in options.items() if text in ("two", "three"))
     return Answers(student, {"area": drawn["a"] * drawn["b"], "primes": letters})
 
@@ -38,8 +38,8 @@ def right_answers(milestone, student):
 @pytest.mark.parametrize("student", ["ada", "grace", "7"])
 def test_right_answers_are_right_in_clear_and_sealed(milestone, sealed, student):
     """The same answers pass in the course and in its release."""
-    answers = right_answers(milestone, student)
-    for judged in (judge(milestone, answers, student), judge(sealed, answers, student)):
+    answers = compute_right_answers(milestone, student)
+    for judged in (judge_answers(milestone, answers, student), judge_answers(sealed, answers, student)):
         assert [v.correct for v in judged] == [True, True]
         assert [v.why for v in judged] == [None, None]
 
@@ -49,40 +49,40 @@ def test_right_answers_are_right_in_clear_and_sealed(milestone, sealed, student)
 def test_sealed_and_clear_keys_agree_on_any_answer(milestone, sealed, area, primes):
     """Whatever is answered, both judge it alike and without raising."""
     answers = Answers("ada", {k: v for k, v in {"area": area, "primes": primes}.items() if v is not None})
-    assert judge(milestone, answers, "ada") == judge(sealed, answers, "ada")
+    assert judge_answers(milestone, answers, "ada") == judge_answers(sealed, answers, "ada")
 
 
 def test_another_students_right_answers_are_all_wrong(milestone):
     """A passed-on file gives nothing, and says why."""
-    judged = judge(milestone, right_answers(milestone, "ada"), "grace")
+    judged = judge_answers(milestone, compute_right_answers(milestone, "ada"), "grace")
     assert not any(v.correct for v in judged)
     assert "student ada, and you are grace" in judged[0].why
 
 
 def test_another_students_answers_with_the_name_changed_are_wrong(milestone):
     """Changing `student:` in a passed-on file does not make its answers right."""
-    passed_on = Answers("grace", right_answers(milestone, "ada").answers)
-    assert not any(v.correct for v in judge(milestone, passed_on, "grace"))
+    passed_on = Answers("grace", compute_right_answers(milestone, "ada").answers)
+    assert not any(v.correct for v in judge_answers(milestone, passed_on, "grace"))
 
 
 def test_no_answers_are_not_yet_answered(milestone):
     """Nothing answered is neither right nor somebody else's."""
-    judged = judge(milestone, Answers(), "ada")
+    judged = judge_answers(milestone, Answers(), "ada")
     assert [(v.correct, v.answered, v.why) for v in judged] == [(False, False, "Not answered yet.")] * 2
 
 
 def test_part_of_the_right_options_is_not_right(milestone):
     """Every right option must be chosen, and no wrong one."""
-    right = right_answers(milestone, "ada").answers["primes"]
+    right = compute_right_answers(milestone, "ada").answers["primes"]
     for letters in (right[:1], tuple("abcde"), ()):
-        assert not judge(milestone, Answers("ada", {"primes": letters}), "ada")[1].correct
+        assert not judge_answers(milestone, Answers("ada", {"primes": letters}), "ada")[1].correct
 
 
 def test_letters_may_be_written_in_any_order_and_case(milestone):
     """The text "C, a" means what [a, c] means."""
-    right = right_answers(milestone, "ada").answers["primes"]
+    right = compute_right_answers(milestone, "ada").answers["primes"]
     for written in (right[::-1], ", ".join(right).upper(), " ".join(right), (*right, right[0])):
-        assert judge(milestone, Answers("ada", {"primes": written}), "ada")[1].correct
+        assert judge_answers(milestone, Answers("ada", {"primes": written}), "ada")[1].correct
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_letters_may_be_written_in_any_order_and_case(milestone):
 )  # fmt: skip
 def test_a_number_has_one_canonical_text(answer, digits, expected):
     """All ways to write the same rounded number are equal; anything else is not a number."""
-    assert canonical(answer, digits) == expected
+    assert normalize_number(answer, digits) == expected
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_the_courses_own_answers_are_right(root, number):
     """The repository's own answers answer its own questions; `inv answers` writes them again."""
-    student = student_id(root / OWN)
+    student = read_student_id(root / OWN)
     assert student == "course"
-    milestone = load(root).milestone(number)
-    judged = judge(milestone, load_answers(root / OWN, number), student)
+    milestone = load_manifest(root).milestone(number)
+    judged = judge_answers(milestone, load_answers(root / OWN, number), student)
     assert [v.question_id for v in judged if not v.correct] == []
     assert len(judged) == len(milestone.questions) > 0

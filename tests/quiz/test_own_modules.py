@@ -10,18 +10,18 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import NumberQuestion
-from grading.quiz.questions import ENVIRONMENT
+from grading.quiz.student_questions import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = {question.id: question for number in (4, 5) for question in load(ROOT).milestone(number).questions}
+QUESTIONS = {question.id: question for number in (4, 5) for question in load_manifest(ROOT).milestone(number).questions}
 
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The course's own framework, of which nothing stays imported."""
-    for module in load(ROOT).modules:
+    for module in load_manifest(ROOT).modules:
         monkeypatch.syspath_prepend(ROOT / module.folder)
     for name in ("compression", "kernels", "tinygpt"):
         importlib.import_module(f"tinytorch.{name}")
@@ -30,7 +30,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         del sys.modules[name]
 
 
-def cases(question_id: str) -> Iterator[tuple[dict, float]]:
+def iterate_cases(question_id: str) -> Iterator[tuple[dict, float]]:
     """Yield every combination of a question's parameters with its answer."""
     question = QUESTIONS[question_id]
     assert isinstance(question, NumberQuestion)
@@ -43,7 +43,7 @@ def cases(question_id: str) -> Iterator[tuple[dict, float]]:
 
 def test_a_value_becomes_the_integer_that_quantize_gives(own: ModuleType):
     """Scale and zero point of the range that the prompt shows turn the value that it shows into the key."""
-    for numbers, key in cases("quantised_by_hand"):
+    for numbers, key in iterate_cases("quantised_by_hand"):
         below, step, place = numbers.values()
         shown = [round(steps * step, 3) for steps in (-below, 254 - below, place + 0.2)]
         scale = own.compression.choose_scale(*shown[:2])
@@ -52,7 +52,7 @@ def test_a_value_becomes_the_integer_that_quantize_gives(own: ModuleType):
 
 def test_the_cache_holds_the_rows_that_row_blocks_takes(own: ModuleType, monkeypatch: pytest.MonkeyPatch):
     """There are as many blocks as `row_blocks` returns for the bytes of one output row's columns."""
-    for numbers, key in cases("blocks_of_rows"):
+    for numbers, key in iterate_cases("blocks_of_rows"):
         n, channels, size, cache = numbers.values()
         monkeypatch.setattr(own.kernels, "CACHE", cache * 1024)
         assert len(own.kernels.row_blocks(size, 3 * 3 * channels * size * n * np.float32().nbytes)) == key, numbers
@@ -60,7 +60,7 @@ def test_the_cache_holds_the_rows_that_row_blocks_takes(own: ModuleType, monkeyp
 
 def test_one_product_more_is_not_exact_any_more():
     """K products are at most the largest integer that all smaller ones share; K + 1 can give an odd sum above it."""
-    for numbers, key in cases("exact_products"):
+    for numbers, key in iterate_cases("exact_products"):
         digits, weight, largest = numbers.values()
         excess = weight * largest * (key + 1) - 2**digits
         assert weight * largest * key <= 2**digits
@@ -69,7 +69,7 @@ def test_one_product_more_is_not_exact_any_more():
 
 def test_a_text_has_the_tokens_that_three_merges_leave(own: ModuleType):
     """`train_bpe` of such a text learns three merges, and `encode` gives as many tokens as the key says."""
-    for numbers, key in cases("three_merges"):
+    for numbers, key in iterate_cases("three_merges"):
         words = (b" low", b" lower", b" newest", b" widest")
         text = b"".join(word * count for word, count in zip(words, numbers.values(), strict=True))
         merges = own.tinygpt.train_bpe(text, 256 + 3)
@@ -94,7 +94,7 @@ def test_bits_per_byte_are_those_of_a_uniform_model(own: ModuleType):
 
 def test_a_network_and_its_caches_take_the_memory_that_a_users_share_is_computed_from(own: ModuleType):
     """One network and the caches of so many users fit in the memory; with one user more they do not."""
-    for numbers, key in list(cases("users_in_memory"))[::18]:
+    for numbers, key in list(iterate_cases("users_in_memory"))[::18]:
         memory, vocab, context, width, depth = numbers.values()
         model = own.tinygpt.GPT(vocab, context, width, num_heads=4, num_layers=depth, rng=np.random.default_rng(0))
         weights = sum(parameter.data.nbytes for parameter in model.parameters())
@@ -110,7 +110,7 @@ def test_generate_feeds_as_many_tokens_as_the_key_counts(own: ModuleType, monkey
     fed: list[int] = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda x, caches: (fed.append(x.shape[1]), forward(x, caches))[1])
-    for numbers, key in list(cases("tokens_saved"))[::7]:
+    for numbers, key in list(iterate_cases("tokens_saved"))[::7]:
         prompt, new = numbers.values()
         fed.clear()
         own.tinygpt.generate(model, np.zeros((1, prompt), np.int64), new, rng=np.random.default_rng(0))
@@ -119,7 +119,7 @@ def test_generate_feeds_as_many_tokens_as_the_key_counts(own: ModuleType, monkey
 
 def test_the_second_token_is_as_likely_as_sampling_makes_it(own: ModuleType):
     """`sampling_probabilities` of the logits in the prompt gives the key."""
-    for numbers, key in cases("top_p_by_hand"):
+    for numbers, key in iterate_cases("top_p_by_hand"):
         *weights, top_p = numbers.values()
         found = own.tinygpt.sampling_probabilities(np.log(weights), temperature=0.5, top_p=top_p)
         assert found[1] == pytest.approx(key), numbers

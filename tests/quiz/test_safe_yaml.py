@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.quiz.answers import Answers, load_answers
+from grading.quiz.answer_file import Answers, load_answers
 from grading.quiz.safe_yaml import MAX_BYTES, InvalidFileError, parse_mapping, read_mapping
 
 FILE = Path("answers/milestone-1.yaml")
@@ -34,24 +34,24 @@ PIECES += [
 ]
 
 
-def only_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """Return whether a value consists only of the six plain types."""
     if type(value) is dict:
-        return all(type(key) is str for key in value) and all(map(only_plain, value.values()))
+        return all(type(key) is str for key in value) and all(map(is_plain, value.values()))
     if type(value) is list:
-        return all(map(only_plain, value))
+        return all(map(is_plain, value))
     return type(value) in (str, int, float, bool)
 
 
 @given(st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
 def test_any_bytes_are_plain_data_or_refused(data):
-    """No bytes raise anything but BadFile, and what is read holds plain types only."""
+    """No bytes raise anything but InvalidFileError, and what is read holds plain types only."""
     try:
         found = parse_mapping(data, FILE)
     except InvalidFileError as refused:
         error = refused
     else:
-        assert only_plain(found.data)
+        assert is_plain(found.data)
         return
     assert str(error).startswith(f"{FILE.as_posix()}:{error.line}: ")
     assert error.line >= 1
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path, make):
 
 @given(st.binary(max_size=200))
 def test_any_answers_file_is_answers_or_refused(tmp_path_factory, data):
-    """Reading answers raises nothing but BadFile either."""
+    """Reading answers raises nothing but InvalidFileError either."""
     root = tmp_path_factory.getbasetemp()
     (root / "answers").mkdir(exist_ok=True)
     (root / FILE).write_bytes(b"student: ada\nanswers: " + data)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from grading.quiz.questions import Asked
-from grading.quiz.typed import UnclearAnswerError, read_answer
+from grading.quiz.student_questions import StudentQuestion
+from grading.quiz.typed import UnclearAnswerError, parse_answer
 
-CHOICE = Asked("why", "choice", "Why?", "there", {"a": "A", "b": "B", "c": "C"})
-WHOLE = Asked("size", "number", "How many **bytes** are that?", "there")
-DECIMAL = Asked("loss", "number", "What is the loss, to two decimals, in %?", "there", digits=2)
+CHOICE = StudentQuestion("why", "choice", "Why?", "there", {"a": "A", "b": "B", "c": "C"})
+WHOLE = StudentQuestion("size", "number", "How many **bytes** are that?", "there")
+DECIMAL = StudentQuestion("loss", "number", "What is the loss, to two decimals, in %?", "there", digits=2)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ DECIMAL = Asked("loss", "number", "What is the loss, to two decimals, in %?", "t
         ("a and c", CHOICE, ("a", "c")),
     ],
 )
-def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: Asked, meant: object) -> None:
+def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: StudentQuestion, meant: object) -> None:
     """Units that the question names, and marks between digits as people set them."""
-    answer = read_answer(typed, question)
+    answer = parse_answer(typed, question)
     assert answer == meant
     assert type(answer) is type(meant)
 
@@ -73,8 +73,10 @@ def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: Asked, meant
         ("", CHOICE, "letters a, b, c"),
     ],
 )
-def test_what_could_mean_two_things_or_none_is_asked_for_again(typed: str, question: Asked, words: str) -> None:
+def test_what_could_mean_two_things_or_none_is_asked_for_again(
+    typed: str, question: StudentQuestion, words: str
+) -> None:
     """With what is unclear about it."""
     with pytest.raises(UnclearAnswerError) as unclear:
-        read_answer(typed, question)
+        parse_answer(typed, question)
     assert words in str(unclear.value)

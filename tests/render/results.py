@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from grading.manifest.model import Kind, Unit
+from grading.manifest.model import CriterionKind, Unit
 from grading.result import (
     CourseRecord,
     CriterionResult,
@@ -21,10 +21,10 @@ from grading.result import (
 )
 
 
-def criterion(status: str = "passed", measured: float | None = 1.0, **changes: Any) -> CriterionResult:
+def build_criterion(status: str = "passed", measured: float | None = 1.0, **changes: Any) -> CriterionResult:
     """Build a criterion: by default the share of module tests that pass."""
     fields: dict[str, Any] = {
-        "kind": Kind.CODE_QUALITY,
+        "kind": CriterionKind.CODE_QUALITY,
         "name": "module-tests",
         "title": "The tests of modules 01 to 04 pass",
         "threshold": 1.0,
@@ -35,7 +35,7 @@ def criterion(status: str = "passed", measured: float | None = 1.0, **changes: A
     return CriterionResult(status=CriterionStatus(status), measured=measured, **{**fields, **changes})
 
 
-def failure(**changes: Any) -> Failure:
+def build_failure(**changes: Any) -> Failure:
     """Build a failed test of module 02."""
     fields: dict[str, Any] = {
         "task": "2.3",
@@ -51,27 +51,27 @@ def failure(**changes: Any) -> Failure:
     return Failure(**{**fields, **changes})
 
 
-def loss(status: str = "passed", measured: float | None = 0.0417, **changes: Any) -> CriterionResult:
+def build_loss_criterion(status: str = "passed", measured: float | None = 0.0417, **changes: Any) -> CriterionResult:
     """Build a criterion with an upper bound."""
     fields: dict[str, Any] = {
-        "kind": Kind.PERFORMANCE,
+        "kind": CriterionKind.PERFORMANCE,
         "name": "loss",
         "title": "The loss after training is small",
         "threshold": 0.05,
         "comparison": "at_most",
         "unit": Unit.LOSS,
     }
-    return criterion(status, measured, **{**fields, **changes})
+    return build_criterion(status, measured, **{**fields, **changes})
 
 
-def result(*criteria: CriterionResult, **changes: Any) -> Result:
+def build_result(*criteria: CriterionResult, **changes: Any) -> Result:
     """Build a result, by default an unlocked milestone 1."""
     fields: dict[str, Any] = {
         "milestone": 1,
         "name": "Basic Inference",
         "medal": "Neural Architect",
         "verdict": Verdict.UNLOCKED,
-        "criteria": criteria or (criterion(), loss()),
+        "criteria": criteria or (build_criterion(), build_loss_criterion()),
         "seed": 42,
         "official": False,
         "started_at": datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
@@ -91,11 +91,13 @@ def result(*criteria: CriterionResult, **changes: Any) -> Result:
     return Result(**{**fields, **changes})
 
 
-def not_yet(**changes: Any) -> Result:
+def build_not_yet(**changes: Any) -> Result:
     """Build milestone 1 with a failed module test and training not attempted."""
     later = "Not attempted: fix the module tests first."
-    return result(
-        criterion("failed", 0.9, failures=(failure(), failure(task="3.1", title="ReLU keeps positive numbers"))),
-        loss("not_attempted", None, explanation=later),
+    return build_result(
+        build_criterion(
+            "failed", 0.9, failures=(build_failure(), build_failure(task="3.1", title="ReLU keeps positive numbers"))
+        ),
+        build_loss_criterion("not_attempted", None, explanation=later),
         **{"verdict": Verdict.NOT_YET, "curves": (), **changes},
     )

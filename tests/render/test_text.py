@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.render.text import clean, cut, one_line
+from grading.render.text import clean_text, to_one_line, truncate_text
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from grading.render.text import clean, cut, one_line
 )
 def test_what_cannot_be_seen_is_taken_out(said: str, shown: str) -> None:
     """Escape sequences, control characters and direction marks vanish, and nothing else does."""
-    assert clean(said) == shown
+    assert clean_text(said) == shown
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_cannot_be_seen_is_taken_out(said: str, shown: str) -> None:
 )
 def test_workflow_commands_are_broken(command: str) -> None:
     """No text reads as a GitHub workflow command, at the start of a line or where a line may be wrapped."""
-    shown = clean(f"before\n{command}\n")
+    shown = clean_text(f"before\n{command}\n")
     assert "##[" not in shown
     assert not re.search(r"::[a-z-]+( [^\n]*)?::", shown)
 
@@ -46,14 +46,14 @@ def test_workflow_commands_are_broken(command: str) -> None:
 @pytest.mark.parametrize("code", ["x[::2]", "x[::step]", "tests/test_a.py::test_b", "std::vector"])
 def test_colons_in_ordinary_code_stay(code: str) -> None:
     """Slices and test ids are shown as they are."""
-    assert clean(code) == code
+    assert clean_text(code) == code
 
 
 def test_cutting_is_visible_and_counts_right() -> None:
     """A cut text says how many characters are missing, those dropped early included."""
-    assert cut("abcdef", 5) == "abcde… (1 more character)"
-    assert clean("a" * 1_000_000, 10) == "a" * 10 + "… (999,990 more characters)"
-    assert one_line("a\n" * 50, 9) == "a a a a a… (90 more characters)"
+    assert truncate_text("abcdef", 5) == "abcde… (1 more character)"
+    assert clean_text("a" * 1_000_000, 10) == "a" * 10 + "… (999,990 more characters)"
+    assert to_one_line("a\n" * 50, 9) == "a a a a a… (90 more characters)"
 
 
 @pytest.mark.parametrize(
@@ -63,27 +63,27 @@ def test_cutting_is_visible_and_counts_right() -> None:
 def test_cleaning_takes_no_longer_than_the_text_is(unit: str) -> None:
     """Hundreds of thousands of unterminated escapes are cleaned quickly."""
     started = time.process_time()
-    one_line(unit * 300_000, 600)
+    to_one_line(unit * 300_000, 600)
     assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("text", ["::a b::c", "x ::error f=1 :: y", "::a::b::c", "::group::\t::endgroup::"])
 def test_a_command_is_broken_wherever_its_second_colons_stand(text: str) -> None:
     """Nothing that the runner would split at two pairs of colons is left."""
-    assert not re.search(r"::[A-Za-z-]+(?:[ \t][^\n]*)?::", clean(text))
+    assert not re.search(r"::[A-Za-z-]+(?:[ \t][^\n]*)?::", clean_text(text))
 
 
 @given(st.text(st.characters(), max_size=200))
 def test_nothing_invisible_survives(text: str) -> None:
     """Whatever goes in, no control, format or surrogate character comes out but newline and tab."""
-    bad = {c for c in clean(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    bad = {c for c in clean_text(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
     assert bad <= {"\n", "\t"}
 
 
 @given(st.lists(st.sampled_from(["\x1b", "[", "]", ";", "31m", "\x07", "\\", "::", "##", "[", "error", "a", "\n"])))
 def test_pieces_never_join_to_an_escape_or_a_command(pieces: list[str]) -> None:
     """Taking one thing out never puts another together."""
-    shown = clean("".join(pieces))
+    shown = clean_text("".join(pieces))
     assert "\x1b" not in shown
     assert "##[" not in shown
     assert "::error::" not in shown

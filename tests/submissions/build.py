@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from course.skeleton import skeleton, solved, with_open
-from grading.manifest.load import load
-from grading.manifest.model import Manifest, Status
+from course.skeleton import make_partial_skeleton, make_skeleton, make_solution
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import OWN, list_source_files
 from tests.submissions.stored import random_data, spell_data
 
@@ -45,7 +45,7 @@ def list_miniatures(kind: str) -> list[Miniature]:
 
 def copy_solution(root: Path, target: Path) -> Path:
     """Copy the course's own solutions and answers, as a student would hand them in."""
-    for path in list_student_files(load(root)):
+    for path in list_student_files(load_manifest(root)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / path, target / path)
     shutil.copytree(root / OWN, target, dirs_exist_ok=True)
@@ -72,13 +72,13 @@ def build_submission(miniature: Miniature, root: Path, manifest: Manifest, targe
 @cache
 def read_starting_files(what: str, root: Path) -> dict[Path, str]:
     """The text of every student's file, as solution or as skeleton: made once for a hundred trees."""
-    manifest, make = load(root), {"solution": solved, "skeleton": skeleton}[what]
+    manifest, make = load_manifest(root), {"solution": make_solution, "skeleton": make_skeleton}[what]
     return {path: make((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)}
 
 
 def list_student_files(manifest: Manifest) -> list[Path]:
     """Every file of Python students write, of what is built."""
-    return [f.path for f in list_source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
+    return [f.path for f in list_source_files(manifest, [m for m in manifest.modules if m.status is BuildStatus.BUILT])]
 
 
 def apply_edit(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:
@@ -97,7 +97,9 @@ def apply_edit(edit: dict[str, Any], target: Path, root: Path, manifest: Manifes
         case {"text": text}:
             path.write_text(text, "utf-8")
         case {"gap": task}:
-            path.write_text(with_open((root / edit["file"]).read_text("utf-8"), manifest, Path(edit["file"]), task))
+            path.write_text(
+                make_partial_skeleton((root / edit["file"]).read_text("utf-8"), manifest, Path(edit["file"]), task)
+            )
         case {"link": to}:
             path.unlink(missing_ok=True)
             path.symlink_to(to)

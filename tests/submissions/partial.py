@@ -25,7 +25,7 @@ from grading.checks import cifar10_kernels
 from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest, Milestone
 from grading.measurement import CheckContext, Measurement
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 
 def replace_by_passing_checks(checks: Iterable[str]) -> None:
@@ -82,7 +82,7 @@ def limit_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
     obtain = cifar10_kernels.load_or_fetch_images
 
-    def obtain_fewer(name: str, watch: Watch) -> DataSet:
+    def obtain_fewer(name: str, watch: ProgressWatch) -> DataSet:
         data = obtain(name, watch)
         return replace(
             data,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from course.release import rendered
-from grading.manifest.load import load
+from course.release import render_templates
+from grading.manifest.loader import load_manifest
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_frame
 from grading.testing import expect
 from grading.testing.diagnose import describe_difference
@@ -159,7 +159,7 @@ def desk(tmp_path: Path, root: Path):
     (tmp_path / "modules/02_tensor/tinytorch").mkdir(parents=True)
     (tmp_path / "modules/02_tensor/tinytorch/code.py").write_text(CODE, encoding="utf-8")
     (tmp_path / "modules/02_tensor/test_x.py").write_text(TESTS, encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text(rendered(root, load(root))[Path("pyproject.toml")])
+    (tmp_path / "pyproject.toml").write_text(render_templates(root, load_manifest(root))[Path("pyproject.toml")])
     (tmp_path / "milestones.yaml").write_bytes((root / "milestones.yaml").read_bytes())
 
     def run(*arguments: str) -> str:
@@ -201,7 +201,7 @@ def test_the_grader_says_the_same(root: Path, tmp_path: Path, worker_of) -> None
     tests = Path("modules/02_tensor/test_x.py")
     (tmp_path / tests).write_text(TESTS, encoding="utf-8")
     students = WorkerPool(lambda: worker_of(CODE), wall_seconds=60)
-    outcomes = run_tests(tmp_path, [tests], students, load(root), seed=1)
+    outcomes = run_tests(tmp_path, [tests], students, load_manifest(root), seed=1)
     failures = {o.node.partition("::")[2]: o.failure for o in outcomes}
     assert set(failures) == set(SAID)
     assert failures["test_cause"].line == failures["test_context"].line == 14

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from course.release import rendered
-from grading.manifest.load import load
+from course.release import render_templates
+from grading.manifest.loader import load_manifest
 
 TESTS = """\
 from grading.testing import task
@@ -30,7 +30,7 @@ def test_ten():
 def run(tmp_path: Path, root: Path):
     """`run(*arguments)`: pytest on two small tests, with the settings of a student's repository."""
     (tmp_path / "test_two.py").write_text(TESTS, encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text(rendered(root, load(root))[Path("pyproject.toml")])
+    (tmp_path / "pyproject.toml").write_text(render_templates(root, load_manifest(root))[Path("pyproject.toml")])
 
     def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_two.py", *arguments]

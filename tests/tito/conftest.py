@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from course.skeleton import skeleton
+from course.skeleton import make_skeleton
 from grading import lock
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tito.app import run_command_line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,10 +43,10 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def released(repo: Path) -> Path:
     """The same as a release gives it: gaps in modules 02 and 04, and the texts that students' files began as."""
-    manifest, given = load(repo), {}
+    manifest, given = load_manifest(repo), {}
     for name in ("02_tensor/tinytorch/tensor.py", "04_layers/tinytorch/layers.py", "04_layers/recipe.py"):
         path = Path("modules", name)
-        given[path] = skeleton((repo / path).read_text("utf-8"), manifest, path).encode()
+        given[path] = make_skeleton((repo / path).read_text("utf-8"), manifest, path).encode()
         (repo / path).write_bytes(given[path])
     (repo / lock.BASE).write_bytes(lock.encode_released_texts(given))
     return repo

@@ -17,7 +17,7 @@ import typer.main
 from grading import progress
 from grading.errors import GraderError
 from grading.progress import Kind, make_module_event, record_event
-from tests.render.results import not_yet
+from tests.render.results import build_not_yet
 from tests.tito.conftest import ROOT
 from tito import status as drawn
 from tito.commands import app
@@ -151,7 +151,7 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("arguments", [["milestone", "status"], []])
 def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
     """What makes `tito milestone status` and `tito` quick: no NumPy, pytest, pydantic, command line framework."""
-    record_event(repo, progress.make_attempt_event(not_yet()))
+    record_event(repo, progress.make_attempt_event(build_not_yet()))
     probe = (
         f"import sys; from tito.app import run_command_line; run_command_line({arguments}); print(sorted(sys.modules))"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.result import Verdict
-from tests.render.results import criterion, failure, result
+from tests.render.results import build_criterion, build_failure, build_result
 from tito import attempt
 from tito.console import make_own_folder
 from tito.hints import FILE, read_hint_counts
@@ -21,7 +21,7 @@ def in_one_line(text: str) -> str:
 
 def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
     """Three commands show three steps, one each; the fourth shows the last one again and where all of them are."""
-    hints = [in_one_line(hint) for hint in load(repo).task("4.2").hints]
+    hints = [in_one_line(hint) for hint in load_manifest(repo).task("4.2").hints]
     shown = [in_one_line(tito("hint", "--task", "4.2").out) for _ in range(len(hints) + 1)]
     for number, text in enumerate(shown[:-1]):
         assert [hint in text for hint in hints] == [place == number for place in range(len(hints))]
@@ -34,7 +34,7 @@ def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
 def test_all_shows_every_step(repo: Path, tito) -> None:
     """`--all` shows the three steps in order, and other tasks' are untouched."""
     text = in_one_line(tito("hint", "--task", "4.2", "--all").out)
-    places = [text.index(in_one_line(hint)) for hint in load(repo).task("4.2").hints]
+    places = [text.index(in_one_line(hint)) for hint in load_manifest(repo).task("4.2").hints]
     assert places == sorted(places)
     assert set(read_hint_counts(repo)) == {"4.2"}
 
@@ -51,10 +51,12 @@ def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> Non
 @pytest.mark.usefixtures("repo")
 def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first failure of the last test run, until it passes; another task's pass changes nothing."""
-    failing = criterion("failed", 0.5, failures=(failure(task="1.4"),))
+    failing = build_criterion("failed", 0.5, failures=(build_failure(task="1.4"),))
     results = {
-        "fails": result(failing, milestone=None, module="01_setup", medal=None, verdict=Verdict.NOT_YET, curves=()),
-        "passes": result(criterion(), milestone=None, module="01_setup", medal=None, curves=()),
+        "fails": build_result(
+            failing, milestone=None, module="01_setup", medal=None, verdict=Verdict.NOT_YET, curves=()
+        ),
+        "passes": build_result(build_criterion(), milestone=None, module="01_setup", medal=None, curves=()),
     }
     now = "fails"
     monkeypatch.setattr(attempt, "grade_module", lambda *_, **__: results[now])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grading.errors import GraderError
-from grading.quiz.identity import student_id
+from grading.quiz.student_id import read_student_id
 from tito import attempt, identity
 
 
@@ -24,7 +24,7 @@ def test_the_first_module_asks_who_you_are(repo: Path, tito, replies: list[str])
     """A name that cannot be one is asked for again, and a known student is not asked."""
     replies += ["not a name", "Ada"]
     assert tito("module", "start", "01").code == 0
-    assert student_id(repo) == "ada"
+    assert read_student_id(repo) == "ada"
     assert replies == []
     assert tito("module", "start", "01").code == 0
 
@@ -33,7 +33,7 @@ def test_it_can_be_put_off(repo: Path, tito, replies: list[str]) -> None:
     """An empty answer starts the module all the same."""
     replies.append("")
     assert tito("module", "start", "01").code == 0
-    assert student_id(repo) is None
+    assert read_student_id(repo) is None
 
 
 def test_without_a_terminal_the_file_is_named(repo: Path, tito) -> None:
@@ -52,7 +52,7 @@ def test_a_milestone_asks_before_it_measures(repo: Path, tito, replies: list[str
     known: list[str | None] = []
 
     def grade(*_: object, **__: object) -> None:
-        known.append(student_id(repo))
+        known.append(read_student_id(repo))
         raise GraderError("enough")
 
     monkeypatch.setattr(attempt, "grade_milestone", grade)

@@ -16,15 +16,15 @@ from rich.text import Text
 from grading import progress
 from grading.demos import demo_runner as demonstrations
 from grading.errors import GraderError
-from grading.manifest.load import load
-from grading.manifest.model import Kind, Milestone
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import CriterionKind, Milestone
 from grading.progress import FOLDER, make_attempt_event, read_history, record_event
-from grading.quiz.answers import Answers, load_answers, save_answers
-from grading.quiz.identity import save_student_id
+from grading.quiz.answer_file import Answers, load_answers, save_answers
+from grading.quiz.student_id import save_student_id
 from grading.render.screen import Screen
 from grading.result import Result, Verdict, Writing
-from tests.render.results import criterion, failure, loss, not_yet, result
-from tests.render.test_terminal import HOSTILE, hostile_result
+from tests.render.results import build_criterion, build_failure, build_loss_criterion, build_not_yet, build_result
+from tests.render.test_terminal_report import HOSTILE, build_hostile_result
 from tito import attempt as attempts
 from tito import celebrate
 from tito import quiz as quizzes
@@ -40,7 +40,7 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
         return planned.pop(0)
 
     def play(_root: Path, _number: int, *, screen: Screen, seed: int) -> None:
-        screen.frame(Text("a frame"))
+        screen.show_frame(Text("a frame"))
         planned.append(seed)
 
     monkeypatch.setattr(attempts, "grade_milestone", grade)
@@ -50,17 +50,17 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_an_attempt_is_shown_and_recorded(repo: Path, tito, grader: list) -> None:
     """What is not unlocked yet exits 1, is in the history, and leads to help; there is no badge."""
-    grader.append(not_yet())
+    grader.append(build_not_yet())
     answer = tito("milestone", "test", "1")
     assert answer.code == 1
     assert "tito milestone troubleshoot 1" in answer.out
-    assert read_history(repo).events[0].result == not_yet()
+    assert read_history(repo).events[0].result == build_not_yet()
     assert not (repo / FOLDER / "badges").exists()
 
 
 def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> None:
     """The grader's error is an attempt, too, and not called a failure."""
-    grader.append(result(criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR))
+    grader.append(build_result(build_criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR))
     answer = tito("milestone", "test", "1")
     assert answer.code == 3
     assert "not your code" in answer.out
@@ -69,8 +69,8 @@ def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> Non
 
 def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
     """The first success has medal, sentence, demonstration, badge, progress and next goal; the second no party."""
-    milestone = load(repo).milestone(1)
-    grader.append(result())
+    milestone = load_manifest(repo).milestone(1)
+    grader.append(build_result())
     answer = tito("milestone", "test", "1")
     assert answer.code == 0
     text = " ".join(answer.out.split())
@@ -84,7 +84,7 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
         assert part in text
     assert grader == [42]
     ET.parse(repo / FOLDER / "badges" / "milestone-1.svg")  # noqa: S314 - our own output
-    grader[:] = [result()]
+    grader[:] = [build_result()]
     again = tito("milestone", "test", "1")
     assert again.code == 0
     assert "MILESTONE UNLOCKED" not in again.out
@@ -97,11 +97,11 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
 def test_kept_figures_say_when_they_were_measured(tito, grader: list) -> None:
     """The report says since when nothing has changed, and the way to new figures is given."""
     at = datetime(2026, 11, 30, 8, 15, tzinfo=UTC)
-    grader.append(result(criterion(measured_at=at)))
+    grader.append(build_result(build_criterion(measured_at=at)))
     answer = " ".join(tito("milestone", "test", "1").out.split())
     assert "measured at 2026-11-30 08:15 UTC; nothing they depend on has changed since" in answer
     assert "tito milestone test 1 --again" in answer
-    grader[:] = [result()]
+    grader[:] = [build_result()]
     assert "--again" not in tito("milestone", "test", "1").out
 
 
@@ -125,7 +125,7 @@ def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, 
     monkeypatch.setattr(quizzes.Confirm, "ask", confirm)
     monkeypatch.setattr(quizzes, "ask_questions", converse)
     for count in (1, 2):
-        grader[:] = [not_yet()]
+        grader[:] = [build_not_yet()]
         assert "7 questions of this milestone are open." in tito("milestone", "test", "1").out
         assert len(asked) == count
         assert bool(load_answers(repo, 1).answers) is (count == 2)
@@ -138,25 +138,25 @@ def test_damaged_or_foreign_answers_ask_nothing(repo: Path, tito, grader: list, 
     save_answers(repo, 1, Answers("ada", {"training_memory": 1}))
     monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
     monkeypatch.setattr(quizzes.Confirm, "ask", lambda *_, **__: pytest.fail("asked"))
-    grader.append(not_yet())
+    grader.append(build_not_yet())
     assert tito("milestone", "test", "1").code == 1
 
 
 @pytest.mark.usefixtures("repo")
 def test_from_provisional_to_unlocked_is_celebrated(tito, grader: list) -> None:
     """A provisional pass says so; the full one after it is a success of its own."""
-    grader.append(result(verdict=Verdict.PROVISIONAL, provisional_because=("measured on a stand-in",)))
+    grader.append(build_result(verdict=Verdict.PROVISIONAL, provisional_because=("measured on a stand-in",)))
     first = tito("milestone", "test", "1")
     assert first.code == 0
     assert "PROVISIONALLY UNLOCKED" in first.out
-    grader[:] = [result()]
+    grader[:] = [build_result()]
     assert "MILESTONE UNLOCKED" in tito("milestone", "test", "1").out
 
 
 def test_a_later_provisional_pass_leaves_the_badge(repo: Path, tito, grader: list) -> None:
     """The badge is the best attempt's, whatever the last one was."""
     stand_in = {"verdict": Verdict.PROVISIONAL, "provisional_because": ("measured on a stand-in",)}
-    for outcome in (result(), result(**stand_in)):
+    for outcome in (build_result(), build_result(**stand_in)):
         grader[:] = [outcome]
         assert tito("milestone", "test", "1").code == 0
     assert "Provisionally" not in (repo / FOLDER / "badges" / "milestone-1.svg").read_text(encoding="utf-8")
@@ -171,7 +171,7 @@ def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
         raise GraderError("no worker")
 
     monkeypatch.setattr(demonstrations, "run_demo", fail)
-    grader.append(result())
+    grader.append(build_result())
     answer = tito("milestone", "test", "1")
     assert answer.code == 0
     assert "could not be shown: no worker" in answer.out
@@ -185,7 +185,7 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
     answer = tito("milestone", "demo", "1", "--seed", "7")
     assert (answer.code, answer.out.strip()) == (0, "a frame")
     assert grader == [7]
-    monkeypatch.setattr(demonstrations, "run_demo", lambda *_, **__: failure(hint="Write it first."))
+    monkeypatch.setattr(demonstrations, "run_demo", lambda *_, **__: build_failure(hint="Write it first."))
     answer = tito("milestone", "demo", "1")
     assert answer.code == 1
     assert "stopped" in answer.out
@@ -225,7 +225,7 @@ def test_a_page_is_served(tito, monkeypatch: pytest.MonkeyPatch, *, well: bool, 
 
 def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The animation runs on a terminal; in a pipe, on a dumb terminal and in CI nothing moves."""
-    milestone, naps = load(repo).milestone(1), []
+    milestone, naps = load_manifest(repo).milestone(1), []
 
     def party(**options: object) -> str:
         naps.clear()
@@ -254,7 +254,7 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 1
     assert "tito milestone test 1" in answer.out
-    progress.record_event(repo, progress.make_attempt_event(result()))
+    progress.record_event(repo, progress.make_attempt_event(build_result()))
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 0
     assert "MILESTONE UNLOCKED: Basic Inference" in answer.out
@@ -263,9 +263,9 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
 def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
     """COMPLETED, IN PROGRESS and LOCKED stand beside the milestones, and one command is next."""
     assert "IN PROGRESS" in tito("milestone", "status").out
-    record_event(repo, make_attempt_event(not_yet()))
+    record_event(repo, make_attempt_event(build_not_yet()))
     assert "best attempt 0 of 2 criteria, 1 attempt" in tito("milestone", "status").out
-    record_event(repo, make_attempt_event(result()))
+    record_event(repo, make_attempt_event(build_result()))
     answer = tito("milestone", "status")
     assert "COMPLETED" in answer.out
     assert "LOCKED" in answer.out
@@ -286,9 +286,11 @@ def test_damage_is_told(repo: Path, tito) -> None:
 
 def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
     """Every module and milestone is a station; the unlocked one has its date and figures."""
-    event = record_event(repo, make_attempt_event(result(criterion(), loss("passed", 0.0123))))
+    event = record_event(
+        repo, make_attempt_event(build_result(build_criterion(), build_loss_criterion("passed", 0.0123)))
+    )
     answer = tito("milestone", "timeline")
-    course = load(repo)
+    course = load_manifest(repo)
     assert all(m.id in answer.out for m in course.modules)
     assert all(m.name in answer.out for m in course.milestones)
     assert "The loss after training is small: 0.012 (≤ 0.05)" in answer.out
@@ -300,12 +302,14 @@ def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
 
 def test_help_fits_what_failed_last(repo: Path, tito) -> None:
     """The failed criterion's topic and the first thing to fix are shown, other topics are not."""
-    milestone = load(repo).milestone(1)
+    milestone = load_manifest(repo).milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     quiz = next(c for c in milestone.criteria if c.check == "quiz")
-    record_event(repo, make_attempt_event(not_yet(criteria=(criterion("failed", 0.0, name=quiz.name),))))
-    failed = criterion("failed", 0.9, name=tests.name, failures=(failure(),))
-    record_event(repo, make_attempt_event(not_yet(criteria=(failed, criterion("passed", 1.0, name=quiz.name)))))
+    record_event(repo, make_attempt_event(build_not_yet(criteria=(build_criterion("failed", 0.0, name=quiz.name),))))
+    failed = build_criterion("failed", 0.9, name=tests.name, failures=(build_failure(),))
+    record_event(
+        repo, make_attempt_event(build_not_yet(criteria=(failed, build_criterion("passed", 1.0, name=quiz.name))))
+    )
     answer = tito("milestone", "troubleshoot", "1")
     assert answer.code == 0
     assert "Task 2.3: A row is added" in answer.out
@@ -320,20 +324,20 @@ def test_help_fits_what_failed_last(repo: Path, tito) -> None:
 def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: bool) -> None:
     """Before the first attempt, and after unlocking, the topics and hints are listed."""
     if unlocked:
-        record_event(repo, make_attempt_event(result()))
+        record_event(repo, make_attempt_event(build_result()))
     answer = tito("milestone", "troubleshoot", "1")
     text = " ".join(answer.out.split())
     assert answer.code == 0
     assert ("is unlocked" in text) == unlocked
-    assert all(" ".join(hint.split()) in text for hint in load(repo).milestone(1).hints)
+    assert all(" ".join(hint.split()) in text for hint in load_manifest(repo).milestone(1).hints)
 
 
 def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) -> None:
     """Capabilities, date, figures, seed and digest, as text, Markdown and JSON; nothing that is not unlocked."""
     assert "Nothing is unlocked yet" in tito("portfolio").out
-    record_event(repo, make_attempt_event(not_yet()))
+    record_event(repo, make_attempt_event(build_not_yet()))
     assert json.loads(tito("portfolio", "--json").out) == []
-    record_event(repo, make_attempt_event(result()))
+    record_event(repo, make_attempt_event(build_result()))
     entry = json.loads(tito("portfolio", "--json").out)[0]
     assert (entry["milestone"], entry["seed"], entry["submission"]) == (1, 42, "d" * 64)
     assert entry["figures"][0]["measured"] == 0.0417
@@ -345,8 +349,11 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
 
 def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
     """As on the site: a row for each figure with a margin, and one line for those with nothing to spare."""
-    full = [criterion(kind=Kind.PERFORMANCE, name=name, title=f"All of {name} is right") for name in ("a", "b")]
-    record_event(repo, make_attempt_event(result(*full, loss("passed", 0.0123))))
+    full = [
+        build_criterion(kind=CriterionKind.PERFORMANCE, name=name, title=f"All of {name} is right")
+        for name in ("a", "b")
+    ]
+    record_event(repo, make_attempt_event(build_result(*full, build_loss_criterion("passed", 0.0123))))
     for command in (("portfolio",), ("portfolio", "--markdown"), ("milestone", "timeline")):
         text = " ".join(tito(*command).out.replace("│", " ").split())
         assert "Met in full: All of a is right; All of b is right" in text
@@ -360,7 +367,7 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
         Writing(kind="function", prompt='def f(a):\n    """Return a."""', written="\n    return a", right=True),
         Writing(kind="story", prompt="Ben had a dog.", written="\n```\n# Passed", right=False),
     )
-    record_event(repo, make_attempt_event(result(writings=wrote)))
+    record_event(repo, make_attempt_event(build_result(writings=wrote)))
     assert '│     """Return a."""\n│     return a\n' in tito("portfolio").out
     text = tito("portfolio", "--markdown").out
     assert "```python\ndef f(a):" in text
@@ -372,9 +379,9 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
 @pytest.mark.parametrize(
     "forged",
     [
-        hostile_result,
-        lambda: result(loss(title=HOSTILE), reproduce=HOSTILE),
-        lambda: result(writings=(Writing(kind="text", prompt=HOSTILE, written=HOSTILE),)),
+        build_hostile_result,
+        lambda: build_result(build_loss_criterion(title=HOSTILE), reproduce=HOSTILE),
+        lambda: build_result(writings=(Writing(kind="text", prompt=HOSTILE, written=HOSTILE),)),
     ],
 )
 def test_a_forged_record_cannot_drive_the_terminal(
@@ -392,7 +399,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
     """The shapes of `--json` are those of docs/result-format.md."""
     wrote = Writing(kind="text", prompt="What light", written=" is it")
-    record_event(repo, make_attempt_event(result(writings=(wrote,))))
+    record_event(repo, make_attempt_event(build_result(writings=(wrote,))))
     document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")
     shapes = document[document.index("## What `--json` prints") :]
 

@@ -11,7 +11,7 @@ import pytest
 from grading import progress
 from grading.progress import read_history
 from grading.result import Result, Verdict
-from tests.render.results import criterion, failure, result
+from tests.render.results import build_criterion, build_failure, build_result
 from tito import attempt, names
 from tito.module import find_open_tasks_in_files
 from tito.outline import read_outline
@@ -19,9 +19,9 @@ from tito.outline import read_outline
 
 def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
     """A module's result."""
-    one = criterion() if passed else criterion("failed", 0.5, failures=(failure(),))
+    one = build_criterion() if passed else build_criterion("failed", 0.5, failures=(build_failure(),))
     verdict = Verdict.UNLOCKED if passed else Verdict.NOT_YET
-    return result(one, milestone=None, module=module, name="Tensor", medal=None, verdict=verdict, curves=())
+    return build_result(one, milestone=None, module=module, name="Tensor", medal=None, verdict=verdict, curves=())
 
 
 @pytest.fixture
@@ -198,9 +198,9 @@ def test_a_trigger_module_goes_straight_on_to_its_milestone(repo: Path, tito, gr
 
 def test_the_outline_agrees_with_the_manifest(repo: Path) -> None:
     """What listings read at once is what the typed manifest says."""
-    from grading.manifest.load import load
+    from grading.manifest.loader import load_manifest
 
-    quick, whole = read_outline(repo), load(repo)
+    quick, whole = read_outline(repo), load_manifest(repo)
     assert [(m.id, m.title, m.status) for m in quick.modules] == [(m.id, m.title, m.status) for m in whole.modules]
     assert [(m.id, m.name, m.medal, m.trigger, m.status) for m in quick.milestones] == [
         (m.id, m.name, m.medal, m.trigger, m.status) for m in whole.milestones

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from grading.github import ledger
-from grading.manifest.load import load
-from tests.github.place import Place, place
-from tests.github.test_publish import at, put
-from tests.render.results import result
+from grading.manifest.loader import load_manifest
+from tests.github.place import FakeRepository, make_repository
+from tests.github.test_publish import build_result_at, publish_now
+from tests.render.results import build_result
 
 
 def run_git(folder: Path, *arguments: str) -> None:
@@ -22,13 +22,13 @@ def run_git(folder: Path, *arguments: str) -> None:
 
 
 @pytest.fixture
-def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Place]:
+def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeRepository]:
     """A repository whose branch progress has the commits that two runs have made."""
-    made, folder = place(), tmp_path_factory.mktemp("remote")
+    made, folder = make_repository(), tmp_path_factory.mktemp("remote")
     run_git(folder, "init", "--quiet", "-b", "progress")
-    for run_id, record in ((1, at(0)), (2, at(1, result()))):
-        published = put(made, load(root), run_id, record)
-        for path, data in made.files().items():
+    for run_id, record in ((1, build_result_at(0)), (2, build_result_at(1, build_result()))):
+        published = publish_now(made, load_manifest(root), run_id, record)
+        for path, data in made.read_files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
         run_git(folder, "add", "-A")
@@ -37,7 +37,7 @@ def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 
 @pytest.fixture
-def clone(repo: Path, remote: tuple[Path, Place]) -> Path:
+def clone(repo: Path, remote: tuple[Path, FakeRepository]) -> Path:
     """The course repository with that one as its origin, not fetched yet."""
     run_git(repo, "init", "--quiet")
     run_git(repo, "remote", "add", "origin", str(remote[0]))
@@ -58,7 +58,7 @@ def test_published_records_are_shown_after_a_fetch(clone: Path, tito) -> None:
     assert not (clone / "progress").exists()
 
 
-def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple[Path, Place], tito) -> None:
+def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple[Path, FakeRepository], tito) -> None:
     """An edit on the branch, and a record that no run has published."""
     folder, _ = remote
     unlocked = sorted((folder / "progress").glob("2*"))[1]
@@ -79,10 +79,10 @@ def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple
     assert data["milestones"][0]["unlocked_at"] is None
 
 
-def test_an_edit_of_the_last_line_is_seen_by_the_commit(clone: Path, remote: tuple[Path, Place], tito) -> None:
+def test_an_edit_of_the_last_line_is_seen_by_the_commit(clone: Path, remote: tuple[Path, FakeRepository], tito) -> None:
     """The head of the ledger comes from the last publication's commit, also in a clone."""
     folder, _ = remote
-    file = folder / ledger.FILE
+    file = folder / ledger.LEDGER_FILE
     file.write_bytes(file.read_bytes().replace(b'"run_id": 2', b'"run_id": 9'))
     run_git(folder, "commit", "--quiet", "-am", "Nothing to see here")
     run_git(clone, "fetch", "--quiet", "origin", "progress")

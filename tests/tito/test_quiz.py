@@ -9,24 +9,24 @@ import pytest
 from rich.console import Console
 
 from grading.errors import Interrupted
-from grading.manifest.load import load
-from grading.quiz.answers import Answers, load_answers
-from grading.quiz.identity import student_id
-from grading.quiz.judge import judge
-from grading.quiz.questions import for_student
+from grading.manifest.loader import load_manifest
+from grading.quiz.answer_file import Answers, load_answers
+from grading.quiz.judge import judge_answers
+from grading.quiz.student_id import read_student_id
+from grading.quiz.student_questions import build_student_questions
 from tito.quiz import ask_questions, join_paragraphs
 
 
 def right_answers(root: Path, student: str) -> dict[str, object]:
     """Every right answer of a student, found by trying: the course's keys are in the manifest."""
-    milestone, found = load(root).milestone(1), {}
-    for question, asked in zip(milestone.questions, for_student(milestone, student), strict=True):
+    milestone, found = load_manifest(root).milestone(1), {}
+    for question, asked in zip(milestone.questions, build_student_questions(milestone, student), strict=True):
         if question.kind == "choice":
             found[question.id] = ",".join(k for k, text in asked.options.items() if text in question.right)
         else:
-            from grading.quiz.questions import ENVIRONMENT, variant_of, variants
+            from grading.quiz.student_questions import ENVIRONMENT, choose_variant, list_variants
 
-            parameters = variants(question)[variant_of(question, student)]
+            parameters = list_variants(question)[choose_variant(question, student)]
             found[question.id] = str(ENVIRONMENT.compile_expression(question.answer)(**parameters))
     return found
 
@@ -37,10 +37,10 @@ def test_a_new_student_says_who_they_are(repo: Path, tito) -> None:
     assert unknown.code == 2
     assert "--student" in unknown.err
     assert tito("milestone", "quiz", "1", "--student", "not a name").code == 2
-    assert student_id(repo) is None
+    assert read_student_id(repo) is None
     shown = tito("milestone", "quiz", "1", "--student", "Ada")
     assert shown.code == 1
-    assert student_id(repo) == "ada"
+    assert read_student_id(repo) == "ada"
     other = tito("milestone", "quiz", "1", "--student", "bob")
     assert other.code == 2
     assert "you are ada" in other.err
@@ -49,7 +49,7 @@ def test_a_new_student_says_who_they_are(repo: Path, tito) -> None:
 def test_without_answers_the_questions_are_printed(repo: Path, tito) -> None:
     """Every question of this student with its number and how to answer, and no key of ours; nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada")
-    asked = for_student(load(repo).milestone(1), "ada")
+    asked = build_student_questions(load_manifest(repo).milestone(1), "ada")
     assert all(f"Question {place} of {len(asked)}\n" in answer.out for place in range(1, len(asked) + 1))
     assert not any(q.question_id in answer.out for q in asked)
     assert "--answer" in answer.out
@@ -84,7 +84,7 @@ def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
 
 def test_a_wrong_answer_says_where_to_read(repo: Path, tito) -> None:
     """The lesson's place is named beside what is not right yet."""
-    question = load(repo).milestone(1).questions[0]
+    question = load_manifest(repo).milestone(1).questions[0]
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", f"{question.id}=-1")
     assert answer.code == 1
     assert " ".join(question.read.split()) in " ".join(answer.out.split())
@@ -133,7 +133,7 @@ def test_damaged_answers_are_set_aside(repo: Path, tito) -> None:
 
 def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers, str]:
     """What is kept, and all that is shown, where these are the replies."""
-    milestone, shown = load(repo).milestone(1), io.StringIO()
+    milestone, shown = load_manifest(repo).milestone(1), io.StringIO()
     out = Console(file=shown, width=200)
 
     def ask(prompt: str) -> str:
@@ -143,7 +143,7 @@ def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Ans
         out.print(f"{prompt}: {reply}")
         return reply
 
-    return ask_questions(repo, milestone, for_student(milestone, "ada"), kept, out, ask), shown.getvalue()
+    return ask_questions(repo, milestone, build_student_questions(milestone, "ada"), kept, out, ask), shown.getvalue()
 
 
 def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
@@ -155,12 +155,12 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
     assert len(kept.answers) == len(right) - 1
     assert shown.index("Answer with one number") < shown.index("Not right yet. Read modules/") < shown.index("Right.")
     assert shown.count("Question 1 of 7") == 1
-    assert not any(question.id in shown for question in load(repo).milestone(1).questions)
+    assert not any(question.id in shown for question in load_manifest(repo).milestone(1).questions)
     assert load_answers(repo, 1) == kept
     replies = [right[1]]
     kept, shown = run_conversation(repo, kept, replies)
     assert "Question 1 of 1" in shown
-    assert all(v.correct for v in judge(load(repo).milestone(1), kept, "ada"))
+    assert all(v.correct for v in judge_answers(load_manifest(repo).milestone(1), kept, "ada"))
 
 
 def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:

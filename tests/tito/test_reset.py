@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from course.skeleton import solved
+from course.skeleton import make_solution
 from grading import lock, progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tito.module import find_open_tasks_in_files
 
 from .conftest import ROOT
@@ -23,7 +23,7 @@ TENSOR = Path("modules/02_tensor/tinytorch/tensor.py")
 
 def write_solution(repo: Path, path: Path, extra: str = "") -> str:
     """Write the solution into a student's file, with something of their own; the text."""
-    text = solved((ROOT / path).read_text("utf-8"), load(repo), path) + extra
+    text = make_solution((ROOT / path).read_text("utf-8"), load_manifest(repo), path) + extra
     (repo / path).write_text(text, encoding="utf-8")
     return text
 

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from grading import progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
 from grading.result import Result, Verdict
-from tests.render.results import criterion, failure, result
+from tests.render.results import build_criterion, build_failure, build_result
 from tito.hints import read_failing_tasks
 from tito.session import KEYS, JobEndEvent, KeyEvent, ProgressEvent, SaveEvent, Session, TickEvent, WatchJob
 
@@ -25,7 +25,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 @pytest.fixture(scope="module")
 def manifest(root: Path) -> Manifest:
     """The course's."""
-    return load(root)
+    return load_manifest(root)
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ class Desk:
 
 def make_result(*tasks: str | None, **changes: object) -> Result:
     """A result of module 04 in which these tasks fail."""
-    failures = tuple(failure(task=task) for task in tasks)
-    one = criterion("failed", 0.5, failures=failures) if tasks else criterion()
+    failures = tuple(build_failure(task=task) for task in tasks)
+    one = build_criterion("failed", 0.5, failures=failures) if tasks else build_criterion()
     verdict = Verdict.NOT_YET if tasks else Verdict.UNLOCKED
     module = {"milestone": None, "module": "04_layers", "name": "Layers", "medal": None, "curves": ()}
-    return result(one, **{"verdict": verdict, **module, **changes})
+    return build_result(one, **{"verdict": verdict, **module, **changes})
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ def test_tests_that_cannot_be_run_say_why(desk: Desk) -> None:
 
 def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
     """Not as something to fix in the code."""
-    broken = criterion("error", None, explanation="a worker cannot be started on this machine")
+    broken = build_criterion("error", None, explanation="a worker cannot be started on this machine")
     desk.end("4.3")
     desk.see(SaveEvent())
     ended = make_result().model_copy(update={"criteria": (broken,), "verdict": Verdict.ERROR})

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from course.skeleton import solved
+from course.skeleton import make_solution
 from grading import progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from tito.solution import WIDE, align_lines, show_both_versions
 
 from .conftest import ROOT
@@ -22,7 +22,7 @@ SHIPPED = Path("solutions/02_tensor/tinytorch/tensor.py")
 
 def give_solution(repo: Path) -> str:
     """Put the solution where a release has it; its text."""
-    text = solved((ROOT / CODE).read_text("utf-8"), load(ROOT), CODE)
+    text = make_solution((ROOT / CODE).read_text("utf-8"), load_manifest(ROOT), CODE)
     (repo / SHIPPED).parent.mkdir(parents=True)
     (repo / SHIPPED).write_text(text, encoding="utf-8")
     return text

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from course.skeleton import skeleton, solved
+from course.skeleton import make_skeleton, make_solution
 from grading import progress
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.testing.runner import TestOutcome
 from grading.warm import WarmGrader
-from tests.render.results import failure
+from tests.render.results import build_failure
 from tito import watch
 from tito.keys import enable_single_keys, read_keys
 from tito.signals import ENDING, forward_signals
@@ -37,7 +37,7 @@ PATIENCE = 60
 
 def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = True) -> TestOutcome:
     """What a test of this task found."""
-    return TestOutcome("test_it", task, "It works", failure() if failed else None, gap)
+    return TestOutcome("test_it", task, "It works", build_failure() if failed else None, gap)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def _take_terminal() -> None:
 @pytest.fixture
 def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
     """A student's first module, untouched, under watch."""
-    (repo / CODE).write_text(skeleton((root / CODE).read_text("utf-8"), load(root), CODE))
+    (repo / CODE).write_text(make_skeleton((root / CODE).read_text("utf-8"), load_manifest(root), CODE))
     opened = Terminal(repo, "01")
     yield opened
     opened.close()
@@ -255,7 +255,7 @@ def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
 
 def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal) -> None:
     """Saves lead from one task to the next and to the end; keys help on the way; what was done is recorded."""
-    source, course = (root / CODE).read_text("utf-8"), load(root)
+    source, course = (root / CODE).read_text("utf-8"), load_manifest(root)
     terminal.wait_for("Task 1.1 is not written yet.")
     terminal.wait_for("q quit")
     assert progress.read_history(repo).events[0].kind is progress.Kind.MODULE_STARTED
@@ -265,7 +265,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
     terminal.wait_for("Python points at the line")
     (repo / CODE).unlink()
     terminal.wait_for("it was not handed in")
-    (repo / CODE).write_text(solved(source, course, CODE))
+    (repo / CODE).write_text(make_solution(source, course, CODE))
     for task in course.module("01_setup").tasks:
         terminal.wait_for(f"Task {task.id} passes")
     terminal.wait_for("Module 01_setup is completed.")
@@ -289,8 +289,8 @@ def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> N
 
 def test_without_a_terminal_it_prints_and_a_signal_ends_it(repo: Path, root: Path) -> None:
     """Keys are off, nothing is overwritten; the tests run after a save all the same."""
-    course = load(root)
-    (repo / CODE).write_text(skeleton((root / CODE).read_text("utf-8"), course, CODE))
+    course = load_manifest(root)
+    (repo / CODE).write_text(make_skeleton((root / CODE).read_text("utf-8"), course, CODE))
     environment = os.environ | {"PYTHONPATH": str(root)}
     with subprocess.Popen(
         [sys.executable, "-m", "tito", "watch", "01"],
@@ -305,7 +305,7 @@ def test_without_a_terminal_it_prints_and_a_signal_ends_it(repo: Path, root: Pat
         for line in process.stdout:
             lines.append(line)
             if "with a debugger at hand" in line and len(lines) < 30:
-                (repo / CODE).write_text(solved((root / CODE).read_text("utf-8"), course, CODE))
+                (repo / CODE).write_text(make_solution((root / CODE).read_text("utf-8"), course, CODE))
             if "is completed" in line:
                 break
         process.send_signal(signal.SIGTERM)

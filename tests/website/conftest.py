@@ -15,10 +15,10 @@ from threading import Thread
 
 import pytest
 
-from course.cohorts import write_student
+from course.cohorts import write_student_records
 from desk.cohort import CohortMember, CohortStudent, RecordEntry
 from grading import progress
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
 from grading.progress import Event, Kind
 from grading.result import Result
@@ -60,7 +60,7 @@ class ClassOnDisk:
 @pytest.fixture(scope="session")
 def manifest() -> Manifest:
     """The course's own."""
-    return load(ROOT)
+    return load_manifest(ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def built_class(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("class")
     records, roster = folder / "records", folder / "roster.csv"
     for index, id_ in enumerate(("zz-ada-canary", "zz-grace-canary", "zz-alan-canary")):
-        write_student(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
+        write_student_records(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
     roster.write_text(ROSTER, "utf-8")
     found = ClassOnDisk(records, roster, folder / "site")
     build_site(found.source, found.site, base_url="https://class.example/course")

@@ -16,7 +16,7 @@ from grading import progress
 from grading.errors import UsageError
 from tests.desk.books import fill_gradebook, make_graded_result
 from tests.desk.school import TERM
-from tests.render.results import not_yet
+from tests.render.results import build_not_yet
 from tests.website.conftest import ClassOnDisk, make_attempt, read_files
 from website import build as building
 from website.build import build_site
@@ -58,7 +58,7 @@ def test_one_new_record_touches_its_student_and_the_class(own_class: ClassOnDisk
     """And leaves the same site as a build from nothing."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
-    progress.record_event(own_class.records / "zz-grace-canary", make_attempt(not_yet(), 60))
+    progress.record_event(own_class.records / "zz-grace-canary", make_attempt(build_not_yet(), 60))
     done = build_site(own_class.source, own_class.site)
     after = read_files(own_class.site)
     changed = {path for path in after if before.get(path) != after[path]}
@@ -227,7 +227,7 @@ def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
         {"zz-ada": [(1, 2, TERM)], "zz-grace": [(2, 1, TERM)]},
     )
     with open_gradebook(path) as book:
-        event = progress.encode_event(make_attempt(not_yet(), 1)).decode()
+        event = progress.encode_event(make_attempt(build_not_yet(), 1)).decode()
         edited = PublishedRecord("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
         book.save_records("zz-grace", [edited])
     source, site = GradebookSource(path), tmp_path / "site"

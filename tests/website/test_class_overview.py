@@ -9,7 +9,7 @@ from desk.cohort import CohortMember, RecordEntry
 from desk.stuck import LEAST
 from grading.manifest.model import Manifest
 from grading.result import Failure, Result
-from tests.render.results import criterion, failure, not_yet, result
+from tests.render.results import build_criterion, build_failure, build_not_yet, build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.class_overview import build_overview
 from website.student_story import build_story
@@ -101,9 +101,9 @@ def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
 def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
     """Counted back from the newest record, with who unlocked what."""
     students = [
-        summarize_member(manifest, make_member(make_attempt(result(), 20)), "new-a-1"),
+        summarize_member(manifest, make_member(make_attempt(build_result(), 20)), "new-a-1"),
         summarize_member(
-            manifest, make_member(make_started_event("01_setup", 5), make_attempt(result(), 10)), "old-b-1"
+            manifest, make_member(make_started_event("01_setup", 5), make_attempt(build_result(), 10)), "old-b-1"
         ),
         summarize_member(manifest, make_member(make_started_event("01_setup", 19)), "try-c-1"),
     ]
@@ -117,8 +117,8 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
 def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
     """Week by week until the newest record; a long term takes longer steps, and a few days have no picture."""
     early, late = (
-        make_member(make_started_event("01_setup"), make_attempt(result(), 3)),
-        make_member(make_attempt(result(), 27)),
+        make_member(make_started_event("01_setup"), make_attempt(build_result(), 3)),
+        make_member(make_attempt(build_result(), 27)),
     )
     unlocks = build_overview(
         [summarize_member(manifest, early, "a-a-1"), summarize_member(manifest, late, "b-b-1")], manifest
@@ -126,7 +126,8 @@ def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
     assert unlocks is not None
     assert (unlocks.days, unlocks.counts[0], unlocks.counts[1]) == (7, (0, 1, 1, 1, 2), (0, 0, 0, 0, 0))
     year = build_overview(
-        [summarize_member(manifest, make_member(make_started_event("01_setup"), make_attempt(result(), 365)))], manifest
+        [summarize_member(manifest, make_member(make_started_event("01_setup"), make_attempt(build_result(), 365)))],
+        manifest,
     ).unlocks
     assert year is not None
     assert (year.days, len(year.ends) <= 21) == (21, True)
@@ -137,20 +138,24 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
     """What was not measured was not met; the weak half fails both criteria, so they tell it from the other."""
     name = manifest.milestone(1).criteria[1].name
     weak = [
-        criterion("failed", 0.5, name="module_tests", failures=(failure(task="2.3"), failure(task="3.1"))),
-        criterion("failed", 0.5, name=name),
+        build_criterion(
+            "failed", 0.5, name="module_tests", failures=(build_failure(task="2.3"), build_failure(task="3.1"))
+        ),
+        build_criterion("failed", 0.5, name=name),
     ]
     students = [
         summarize_member(
             manifest,
-            make_member(make_attempt(not_yet(criteria=tuple(weak)), 1), make_attempt(make_passing_result(), 2)),
+            make_member(make_attempt(build_not_yet(criteria=tuple(weak)), 1), make_attempt(make_passing_result(), 2)),
             f"weak-{n}",
         )
         for n in range(6)
     ] + [
         summarize_member(
             manifest,
-            make_member(make_attempt(result(criterion(name="module_tests"), criterion(name=name)), 1)),
+            make_member(
+                make_attempt(build_result(build_criterion(name="module_tests"), build_criterion(name=name)), 1)
+            ),
             f"s-{n}",
         )
         for n in range(6)
@@ -181,7 +186,9 @@ def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
 
 def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
     """Ages are counted up to the newest verified record."""
-    forged = make_member(RecordEntry(make_attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
+    forged = make_member(
+        RecordEntry(make_attempt(build_result(), 40_000), verified=False, reason="it is not in the ledger")
+    )
     honest = make_member(make_started_event("01_setup", 1))
     overview = build_overview(
         [summarize_member(manifest, forged, "a-a-1"), summarize_member(manifest, honest, "b-b-1")], manifest
@@ -214,9 +221,9 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
         Failure(title=f"Question {question} is answered correctly"),
         Failure(title="Question <b>x</b> is answered correctly"),
     )
-    quiz = criterion("failed", 0.5, name="quiz", failures=missed)
+    quiz = build_criterion("failed", 0.5, name="quiz", failures=missed)
     questions = build_overview(
-        [summarize_member(manifest, make_member(make_attempt(not_yet(criteria=(quiz,)))))], manifest
+        [summarize_member(manifest, make_member(make_attempt(build_not_yet(criteria=(quiz,)))))], manifest
     ).items.questions
     worst = questions[0]
     assert (worst.id, worst.met, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
@@ -226,7 +233,7 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
 def test_the_distribution_adds_up(manifest: Manifest) -> None:
     """Everybody is at one place, and has unlocked what they have."""
     students = [
-        summarize_member(manifest, make_member(make_attempt(result())), "a-a-1"),
+        summarize_member(manifest, make_member(make_attempt(build_result())), "a-a-1"),
         summarize_member(manifest, make_member(make_started_event("01_setup")), "b-b-1"),
         summarize_member(manifest, make_member(), "c-c-1"),
     ]
@@ -237,9 +244,9 @@ def test_the_distribution_adds_up(manifest: Manifest) -> None:
 
 
 def make_failing_result(task: str = "2.3") -> Result:
-    tests = criterion("failed", 0.9, name="module_tests", failures=(failure(task=task),))
-    return not_yet(criteria=(tests,))
+    tests = build_criterion("failed", 0.9, name="module_tests", failures=(build_failure(task=task),))
+    return build_not_yet(criteria=(tests,))
 
 
 def make_passing_result() -> Result:
-    return result(criterion(name="module_tests"))
+    return build_result(build_criterion(name="module_tests"))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from grading.manifest.model import Manifest
-from tests.render.results import result
+from tests.render.results import build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
 from tests.website.test_class_overview import make_failing_result, make_passing_result, summarize_member
 from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
@@ -26,7 +26,7 @@ def large_overview(manifest: Manifest) -> ClassOverview:
         summarize_member(
             manifest,
             make_member(
-                make_started_event("01_setup"), make_attempt(make_passing_result(), 9), make_attempt(result(), 20)
+                make_started_event("01_setup"), make_attempt(make_passing_result(), 9), make_attempt(build_result(), 20)
             ),
         ),
         summarize_member(manifest, make_member(*(make_attempt(make_failing_result(), day) for day in range(6)))),

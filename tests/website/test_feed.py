@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from grading.manifest.model import Manifest
-from tests.render.results import not_yet, result
+from tests.render.results import build_not_yet, build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.page_renderer import SiteContext
 from website.student_pages import FEED_ENTRIES, render_student_pages
@@ -28,8 +28,8 @@ def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> 
     root = parse_feed(
         manifest,
         make_started_event("01_setup"),
-        make_attempt(not_yet(), 1),
-        make_attempt(result(), 2),
+        make_attempt(build_not_yet(), 1),
+        make_attempt(build_result(), 2),
         base_url=base_url,
     )
     assert root.tag == f"{ATOM}feed"
@@ -52,9 +52,11 @@ def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> 
 
 def test_ids_are_unique_and_stay(manifest: Manifest) -> None:
     """A new record changes no entry before it."""
-    before = list_ids(parse_feed(manifest, make_started_event("01_setup"), make_attempt(result(), 1)))
+    before = list_ids(parse_feed(manifest, make_started_event("01_setup"), make_attempt(build_result(), 1)))
     after = list_ids(
-        parse_feed(manifest, make_started_event("01_setup"), make_attempt(result(), 1), make_attempt(not_yet(), 2))
+        parse_feed(
+            manifest, make_started_event("01_setup"), make_attempt(build_result(), 1), make_attempt(build_not_yet(), 2)
+        )
     )
     assert len(set(after)) == 4
     assert set(before) < set(after)

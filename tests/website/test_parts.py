@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from grading.errors import UsageError
-from grading.manifest.model import Manifest, Status
+from grading.manifest.model import BuildStatus, Manifest
 from grading.result import Curve
 from website.build import ROOT
 from website.course_documents import render_document, split_sections
@@ -93,7 +93,7 @@ def test_a_long_name_is_drawn_smaller_and_stays_inside() -> None:
 def test_every_lesson_is_rendered(manifest: Manifest) -> None:
     """Its maths is MathML, its code highlighted, its headings can be linked to; nothing of Markdown is left over."""
     for module in manifest.modules:
-        if module.status is Status.BUILT:
+        if module.status is BuildStatus.BUILT:
             text = (ROOT / module.lesson).read_text("utf-8")
             page = render_document(text, lambda address: address)
             assert text.count("$$") // 2 == page.body.count("<math"), module.id
@@ -114,7 +114,7 @@ def test_maths_is_mathml() -> None:
 def test_a_link_to_nowhere_is_told(manifest: Manifest, tmp_path) -> None:
     """The error names the file and the link."""
     for module in manifest.modules:
-        if module.status is Status.BUILT:
+        if module.status is BuildStatus.BUILT:
             path = tmp_path / module.lesson
             path.parent.mkdir(parents=True)
             path.write_text("# L\n\n[there](../02_tensor/README.md#the-idea) [gone](../no/README.md)\n", "utf-8")

@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.cohorts import write_student
+from course.cohorts import write_student_records
 from desk.cohort import RecordEntry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.progress import Event
 from grading.result import NamedImage, Picture, Writing
-from tests.render.results import criterion, failure, loss, not_yet, result
+from tests.render.results import build_criterion, build_failure, build_loss_criterion, build_not_yet, build_result
 from tests.website.conftest import PUBLIC, SECRETS, ClassOnDisk, make_attempt, make_member, read_files
 from website.build import build_site
 from website.class_sources import FolderSource
@@ -69,7 +69,7 @@ def test_the_key_of_the_pseudonyms_stays_where_the_records_are(built_class: Clas
 
 def test_another_key_gives_other_addresses(built_class: ClassOnDisk, manifest: Manifest, tmp_path: Path) -> None:
     """An address cannot be computed from an id."""
-    write_student(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
+    write_student_records(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
     other = FolderSource(tmp_path).list_students()[0].student.pseudonym
     assert other != built_class.pseudonym("zz-ada-canary")
 
@@ -98,8 +98,10 @@ def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
 def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
     """Output, calls, values, paths, commits and the student's id are the student's and the instructor's affair."""
     event = make_attempt(
-        result(
-            criterion("failed", 0.2, failures=(failure(call="CALL-X", got="GOT-X", detail="DETAIL-X", file="FILE-X"),)),
+        build_result(
+            build_criterion(
+                "failed", 0.2, failures=(build_failure(call="CALL-X", got="GOT-X", detail="DETAIL-X", file="FILE-X"),)
+            ),
             verdict="not_yet",
             student_output="OUTPUT-X",
             reproduce="nox -- --student STUDENT-X",
@@ -114,15 +116,15 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
 
 def hostile_events(text: str) -> list[Event | RecordEntry]:
     """One record of each kind with the text wherever a text can be."""
-    fails = failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
-    failed = criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
-    measured = loss(title=f"T {text}", how=text, name=text)
+    fails = build_failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
+    failed = build_criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
+    measured = build_loss_criterion(title=f"T {text}", how=text, name=text)
     events = [
-        make_attempt(not_yet(criteria=(failed,), name=text, reproduce=text, student_output=text), 1),
+        make_attempt(build_not_yet(criteria=(failed,), name=text, reproduce=text, student_output=text), 1),
         make_attempt(
-            result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
+            build_result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
             2,
-            curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in result().curves),
+            curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in build_result().curves),
             pictures=(
                 Picture(name="confusions", seed=1, shape=(2, 2), labels=(text, "b"), values=(3, 1, 0, 4)),
                 Picture(name="attention", seed=1, shape=(1, 1, 1), labels=(text, text), values=(100,)),

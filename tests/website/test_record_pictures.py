@@ -10,7 +10,7 @@ import pytest
 
 from grading.manifest.model import Manifest
 from grading.result import Picture, Writing
-from tests.render.results import result
+from tests.render.results import build_result
 from tests.website.conftest import make_attempt, make_member
 from website.page_renderer import SiteContext
 from website.record_pictures import WIDTH, Drawing, draw_picture
@@ -187,7 +187,7 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
         Writing(kind="story", prompt="Ben had a dog.", written=" At night &amp;", right=False),
         Writing(kind="text", prompt="What light", written=" is it"),
     )
-    event = make_attempt(result(milestone=2, name="Computer Vision", writings=writings))
+    event = make_attempt(build_result(milestone=2, name="Computer Vision", writings=writings))
     page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert "<pre>def f(a):<ins>\n    return a&lt;script&gt;x</ins></pre>" in text
@@ -204,7 +204,7 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
 def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) -> None:
     """Each with its sentence, for eyes and for screen readers; hostile labels are text."""
     hostile = CONFUSIONS.model_copy(update={"labels": ("<script>x", "dog", "ship")})
-    event = make_attempt(result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
+    event = make_attempt(build_result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
     page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert text.count('<figure class="picture">') == 3

@@ -9,8 +9,8 @@ from datetime import timedelta
 from desk.cohort import CohortMember, RecordEntry
 from grading import progress
 from grading.manifest.model import Manifest
-from grading.render.record import to_json
-from tests.render.results import criterion, failure, not_yet, result
+from grading.render.record import encode_result
+from tests.render.results import build_criterion, build_failure, build_not_yet, build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.activity_calendar import draw_calendar
 from website.page_renderer import SiteContext
@@ -23,7 +23,8 @@ FORGED = "it is not in the ledger"
 def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
     """Started, not yet, unlocked; attempts are counted, and each step says what followed, and when."""
     story = build_story(
-        make_member(make_started_event("04_layers"), make_attempt(not_yet(), 1), make_attempt(result(), 3)), manifest
+        make_member(make_started_event("04_layers"), make_attempt(build_not_yet(), 1), make_attempt(build_result(), 3)),
+        manifest,
     )
     assert [(s.kind, s.attempt) for s in story.steps] == [("started", None), ("attempt", 1), ("unlocked", 2)]
     assert [s.then for s in story.steps] == [
@@ -41,7 +42,8 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
     """Rows match every other rendering, with their margins, and the method of measuring is given once."""
     same = {"how": "3 runs"}
     story = build_story(
-        make_member(make_attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest
+        make_member(make_attempt(build_result(build_criterion(**same), build_criterion("failed", 0.5, **same)))),
+        manifest,
     )
     told = [(f.measured, f.threshold, f.met, f.margin, f.margin_share, f.how) for f in story.steps[0].figures]
     page = render_student_pages(story, SiteContext(manifest))["student/quiet-otter-40391/index.html"].decode()
@@ -54,8 +56,8 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
 
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
     """It is shown, with the reason, and unlocks nothing."""
-    forged = RecordEntry(make_attempt(result(), 2), verified=False, reason=FORGED)
-    story = build_story(make_member(make_started_event("01_setup"), make_attempt(not_yet(), 1), forged), manifest)
+    forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
+    story = build_story(make_member(make_started_event("01_setup"), make_attempt(build_not_yet(), 1), forged), manifest)
     assert story.steps[-1].kind == "unlocked"
     assert (story.steps[-1].verified, story.steps[-1].reason) == (False, FORGED)
     assert story.capabilities == ()
@@ -64,30 +66,34 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
     """A class that keeps no ledger still has pages; each says that it is not verified."""
-    story = build_story(make_member(RecordEntry(make_attempt(result()), verified=False, reason=FORGED)), manifest)
+    story = build_story(make_member(RecordEntry(make_attempt(build_result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
     files = render_student_pages(story, SiteContext(manifest))
     for name in ("index.html", "portfolio.html"):
         assert "not verified" in files[f"student/quiet-otter-40391/{name}"].decode()
-    verified = render_student_pages(build_story(make_member(make_attempt(result())), manifest), SiteContext(manifest))
+    verified = render_student_pages(
+        build_story(make_member(make_attempt(build_result())), manifest), SiteContext(manifest)
+    )
     assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
     assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
 
 
 def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
     """An incomplete result is not interpreted, whatever it claims."""
-    event = make_attempt(result())
+    event = make_attempt(build_result())
     assert event.raw is not None
     wrong = replace(event, raw=event.raw | {"criteria": [{"status": "passed"}]})
-    story = build_story(make_member(wrong, make_attempt(not_yet(), 1)), manifest)
+    story = build_story(make_member(wrong, make_attempt(build_not_yet(), 1)), manifest)
     assert story.damaged == 1
     assert [s.kind for s in story.steps] == ["attempt"]
 
 
 def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
     """A record of another course, or a forged one, does not cause a failure."""
-    story = build_story(make_member(make_started_event("99_nothing"), make_attempt(result(milestone=77), 1)), manifest)
+    story = build_story(
+        make_member(make_started_event("99_nothing"), make_attempt(build_result(milestone=77), 1)), manifest
+    )
     assert [s.title for s in story.steps] == [
         "A module that is not of this course",
         "Milestone 77: not of this course",
@@ -97,9 +103,10 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
 
 def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
     """Escapes, direction marks and line breaks are gone, and what is long is cut."""
-    hostile = failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
+    hostile = build_failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
     story = build_story(
-        make_member(make_attempt(not_yet(criteria=(criterion("failed", 0.1, failures=(hostile,)),)))), manifest
+        make_member(make_attempt(build_not_yet(criteria=(build_criterion("failed", 0.1, failures=(hostile,)),)))),
+        manifest,
     )
     fix = story.steps[0].first_fix
     assert fix is not None
@@ -116,8 +123,8 @@ def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
 
 def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) -> None:
     """The best attempt counts, and the date is its own."""
-    provisional = result(verdict="provisional", provisional_because=("Digits stand in.",))
-    first = make_attempt(result())
+    provisional = build_result(verdict="provisional", provisional_because=("Digits stand in.",))
+    first = make_attempt(build_result())
     story = build_story(make_member(first, make_attempt(provisional, 5)), manifest)
     assert story.capabilities[0].provisional == ()
     assert story.capabilities[0].at == first.at
@@ -128,11 +135,13 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
     """The record that unlocked it, how many tries it took, and the others below; what followed the last of them."""
     events = (
         make_started_event("04_layers"),
-        make_attempt(not_yet(), 1),
-        make_attempt(not_yet(), 2),
-        make_attempt(result(), 3),
+        make_attempt(build_not_yet(), 1),
+        make_attempt(build_not_yet(), 2),
+        make_attempt(build_result(), 3),
     )
-    story = build_story(make_member(*events, make_attempt(not_yet(), 4), make_started_event("05_dense", 6)), manifest)
+    story = build_story(
+        make_member(*events, make_attempt(build_not_yet(), 4), make_started_event("05_dense", 6)), manifest
+    )
     assert [(t.step.kind, t.tries, [s.number for s in t.others]) for t in story.turns] == [
         ("started", 0, []),
         ("unlocked", 4, [2, 3, 5]),
@@ -146,8 +155,8 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
 
 def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
     """It is folded below what the ledger vouches for."""
-    forged = RecordEntry(make_attempt(result(), 2), verified=False, reason=FORGED)
-    (turn,) = build_story(make_member(make_attempt(not_yet(), 1), forged), manifest).turns
+    forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
+    (turn,) = build_story(make_member(make_attempt(build_not_yet(), 1), forged), manifest).turns
     assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
 
 
@@ -157,7 +166,7 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
         make_started_event("01_setup"),
         make_started_event("02_tensor"),
         make_started_event("03_activations", 8),
-        make_attempt(result(), 8.5),
+        make_attempt(build_result(), 8.5),
     )
     shown = draw_calendar(build_story(make_member(*records), manifest).steps)
     assert shown is not None
@@ -183,10 +192,12 @@ COMMIT = "c0ffee" + "0" * 34
 
 def make_linked_member(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> CohortMember:
     """Ada, whose unlocked milestone 1 was graded officially and published."""
-    official = make_attempt(result(official=True))
+    official = make_attempt(build_result(official=True))
     assert official.raw is not None
     official.raw["submission"]["commit"] = commit
-    published = RecordEntry(make_attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
+    published = RecordEntry(
+        make_attempt(build_result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json"
+    )
     one = make_member(official, published, name="Ada", public=True)
     return replace(one, student=replace(one.student, repository=repository, links=agreed))
 
@@ -226,6 +237,6 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
 
 def test_what_was_signed_is_in_the_published_record() -> None:
     """The command of the portfolio gives the bytes that the workflow has attested."""
-    signed = result(name="Grüße", seed=7)
+    signed = build_result(name="Grüße", seed=7)
     record = progress.encode_event(progress.make_run_event(signed))
-    assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == to_json(signed)
+    assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == encode_result(signed)

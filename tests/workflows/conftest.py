@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from course.release import write_release
-from course.skeleton import solved
-from grading.manifest.load import load
+from course.skeleton import make_solution
+from grading.manifest.loader import load_manifest
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
 from tests.workflows.school import RECIPE, TENSOR, School, copy_course_with_grader, open_school
@@ -28,7 +28,7 @@ def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def worked_on(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ada's tree: module 02 solved, and something tried in the recipe of milestone 1."""
     tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("ada") / "tree"))
-    text = solved((root / TENSOR).read_text(encoding="utf-8"), load(root), TENSOR)
+    text = make_solution((root / TENSOR).read_text(encoding="utf-8"), load_manifest(root), TENSOR)
     (tree / TENSOR).write_text(text, encoding="utf-8")
     (tree / RECIPE).write_text((tree / RECIPE).read_text(encoding="utf-8") + "\n# not yet\n", encoding="utf-8")
     return tree

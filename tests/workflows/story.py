@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.result import Result
-from tests.github.git import branch_files
+from tests.github.git import read_branch_files
 from tests.workflows.school import ADA, RECIPE, TENSOR, School
 from tests.workflows.world import Run
 
@@ -53,7 +53,7 @@ class Chapter:
 def record_chapter(school: School, run: Run) -> Chapter:
     """The state of things now, of which later events change nothing."""
     repository = school.hub.repository(ADA)
-    progress = branch_files(repository, "progress") if "refs/heads/progress" in repository.refs else {}
+    progress = read_branch_files(repository, "progress") if "refs/heads/progress" in repository.refs else {}
     state = copy.deepcopy((repository.comments, repository.check_runs))
     refused, school.gate.refused[:] = list(school.gate.refused), []
     return Chapter(run, *state, progress, refused)

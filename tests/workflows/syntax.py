@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grading.manifest.source import parse
+from grading.manifest.yaml_source import parse_yaml
 from tests.workflows.expressions import UnmodelledSyntaxError
 
 WORKFLOW = {"name", "on", "permissions", "cache-mode", "concurrency", "jobs"}
@@ -23,7 +23,7 @@ CONCURRENCY = {"group", "cancel-in-progress", "queue"}
 
 def parse_workflow(text: str) -> dict[str, Any]:
     """A workflow; NotModelled for a key that these tests do not know."""
-    workflow: Any = parse(text).data
+    workflow: Any = parse_yaml(text).data
     _require_known_keys("workflow", workflow, WORKFLOW)
     _require_known_keys("on", workflow["on"], EVENTS)
     _require_known_keys("concurrency", workflow.get("concurrency", {}), CONCURRENCY)

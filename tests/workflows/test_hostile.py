@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from grading import lock
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.result import CriterionStatus, Result
 from grading.sandbox.launch import choose_fence
 from tests.github.conftest import running  # noqa: F401 - the fixture
@@ -73,7 +73,7 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
 
 def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
     """The student's tree: the release with the miniature laid over it, and its mark where nothing else marks it."""
-    laid = build_submission(miniature, root, load(root), tree.with_name("laid"))
+    laid = build_submission(miniature, root, load_manifest(root), tree.with_name("laid"))
     shutil.copytree(given, tree, symlinks=True)
     for path in sorted(laid.rglob("*")):
         target = tree / path.relative_to(laid)
@@ -86,7 +86,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
     for path in read_starting_files("solution", root):
         if not (laid / path).exists() and not (laid / path).is_symlink():
             (tree / path).unlink(missing_ok=True)  # an edit has deleted it, or a folder above it
-    manifest, name = load(root), session_of(miniature)
+    manifest, name = load_manifest(root), session_of(miniature)
     module = name.removeprefix("module-")
     mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
     if lock.digest_file(tree, mark.as_posix()) == lock.digest_file(given, mark.as_posix()):

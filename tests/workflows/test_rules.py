@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from course.workflows import CALLED, CALLING, SAMPLE, main, released_workflows
+from course.workflows import COPIED_WORKFLOWS, SAMPLE_GRADER, TEMPLATE_WORKFLOWS, build_release_workflows, main
 from grading.github.__main__ import app
 from tests.docs_commands import list_chores, list_nox_sessions
 from tests.workflows import syntax
@@ -31,7 +31,7 @@ HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{O
 def read_workflow_texts() -> dict[str, str]:
     """Every workflow: the course's by name, and those of a release that call them."""
     found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
-    return found | {path.name: data.decode() for path, data in released_workflows(ROOT, SAMPLE).items()}
+    return found | {path.name: data.decode() for path, data in build_release_workflows(ROOT, SAMPLE_GRADER).items()}
 
 
 def list_parts(kind: str) -> list[Any]:
@@ -50,7 +50,14 @@ def list_parts(kind: str) -> list[Any]:
 
 def test_all_workflows_are_looked_at():
     """Those of the course, and those that only a release has."""
-    assert set(read_workflow_texts()) == {"ci.yml", "collect.yml", "newest.yml", "site.yml", *CALLED, *CALLING}
+    assert set(read_workflow_texts()) == {
+        "ci.yml",
+        "collect.yml",
+        "newest.yml",
+        "site.yml",
+        *COPIED_WORKFLOWS,
+        *TEMPLATE_WORKFLOWS,
+    }
 
 
 @pytest.mark.parametrize("step", list_parts("run"))
@@ -89,7 +96,7 @@ def test_an_expression_asks_only_for_what_cannot_be_chosen(name):
 def test_every_action_is_pinned_to_a_commit(name):
     """Each action is pinned with its version in a comment; only the course's own workflows are called by name."""
     for line in re.findall(r"uses: .*\n", read_workflow_texts()[name]):
-        own = line.startswith(("uses: $/.github/workflows/", f"uses: {SAMPLE.repository}/.github/workflows/"))
+        own = line.startswith(("uses: $/.github/workflows/", f"uses: {SAMPLE_GRADER.repository}/.github/workflows/"))
         assert own or PINNED.fullmatch(line), f"{name}: {line}"
 
 

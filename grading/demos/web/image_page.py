@@ -13,7 +13,7 @@ from grading.demos.image_classifier import DemoClassifier, DemoImages, TrainingP
 from grading.demos.web.network_page import FailureReporter, NetworkPage, ReadyCallback
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
-from grading.render.progress import Watch
+from grading.render.progress_watch import ProgressWatch
 
 
 class ImagePage(NetworkPage):
@@ -28,7 +28,7 @@ class ImagePage(NetworkPage):
         super().__init__(feed)
 
     @classmethod
-    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
         """Make a page with a part of the milestone's images."""
         return cls(feed, load_demo_images(milestone, seed, watch))
 

@@ -40,8 +40,8 @@ from grading.demos.web.page_server import PageCall
 from grading.demos.web.state_feed import StateFeed
 from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
-from grading.render.progress import Watch
-from grading.render.text import clean, one_line
+from grading.render.progress_watch import ProgressWatch
+from grading.render.text import clean_text, to_one_line
 
 EXAMPLES = 6
 """How many functions the page offers."""
@@ -72,9 +72,9 @@ class LanguagePage(AnsweringPage):
         super().__init__(feed)
 
     @classmethod
-    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
         """Make a page with the functions of one seed."""
-        watch.phase("Making the training text", None)
+        watch.begin_phase("Making the training text", None)
         return cls(feed, draw_writing_task(milestone, seed))
 
     def list_calls(self) -> Mapping[str, PageCall]:
@@ -122,7 +122,7 @@ class LanguagePage(AnsweringPage):
         tried = try_rivals(self._parse_beginning(text), self._rivals, seed=0)
         return {
             "rivals": [
-                {"name": name, "written": clean(written, 200), "verdict": trial.verdict, "right": trial.right}
+                {"name": name, "written": clean_text(written, 200), "verdict": trial.verdict, "right": trial.right}
                 for name, (written, trial) in tried.items()
             ]
         }
@@ -165,12 +165,12 @@ class LanguagePage(AnsweringPage):
         size = sum(len(piece.encode()) for piece in writer.decode_each([*written, token.number]))
         return {
             "token": token.number,
-            "text": clean(token.text),
+            "text": clean_text(token.text),
             "probability": round(token.probability, 4),
             "ended": token.ends,
             "full": size > MOST_BYTES or len(written) + 1 >= MOST_BYTES,
             "candidates": [
-                [clean(one.text.replace("\0", "␄")), round(one.probability, 4), round(one.chance, 4)]
+                [clean_text(one.text.replace("\0", "␄")), round(one.probability, 4), round(one.chance, 4)]
                 for one in token.candidates
             ],
         }
@@ -184,7 +184,7 @@ class LanguagePage(AnsweringPage):
             maps = maps[: max(1, MOST_HEADS // heads), :MOST_HEADS]
             layers, heads = maps.shape[:2]
         return {
-            "tokens": [clean(piece.replace("\0", "␄")) for piece in writer.decode_each(tokens.tolist())],
+            "tokens": [clean_text(piece.replace("\0", "␄")) for piece in writer.decode_each(tokens.tolist())],
             "first": len(tokens) - size,
             "begins": len(tokens) - len(written),
             "layers": layers,
@@ -233,7 +233,7 @@ class LanguagePage(AnsweringPage):
 
 def _describe_attempt(step: float, attempt: ExerciseAttempt) -> dict[str, Any]:
     right = attempt.mistake is None
-    return {"step": step, "written": one_line(attempt.written), "parses": attempt.parses, "right": right}
+    return {"step": step, "written": to_one_line(attempt.written), "parses": attempt.parses, "right": right}
 
 
 def _describe_cache(race: CacheRace) -> dict[str, Any]:

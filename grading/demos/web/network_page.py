@@ -16,9 +16,9 @@ from grading.demos.web.page_terminal import announce_page, interrupt_on_sigterm
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
-from grading.render.progress import Watch, watch_for
-from grading.render.terminal import failure_parts
-from grading.render.text import labelled
+from grading.render.progress_watch import ProgressWatch, create_watch
+from grading.render.terminal_report import build_failure_parts
+from grading.render.text import label_text
 from grading.result import Failure
 
 STUDENT_ERRORS = (RemoteError, WorkerFailureError, RecipeError)
@@ -45,7 +45,7 @@ class NetworkPage:
         self._publish_state("starting")
 
     @classmethod
-    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
         """Make a page with the data that its network learns from."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ def serve_page(
 ) -> bool:
     """Serve a page until interrupted, with messages in the terminal. Return whether student code never failed."""
     feed = StateFeed()
-    with watch_for(console) as watch:
+    with create_watch(console) as watch:
         page = page_class.create(feed, milestone, seed, watch)
     failed: list[Failure] = []
 
@@ -117,7 +117,7 @@ def serve_page(
         """Print a failure of student code in the terminal."""
         failed.append(failure)
         console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
-        console.print(failure_parts(failure, brief=False))
+        console.print(build_failure_parts(failure, is_brief=False))
 
     def announce_result(sentence: str) -> None:
         console.print(Text(sentence))
@@ -140,4 +140,4 @@ def serialize_failure(failure: Failure | None) -> dict[str, Any] | None:
     fields = failure.model_dump(
         exclude_none=True, include={"title", "file", "line", "call", "got", "expected", "detail", "hint"}
     )
-    return {name: labelled("", value, 1200) if isinstance(value, str) else value for name, value in fields.items()}
+    return {name: label_text("", value, 1200) if isinstance(value, str) else value for name, value in fields.items()}

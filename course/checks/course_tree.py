@@ -1,0 +1,105 @@
+"""The input of every check: the repository, its manifest, and the source files that have gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from course.release import list_student_files
+from course.skeleton import Gap, find_gaps
+from grading.errors import GraderError
+from grading.manifest.model import BuildStatus, Manifest, Module
+from grading.testing import plugin
+from grading.testing.runner import INI
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One test as pytest runs it."""
+
+    __test__ = False  # a record, not a test for pytest to collect
+
+    path: Path
+    line: int
+    name: str
+    """The name with its parameters: test_values[ReLU]."""
+    tasks: tuple[str, ...]
+    """The ids in its marks."""
+    says: bool
+    """Whether it has a docstring, its title for the student."""
+
+
+@dataclass(frozen=True)
+class CourseTree:
+    """The course at ``root``."""
+
+    root: Path
+    manifest: Manifest
+
+    @property
+    def built(self) -> tuple[Module, ...]:
+        """The modules that can be worked on."""
+        return tuple(module for module in self.manifest.modules if module.status is BuildStatus.BUILT)
+
+    @property
+    def sources(self) -> dict[Path, str]:
+        """Every file with solutions: path → text."""
+        return {path: self.read_text(path) for path in list_student_files(self.manifest)}
+
+    @property
+    def integration_tests(self) -> tuple[Path, ...]:
+        """The integration tests of every built milestone."""
+        return tuple(m.integration_tests for m in self.manifest.milestones if m.status is BuildStatus.BUILT)
+
+    @cached_property
+    def test_cases(self) -> tuple[TestCase, ...]:
+        """Every case of the students' tests; GraderError when one of their files cannot be collected."""
+        cases = _CaseCollector(self.root)
+        files = [str(self.root / path) for path in [*(module.tests for module in self.built), *self.integration_tests]]
+        options = ["-c", str(INI), "--rootdir", str(self.root), "--noconftest", "--import-mode=importlib"]
+        options += ["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal"]
+        pytest.main([*options, *files], plugins=[plugin, cases])
+        if cases.broken:
+            raise GraderError(f"the students' tests cannot be collected: {cases.broken[0][-500:]}")
+        return tuple(cases.found)
+
+    def read_text(self, path: Path) -> str:
+        """Read a file's text."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
+        """Return each task's gaps; SkeletonError when markers are wrong."""
+        found: dict[str, list[tuple[Path, Gap]]] = {}
+        for path, source in self.sources.items():
+            for gap in find_gaps(source, self.manifest, path):
+                found.setdefault(gap.task, []).append((path, gap))
+        return found
+
+
+class _CaseCollector:
+    """A pytest plugin that records the collected tests."""
+
+    def __init__(self, root: Path):
+        self.root, self.found, self.broken = root, [], []  # type: ignore[var-annotated]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that cannot be collected."""
+        if report.failed:
+            self.broken.append(report.longreprtext)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note every case with its marks."""
+        for item in session.items:
+            function = item.function  # type: ignore[attr-defined]  # module tests are functions
+            self.found.append(
+                TestCase(
+                    path=item.path.relative_to(self.root),
+                    line=function.__code__.co_firstlineno,
+                    name=item.name,
+                    tasks=tuple(str(mark.args[0]) for mark in item.iter_markers("task")),
+                    says=bool(function.__doc__),
+                )
+            )

@@ -1,0 +1,280 @@
+"""Builders of cases: a function of arrays, one of tensors (plain or on a tape), a layer, and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from grading.compare.case_comparison import (
+    GRADIENT_PREFIX,
+    Arrays,
+    CaseSide,
+    ComparisonCase,
+    build_local_side,
+    build_worker_side,
+)
+
+Shapes = Mapping[str, tuple[int, ...]]
+Builder = Callable[[Any], Any]
+"""Builds a layer or a function from `student` or from PyTorch."""
+Draw = Callable[[np.random.Generator], np.ndarray]
+
+
+def draw_normals(*shape: int) -> Draw:
+    """Return a draw of normally distributed float32 numbers."""
+    return lambda rng: rng.normal(size=shape).astype(np.float32)
+
+
+def draw_positives(*shape: int) -> Draw:
+    """Return a draw of float32 numbers from 0.5 to 2, which are safe for logarithms, roots and division."""
+    return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
+
+
+def draw_probabilities(*shape: int) -> Draw:
+    """Return a draw of float32 probabilities away from 0 and 1."""
+    return lambda rng: rng.uniform(0.05, 0.95, shape).astype(np.float32)
+
+
+def draw_integers(below: int, *shape: int) -> Draw:
+    """Return a draw of int64 integers from 0 to ``below`` (exclusive)."""
+    return lambda rng: rng.integers(0, below, shape)
+
+
+def combine_draws(**draws: Draw) -> Callable[[np.random.Generator], Arrays]:
+    """Combine draws into one that returns all arrays of a case by name."""
+    return lambda rng: {name: draw(rng) for name, draw in draws.items()}
+
+
+def to_torch(torch: Any, array: np.ndarray, *, differentiate: bool = True) -> Any:
+    """Copy an array into a PyTorch tensor; floats get a gradient."""
+    tensor = torch.from_numpy(array.copy())
+    return tensor.requires_grad_(differentiate and array.dtype.kind == "f")
+
+
+def to_numpy(values: Any) -> np.ndarray:
+    """Return a PyTorch tensor as an array."""
+    return np.asarray(values.detach().numpy())
+
+
+def read_array(tensor: Any) -> Any:
+    """Return the array of a student's tensor; None for a missing gradient."""
+    return None if tensor is None else tensor.numpy()
+
+
+# Functions that run on the student's side: each imports what it needs.
+
+
+def return_array(array: Any) -> Any:
+    """Return the array itself, so that the worker holds it."""
+    return array
+
+
+def bind_op(apply: Callable[..., Any], op: Any, attributes: dict[str, Any]) -> Callable[..., Any]:
+    """Return an op as a function of its tensors."""
+    return lambda *tensors: apply(op, *tensors, **attributes)
+
+
+def bind_attributes(function: Callable[..., Any], attributes: dict[str, Any]) -> Callable[..., Any]:
+    """Return a function with its non-tensor arguments filled in; of several results it returns the first."""
+
+    def call_first(*tensors: Any) -> Any:
+        """Call the function and return its first result."""
+        output = function(*tensors, **attributes)
+        return output[0] if isinstance(output, tuple) else output
+
+    return call_first
+
+
+def run_forward_and_backward(layer: Any, x: Any, grad: Any) -> tuple[Any, Any]:
+    """Return a layer's output and the gradient of its input."""
+    return layer(x), layer.backward(grad)
+
+
+def compute_loss_and_gradient(criterion: Any, prediction: Any, target: Any) -> tuple[Any, Any]:
+    """Return a loss and the gradient of the prediction."""
+    return criterion(prediction, target), criterion.backward()
+
+
+def run_on_tape(function: Callable[..., Any], tensors: list[Any], grad: Any) -> Any:
+    """Run a function, record it and differentiate it; return its output."""
+    from tinytorch.autograd import Tape
+
+    with Tape():
+        output = function(*tensors)
+    output.backward(grad)
+    return output
+
+
+# The builders.
+
+
+def build_layer_case(
+    name: str, size: str, ours: Builder, theirs: Builder, *, x: Draw, grad: Draw, **weights: Draw
+) -> ComparisonCase:
+    """Build the case of a layer with its own backward; ``weights`` are its parameters in order."""
+
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+        """Prepare the student's side."""
+        made = ours(student)
+        tensor = student.tensor.Tensor
+        inputs, grads = tensor(arrays["x"]), tensor(arrays["grad"])
+        parameters = list(made.parameters())
+        step = student.define(run_forward_and_backward)
+        for parameter, weight in zip(parameters, weights, strict=True):
+            parameter.data = arrays[weight]
+
+        def compute() -> dict[str, Any]:
+            for parameter in parameters:
+                parameter.grad = None
+            output, of_x = step(made, inputs, grads)
+            gradients = {GRADIENT_PREFIX + key: read_array(p.grad) for key, p in zip(weights, parameters, strict=True)}
+            return {"the output": read_array(output), f"{GRADIENT_PREFIX}x": read_array(of_x), **gradients}
+
+        return build_worker_side(student, compute, step, made, inputs, grads)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
+        """Prepare PyTorch's side."""
+        made = theirs(torch)
+        parameters = list(made.parameters()) if weights else []
+        with torch.no_grad():
+            for parameter, weight in zip(parameters, weights, strict=True):
+                parameter.copy_(torch.from_numpy(arrays[weight]))
+        x, grad = to_torch(torch, arrays["x"]), to_torch(torch, arrays["grad"], differentiate=False)
+
+        def step() -> Any:
+            output = made(x)
+            output.backward(grad)
+            return output
+
+        def compute() -> dict[str, np.ndarray]:
+            for leaf in (x, *parameters):
+                leaf.grad = None
+            output = step()
+            gradients = {GRADIENT_PREFIX + key: to_numpy(p.grad) for key, p in zip(weights, parameters, strict=True)}
+            return {"the output": to_numpy(output), f"{GRADIENT_PREFIX}x": to_numpy(x.grad), **gradients}
+
+        return build_local_side(compute, step)
+
+    return ComparisonCase(name, size, combine_draws(x=x, grad=grad, **weights), prepare_ours, prepare_theirs)
+
+
+def build_loss_case(
+    name: str, size: str, ours: Builder, theirs: Builder, *, prediction: Draw, target: Draw
+) -> ComparisonCase:
+    """Build the case of a loss and the gradient of its prediction; ``theirs`` builds a function."""
+
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+        """Prepare the student's side."""
+        criterion, tensor = ours(student), student.tensor.Tensor
+        inputs = [tensor(arrays[key]) for key in ("prediction", "target")]
+        step = student.define(compute_loss_and_gradient)
+
+        def compute() -> dict[str, Any]:
+            value, gradient = step(criterion, *inputs)
+            return {"the loss": read_array(value), f"{GRADIENT_PREFIX}prediction": read_array(gradient)}
+
+        return build_worker_side(student, compute, step, criterion, *inputs)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
+        """Prepare PyTorch's side."""
+        criterion = theirs(torch)
+        guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
+
+        def step() -> Any:
+            value = criterion(guess, right)
+            value.backward()
+            return value
+
+        def compute() -> dict[str, np.ndarray]:
+            guess.grad = None
+            value = step()
+            return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
+
+        return build_local_side(compute, step)
+
+    return ComparisonCase(name, size, combine_draws(prediction=prediction, target=target), prepare_ours, prepare_theirs)
+
+
+def build_function_case(
+    name: str, size: str, ours: Builder, theirs: Builder, grad: Draw | None = None, **draws: Draw
+) -> ComparisonCase:
+    """Build the case of a function of tensors; given a draw of its ``grad``, the tape differentiates it."""
+
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+        """Prepare the student's side."""
+        made, tensors = ours(student), [student.tensor.Tensor(arrays[key]) for key in draws]
+        if grad is None:
+            return build_worker_side(student, lambda: {"the output": read_array(made(*tensors))}, made, *tensors)
+        leaves = {key: tensor for key, tensor in zip(draws, tensors, strict=True) if arrays[key].dtype.kind == "f"}
+        student.autograd.require_grad(list(leaves.values()))
+        step, grads = student.define(run_on_tape), student.tensor.Tensor(arrays["grad"])
+
+        def compute() -> dict[str, Any]:
+            for leaf in leaves.values():
+                leaf.grad = None
+            output = step(made, tensors, grads)
+            gradients = {GRADIENT_PREFIX + key: read_array(leaf.grad) for key, leaf in leaves.items()}
+            return {"the output": read_array(output), **gradients}
+
+        return build_worker_side(student, compute, step, made, tensors, grads)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
+        """Prepare PyTorch's side."""
+        made = theirs(torch)
+        tensors = {key: to_torch(torch, arrays[key], differentiate=grad is not None) for key in draws}
+        leaves = {key: tensor for key, tensor in tensors.items() if tensor.requires_grad}
+        upstream = None if grad is None else torch.from_numpy(arrays["grad"])
+
+        def step() -> Any:
+            output = made(*tensors.values())
+            if upstream is not None:
+                output.backward(upstream)
+            return output
+
+        def compute() -> dict[str, np.ndarray]:
+            for leaf in leaves.values():
+                leaf.grad = None
+            output = step()
+            return {
+                "the output": to_numpy(output),
+                **{GRADIENT_PREFIX + k: to_numpy(leaf.grad) for k, leaf in leaves.items()},
+            }
+
+        return build_local_side(compute, step)
+
+    drawn = draws if grad is None else {"grad": grad, **draws}
+    return ComparisonCase(name, size, combine_draws(**drawn), prepare_ours, prepare_theirs)
+
+
+def build_array_case(name: str, size: str, ours: Builder, theirs: Builder, **draws: Draw) -> ComparisonCase:
+    """Build the case of a function from arrays to one array."""
+
+    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+        """Prepare the student's side."""
+        made = ours(student)
+        held = [student.hold_result(student.define(return_array), arrays[key]) for key in draws]
+        return build_worker_side(student, lambda: {"the output": np.asarray(made(*held))}, made, *held)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
+        """Prepare PyTorch's side."""
+        made, tensors = theirs(torch), [torch.from_numpy(arrays[key]) for key in draws]
+        return build_local_side(lambda: {"the output": to_numpy(made(*tensors))}, made, *tensors)
+
+    return ComparisonCase(name, size, combine_draws(**draws), prepare_ours, prepare_theirs)
+
+
+def build_op(module: str, name: str, **attributes: Any) -> Builder:
+    """Return a builder of one of the student's ops with its attributes."""
+
+    def bind_student_op(student: Any) -> Any:
+        """Bind the attributes to the student's op."""
+        return student.define(bind_op)(student.tensor.apply, getattr(getattr(student, module), name), attributes)
+
+    return bind_student_op
+
+
+def build_tensor_function(module: str, name: str, **attributes: Any) -> Builder:
+    """Return a builder of one of the student's tensor functions with its non-tensor arguments."""
+    return lambda student: student.define(bind_attributes)(getattr(getattr(student, module), name), attributes)

@@ -1,0 +1,199 @@
+"""Runs the same work on two sides and times them in turns, so that a busy machine slows both."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from grading.errors import GraderError, UsageError
+from grading.remote import ProtocolError, RemoteError, WorkerFailureError
+from grading.render.text import to_one_line
+
+GRADIENT_PREFIX = "gradient of "
+"""Begins the name of a computed gradient."""
+TOLERANCE = 2e-4
+"""Relative to PyTorch's largest number, or to 1 if that is more. Reordered float32 sums stay far below it."""
+TURNS = 9
+TURN_SECONDS = 0.004
+"""Shortest useful turn; quick work is repeated within one turn."""
+MAX_CALLS = 500
+INSTALL_COMMAND = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+Arrays = Mapping[str, np.ndarray]
+
+
+def import_pytorch() -> ModuleType:
+    """Import PyTorch; UsageError with the command that installs it when it is missing or broken."""
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError(
+            "PyTorch is not installed here. The course does not need it, but comparing does. Install the version "
+            f"without the gigabytes for graphics cards: {INSTALL_COMMAND}"
+        )
+    try:
+        return importlib.import_module("torch")
+    except (ImportError, OSError) as error:  # OSError: a library of its own is missing
+        reason = to_one_line(str(error), 200)
+        raise UsageError(
+            f"PyTorch is installed here but cannot be loaded: {reason}. Install it again: {INSTALL_COMMAND}"
+        ) from None
+
+
+def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) -> list[float]:
+    """Return the median seconds of each function, measured in turns after warm-ups that do not count."""
+    for _ in range(warm_ups):
+        for measure in measures:
+            measure()
+    durations = [[measure() for measure in measures] for _ in range(turns)]
+    return [statistics.median(times) for times in zip(*durations, strict=True)]
+
+
+def time_calls(function: Callable[..., object], arguments: list[Any], count: int) -> float:
+    """Return the seconds of so many calls; the function runs on either side, so it imports what it needs."""
+    from time import perf_counter
+
+    started = perf_counter()
+    for _ in range(count):
+        function(*arguments)
+    return perf_counter() - started
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSide:
+    """One side of a case."""
+
+    compute: Callable[[], Mapping[str, Any]]
+    """Returns arrays by name; names of gradients begin with GRADIENT_PREFIX."""
+    run: Callable[[int], float]
+    """Repeats the work so many times and returns the seconds."""
+
+
+def build_local_side(
+    compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any
+) -> CaseSide:
+    """Build the side that works in this process."""
+    return CaseSide(compute, partial(time_calls, function, list(arguments)))
+
+
+def build_worker_side(
+    student: Any, compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any
+) -> CaseSide:
+    """Build the student's side, timed in the worker that runs it."""
+    timer = student.define(time_calls)
+
+    def time_in_worker(count: int) -> float:
+        """Return the seconds of so many calls, as the worker's clock gives them."""
+        seconds = timer(function, list(arguments), count)
+        if type(seconds) is not float or not 0 <= seconds < math.inf:
+            raise ProtocolError("its clock does not give seconds")
+        return seconds
+
+    return CaseSide(compute, time_in_worker)
+
+
+@dataclass(frozen=True)
+class ComparisonCase:
+    """The same work on both sides, from the same arrays."""
+
+    name: str
+    size: str
+    """The shapes of the inputs, in words."""
+    draw: Callable[[np.random.Generator], Arrays]
+    ours: Callable[[Any, Arrays], CaseSide]
+    """Builds the student's side from `student`, as in module tests."""
+    theirs: Callable[[Any, Arrays], CaseSide]
+    """Builds PyTorch's side."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of one case."""
+
+    name: str
+    size: str
+    difference: float | None = None
+    """The largest difference of any value."""
+    gradient_difference: float | None = None
+    """The largest difference of any gradient; None when nothing is differentiated."""
+    same: bool = False
+    seconds: float | None = None
+    """The time of one run of the student's code."""
+    their_seconds: float | None = None
+    problem: str | None = None
+    """Why there are no figures or times."""
+
+
+def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.Generator) -> Comparison:
+    """Compute on both sides, then time both in turns."""
+    arrays = case.draw(rng)
+    try:
+        theirs = case.theirs(torch, arrays)
+        expected = theirs.compute()
+    except Exception as error:  # this version of PyTorch may lack the op; the others can still be compared
+        return Comparison(case.name, case.size, problem=f"PyTorch's side failed: {to_one_line(str(error), 160)}")
+    try:
+        ours = case.ours(student, arrays)
+        got = ours.compute()
+        if problem := find_shape_problem(got, expected):
+            return Comparison(case.name, case.size, problem=problem)
+        gaps = {name: measure_difference(got[name], values) for name, values in expected.items()}
+        if odd := next((name for name, gap in gaps.items() if gap == math.inf), None):
+            return Comparison(case.name, case.size, problem=f"{odd} is NaN or infinite where PyTorch's is not")
+        seconds, their_seconds = time_in_turns(ours, theirs)
+    except GraderError:
+        raise
+    except Exception as error:  # the student's objects can be anything
+        return Comparison(case.name, case.size, problem=describe_error(error))
+    gradients = [gaps[name] for name in gaps if name.startswith(GRADIENT_PREFIX)]
+    return Comparison(
+        case.name,
+        case.size,
+        difference=max(gaps[name] for name in gaps if not name.startswith(GRADIENT_PREFIX)),
+        gradient_difference=max(gradients, default=None),
+        same=all(gap <= TOLERANCE * max(1.0, float(np.abs(expected[name]).max())) for name, gap in gaps.items()),
+        seconds=seconds,
+        their_seconds=their_seconds,
+    )
+
+
+def time_in_turns(*sides: CaseSide) -> list[float]:
+    """Return the seconds of one run of each side, measured in turns."""
+    counts = [max(1, min(MAX_CALLS, round(TURN_SECONDS / max(work.run(1), 1e-7)))) for work in sides]
+    measures = [partial(work.run, count) for work, count in zip(sides, counts, strict=True)]
+    durations = measure_in_turns(*measures, turns=TURNS, warm_ups=1)
+    return [seconds / count for seconds, count in zip(durations, counts, strict=True)]
+
+
+def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
+    """Say which result is not an array of PyTorch's shape."""
+    for name, values in expected.items():
+        mine = got[name]
+        if type(mine) is not np.ndarray or mine.dtype.kind not in "fiub":
+            return f"{name} is not an array of numbers"
+        if mine.shape != values.shape:
+            return f"{name} has the shape {mine.shape}, PyTorch's {values.shape}"
+    return None
+
+
+def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference of two numbers; infinite where only one of them is NaN."""
+    ours, theirs = got.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        gaps = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0.0, np.abs(ours - theirs))
+    return float(np.nan_to_num(gaps, nan=np.inf).max(initial=0.0))
+
+
+def describe_error(error: Exception) -> str:
+    """Describe in a line what stopped the student's side; a gap is named by its task."""
+    text = to_one_line(str(error), 160)
+    if isinstance(error, WorkerFailureError):
+        return text
+    kind = error.remote_type if isinstance(error, RemoteError) else type(error).__name__
+    return f"not written yet: {text}" if kind == "NotImplementedError" else f"{kind}: {text}"

@@ -1,0 +1,71 @@
+"""The records of a branch, whichever way its files are read: through GitHub's API or from a clone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from grading import progress
+from grading.github import ledger
+from grading.github.ledger import LedgerHead, RecordEntry
+from grading.progress import History
+
+BRANCH = "progress"
+MAX_RECORDS = 1_000
+"""How many records are read, the last published first: each may cost a request, and a branch may hold anything."""
+MAX_COMMITS = 30
+"""How many commits are searched for the last publication; usually it is the newest."""
+
+
+@dataclass(frozen=True)
+class BranchRecords:
+    """Every record on a branch, in the order in which the runs began, and the state of the ledger."""
+
+    entries: tuple[RecordEntry, ...] = ()
+    head: LedgerHead | None = None
+    """The head given by the last publication; None when nothing was published yet."""
+    lines: tuple[bytes, ...] = ()
+    """The ledger's lines, unchanged."""
+
+    @property
+    def history(self) -> History:
+        """The verified records as a student's history."""
+        return History(tuple(e.event for e in self.entries if e.verified and e.event is not None))
+
+    @property
+    def unverified(self) -> tuple[RecordEntry, ...]:
+        """The records that nothing vouches for."""
+        return tuple(e for e in self.entries if not e.verified)
+
+    def find_latest(self, session: str) -> RecordEntry | None:
+        """Return the last verified record of a session such as milestone-2 or module-02_tensor."""
+        return next((e for e in reversed(self.entries) if e.verified and e.session == session), None)
+
+
+def verify_branch_records(
+    sizes: Mapping[str, int],
+    messages: Iterable[str],
+    read_contents: Callable[[Collection[str]], Mapping[str, bytes]],
+    *,
+    repository_id: int | None,
+) -> BranchRecords:
+    """Read a branch's records and check them against its ledger.
+
+    `sizes` maps its regular files to bytes. `messages` are its commit messages, newest first. `read_contents` returns
+    the contents of the given files, which are the ledger and those that its newest lines name. `repository_id` is
+    GitHub's number of the repository, or None when it is unknown.
+    """
+    head = next(filter(None, map(ledger.parse_head, islice(messages, MAX_COMMITS))), None)
+    lines: list[bytes] = []
+    if sizes.get(ledger.LEDGER_FILE, ledger.MAX_LEDGER_BYTES + 1) <= ledger.MAX_LEDGER_BYTES:
+        lines = ledger.split_lines(read_contents([ledger.LEDGER_FILE])[ledger.LEDGER_FILE])
+    folder = f"{progress.FOLDER.as_posix()}/"
+    records = {path: size for path, size in sizes.items() if path.startswith(folder) and path.endswith(".json")}
+    named = ledger.list_named_files(lines[-MAX_RECORDS:])
+    wanted = [path for path, size in records.items() if path in named and size <= progress.LARGEST]
+    contents = read_contents(wanted)
+    files = {path: contents.get(path) for path in records}
+    return BranchRecords(
+        ledger.verify_records(lines, files, head=head, repository_id=repository_id), head, tuple(lines)
+    )

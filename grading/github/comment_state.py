@@ -1,0 +1,96 @@
+"""The state of the last report, kept at the end of the comment so that the next one can tell what changed.
+
+Anyone who can write to the repository can edit a comment. So it is parsed strictly, and no verdict depends on it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from grading.result import CriterionStatus, Result, Verdict
+
+MAX_STATE_CHARACTERS = 12_000
+"""Limit for the base64."""
+MAX_SESSIONS = 40
+MAX_CRITERIA = 40
+_BLOCK = re.compile(rf"\n<!-- tinytorch:state ([A-Za-z0-9+/=]{{1,{MAX_STATE_CHARACTERS}}}) -->\s*\Z")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}\z")]
+Session = Annotated[str, StringConstraints(pattern=r"^(milestone-[1-9][0-9]{0,2}|module-[0-9]{2}_[a-z0-9_]{1,40})\z")]
+Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}\z")]
+
+
+class _StrictModel(BaseModel):
+    """A frozen model that allows no unknown fields, conversions or NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class CriterionState(_StrictModel):
+    """One criterion at the last report."""
+
+    passed: bool
+    measured: float | None = None
+
+
+class SessionState(_StrictModel):
+    """One session at the last report."""
+
+    verdict: Literal["unlocked", "provisional", "not_yet", "error"]
+    criteria: dict[Name, CriterionState] = Field(default={}, max_length=MAX_CRITERIA)
+
+
+class ReportState(_StrictModel):
+    """The run that reported, its commit, and the last known state of each session."""
+
+    version: Literal[1] = 1
+    run: int = Field(ge=0, lt=2**63)
+    attempt: int = Field(ge=0, lt=2**31)
+    commit: Sha
+    sessions: dict[Session, SessionState] = Field(max_length=MAX_SESSIONS)
+
+
+def build_session_state(result: Result) -> SessionState:
+    """Build the state to keep of a result."""
+    kept: dict[str, CriterionState] = {}
+    for criterion in result.criteria[:MAX_CRITERIA]:
+        measured = None if criterion.measured is None or abs(criterion.measured) > 1e12 else criterion.measured
+        if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", criterion.name) and measured == measured:
+            kept[criterion.name] = CriterionState(passed=criterion.status is CriterionStatus.PASSED, measured=measured)
+    return SessionState(verdict=result.verdict.value, criteria=kept)
+
+
+def build_next_state(
+    results: tuple[Result, ...], previous: ReportState | None, *, run: int, attempt: int, commit: str
+) -> ReportState:
+    """Build the state to keep next; sessions not graded this time keep their state."""
+    new = {r.session: build_session_state(r) for r in results if r.verdict is not Verdict.ERROR}
+    old = previous.sessions if previous else {}
+    both = {**new, **{session: old[session] for session in old if session not in new}}
+    return ReportState(run=run, attempt=attempt, commit=commit, sessions=dict(list(both.items())[:MAX_SESSIONS]))
+
+
+def encode_state(state: ReportState) -> str:
+    """Encode the state as an HTML comment, without the criteria if it would be too long."""
+    bare = {session: SessionState(verdict=kept.verdict) for session, kept in state.sessions.items()}
+    for shown in (state, state.model_copy(update={"sessions": bare})):
+        coded = base64.b64encode(shown.model_dump_json(exclude_defaults=False).encode()).decode()
+        if len(coded) <= MAX_STATE_CHARACTERS:
+            break
+    return f"<!-- tinytorch:state {coded} -->"
+
+
+def decode_state(comment_body: str) -> ReportState | None:
+    """Decode the state at the very end of a comment; None when it is missing or malformed."""
+    found = _BLOCK.search(comment_body[-MAX_STATE_CHARACTERS - 200 :])
+    if found is None:
+        return None
+    try:
+        return ReportState.model_validate_json(base64.b64decode(found[1], validate=True))
+    except (binascii.Error, ValidationError, ValueError, RecursionError):
+        return None

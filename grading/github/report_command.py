@@ -1,0 +1,133 @@
+"""`python -m grading.github report`: reports a run's results in its summary, a comment and a check run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from grading.errors import GraderError, UsageError
+from grading.files import write_atomically
+from grading.github import sticky
+from grading.github.annotations import publish_check_run
+from grading.github.api import ApiModel, Client, create_client, parse_response, translate_errors
+from grading.github.artifact import ArtifactRefusedError, collect_results, read_run_plan
+from grading.github.comment import ReportingRun, RunReport, build_comment, build_headline, build_run_summary
+from grading.github.event import WorkflowEvent, read_event
+from grading.github.outputs import write_step_summary
+from grading.manifest.loader import load_manifest
+from grading.manifest.model import Manifest
+from grading.render.text import to_one_line
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+class _Repository(ApiModel):
+    full_name: str
+
+
+class _Head(ApiModel):
+    sha: str
+    repo: _Repository | None
+
+
+class _PullRequest(ApiModel):
+    number: int
+    head: _Head
+
+
+def report_command(
+    author: Annotated[
+        str, typer.Option("--author", metavar="LOGIN", help="The token's owner; only their comments are updated.")
+    ] = sticky.AUTHOR,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report there.")] = None,
+) -> None:
+    """Report what a run has graded: in its summary, the pull request's comment and a check run with annotations.
+
+    Ends with 0 whatever the verdict once the report is delivered, and with 3 when it could not be delivered.
+    """
+    built, undelivered = deliver_report(os.environ, load_manifest(ROOT), author)
+    if markdown is not None:
+        write_atomically(markdown, build_run_summary(built).encode())
+    print(f"Reported: {to_one_line(build_headline(built), 200)}.")
+    for problem in built.problems:
+        print(to_one_line(problem, 300))
+    if undelivered:
+        raise GraderError("\n".join(undelivered))
+
+
+def deliver_report(
+    environ: Mapping[str, str], manifest: Manifest, author: str = sticky.AUTHOR
+) -> tuple[RunReport, list[str]]:
+    """Deliver everything that can be delivered; return the report and a sentence for each part that could not be.
+
+    UsageError outside a run on GitHub; GraderError when GitHub cannot be asked for the run's artifacts.
+    """
+    event = read_event(environ)
+    if event.run_id is None:
+        raise UsageError("GITHUB_RUN_ID is not set. A report describes the artifacts of a workflow run on GitHub.")
+    url = f"{environ.get('GITHUB_SERVER_URL') or 'https://github.com'}/{event.repository}/actions/runs/{event.run_id}"
+    undelivered: list[str] = []
+    with create_client(environ) as github:
+        built = gather_report(github, event, ReportingRun(event.run_id, event.run_attempt, url), manifest)
+        number = _try_delivery(undelivered, lambda: find_pull_request(github, event))
+        if number is not None:
+            last = _try_delivery(
+                undelivered, lambda: sticky.read_last_report_state(github, event.repository, number, author)
+            )
+            built = replace(built, previous=last)
+        write_step_summary(environ, build_run_summary(built))
+        if number is not None:
+            text = build_comment(built)
+            _try_delivery(
+                undelivered, lambda: sticky.update_comment(github, event.repository, number, text, built.run, author)
+            )
+        _try_delivery(undelivered, lambda: publish_check_run(github, event.repository, built, author))
+    return built, undelivered
+
+
+def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manifest: Manifest) -> RunReport:
+    """Gather what the run planned and the results it left."""
+    empty = RunReport((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
+    try:
+        plan = read_run_plan(github, event.repository, run.id, manifest)
+    except ArtifactRefusedError as refusal:
+        return replace(empty, problems=(f"plan: {refusal}.",))
+    sessions = tuple(job.session for job in plan.jobs)
+    found = collect_results(github, event.repository, run.id, sessions, event.sha, manifest)
+    return replace(empty, results=found.results, problems=found.problems, reused=plan.reused, skipped=plan.skipped)
+
+
+def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
+    """Find the pull request to comment on, from the event or from GitHub, never from a run's artifacts.
+
+    None when there is none, or when its head is now a different commit.
+    """
+    if event.name != "workflow_run" or event.head_repository is None:
+        return event.pull_request
+    owner, name = event.repository.split("/")
+    label = f"{event.head_repository.split('/')[0]}:{event.ref.removeprefix('refs/heads/')}"
+    with translate_errors("the pull requests of the repository"):
+        pulls = parse_response(
+            list[_PullRequest], github.rest.pulls.list(owner, name, state="open", head=label, per_page=100)
+        )
+    fitting = [
+        pull.number
+        for pull in pulls
+        if pull.head.sha == event.sha and pull.head.repo and pull.head.repo.full_name == event.head_repository
+    ]
+    return min(fitting, default=None)
+
+
+def _try_delivery(undelivered: list[str], work: Callable[[], T]) -> T | None:
+    """Return the value of `work`; on GraderError note a sentence and return None, so that the report goes on."""
+    try:
+        return work()
+    except GraderError as error:
+        undelivered.append(str(error))
+        return None

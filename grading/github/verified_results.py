@@ -1,0 +1,19 @@
+"""The results in a repository's records that its ledger vouches for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grading.github.api import create_client, translate_errors
+from grading.github.history import fetch_history
+from grading.result import Result
+
+
+def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
+    """Fetch the results on the branch `progress` of GITHUB_REPOSITORY that are unedited; none without the branch.
+
+    UsageError without a token, GraderError when GitHub cannot be reached.
+    """
+    with translate_errors("the records on the branch progress"):
+        records = fetch_history(create_client(environ), environ["GITHUB_REPOSITORY"])
+    return tuple(result for event in records.history.events if (result := event.result) is not None)

@@ -1,0 +1,90 @@
+"""A student's answers to a milestone's questions, in `answers/milestone-N.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grading.files import write_atomically
+from grading.quiz.safe_yaml import InvalidFileError, dump_yaml, read_mapping
+
+FOLDER = Path("answers")
+Answer = int | float | bool | str | tuple[str, ...]
+"""A number, or one or more letters of a choice question."""
+HEADER = """\
+# Answers to the questions of milestone {number}. `tito milestone quiz {number}` asks them and writes this file.
+# They belong to one student; other students have different numbers and letters.
+# Write a number as it is, and a choice as its letter: a, or [a, c] for more than one.
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A student's name and their answers by question id."""
+
+    student: str | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def find_answers_file(number: int) -> Path:
+    """Return the path of a milestone's answers, relative to the repository."""
+    return FOLDER / f"milestone-{number}.yaml"
+
+
+def load_answers(root: Path, number: int) -> Answers:
+    """Load a milestone's answers, empty ones without a file; InvalidFileError when the file is damaged."""
+    found = read_mapping(root, find_answers_file(number))
+    if found is None:
+        return Answers()
+    for key in found.data:
+        if key not in ("student", "answers"):
+            raise found.locate_error((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
+    student = found.data.get("student")
+    if not isinstance(student, str):
+        raise found.locate_error(
+            ("student",), "add `student: your-user-name`, in quotes if the name looks like a number."
+        )
+    given = found.data.get("answers", {})
+    if not isinstance(given, dict):
+        raise found.locate_error(
+            ("answers",), "write the answers below `answers:`, one `question: answer` on each line."
+        )
+    answers: dict[str, Answer] = {}
+    for question, answer in given.items():
+        if isinstance(answer, list) and all(isinstance(letter, str) for letter in answer):
+            answers[question] = tuple(answer)
+        elif isinstance(answer, int | float | str):
+            answers[question] = answer
+        else:
+            reason = "an answer is a number, a letter, or a list of letters such as [a, c]."
+            raise found.locate_error(("answers", question), f"`{question[:40]}`: {reason}")
+    return Answers(student.lower(), answers)
+
+
+def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
+    """Replace a milestone's answers; a damaged file is first set aside, and its new path (from `root`) returned."""
+    path = find_answers_file(number)
+    (root / FOLDER).mkdir(exist_ok=True)
+    aside = _rename_damaged_file(root, path) if _is_damaged(root, number) else None
+    data = {"student": answers.student, "answers": dict(answers.answers)}
+    text = HEADER.format(number=number) + dump_yaml(data)
+    write_atomically(root / path, text.encode())
+    return aside
+
+
+def _is_damaged(root: Path, number: int) -> bool:
+    """Return whether a milestone's answers file cannot be loaded."""
+    try:
+        load_answers(root, number)
+    except InvalidFileError:
+        return True
+    return False
+
+
+def _rename_damaged_file(root: Path, path: Path) -> Path:
+    """Rename a file to the first free `….damaged-K.yaml` in its folder."""
+    count = 1
+    while (aside := path.with_suffix(f".damaged-{count}.yaml")) and (root / aside).exists():
+        count += 1
+    return (root / path).rename(root / aside).relative_to(root)

@@ -1,0 +1,49 @@
+"""The student's id: `student.yaml` in their repository holds one line, `id: ada`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from grading.errors import UsageError
+from grading.files import write_atomically
+from grading.quiz.safe_yaml import dump_yaml, read_mapping
+
+STUDENT_FILE = Path("student.yaml")
+MAX_ID_LENGTH = 39
+USER_NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
+"""GitHub's user names: managed users have an underscore (dana_uni), and old names have hyphens anywhere."""
+HEADER = "# Your user name. Your capability questions depend on it, so do not change it.\n"
+
+
+def read_student_id(root: Path) -> str | None:
+    """Read the id in lower case, as case does not matter; None without a file, InvalidFileError for a damaged one."""
+    found = read_mapping(root, STUDENT_FILE)
+    if found is None:
+        return None
+    for key in found.data:
+        if key != "id":
+            raise found.locate_error((key,), f"unknown key `{key[:40]}`. Keep one line: id: your-user-name")
+    id_ = found.data.get("id")
+    if not isinstance(id_, str):
+        raise found.locate_error(("id",), 'write one line `id: "your-user-name"`, in quotes if it looks like a number.')
+    try:
+        return normalize_student_id(id_)
+    except UsageError as error:
+        raise found.locate_error(("id",), str(error)) from None
+
+
+def save_student_id(root: Path, student_id: str) -> None:
+    """Write `student.yaml`; UsageError when the id is not a user name."""
+    write_atomically(root / STUDENT_FILE, (HEADER + dump_yaml({"id": normalize_student_id(student_id)})).encode())
+
+
+def normalize_student_id(student_id: str) -> str:
+    """Return the id in lower case; UsageError unless GitHub could have such a user name."""
+    lower = student_id.strip().lower()
+    if len(lower) > MAX_ID_LENGTH or not USER_NAME.fullmatch(lower):
+        raise UsageError(
+            f"{student_id[:60]!r} is not a user name. Use letters a to z, digits, hyphens and underscores, "
+            f"at most {MAX_ID_LENGTH} characters."
+        )
+    return lower

@@ -1,0 +1,92 @@
+"""A student's own questions: the student's id decides the parameters and the order of the options."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import string
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
+
+VARIANT_COUNT = 64
+ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined)
+
+
+@dataclass(frozen=True)
+class StudentQuestion:
+    """One question as one student sees it."""
+
+    question_id: str
+    kind: Literal["number", "choice"]
+    prompt: str
+    """Markdown."""
+    read: str
+    """Further reading after a wrong answer."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Letter → text; empty for a number question."""
+    digits: int = 0
+    """Required decimals; 0 for a choice question."""
+
+
+def build_student_questions(milestone: Milestone, student_id: str) -> tuple[StudentQuestion, ...]:
+    """Build the milestone's questions with this student's own parameters and order of options."""
+    return tuple(_build_student_question(question, student_id) for question in milestone.questions)
+
+
+def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_id: str) -> StudentQuestion:
+    """Build one question with this student's own parameters or order of options."""
+    if isinstance(question, ChoiceQuestion):
+        options = order_options(question, student_id)
+        return StudentQuestion(question.id, "choice", question.prompt.strip(), question.read, options=options)
+    parameters = list_variants(question)[choose_variant(question, student_id)]
+    prompt = ENVIRONMENT.from_string(question.prompt).render(parameters).strip()
+    return StudentQuestion(question.id, "number", prompt, question.read, digits=question.digits)
+
+
+def list_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
+    """List 64 combinations of the parameters, chosen by a digest of the question's id and parameters.
+
+    All of them differ if there are enough combinations; otherwise they repeat in turn.
+    """
+    names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
+    seed = json.dumps([question.id, names, values])
+    count = math.prod(map(len, values))
+    chosen: dict[int, None] = {}
+    for draw in itertools.count():
+        chosen[_hash_to_int(f"{seed}{draw}") % count] = None
+        if len(chosen) == min(VARIANT_COUNT, count):
+            break
+    return [_find_combination(names, values, rank) for rank in itertools.islice(itertools.cycle(chosen), VARIANT_COUNT)]
+
+
+def choose_variant(question: NumberQuestion, student_id: str) -> int:
+    """Return the number of the variant that this student gets."""
+    return _hash_to_int(f"{student_id.lower()}\0{question.id}") % VARIANT_COUNT
+
+
+def order_options(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
+    """Return the options in this student's order, lettered a, b, c …; the course and a release agree."""
+    options = question.options or question.right + question.wrong
+    shuffled = sorted(options, key=lambda text: _hash_to_int(f"{student_id.lower()}\0{question.id}\0{text}"))
+    return dict(zip(string.ascii_lowercase, shuffled, strict=False))
+
+
+def _find_combination(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
+    """Return the combination of this rank, read as the digits of a number with mixed bases."""
+    chosen = {}
+    for name, choices in zip(names, values, strict=True):
+        rank, place = divmod(rank, len(choices))
+        chosen[name] = choices[place]
+    return chosen
+
+
+def _hash_to_int(text: str) -> int:
+    """Hash a text evenly to an integer, the same on every machine and Python, unlike `hash` and `random.sample`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest())

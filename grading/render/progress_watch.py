@@ -1,0 +1,95 @@
+"""The progress of a grading, and how a terminal shows it."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from grading.render.text import to_one_line
+
+
+class ProgressWatch(Protocol):
+    """A listener for the progress of a grading; it must clean notes, which may hold untrusted text."""
+
+    def begin_phase(self, title: str, total: int | None) -> None:
+        """Begin a phase of `total` steps (None: unknown)."""
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Note that this many steps of the phase are done."""
+
+
+class SilentWatch:
+    """A watch that shows nothing."""
+
+    def begin_phase(self, title: str, total: int | None) -> None:
+        """Show nothing."""
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Show nothing."""
+
+
+class PlainWatch:
+    """Shows one line per phase: for logs, pipes and CI."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pass
+
+    def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
+        """Print the phase's title on a line of its own; a broken pipe does not stop the grading."""
+        sign = "-" if self._console.options.ascii_only else "·"
+        with contextlib.suppress(OSError, SystemExit):  # Rich raises the latter on a broken pipe
+            self._console.print(Text(f"{sign} {to_one_line(title, 200)}"))
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Show nothing: a log keeps only the phases."""
+
+
+class RichWatch:
+    """Shows a spinner and a bar that vanish after the grading; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        if console.width >= 60:
+            columns += [BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False)]
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def begin_phase(self, title: str, total: int | None) -> None:
+        """Replace the line by a new one with an empty bar."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(_truncate(title, 60), total=total, note="")
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Move the bar and show the note next to it."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, note=_truncate(note, 40))
+
+
+def _truncate(text: str, width: int) -> str:
+    """Cut the text to this many columns, without a count of what is missing, as it soon disappears."""
+    text = to_one_line(text, 400)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def create_watch(console: Console) -> RichWatch | PlainWatch:
+    """Create a moving watch on a terminal, and one that prints a line per phase elsewhere."""
+    return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)
