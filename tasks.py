@@ -33,7 +33,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
         def run_chore(*arguments: Any, **named: Any) -> None:
             def call_function() -> int | None:
                 check_options(function.__name__, required, named)
-                with readable_gradebook():
+                with translate_gradebook_errors():
                     return function(*arguments, **named)
 
             again = "Interrupted. Finished work is kept, and the same command continues from there."
@@ -58,7 +58,7 @@ def check_options(name: str, required: list[str], named: dict[str, Any]) -> None
 
 
 @contextlib.contextmanager
-def readable_gradebook() -> Iterator[None]:
+def translate_gradebook_errors() -> Iterator[None]:
     """Turn errors of the gradebook's file inside the block into GraderError."""
     try:
         yield

@@ -17,9 +17,9 @@ FEWEST = 10
 DISCRIMINATION = (
     "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
     "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
-    "over the students who passed the item, M₀ is the mean over those who did not, s is its standard deviation, and p "
-    "is the proportion who passed. Above 0.3 an item separates strong students from weak ones. Near 0 it does not. "
-    f"Below 0 something is wrong with it. It needs {FEWEST} students, and both outcomes among them."
+    "over the students who passed the item, and M₀ is the mean over those who did not. Its standard deviation is s, "
+    "and the proportion who passed is p. Above 0.3 an item separates strong students from weak ones. Near 0 it does "
+    f"not. Below 0 something is wrong with it. It needs {FEWEST} students, and both outcomes among them."
 )
 
 

@@ -53,7 +53,7 @@ def test_a_full_disk_is_no_damaged_gradebook() -> None:
     assert spec.loader is not None
     tasks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tasks)
-    with pytest.raises(GraderError, match="Is its disk full"), tasks.readable_gradebook():
+    with pytest.raises(GraderError, match="Is its disk full"), tasks.translate_gradebook_errors():
         raise sqlite3.OperationalError("database or disk is full")
-    with pytest.raises(GraderError, match="Restore it from a backup"), tasks.readable_gradebook():
+    with pytest.raises(GraderError, match="Restore it from a backup"), tasks.translate_gradebook_errors():
         raise sqlite3.DatabaseError("database disk image is malformed")

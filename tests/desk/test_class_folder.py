@@ -13,7 +13,7 @@ from tests.desk.school import ROOT, School
 
 def test_git_adds_nothing_of_a_class(tmp_path: Path) -> None:
     """Neither roster nor gradebook nor key, with any name of the folder and `git add --all`."""
-    git = School(tmp_path).git
+    git = School(tmp_path).run_git
     git("init", "--quiet", str(tmp_path))
     (tmp_path / "theirs.csv").write_text("username,first_name,last_name,email,section,role\nada,Ada,L,,,student\n")
     write_converted_roster(tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv", "cs", "fall", "tinytorch")
