@@ -58,7 +58,7 @@ def run_python(*arguments: str, env: dict[str, str], **changes: Any) -> subproce
 def test_a_long_message_is_wrapped_between_words_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a terminal it stays one line, for whoever searches a log."""
+    """Without a terminal it stays one line, so that a log can be searched for it."""
 
     def fail() -> None:
         raise UsageError("the long-winded explanation of a mistake " * 5)
