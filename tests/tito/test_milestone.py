@@ -199,7 +199,7 @@ def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
     answer = tito("milestone", "demo", "1", "--web")
     assert answer.code == 2
     assert "plays only in the terminal" in answer.err
-    assert "milestones 2, 3" in answer.err
+    assert "page: 2, 3" in answer.err
     assert "tito milestone demo 1" in answer.err
     answer = tito("milestone", "demo", "2", "--no-browser")
     assert answer.code == 2
