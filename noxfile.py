@@ -29,7 +29,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = []
 
 replace_unprintable_characters()
-if (reason := explain_platform()) is not None:
+if (reason := explain_unsupported_platform()) is not None:
     print(reason, file=sys.stderr)
     sys.exit(3)
 try:

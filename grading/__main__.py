@@ -43,7 +43,7 @@ Seed = Annotated[
 
 
 @app.command("milestone", epilog=EXIT_CODES)
-def run_milestone(
+def run_milestone_grading(
     number: Annotated[int, typer.Argument(help="The milestone's number, 1 to 5.")],
     submission: Folder = None,
     json: Json = None,
@@ -87,7 +87,7 @@ def run_milestone(
 
 
 @app.command("module", epilog=EXIT_CODES)
-def run_module(
+def run_module_grading(
     module_id: Annotated[str, typer.Argument(help="The module, such as 02_tensor.")],
     submission: Folder = None,
     json: Json = None,

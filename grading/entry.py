@@ -41,7 +41,7 @@ def run_command(
     others with their traceback. ``preface`` comes before a grader's error, ``advice`` follows a system error.
     """
     replace_unprintable_characters()
-    if (reason := explain_platform()) is not None:
+    if (reason := explain_unsupported_platform()) is not None:
         return _report_end(reason, 3)
     try:
         code = command()
@@ -73,7 +73,7 @@ def run_command(
     return code if isinstance(code, int) else 0
 
 
-def explain_platform() -> str | None:
+def explain_unsupported_platform() -> str | None:
     """Explain why the course cannot run on this system, and what to do about it; None if it can."""
     for name in POSIX_ONLY:
         try:

@@ -43,7 +43,7 @@ def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
 
     BusyError if another process holds the lock; ``wait`` waits for it instead.
     """
-    import fcntl  # not on Windows, which `explain_platform` reports
+    import fcntl  # not on Windows, which `explain_unsupported_platform` reports
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,7 +24,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
     except OSError:
         yield
         return
-    import resource  # not on Windows, which `explain_platform` reports
+    import resource  # not on Windows, which `explain_unsupported_platform` reports
 
     before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = pages * resource.getpagesize() + extra_bytes

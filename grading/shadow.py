@@ -7,7 +7,7 @@ import importlib.util
 REMOVE_SHADOW = "pip uninstall tinytorch"
 
 
-def find_shadow() -> str | None:
+def find_shadowing_package() -> str | None:
     """Find the file of a package that hides the course's `tinytorch`; None if there is none.
 
     The course's `tinytorch` has no file of its own. It is a namespace package with one folder in each module. A package

@@ -27,9 +27,9 @@ def run_python(code: str, *, path: Path = ROOT, folder: Path = ROOT) -> subproce
 @pytest.mark.parametrize(
     "code",
     [
-        "from tito.app import run; sys.exit(run(['doctor']))",
-        "from tito.app import run; sys.exit(run([]))",
-        "from tito.app import run; sys.exit(run(['milestone', 'test', '1']))",
+        "from tito.app import run_command_line; sys.exit(run_command_line(['doctor']))",
+        "from tito.app import run_command_line; sys.exit(run_command_line([]))",
+        "from tito.app import run_command_line; sys.exit(run_command_line(['milestone', 'test', '1']))",
         "import runpy; sys.argv = ['grading', 'milestone', '1']; runpy.run_module('grading', run_name='__main__')",
         "import runpy; runpy.run_path('noxfile.py')",
     ],
@@ -57,7 +57,7 @@ def test_a_package_that_hides_the_students_code_is_named(shadow: Path) -> None:
     """Doctor and pytest name its file and the command that removes it, before any test runs; nothing imports it."""
     init = str(shadow / "tinytorch" / "__init__.py")
     doctor = run_python(
-        "from pathlib import Path; from tito.doctor import editable_install; print(editable_install(Path()))",
+        "from pathlib import Path; from tito import doctor; print(doctor.check_editable_install(Path()))",
         path=shadow,
     )
     assert "ok=False" in doctor.stdout

@@ -119,7 +119,7 @@ def check_manifest(root: Path) -> Finding:
 
 def check_editable_install(root: Path) -> Finding:
     """Check that `import tinytorch` finds this repository's files and no others."""
-    if (shadow := find_shadow()) is not None:
+    if (shadow := find_shadowing_package()) is not None:
         return Finding(
             "editable install", False, f"another package named tinytorch hides yours: {shadow}", REMOVE_SHADOW
         )

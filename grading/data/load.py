@@ -101,7 +101,7 @@ def load_images(name: str) -> DataSet:
     UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
     damaged file in the cache is set aside.
     """
-    source, place, contents = _read_files(name)
+    source, place, contents = _read_data_files(name)
     try:
         arrays = _READERS[name](contents)
     except ValueError as error:
@@ -123,11 +123,11 @@ def load_images(name: str) -> DataSet:
 
 def load_text(name: str) -> TextSet:
     """Load a text from the folder that TINYTORCH_DATA names, or from the cache; raises the same errors as `load`."""
-    source, _, contents = _read_files(name)
+    source, _, contents = _read_data_files(name)
     return TextSet(name, b"".join(contents.values()), _combine_checksums(file.checksum for file in source.files))
 
 
-def _read_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
+def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
     """Read a data set's files; return its entry in the catalogue, its place and the files' bytes."""
     source = find_source(name)
     place = locate_data_set(source)

@@ -24,7 +24,7 @@ import pytest
 
 from grading.errors import UsageError
 from grading.remote import Frame
-from grading.shadow import REMOVE_SHADOW, find_shadow
+from grading.shadow import REMOVE_SHADOW, find_shadowing_package
 from grading.testing.expect import Mismatch
 from grading.worker.frames import list_student_frames
 
@@ -164,7 +164,7 @@ def match_tasks(name: str, known: set[str]) -> set[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark `task`; UsageError if another package hides the student's code."""
-    if config.stash.get(STUDENTS, None) is None and (shadow := find_shadow()) is not None:
+    if config.stash.get(STUDENTS, None) is None and (shadow := find_shadowing_package()) is not None:
         raise pytest.UsageError(
             f"another package named tinytorch hides your code: {shadow}. To remove it: {REMOVE_SHADOW}"
         )

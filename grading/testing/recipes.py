@@ -138,11 +138,13 @@ def check_predicting_while_training(student: Any, rng: np.random.Generator, reci
     for asks in (False, True):
         network = ours.build(student.rng(6))
 
-        def ask(*_values: Any, network: Any = network, **_named: Any) -> None:
+        def predict_while_training(*_values: Any, network: Any = network, **_named: Any) -> None:
             """Call predict during training."""
             ours.predict(network, images[:3])
 
-        ours.train(network, images, labels, rng=student.rng(6), progress=ask if asks else ignore_reports)
+        ours.train(
+            network, images, labels, rng=student.rng(6), progress=predict_while_training if asks else ignore_reports
+        )
         results.append(expect.pull(ours.predict(network, images[:20]), call="predict"))
     hint = "predict sets evaluation mode, so set training mode again after each call of progress"
     call = "predict after training that called it"
