@@ -18,7 +18,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from grading.entry import explain_platform, replace_unprintable_characters  # noqa: E402
+from grading.entry import explain_unsupported_platform, replace_unprintable_characters  # noqa: E402
 from grading.manifest.loader import ManifestError, load_manifest  # noqa: E402
 from grading.manifest.model import BuildStatus, Milestone, Module  # noqa: E402
 

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from grading.render.text import format_count, to_one_line
-from grading.shadow import REMOVE_SHADOW, find_shadow
+from grading.shadow import REMOVE_SHADOW, find_shadowing_package
 from tito.console import format_list_item, open_console, print_json, require_repository
 
 T = TypeVar("T")
