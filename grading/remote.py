@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -21,14 +21,17 @@ class Frame:
         return f"{self.file}:{self.line} in {self.function or '<file>'}: {self.text}"
 
 
-def choose_frame(frames: Sequence[Frame], folder: str | None = None) -> Frame:
+def choose_frame(
+    frames: Sequence[Frame], folder: str | None = None, is_given: Callable[[Frame], bool] = lambda _: False
+) -> Frame:
     """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.
 
     An earlier module often raises because it was called with wrong arguments. ``folder`` is that of the module being
-    worked on; by default, that of the first frame.
+    worked on; by default, that of the first frame. Lines that the course gave are chosen only if there are no others.
     """
     folder = folder or frames[0].file.rpartition("/")[0].removesuffix("/tinytorch")
-    return next((frame for frame in reversed(frames) if frame.file.startswith(f"{folder}/")), frames[-1])
+    own = [frame for frame in frames if not is_given(frame)] or frames
+    return next((frame for frame in reversed(own) if frame.file.startswith(f"{folder}/")), own[-1])
 
 
 class WorkerFailureError(Exception):

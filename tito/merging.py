@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import GraderError
-from tito.gaps import GAP, find_gaps, list_functions, split_lines
+from grading.gaps import GAP, find_gaps, list_functions, split_lines
 
 SEAM = "#\x02"
 """Marks, during a merge, the boundary between a function's given lines and those left to the student."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
+from grading.gaps import find_gaps, find_line_range, list_functions, split_lines
 from grading.submission import KEPT
-from tito.gaps import find_gaps, find_line_range, list_functions, split_lines
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,12 @@ def explain_failure(
     *,
     frames: Sequence[Frame] | None = None,
     printed: str = "",
+    is_given: Callable[[Frame], bool] = lambda _: False,
 ) -> Failure:
     """Explain the failure of a test that ended with this exception.
 
     ``frames`` are the lines of student code in the traceback, for an exception without its own. ``printed`` is the
-    student code's output during the test.
+    student code's output during the test. ``is_given`` tells the lines that the course gave.
     """
     told: dict[str, Any] = {"task": test.task, "title": test.title, "test": test.node}
     task = tasks.get(test.task or "")
@@ -122,7 +123,7 @@ def explain_failure(
         told |= {"call": find_test_line(error), **_explain_unusable(error)}
         hint = told.pop("hint", None) or hint
     if frames:
-        place = choose_frame(frames, test.node.partition("::")[0].rpartition("/")[0])
+        place = choose_frame(frames, test.node.partition("::")[0].rpartition("/")[0], is_given)
         told |= {"file": place.file, "line": place.line}
         if gap is None:
             told["detail"] = "\n".join(map(str, frames))

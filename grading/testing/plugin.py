@@ -30,11 +30,14 @@ from grading.worker.frames import list_student_frames
 
 if TYPE_CHECKING:
     from grading.manifest.model import Task
+    from grading.testing.given_code import GivenCode
 
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
 TASKS = pytest.StashKey["dict[str, Task]"]()
 """The manifest's tasks, once a failure has needed their hints."""
+GIVEN = pytest.StashKey["GivenCode"]()
+"""The lines that the course gave, once a failure has needed them."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
         explain_failure,
         write_brief,
     )  # slow to import, and not needed by a passing test
+    from grading.testing.given_code import GivenCode
 
     root = item.config.rootpath
     raised = error.__cause__ if isinstance(error, Mismatch) and error.__cause__ is not None else error
@@ -212,8 +216,9 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
     ]
     if TASKS not in item.config.stash:
         item.config.stash[TASKS] = _read_tasks(root)
+    given = item.config.stash.setdefault(GIVEN, GivenCode(root))
     test, tasks = describe_test(item, root), item.config.stash[TASKS]
-    return write_brief(explain_failure(error, test, tasks, frames=frames, printed=printed))
+    return write_brief(explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.holds_frame))
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:

@@ -22,6 +22,7 @@ from grading.result import Failure
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
 from grading.testing.failures import FailedTest, explain_failure, find_gap
+from grading.testing.given_code import GivenCode
 from grading.testing.students import WorkerPool
 
 TEST_HEADROOM = 160 << 20
@@ -102,6 +103,7 @@ class _Collector:
         self.outcomes: list[TestOutcome] = []
         self.broken: list[str] = []
         self.machine_failure: GraderError | None = None
+        self.given = GivenCode(root)
         self.place = ""
         self.printed_before = 0
         """The number of characters that were printed before the test."""
@@ -170,7 +172,7 @@ class _Collector:
             time.sleep(DRAIN_SECONDS)
             printed = self.students.output[self.printed_before :]
         tasks = {t.id: t for m in self.manifest.modules for t in m.tasks}
-        return explain_failure(error, test, tasks, printed=printed)
+        return explain_failure(error, test, tasks, printed=printed, is_given=self.given.holds_frame)
 
 
 @contextmanager

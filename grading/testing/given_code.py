@@ -1,0 +1,54 @@
+"""Tell the lines that the course gave in a student's file from those that the student wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grading import lock
+from grading.errors import UsageError
+from grading.gaps import find_gaps, find_line_range, list_functions, split_lines
+from grading.remote import Frame
+
+
+class GivenCode:
+    """The functions that a release gave in full, from the texts that the student's files started as."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._texts: dict[str, str] | None = None
+        self._lines: dict[str, frozenset[tuple[str, str]]] = {}
+
+    def holds_frame(self, frame: Frame) -> bool:
+        """Whether a line is still as given, in a function without a gap; False where the release is not known."""
+        if frame.file not in self._lines:
+            if self._texts is None:
+                self._texts = _read_released_texts(self._root)
+            self._lines[frame.file] = list_given_lines(self._texts.get(frame.file, ""))
+        return (frame.function, frame.text) in self._lines[frame.file]
+
+
+def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
+    """List the lines of every function without a gap, each with the function's name; none if it is not Python.
+
+    A traceback names a function without its class, so a name that one class leaves to the student counts as theirs.
+    """
+    try:
+        functions, gaps = list_functions(text), find_gaps(text)
+    except (SyntaxError, ValueError, RecursionError):  # the released texts lie in the student's repository
+        return frozenset()
+    lines, left = split_lines(text), {name.rpartition(".")[2] for name in gaps}
+    given = {name: node for name, node in functions.items() if node.name not in left}
+    ranges = {name: find_line_range(node) for name, node in given.items()}
+    return frozenset(
+        (node.name, line.strip())
+        for name, node in given.items()
+        for line in lines[ranges[name][0] - 1 : ranges[name][1]]
+    )
+
+
+def _read_released_texts(root: Path) -> dict[str, str]:
+    """Read what the student's files started as; nothing in the course's own repository."""
+    try:
+        return lock.read_released_texts(root)
+    except UsageError:
+        return {}
