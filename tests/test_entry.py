@@ -243,7 +243,7 @@ def test_a_record_is_written_before_the_report_is_shown(monkeypatch: pytest.Monk
         assert json.loads(target.read_text())["verdict"] == "unlocked"
         raise RuntimeError("no terminal")
 
-    monkeypatch.setattr(grader.terminal, "show", show)
+    monkeypatch.setattr(grader.terminal_report, "print_report", show)
     monkeypatch.setattr(sys, "argv", ["grading", "module", "01_setup", "--json", str(target)])
     with pytest.raises(SystemExit) as ended:
         grader.main()

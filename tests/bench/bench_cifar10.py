@@ -12,7 +12,7 @@ import numpy as np
 from grading.compare.networks import make_torch_training_step
 from tests.bench.bench_figure import BenchmarkFigure, time_call
 from tests.bench.peak_memory import measure_peak
-from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch
+from tests.bench.turns import import_pytorch, limit_threads, load_solution, measure_work_in_turns
 
 BATCH = 128
 STEPS = 8
@@ -56,7 +56,7 @@ def make_our_image_step(net: Any = None) -> Callable[[], object]:
 
 def make_torch_image_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[], object]:
     """Make the same training step in eager PyTorch, with its images in this memory layout."""
-    torch = pytorch()
+    torch = import_pytorch()
     order, (images, labels) = getattr(torch, layout), draw_batch()
     net = (build_torch_colour_network(torch) if net is None else net).to(memory_format=order)
     x, y = torch.from_numpy(images).contiguous(memory_format=order), torch.from_numpy(labels)

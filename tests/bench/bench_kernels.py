@@ -12,7 +12,7 @@ import numpy as np
 from grading.compare.networks import build_student_image_network, build_torch_image_network
 from tests.bench.bench_cifar10 import make_our_image_step, make_torch_image_step
 from tests.bench.bench_figure import BenchmarkFigure
-from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch
+from tests.bench.turns import import_pytorch, limit_threads, load_solution, measure_work_in_turns
 
 CHAIN = 2000
 """How many operations on tiny arrays one measurement has."""
@@ -47,7 +47,7 @@ def compare_with_layouts(
 
 def make_kernel_steps(threads: int) -> list[Callable[[], object]]:
     """Make training steps of one network: module 06, optimised, PyTorch in NCHW and PyTorch in channels_last."""
-    student, torch = load_solution(), pytorch()
+    student, torch = load_solution(), import_pytorch()
     plain, other = (build_student_image_network(student, np.random.default_rng(0)) for _ in range(2))
     optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
     return [

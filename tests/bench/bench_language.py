@@ -12,7 +12,7 @@ from grading.language.function_corpus import draw_function_corpus
 from grading.language.story_corpus import draw_story_corpus
 from tests.bench.bench_figure import BenchmarkFigure, time_call
 from tests.bench.peak_memory import measure_peak
-from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch, run_training_steps
+from tests.bench.turns import import_pytorch, limit_threads, load_solution, measure_work_in_turns, run_training_steps
 
 VOCAB, HEADS = 768, 4
 SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
@@ -46,7 +46,7 @@ def make_our_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[
 
 def make_torch_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
     """Make the same training step in eager PyTorch, with its own fused attention."""
-    torch = pytorch()
+    torch = import_pytorch()
     net = build_torch_gpt(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
     parameters = [parameter for layer in net.values() for parameter in layer.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)

@@ -13,7 +13,7 @@ import numpy as np
 from grading.compare.networks import make_torch_training_step
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox, run_quietly, time_call
 from tests.bench.peak_memory import measure_peak
-from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch, run_training_steps
+from tests.bench.turns import import_pytorch, limit_threads, load_solution, measure_work_in_turns, run_training_steps
 
 BATCH, PART = 64, 200
 """The recipe's batch sizes in a training step and in `predict`."""
@@ -35,7 +35,7 @@ def build_torch_digit_network(torch):
 
 def compare_digit_steps() -> Iterator[BenchmarkFigure]:
     """Compare training steps and inference with PyTorch's, on one thread and on all cores."""
-    torch, student = pytorch(), load_solution()
+    torch, student = import_pytorch(), load_solution()
     recipe = student.recipe("06_spatial")
     rng = np.random.default_rng(0)
     images = rng.normal(size=(PART, 1, 28, 28)).astype("float32")

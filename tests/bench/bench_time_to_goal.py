@@ -14,7 +14,7 @@ from grading.data.dataset import DataSet
 from grading.data.load import load_or_fetch_images
 from grading.render.progress_watch import SilentWatch
 from tests.bench.bench_figure import BenchmarkFigure
-from tests.bench.turns import limit_threads, load_solution, pytorch
+from tests.bench.turns import import_pytorch, limit_threads, load_solution
 
 GOAL = 0.75
 WARM_UP = 200
@@ -31,7 +31,7 @@ def time_until_goal() -> Iterator[BenchmarkFigure]:
     with limit_threads(2, blas_threads=1):
         ours = measure_training_seconds(recipe.build, recipe.train, recipe.predict, data)
         theirs = measure_training_seconds(
-            partial(build_torch_recipe_network, pytorch()), train_with_torch, predict_with_torch, data
+            partial(build_torch_recipe_network, import_pytorch()), train_with_torch, predict_with_torch, data
         )
     how = f"{data.name}, {os.cpu_count()} cores (quiet ones), wall clock without reading; PyTorch: {theirs:.1f} s"
     yield BenchmarkFigure("milestone 4, training until 75% is passed", ours, 60, "s", how)
@@ -79,7 +79,7 @@ def build_torch_recipe_network(torch: Any, rng: np.random.Generator) -> Any:
 
 def predict_with_torch(net: Any, images: np.ndarray) -> np.ndarray:
     """Add the logits of each image and its mirror image."""
-    torch, recipe = pytorch(), load_solution().recipe("13_kernels")
+    torch, recipe = import_pytorch(), load_solution().recipe("13_kernels")
     net.eval()
     with torch.no_grad():
         parts = (torch.from_numpy(recipe.normalize(images[i : i + 200])) for i in range(0, len(images), 200))
@@ -92,7 +92,7 @@ def train_with_torch(
     net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress: Any
 ) -> None:
     """Train in PyTorch as the recipe's `train` does, with the recipe's own whitening, batches and learning rates."""
-    torch, student = pytorch(), load_solution()
+    torch, student = import_pytorch(), load_solution()
     recipe, data = student.recipe("13_kernels"), student.dataloader
     kernels = torch.tensor(recipe.whitening_kernels(recipe.normalize(images[:2000]), recipe.FIRST // 2).copy())
     net[0].weight.requires_grad_(requires_grad=False).copy_(torch.cat([kernels, -kernels]))

@@ -91,7 +91,7 @@ def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
         ComparisonCase("wrong", "4×4", draw, work(2), work(3)),
     ]
     monkeypatch.setitem(compare_module.CASES_BY_MODULE, "03_activations", lambda: cases)
-    monkeypatch.setattr(compare_module, "pytorch", lambda: torch)
+    monkeypatch.setattr(compare_module, "import_pytorch", lambda: torch)
     monkeypatch.setattr(compare_module, "start_student", student)
 
 

@@ -115,7 +115,7 @@ def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
     path, text = Path("solutions/01_shapes/tinytorch/shapes.py"), "return self.width * self.height\n"
     for more, leaks in (("", said == "never"), (f"HOME = '{course.root}'\n", True), ("# BEGIN SOLUTION 1.1\n", True)):
         files = build_release_files(course.root) | {path: (text + more).encode()}
-        monkeypatch.setattr("course.checks.leaks.release_files", lambda _, files=files: files)
+        monkeypatch.setattr("course.checks.leaks.build_release_files", lambda _, files=files: files)
         assert bool(list_problems(no_leaks, given)) == leaks
         monkeypatch.undo()
 

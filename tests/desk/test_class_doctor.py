@@ -42,7 +42,7 @@ def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
 
 def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would notice it otherwise until the deadline is over."""
-    monkeypatch.setattr("desk.class_doctor.load_at_desk", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.class_doctor.load_manifest_strictly", lambda _root: due_manifest())
     (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
     told = list_findings(class_folder, {})["deadlines"]
     assert told.ok is None

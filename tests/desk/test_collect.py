@@ -90,7 +90,7 @@ def test_what_was_there_at_the_deadline_is_graded_too(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Work that came later, or took something back, does not hide what was pushed in time."""
-    monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.collect.load_manifest_strictly", lambda _root: due_manifest())
     on_time = school.enroll_student("ada") and school.push_files(
         "ada", make_released_files() | BROKEN, at=DUE - timedelta(days=1)
     )
@@ -112,7 +112,7 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is said, and does not move when it is seen again."""
-    monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.collect.load_manifest_strictly", lambda _root: due_manifest())
     school.enroll_student("ada", make_released_files())
     (school.get_repository_path("ada") / "logs/refs/heads/main").unlink()
     assert collect_school(school, class_folder).guessed == 1
