@@ -36,7 +36,7 @@ STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
 TASKS = pytest.StashKey["dict[str, Task]"]()
 """The manifest's tasks, once a failure has needed their hints."""
-GIVEN = pytest.StashKey["GivenCode"]()
+GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
 """The lines that the course gave, once a failure has needed them."""
 
 
