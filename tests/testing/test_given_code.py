@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grading import lock
-from grading.manifest.load import load
+from grading.manifest.loader import load_manifest
 from grading.remote import Frame, choose_frame
 from grading.testing.given_code import GivenCode, list_given_lines
 from grading.testing.runner import run_tests
@@ -63,7 +63,7 @@ def test_a_failure_names_the_students_own_line(root: Path, course: Path, worker_
     if not is_released:
         (course / lock.BASE).unlink()
     students = WorkerPool(lambda: worker_of(CODE), wall_seconds=60)
-    outcomes = run_tests(course, [Path("modules/02_tensor/test_x.py")], students, load(root), seed=1)
+    outcomes = run_tests(course, [Path("modules/02_tensor/test_x.py")], students, load_manifest(root), seed=1)
     lines = {o.node.partition("::")[2]: CODE.splitlines()[o.failure.line - 1].strip() for o in outcomes if o.failure}
     raised = 'raise ValueError("two sides are needed")'
     assert lines == {
