@@ -41,7 +41,7 @@ def load_manifest(root: Path) -> Manifest:
     """Load the manifest of the repository at `root`; ManifestError when it is missing or wrong.
 
     Whether the files it names exist is checked in `grading.manifest.file_checks`. Wrong deadlines are ignored here: no
-    student's command uses them, so they must not stop a student. `load_at_desk` reports them to instructors.
+    student's command uses them, so they must not stop a student. `load_manifest_strictly` reports them to instructors.
     """
     source = read_source(root)
     data, (manifest, findings) = source.data, _validate_manifest(source.data)
