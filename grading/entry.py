@@ -100,7 +100,8 @@ def _report_end(message: str, code: int) -> int:
 
 def _wrap_for_terminal(message: str) -> str:
     """Wrap a message between words if standard error is a terminal; indented lines and tracebacks stay as they are."""
-    if not sys.stderr.isatty():
+    is_terminal = getattr(sys.stderr, "isatty", None)  # without a standard error, Python has None there
+    if is_terminal is None or not is_terminal():
         return message
     width = min(shutil.get_terminal_size().columns, WIDEST)
     return "\n".join(

@@ -65,6 +65,9 @@ def test_a_long_message_is_wrapped_between_words_on_a_terminal(
 
     assert run_command(fail) == 2
     assert capsys.readouterr().err.strip().count("\n") == 0
+    with monkeypatch.context() as without:
+        without.setattr(sys, "stderr", None)
+        assert run_command(fail) == 2
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run_command(fail)
