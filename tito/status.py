@@ -72,11 +72,12 @@ def _format_next_goal(course: CourseLike, history: History, out: Console) -> lis
 
 def _describe_way_back(course: CourseLike, history: History) -> Text | None:
     """Name the skipped modules and the command that goes back to the first of them; None without any."""
-    if not (skipped := journey.list_skipped_modules(course, history)):
+    current = journey.find_current_module(course, history)
+    if current is None or not (skipped := journey.list_skipped_modules(course, history)):
         return None
     names = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
     return Text.assemble(
-        (f"Not completed yet before it: {names}. To go back: ", "yellow"),
+        (f"Not completed yet before {current.id}: {names}. To go back: ", "yellow"),
         (f"tito module start {skipped[0]}", "bold"),
     )
 
