@@ -109,11 +109,15 @@ def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
 
 
 def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
-    """Find the task that failed first when the current module was last tested; None unless every task is written."""
+    """Find the task that failed first when the current module was last tested, or else another module.
+
+    None unless every task of the current module is written.
+    """
     module = manifest.module(find_module(root, manifest, None).id)
     if find_open_tasks(root, module) != set():
         return None
-    failing = read_failing_tasks(root).get(module.id)
+    tasks = read_failing_tasks(root)
+    failing = tasks.get(module.id, next(reversed(tasks.values()), None))
     return next((task for one in manifest.modules for task in one.tasks if task.id == failing), None)
 
 

@@ -94,7 +94,7 @@ def _find_cause(outcome: TestOutcome) -> tuple[object, ...]:
     failure = outcome.failure
     if failure is None or failure.got is None or outcome.gap is not None:
         return (outcome.node, outcome)
-    if failure.file is not None and failure.expected is None:
+    if failure.file is not None:  # also where a test expected another exception
         return (bool(failure.task), failure.file, failure.line, failure.got)
     if failure.got.startswith(NOT_RUN) or NOT_LOADED in failure.got:
         return (bool(failure.task), failure.got)

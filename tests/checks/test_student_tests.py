@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grading.checks.student_tests import SHOWN_PER_TASK, _select_failures
 from grading.result import Failure
 from grading.testing.runner import TestOutcome
@@ -46,6 +48,8 @@ def test_one_failure_stands_for_all_with_the_same_cause() -> None:
     assert [(f.task, f.test) for f in found] == [("2.8", "same3"), ("2.9", "other")]
     assert found[0].got == "NameError: x (and 3 more tests fail for the same reason)"
     assert found[1].got == "NameError: x"
+    other = same[0].failure.model_copy(update={"expected": "ValueError"})
+    assert len(_select_failures([*same, replace(same[0], failure=other)])) == 1
     assert [f.task for f in _select_failures([*same, make_raised_outcome(None, "untold", 7)])] == ["2.8", None]
 
 
