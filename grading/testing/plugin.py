@@ -38,6 +38,8 @@ TASKS = pytest.StashKey["dict[str, Task]"]()
 """The manifest's tasks, once a failure has needed their hints."""
 GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
 """The lines that the course gave, once a failure has needed them."""
+CAUSES = pytest.StashKey[dict[tuple[str, int | None, str | None], str]]()
+"""The first test that failed for each cause: the file and line that raised, and what."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,14 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
         item.config.stash[TASKS] = _read_tasks(root)
     given = item.config.stash.setdefault(GIVEN, GivenCode(root))
     test, tasks = describe_test(item, root), item.config.stash[TASKS]
-    return write_brief(explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.holds_frame))
+    failure = explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.holds_frame)
+    if failure.file is not None:
+        causes = item.config.stash.setdefault(CAUSES, {})
+        first = causes.setdefault((failure.file, failure.line, failure.got), test.node)
+        if first != test.node:
+            hint = f"The reason is the same as in {first.rpartition('::')[2]}. Fix that one first."
+            failure = failure.model_copy(update={"call": None, "expected": None, "hint": hint})
+    return write_brief(failure)
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:

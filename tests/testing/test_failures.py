@@ -131,6 +131,10 @@ def test_wrong(student):
     expect.array(student.code.wrong(), [[1.0, 2.0], [3.0, 4.0]], call="wrong()", hint="try two digits")
 
 @task("2.1")
+def test_misspelt_again(student):
+    student.code.misspelt()
+
+@task("2.1")
 def test_no_hint_of_its_own(student):
     expect.equal(student.code.right(), 2, call="right()")
 """
@@ -142,6 +146,11 @@ SAID = {
     "test_comma": ["call: ", "a tuple of 1 value", "comma"],
     "test_print": ["call:     prints()", "got:      None", "it is 42", "`return`"],
     "test_misspelt": ["code.py:44 in misspelt: return nmae", "NameError", "misspelt"],
+    "test_misspelt_again": [
+        "code.py:44",
+        "NameError",
+        "The reason is the same as in test_misspelt. Fix that one first.",
+    ],
     "test_input": ["Delete the call to `input()`"],
     "test_breakpoint": ["Delete the line with `breakpoint()`"],
     "test_renamed": ["gone", "renamed or deleted"],
