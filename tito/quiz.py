@@ -191,10 +191,7 @@ def _print_question(out: Console, question: StudentQuestion) -> None:
     """Print a question and its options."""
     from rich.markdown import Markdown  # slow to import, and most runs ask nothing
 
-    out.print(
-        Markdown(question.prompt) if out.is_terminal else Text(join_paragraphs(question.prompt)),
-        soft_wrap=not out.is_terminal,
-    )
+    out.print(Markdown(question.prompt) if out.is_terminal else Text(join_paragraphs(question.prompt)))
     for letter, text in question.options.items():
         out.print(format_list_item(f"{letter})", text))
 
