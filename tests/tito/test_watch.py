@@ -28,6 +28,7 @@ from grading.warm import WarmGrader
 from tests.render.results import build_failure
 from tito import watch
 from tito.keys import enable_single_keys, read_keys
+from tito.session import TickEvent
 from tito.signals import ENDING, forward_signals
 
 CODE = Path("modules/01_setup/tinytorch/setup.py")
@@ -55,6 +56,25 @@ def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = Tru
 def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
     """What comes later is not the first thing to fix: other tests of the task may say what is."""
     assert watch.is_decisive_failure(found) is decisive
+
+
+def test_a_second_without_an_event_is_one_while_tests_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test that only waits is seen; a failure in a thread is raised."""
+    monkeypatch.setattr(watch, "TICK_SECONDS", 0.01)
+    events: queue.SimpleQueue[object] = queue.SimpleQueue()
+    assert isinstance(watch._wait_for_event(events, is_testing=True), TickEvent)
+    events.put(GraderError("no watches"))
+    with pytest.raises(GraderError, match="no watches"):
+        watch._wait_for_event(events, is_testing=False)
+
+
+def test_every_failed_task_is_collected() -> None:
+    """A result names one task where several fail for the same reason; the tests end where they did."""
+    failed: set[str | None] = set()
+    is_enough = watch._collect_failed_tasks(failed, watch.is_decisive_failure)
+    outcomes = [make_outcome("4.1", failed=False), make_outcome("4.2"), make_outcome("4.3", "4.4")]
+    assert [is_enough(outcome) for outcome in outcomes] == [False, True, False]
+    assert failed == {outcome.failure.task for outcome in outcomes[1:] if outcome.failure}
 
 
 def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
