@@ -120,7 +120,7 @@ def test_one_task_can_be_tested_alone(root):
         assert result.name.endswith(", task 1.2 alone")
         tests = next(c for c in result.criteria if c.name == "module_tests")
         assert " tests of task 1.2 in " in tests.how
-    with pytest.raises(UsageError, match=r"it has 1\.1, 1\.2"):
+    with pytest.raises(UsageError, match=r"Its tasks are 1\.1, 1\.2"):
         grade_module(root, "01_setup", task="2.2")
 
 
