@@ -25,9 +25,9 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 TINY = 1e-9
-"""Keeps a first loss of 0, from a network that knew the answers, out of a denominator."""
+"""The smallest denominator: a network that knew the answers would start with a loss of 0."""
 LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
-"""The spans of training that are compared: how much the loss still falls once four fifths are done."""
+"""The two spans of training whose losses are compared, to measure how much the loss still falls late in training."""
 
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
@@ -62,10 +62,11 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
 
 
 def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | None:
-    """Measure which share of the loss's whole fall comes after most of training is done.
+    """Measure what fraction of the loss's total fall comes late in training.
 
-    With F the first loss, A the mean from 70% to 80% of training and B the mean of the last tenth, it is
-    (A - B) / (F - B), or 0 when the loss no longer falls. It is None when a span has no measurement, or without a fall.
+    Let F be the first loss, A the mean loss from 70% to 80% of training, and B the mean loss in the last tenth. The
+    result is (A - B) / (F - B), or 0 if the loss no longer falls late. Return None if the loss does not fall at all,
+    or if one of the two spans contains no measurement.
     """
     late, last = (
         [loss for step, loss in zip(steps, losses, strict=True) if a <= step <= b] for a, b in (LATE_SPAN, LAST_SPAN)
@@ -77,12 +78,12 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Describe a miss of each figure that only this milestone has."""
+    """Describe how each figure that only this milestone has misses its threshold."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(
             title="Images never seen in training are classified correctly",
-            got=f"{worst_run.accuracy:.1%} right{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
+            got=f"{worst_run.accuracy:.1%} correct{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
             expected="at least 65%",
             hint="Normalise each channel, flip and shift the training images, and let the learning rate fall to 0.",
         ),
@@ -94,15 +95,15 @@ def _describe_convergence_failures(figures: dict[str, float | None], worst_run: 
         ),
         "late_fall": Failure(
             title="The training loss has flattened",
-            got=f"{flat} of the whole fall came after four fifths of training"
+            got=f"{flat} of the total fall came in the last fifth of training"
             if figures["late_fall"] is not None
-            else f"{flat}: {len(worst_run.steps)} measurements; call progress about 50 times, to the last step",
-            expected="little of the fall: the curve is nearly flat at its end",
-            hint="Train longer, or let the schedule bring the learning rate down earlier.",
+            else f"{flat}: {len(worst_run.steps)} measurements; call progress about 50 times, up to the last step",
+            expected="a small part of the fall: the curve is nearly flat at its end",
+            hint="Train longer, or let the schedule lower the learning rate earlier.",
         ),
         "generalisation_gap": Failure(
             title="New images are classified nearly as well as training images",
-            got=f"{worst_run.known_accuracy:.1%} of training images right, {worst_run.accuracy:.1%} of new ones",
+            got=f"{worst_run.known_accuracy:.1%} of training images correct, {worst_run.accuracy:.1%} of new ones",
             expected="a difference of at most 20 points",
             hint="Augment the images, add weight decay, or train for fewer epochs.",
         ),

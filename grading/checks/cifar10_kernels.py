@@ -34,18 +34,18 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class CompressedNetwork:
-    """The compressed network, carried into a third process and measured there by what its arrays hold."""
+    """The results of the compressed network, whose arrays are copied into a third process and tested there."""
 
     accuracy: float
-    """On all test images, perturbed as the float network saw them."""
+    """The accuracy on all test images, perturbed exactly as for the float network."""
     lost: float
-    """How much lower its accuracy is than the float network's, never below 0."""
+    """The accuracy lost compared with the float network, never below 0."""
     share: float
-    """Its bytes, divided by the bytes of the float network's numbers in float32."""
+    """The network's size in bytes, divided by the size of the float network's numbers in float32."""
 
 
 def measure_cifar10_kernels(context: CheckContext) -> Measurement:
-    """Train and carry a network as milestone 3 does, then compress it, carry it again and measure it once more."""
+    """Train and carry a network as in milestone 3, then compress it, carry it again, and measure it once more."""
     milestone, experiment = get_image_experiment(context)
     assert isinstance(experiment, KernelsExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
@@ -59,7 +59,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
             context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
             trainer, receiver = next(workers), next(workers)
             runs.append(train_and_measure_network(context, trainer, receiver, seed, data))
-            context.watch.begin_phase(f"Asking the network in int8 (seed {seed})", None)
+            context.watch.begin_phase(f"Testing the network in int8 (seed {seed})", None)
             compressed.append(measure_compressed_network(context, runs[-1], next(workers), seed))
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
@@ -81,7 +81,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
 def measure_compressed_network(
     context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
 ) -> CompressedNetwork:
-    """Compress the carried network, and copy its arrays into an untrained network compressed in another process."""
+    """Compress the carried network, and copy its arrays into an untrained network, compressed in a third process."""
     milestone, experiment = get_image_experiment(context)
     assert isinstance(experiment, KernelsExperiment)
     rng, carried = make_grader_rng(seed, "compress"), run.carried
@@ -101,23 +101,23 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """Describe a miss of each figure that only this milestone has."""
+    """Describe how each figure that only this milestone has misses its threshold."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",
-            got=f"{worst_run.accuracy:.1%} right{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
+            got=f"{worst_run.accuracy:.1%} correct{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
             expected="at least 75%",
-            hint="Spend the time that your kernels save: more maps in the last layers, or one more epoch.",
+            hint="Spend the time that your kernels save: more channels in the last layers, or one more epoch.",
         ),
         "int8_loss": Failure(
-            title="The network in int8 answers nearly as well",
-            got=f"{int8_accuracy:.1%} right in int8, {worst_run.accuracy:.1%} in float32",
+            title="The network in int8 is nearly as accurate",
+            got=f"{int8_accuracy:.1%} correct in int8, {worst_run.accuracy:.1%} in float32",
             expected="at most one point less",
             hint="Quantise weights per channel, and take activation ranges from all the images that compress is given.",
         ),
         "int8_bytes": Failure(
             title="The network in int8 takes about a quarter of the memory",
-            got=f"{figures['int8_bytes']:.1%} of the bytes of the float network",
+            got=f"{figures['int8_bytes']:.1%} of the float network's bytes",
             expected="at most 27%",
             hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy of them.",
         ),

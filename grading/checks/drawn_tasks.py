@@ -1,9 +1,9 @@
-"""Each run's task, drawn from its seed: nobody can know it beforehand, and nothing identifies the test images.
+"""Draw each run's task from its seed: nobody can know it beforehand, and nothing identifies the test images.
 
-A recipe that knew the task could hold the answers in its source and learn only one bit. So XOR's square is rotated,
-scaled and shifted, and its labels are drawn. Images are rotated or mirrored, and their classes renumbered. Each test
-image is shifted by a fraction of a pixel, brightened or darkened, and made noisy, so that no sum, histogram or digest
-of its pixels identifies it.
+A recipe that knew the task could keep the answers in its source and learn only one bit. So XOR's square is rotated,
+scaled and shifted, and its labels are drawn at random. Images are rotated or mirrored, and their classes renumbered.
+Each test image is also shifted by a fraction of a pixel, brightened or darkened, and given noise, so that no sum,
+histogram or digest of its pixels identifies it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
 """Every labeling of four corners that is not constant."""
 OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
-"""Labelings that are neither XOR nor its inverse: a program that contains XOR gets at most three corners of each."""
+"""Labelings other than XOR and its inverse: a program that can only do XOR gets at most three corners of each right."""
 SMALLEST_SIDE, LARGEST_SIDE = 0.8, 1.25
-"""Bounds of a drawn square's side."""
+"""The bounds of a drawn square's side length."""
 MAX_CENTRE_SHIFT = 0.5
-"""How far a drawn square's centre may be from the unit square's, along each axis."""
+"""The largest distance from a drawn square's centre to the unit square's, along each axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class XorSquare:
-    """Four corners and their labels, as one run sees them."""
+    """One run's four corners and their labels."""
 
     corners: np.ndarray
-    """float32 of shape (4, 2), in the order of CORNERS."""
+    """The corners as float32 of shape (4, 2), in the order of CORNERS."""
     labels: np.ndarray
-    """float32 of shape (4, 1): 0 or 1."""
+    """The labels as float32 of shape (4, 1), each 0 or 1."""
     side: float
 
 
@@ -56,13 +56,13 @@ def draw_xor_square(rng: np.random.Generator, *, with_xor_labels: bool) -> XorSq
 
 @dataclass(frozen=True, eq=False)
 class ImageTask:
-    """A data set as one run sees it: all images rotated or mirrored alike, and classes renumbered."""
+    """One run's version of a data set: all images rotated or mirrored in the same way, and classes renumbered."""
 
     data: DataSet
     class_numbers: np.ndarray
     """The run's number for each class."""
     quarter_turns: int
-    """How many quarter turns the images are rotated by, before they may be mirrored."""
+    """The number of quarter turns by which the images are rotated, before any mirroring."""
     mirrored: bool
 
     def restore_class_order(self, probabilities: np.ndarray) -> np.ndarray:
@@ -77,8 +77,8 @@ class ImageTask:
 def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
     """Draw one symmetry of the square for all training and test images, and one permutation of their classes.
 
-    `square` draws from all eight symmetries. `mirrors` draws from the four that keep rows rows, for images where left
-    and right can be swapped but up and left cannot.
+    `square` draws from all eight symmetries. `mirrors` draws from the four that do not turn rows into columns. It is
+    for images where left and right can be swapped, but up and left cannot.
     """
     quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
@@ -100,8 +100,8 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
 def perturb_images(images: np.ndarray, experiment: ImageExperiment, rng: np.random.Generator) -> np.ndarray:
     """Shift each uint8 image by up to `shift` pixels (bilinear), scale it by 1 ± `gain`, and add noise of σ = `noise`.
 
-    Edge pixels are repeated. Shifting by whole pixels alone would preserve the sum of most images' pixels. That sum,
-    with the sums of their squares and cubes, identifies 9,998 of MNIST's 10,000 test images.
+    Edge pixels are repeated. A shift by a whole number of pixels would leave the sum of most images' pixels unchanged.
+    Together with the sums of their squares and cubes, that sum identifies 9,998 of MNIST's 10,000 test images.
     """
     count, _, height, width = images.shape
     most = math.ceil(experiment.shift)

@@ -1,8 +1,8 @@
-"""What a printed seed starts: the grader's own draws, and the generator that a student's recipe is given.
+"""Derive two generators from a printed seed: one for the grader's own draws, and one for a student's recipe.
 
-A recipe can read its generator's seed. If that were the grader's own, the recipe would know the order of the test
-images, and how far each is shifted, before it has seen one. So both come from the seed by a function that nobody can
-invert, and that is too slow for trying every seed.
+A recipe can read its generator's seed. If the grader used the same seed, the recipe would know the order of the test
+images, and how far each is shifted, before it has seen one. So both generators are derived from the printed seed with
+a function that nobody can invert and that is too slow for trying every seed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import hashlib
 import numpy as np
 
 ROUNDS = 20_000
-"""They take a hundredth of a second: nothing for us, and months for anyone who tries 2³¹ seeds."""
+"""The rounds of the hash. They take a hundredth of a second for one seed, but months for all 2³¹ seeds."""
 
 
 def make_grader_rng(seed: int, purpose: str = "run") -> np.random.Generator:
-    """Make the generator of the grader's own draws, which reveal nothing to a student's generator."""
+    """Make the generator for the grader's own draws, about which a student's generator reveals nothing."""
     return np.random.default_rng([*_stretch_seed(seed)[:16], *purpose.encode()])
 
 

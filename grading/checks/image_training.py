@@ -1,4 +1,4 @@
-"""Shared by milestones 2 to 4: an image classifier, trained in one process and measured in a fresh one."""
+"""Train an image classifier in one process and measure it in a fresh one, for milestones 2 to 4."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
-"""This many images get the time limit of one call. More images get proportionally more time."""
+"""The number of images that get the time limit of one call. More images get proportionally more time."""
 
 
 @dataclass(frozen=True, eq=False)
 class CarriedNetwork:
-    """A trained network where it is measured: in a process that saw no training."""
+    """A trained network in the process that measures it, which saw no training."""
 
     network: StudentNetwork
     weights: Weights
@@ -42,29 +42,29 @@ class ImageRun:
 
     seed: int
     fresh_accuracy: float
-    """With fresh weights: the larger of both processes' accuracies."""
+    """The accuracy with fresh weights, in the process where it is higher."""
     accuracy: float
-    """On all test images, perturbed."""
+    """The accuracy on all test images, perturbed."""
     accuracy_there: float
-    """In the process that trained, on some of the test images."""
+    """The accuracy in the process that trained the network, on some of the test images."""
     known_accuracy: float
-    """On training images, perturbed the same way."""
+    """The accuracy on training images, perturbed the same way."""
     forgotten_accuracy: float
-    """With fresh weights restored."""
+    """The accuracy once the fresh weights have been restored."""
     difference: float
-    """Between the answers of the process that trained and those of the fresh one with the same weights."""
+    """The mean difference between the training process's answers and the fresh process's, with the same weights."""
     numbers: int
-    """How many numbers parameters and buffers hold."""
+    """The number of values in all parameters and buffers."""
     predicted: np.ndarray
-    """How often the network answered each class."""
+    """The number of images classified as each class."""
     steps: tuple[float, ...]
-    """How far training had come, from 0 to 1, at each of the grader's measurements."""
+    """The fraction of training completed at each of the grader's measurements, from 0 to 1."""
     losses: tuple[float, ...]
-    """On fixed training images. The first loss is from before training."""
+    """The losses on fixed training images. The first loss is from before training."""
     seconds: float
-    """Duration of training, including the grader's measurements in between."""
+    """The duration of training, including the grader's measurements in between."""
     cpu_seconds: float
-    """CPU time of training alone, as the kernel counts it."""
+    """The CPU time of training alone, according to the operating system."""
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
     named_images: tuple[NamedImage, ...]
@@ -81,7 +81,7 @@ class TrainingTrace:
     accuracies: tuple[float, ...]
     seconds: float
     cpu_seconds: float
-    """Without the time for the grader's own requests in between."""
+    """The CPU time of training, without the grader's own requests in between."""
 
 
 def get_image_experiment(context: CheckContext) -> tuple[Milestone, ImageExperiment]:
@@ -94,9 +94,9 @@ def get_image_experiment(context: CheckContext) -> tuple[Milestone, ImageExperim
 def train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, data: DataSet
 ) -> ImageRun:
-    """Train on a task drawn from the seed in one process; measure in another, by the weights alone.
+    """Train in one process on a task drawn from the seed, and measure the weights alone in another process.
 
-    The first process is closed before the second does anything. The second stays open.
+    The first process is closed before the second does anything. The second process stays open.
     """
     milestone, experiment = get_image_experiment(context)
     rng, task = make_grader_rng(seed), draw_image_task(data, experiment.symmetry, make_grader_rng(seed, "task"))
@@ -162,7 +162,7 @@ def train_and_measure_network(
 def _train_with_measurements(
     context: CheckContext, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
 ) -> TrainingTrace:
-    """Run the recipe's training, and between its steps measure loss and accuracy on fixed training images."""
+    """Run the recipe's training. Between its steps, measure loss and accuracy on fixed training images."""
     _, experiment = get_image_experiment(context)
     data = task.data
     probe = draw_indices(len(data.train_inputs), experiment.probe_images, rng)
@@ -184,7 +184,7 @@ def _train_with_measurements(
         accuracies.append(compute_accuracy(probabilities, probe_targets))
 
     def report_progress(step: float, total: float) -> None:
-        """Measure if it is time to, and show how far training has come."""
+        """Measure the network if the next measurement is due, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             measure_probe(step, total)
@@ -206,7 +206,7 @@ def _train_with_measurements(
 def predict_shuffled(
     context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Ask for all images' probabilities in one shuffled request, so that no group can be told from another."""
+    """Request all images' probabilities in one shuffled request, so that the network cannot tell groups of images apart."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
     answered[order] = network.predict(
@@ -226,34 +226,34 @@ def compute_cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> flo
 
 
 def compute_accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Compute the share of rows whose largest probability is the target's."""
+    """Compute the share of rows in which the target has the largest probability."""
     return float((probabilities.argmax(axis=1) == targets).mean())
 
 
 def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -> Failure:
-    """Describe the failure of a recipe that did not run to its end with this seed."""
+    """Describe the failure of a recipe that did not finish with this seed."""
     when_slow = "Is the convolution one matrix product, and the number of epochs moderate?"
     return explain_failed_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
 def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Describe a miss of each figure that milestones 2 to 4 have in common."""
+    """Describe how each figure that milestones 2 to 4 have in common misses its threshold."""
     return {
         "fresh_accuracy": Failure(
             title="A network that has not been trained answers by chance",
-            got=f"{figures['fresh_accuracy']:.1%} of the test images right before any training",
-            expected="about 10%, the accuracy of a guess",
+            got=f"{figures['fresh_accuracy']:.1%} of the test images correct before any training",
+            expected="about 10%, the accuracy of guessing",
             hint="build must draw every weight at random from rng. Nothing in it may know what an image shows.",
         ),
         "forgotten_accuracy": Failure(
             title="With fresh weights restored, it answers by chance again",
-            got=f"{figures['forgotten_accuracy']:.1%} right with weights that were never trained",
+            got=f"{figures['forgotten_accuracy']:.1%} correct with weights that were never trained",
             expected="about 10%: all that was learned is in parameters() and buffers()",
             hint="predict must compute from the current weights, through their .data, in every forward pass.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
-            got=f"{worst_run.accuracy_there:.1%} right in the process that trained, {worst_run.accuracy:.1%} with "
+            got=f"{worst_run.accuracy_there:.1%} correct in the process that trained, {worst_run.accuracy:.1%} with "
             f"its weights in a fresh process; answers differ by {figures['carried_difference']:.3f}",
             expected="the same answers from parameters() and buffers() alone",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data. A "
@@ -280,7 +280,7 @@ def collect_shared_figures(runs: list[ImageRun]) -> dict[str, float | None]:
 
 
 def describe_dominant_class(run: ImageRun) -> str:
-    """Return words like `; 61% of the answers are 3` if one class is more than half of the answers, else none."""
+    """Return text like `; 61% of the answers are 3` if more than half of the answers are one class, else ""."""
     often = int(run.predicted.argmax())
     share = run.predicted[often] / run.predicted.sum()
     return f"; {share:.0%} of the answers are {often}" if share > 0.5 else ""
@@ -289,7 +289,7 @@ def describe_dominant_class(run: ImageRun) -> str:
 def build_measurement(
     runs: list[ImageRun], figures: dict[str, float | None], failures: dict[str, Failure], method: str, data: DataSet
 ) -> Measurement:
-    """Assemble a check's measurement of several runs: all curves, and pictures of the run with the lowest accuracy."""
+    """Assemble a check's measurement from several runs: all curves, and the least accurate run's pictures."""
     return Measurement(
         figures,
         {name: (failure,) for name, failure in failures.items()},
@@ -303,7 +303,7 @@ def build_measurement(
 
 
 def collect_curves(runs: list[ImageRun]) -> tuple[Curve, ...]:
-    """Collect the curves of all runs, one run after another."""
+    """Collect the curves of all runs, in the order of the runs."""
     return tuple(curve for run in runs for curve in run.curves)
 
 
@@ -313,11 +313,11 @@ def find_worst_run(runs: list[ImageRun]) -> ImageRun:
 
 
 def describe_method(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
-    """Say which data and seeds were used, and how the images were transformed."""
+    """Describe which data and seeds were used, and how the images were transformed."""
     trained = f"{len(data.train_inputs):,} images from seed {' and '.join(map(str, seeds))}"
     return (
         f"{data.name} (SHA-256 {data.digest[:12]}…): trained on {trained}, rotated or mirrored and with classes "
-        f"renumbered as the seed says; measured in a process that saw no training, with weights made noisy by "
+        f"renumbered according to the seed; measured in a process that saw no training, with weight noise of "
         f"{experiment.weight_noise:g}, on {len(data.test_inputs):,} other images, each shifted by up to "
         f"{experiment.shift:g} px, its gain changed by up to {experiment.gain:.0%}, "
         f"with noise of σ = {experiment.noise:g}"

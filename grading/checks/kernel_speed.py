@@ -1,9 +1,10 @@
-"""How much faster module 13 takes a training step than module 06, by the kernel's CPU time.
+"""Measure how much faster a training step is with module 13 than with module 06, in CPU time.
 
-Two workers take turns. One sees only modules 01 to 06, the other sees all of them. Each turn has fresh weights,
-images and labels, and returns logits and gradients, which must be right. So nothing can be kept from an earlier turn,
-left out, or put off. What a worker computes between its turns also counts. A module 06 made slow on purpose gains
-nothing beyond a multiple of the cost of the grader's own matrix products on the same machine at the same time.
+Two workers take turns. One sees only modules 01 to 06, and the other sees all of them. Each turn gets fresh weights,
+images and labels, and returns logits and gradients, which must be correct. So no work can be reused from an earlier
+turn, left out, or put off. Any CPU time that a worker uses between its turns also counts. Making module 06 slow on
+purpose does not help. Its time counts only up to a multiple of the time that the grader's own matrix products take on
+the same machine at the same time.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES
 
 BASELINE = 6
-"""The last module that the slower side sees, with convolution without blocks and loops that are not compiled."""
+"""The last module that the slower side sees. Its convolution has no blocks, and its loops are not compiled."""
 IDLE_SHARE = 0.1
-"""How much CPU time a worker may use outside its turns, as a share of its turns."""
+"""The most CPU time that a worker may use outside its turns, as a share of the time in its turns."""
 WARM_UPS = 2
-"""Turns before those that count, because compiling and first touching memory happen only once."""
+"""The turns that do not count: code is compiled, and memory touched for the first time, only once."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class SpeedRound:
 
     shape: StepShape
     plain: float
-    """Module 06's step."""
+    """The time of module 06's step."""
     fast: float
-    """Module 13's step."""
+    """The time of module 13's step."""
     products: float
-    """The grader's own matrix products."""
+    """The time of the grader's own matrix products."""
     difference: float
-    """The largest relative difference between module 13's values and the right ones or module 06's."""
+    """The largest relative difference between module 13's values and either the correct ones or module 06's."""
 
     def compute_speed_up(self, product_limit: float) -> float:
         """Divide module 06's time, counted as at most ``product_limit`` times the products, by module 13's."""
@@ -86,7 +87,7 @@ def build_step_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]
 
 
 class TimedStep:
-    """A training step, plain or optimised, that happens entirely in one worker and is timed from here."""
+    """A training step, plain or optimised, that runs entirely in one worker and is timed by the grader."""
 
     def __init__(self, worker: Worker, shape: StepShape, *, optimised: bool):
         self._worker, self._optimised = worker, optimised
@@ -97,12 +98,12 @@ class TimedStep:
         self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
         self._ended = worker.read_clock()
         self.seconds: list[float] = []
-        """CPU time of each turn, including what the worker computed since its previous turn."""
+        """The CPU time of each turn, including everything that the worker has computed since its previous turn."""
         self.idle: list[float] = []
-        """The part of that CPU time which the worker used between its turns."""
+        """The part of each turn's CPU time that the worker used before the turn began."""
 
     def take_step(self, values: StepValues) -> StepAnswer:
-        """Take and time one step from these values. RecipeError for answers of the wrong form."""
+        """Take and time one step from these values. Raise RecipeError if an answer has the wrong form."""
         began = self._worker.read_clock()
         answer = self._request_step(values)
         ended = self._worker.read_clock()
@@ -141,7 +142,7 @@ class TimedStep:
 
 @contextmanager
 def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
-    """Provide a function that runs the step's matrix products and passes once and returns their CPU seconds.
+    """Provide a function that runs the step's matrix products and passes once, and returns the CPU seconds they take.
 
     They run in a separate process with one thread, because BLAS has already started its threads in this process.
     """
@@ -155,11 +156,11 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
         assert answers is not None
 
         def time_products() -> float:
-            """Run the products once, and return their CPU seconds."""
+            """Run the products once, and return the CPU seconds they take."""
             print(file=ask, flush=True)
             line = answers.readline()
             if not line:
-                raise GraderError("the matrix products to compare with could not be timed on this machine")
+                raise GraderError("the matrix products used for comparison could not be timed on this machine")
             return int(line) / 1e9
 
         yield time_products
@@ -186,13 +187,13 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
         fast.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         hint = f"Run the module's tests first: tito module test {context.milestone.trigger[:2]}"
-        title = "Module 13 takes a training step of a network that it has not seen before"
+        title = "Module 13 takes a training step with a network that it has not seen before"
         return build_failed_measurement("kernel_speed", Failure(title=title, hint=hint, **build_failure_fields(error)))
     limit = experiment.baseline_limit
     best = max(rounds, key=lambda one: one.compute_speed_up(limit))
     figures = {"speed_up": best.compute_speed_up(limit), "same_values": max(one.difference for one in rounds)}
     how = (
-        f"{best.shape}, one thread, CPU time of the workers' processes, medians of {experiment.turns} interleaved "
+        f"{best.shape}, one thread, CPU time of the worker processes, medians of {experiment.turns} interleaved "
         f"turns, the best of {len(rounds)} round{'s' * (len(rounds) > 1)}: module 06 {best.plain * 1e3:.1f} ms, "
         f"module 13 {best.fast * 1e3:.1f} ms, the grader's own matrix products {best.products * 1e3:.1f} ms; module 06 "
         f"counts at most {limit:g} times as much as those"
@@ -214,7 +215,7 @@ def _race_modules(
     rng: np.random.Generator,
     rounds_done: int,
 ) -> SpeedRound:
-    """Race one drawn network. RecipeError for a worker that computes outside its turns."""
+    """Race the modules on one drawn network. Raise RecipeError if a worker computes outside its turns."""
     assert context.milestone is not None
     shape = draw_step_shape(rng)
     sides = TimedStep(plain_worker, shape, optimised=False), TimedStep(fast_worker, shape, optimised=True)
@@ -235,9 +236,9 @@ def _race_modules(
         if idle > IDLE_SHARE * own:
             call = f"a training step with modules 01 to {module}"
             got = f"{idle / own:.0%} of its CPU time between its turns, without being asked"
-            raise RecipeError(call, got, "work during a call and none afterwards: your code leaves no threads behind")
+            raise RecipeError(call, got, "work only during calls: your code must leave no threads running")
     plain_seconds, fast_seconds = (statistics.median(side.seconds[WARM_UPS:]) for side in sides)
-    # The median, because an activation is occasionally so near 0 that rounding decides whether it has a gradient.
+    # The median of the gradients, because rounding occasionally decides whether an activation near 0 has a gradient.
     return SpeedRound(
         shape,
         plain_seconds,
@@ -250,7 +251,7 @@ def _race_modules(
 def _describe_speed_failures(
     figures: dict[str, float], best_round: SpeedRound, product_limit: float
 ) -> dict[str, Failure]:
-    """Describe a miss of each figure."""
+    """Describe how each figure misses its threshold."""
     held = (
         f", counted as {product_limit * best_round.products * 1e3:.1f} ms"
         if best_round.plain > product_limit * best_round.products
@@ -266,10 +267,10 @@ def _describe_speed_failures(
             hint="Look at the profile by op: tito milestone demo 4 shows it before and after.",
         ),
         "same_values": Failure(
-            title="It computes the same values",
+            title="Module 13 computes the same values",
             call=f"optimise(network): {best_round.shape}",
-            got=f"logits or gradients that differ by {figures['same_values']:.2g} of their size",
-            expected="at most 0.001, compared with your plain layers and with the right values in float64",
+            got=f"logits or gradients with a relative difference of {figures['same_values']:.2g}",
+            expected="at most 0.001, compared with your plain layers and with the correct values in float64",
             hint="Compare optimise(network) with network, layer by layer, on one small batch. Use float32 throughout.",
         ),
     }

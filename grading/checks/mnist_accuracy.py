@@ -1,4 +1,4 @@
-"""Milestone 2: a network that reads digits, trained in the worker and judged with labels that never go there."""
+"""Milestone 2: a network that reads digits, trained in a worker that never receives the labels of the test images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from grading.result import Failure
 
 
 def measure_mnist(context: CheckContext) -> Measurement:
-    """Train once on all images of a drawn task, and measure how many digits the weights alone read correctly."""
+    """Train once on all images of a drawn task, and measure the accuracy of the weights alone."""
     milestone, experiment = get_image_experiment(context)
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
@@ -51,14 +51,14 @@ def _explain_low_accuracy(run: ImageRun) -> Failure:
     """Describe an accuracy below the threshold, with a hint that depends on whether anything was learned."""
     hint = (
         "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall from 2.3, "
-        "the loss of a guess."
+        "the loss of guessing."
         if describe_dominant_class(run)
         else "Train on all images for several epochs, with the learning rate falling towards the end. Shift some "
         "training images by a pixel in each epoch."
     )
     return Failure(
-        title="Test images, shifted a little, are read correctly",
-        got=f"{run.accuracy:.2%} right{describe_dominant_class(run)}",
+        title="Slightly shifted test images are read correctly",
+        got=f"{run.accuracy:.2%} correct{describe_dominant_class(run)}",
         expected="at least 95%",
         hint=hint,
     )

@@ -1,8 +1,8 @@
-"""The least that a training step costs on this machine: its matrix products and a few passes over its activations.
+"""Time the least that a training step costs on this machine: its matrix products and a few passes over activations.
 
-Run as a separate process with one thread: `python product_timing.py JSON`. For each convolution, JSON lists the
-kernels, the numbers in a window, and the windows in a batch. For each line of input it takes one step and prints
-the CPU time in nanoseconds. No student code runs here.
+The grader runs this file as a separate process with one thread: `python product_timing.py JSON`. For each convolution,
+JSON lists the number of kernels, the numbers in a window, and the windows in a batch. For each line of input, the
+process takes one step and prints its CPU time in nanoseconds. No student code runs here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 PASSES = 6
-"""Passes over each activation. Batch normalisation, ReLU and pooling, forward and backward, make about as many."""
+"""The passes over each activation: about as many as batch normalisation, ReLU and pooling make, with backward."""
 
 
 def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:

@@ -1,4 +1,4 @@
-"""Understanding: the capability questions, answered for this student's own numbers."""
+"""Measure understanding: count correct answers to the capability questions, whose numbers differ for each student."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO_ANSWER = "no answer"
 
 
 def extract_question_id(title: str) -> str | None:
-    """Extract the id of the question from a failure's title. None when the failure is about something else."""
+    """Extract the question's id from a failure's title. Return None if the failure is not about one question."""
     found = _ASKED.fullmatch(title)
     return found[1] if found else None
 
@@ -30,7 +30,7 @@ def is_wrong_answer(got: str) -> bool:
 
 
 def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
-    """Say for each answered and judged question whether it was missed, given the failures of the quiz."""
+    """Determine from the quiz's failures whether each answered question was answered wrongly."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := extract_question_id(failure.title)) is not None:

@@ -1,8 +1,8 @@
-"""One training step of the grader's own network: drawn shapes, drawn values, and the right answers in float64.
+"""Compute one training step of the grader's own network, with random shapes and values, in float64.
 
-The network has three blocks of 3×3 convolution, batch normalisation, ReLU and 2×2 pooling, then a dense layer. Its
-loss is the mean cross-entropy. Everything is computed by a method that the course does not teach: sums over kernel
-positions.
+The network has three blocks of 3×3 convolution, batch normalisation, ReLU and 2×2 pooling, followed by a dense layer.
+Its loss is the mean cross-entropy. Convolutions are sums over kernel positions, a method that the course does not
+teach.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 CLASSES = 10
 EPS = 1e-5
-"""Batch normalisation's ε: PyTorch's default and the course's."""
+"""The ε of batch normalisation, the same as in the course and PyTorch's default."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class StepShape:
 
     batch: int
     side: int
-    """Height and width of the images; pooling halves it three times."""
+    """The height and width of the images, which pooling halves three times."""
     channels: tuple[int, int, int]
 
     @property
     def features(self) -> int:
-        """How many features the dense layer takes."""
+        """The number of inputs of the dense layer."""
         return self.channels[-1] * (self.side // 8) ** 2
 
     @property
     def products(self) -> list[list[int]]:
-        """The kernels, the numbers in a window and the windows in a batch, for each convolution."""
+        """The number of kernels, the numbers in a window and the windows in a batch, for each convolution."""
         into, sides = (3, *self.channels), (self.side, self.side // 2, self.side // 4)
         return [
             [out, into[i] * 9, self.batch * sides[i] ** 2] for i, out in enumerate(self.channels)
@@ -44,7 +44,7 @@ class StepShape:
 
 
 def draw_step_shape(rng: np.random.Generator) -> StepShape:
-    """Draw sizes near those of a 16-32-64 network on 128 images of 32×32, which nobody can know beforehand."""
+    """Draw sizes close to a 16-32-64 network on 128 images of 32×32 pixels. Nobody can know them beforehand."""
     first = int(rng.integers(14, 20))
     channels = (first, 2 * first + int(rng.integers(-4, 5)), 4 * first + int(rng.integers(-8, 9)))
     side = 8 * int(rng.integers(3, 6))
@@ -53,14 +53,14 @@ def draw_step_shape(rng: np.random.Generator) -> StepShape:
 
 @dataclass(frozen=True, eq=False)
 class StepValues:
-    """Everything that a step starts from."""
+    """The inputs of a step: images, labels and weights."""
 
     images: np.ndarray
-    """float32 of shape (batch, 3, side, side)."""
+    """The images as float32 of shape (batch, 3, side, side)."""
     labels: np.ndarray
-    """int64 of shape (batch,)."""
+    """The labels as int64 of shape (batch,)."""
     weights: tuple[np.ndarray, ...]
-    """float32, in the layers' order: one array per convolution, two per batch normalisation, two for Dense."""
+    """The weights as float32, in layer order: one array per convolution, two per batch normalisation, two for Dense."""
 
 
 def draw_step_values(shape: StepShape, rng: np.random.Generator) -> StepValues:
@@ -85,21 +85,21 @@ def draw_step_values(shape: StepShape, rng: np.random.Generator) -> StepValues:
 
 @dataclass(frozen=True, eq=False)
 class StepAnswer:
-    """What a step returns."""
+    """The results of a step."""
 
     logits: np.ndarray
     gradients: tuple[np.ndarray, ...]
-    """Of the mean cross-entropy, with respect to each of the weights."""
+    """The gradients of the mean cross-entropy with respect to each of the weights."""
 
 
 def compute_reference_step(values: StepValues) -> StepAnswer:
-    """Compute the step in float64."""
+    """Compute a step's logits and gradients in float64."""
     x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # images last, so that a channel is contiguous
     weights = [weight.astype(np.float64) for weight in values.weights]
     kept = []
     for first in range(0, len(weights) - 2, 3):
         weight, scale, shift = weights[first : first + 3]
-        normal = _convolve(x, weight)  # in place from here on, because the grader's memory is bounded
+        normal = _convolve(x, weight)  # in place from here on, because the grader's memory is limited
         normal -= normal.mean(axis=(1, 2, 3), keepdims=True)
         count = normal[0].size
         std = np.sqrt(np.einsum("chwn,chwn->c", normal, normal) / count + EPS)[:, None, None, None]
@@ -136,7 +136,7 @@ def compute_reference_step(values: StepValues) -> StepAnswer:
 
 
 def _iterate_kernel_positions(inputs: np.ndarray):
-    """Yield each kernel position with the (C, H, W, N) values under it, zeros outside the image."""
+    """Yield each kernel position with the (C, H, W, N) values under it, which are zeros outside the image."""
     height, width = inputs.shape[1:3]
     padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
     for i, j in np.ndindex(3, 3):
@@ -154,7 +154,7 @@ def _convolve(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _convolve_backward(
     output_gradient: np.ndarray, inputs: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the convolution's gradients with respect to x and the weight."""
+    """Compute the convolution's gradients with respect to its inputs and its weight."""
     of_weight = np.empty_like(weight)
     for i, j, part in _iterate_kernel_positions(inputs):
         of_weight[:, :, i, j] = np.tensordot(output_gradient, part, axes=((1, 2, 3), (1, 2, 3)))
@@ -163,7 +163,7 @@ def _convolve_backward(
 
 
 def _max_pool(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take the largest of each 2×2 window of (C, H, W, N), and say which of the four it is."""
+    """Return the largest value in each 2×2 window of (C, H, W, N), and its position in the window from 0 to 3."""
     c, h, w, n = inputs.shape
     windows = inputs.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
     winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)
@@ -171,7 +171,7 @@ def _max_pool(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _max_pool_backward(output_gradient: np.ndarray, winners: np.ndarray) -> np.ndarray:
-    """Put each window's gradient at its winner, with zeros elsewhere."""
+    """Put each window's gradient at the position of its largest value, with zeros everywhere else."""
     c, h, w, _, n = winners.shape
     windows = output_gradient[:, :, :, None] * (winners == np.arange(4)[:, None])
     return windows.reshape(c, h, w, 2, 2, n).swapaxes(2, 3).reshape(c, 2 * h, 2 * w, n)

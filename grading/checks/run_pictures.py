@@ -1,6 +1,6 @@
-"""Pictures for a run's record, in whole numbers.
+"""Make the pictures in a run's record, as arrays of integers.
 
-They show which classes were confused, the first kernels, step times, what rivals reach, and a writer's attention.
+They show confused classes, the first kernels, step times, the rivals' results, and a writer's attention.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from grading.checks.student_network import Weights
 from grading.result import RIVAL_SETS, NamedImage, Picture
 
 MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
-"""Bounds on the first convolution's kernels: enough to show what it looks for, and few enough for a record."""
+"""The limits on the first convolution's kernels: enough to show what it detects, and small enough for a record."""
 LARGEST = 127
 MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
-"""Bounds on attention: the first layers, the first written tokens, all tokens including earlier ones, all numbers."""
+"""The limits on attention: how many layers, written tokens, tokens in total, and numbers a picture holds."""
 NETWORK = "this network"
 MOST_NAMED, MOST_BYTES = 10, 16_384
-"""Bounds on correctly classified images, and on misclassified ones: how many, and their bytes."""
+"""The limits on correctly classified images and on misclassified ones: how many, and how many bytes."""
 
 
 def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
@@ -33,7 +33,7 @@ def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Se
 
 
 def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """Pick the first parameter that has the shape of kernels for such images. Empty when there is none."""
+    """Draw the first parameter with the shape of kernels for such images. Return an empty tuple if there is none."""
     for array in weights.parameters:
         if (
             array.ndim == 4
@@ -85,7 +85,7 @@ def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
 def make_rival_picture(
     shares: Mapping[str, float | None], rival_shares: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
-    """Draw what share of functions and stories the network and each rival get right, for each of RIVAL_SETS."""
+    """Draw the share that the network and each rival get right in each of RIVAL_SETS."""
     rivals = list(rival_shares[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
     rows += [[rival_shares[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
@@ -103,8 +103,8 @@ def make_text_rival_picture(network_bits: float, rival_bits: Mapping[str, float]
 def make_attention_picture(maps: np.ndarray, tokens: Sequence[bytes], written_count: int, seed: int) -> Picture:
     """Draw what each layer attends to as it writes each of the last ``written_count`` tokens.
 
-    ``maps`` is (layers, heads, t, t) for all tokens but the last, to which nothing attends. What a token's predecessor
-    attends to decides that token.
+    ``maps`` has shape (layers, heads, t, t). It covers all tokens but the last, to which nothing attends. The row of a
+    token's predecessor shows what that token was computed from.
     """
     largest = 100 * maps[:MOST_LAYERS].max(axis=1)
     layers, size = largest.shape[:2]

@@ -1,8 +1,8 @@
-"""A student's network in a worker: built, trained, asked and carried to another process, with every array checked.
+"""Build, train, query and copy a student's network in a worker, and check every array that it returns.
 
-What a network has learned is its parameters and its buffers, and nothing else. So both are taken out of the process
-that trained, made a little noisy, and put into a network in a process that saw no training. What counts is measured
-there.
+What a network has learned is in its parameters and its buffers, and nowhere else. So both are copied out of the process
+that trained, given a little noise, and loaded into a network in a process that saw no training. The figures that count
+are measured in that second process.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from grading.testing import expect
 from grading.testing.failures import find_hint
 
 TOLERANCE = 1e-3
-"""Allowed rounding error of float32 probabilities."""
+"""The rounding error allowed in float32 probabilities."""
 MAX_WEIGHTS = 64 << 20
-"""Bytes of all parameters and buffers together, because the grader keeps copies of them."""
+"""The most bytes of all parameters and buffers together, because the grader keeps copies of them."""
 MAX_TENSORS = 1_000
-"""Tensors in each of the two lists. A tensor of one number has its own exponent, which noise leaves alone."""
+"""The most tensors in each of the two lists. Noise cannot alter a float's exponent, so each tensor can hide one."""
 MAX_STEPS = 1e9
-"""Training steps that a report may name."""
+"""The largest number of training steps that a progress report may contain."""
 PLAIN_TYPES = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
-"""Types that cross as values. None of them is a student's object, whose methods could be called."""
+"""The types that a worker sends as values. All other types are student objects, whose methods can be called."""
 ProgressCallback = Callable[[float, float], None]
 
 
 class RecipeError(Exception):
-    """The recipe returned something other than its docstring promises; the message is for the student."""
+    """The error raised if a recipe does not return what its docstring promises. The message is for the student."""
 
     def __init__(self, call: str, got: str, expected: str):
         super().__init__(f"{call}: {got}")
@@ -53,20 +53,20 @@ class Weights:
 
     @property
     def number_count(self) -> int:
-        """How many numbers the arrays hold, with each byte of a buffer counted as one.
+        """The number of values in all arrays, with each byte of a buffer counted as one.
 
-        Noise reaches neither an integer in a buffer nor the exponent of a float.
+        Noise cannot alter an integer in a buffer or the exponent of a float.
         """
         return sum(array.size for array in self.parameters) + sum(array.nbytes for array in self.buffers)
 
     @property
     def float_count(self) -> int:
-        """How many of the numbers are floats. An uncompressed network has no others."""
+        """The number of values that are floats. An uncompressed network has no others."""
         return sum(array.size for array in (*self.parameters, *self.buffers) if array.dtype.kind == "f")
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all arrays."""
+        """The total size of all arrays in bytes."""
         return sum(array.nbytes for array in (*self.parameters, *self.buffers))
 
     @property
@@ -75,11 +75,11 @@ class Weights:
         return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
 
     def add_noise(self, relative_noise: float, rng: np.random.Generator) -> Weights:
-        """Copy the weights with noise that erases anything hidden in low bits and keeps what was learned.
+        """Copy the weights and add noise that erases anything hidden in low bits but keeps what was learned.
 
-        A parameter moves by a share of its tensor's root mean square. Seen as a noisy channel, a number then holds at
-        most log2(1 / share) bits (Shannon, 1948). A float buffer moves by a share of itself, so that a variance
-        stays above 0. Integers stay.
+        The noise of a parameter is relative to its tensor's root mean square. Seen as a noisy channel, each number
+        then holds at most log2(1 / relative_noise) bits (Shannon, 1948). The noise of a float buffer is relative to
+        each of its values, so that a variance stays above 0. Integers do not change.
         """
 
         def perturb(array: np.ndarray, scale: Any) -> np.ndarray:
@@ -87,7 +87,7 @@ class Weights:
             return _cast_values(moved, array.dtype)
 
         def compute_root_mean_square(array: np.ndarray) -> float:
-            # Scaled by the largest: the square of a float64 below 1e-162 is 0, and would give no noise.
+            # Dividing by the largest value first keeps squares of values below 1e-162 from becoming 0, and with them the noise.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 
@@ -100,12 +100,12 @@ class Weights:
 class StudentNetwork:
     """One network built by the student's recipe, in one worker.
 
-    ``outputs`` is how many probabilities it returns for each input: one of a yes, or one for each of several classes,
-    which then add up to 1.
+    ``outputs`` is the number of probabilities for each input. It is 1 if the only probability is that of a yes.
+    Otherwise there is one for each class, and they add up to 1.
     """
 
     def __init__(self, worker: Worker, module_id: str, seed: int, *extra_arrays: np.ndarray, outputs: int = 1):
-        """Call the recipe's `build` with any extra arrays that it takes, and with a generator from the seed."""
+        """Call the recipe's `build` with any extra arrays that it takes, and with a generator made from the seed."""
         self._worker, self._outputs = worker, outputs
         self._recipe = _require_object(worker.recipe(module_id), "recipe.py", "a module")
         network = self._get_function("build")(*extra_arrays, worker.rng(derive_student_seed(seed)))
@@ -114,20 +114,21 @@ class StudentNetwork:
         self._compressed = False
 
     def copy_weights(self) -> Weights:
-        """Copy every parameter and buffer, in order. RecipeError when they are not those of a sensible network."""
+        """Copy every parameter and buffer, in order. Raise RecipeError if one of them is not valid."""
         parameters = self._copy_arrays("parameters", self._read_tensors("parameters"), "f", "a float array")
         if not parameters and not self._compressed:  # a network that is no longer trained may have buffers alone
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
         buffers = self._copy_arrays("buffers", self._read_tensors("buffers"), "fiub", "an array of numbers")
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
-            expected = "finite numbers; a smaller learning rate, or gradients clipped, keep them so"
+            expected = "finite numbers; a smaller learning rate or gradient clipping keeps them finite"
             raise RecipeError("network.parameters(), network.buffers()", "NaN or infinity", expected)
         return Weights(parameters, buffers)
 
     def load_weights(self, weights: Weights) -> None:
-        """Set the `data` of every parameter and buffer. RecipeError when the weights do not fit this network.
+        """Set the `data` of every parameter and buffer. Raise RecipeError if the weights do not fit this network.
 
-        Each keeps the dtype it has here: a dtype chosen during training would be an answer that no noise reaches.
+        Every tensor keeps its dtype in this network. If it took on the dtype it had after training, that dtype could
+        carry information that noise cannot erase.
         """
         own = self.copy_weights()
         if own.shapes != weights.shapes:
@@ -146,9 +147,9 @@ class StudentNetwork:
     def train(
         self, inputs: np.ndarray, targets: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
-        """Run the recipe's training, and pass the steps it reports to ``progress`` when they are two counts.
+        """Run the recipe's training, and pass the steps that it reports to ``progress`` if they are two counts.
 
-        Anything else it reports, such as a loss, is not even looked at.
+        Anything else that it reports, such as a loss, is ignored.
         """
         self._run_training((inputs, targets), seed, time_limit, progress)
 
@@ -169,9 +170,9 @@ class StudentNetwork:
             self._get_function("train")(self._network, *data, rng=generator, progress=report_steps)
 
     def predict(self, inputs: np.ndarray, time_limit: float | None = None) -> np.ndarray:
-        """Ask for probabilities, float64 of shape (n, outputs). RecipeError for anything else, including NaN and Inf.
+        """Request probabilities: float64 of shape (n, outputs). Raise RecipeError if the network returns anything else.
 
-        ``time_limit`` is how long the call may take, if it is not the limit of any call.
+        ``time_limit`` is the time limit of this call, in seconds; None means the usual limit of a call.
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
         with contextlib.nullcontext() if time_limit is None else self._worker.limit_time(time_limit):
@@ -187,7 +188,7 @@ class StudentNetwork:
         return values
 
     def compress(self, images: np.ndarray) -> StudentNetwork:
-        """Have the recipe compress the network, calibrated on some images."""
+        """Have the recipe compress the network, with some images for calibration."""
         network = self._get_function("compress")(self._network, images)
         small = copy.copy(self)
         small._network = _require_object(network, "compress(network, images)", "a network")
@@ -195,7 +196,7 @@ class StudentNetwork:
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """Ask for the first convolution's output: float64 of shape (n, maps, height, width), else RecipeError."""
+        """Request the first convolution's output: float64 (n, maps, height, width). Raise RecipeError otherwise."""
         call = f"feature_maps(network, images of shape {images.shape})"
         maps = self._get_function("feature_maps")(self._network, images)
         return check_floats(maps, call, (len(images), None, None, None))
@@ -226,7 +227,7 @@ class StudentNetwork:
     def _copy_arrays(
         self, list_name: str, tensors: list[Any], dtype_kinds: str, expected: str
     ) -> tuple[np.ndarray, ...]:
-        """Copy the tensors' values. RecipeError for anything but arrays of these dtype kinds, or for too many bytes."""
+        """Copy the tensors' values. Raise RecipeError unless they are arrays of these dtype kinds and not too large."""
         arrays: list[np.ndarray] = []
         size = 0
         for tensor in tensors:
@@ -242,7 +243,7 @@ class StudentNetwork:
 
 
 def _cast_values(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert values to another dtype. Values too large for it become infinite, and the answers will show it."""
+    """Convert values to a dtype. Values too large for it become infinite, which shows in the network's answers."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(dtype)
 
@@ -253,20 +254,20 @@ def _format_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 
 def compute_mean_difference(answers: np.ndarray, other_answers: np.ndarray) -> float:
-    """Average half the summed differences of two sets of (n, outputs) probabilities, from 0 to 1."""
+    """Compute the mean total variation distance between two sets of (n, outputs) probabilities, from 0 to 1."""
     halves = np.abs(answers - other_answers).sum(axis=1) / (2 if answers.shape[1] > 1 else 1)
     return float(halves.mean())
 
 
 def _require_object(value: Any, call: str, expected: str) -> Any:
-    """Return the value if it is a student's object. RecipeError for a plain value instead."""
+    """Return the value if it is a student's object. Raise RecipeError if it is a plain value."""
     if isinstance(value, PLAIN_TYPES):
         raise RecipeError(call, expect.describe_value(value), expected)
     return value
 
 
 def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Convert to float64. RecipeError unless it is an array of finite floats of this shape, where None is any size."""
+    """Convert an array to float64. Raise RecipeError unless its floats are finite and it fits the shape (None: any)."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
         raise RecipeError(call, _describe_value(values), f"{wanted} of floats")
@@ -279,7 +280,7 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
 
 
 def check_distributions(values: np.ndarray, call: str, description: str) -> None:
-    """Raise RecipeError unless nothing is negative, and the values along the last axis add up to 1."""
+    """Raise RecipeError if a value is negative, or if the values along the last axis do not add up to 1."""
     sums = values.sum(axis=-1)
     if values.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
         got = f"values from {values.min():.3g}, which add up to {sums.min():.3g} to {sums.max():.3g}"
@@ -287,7 +288,7 @@ def check_distributions(values: np.ndarray, call: str, description: str) -> None
 
 
 def _describe_value(value: Any) -> str:
-    """Describe what came instead of an array of floats, by its dtype or its type."""
+    """Describe a value that is not an array of floats, by its dtype or its type."""
     if type(value) is np.ndarray:
         return f"an array of {value.dtype}"
     name = expect.name_type(value)
@@ -295,7 +296,7 @@ def _describe_value(value: Any) -> str:
 
 
 def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str, slow_hint: str) -> Failure:
-    """Describe the failure of a recipe that did not run to its end. `slow_hint` asks what may take so long."""
+    """Describe the failure of a recipe that did not finish. `slow_hint` is the hint if it ran out of time."""
     return Failure(
         title=f"The recipe builds, trains and predicts ({run_name})",
         hint=(
@@ -308,7 +309,7 @@ def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str,
 
 
 def build_failure_fields(error: Exception) -> dict[str, Any]:
-    """Turn an exception of student code, or the end of a worker, into fields of a Failure."""
+    """Turn an exception from student code, or a worker's failure, into fields of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}
     if isinstance(error, WorkerFailureError):

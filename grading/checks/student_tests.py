@@ -1,4 +1,4 @@
-"""Module tests and integration tests, run through workers: the share that passes."""
+"""Run module tests and integration tests through workers, and measure the share that passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.testing.students import WorkerPool
 
 SHOWN_PER_TASK = 3
 NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
-"""How the message begins if a test was not run, and what it says if a module's own lines never end."""
+"""The beginning of the message if a test was not run, and a part of it if loading a module failed."""
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
@@ -22,7 +22,7 @@ def run_module_tests(context: CheckContext) -> Measurement:
 
 
 def run_integration_tests(context: CheckContext) -> Measurement:
-    """Run the trigger module's tests of all modules together."""
+    """Run the trigger module's integration tests, which use all modules together."""
     assert context.milestone is not None
     return _run_test_files(context, [context.milestone.integration_tests])
 
@@ -50,10 +50,11 @@ def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
 
 
 def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
-    """Select the first few failures of each task in the course's order, and one for a task not written yet.
+    """Select the first few failures of each task in the course's order, but only one for a task not implemented yet.
 
-    A test that ran into another task's gap belongs to that task, because its own task has not been tried. One case of
-    each test comes before its other cases: a test that fails for one shape mostly fails for all.
+    A test that fails because a different task is not implemented counts for that task, because its own task has not
+    been reached. One case of each test comes before any further cases, because a test that fails for one shape usually
+    fails for all.
     """
     by_task: dict[str, list[TestOutcome]] = {}
     for outcome in _merge_same_causes(outcomes):
@@ -69,9 +70,9 @@ def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
 
 
 def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
-    """Keep one of the failed tests that have the same cause, that of the first task, and say how many more there are.
+    """Keep only the first task's test among failed tests with the same cause, and add how many more there are.
 
-    Failures without a task stay apart from those with one: which modules passed is read from the tasks.
+    Failures without a task are not merged with failures that have one, because the tasks show which modules passed.
     """
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     groups: dict[tuple[object, ...], list[TestOutcome]] = {}
@@ -94,7 +95,7 @@ def _find_cause(outcome: TestOutcome) -> tuple[object, ...]:
     failure = outcome.failure
     if failure is None or failure.got is None or outcome.gap is not None:
         return (outcome.node, outcome)
-    if failure.file is not None:  # also where a test expected another exception
+    if failure.file is not None:  # even if the test expected a different exception
         return (bool(failure.task), failure.file, failure.line, failure.got)
     if failure.got.startswith(NOT_RUN) or NOT_LOADED in failure.got:
         return (bool(failure.task), failure.got)
@@ -102,5 +103,5 @@ def _find_cause(outcome: TestOutcome) -> tuple[object, ...]:
 
 
 def _make_task_sort_key(task: str) -> tuple[int, ...]:
-    """Sort 2.10 after 2.9, and failures without a task last."""
+    """Return a key that sorts task 2.10 after 2.9, and failures without a task last."""
     return tuple(int(n) for n in task.split(".")) if task else (99,)

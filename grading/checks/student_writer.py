@@ -1,7 +1,8 @@
-"""A student's network that writes, as a check sees it: its merges, and logits of the next token.
+"""Request merges and next-token logits from a student's language network in a worker, and check them.
 
-The recipe returns merges, and the table from token to bytes is made from them here. Its encoding of a text counts
-only if the tokens' bytes are the text's. It predicts what follows prefixes, and never sees what does follow.
+The recipe returns merges, from which the grader builds the table of each token's bytes. The recipe's encoding of a text
+is valid only if the tokens' bytes add up to the text. The network predicts the next token after prefixes, and never
+sees which token really follows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from grading.testing import expect
 BYTES = 256
 MOST_MERGES = 1_000
 LONGEST_TOKEN = 100
-"""In bytes."""
+"""The most bytes that a token may have."""
 TOKENS_PER_CALL = 8_192
 """The most prefix tokens in one request."""
 
@@ -53,10 +54,10 @@ def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit:
 
 
 def build_token_table(merges: np.ndarray) -> list[bytes]:
-    """List the bytes of each token: first the single bytes, then what each merge joins."""
+    """List the bytes of each token: first the single bytes, then the result of each merge."""
     table = [bytes([byte]) for byte in range(BYTES)]
     for left, right in merges.tolist():
-        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # the length could double with each merge
+        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # else it could double with each merge
             table.append(table[left][:LONGEST_TOKEN] + table[right][:LONGEST_TOKEN])
         else:
             table.append(table[left] + table[right])
@@ -64,7 +65,7 @@ def build_token_table(merges: np.ndarray) -> list[bytes]:
 
 
 class StudentWriter(StudentNetwork):
-    """One writing network of the student's, in one worker; implements `grading.language.text_writers.Writer`."""
+    """A student's language network in one worker. It implements `grading.language.text_writers.Writer`."""
 
     def __init__(self, worker: Worker, module_id: str, seed: int, merges: np.ndarray):
         self.table = build_token_table(merges)
@@ -76,7 +77,7 @@ class StudentWriter(StudentNetwork):
         self._run_training((text,), seed, time_limit, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Have the recipe encode bytes as int64 (t,). RecipeError unless the tokens' bytes join to the same bytes."""
+        """Have the recipe encode bytes as int64 (t,). Raise RecipeError unless the tokens' bytes join to the input."""
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
         tokens = self._get_function("encode")(self._merges, data)
@@ -91,7 +92,7 @@ class StudentWriter(StudentNetwork):
         return tokens.astype(np.int64)
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Ask for the logits of the token after each prefix, float64 (n, V). Prefixes of one length go together."""
+        """Request the logits of the token after each prefix: float64 (n, V). Equally long ones share a request."""
         lengths = np.array([len(prefix) for prefix in prefixes])
         logits = np.empty((len(prefixes), len(self.table)))
         for length in np.unique(lengths):
@@ -102,11 +103,11 @@ class StudentWriter(StudentNetwork):
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Ask for the logits after each of (n, t) tokens: float64 (n, t, V)."""
+        """Request the logits that follow each of (n, t) tokens: float64 (n, t, V)."""
         return self._request_logits("logits", tokens, tokens.shape[1])
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
-        """Ask what each head of each layer attends to in (n, t) tokens: float64 (n, layers, heads, t, t)."""
+        """Request each head's attention weights in (n, t) tokens: float64 (n, layers, heads, t, t)."""
         answer: Any = self._get_function("attention_maps")(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"
@@ -116,11 +117,11 @@ class StudentWriter(StudentNetwork):
 
     @property
     def network(self) -> Any:
-        """What `build` returned, for student functions that take it."""
+        """The network that `build` returned, for student functions that take it."""
         return self._network
 
     def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
-        """Call one of the recipe's functions for logits, and check their shape."""
+        """Call one of the recipe's functions that return logits, and check the logits' shape."""
         answer: Any = self._get_function(function_name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"{function_name}(network, tokens of shape {tokens.shape})"

@@ -1,8 +1,8 @@
 """Milestone 5: a network that writes functions that run, stories that are true, and text that is its own.
 
-Three networks of one recipe are each trained on one text, and tested by their weights alone in a process that saw no
-training. That process gets prefixes and returns logits of the next token. Choosing tokens, parsing, running and
-comparing are the grader's work. What fresh weights get right is subtracted from what trained weights get right.
+One recipe trains three networks, each on one text. Their weights alone are tested in a process that saw no training.
+That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and parses,
+runs and compares what was written. The share that fresh weights get right is subtracted from the trained weights'.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ from grading.result import Failure, Picture, Writing
 PROMPT_SETS = ("compositions", "made_up", "names")
 UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 SAMPLE_START = 60
-"""Characters of a passage that a sample continues."""
+"""The number of characters at the beginning of a passage that a sample continues."""
 SHOWN_FUNCTIONS = 2
-"""How many functions of each set the record keeps: the first ones, right or wrong."""
+"""The number of functions of each set in the record: always the first ones, whether right or wrong."""
 SHARED_FIGURES = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
 
 
 @dataclass(frozen=True)
 class TextFindings:
-    """The results for one text: figures, the failure for each miss, the rivals' figures, and samples and pictures."""
+    """The results for one text: figures, failures, the rivals' figures, samples and pictures."""
 
     figures: dict[str, float]
     failures: dict[str, Failure]
@@ -76,11 +76,11 @@ class FunctionAttempt:
 
     written: str
     mistake: str | None
-    """None when it does what the docstring says."""
+    """The mistake in the function, or None if it does what the docstring says."""
 
 
 def measure_language(context: CheckContext) -> Measurement:
-    """Train, carry and test a network for each of three texts. The worst counts for figures that all three have."""
+    """Train, carry and test a network for each of three texts. Of a figure that all three have, the worst counts."""
     milestone, experiment = get_language_experiment(context)
     data = load_or_fetch_text(experiment.data, context.watch)
     (seed,) = context.derive_seeds("language", 1)
@@ -88,7 +88,7 @@ def measure_language(context: CheckContext) -> Measurement:
     how = (
         f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
         f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, tested in a process that saw no "
-        f"training with weights made noisy by {experiment.weight_noise:g}, by logits of the next token alone"
+        f"training, with weight noise of {experiment.weight_noise:g}, by logits for the next token alone"
     )
     runs: list[TextRun] = []
     findings: list[TextFindings] = []
@@ -130,14 +130,14 @@ def _train_on_text(
     """Train and carry a network for one text, and add its run to ``runs``."""
     context.watch.begin_phase(f"Training on {text_name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
     runs.append(train_and_measure_writer(context, next(workers), next(workers), seed, text_name, text, list(held_out)))
-    context.watch.begin_phase(f"Asking the network that learned {text_name}", None)
+    context.watch.begin_phase(f"Testing the network that learned {text_name}", None)
     return runs[-1]
 
 
 def _measure_functions(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have functions of new compositions, made-up operations and new names written, then parse and run them."""
+    """Have the network write functions with new compositions, made-up operations and new names; then run them."""
     _, experiment = get_language_experiment(context)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
@@ -190,7 +190,7 @@ def _measure_functions(
 def _measure_stories(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have stories finished, and check each claim against the prompt and its event."""
+    """Have the network finish stories, and check each claim against the prompt and its event."""
     _, experiment = get_language_experiment(context)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
@@ -244,7 +244,7 @@ def _measure_text(
 def _complete_shuffled(
     run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator
 ) -> list[Completion]:
-    """Complete prompts greedily, asked in random order so that no set of prompts can be told from another."""
+    """Complete prompts greedily, in random order so that the network cannot tell one set of prompts from another."""
     order = rng.permutation(len(prompts))
     shuffled = complete_greedily(run.writer, [prompts[index].text.encode() for index in order], most_bytes)
     back = dict(zip(order.tolist(), shuffled, strict=True))
@@ -252,7 +252,7 @@ def _complete_shuffled(
 
 
 def _measure_with_fresh_weights(run: TextRun) -> dict[str, float]:
-    """Restore fresh weights, and collect the figures that all three texts have."""
+    """Restore fresh weights, and collect the figures that all three texts have in common."""
     run.writer.load_weights(run.own)
     return {
         "fresh_ratio": run.fresh_ratio,
@@ -264,10 +264,10 @@ def _measure_with_fresh_weights(run: TextRun) -> dict[str, float]:
 
 
 def _measure_bits_per_byte(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
-    """Measure bits per byte on held-out tokens, each predicted from those before it.
+    """Measure bits per byte on held-out tokens, each predicted from the tokens before it.
 
-    Each request has one position from each passage, and the next request has later positions. So no row shows a program
-    that keeps the rows what is asked in another row, or later.
+    Each request has one position from each passage, and the next request has later positions. So a program that stores
+    the rows cannot find the answer for one row in a different row, or in an earlier request.
     """
     before = experiment.context_tokens
     passages = [tokens for tokens in run.held_out if len(tokens) > before]
@@ -303,14 +303,17 @@ def _decode_start(completion: Completion) -> str:
 
 
 def _explain_unusable_text(completion: Completion) -> str | None:
-    """Say why a completion is not a text that could be run, or None when it is."""
+    """Return why a completion cannot be run, or None if it can."""
     if completion.tied:
         return "two tokens have the same largest logit"
     return "it does not end" if completion.text is None else None
 
 
 def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
-    """Draw what the network attends to as it writes. Empty without valid maps, on which no figure depends."""
+    """Draw what the network attends to as it writes. Return an empty tuple if its maps are not valid.
+
+    No figure depends on the maps.
+    """
     try:
         run.writer.load_weights(run.learned)
         before = len(run.writer.encode(prompt))
@@ -328,7 +331,7 @@ def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: 
 def _collect_pictures(
     figures: dict[str, float | None], findings: Sequence[TextFindings], seed: int
 ) -> tuple[Picture, ...]:
-    """Draw the rivals' figures next to the network's, then the pictures of each text."""
+    """Draw the rivals' figures next to the network's, and add the pictures of each text."""
     ladders = {figure: ladder for one in findings for figure, ladder in one.ladders.items()}
     return (
         make_rival_picture(figures, ladders, seed),
@@ -337,7 +340,7 @@ def _collect_pictures(
 
 
 def _describe_rivals(findings: Sequence[TextFindings]) -> dict[str, str]:
-    """Say what the rivals reach on the same text, best first, for each figure that has rivals."""
+    """Describe the rivals' results on the same text, best first, for each figure that has rivals."""
     said = {}
     for figure, ladder in ((figure, ladder) for one in findings for figure, ladder in one.ladders.items()):
         bits = figure == BITS

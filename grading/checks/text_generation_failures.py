@@ -1,4 +1,4 @@
-"""Failures for each figure of milestone 5: what was measured, what is required, and where to look first."""
+"""Describe how each figure of milestone 5 misses its threshold: what was measured, what is required, a first hint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grading.manifest.model import Milestone
 from grading.result import Failure
 
 SAMPLE_CHARACTERS = 200
-"""Characters of a sample that a failure quotes."""
+"""The number of characters of a sample that a failure quotes."""
 TITLES = {
     "compositions": "Functions of new compositions do what their docstrings say",
     "made_up": "Functions with this run's made-up operations do what their docstrings say",
@@ -19,7 +19,7 @@ TITLES = {
 HINTS = {
     "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer or "
     "add a third block. Copying constants is learned last.",
-    "made_up": "The words occur only in the training text. Does learn_merges see that text, not one of its own?",
+    "made_up": "The words occur only in the training text. Does learn_merges use that text, and not one of its own?",
     "names": "Names are copied from the signature, which takes attention. Is the mask causal, and do positions differ?",
 }
 
@@ -27,7 +27,7 @@ HINTS = {
 def explain_wrong_functions(
     figure_name: str, prompt: Prompt, written: str, mistake: str | None, share_right: float, fresh_share: float
 ) -> Failure:
-    """Describe a set of functions of which too few were right, by its first mistake."""
+    """Describe a set of functions with too few right ones, and quote its first mistake."""
     return Failure(
         title=TITLES[figure_name],
         call=prompt.text,
@@ -39,11 +39,11 @@ def explain_wrong_functions(
 
 
 def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_share: float) -> Failure:
-    """Describe stories whose claims are too often false, by the first false one."""
+    """Describe stories whose claims are false too often, and quote the first false one."""
     return Failure(
         title="The claims at the end of a story are true",
         call=prompt.text,
-        got=f"{ending.strip() or 'no end'} "
+        got=f"{ending.strip() or 'no ending'} "
         f"({share_true:.0%} of all claims are true{_describe_fresh_share(fresh_share)})",
         expected=prompt.answer.strip(),
         hint="Can attention reach the first sentence? Training windows must begin with a story and contain all of it.",
@@ -58,34 +58,34 @@ def explain_text_failures(
     return {
         "bits_ratio": Failure(
             title="It predicts text that it has never seen",
-            got=f"{network_bits:.2f} bits per byte, where knowing only how frequent each token is gives "
+            got=f"{network_bits:.2f} bits per byte; a model that knows only token frequencies reaches "
             f"{unigram_bits:.2f}",
             expected=f"at most {0.65 * unigram_bits:.2f} bits per byte",
             hint="If the loss is still falling at the end of its curve, take more steps or raise the learning rate.",
         ),
         "copied": Failure(
             title="What it writes is its own",
-            got=f"{figures['copied']:.0%} of all runs of eight words are in the training text: {shown}",
+            got=f"{figures['copied']:.0%} of all sequences of eight words are in the training text: {shown}",
             expected="at most 10%",
             hint="It has memorised the text. Use a smaller network or fewer steps.",
         ),
         "repeated": Failure(
             title="It does not repeat itself",
-            got=f"{figures['repeated']:.0%} of all runs of four words came earlier in the same sample: {shown}",
+            got=f"{figures['repeated']:.0%} of all sequences of four words came earlier in the same sample: {shown}",
             expected="at most 20%",
-            hint="A network that has learned little goes round in circles. Does its loss fall at all?",
+            hint="A network that has learned little goes around in circles. Does its loss fall at all?",
         ),
     }
 
 
 def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
-    """Describe a miss of each figure that all three texts have."""
+    """Describe how each figure that all three texts have misses its threshold."""
     return {
         "fresh_ratio": Failure(
             title="A network that has not been trained finds every token about equally likely",
             got=f"a loss of {figures['fresh_ratio']:.2f} times that of equal probabilities, before any training",
             expected="at least 0.9 times",
-            hint="build must draw every weight at random from rng, and small enough. Nothing in it may know a text.",
+            hint="build must draw every weight at random from rng, and small enough. It must know nothing of any text.",
         ),
         "forgotten": Failure(
             title="With fresh weights restored, it knows nothing again",
@@ -98,12 +98,12 @@ def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Fa
             call="logits(network, tokens), and next_logits(network, tokens[:, :n])",
             got=f"a logit that changes by {figures['causality']:.2g} when later tokens change or are left out",
             expected="at most 0.0001",
-            hint="Give attention the causal mask in training and afterwards, and crop nothing from the front.",
+            hint="Use the causal mask in attention, in training and afterwards. Crop nothing at the beginning.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
             got=f"probabilities that differ by {figures['carried_difference']:.3f}",
-            expected="the same from parameters(), buffers() and merges alone",
+            expected="the same probabilities from parameters(), buffers() and merges alone",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data.",
         ),
         "numbers": Failure(
@@ -116,7 +116,7 @@ def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Fa
 
 
 def explain_failed_text(error: Exception, milestone: Milestone, text_name: str) -> Failure:
-    """Describe the failure of a recipe that did not run to its end on this text."""
+    """Describe the failure of a recipe that did not finish on this text."""
     when_slow = "Are the windows as long as a document and no longer, and the number of steps moderate?"
     return explain_failed_recipe(error, milestone, text_name, when_slow)
 

@@ -1,4 +1,4 @@
-"""For each text of milestone 5: a network trained in one process, carried to another, and asked there."""
+"""Train a network on one of milestone 5's texts in one process, and test its weights in a different one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from grading.measurement import CheckContext
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32
-"""How many sequences have their ends changed, to see that nothing earlier changes, and their length in tokens."""
+"""The number of sequences in the test of causality, and their length in tokens. Only their second halves change."""
 PROBE_BYTES = (CAUSAL_TOKENS + 1) * LONGEST_TOKEN
-"""They are at least as many tokens as a probe has."""
+"""The number of bytes that always contain at least as many tokens as a probe."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextProbe:
-    """Positions in the training text: each token, and what comes before it in its document."""
+    """Positions in the training text: for each one, its token and the tokens before it in its document."""
 
     prefixes: np.ndarray
     targets: np.ndarray
 
     def ask_probabilities(self, writer: StudentWriter) -> np.ndarray:
-        """Ask for the probabilities of all tokens at each position: (n, V)."""
+        """Request the probabilities of all tokens at each position: (n, V)."""
         return compute_softmax(writer.next_logits(list(self.prefixes)))
 
     def measure_loss(self, writer: StudentWriter) -> float:
@@ -39,7 +39,7 @@ class TextProbe:
         return float(-np.log(np.maximum(found, 1e-9)).mean())
 
     def measure_loss_ratio(self, writer: StudentWriter) -> float:
-        """Divide the loss by the loss of equal probabilities."""
+        """Measure the loss and divide it by the loss of equal probabilities."""
         return self.measure_loss(writer) / float(np.log(len(writer.table)))
 
 
@@ -53,15 +53,15 @@ class TextRun:
     """The network that is measured, with the trained weights made noisy."""
     learned: Weights
     own: Weights
-    """The fresh weights it was built with in that process."""
+    """The fresh weights that `writer` was built with."""
     fresh_ratio: float
-    """The loss of fresh weights ÷ the loss of equal probabilities, in the process where it is smaller."""
+    """The loss with fresh weights, divided by the loss of equal probabilities, in the process where it is smaller."""
     difference: float
-    """Between the answers of the process that trained and those of the fresh one with the same weights."""
+    """The mean difference between the training process's answers and the fresh process's, with the same weights."""
     causality: float
     """The largest change of a logit when later tokens change or are left out."""
     numbers: int
-    """How many numbers parameters, buffers and merges hold."""
+    """The number of values in parameters, buffers and merges."""
     held_out: list[np.ndarray]
     """The tokens of passages that are not in the text."""
     seconds: float
@@ -84,10 +84,10 @@ def train_and_measure_writer(
     text: np.ndarray,
     held_out: list[bytes],
 ) -> TextRun:
-    """Train on a text in one process, and put what was learned into a network in another, which stays open.
+    """Train on a text in one process, and load the weights into a network in another, which stays open.
 
-    The first process encodes the held-out passages once its weights have been copied, and is closed before the second
-    begins. So neither the network that trains nor the one that answers sees what comes next.
+    The first process encodes the held-out passages only after its weights have been copied. It is closed before the
+    second process begins. So neither the network that trains nor the one that answers sees the passages in advance.
     """
     milestone, experiment = get_language_experiment(context)
     rng = make_grader_rng(seed, text_name)
@@ -125,7 +125,7 @@ def train_and_measure_writer(
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> TextProbe:
-    """Draw positions in some documents, with the tokens before them from the document's beginning."""
+    """Draw positions in some documents, each with all tokens from the document's beginning up to it."""
     data = text.tobytes()
     ends = np.flatnonzero(text == ord(END_MARK))
     begins = np.append(0, ends + 1)
@@ -138,13 +138,13 @@ def _draw_probe(
 def _train_with_measurements(
     context: CheckContext, network: StudentWriter, seed: int, text_name: str, text: np.ndarray, probe: TextProbe
 ) -> tuple[Curve, float]:
-    """Run the recipe's training, and between its steps measure the loss at fixed positions in the training text."""
+    """Run the recipe's training. Between its steps, measure the loss at fixed positions in the training text."""
     _, experiment = get_language_experiment(context)
     steps: list[float] = []
     losses: list[float] = []
 
     def report_progress(step: float, total: float) -> None:
-        """Measure if it is time to, and show how far training has come."""
+        """Measure the loss if the next measurement is due, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             steps.append(step)

@@ -1,4 +1,4 @@
-"""Every file is readable Python source that was handed in, and none is a place to store data."""
+"""Check that every file was handed in and is readable Python source, and that none hides stored data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_NAMED = 3
 
 
 def count_unusable_files(context: CheckContext) -> Measurement:
-    """Count what cannot be graded: files that are missing, refused or not Python, and data stored among the code."""
+    """Count problems that prevent grading: files that are missing, refused or not Python, and data hidden in code."""
     files = list_source_files(context.manifest, context.modules)
     refused = {note.path: note.message for note in context.submission.record.refused}
     budget, failures = context.budget, []
@@ -41,10 +41,10 @@ def count_unusable_files(context: CheckContext) -> Measurement:
 def find_stored_data(
     texts: Mapping[str, str], byte_limits: Mapping[str, int], average_limit: int | None
 ) -> Iterator[Failure]:
-    """Yield a failure for each file that holds more information than its bound, in bytes.
+    """Yield a failure for each file that holds more information than its limit, in bytes, allows.
 
-    If no file does, yield one for all files when they hold more than ``average_limit`` bytes each. One long file is a
-    style, but long files everywhere are a place for data.
+    If there is none, yield one failure if the files hold more than ``average_limit`` bytes each on average. One long
+    file is a matter of style, but long files everywhere could be hiding data.
     """
     sizes = {name: measure_compressed_size(text) for name, text in texts.items()}
     too_large = [name for name in texts if sizes[name] > byte_limits[name]]
@@ -60,9 +60,9 @@ def find_stored_data(
 
 
 def measure_compressed_size(text: str) -> int:
-    """Measure how many bytes a text takes once lzma has compressed it.
+    """Measure the size of a text in bytes after compression with lzma.
 
-    Stored data keeps its size, however it is spelled: in digits, words, names, spaces or comments.
+    Stored data cannot get much smaller, whether it is written as digits, words, names, spaces or comments.
     """
     return len(lzma.compress(text.encode()))
 
@@ -73,7 +73,7 @@ def _explain_stored_data(subject: str, path: str, got: str, byte_limit: int) -> 
         title=f"{subject} code and no stored data",
         got=f"{got}, compressed with lzma",
         expected=f"at most {byte_limit:,} bytes, more than twice what the course's own code holds",
-        hint="Weights come from training, and tables from a computation. If it is all code and comments, delete "
+        hint="Compute weights by training, and tables in code. If the file holds only code and comments, delete "
         "whatever is left over from trying things out.",
         file=path,
     )
@@ -84,7 +84,7 @@ def _explain_missing_file(path: str, reason: str) -> Failure:
     return Failure(
         title="Every file of the course is handed in",
         got=f"{path}: {reason}",
-        expected="a plain UTF-8 file of Python",
+        expected="a plain UTF-8 Python file",
         hint=f"Put it at {path}. The course's own version shows what to start from.",
         file=path,
     )

@@ -16,9 +16,9 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
 POINTS, LABELS = CORNERS, np.array(XOR, np.float32)[:, None]
-"""The usual XOR, which the demonstration shows."""
+"""The corners and labels of the usual XOR, which the demonstration shows."""
 CURVE_POINTS = 40
-"""How often the grader measures the loss itself in one training run, between the student's steps."""
+"""The number of times that the grader measures the loss during one training run, between the student's steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +30,18 @@ class XorRun:
     fresh_loss: float
     loss: float
     predictions: np.ndarray
-    """For the four corners in their order, from the fresh process."""
+    """The fresh process's predictions for the four corners, in their order."""
     accuracy: float
     noisy_accuracy: float
     difference: float
-    """Between the answers of the process that trained and those of the fresh one with the same weights."""
+    """The mean difference between the training process's answers and the fresh process's, with the same weights."""
     numbers: int
-    """How many numbers parameters and buffers hold."""
+    """The number of values in all parameters and buffers."""
     curve: Curve
 
 
 def measure_xor(context: CheckContext) -> Measurement:
-    """Train from every seed on XOR of a drawn square, then on other labels, and keep the worst of each figure."""
+    """Train from every seed on a square with XOR labels, then on other labels. The worst of each figure counts."""
     milestone, experiment = _get_xor_experiment(context)
     count = experiment.seeds + experiment.controls
     seeds = context.derive_seeds("xor", count)
@@ -85,9 +85,10 @@ def _get_xor_experiment(context: CheckContext) -> tuple[Milestone, XorExperiment
 def _train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, square: XorSquare
 ) -> XorRun:
-    """Train in one process, carry the weights into another, and ask both. What counts is the second one's answers.
+    """Train in one process, load the weights in another, and test both. Only the second process's answers count.
 
-    The second process runs no student code before the first has ended, because two that run together can communicate.
+    The second process runs no student code before the first has ended, because processes that run at the same time
+    could communicate.
     """
     milestone, experiment = _get_xor_experiment(context)
     rng = make_grader_rng(seed)
@@ -97,7 +98,7 @@ def _train_and_measure_network(
     steps, losses = [0.0], [compute_binary_cross_entropy(network.predict(corners), labels)]
 
     def record_loss(step: float, total: float) -> None:
-        """Measure the loss if it is time to."""
+        """Measure the loss if the next measurement is due."""
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
             losses.append(compute_binary_cross_entropy(network.predict(corners), labels))
@@ -110,7 +111,7 @@ def _train_and_measure_network(
     inputs = (corners[which] + noise).astype(np.float32)
 
     def predict_shuffled(asked_network: StudentNetwork) -> np.ndarray:
-        """Ask a network for all points in random order."""
+        """Have a network predict all points, in random order."""
         shuffled = rng.permutation(len(inputs))
         answered = np.empty((len(inputs), 1))
         answered[shuffled] = asked_network.predict(inputs[shuffled])
@@ -146,7 +147,7 @@ def compute_binary_cross_entropy(probabilities: np.ndarray, targets: np.ndarray)
 
 
 def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str, tuple[Failure, ...]]:
-    """Describe a miss of each figure by the run that misses it most."""
+    """Describe how each figure misses its threshold, with the run that misses it by most."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)
@@ -156,7 +157,7 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
         "fresh_loss": Failure(
             title="A network that has not been trained answers by chance",
             got=f"loss {knowing.fresh_loss:.3f} before any training (seed {knowing.seed})",
-            expected="about 0.69, the loss of a guess",
+            expected="about 0.69, the loss of guessing",
             hint="build must draw every weight at random from rng. Nothing in it may know the answers.",
         ),
         "accuracy": Failure(
@@ -167,7 +168,7 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
         ),
         "noisy_accuracy": Failure(
             title="Points near the four corners are right as well",
-            got=f"{shaky.noisy_accuracy:.1%} of noisy points right (seed {shaky.seed})",
+            got=f"{shaky.noisy_accuracy:.1%} of noisy points correct (seed {shaky.seed})",
             expected="nearly all: the network must separate regions, not four single points",
             hint="Train until the loss is small, and try a wider hidden layer.",
         ),
@@ -175,7 +176,7 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
             title="The loss after training is small, from every seed",
             got=f"binary cross-entropy {worst.loss:.3f} (seed {worst.seed})",
             expected="close to 0: the network is sure of every answer",
-            hint="Take more steps or raise the learning rate. If the loss stays at 0.69, nothing is learned at all.",
+            hint="Take more steps or raise the learning rate. If the loss stays at 0.69, the network learns nothing.",
         ),
         "control_accuracy": Failure(
             title="The network learns other labels as well",
@@ -186,9 +187,9 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
             got=f"answers that differ by {apart.difference:.3f} on average (seed {apart.seed})",
-            expected="the same answers from parameters() and buffers(), put into a network that was never trained",
+            expected="the same answers from parameters() and buffers(), loaded into a network that was never trained",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data in "
-            "every forward pass. A dict, a file or another attribute is not carried along.",
+            "every forward pass. Dicts, files and other attributes are not copied.",
         ),
         "numbers": Failure(
             title="The network is of a sensible size",
@@ -207,15 +208,15 @@ def _format_answers(run: XorRun) -> str:
 
 
 def _format_right_answers(run: XorRun) -> str:
-    """Format the right answer for each corner, in the same order."""
+    """Format the correct answer for each corner, in the same order."""
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 
 def _describe_method(context: CheckContext) -> str:
-    """Say how the networks were trained and measured."""
+    """Describe how the networks were trained and measured."""
     _, e = _get_xor_experiment(context)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "
-        f"figures from a process that saw no training, with weights made noisy by {e.weight_noise:g}"
+        f"figures from a process that saw no training, with weight noise of {e.weight_noise:g}"
     )
