@@ -95,7 +95,7 @@ class _ImportRules:
         return "only " + ", ".join([*sorted(self.allowed - HARMLESS), *own, helpers])
 
     def explain_forbidden_import(self, name: str) -> str | None:
-        """Say what to do about an import of this dotted name; None if it is allowed."""
+        """Say what to do about an import of this dotted name; return None if it is allowed."""
         top, _, rest = name.partition(".")
         part = rest.partition(".")[0]
         if top != "tinytorch":
@@ -121,7 +121,7 @@ class _ImportRules:
         return f"This module does not use `{top}`. {advice}"
 
     def find_forbidden_module(self, name: str) -> str | None:
-        """Find the forbidden module that a dotted name leads to: `warnings.sys` is `sys`. None if there is none."""
+        """Find the forbidden module that a dotted name leads to, or return None: `warnings.sys` is `sys`."""
         top, *parts = name.split(".")
         if top == "tinytorch":
             if len(parts) == 1 and parts[0] in self.later:
@@ -231,7 +231,7 @@ def _walk_imported_code(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
 
 
 def _is_never_true(test: ast.expr, names: Names, bound: set[str]) -> bool:
-    """Whether a condition is false while a file is imported."""
+    """Return whether a condition is false while a file is imported."""
     match test:
         case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
             return "__name__" not in bound

@@ -45,7 +45,7 @@ def find_figures_folder() -> Path:
 
 
 def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Find the kept figures with this key; None unless all the named ones are there.
+    """Find the kept figures with this key; return None unless all the named ones are there.
 
     A damaged file is set aside.
     """
@@ -74,7 +74,7 @@ def keep_figures(kept: KeptFigures) -> None:
 
 
 def can_keep_figures() -> bool:
-    """Whether figures can be kept here."""
+    """Return whether figures can be kept here."""
     place = find_figures_folder()
     while not place.exists():
         place = place.parent

@@ -82,7 +82,7 @@ class Worker:
         self.close()
 
     def module(self, name: str) -> Any:
-        """Import the student's `tinytorch.<name>`, once. DeadlineError if its top-level code does not end."""
+        """Import the student's `tinytorch.<name>`, once. Raise DeadlineError if its top-level code does not end."""
         if name not in self._modules:
             try:
                 self._modules[name] = self.request("module", f"tinytorch.{name}")
@@ -288,7 +288,7 @@ class Worker:
         return message
 
     def _encode_reference(self, value: Any) -> tuple[int, Any] | None:
-        """Encode a proxy as its handle and a callable as a callback's number; None for anything else."""
+        """Encode a proxy as its handle and a callable as a callback's number; return None for anything else."""
         if isinstance(value, Proxy):
             if value._worker is not self:
                 raise WorkerDiedError("this object belonged to a worker that has ended")

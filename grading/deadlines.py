@@ -76,7 +76,7 @@ class DeadlineTerms:
 
 
 def find_deadline_terms(deadlines: Deadlines | None, milestone: int, extension: int = 0) -> DeadlineTerms | None:
-    """Find the deadline for a milestone, extended by this many days; None if it has none.
+    """Find the deadline for a milestone, extended by this many days; return None if it has none.
 
     Extensions move the day and keep the hour, even if the clocks change in between.
     """

@@ -99,7 +99,7 @@ def collect_dependencies(
 
 
 def _find_version(package: str) -> str | None:
-    """Find the version of a package; None if it is not installed."""
+    """Find the version of a package; return None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

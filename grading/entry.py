@@ -74,7 +74,7 @@ def run_command(
 
 
 def explain_unsupported_platform() -> str | None:
-    """Explain why the course cannot run on this system, and what to do about it; None if it can."""
+    """Explain why the course cannot run on this system, and what to do about it; return None if it can."""
     for name in POSIX_ONLY:
         try:
             importlib.import_module(name)

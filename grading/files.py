@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
     """Lock an open file for this process until it is closed; False on a disk without locks (Lustre, some NFS).
 
-    BusyError if another process holds the lock; ``wait`` waits for it instead.
+    Raise BusyError if another process holds the lock; ``wait`` waits for it instead.
     """
     import fcntl  # not on Windows, which `explain_unsupported_platform` reports
 

@@ -181,12 +181,12 @@ def list_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
 
 
 def prepare_grading(root: Path, manifest: Manifest, *, official: bool = False) -> GradingSetup:
-    """Choose the sandbox and read the course at ``root``; GraderError if grading is not possible here."""
+    """Choose the sandbox and read the course at ``root``; raise GraderError if grading is not possible here."""
     return GradingSetup(manifest, choose_fence(official=official), describe_grading_course(root, manifest))
 
 
 def find_built_milestone(manifest: Manifest, number: int) -> Milestone:
-    """Find the milestone with this number; UsageError if there is none or it is only planned."""
+    """Find the milestone with this number; raise UsageError if there is none or it is only planned."""
     try:
         milestone = manifest.milestone(number)
     except KeyError:
@@ -424,7 +424,7 @@ def _validate_commit(commit: str | None) -> str | None:
 
 
 def _read_student_id(submission: Submission) -> str | None:
-    """Find the student's id in the submission; None if the file is damaged, which the quiz reports."""
+    """Find the student's id in the submission; return None if the file is damaged, which the quiz reports."""
     try:
         return read_student_id(submission.answers)
     except InvalidFileError:

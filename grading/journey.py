@@ -200,7 +200,7 @@ def list_milestone_states(course: CourseLike, history: History) -> tuple[Milesto
 
 
 def find_current_module(course: CourseLike, history: History) -> ModuleState | None:
-    """Find the current module: the open one that was started last, or the first open one; None if all are done.
+    """Find the current module: the open one that was started last, or the first open one; return None if all are done.
 
     A reset counts as a start.
     """
@@ -280,5 +280,5 @@ def _find_module_index(course: CourseLike, module: str) -> int:
 
 
 def _find_unlock_time(history: History, milestone: int) -> datetime | None:
-    """Find when a milestone was first unlocked; None if it was not."""
+    """Find when a milestone was first unlocked; return None if it was not."""
     return min((e.at for e in history.list_attempts(milestone) if e.verdict in PASSING), default=None)

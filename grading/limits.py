@@ -29,7 +29,10 @@ def compute_wall_limit(cpu_seconds: float) -> float:
 
 
 def find_passed_limit(cpu: float, wall: float, budget: float) -> str | None:
-    """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`; None if there is none."""
+    """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`.
+
+    Return None if there is none.
+    """
     if cpu > budget:
         return f"{budget:.0f} s of CPU time"
     if wall > compute_wall_limit(budget):
@@ -48,7 +51,7 @@ class TimeLimit:
         self._before: Usage | None = None
 
     def next_wait_seconds(self) -> float:
-        """Return how many seconds to wait before the next look; DeadlineError if a limit has been exceeded."""
+        """Return how many seconds to wait before the next look; raise DeadlineError if a limit has been exceeded."""
         if time.monotonic() >= self._next_look:
             self._check_usage()
             self._next_look = time.monotonic() + self._look_seconds

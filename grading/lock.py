@@ -45,7 +45,7 @@ def find_changed_course_files(root: Path) -> tuple[str, ...]:
 def read_student_digests(root: Path) -> dict[str, str]:
     """Read the released digests of the student's files: path → digest. Empty without a lock file.
 
-    UsageError if the lock file cannot be read.
+    Raise UsageError if the lock file cannot be read.
     """
     try:
         given = json.loads((root / FILE).read_bytes())["student"]
@@ -67,7 +67,7 @@ def encode_released_texts(texts: Mapping[Path, bytes]) -> bytes:
 def read_released_texts(root: Path) -> dict[str, str]:
     """Read the released texts of the files that students may change: path → text.
 
-    UsageError if there are none, as in the course's own repository, or if they cannot be read.
+    Raise UsageError if there are none, as in the course's own repository, or if they cannot be read.
     """
     try:
         texts = json.loads((root / BASE).read_text(encoding="utf-8"))
@@ -84,12 +84,12 @@ def read_released_texts(root: Path) -> dict[str, str]:
 
 
 def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
-    """Whether a student's file below ``root`` is still as released (`read_student_digests`)."""
+    """Return whether a student's file below ``root`` is still as released (`read_student_digests`)."""
     return name in given and digest_file(root, name) == given[name]
 
 
 def digest_file(root: Path, name: str) -> str | None:
-    """Compute a file's digest; None if it is missing or is not a plain file inside ``root``."""
+    """Compute a file's digest; return None if it is missing or is not a plain file inside ``root``."""
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())

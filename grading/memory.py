@@ -36,7 +36,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
 
 
 def find_too_large_shape(error: MemoryError) -> tuple[int, ...] | None:
-    """Find the shape of an array that was too large to create; None if memory was short anyway."""
+    """Find the shape of an array that was too large to create; return None if memory was short anyway."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's own subclass has them
     if type(shape) is not tuple or not isinstance(dtype, np.dtype) or math.prod(shape) * dtype.itemsize < LARGE:
         return None

@@ -192,7 +192,7 @@ def read_history(root: Path, *, thorough: bool = True) -> History:
 
 
 def read_ordinary_file(path: Path) -> bytes:
-    """Read an ordinary file of sensible size; ValueError for any other."""
+    """Read an ordinary file of sensible size; raise ValueError for any other."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not an ordinary file")
@@ -241,7 +241,7 @@ def _raise_value_error(reason: str) -> Any:
 
 
 def _validate_stored_result(raw: Any) -> None:
-    """Check the parts of a stored result that `grading.journey` uses; ValueError if one is missing."""
+    """Check the parts of a stored result that `grading.journey` uses; raise ValueError if one is missing."""
     if not isinstance(raw, dict) or raw.get("verdict") not in (*PASSING, "not_yet", "error"):
         raise ValueError("a result without a verdict")
     criteria = raw.get("criteria")

@@ -109,7 +109,7 @@ class CriterionResult(Record):
     how: str | None = None
     """How the figure was measured: seeds, noise, data."""
     measured_at: Annotated[AwareDatetime, AfterValidator(_validate_time)] | None = None
-    """The time of the earlier run that measured it; None if this run did."""
+    """The time of the earlier run that measured it, or None if this run did."""
     failures: tuple[Failure, ...] = ()
 
 
@@ -171,7 +171,7 @@ class Writing(Record):
     prompt: Annotated[str, _make_cut(WRITTEN)]
     written: Annotated[str, _make_cut(WRITTEN)]
     right: bool | None = None
-    """Whether a function does what its docstring says, or all of a story's claims are true; None for real text."""
+    """Whether a function does what its docstring says, or all of a story's claims are true, or None for real text."""
 
     @model_validator(mode="after")
     def _validate_judgement(self) -> Self:

@@ -8,7 +8,7 @@ REMOVE_SHADOW = "pip uninstall tinytorch"
 
 
 def find_shadowing_package() -> str | None:
-    """Find the file of a package that hides the course's `tinytorch`; None if there is none.
+    """Find the file of a package that hides the course's `tinytorch`; return None if there is none.
 
     The course's `tinytorch` has no file of its own. It is a namespace package with one folder in each module. A package
     with an `__init__.py` hides all of it, wherever it is on the path.

@@ -37,7 +37,7 @@ class Submission:
     """Files that the manifest names but that were not handed in."""
 
     def text(self, path: Path) -> str | None:
-        """Read a file's text; None if it is missing or was refused."""
+        """Read a file's text; return None if it is missing or was refused."""
         copied = self.folder / path
         return copied.read_text("utf-8") if copied.is_file() else None
 
@@ -76,7 +76,7 @@ def copy_submission(
 ) -> Submission:
     """Copy the files that count from ``tree`` to ``into``; a file that may not be copied is refused with a reason.
 
-    UsageError if ``tree`` is not a folder. Never follows a link, and never opens anything but a regular file.
+    Raise UsageError if ``tree`` is not a folder. Never follows a link, and never opens anything but a regular file.
     """
     if not tree.is_dir():
         raise UsageError(f"{tree} is not a folder. Name the folder of a student's repository.")

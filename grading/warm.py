@@ -59,7 +59,7 @@ class WarmGrader:
         return self._prepared.manifest
 
     def start_spare_worker(self) -> None:
-        """Start the next worker in the background unless there is one; GraderError if none can be started."""
+        """Start the next worker in the background unless there is one; raise GraderError if none can be started."""
         if self._spare is not None:
             return
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-warm-"))
@@ -79,7 +79,7 @@ class WarmGrader:
         is_enough: Callable[[TestOutcome], bool] = lambda _: False,
         aborted: threading.Event | None = None,
     ) -> Result | None:
-        """Grade the files as they are now; None if this event ``aborted`` it."""
+        """Grade the files as they are now; return None if this event ``aborted`` it."""
         self._aborted = aborted or threading.Event()
         try:
             result = grade_module(

@@ -22,7 +22,7 @@ SHOWN_WITH = {"numba": ("numba", "llvmlite")}
 def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
     """List the packages besides NumPy that workers for these modules must see.
 
-    GraderError, with the command that installs it, if one is missing here.
+    Raise GraderError, with the command that installs it, if one is missing here.
     """
     shown: list[str] = []
     for module in modules:
@@ -61,7 +61,7 @@ class WorkerProbe:
 
 
 def probe_worker(sandbox: str) -> WorkerProbe:
-    """Start a worker without a submission and measure it; GraderError if it cannot be started."""
+    """Start a worker without a submission and measure it; raise GraderError if it cannot be started."""
     with temporary_folder("tinytorch-probe-") as folder:
         confinement = Confinement(folder, (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
         with Worker(confinement, call_seconds=10) as worker:

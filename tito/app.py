@@ -20,7 +20,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
-    """Answer the most frequent commands directly and pass everything else to typer."""
+    """Run the most frequent commands directly and pass everything else to typer."""
     completing = "_TITO_COMPLETE" in os.environ  # a shell asks for completions
     # Building the typer application takes longer than these commands may take in total.
     if not completing and arguments[:2] == ("milestone", "status") and arguments[2:] in ((), ("--json",)):
@@ -34,10 +34,10 @@ def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
     from tito.commands import app
 
     if not completing and arguments in ((), ("module",), ("milestone",)):
-        arguments += ("--help",)  # a group without a command asks for help: exit code 0
+        arguments += ("--help",)  # a command group on its own shows its help, with exit code 0
     return app(args=list(arguments), prog_name="tito", standalone_mode=False)
 
 
 def main() -> None:
-    """Run the arguments of this process and exit with the command's code."""
+    """Run the command in this process's arguments and exit with its code."""
     sys.exit(run_command_line(sys.argv[1:]))

@@ -28,7 +28,7 @@ from tito.status import draw_progress_bar
 def grade_and_show_module(
     root: Path, module: str, *, task: str | None = None, seed: int | None = None, completing: bool = False
 ) -> Result:
-    """Run a module's tests in the worker and show the result; with ``completing``, record a pass first."""
+    """Run a module's tests in the worker and show the result. If ``completing`` is set, record a pass first."""
     out = open_console()
     interrupted = (
         f"Interrupted. Nothing was recorded and your files are unchanged. To run it again: tito module test {module}"
@@ -37,7 +37,7 @@ def grade_and_show_module(
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
-    with suppress(OSError):  # the report is worth more than the next hint
+    with suppress(OSError):  # show the report even if the next hint cannot be saved
         save_failing_task(root, module, result, task=task)
     only = f" --task {task}" if task else ""
     terminal_report.print_report(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
@@ -94,7 +94,7 @@ def _celebrate_unlock(root: Path, number: int, result: Result, *, first: bool) -
 
 
 def play_demo(root: Path, number: int, *, seed: int) -> int:
-    """Play the live demonstration; return 0, or show the failure and return 1 if student code stopped it."""
+    """Play the live demonstration and return 0. If student code stops it, show the failure and return 1."""
     from grading.demos.demo_runner import run_demo  # slow to import
 
     out = open_console()
@@ -108,9 +108,9 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
 
 
 def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
-    """Serve a demonstration as a page until Ctrl+C; return 1 if student code failed meanwhile, else 0.
+    """Serve a demonstration as a page until Ctrl+C. Return 1 if student code failed in the meantime, otherwise 0.
 
-    UsageError if the milestone's demonstration has no page.
+    Raise UsageError if the milestone's demonstration has no page.
     """
     from grading.demos import PAGE_MILESTONES
     from grading.demos.demo_runner import serve_demo
@@ -118,7 +118,7 @@ def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int
     if number not in PAGE_MILESTONES:
         has = ", ".join(map(str, PAGE_MILESTONES))
         raise UsageError(
-            f"The demonstration of milestone {number} plays only in the terminal: tito milestone demo {number}. "
+            f"The demonstration of milestone {number} runs only in the terminal: tito milestone demo {number}. "
             f"Milestones with a page: {has}."
         )
     return 0 if serve_demo(root, number, console=open_console(), seed=seed, browser=browser) else 1

@@ -36,7 +36,7 @@ _COLOURS = ("red", "yellow", "green", "cyan", "magenta")
 def celebrate_milestone(
     console: Console, milestone: Milestone, *, provisional: bool, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Print the medal and what it unlocks, after a short animation if the output is a terminal."""
+    """Print the medal and what it unlocks. If the output is a terminal, play a short animation first."""
     if can_animate(console):
         rng = random.Random(milestone.id)  # noqa: S311 - confetti
         with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -47,7 +47,7 @@ def celebrate_milestone(
 
 
 def can_animate(console: Console) -> bool:
-    """Whether to animate: the output is a real terminal, and this is not a CI run."""
+    """Return whether the output can be animated: it is a real terminal, and this is not a CI run."""
     return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 

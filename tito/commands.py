@@ -34,9 +34,9 @@ def _show_version(wanted: bool) -> None:
 
 
 def _find_version() -> str:
-    """Find the course's version: the installed package's, or pyproject.toml's if it is not installed.
+    """Find the course's version in the installed package or, if it is not installed, in pyproject.toml.
 
-    It is not installed in nox sessions, which run tito from its folder.
+    The package is not installed in nox sessions, which run tito from its folder.
     """
     try:
         return metadata.version("tinytorch-course")

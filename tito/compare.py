@@ -27,7 +27,7 @@ def compare_with_pytorch(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare a module's ops with PyTorch's on random inputs: values, gradients and speed. It affects no verdict.
+    """Compare a module's ops with PyTorch's on random inputs: values, gradients and speed. Your grade is not affected.
 
     PyTorch is not part of the course. To install it: pip install torch --index-url https://download.pytorch.org/whl/cpu
 

@@ -1,4 +1,4 @@
-"""Shell completions for module and milestone names, such as after `tito module view`."""
+"""Shell completions for module and milestone names, for example after `tito module view`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tito.outline import Outline, read_outline
 
 
 def complete_modules() -> list[tuple[str, str]]:
-    """Complete a module argument: every module's id with its title."""
+    """List the completions of a module argument: every module's id with its title."""
     course = _find_outline()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
 def complete_milestones() -> list[tuple[str, str]]:
-    """Complete a milestone argument: every milestone's number with its name."""
+    """List the completions of a milestone argument: every milestone's number with its name."""
     course = _find_outline()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 
 
 def _find_outline() -> Outline | None:
-    """Read the course's outline; None outside a repository or if its manifest cannot be read."""
+    """Read the course's outline; return None outside a repository or if its manifest cannot be read."""
     root = find_repository()
     try:
         return read_outline(root) if root else None

@@ -20,7 +20,7 @@ MANIFEST = "milestones.yaml"
 
 
 def open_console() -> Console:
-    """Open standard output: colour and animation on a terminal, plain text otherwise. NO_COLOR is honoured."""
+    """Open standard output, with colour and animation on a terminal and plain text otherwise. NO_COLOR is honoured."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
@@ -31,7 +31,7 @@ def find_repository(start: Path | None = None) -> Path | None:
 
 
 def require_repository(start: Path | None = None) -> Path:
-    """Find the nearest folder upward that holds milestones.yaml; UsageError if there is none."""
+    """Find the nearest folder upward that holds milestones.yaml; raise UsageError if there is none."""
     folder = find_repository(start)
     if folder is None:
         here = (start or Path.cwd()).resolve()
@@ -42,7 +42,7 @@ def require_repository(start: Path | None = None) -> Path:
 
 
 def make_own_folder(root: Path) -> Path:
-    """Make the folder for tito's own files: hints shown, files that an update replaced. Git ignores it."""
+    """Create the folder for tito's own files, such as the files that an update replaced. Git ignores the folder."""
     folder = root / ".tito"
     folder.mkdir(exist_ok=True)
     ignored = folder / ".gitignore"
@@ -53,7 +53,7 @@ def make_own_folder(root: Path) -> Path:
 
 @contextmanager
 def say_if_interrupted(message: str) -> Iterator[None]:
-    """Show this message, which says what was kept, if Ctrl-C interrupts the block."""
+    """If Ctrl-C interrupts the block, show this message, which states what was kept."""
     try:
         yield
     except KeyboardInterrupt:
@@ -61,7 +61,7 @@ def say_if_interrupted(message: str) -> Iterator[None]:
 
 
 def format_list_item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Table:
-    """Format a list item: a sign, and text whose further lines are indented under the first."""
+    """Format a list item: a symbol, and text whose further lines are indented under the first."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -70,14 +70,14 @@ def format_list_item(sign: str, text: str | Text, *, style: str = "", indent: in
 
 
 def print_json(value: Any) -> None:
-    """Print JSON with an indent of two, dates in ISO 8601, and nothing else on standard output."""
+    """Print a value as JSON, with an indent of two and dates in ISO 8601. Standard output holds nothing else."""
     sys.stdout.write(json.dumps(value, indent=2, default=_to_json_text) + "\n")
 
 
 def _to_json_text(value: Any) -> str:
-    """Convert a date or a path to the string that JSON holds for it."""
+    """Convert a date or a path to the string that represents it in JSON."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Path):
         return value.as_posix()
-    raise TypeError(f"{value!r} has no JSON form")
+    raise TypeError(f"{value!r} cannot be written as JSON")

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Data sets: 
 
 @app.command("list")
 def list_data_sets(as_json: JsonOption = False) -> int:
-    """Show each data set, and whether it is on this machine.
+    """Show each data set and whether it is on this machine.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def list_data_sets(as_json: JsonOption = False) -> int:
 
 @app.command("fetch")
 def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="The data set, such as mnist.")]) -> int:
-    """Download and verify a data set, into your cache folder. An interrupted download resumes.
+    """Download a data set to your cache folder and verify it. An interrupted download resumes where it stopped.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def show_data_folders(as_json: JsonOption = False) -> int:
 
 
 def _list_entries() -> list[dict[str, Any]]:
-    """List one entry per data set, as documented in docs/data.md."""
+    """Build one entry per data set, as documented in docs/data.md."""
     from grading.data.files import VARIABLE, locate_data_set
     from grading.data.sources import SOURCES
 
@@ -104,10 +104,10 @@ def _list_entries() -> list[dict[str, Any]]:
 
 
 def _describe_state(entry: dict[str, Any]) -> str:
-    """Say whether a data set is on this machine, and how to get it if it is not."""
+    """Describe whether a data set is on this machine and, if it is not, how to get it."""
     if entry["here"]:
         return f"available in {entry['folder']}"
     size = f"{entry['download_bytes'] / 1e6:.0f} MB"
     if entry["from"] != "cache":
-        return f"incomplete: {entry['folder']} lacks {', '.join(entry['missing'])}"
+        return f"incomplete: {', '.join(entry['missing'])} missing from {entry['folder']}"
     return f"not downloaded ({size}). To get it: tito data fetch {entry['name']}"

@@ -1,4 +1,4 @@
-"""`tito doctor`: check that everything the course needs is in place, and say how to fix the rest."""
+"""`tito doctor`: check that everything the course needs is in place, and explain how to fix what is not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> int:
-    """Check that everything the course needs is in place, and say how to fix the rest.
+    """Check that everything the course needs is in place, and explain how to fix what is not.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def check_python(_root: Path) -> Finding:
 
 
 def check_packages(_root: Path) -> Finding:
-    """Check that the packages that pyproject.toml names are installed."""
+    """Check that the packages listed in pyproject.toml are installed."""
     try:
         needed = metadata.requires("tinytorch-course") or []
     except metadata.PackageNotFoundError:
@@ -108,7 +108,7 @@ def check_packages(_root: Path) -> Finding:
 
 def check_manifest(root: Path) -> Finding:
     """Check that the manifest can be read."""
-    from grading.manifest.loader import ManifestError, load_manifest  # each check imports what it needs
+    from grading.manifest.loader import ManifestError, load_manifest  # each check imports only what it needs
 
     try:
         course = load_manifest(root)
@@ -145,7 +145,7 @@ def check_sandbox(_root: Path) -> Finding:
         return Finding(
             "sandbox",
             None,
-            "this system has no bubblewrap: your code runs in a limited process, which is enough for you",
+            "this system has no bubblewrap: your code runs in a limited process, which is enough on your own machine",
         )
     reason = bubblewrap.find_bubblewrap_problem()
     if reason is None:
@@ -161,7 +161,7 @@ def check_sandbox(_root: Path) -> Finding:
 
 
 def check_worker_start(_root: Path) -> Finding:
-    """Check that a worker process starts with the grader's own versions and answers."""
+    """Check that a worker process starts with the grader's own versions, and that it answers."""
     from grading.errors import GraderError
     from grading.remote import WorkerFailureError
     from grading.sandbox.launch import ADVICE, choose_fence
@@ -173,8 +173,9 @@ def check_worker_start(_root: Path) -> Finding:
         probe = probe_worker(fence)
     except (GraderError, WorkerFailureError) as error:
         mend = (
-            f"A worker gets none of your shell's variables. This command must work: env -i {find_interpreter()} -I -c "
-            "'print(1)'. If it does not, create the course's environment with a different Python, such as one from "
+            "A worker inherits none of your shell's variables. This command must work: "
+            f"env -i {find_interpreter()} -I -c 'print(1)'. "
+            "If it does not, create the course's environment with a different Python, such as one from "
             "uv or python.org."
         )
         return Finding("worker", False, str(error).removesuffix(ADVICE).strip(), mend)
@@ -184,27 +185,27 @@ def check_worker_start(_root: Path) -> Finding:
 
 
 def check_course_files(root: Path) -> Finding:
-    """Check that tests, grader and manifest are as released."""
+    """Check that tests, grader and manifest match the release."""
     from grading.lock import find_changed_course_files
 
     changed = find_changed_course_files(root)
     if not changed:
-        return Finding("course files", True, "as released")
+        return Finding("course files", True, "unchanged since the release")
     names = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
     return Finding("course files", False, f"changed: {names}", f"git checkout -- {' '.join(changed[:5])}")
 
 
 def check_cache_folder(_root: Path) -> Finding:
-    """Check that the cache folder, which keeps results, can be written."""
+    """Check that the cache folder, which stores results, is writable."""
     from grading import cache
 
     if cache.can_keep_figures():
-        return Finding("cache folder", True, f"{cache.find_figures_folder()} can be written")
+        return Finding("cache folder", True, f"{cache.find_figures_folder()} is writable")
     return Finding(
         "cache folder",
         False,
-        f"{cache.find_figures_folder()} cannot be written",
-        f"Make {cache.find_figures_folder()} writable for you.",
+        f"{cache.find_figures_folder()} is not writable",
+        f"Make {cache.find_figures_folder()} writable.",
     )
 
 
@@ -215,14 +216,16 @@ def check_progress_records(root: Path) -> Finding:
     history = progress.read_history(root)
     if history.damaged:
         one = history.damaged[0]
-        found = f"{len(history.damaged)} damaged, the first: {one.path.as_posix()}: {one.reason}"
-        mend = "It is set aside and no longer counts. If Git has an earlier version, restore it to progress/."
+        found = f"{len(history.damaged)} damaged, the first being {one.path.as_posix()}: {one.reason}"
+        mend = (
+            "A damaged record is set aside and does not count. If Git has an earlier version, restore it to progress/."
+        )
         return Finding("progress records", False, found, mend)
     return Finding("progress records", True, f"{format_count(len(history.events), 'record')}, all readable")
 
 
 def show_findings(findings: list[Finding], success_message: str) -> None:
-    """Print the findings, each with its repair if it needs one, and then how many need one."""
+    """Print the findings, with instructions for those that need a repair, and then the number of repairs."""
     out = open_console()
     plain = out.options.ascii_only
     for finding in findings:

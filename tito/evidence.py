@@ -22,7 +22,7 @@ def format_figures(result: Result | None) -> list[str]:
 
 
 def fold_figures(result: Result | None) -> list[str]:
-    """The figures of `format_figures`, but those met in full, with nothing to spare, share one line, as on the site."""
+    """Format the figures as `format_figures` does, but put those that are met in full on one line, as the site does."""
     full = [
         c
         for c in _list_performance_criteria(result)

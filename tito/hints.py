@@ -1,4 +1,4 @@
-"""`tito hint`: show a task's three hints one at a time, each more explicit, never the solution."""
+"""`tito hint`: show a task's three hints one at a time. Each is more explicit, but none gives away the solution."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FAILING = "failing.json"
 def show_hint(
     task: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK]", help="Such as 4.2. Default: the first task that is not written yet."),
+        typer.Argument(metavar="[TASK]", help="The task, such as 4.2. Default: the first unsolved task."),
     ] = None,
     task_option: Annotated[
-        str | None, typer.Option("--task", metavar="ID", help="The task, written as for pytest.")
+        str | None, typer.Option("--task", metavar="ID", help="The task, in the form that pytest accepts.")
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all three hints.")] = False,
 ) -> int:
-    """Show the next hint for a task: what to think of, how to begin, then the formula. Never the solution.
+    """Show the next hint for a task: what to think of, how to begin, then the formula. No hint is the solution.
 
     \b
     Examples:
@@ -50,15 +50,16 @@ def show_hint(
     out, name = open_console(), task or task_option
     failing = find_failing_task(root, manifest) if name is None else None
     if failing is not None:
-        out.print(Text("Every task is written. This one failed first when the module was last tested.\n", style="dim"))
+        told = "Every task has been implemented. This was the first to fail in the last test run.\n"
+        out.print(Text(told, style="dim"))
     show_next_hint(root, failing or find_task(root, manifest, name), out, show_all=show_all)
     return 0
 
 
 def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = False, by_key: bool = False) -> None:
-    """Show the next of a task's three hints and remember that; after the last one, show it again.
+    """Show the next of a task's three hints and remember that it was shown. After the last hint, show that one again.
 
-    ``show_all`` shows all three. ``by_key`` is for `tito watch`: its keys are named, and no hint is shown twice.
+    ``show_all`` shows all three. ``by_key`` is for `tito watch`: the text mentions its keys, and no hint appears twice.
     """
     seen = read_hint_counts(root)
     already = min(seen.get(task.id, 0), len(task.hints))
@@ -92,7 +93,10 @@ def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = Fal
 
 
 def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
-    """Find the task that the student names, or the current module's first open one; UsageError if there is none."""
+    """Find the task that the student named, or else the current module's first open task.
+
+    Raise UsageError if there is none.
+    """
     if task_name is not None:
         current = find_module(root, manifest, None).id if task_name.strip().isdigit() else None
         return names.match_task(manifest.modules, task_name, current)
@@ -102,16 +106,16 @@ def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
     if first is None:
         last = module.tasks[-1].id
         raise UsageError(
-            f"Every task of {module.id} is written, and no failed test is known. Run its tests first, with "
+            f"Every task of {module.id} has been implemented, and no failed test is known. Run its tests first, with "
             f"tito module test {module.id}, or name the task you want a hint for, such as: tito hint --task {last}"
         )
     return first
 
 
 def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
-    """Find the task that failed first when the current module was last tested, or else another module.
+    """Find the task that failed first when the current module, or else a different one, was last tested.
 
-    None unless every task of the current module is written.
+    Return None unless every task of the current module has been implemented.
     """
     module = manifest.module(find_module(root, manifest, None).id)
     if find_open_tasks(root, module) != set():
@@ -122,7 +126,7 @@ def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
 
 
 def save_failing_task(root: Path, module_id: str, result: Result, *, task: str | None = None) -> None:
-    """Save which task failed first when a module was tested, for the next hint.
+    """Save, for the next hint, which task failed first when a module was tested.
 
     If only the tests of one ``task`` ran and they passed, another task's failure is kept.
     """
@@ -138,7 +142,7 @@ def save_failing_task(root: Path, module_id: str, result: Result, *, task: str |
 
 
 def read_failing_tasks(root: Path) -> dict[str, str]:
-    """Read which task of each module failed first when it was last tested. An unreadable file counts as none."""
+    """Read which task of each module failed first when it was last tested. An unreadable file counts as empty."""
     try:
         failing = json.loads((make_own_folder(root) / FAILING).read_text(encoding="utf-8"))
         return {module: task for module, task in failing.items() if isinstance(task, str)}
@@ -147,7 +151,7 @@ def read_failing_tasks(root: Path) -> dict[str, str]:
 
 
 def read_hint_counts(root: Path) -> dict[str, int]:
-    """Read how many hints of each task were shown: task → 1 to 3. An unreadable file counts as none."""
+    """Read how many hints of each task were shown: task → 1 to 3. An unreadable file counts as empty."""
     try:
         seen = json.loads((make_own_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}

@@ -17,12 +17,12 @@ PROMPT = "Your GitHub user name"
 
 
 def can_ask(out: Console) -> bool:
-    """Whether a person can be asked: both input and output are a terminal."""
+    """Return whether a person can be asked, which needs a terminal for both input and output."""
     return out.is_terminal and sys.stdin.isatty()
 
 
 def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
-    """Find the student's id: from student.yaml, from ``student``, or by asking. UsageError if none of these works."""
+    """Find the student's id in student.yaml or ``given_id``, or ask for it. Raise UsageError if none of these works."""
     known = read_student_id(root)
     if known is not None:
         if given_id is not None and normalize_student_id(given_id) != known:
@@ -37,7 +37,7 @@ def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
 
 
 def ask_for_student(root: Path, out: Console) -> None:
-    """Ask for the student's id if it is not known; without a terminal, say which file to write it to.
+    """Ask for the student's id if it is not known. Without a terminal, print which file to write it to.
 
     An empty answer postpones the question.
     """
@@ -63,7 +63,7 @@ def ask_for_student(root: Path, out: Console) -> None:
 
 
 def _ask_student_id(out: Console, prompt: str) -> str | None:
-    """Ask for the student's id once; None if the answer is not a valid id."""
+    """Ask for the student's id once. Return None if the answer is not a valid id."""
     out.print(WHY)
     try:
         return normalize_student_id(Prompt.ask(prompt, console=out))

@@ -14,27 +14,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ARROWS = re.compile(rb"\x1b(?:\[[0-9;]*[A-Za-z~]|O?.)?")
-"""Arrow keys and other special keys send several characters. They have no function here."""
+"""The characters that arrow keys and other special keys send. These keys have no function here."""
 END = "\x04"
-"""Ctrl-D; a closed terminal counts as this key as well."""
+"""The character that Ctrl-D sends. A closed terminal counts as this key as well."""
 
 
 def has_keyboard() -> bool:
-    """Whether standard input is a terminal with this process in its foreground."""
+    """Return whether standard input is a terminal with this process in its foreground."""
     with contextlib.suppress(OSError, ValueError):
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     return False
 
 
 def enable_single_keys() -> None:
-    """Switch the terminal to unbuffered input without echo; needed again after Ctrl-Z and `fg`."""
+    """Switch the terminal to unbuffered input without echo. This is needed again after Ctrl-Z and `fg`."""
     if has_keyboard():
         tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)
 
 
 @contextmanager
 def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
-    """Pass each key that is pressed while the block runs to ``put``. Ctrl-C remains an interrupt."""
+    """Pass each key that is pressed while the block runs to ``on_key``. Ctrl-C remains an interrupt."""
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()

@@ -1,4 +1,4 @@
-"""Show a lesson on a terminal: unwrapped figures, formulas in plain letters, answers after a key press."""
+"""Show a lesson on a terminal, with unwrapped figures, formulas in plain letters, and answers after a key press."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLD = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOT
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)\\\n", re.MULTILINE)
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 PAGER = "-EFRSX"
-"""Options for less: quit at the end, keep colours, do not wrap long lines, leave the text on the screen."""
+"""The options for less: quit at the end, keep colours, do not wrap long lines, leave the text on the screen."""
 
 SIGNS = {
     "cdot": "·", "times": "×", "div": "÷", "pm": "±", "sum": "Σ", "prod": "Π", "int": "∫", "partial": "∂",
@@ -41,7 +41,7 @@ class LessonPart:
 
 
 class Figure(CodeBlock):
-    """A block of code or a text drawing that is never wrapped, because wrapping would destroy a drawing."""
+    """A block of code or a text drawing. It is never wrapped, because wrapping would destroy a drawing."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the lines at their full length."""
@@ -65,7 +65,7 @@ def show_lesson(
     ask: Callable[[str], str] | None = None,
     page: Callable[[Console, LessonMarkdown], None] | None = None,
 ) -> None:
-    """Show a lesson part by part; each answer follows after Enter, or immediately without ``ask``."""
+    """Show a lesson part by part. Each answer follows after Enter, or immediately if ``ask`` is None."""
     page = page or _print_paged
     for part in split_lesson(text):
         if part.text.strip():
@@ -84,7 +84,7 @@ def show_lesson(
 
 
 def split_lesson(text: str) -> list[LessonPart]:
-    """Split a lesson into parts that each end with a question, and the rest."""
+    """Split a lesson into parts, each of which ends with a question. The last part has none."""
     pieces = FOLD.split(text)
     parts = [
         LessonPart(before, " ".join(question.split()), answer.strip())
@@ -94,7 +94,7 @@ def split_lesson(text: str) -> list[LessonPart]:
 
 
 def quote_pictures(text: str) -> str:
-    """Replace each picture in the Markdown by a quotation with its path, its alt text and its caption."""
+    """Replace each picture in the Markdown with a block quote that shows its path, its alt text and its caption."""
 
     def quote_picture(found: re.Match[str]) -> str:
         return f"> **{found[2]}** {' '.join(found[1].split())}\\\n> "
@@ -103,14 +103,14 @@ def quote_pictures(text: str) -> str:
 
 
 def convert_formulas(text: str) -> str:
-    """Replace each formula in the Markdown by a figure in plain letters."""
+    """Replace each formula in the Markdown with a figure in plain letters."""
     return FORMULA.sub(lambda found: f"```text\n{convert_formula(found[1])}\n```", text)
 
 
 def convert_formula(tex: str) -> str:
     r"""Convert a TeX formula to plain letters.
 
-    >>> write_formula(r"c_{ij} = \sum_k a_{ik} \cdot b_{kj}")
+    >>> convert_formula(r"c_{ij} = \sum_k a_{ik} \cdot b_{kj}")
     'cᵢⱼ = Σₖ aᵢₖ · bₖⱼ'
     """
     tex = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\{([^{}]*)\}", r"\1", tex.strip())
@@ -132,7 +132,7 @@ def _parenthesize(text: str) -> str:
 
 
 def _convert_command(name: str, command: str) -> str:
-    """Convert a TeX command to its sign: a sum, a Greek letter, or the name itself."""
+    """Convert a TeX command to its symbol, such as a sum or a Greek letter, or else to its name."""
     space = " " if command.endswith(" ") and name not in ("sum", "prod") else ""
     if name in SIGNS:
         return SIGNS[name] + space
@@ -144,7 +144,7 @@ def _convert_command(name: str, command: str) -> str:
 
 
 def _convert_script(found: re.Match[str], table: dict[int, int]) -> str:
-    """Convert a subscript or superscript to small Unicode signs if all its characters have one."""
+    """Convert a subscript or superscript to small Unicode characters if there is one for each of its characters."""
     text = found[1] if found[1] is not None else found[2]
     if all(ord(sign) in table for sign in text):
         return text.translate(table)
@@ -159,7 +159,7 @@ def _print_paged(out: Console, lesson: LessonMarkdown) -> None:
 
 @contextmanager
 def page_output(out: Console) -> Iterator[None]:
-    """Page what the block prints if the output is a terminal; write it unchanged otherwise."""
+    """Send what the block prints through a pager if the output is a terminal, and write it unchanged otherwise."""
     if not out.is_terminal:
         yield
         return

@@ -12,7 +12,7 @@ from grading.errors import GraderError
 from grading.gaps import GAP, find_gaps, list_functions, split_lines
 
 SEAM = "#\x02"
-"""Marks, during a merge, the boundary between a function's given lines and those left to the student."""
+"""The line that marks, during a merge, the boundary between a function's given lines and those left to the student."""
 LABELS = ("what you wrote", "the release you began from", "the new release")
 
 
@@ -27,9 +27,9 @@ class MergedText:
 def merge_versions(mine: str, base: str, theirs: str) -> MergedText:
     """Merge the changes from ``base`` to ``mine`` and to ``theirs`` with `git merge-file`.
 
-    Two kinds of course changes must not conflict with every filled gap. New hints: gaps are compared by their
-    tasks alone, and gaps that are still open then get the new release's hints. Docstrings end on the line before
-    a gap, so a line that all three versions share is inserted between them.
+    Two kinds of course changes must not conflict with every filled gap. The first are new hints: gaps are compared by
+    their tasks alone, and gaps that are still open then get the new release's hints. The second are new docstrings:
+    they end on the line before a gap, so a line that all three versions share is inserted between them.
     """
     line_end = "\r\n" if "\r\n" in mine else "\n"
     mine, base, theirs = (text.replace("\r\n", "\n") for text in (mine, base, theirs))
@@ -44,12 +44,12 @@ def merge_versions(mine: str, base: str, theirs: str) -> MergedText:
 
 
 def _reduce_gaps(text: str) -> str:
-    """Reduce each gap in the text to one that names only its task."""
+    """Replace each gap in the text with a short one that mentions only its task."""
     return GAP.sub(r'\g<indent>raise NotImplementedError("Task \g<task>")', text)
 
 
 def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
-    """Reduce the gaps in the three texts and insert a seam before and after the lines left to the student."""
+    """Shorten the gaps in the three texts, and insert a seam before and after the lines left to the student."""
     texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
     try:
         functions = [list_functions(text) for text in texts]
@@ -87,6 +87,6 @@ def _merge_files(mine: str, base: str, theirs: str) -> str:
         labels = [part for label in LABELS for part in ("-L", label)]
         command = [git, "merge-file", "-p", *labels, *map(str, paths)]
         done = subprocess.run(command, capture_output=True, cwd=folder, check=False)  # noqa: S603
-    if done.returncode < 0 or done.returncode > 127:  # else it is the number of conflicts
+    if done.returncode < 0 or done.returncode > 127:  # any other code is the number of conflicts
         raise GraderError(f"git merge-file failed: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode()

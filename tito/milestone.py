@@ -41,7 +41,8 @@ def show_milestones(as_json: JsonOption = False) -> int:
 def show_timeline(
     as_json: JsonOption = False,
     published_only: Annotated[
-        bool, typer.Option("--published", help="Show what GitHub's runs recorded; first: git fetch origin progress")
+        bool,
+        typer.Option("--published", help="Show what the runs on GitHub recorded. Run git fetch origin progress first."),
     ] = False,
 ) -> int:
     """Draw your journey, past and ahead, with dates and measured figures.
@@ -84,7 +85,7 @@ def run_milestone_test(
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.
 
-    Asks the open questions first. A measurement is kept until something that it depends on changes.
+    You are asked the open questions first. A measurement is kept until something that it depends on changes.
 
     \b
     Examples:
@@ -102,7 +103,7 @@ def run_milestone_test(
 def show_demo(
     number: MilestoneNumber,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0, max=2**31 - 1)] = 1,
-    web: Annotated[bool, typer.Option("--web", help="Serve it as a page, for this machine only.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve it as a web page, on this machine only.")] = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="With --web: print the page's address instead of opening a browser.")
     ] = False,
@@ -141,8 +142,8 @@ def answer_questions(
 ) -> int:
     """Answer the capability questions. Answers are kept in answers/milestone-N.yaml.
 
-    Your questions have their own numbers, so a neighbour's answers are wrong for you. Only questions that are not
-    right yet are asked. Without a terminal, the questions are printed, and --answer answers them.
+    The numbers in your questions are your own, so a neighbour's answers are wrong for you. Questions that you have
+    already answered correctly are skipped. Without a terminal, the questions are printed; use --answer to answer them.
 
     \b
     Examples:

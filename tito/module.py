@@ -28,7 +28,7 @@ ModuleName = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODULE]",
-        help="Such as 02_tensor, 02, 2 or tensor. Default: the module that you are working on.",
+        help="The module, such as 02_tensor, 02, 2 or tensor. Default: the module that you are working on.",
         autocompletion=complete.complete_modules,
     ),
 ]
@@ -39,7 +39,7 @@ _STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "lock
 
 @app.command("list")
 def list_modules(as_json: JsonOption = False) -> int:
-    """Show every module and how far you are.
+    """Show every module and how far you have got.
 
     \b
     Examples:
@@ -89,16 +89,16 @@ def view_lesson(name: ModuleName = None) -> int:
         out.file.write(text)
         return 0
     from tito.identity import can_ask
-    from tito.lesson import show_lesson  # slow to import, needed here only
+    from tito.lesson import show_lesson  # slow to import, and needed only here
 
     show_lesson(text, out, ask=out.input if can_ask(out) else None)
     return 0
 
 
 def record_module_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
-    """Record that a module was started, unless it is current or completed; return the history from before.
+    """Record that a module was started, unless it is current or completed. Return the history before this record.
 
-    A module that was started earlier and left becomes the current one again.
+    A module that was started earlier and then left becomes the current one again.
     """
     history = progress.read_history(root, thorough=False)
     state, current = journey.find_module_state(course, history, module), journey.find_current_module(course, history)
@@ -117,7 +117,7 @@ def start_module(name: ModuleName = None) -> int:
       tito module start
       tito module start 02
     """
-    from grading.manifest.loader import load_manifest  # slow to import, needed for the tasks only
+    from grading.manifest.loader import load_manifest  # slow to import, and needed only for the tasks
     from tito.identity import ask_for_student
 
     root = require_repository()
@@ -131,7 +131,7 @@ def start_module(name: ModuleName = None) -> int:
         s.id for s in journey.list_module_states(manifest, history) if s.id < module.id and s.completed_at is None
     ]
     if earlier:
-        told = f"Not completed yet before it: {', '.join(earlier)}. It builds on them. To go back: "
+        told = f"This module builds on others that you have not completed: {', '.join(earlier)}. To go back: "
         out.print(Text.assemble((told, "yellow"), (f"tito module start {earlier[0]}", "bold"), "\n"))
     files = list_student_files(root, module)
     gaps = find_open_tasks(root, module)
@@ -149,21 +149,21 @@ def start_module(name: ModuleName = None) -> int:
             )
         )
     else:
-        out.print("Every task has been written.")
+        out.print("Every task has been implemented.")
     out.print(Text("\nTo test after every save:", style="dim"))
     out.print(Text(f"  tito watch {module.id}", style="bold"))
-    out.print(Text("To test in your own process, where a debugger works:", style="dim"))
+    out.print(Text("To run the tests where a debugger works:", style="dim"))
     only = f" --task {first.id}" if first is not None else ""
     out.print(Text(f"  pytest {module.folder.as_posix()}{only} -x", style="bold"))
     out.print(Text("If you are stuck:", style="dim"))
     out.print(Text(f"  tito hint{only}", style="bold"))
-    out.print(Text("To test as it will be judged, and to complete the module:", style="dim"))
+    out.print(Text("To test the module the way it will be graded, and to complete it:", style="dim"))
     out.print(Text(f"  tito module test {module.id}\n  tito module complete {module.id}", style="bold"))
     return 0
 
 
 def find_module(root: Path, course: journey.CourseLike, name: str | None) -> journey.ModuleLike:
-    """Find the module of this name, or the current one; UsageError if there is none or it is only planned."""
+    """Find the module with this name, or the current one; raise UsageError if there is none or it is only planned."""
     if name is not None:
         return names.require_built(names.match_module(course.modules, name))
     current = journey.find_current_module(course, progress.read_history(root, thorough=False))
@@ -179,12 +179,12 @@ def list_student_files(root: Path, module: Module) -> list[Path]:
 
 
 def find_open_tasks(root: Path, module: Module) -> set[str] | None:
-    """Find the module's tasks that still have a gap; None if a file cannot be read."""
+    """Find the module's tasks that still have a gap; return None if a file cannot be read."""
     return find_open_tasks_in_files(*(root / file for file in list_student_files(root, module)))
 
 
 def find_open_tasks_in_files(*files: Path) -> set[str] | None:
-    """Find the tasks that still have a gap in these files; None if a file cannot be read."""
+    """Find the tasks that still have a gap in these files; return None if a file cannot be read."""
     try:
         text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     except (OSError, UnicodeDecodeError):
@@ -194,7 +194,7 @@ def find_open_tasks_in_files(*files: Path) -> set[str] | None:
 
 @app.command("test")
 def run_module_tests(name: ModuleName = None, task: TaskOption = None, seed: SeedOption = None) -> int:
-    """Run a module's tests the way they are judged: through a worker, with fresh inputs.
+    """Run a module's tests the way they are graded: through a worker, with fresh inputs.
 
     \b
     Examples:
@@ -208,7 +208,7 @@ def run_module_tests(name: ModuleName = None, task: TaskOption = None, seed: See
 
     result = grade_and_show_module(root, module.id, task=task, seed=seed)
     if result.verdict.exit_code == 0:
-        what, line = ("To test the whole module", "test") if task else ("To record it", "complete")
+        what, line = ("To test the entire module", "test") if task else ("To record it", "complete")
         open_console().print(Text.assemble(f"\n{what}: ", (f"tito module {line} {module.id}", "bold")))
     return result.verdict.exit_code
 
@@ -232,13 +232,13 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
     kept = reset_module(root, module.folder, one)
     out, what = open_console(), f"Task {one}" if one else f"Module {module.id}"
     if not kept:
-        out.print(f"{what} is already as released. Nothing was changed.")
+        out.print(f"{what} already matches the release. Nothing was changed.")
         return 0
     history = progress.read_history(root, thorough=False)
     was_completed = journey.find_module_state(manifest, history, module.id).completed_at is not None
     if was_completed:
         progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_RESET, module.id))
-    out.print(Text(f"{what} is as released again.", style="bold"))
+    out.print(Text(f"{what} now matches the release again.", style="bold"))
     if was_completed:
         told = f"Module {module.id} is in progress again. Once it passes: "
         out.print(Text.assemble(told, (f"tito module complete {module.id}", "bold")))
@@ -251,7 +251,7 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
 
 @app.command("solution")
 def show_solution(name: ModuleName = None) -> int:
-    """Show the course's solution next to your code, after you complete the module and if the course releases it.
+    """Show the course's solution next to your code, once you have completed the module and if the course releases it.
 
     \b
     Examples:
@@ -279,7 +279,7 @@ def show_solution(name: ModuleName = None) -> int:
 
 
 def read_student_file(path: Path) -> str:
-    """Read a student's file, or an empty text if it does not exist; UsageError if it cannot be read."""
+    """Read a student's file, or an empty text if it does not exist; raise UsageError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -290,7 +290,7 @@ def read_student_file(path: Path) -> str:
 
 @app.command("complete")
 def complete_module(name: ModuleName = None) -> int:
-    """Test a module and record that it is completed; after the last module before a milestone, test the milestone.
+    """Test a module and record that it is completed. After the last module before a milestone, test that milestone.
 
     \b
     Examples:
@@ -309,14 +309,14 @@ def complete_module(name: ModuleName = None) -> int:
         before = next(s.completed_at for s in states if s.id == module.id)
         told = f"Module {module.id} is not completed yet."
         if before is not None:
-            told = f"Module {module.id} was completed on {before:%Y-%m-%d}, but in its present state it does not pass."
+            told = f"Module {module.id} was completed on {before:%Y-%m-%d}, but it does not pass in its present state."
         out.print(Text(f"\n{told}", style="yellow"))
         return result.verdict.exit_code
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
     milestone = next((m for m in course.milestones if m.trigger == module.id and m.status == "built"), None)
     if milestone is not None:
         out.print(
-            Text(f"It was the last module before milestone {milestone.id}, {milestone.name}, which is tested next.\n")
+            Text(f"This was the last module before milestone {milestone.id}, {milestone.name}, which is tested next.\n")
         )
         return try_milestone(root, milestone.id)
     goal = journey.find_next_goal(course, progress.read_history(root, thorough=False))

@@ -1,4 +1,4 @@
-"""Find the module, task or milestone that a student names, or raise an error that helps."""
+"""Find the module, task or milestone that a student names, or raise an error that suggests a name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ S = TypeVar("S", bound=MilestoneLike)
 
 
 def match_module(modules: Sequence[M], given_name: str) -> M:
-    """Find the module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/"; UsageError if there is none."""
+    """Find the module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/".
+
+    Raise UsageError if there is none.
+    """
     word = given_name.strip().rstrip("/").rsplit("/", 1)[-1].lower()
     for candidate in modules:
         number, _, name = candidate.id.partition("_")
@@ -30,7 +33,7 @@ def match_module(modules: Sequence[M], given_name: str) -> M:
 
 
 def match_task(modules: Sequence[Module], given_name: str, current: str | None = None) -> Task:
-    """Find the task called "4.2", "Task 4.2" or, in the module ``current``, "2"; UsageError if there is none."""
+    """Find the task called "4.2", "Task 4.2" or, in the module ``current``, "2"; raise UsageError if there is none."""
     word = given_name.strip().lower().removeprefix("task").strip()
     number = [str(int(part)) for part in word.split(".") if part.isdecimal()]
     if len(number) == 1 and word.isdecimal() and current is not None:
@@ -47,7 +50,7 @@ def match_task(modules: Sequence[Module], given_name: str, current: str | None =
 
 
 def match_milestone(milestones: Sequence[S], given_name: str) -> S:
-    """Find the milestone called "1", "milestone-1" or "Basic Inference"; UsageError if there is none."""
+    """Find the milestone called "1", "milestone-1" or "Basic Inference"; raise UsageError if there is none."""
     word = given_name.strip().lower().removeprefix("milestone").strip("-_ #").replace("-", " ")
     for candidate in milestones:
         if word in (str(candidate.id), candidate.name.lower()):
@@ -62,15 +65,15 @@ def match_milestone(milestones: Sequence[S], given_name: str) -> S:
 
 
 def require_built(target: M | S) -> M | S:
-    """Return a module or milestone unless it is only planned; UsageError if it is."""
+    """Return a module or milestone unless it is only planned; raise UsageError if it is."""
     if target.status == "planned":
         kind = "Module" if isinstance(target.id, str) else "Milestone"
         name = target.id if isinstance(target.id, str) else f"{target.id}, {target.name},"
-        raise UsageError(f"{kind} {name} is planned but not built yet, so there is nothing to work on or to test.")
+        raise UsageError(f"{kind} {name} is planned but not built yet, so there is nothing to work on or test.")
     return target
 
 
 def _suggest_name(word: str, known: Mapping[str, str]) -> str:
-    """Suggest the known name that is closest to a word; an empty text if none is close."""
+    """Suggest the known name that is closest to a word. Return an empty text if none is close."""
     found = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean `{known[found[0]]}`?" if found else ""

@@ -1,7 +1,7 @@
-"""A quick partial read of the manifest for listings: titles, order and status, without validation.
+"""Read part of the manifest quickly, for listings: titles, order and status, without validation.
 
-Full validation takes several times as long as a listing may take. If anything looks wrong here,
-`grading.manifest.loader` reads the manifest again and names the file, the line and the repair.
+Full validation takes several times as long as a listing may take. If anything looks wrong,
+`grading.manifest.loader` reads the manifest again and reports the file, the line and the repair.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Outline:
 
 
 def read_outline(root: Path) -> Outline:
-    """Read the outline of the manifest at ``root``; ManifestError if the manifest is invalid."""
+    """Read the outline of the manifest at ``root``; raise ManifestError if the manifest is invalid."""
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         data = yaml.load((root / MANIFEST).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
@@ -66,7 +66,7 @@ def read_outline(root: Path) -> Outline:
 
 
 def _is_plausible(outline: Outline) -> bool:
-    """Whether an outline has what listings rely on: text names, numbers, known states and existing triggers."""
+    """Return whether an outline has what listings rely on: names as text, numbers, known states, existing triggers."""
     ids = {m.id for m in outline.modules}
     texts = [t for m in outline.modules for t in (m.id, m.title)]
     texts += [t for m in outline.milestones for t in (m.name, m.medal, m.trigger)]

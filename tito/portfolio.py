@@ -1,4 +1,4 @@
-"""`tito portfolio`: unlocked capabilities with their evidence, ready to paste into an application."""
+"""`tito portfolio`: list the unlocked capabilities with their evidence, ready to paste into an application."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_portfolio(
 
 
 def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
-    """List one entry per unlocked milestone, as documented in docs/result-format.md."""
+    """Build one entry per unlocked milestone, as documented in docs/result-format.md."""
     from tito.evidence import collect_figures, format_figures  # slow to import
 
     entries = []
@@ -74,7 +74,7 @@ def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[d
 
 
 def _collect_writing(writing: Any) -> dict[str, Any]:
-    """Collect a text that the network wrote, cleaned of control characters, and its judgement."""
+    """Collect a text that the network wrote, without control characters, and the verdict on it."""
     from grading.render.words import describe_writing  # slow to import
 
     what, judged = describe_writing(writing)
@@ -83,7 +83,7 @@ def _collect_writing(writing: Any) -> dict[str, Any]:
 
 
 def format_portfolio_markdown(entries: list[dict[str, Any]]) -> str:
-    """Write the portfolio as Markdown."""
+    """Format the portfolio as Markdown."""
     from grading.render.markdown import escape_markdown, format_code_block, format_code_span  # slow to import
 
     lines = ["# What I have built", ""]

@@ -1,4 +1,4 @@
-"""Read the records that GitHub's runs have published from the local clone, without a fetch or a checkout."""
+"""Read, from the local clone, the records that runs on GitHub have published. This needs no fetch or checkout."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REF = f"refs/remotes/origin/{BRANCH}"
 
 
 def read_published_records(root: Path) -> BranchRecords:
-    """Read the records of the branch as last fetched; UsageError if git or the branch is missing.
+    """Read the branch's records as last fetched; raise UsageError if git or the branch is missing.
 
-    A clone cannot tell which repository published them. GitHub's own runs check that as well.
+    A clone cannot tell which repository published the records. The runs on GitHub check that as well.
     """
     found = _run_git(root, "rev-parse", "--verify", "--quiet", f"{REF}^{{commit}}", check=False).strip().decode()
     if not found:
-        raise UsageError(f"This clone has no branch origin/{BRANCH}. After a run has published, fetch it: {FETCH}")
+        raise UsageError(f"This clone has no branch origin/{BRANCH}. After a run has published it, run: {FETCH}")
     sizes, blobs = {}, {}
     for line in _run_git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", found).split(b"\0"):
         about, tab, name = line.partition(b"\t")
@@ -71,7 +71,7 @@ def _read_blobs(root: Path, blobs: list[str]) -> Iterator[bytes]:
 
 
 def _run_git(root: Path, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
-    """Run git in the repository and return its output; UsageError if it fails and ``check`` is set."""
+    """Run git in the repository and return its output; raise UsageError if it fails and ``check`` is set."""
     command = ["git", "-C", str(root), *arguments]
     try:
         ran = subprocess.run(command, input=stdin, capture_output=True, check=False)  # noqa: S603 - our own arguments

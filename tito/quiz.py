@@ -1,4 +1,4 @@
-"""`tito milestone quiz`: ask the questions that are not right yet, check the answers and keep them."""
+"""`tito milestone quiz`: ask the questions that are still open, check the answers and keep them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tito.outline import read_outline
 
 
 def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
-    """Ask for the answers or take the given ones, keep and check them; return 0 if all are right, else 1."""
+    """Ask for the answers or take the given ones, then keep and check them. Return 0 if all are right, otherwise 1."""
     out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
@@ -55,7 +55,7 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
 
 
 def ask_open_questions(root: Path, number: int, out: Console) -> None:
-    """Before a long measurement, ask a known student the questions that are not right yet."""
+    """Before a long measurement, ask a known student the questions that are still open."""
     if not can_ask(out):
         return
     milestone = find_built_milestone(load_manifest(root), number)
@@ -64,7 +64,7 @@ def ask_open_questions(root: Path, number: int, out: Console) -> None:
         if who is None:
             return
         kept = _load_kept_answers(root, number, who, out)
-    except UsageError:  # the report names a damaged file or another student's answers
+    except UsageError:  # the report mentions a damaged file or another student's answers
         return
     count = sum(not verdict.correct for verdict in judge_answers(milestone, kept, who))
     if not count:
@@ -76,7 +76,10 @@ def ask_open_questions(root: Path, number: int, out: Console) -> None:
 
 
 def parse_answer_option(option_text: str, asked: tuple[StudentQuestion, ...]) -> tuple[str, Answer]:
-    """Parse an `--answer` value: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError if no question fits."""
+    """Parse an `--answer` value: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")).
+
+    Raise UsageError if no question fits.
+    """
     name, equals, value = (part.strip() for part in option_text.partition("="))
     places = {str(place): question for place, question in enumerate(asked, 1)}
     question = places.get(name) or next((q for q in asked if q.question_id == name), None)
@@ -98,7 +101,7 @@ def ask_questions(
     out: Console,
     ask: Callable[[str], str] | None = None,
 ) -> Answers:
-    """Ask each question that is not right yet until it is right or skipped; keep and return all answers."""
+    """Ask each open question until the answer is right or the question is skipped. Keep and return all answers."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
     verdicts = judge_answers(milestone, kept, kept.student or "")
     pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
@@ -135,7 +138,7 @@ def _ask_question(
         out.print(_describe_verdict(verdicts[question.question_id]))
         if verdicts[question.question_id].correct:
             break
-        prompt = "Another answer (or Enter to go on)"
+        prompt = "Try again (or press Enter to go on)"
     return kept
 
 
@@ -145,12 +148,12 @@ def _print_next_step(root: Path, number: int, out: Console, *, done: bool) -> No
         goal = journey.find_next_goal(read_outline(root), progress.read_history(root, thorough=False))
         sentence, line = goal.sentence, goal.command
     else:
-        sentence, line = "Answer the questions that are not right yet.", f"tito milestone quiz {number}"
+        sentence, line = "Answer the questions that are still open.", f"tito milestone quiz {number}"
     out.print(Text.assemble(f"Next: {sentence}\n", (f"  {line}", "bold")))
 
 
 def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> Answers:
-    """Load the answers so far; UsageError if they are another student's.
+    """Load the answers given so far; raise UsageError if they belong to another student.
 
     A damaged file counts as empty. It is set aside when the first answer is saved.
     """
@@ -161,14 +164,12 @@ def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> A
         return Answers(student)
     if kept.answers and kept.student != student:
         path = find_answers_file(number).as_posix()
-        raise UsageError(
-            f"{path} holds the answers of {kept.student}, but you are {student}. Move that file away first."
-        )
+        raise UsageError(f"{path} contains {kept.student}'s answers, but you are {student}. Move that file away first.")
     return Answers(student, kept.answers)
 
 
 def _save_kept_answers(root: Path, number: int, answers: Answers, out: Console) -> Answers:
-    """Save the answers, and say where a damaged file went."""
+    """Save the answers, and report where a damaged file was moved to."""
     aside = save_answers(root, number, answers)
     if aside is not None:
         out.print(Text(f"The damaged file is now {aside.as_posix()}.", style="yellow"))
@@ -183,7 +184,9 @@ def _print_questions(
         out.print(Text(f"\nQuestion {place} of {len(asked)}", style="bold"))
         _print_question(out, question)
         out.print(_describe_verdict(verdict))
-    out.print("\nAnswer in a terminal, or give the question's number and your answer, a number or letters such as a,c:")
+    out.print(
+        "\nAnswer in a terminal, or pass the question's number and your answer (a number or letters such as a,c):"
+    )
     out.print(Text(f"  tito milestone quiz {number} --answer 1=VALUE", style="bold"), soft_wrap=True)
 
 
@@ -197,7 +200,7 @@ def _print_question(out: Console, question: StudentQuestion) -> None:
 
 
 def join_paragraphs(text: str) -> str:
-    """Put each paragraph and list entry of a Markdown text on one line; code stays as it is."""
+    """Put each paragraph and list entry of a Markdown text on one line, and leave code as it is."""
     lines: list[str] = []
     in_fence = can_join = False
     for line in text.rstrip("\n").split("\n"):
@@ -212,7 +215,7 @@ def join_paragraphs(text: str) -> str:
 
 
 def _describe_verdict(verdict: QuestionVerdict) -> Text:
-    """Say whether an answer is right, and if not, why and what to read."""
+    """Describe whether an answer is right and, if it is not, why and what to read."""
     if verdict.correct:
         return Text("Right.", style="green")
     told = Text(to_one_line(verdict.why or "Not right yet.", 400), style="yellow")

@@ -18,23 +18,23 @@ from grading.manifest.model import Manifest
 from grading.sandbox.folders import temporary_folder
 
 MAX_UNPACKED_BYTES = 200 << 20
-"""The most bytes that an archive may unpack to; a release has a few million."""
+"""The maximum unpacked size of an archive, in bytes. A release has a few million bytes."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """An unchanged release: each of its files with its bytes."""
+    """An unchanged release: its files with their bytes."""
 
     manifest: Manifest
     course: dict[Path, bytes]
-    """Files that the course owns, including the lock."""
+    """The files that belong to the course, including the lock."""
     student: dict[Path, bytes]
-    """Files that students may change: code, recipes, lessons."""
+    """The files that students may change: code, recipes, lessons."""
 
 
 @contextmanager
 def open_release(source: str, branch: str | None) -> Iterator[Release]:
-    """Open the release in a folder, a zip archive or a git repository; UsageError if there is none."""
+    """Open the release in a folder, a zip archive or a git repository; raise UsageError if there is none."""
     path = Path(source).expanduser()
     with temporary_folder("tinytorch-update-") as temporary:
         if path.is_dir() and branch is None and (path / lock.FILE).is_file():
@@ -45,13 +45,13 @@ def open_release(source: str, branch: str | None) -> Iterator[Release]:
             folder = _clone_repository(source, branch, temporary)
         else:
             raise UsageError(
-                f"There is no {source}. Name a folder, a zip archive or a git repository that holds a release."
+                f"{source} does not exist. Name a folder, a zip archive or a git repository that contains a release."
             )
         yield read_release(folder, source)
 
 
 def read_release(folder: Path, source: str) -> Release:
-    """Read every file that a release's lock names; UsageError if the folder is not an unchanged release."""
+    """Read every file listed in a release's lock; raise UsageError if the folder is not an unchanged release."""
     try:
         said = json.loads((folder / lock.FILE).read_bytes())
         digests = {**said["files"], **said["student"]}
@@ -79,18 +79,18 @@ def read_release(folder: Path, source: str) -> Release:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a lock's entry names a file inside the release that is not one of git's."""
+    """Return whether an entry in the lock refers to a file inside the release, but not to one of git's own files."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and not {"..", ".git"} & set(parts) and "\\" not in name
 
 
 def _unpack_archive(archive_path: Path, into: Path) -> Path:
-    """Unpack a zip archive and return the folder that holds the release: its top, or the only folder there."""
+    """Unpack a zip archive and return the folder that contains the release: the top level, or the only folder in it."""
     try:
         with zipfile.ZipFile(archive_path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED_BYTES:
                 raise UsageError(f"{archive_path} is too large for a release of the course.")
-            archive.extractall(into)  # which keeps every member below the folder
+            archive.extractall(into)  # `extractall` keeps every member inside the folder
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise UsageError(f"{archive_path} cannot be read as a zip archive: {error}") from None
     inner = [folder for folder in into.iterdir() if folder.is_dir()]

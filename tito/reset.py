@@ -15,22 +15,22 @@ from grading.submission import KEPT
 
 @dataclass(frozen=True)
 class ResetFile:
-    """A file that was reset, and the copy of its old text; both relative to the repository."""
+    """A file that was reset, and the copy of its old text. Both paths are relative to the repository."""
 
     file: Path
     copy: Path
 
 
 def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[ResetFile]:
-    """Reset a module's files to their released text, or only the functions of one task.
+    """Reset a module's files, or only the functions of one task, to the released version.
 
-    The old text of each file is kept in a copy next to it. UsageError, with nothing changed, if the released text
-    is not known or a function of the task cannot be found.
+    The old text of each file is kept in a copy next to it. Raise UsageError, without changing anything, if the
+    released version is not known or a function of the task cannot be found.
     """
     released, new = {Path(name): text for name, text in lock.read_released_texts(root).items()}, {}
     files = [file for file in released if file.is_relative_to(folder) and file.suffix == ".py"]
     if not files:
-        raise UsageError(f"{lock.BASE} has no file of {folder.as_posix()}, so none can be reset.")
+        raise UsageError(f"{lock.BASE} does not contain any file of {folder.as_posix()}, so none can be reset.")
     for file in files:
         given = released[file]
         if task is None:
@@ -47,20 +47,20 @@ def reset_module(root: Path, folder: Path, task: str | None = None, *, now: date
 
 
 def restore_task(mine: str, given: str, task: str, file: Path) -> str:
-    """Replace each of the task's functions in the student's text by its released version."""
+    """Replace each of the task's functions in the student's text with its released version."""
     try:
         own = list_functions(mine)
     except SyntaxError as error:
         raise UsageError(
             f"{file.as_posix()} is not valid Python (line {error.lineno}), so its functions cannot be found. "
-            "Fix that line, or leave out --task to reset the whole module."
+            "Fix that line, or leave out --task to reset the entire module."
         ) from None
     lines, given_lines, functions = split_lines(mine), split_lines(given), list_functions(given)
     left = [name for name, gap in find_gaps(given).items() if gap == task]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
             f"{file.as_posix()} no longer has `{missing[0]}`, so task {task} cannot be reset alone. "
-            "Leave out --task to reset the whole module."
+            "Leave out --task to reset the entire module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
         (first, last), (start, end) = find_line_range(own[name]), find_line_range(functions[name])
@@ -69,15 +69,15 @@ def restore_task(mine: str, given: str, task: str, file: Path) -> str:
 
 
 def _read_student_text(path: Path) -> str:
-    """Read a student's file; UsageError if it is not readable text."""
+    """Read a student's file; raise UsageError if it is not readable text."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}). Leave out --task to reset the whole module.") from None
+        raise UsageError(f"{path} cannot be read ({error}). Leave out --task to reset the entire module.") from None
 
 
 def _has_changed(root: Path, file: Path, old_text: str) -> bool:
-    """Whether a file's content differs from this text."""
+    """Return whether a file's content differs from this text."""
     return lock.digest_file(root, file.as_posix()) != lock.digest_text(old_text.encode())
 
 
@@ -89,10 +89,10 @@ def _replace_file(root: Path, file: Path, text: str, now: datetime) -> ResetFile
 
 
 def copy_aside(root: Path, file: Path, now: datetime) -> Path:
-    """Copy a file to a new, dated name next to it; return the copy's path, relative to the repository.
+    """Copy a file to a new, dated name next to it. Return the copy's path, relative to the repository.
 
-    tensor.py → kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. A file that does not exist
-    is not copied; its own path is returned.
+    tensor.py becomes kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. If the file does not
+    exist, nothing is copied and its own path is returned.
     """
     path = root / file
     if not path.exists():

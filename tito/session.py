@@ -1,4 +1,4 @@
-"""What `tito watch` does after a save, a key press or a test run. It starts no thread or process itself."""
+"""Decide what `tito watch` does after a save, a key press or a test run. This module starts no thread or process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WatchJob:
     whole: bool = False
     """Whether to continue after a failure."""
     after: str | None = None
-    """The task whose failure is on the screen: only the failure of an earlier task is worth showing."""
+    """The task whose failure is on the screen. Only an earlier task's failure is then worth showing."""
     aborted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -53,7 +53,7 @@ class KeyEvent:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """A number of a job's tests have been run."""
+    """Some of a job's tests have been run."""
 
     job: WatchJob
     done: int
@@ -80,13 +80,13 @@ class TickEvent:
 
 Event = SaveEvent | KeyEvent | ProgressEvent | JobEndEvent | TickEvent
 SLOW_SECONDS = 3.0
-"""After this long, the progress line says which test is running and for how long."""
+"""The time after which the progress line also shows which test is running and for how long."""
 
 
 class Session:
     """The state of watching one module: which task is open, what is being tested, what is on the screen.
 
-    ``begin`` starts a job, whose end is reported as an event. ``abort`` ends a job soon; nothing is reported then.
+    ``begin`` starts a job, whose end is reported as an event. ``abort`` stops a job, and then nothing is reported.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class Session:
         self._done, self._total = 0, 0
         self._title, self._since, self._clock = "", 0.0, clock
         self._news: list[RenderableType] = []
-        """Lines that say what has passed since the last save."""
+        """The lines that list what has passed since the last save."""
         self._failure: tuple[tuple[RenderableType, ...], Result] | None = None
         """The failure on the screen, and how far its tests got."""
         self._redraws = has_keys and out.is_terminal and not out.is_dumb_terminal
 
     def start(self) -> None:
-        """Begin to find the open task, which is that of the first failing test."""
+        """Begin to look for the open task, which is the task of the first failing test."""
         self._run_job(WatchJob(None))
 
     def handle_event(self, event: Event) -> bool:
@@ -139,7 +139,7 @@ class Session:
         return True
 
     def stop(self) -> None:
-        """Abort the running tests and say how to continue."""
+        """Abort the running tests and print how to continue."""
         if self._running is not None:
             self._abort(self._running)
         where = f"Task {self.open.id} is open" if self.open else f"You were in module {self.module.id}"
@@ -148,7 +148,7 @@ class Session:
         )
 
     def _handle_key(self, key: str) -> bool:
-        """Do what a key asks for; return False if it ends the session."""
+        """Carry out the action of a key. Return False if it ends the session."""
         if key in ("q", END):
             return False
         if key == "a":
@@ -170,7 +170,7 @@ class Session:
         return True
 
     def _run_job(self, job: WatchJob) -> None:
-        """Run a job and abort the one that is running, which is out of date."""
+        """Start a job, and abort the job that is running, which is out of date."""
         if self._running is not None:
             self._abort(self._running)
         self._running, self._done, self._total = job, 0, 0
@@ -180,15 +180,15 @@ class Session:
 
     @property
     def is_testing(self) -> bool:
-        """Whether tests are running."""
+        """Return whether tests are running."""
         return self._running is not None
 
     def _handle_finished_job(
         self, job: WatchJob, result: Result | None, problem: str, failed: frozenset[str | None]
     ) -> None:
-        """Show a finished job and begin the next one if there is one."""
+        """Show a finished job, and begin the next one if there is one."""
         if result is not None and (job.after is None or self._comes_before(result, job.after)):
-            with suppress(OSError):  # only the next hint depends on it
+            with suppress(OSError):  # only the next hint depends on this record
                 save_failing_task(self.root, self.module.id, result, task=job.task)
         if result is None:
             self._redraw_screen(Text(f"\n{problem}", style="yellow"))
@@ -202,7 +202,7 @@ class Session:
             terminal_report.print_first_failure(self.out, result)
             self._show_keys()
             self._failure = (told, result)
-            if job.task in self._list_ids()[1:]:  # the reason may be in an earlier task
+            if job.task in self._list_ids()[1:]:  # the cause may be in an earlier task
                 self._run_job(WatchJob(None, after=job.task))
         elif job.task is not None:
             self.passed.add(job.task)
@@ -219,7 +219,7 @@ class Session:
         return [task.id for task in self.module.tasks]
 
     def _comes_before(self, result: Result, task: str) -> bool:
-        """Whether the result's first failure is in an earlier task than this one."""
+        """Return whether the result's first failure is in an earlier task than this one."""
         ids, first = self._list_ids(), result.first_failure.task if result.first_failure else None
         return first in ids and ids.index(first) < ids.index(task)
 
@@ -243,13 +243,13 @@ class Session:
         if job.whole:
             yield from self._list_tasks(failed | {failure.task for failure in words.list_failures(result)})
         elif job.after and self.open is not None:
-            yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the reason.")
+            yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the cause.")
         elif self._done > 1:
             what = f"of task {job.task}" if job.task else "of the module"
             yield Text(f"{self._done - 1} of {self._total} tests {what} pass; the next one fails.", style="dim")
 
     def _record_completion(self, result: Result) -> None:
-        """Record the completed module, unless it is recorded already, and say what is next."""
+        """Record the completed module, unless that has been done already, and show what is next."""
         history = progress.read_history(self.root, thorough=False)
         if journey.find_module_state(self.manifest, history, self.module.id).completed_at is None:
             progress.record_event(
@@ -291,7 +291,7 @@ class Session:
         self._news.append(format_list_item(sign, Text(text, style="green"), style="green", indent=0))
 
     def _redraw_screen(self, *parts: RenderableType) -> None:
-        """Show the module, what has passed and these parts; a terminal is cleared first."""
+        """Show the module, what has passed and these parts. Clear a terminal first."""
         self._failure = None
         if self._redraws:
             self.out.clear()
@@ -314,7 +314,7 @@ class Session:
             self._print_over_progress(Text(KEYS, style="dim"))
 
     def _show_progress(self) -> None:
-        """Show one line that says what is being tested; the next one overwrites it."""
+        """Show one line that says what is being tested. The next progress line overwrites it."""
         if self._redraws and self._running is not None:
             what = f"task {self._running.task}" if self._running.task else f"module {self.module.id}"
             count = f": {self._done} of {self._total}" if self._total else ""
@@ -322,7 +322,7 @@ class Session:
             if seconds >= SLOW_SECONDS:
                 title = f": {to_one_line(self._title)}" if self._title else ""
                 line = f"{line}, {seconds:.0f} s{title}"
-            # A line that wraps would not be overwritten as a whole.
+            # If the line wrapped, only its last part would be overwritten.
             self.out.file.write(f"{CLEAR_LINE}{line[: self.out.width - 1]}")
             self.out.file.flush()
 

@@ -1,4 +1,4 @@
-"""Handle signals while the main thread waits: it must wake up before Python can act on one."""
+"""Handle signals while the main thread waits. Python runs signal handlers only once that thread wakes up."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals of Ctrl-C, `kill` and a closed terminal."""
+"""The signals sent by Ctrl-C, `kill` and a closed terminal."""
 STOP = 0
-"""No signal has this number."""
+"""A number that no signal has. It stops the listening thread."""
 
 
 @contextmanager
 def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Call ``hear``, in a separate thread, with the number of each signal that ends or continues this process.
+    """Call ``on_signal``, in a separate thread, with the number of each signal that ends or continues this process.
 
-    It does not matter to which thread the kernel delivers the signal. A signal that ends the process also raises
+    It does not matter which thread the kernel delivers the signal to. A signal that ends the process also raises
     KeyboardInterrupt in the main thread.
     """
     heard, told = os.pipe()

@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # the model is slow to import
 
 FOLDER = Path("solutions")
 WIDE = 150
-"""The number of terminal columns from which two versions are shown side by side."""
+"""The minimum number of terminal columns for showing two versions side by side."""
 CONTEXT = 3
-"""The number of equal lines shown around each difference."""
+"""The number of context lines around each difference."""
 
 
 def read_solution(root: Path, manifest: Manifest, file: Path) -> str:
-    """Read the course's solution of a student's file; UsageError, with the reason, if there is none."""
+    """Read the course's solution for a student's file; raise UsageError, with the reason, if there is none."""
     path = root / FOLDER / file.relative_to("modules")
     try:
         return path.read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def show_both_versions(out: Console, file: Path, mine: str, theirs: str) -> None
 
 
 def format_two_columns(mine: str, theirs: str) -> RenderableType:
-    """Format the differences side by side, with line numbers and a few equal lines around them."""
+    """Format the differences side by side, with line numbers and a few context lines."""
     table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1, 0, 0))
     for name in ("yours", "the course's"):
         table.add_column("", style="dim", justify="right", no_wrap=True, width=4)
@@ -79,7 +79,10 @@ def format_two_columns(mine: str, theirs: str) -> RenderableType:
 
 
 def align_lines(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
-    """Pair the numbered lines of two texts; 0 if one side has no line, None where equal lines are omitted."""
+    """Pair the lines of two texts, with their numbers.
+
+    The number is 0 where one side has no line. None is yielded where equal lines are omitted.
+    """
     for place, group in enumerate(difflib.SequenceMatcher(None, mine, theirs, False).get_grouped_opcodes(CONTEXT)):
         if place:
             yield None

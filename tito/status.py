@@ -1,4 +1,4 @@
-"""The output of `tito`, `tito milestone status` and `timeline`, without slow imports."""
+"""Show the output of `tito`, `tito milestone status` and `tito milestone timeline`, without slow imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASCII_SIGNS = {State.COMPLETED: "*", State.IN_PROGRESS: "+", State.READY: "o", 
 
 
 def show_status(*, as_json: bool) -> int:
-    """Show each milestone's state, or print it as JSON; returns the exit code."""
+    """Show each milestone's state, or print it as JSON. Return the exit code."""
     root = require_repository()
     course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     if as_json:
@@ -35,7 +35,7 @@ def show_status(*, as_json: bool) -> int:
 
 
 def show_current_module() -> int:
-    """Show, for `tito` alone, the current module, the progress and the next command; returns the exit code."""
+    """Show the current module, the progress and the next command, for `tito` alone. Return the exit code."""
     root = require_repository()
     course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     module = journey.find_current_module(course, history)
@@ -71,13 +71,13 @@ def _format_next_goal(course: CourseLike, history: History, out: Console) -> lis
 
 
 def _describe_way_back(course: CourseLike, history: History) -> Text | None:
-    """Name the skipped modules and the command that goes back to the first of them; None without any."""
+    """Describe the skipped modules and the command that goes back to the first; return None if there are none."""
     current = journey.find_current_module(course, history)
     if current is None or not (skipped := journey.list_skipped_modules(course, history)):
         return None
     names = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
     return Text.assemble(
-        (f"Not completed yet before {current.id}: {names}. To go back: ", "yellow"),
+        (f"Not yet completed before {current.id}: {names}. To go back: ", "yellow"),
         (f"tito module start {skipped[0]}", "bold"),
     )
 
@@ -130,7 +130,7 @@ def collect_status(course: CourseLike, history: History) -> dict[str, Any]:
 
 
 def draw_progress_bar(course: CourseLike, history: History, out: Console) -> Text:
-    """Draw the whole course as one bar of modules."""
+    """Draw the entire course as one bar of modules."""
     modules = journey.list_module_states(course, history)
     done = sum(m.state is State.COMPLETED for m in modules)
     medals = sum(s.state is State.COMPLETED for s in journey.list_milestone_states(course, history))
@@ -153,7 +153,7 @@ def describe_damaged_records(history: History) -> Iterator[RenderableType]:
 
 
 def draw_timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:
-    """Draw the journey from top to bottom: modules as stations, milestones as landmarks with date and figures."""
+    """Draw the journey from top to bottom. Modules are stations; milestones are landmarks with dates and figures."""
     plain = out.options.ascii_only
     signs, rail = (_ASCII_SIGNS, "|") if plain else (_SIGNS, "│")
     milestones = {
@@ -202,7 +202,7 @@ def _draw_landmark(state: MilestoneState, figures: list[str], rail: str, plain: 
 
 
 def _describe_dates(module: ModuleState) -> str:
-    """Say when a module was completed or started."""
+    """Describe when a module was completed or started."""
     if module.completed_at:
         return f"completed {module.completed_at:%Y-%m-%d}"
     if module.state is State.IN_PROGRESS and module.started_at:

@@ -22,7 +22,7 @@ from tito.status import describe_damaged_records
 
 
 def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
-    """Show help for the last attempt's failures, or an overview if there are none; returns the exit code."""
+    """Show help for the last attempt's failures, or an overview if there are none. Return the exit code."""
     milestone, history = load_manifest(root).milestone(number), progress.read_history(root)
     attempts = history.list_attempts(number)
     result = attempts[-1].result if attempts else None
@@ -53,7 +53,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
         title = Text("Fix this first", style="bold")
         out.print(Panel(build_failure_parts(result.first_failure, is_brief=False), title=title, title_align="left"))
         if fast := words.build_test_command(result.first_failure):
-            out.print(Text("To try it where a debugger works:", style="dim"))
+            out.print(Text("To run it where a debugger works:", style="dim"))
             out.print(format_command(fast), crop=False)
     for topic in topics:
         out.print(Text(f"\n{topic.heading}", style="bold cyan"))
@@ -73,7 +73,7 @@ def _show_topic_overview(milestone: Milestone, result: Result | None, known: dic
     out.print(Text("\nHints", style="bold"))
     for hint in milestone.hints:
         out.print(format_list_item("·", hint))
-    out.print(Text(f"\nThe whole page is {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
+    out.print(Text(f"\nThe complete page is {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
     out.print(Text(f"  tito milestone test {milestone.id}", style="bold"))
 
 

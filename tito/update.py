@@ -1,4 +1,4 @@
-"""`tito update`: merge a newer release into a student's repository; nothing is lost, and one command undoes it."""
+"""`tito update`: merge a newer release into a student's repository. Nothing is lost, and one command undoes it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ class FileChange:
 
     path: Path
     what: str
-    """added, replaced, removed, merged, conflict, or kept beside: the student's version is kept under a new name."""
+    """The kind of change: added, replaced, removed, merged, conflict, or kept beside.
+
+    In the last case, the student's version is kept under a new name."""
     data: bytes | None
-    """The new content; None if the file is removed."""
+    """The new content, or None if the file is removed."""
     conflicts: tuple[int, ...] = ()
     """The lines at which conflicts begin."""
 
@@ -48,10 +50,10 @@ class UpdatePlan:
 
     old: str
     new: str
-    """The course's version before and after."""
+    """The course's version before and after the update."""
     changes: tuple[FileChange, ...]
     tasks: tuple[str, ...]
-    """New tasks with their titles."""
+    """The new tasks with their titles."""
 
 
 def update_course(
@@ -63,7 +65,7 @@ def update_course(
         str | None, typer.Option("--branch", metavar="NAME", help="The branch, if RELEASE is a git repository.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Update without asking.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo the last update.")] = False,
 ) -> int:
     """Update to a newer release of the course. Your code is merged with it, and --undo reverts the update.
@@ -83,7 +85,7 @@ def update_course(
     from tito.releases import open_release
 
     if not (root / lock.FILE).is_file():
-        raise UsageError(f"{root} is not a released course: it has no {lock.FILE}, so there is nothing to update.")
+        raise UsageError(f"{root} is not a released course: it has no {lock.FILE}, so it cannot be updated.")
     if source is None:
         grader = load_manifest(root).course.grader
         if grader is None:
@@ -108,7 +110,7 @@ def update_course(
 
 
 def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
-    """Work out what a release would change in the repository at ``root``, which has this manifest."""
+    """Work out what a release would change in the repository at ``root``, whose manifest this is."""
     from tito.merging import merge_versions
 
     old = _read_lock_digests(root)
@@ -138,7 +140,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
         path, present = Path(name), _read_bytes(root / name)
         if present is None or path in release.course or path in release.student:
             continue
-        # A file that the student has changed stays, even if the new release no longer has it.
+        # A file that the student has changed is kept, even if the new release no longer has it.
         if name in old["files"] or lock.digest_text(present) == released[name]:
             changes.append(FileChange(path, "removed", None))
     known = {task.id for module in manifest.modules for task in module.tasks}
@@ -148,7 +150,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
 
 
 def show_plan(out: Console, plan: UpdatePlan) -> None:
-    """Show the student's files that change one by one, and the number of the course's own."""
+    """List each student file that changes, and show how many of the course's own files change."""
     out.print(Text(f"From course {plan.old} to {plan.new}", style="bold"))
     words = {
         "merged": "merged with your version",
@@ -170,7 +172,7 @@ def show_plan(out: Console, plan: UpdatePlan) -> None:
 
 
 def show_remaining_steps(out: Console, plan: UpdatePlan) -> int:
-    """Print the remaining steps after an update; return 1 if there are conflicts, else 0."""
+    """Print the remaining steps after an update. Return 1 if there are conflicts, otherwise 0."""
     out.print(Text(f"\nYour course is now at version {plan.new}.", style="bold green"))
     conflicts = [change for change in plan.changes if change.conflicts]
     for change in conflicts:
@@ -179,7 +181,7 @@ def show_remaining_steps(out: Console, plan: UpdatePlan) -> int:
     if conflicts:
         out.print(
             "Your version is between <<<<<<< and =======, the new release's between ======= and >>>>>>>. "
-            "Keep the right lines and delete the rest."
+            "Keep the lines you want and delete the rest."
         )
     if any(change.path.name == "pyproject.toml" for change in plan.changes):
         out.print(Text.assemble("To install it again: ", ("pip install -e .", "bold")))
@@ -188,7 +190,7 @@ def show_remaining_steps(out: Console, plan: UpdatePlan) -> int:
 
 
 def apply_plan(root: Path, plan: UpdatePlan) -> None:
-    """Save the old files for `--undo`, then change them; on any error, everything is restored."""
+    """Save the old files for `--undo`, then change them. If there is an error, restore everything."""
     from tito.reset import copy_aside
 
     now = datetime.now()
@@ -226,11 +228,11 @@ def _undo_update(root: Path, out: Console) -> int:
 
     states = sorted((root / ".tito" / UPDATES).glob(f"*/{STATE}"))
     if not states:
-        raise UsageError("There is no update to undo here.")
+        raise UsageError("There is no update to undo.")
     try:
         folder, state = states[-1].parent, json.loads(states[-1].read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError(f"{states[-1]} cannot be read. That folder holds the files from before the update.") from None
+        raise UsageError(f"{states[-1]} cannot be read. Its folder holds the files from before the update.") from None
     kept = []
     for name, said in state["files"].items():
         present = _read_bytes(root / name)
@@ -239,7 +241,7 @@ def _undo_update(root: Path, out: Console) -> int:
     for name, said in state["files"].items():
         _write_or_remove(root, Path(name), None if said["before"] is None else (folder / said["before"]).read_bytes())
     shutil.rmtree(folder)
-    out.print(Text(f"The update is undone. Your course is at version {state['from']} again.", style="bold"))
+    out.print(Text(f"The update was undone. Your course is at version {state['from']} again.", style="bold"))
     for name, copy in kept:
         out.print(f"  {name} had changed since the update. That version is in {copy.as_posix()}", soft_wrap=True)
     if "pyproject.toml" in state["files"]:
@@ -248,7 +250,7 @@ def _undo_update(root: Path, out: Console) -> int:
 
 
 def _refuse_uncommitted(root: Path, plan: UpdatePlan) -> None:
-    """Raise UsageError if a file that the update changes has uncommitted work."""
+    """Raise UsageError if a file that the update would change contains uncommitted work."""
     git = shutil.which("git")
     if git is None:
         return
@@ -263,13 +265,13 @@ def _refuse_uncommitted(root: Path, plan: UpdatePlan) -> None:
     if mixed:
         shown = ", ".join(mixed[:3]) + (", …" if mixed[3:] else "")
         raise UsageError(
-            f"The update would change files with uncommitted work: {shown}. Nothing was changed. "
+            f"The update would change files that contain uncommitted work: {shown}. Nothing was changed. "
             'Commit it first: git commit -am "Before the update"'
         )
 
 
 def _read_lock_digests(root: Path) -> dict[str, dict[str, str]]:
-    """Read the digests in the repository's lock; UsageError if it cannot be read."""
+    """Read the digests in the repository's lock; raise UsageError if it cannot be read."""
     try:
         said = json.loads((root / lock.FILE).read_bytes())
         return {key: dict(said[key]) for key in ("files", "student")}
@@ -278,7 +280,7 @@ def _read_lock_digests(root: Path) -> dict[str, dict[str, str]]:
 
 
 def _read_bytes(path: Path) -> bytes | None:
-    """Read a file's bytes; None if it does not exist."""
+    """Read a file's bytes; return None if it does not exist."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -286,7 +288,7 @@ def _read_bytes(path: Path) -> bytes | None:
 
 
 def _decode_text(data: bytes | None) -> str | None:
-    """Decode UTF-8 bytes; None if they are not UTF-8."""
+    """Decode UTF-8 bytes; return None if they are not UTF-8."""
     try:
         return None if data is None else data.decode("utf-8-sig")
     except UnicodeDecodeError:

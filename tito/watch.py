@@ -65,9 +65,9 @@ def watch_module(name: ModuleName = None) -> int:
 
 
 def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
-    """Watch until the student quits.
+    """Watch the module until the student quits.
 
-    This thread shows the session. One more waits for file changes, one for keys, and one runs the tests.
+    This thread shows the session. A second one waits for file changes, a third for keys, and a fourth runs the tests.
     """
     from tito.keys import END, enable_single_keys, read_keys
     from tito.session import KeyEvent, SaveEvent, Session
@@ -110,7 +110,7 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
 
 
 def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: Callable[[Event], None]) -> None:
-    """Run each job from ``take`` and report its end unless it was aborted; None ends the loop."""
+    """Run each job from ``next_job`` until that returns None. Report a job's end unless the job was aborted."""
     from tito.session import JobEndEvent
 
     while (job := next_job()) is not None:
@@ -134,7 +134,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
             emit(JobEndEvent(job, result, problem, frozenset(failed)))
         with suppress(GraderError):  # the next job tries again and reports the error
             grader.start_spare_worker()
-        if not gc.get_freeze_count():  # imported modules stay: scanning them for garbage takes 20 ms a job
+        if not gc.get_freeze_count():  # imported modules stay, and scanning them for garbage would take 20 ms per job
             gc.collect()
             gc.freeze()
 
@@ -142,9 +142,9 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
 def _collect_failed_tasks(
     failed: set[str | None], is_enough: Callable[[TestOutcome], bool]
 ) -> Callable[[TestOutcome], bool]:
-    """Make a copy of ``is_enough`` that adds each failed test's task to ``failed``.
+    """Wrap ``is_enough`` so that each failed test's task is added to ``failed``.
 
-    A result shows only one of the failures with the same cause.
+    The tasks must be collected, because a result shows only one of the failures with the same cause.
     """
 
     def note_outcome(outcome: TestOutcome) -> bool:
@@ -156,25 +156,25 @@ def _collect_failed_tasks(
 
 
 def is_decisive_failure(outcome: TestOutcome) -> bool:
-    """Whether to stop after this test: it failed, and not because a later task is still open."""
+    """Return whether to stop after this test: it failed, and not because a later task is still open."""
     own, gap = ([int(part) for part in (task or "").split(".") if part] for task in (outcome.task, outcome.gap))
     return outcome.failure is not None and gap <= own
 
 
 def list_watched_files(grader: WarmGrader, module: Module) -> frozenset[Path]:
-    """List the files that a module's tests depend on: the student's files so far, and the tests."""
+    """List the files that a module's tests depend on: the student's files up to this module, and the tests."""
     until = [one for one in grader.manifest.modules if one.number <= module.number]
     files = [file for one in until for file in (one.folder / "recipe.py", *list_student_files(grader.root, one))]
     return frozenset(grader.root / file for file in (module.tests, *files))
 
 
 class _EventReporter:
-    """A progress watch that turns the grader's reports into events."""
+    """A progress listener that turns the grader's reports into events."""
 
     def __init__(self, job: WatchJob, put: Callable[[Event], None]):
         self._job, self._put, self._total = job, put, 0
 
-    def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - the session knows what it began
+    def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - the session knows which job it began
         """Remember how many tests there are."""
         self._total = total or 0
 
@@ -186,7 +186,7 @@ class _EventReporter:
 
 
 def _wait_for_event(events: SimpleQueue[Event | Exception], *, is_testing: bool) -> Event:
-    """Wait for the next event, while tests run for a second at most; an exception from a thread is raised here."""
+    """Wait for the next event, but at most a second while tests run. Raise an exception that comes from a thread."""
     from tito.session import TickEvent
 
     try:
@@ -202,7 +202,7 @@ def _wait_for_event(events: SimpleQueue[Event | Exception], *, is_testing: bool)
 def _watch_files(
     root: Path, watched: frozenset[Path], on_change: Callable[[], None], on_failure: Callable[[Exception], None]
 ) -> Iterator[None]:
-    """Call ``changed`` when one of the files is changed, replaced, deleted or restored while the block runs."""
+    """While the block runs, call ``on_change`` when one of the files is changed, replaced, deleted or restored."""
     try:
         import watchfiles
     except ImportError:
@@ -213,7 +213,7 @@ def _watch_files(
         names = {str(path) for path in watched}
         try:
             for _ in watchfiles.watch(
-                root / "modules",  # watch folders, because editors replace the old file by a new one
+                root / "modules",  # watch folders, because editors replace the old file with a new one
                 watch_filter=lambda _, path: path in names,
                 debounce=TOGETHER_MS,
                 step=STEP_MS,

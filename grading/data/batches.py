@@ -19,7 +19,10 @@ ROW = 3 * 32 * 32
 
 
 def read_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Read a batch's uint8 images (n, 3, 32, 32) and int64 classes (n,); ValueError if it is not a valid batch."""
+    """Read a batch's uint8 images (n, 3, 32, 32) and int64 classes (n,).
+
+    Raise ValueError if it is not a valid batch.
+    """
     try:
         found = _load_safe_pickle(data)
     except Exception as error:  # a hostile pickle may raise anything
@@ -53,7 +56,7 @@ class _Unpickler(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> type:
-        """Find the replacement for a global name; UnpicklingError for a name that an array does not need."""
+        """Find the replacement for a global name; raise UnpicklingError for a name that an array does not need."""
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return _KNOWN[module, name]

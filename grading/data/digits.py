@@ -24,7 +24,7 @@ BOX, MARGIN = 20, 4
 
 
 def load_digits() -> DataSet:
-    """Load 1,442 training and 355 test images of shape (1, 28, 28); DamagedError if the file is damaged.
+    """Load 1,442 training and 355 test images of shape (1, 28, 28); raise DamagedError if the file is damaged.
 
     Every fifth image of each class is a test image. The file is ordered by writer, so both parts have every writer.
     Held-out writers would make a harder test than MNIST's, and 95% would be out of reach.

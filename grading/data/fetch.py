@@ -35,8 +35,8 @@ class UnreachableError(GraderError):
 def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
     """Complete a data set in the cache, and return its folder.
 
-    Valid files stay, and damaged ones are set aside. UnreachableError if no mirror delivers a file, GraderError if it
-    cannot be written. An interrupt leaves only whole files, and parts that can be resumed.
+    Valid files stay, and damaged ones are set aside. An interrupt leaves only complete files, and parts that can be
+    resumed. Raise UnreachableError if no mirror delivers a file, or GraderError if the file cannot be written.
     """
     folder = find_cache_folder() / source.folder
     watch.begin_phase(f"Looking for {source.name}", None)
@@ -75,7 +75,7 @@ def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
 
 
 def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
-    """Whether a file is present and valid; a damaged one is set aside."""
+    """Return whether a file is present and valid; a damaged one is set aside."""
     path = find_file(folder, file)
     if path is None:
         return False
@@ -88,7 +88,7 @@ def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
 
 
 def _download_files(what: Download, folder: Path, source: DataSource, watch: ProgressWatch) -> None:
-    """Download, verify and store one download's files; UnreachableError if no mirror delivers it."""
+    """Download, verify and store one download's files; raise UnreachableError if no mirror delivers it."""
     # Importing Requests takes as long as reading MNIST, and is needed only for a download.
     from grading.data.download import MirrorError, discard_parts, download_file
 
@@ -112,7 +112,7 @@ def _download_files(what: Download, folder: Path, source: DataSource, watch: Pro
 
 
 def _unpack_download(arrived: Path, what: Download) -> Iterator[tuple[DataFile, bytes]]:
-    """Unpack and verify the files in a download; ValueError if one is wrong."""
+    """Unpack and verify the files in a download; raise ValueError if one is wrong."""
     if what.checksum is not None:
         kind, _, expected = what.checksum.partition(":")
         with arrived.open("rb") as stream:

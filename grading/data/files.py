@@ -33,7 +33,7 @@ class DataLocation:
 
     @property
     def complete(self) -> bool:
-        """Whether every file is present."""
+        """Return whether every file is present."""
         return not self.missing
 
 
@@ -43,7 +43,7 @@ def find_cache_folder() -> Path:
 
 
 def find_named_folder() -> Path | None:
-    """Return the folder that TINYTORCH_DATA names; None if it is not set, GraderError if it is not a folder."""
+    """Return the folder that TINYTORCH_DATA names, or None if it is not set, GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
@@ -75,13 +75,13 @@ def _list_missing_files(folder: Path, source: DataSource) -> tuple[str, ...]:
 
 
 def find_file(folder: Path, file: DataFile) -> Path | None:
-    """Find a file in this folder, plain or as .gz; None if it does not exist."""
+    """Find a file in this folder, plain or as .gz; return None if it does not exist."""
     paths = (folder / file.name, folder / f"{file.name}.gz")
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes:
-    """Read a file's unpacked bytes; DamagedError if they do not match its checksum.
+    """Read a file's unpacked bytes; raise DamagedError if they do not match its checksum.
 
     With ``fixed`` False, the checksum is not compared.
     """
@@ -102,7 +102,7 @@ def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes
 
 
 def _read_limited(path: Path, limit: int) -> bytes:
-    """Read a file of at most ``limit`` bytes; ValueError if it is larger."""
+    """Read a file of at most ``limit`` bytes; raise ValueError if it is larger."""
     with path.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
@@ -111,7 +111,7 @@ def _read_limited(path: Path, limit: int) -> bytes:
 
 
 def unpack_gzip(data: bytes, limit: int) -> bytes:
-    """Unpack a gzip file to at most ``limit`` bytes; ValueError if it is truncated, damaged or larger."""
+    """Unpack a gzip file to at most ``limit`` bytes; raise ValueError if it is truncated, damaged or larger."""
     unpacker = zlib.decompressobj(wbits=31)  # 31: with gzip's header and checksum
     try:
         content = unpacker.decompress(data, limit + 1)
@@ -133,7 +133,7 @@ def verify_file(data: bytes, file: DataFile) -> None:
 
 
 def matches_checksum(data: bytes, checksum: str) -> bool:
-    """Whether bytes match a checksum such as `sha256:…`."""
+    """Return whether bytes match a checksum such as `sha256:…`."""
     kind, _, expected = checksum.partition(":")
     return hashlib.new(kind, data, usedforsecurity=False).hexdigest() == expected
 

@@ -37,7 +37,7 @@ class MissingError(GraderError):
 
 
 def find_source(name: str) -> DataSource:
-    """Find a data set's entry in the catalogue; UsageError if there is none."""
+    """Find a data set's entry in the catalogue; raise UsageError if there is none."""
     if name not in SOURCES:
         raise UsageError(f"There is no data set {name!r}. The data sets are {', '.join(SOURCES)}.")
     return SOURCES[name]
@@ -46,8 +46,8 @@ def find_source(name: str) -> DataSource:
 def load_or_fetch_images(name: str, watch: ProgressWatch) -> DataSet:
     """Load images from this machine or download them; if no mirror delivers them, load their stand-in.
 
-    UnreachableError if there is no stand-in. GraderError for an error that is not the network's, such as a damaged
-    file or a full disk.
+    Raise UnreachableError if there is no stand-in. Raise GraderError for an error that has nothing to do with the
+    network, such as a damaged file or a full disk.
     """
     return load_images(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
 
@@ -55,7 +55,7 @@ def load_or_fetch_images(name: str, watch: ProgressWatch) -> DataSet:
 def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
     """Load a text from this machine or download it; if no mirror delivers it, load its stand-in.
 
-    UnreachableError if there is no stand-in, GraderError for an error that is not the network's.
+    Raise UnreachableError if there is no stand-in, or GraderError for an error that has nothing to do with the network.
     """
     return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
 
@@ -98,7 +98,7 @@ def identify_data(name: str) -> str:
 def load_images(name: str) -> DataSet:
     """Load images from the folder that TINYTORCH_DATA names, or from the cache; nothing is downloaded.
 
-    UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
+    Raise UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
     damaged file in the cache is set aside.
     """
     source, place, contents = _read_data_files(name)

@@ -118,12 +118,12 @@ def _draw_class_masks(class_name: str, count: int, dice: RandomIntegers) -> np.n
 
 
 def _is_in_disc(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Whether offsets (u, v) lie in a disc of this radius."""
+    """Return whether offsets (u, v) lie in a disc of this radius."""
     return u * u + v * v <= radius * radius
 
 
 def _is_in_square(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Whether offsets (u, v) lie in a square with this half side."""
+    """Return whether offsets (u, v) lie in a square with this half side."""
     return np.maximum(abs(u), abs(v)) <= radius
 
 

@@ -13,7 +13,7 @@ class DataFile:
 
     name: str
     size: int | None
-    """The size in bytes; None if only the checksum is published."""
+    """The size in bytes, or None if only the checksum is published."""
     checksum: str
     """The checksum of the unpacked bytes, `sha256:…` or `md5:…`, since mirrors compress differently."""
 

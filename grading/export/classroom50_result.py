@@ -14,10 +14,10 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
-    """Render a submission's document; Classroom 50's runner sets the variables that identify it.
+    """Render a submission's document. Classroom 50's runner sets the variables that identify the submission.
 
-    That runner later overwrites `owner`, `assignment_type`, `datetime` (the commit's) and `graded_at`. UsageError when
-    a variable is missing.
+    The runner later overwrites `owner`, `assignment_type`, `datetime` (the time of the commit) and `graded_at`. Raise
+    UsageError if a variable is missing.
     """
     began, tests = [result.started_at for result in results], list_scored_tests(results)
     document = {
@@ -55,7 +55,7 @@ def list_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | int | bool]]
 
 
 def _require_variable(environ: Mapping[str, str], *names: str) -> str:
-    """Return the first of these variables that is set; UsageError when none is."""
+    """Return the first of these variables that is set; raise UsageError if none is."""
     found = next((environ[name] for name in names if environ.get(name)), None)
     if found is None:
         raise UsageError(

@@ -36,7 +36,7 @@ class ScoredTest:
 
     @property
     def passed(self) -> bool:
-        """Whether the criterion is met."""
+        """Return whether the criterion is met."""
         return self.status is CriterionStatus.PASSED
 
 

@@ -31,7 +31,7 @@ class ExportFormat(StrEnum):
 
 
 def render_results(results: Sequence[Result], export_format: ExportFormat, environ: Mapping[str, str]) -> str:
-    """Render the results, at least one, in this format; UsageError when Classroom 50's variables are missing."""
+    """Render the results, at least one, in this format; raise UsageError if Classroom 50's variables are missing."""
     match export_format:
         case ExportFormat.CLASSROOM50:
             return render_classroom50(results, environ)
@@ -69,6 +69,6 @@ def _read_result(path: Path) -> Result:
 
 
 def write_results(paths: Sequence[Path], export_format: ExportFormat, target: Path, environ: Mapping[str, str]) -> None:
-    """Read the records, render them and write the file in one step; UsageError when a file is unusable."""
+    """Read the records, render them and write the file in one step; raise UsageError if a file is unusable."""
     require_folder(target)
     write_atomically(target, render_results(read_results(paths), export_format, environ).encode())

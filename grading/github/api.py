@@ -36,7 +36,7 @@ class RateLimitedError(GraderError):
 
 
 def create_client(environ: Mapping[str, str]) -> Client:
-    """Create a client from GITHUB_TOKEN and GITHUB_API_URL; UsageError when there is no token."""
+    """Create a client from GITHUB_TOKEN and GITHUB_API_URL; raise UsageError if there is no token."""
     token = environ.get("GITHUB_TOKEN", "")
     if not token:
         raise UsageError("GITHUB_TOKEN is not set. In a workflow: env: GITHUB_TOKEN: ${{ github.token }}")
@@ -90,7 +90,7 @@ class ApiModel(BaseModel):
 
 
 def parse_response(model: type[T], response: Response[Any]) -> T:
-    """Parse a response as this type (an `ApiModel`, or a list of them); ValidationError when it does not fit."""
+    """Parse a response as this type (an `ApiModel`, or a list of them); raise ValidationError if it does not fit."""
     return TypeAdapter(model).validate_json(response.content)
 
 

@@ -73,7 +73,7 @@ def collect_results(
     """Collect a run's results for the `expected` sessions, made for this `commit`; `repository` is owner/name.
 
     The run grades with this same course, so its results must repeat the criteria of this `manifest`.
-    GraderError when GitHub cannot be reached at all.
+    Raise GraderError if GitHub cannot be reached at all.
     """
     artifacts = list_artifacts(client, repository, run_id)
 
@@ -95,7 +95,7 @@ def collect_results(
 
 
 def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manifest) -> GradingPlan:
-    """Read the plan that a run left; ArtifactRefusedError when there is none that fits this course."""
+    """Read the plan that a run left; raise ArtifactRefusedError if there is none that fits this course."""
     artifacts = list_artifacts(client, repository, run_id)
     data = download_artifact_file(
         client, repository, artifacts, f"{ARTIFACT_PREFIX}plan", PLAN_FILE, max_file_bytes=LARGEST_PLAN

@@ -53,7 +53,7 @@ class Branch:
 
 
 def parse_repository_name(client: GitHub, full_name: str) -> Repository:
-    """Return the repository with a name such as octo/hello; GraderError for a malformed name."""
+    """Return the repository with a name such as octo/hello; raise GraderError for a malformed name."""
     owner, slash, name = full_name.partition("/")
     if not (owner and slash and name) or "/" in name:
         raise GraderError(f"{full_name!r} is not a repository's name. Write it as owner/name.")
@@ -66,7 +66,10 @@ def fetch_repository_id(repository: Repository) -> int:
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """Read a branch and the names of its files; None when it does not exist, GraderError when it has too many files."""
+    """Read a branch and the names of its files.
+
+    Return None if it does not exist, GraderError when it has too many files.
+    """
     git = repository.client.rest.git
     try:
         ref = git.get_ref(repository.owner, repository.name, f"heads/{branch}").parsed_data

@@ -24,7 +24,7 @@ class BranchRecords:
 
     entries: tuple[RecordEntry, ...] = ()
     head: LedgerHead | None = None
-    """The head given by the last publication; None when nothing was published yet."""
+    """The head given by the last publication, or None if nothing was published yet."""
     lines: tuple[bytes, ...] = ()
     """The ledger's lines, unchanged."""
 

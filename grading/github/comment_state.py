@@ -86,7 +86,7 @@ def encode_state(state: ReportState) -> str:
 
 
 def decode_state(comment_body: str) -> ReportState | None:
-    """Decode the state at the very end of a comment; None when it is missing or malformed."""
+    """Decode the state at the very end of a comment; return None if it is missing or malformed."""
     found = _BLOCK.search(comment_body[-MAX_STATE_CHARACTERS - 200 :])
     if found is None:
         return None

@@ -36,7 +36,7 @@ class WorkflowEvent:
     """The ref of that commit: refs/heads/main, refs/pull/7/merge."""
     actor: str
     pull_request: int | None
-    """Its number; None for other events, and for workflow_run, where only the API can tell."""
+    """Its number, or None for other events, and for workflow_run, where only the API can tell."""
     head_repository: str | None
     """The repository a pull request comes from; None once it is deleted, and for other events."""
     from_fork: bool
@@ -48,7 +48,7 @@ class WorkflowEvent:
 
     @property
     def is_default_branch_push(self) -> bool:
-        """Whether this is a push to the default branch, which is what gets published."""
+        """Return whether this is a push to the default branch, which is what gets published."""
         return self.name == "push" and self.ref == f"refs/heads/{self.default_branch}"
 
 
@@ -131,7 +131,7 @@ def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> 
 
 
 def _load_payload(path: str) -> dict[str, Any]:
-    """Load the JSON object in a payload file; UsageError when it is unreadable or too large."""
+    """Load the JSON object in a payload file; raise UsageError if it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_PAYLOAD_BYTES + 1)
@@ -149,7 +149,7 @@ def _load_payload(path: str) -> dict[str, Any]:
 
 
 def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the object under these keys; UsageError when one is missing."""
+    """Return the object under these keys; raise UsageError if one is missing."""
     found: Any = payload
     for depth, name in enumerate(names, 1):
         found = found.get(name)
@@ -159,14 +159,14 @@ def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _require_variable(environ: Mapping[str, str], name: str) -> str:
-    """Return an environment variable; UsageError when it is not set."""
+    """Return an environment variable; raise UsageError if it is not set."""
     if not environ.get(name):
         raise UsageError(f"{name} is not set. GitHub sets it in a workflow; at a desk, set it as GitHub would.")
     return environ[name]
 
 
 def _parse_number(text: str | None, name: str) -> int | None:
-    """Parse a variable's text as a positive number; None when it is not set."""
+    """Parse a variable's text as a positive number; return None if it is not set."""
     if not text:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,18}", text):

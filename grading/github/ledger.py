@@ -69,13 +69,13 @@ class RecordEntry:
     event: Event | None
     """None when the file is not a readable record."""
     reason: str | None
-    """Why it is not verified, as a clause; None when it is verified."""
+    """Why it is not verified, as a clause, or None if it is verified."""
     run_id: int | None = None
     number: int | None = None
 
     @property
     def verified(self) -> bool:
-        """Whether the record is the one that was published."""
+        """Return whether the record is the one that was published."""
         return self.reason is None
 
     @property
@@ -96,7 +96,7 @@ def format_session(event: Event) -> str:
 
 
 def split_lines(data: bytes) -> list[bytes]:
-    """Split the file into lines, with or without a newline at the end; ValueError when it is too large."""
+    """Split the file into lines, with or without a newline at the end; raise ValueError if it is too large."""
     if len(data) > MAX_LEDGER_BYTES:
         raise ValueError(f"{LEDGER_FILE} is larger than {MAX_LEDGER_BYTES} bytes")
     lines = data.split(b"\n")
@@ -133,7 +133,7 @@ def compute_digest(data: bytes) -> str:
 
 
 def parse_head(message: str) -> LedgerHead | None:
-    """Return the head in a commit message's last trailer; None when it has no trailer."""
+    """Return the head in a commit message's last trailer, or None if it has no trailer."""
     found = _TRAILER.findall(message)
     return LedgerHead(int(found[-1][0]), found[-1][1]) if found else None
 
@@ -169,7 +169,7 @@ def list_named_files(lines: Sequence[bytes]) -> set[str]:
 
 
 def _parse_start_time(value: Any) -> datetime:
-    """Parse a time with its zone; ValueError when it is not one."""
+    """Parse a time with its zone; raise ValueError if it is not one."""
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is not None:
@@ -243,7 +243,7 @@ def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[
 
 
 def _parse_previous_digest(line: bytes) -> str | None:
-    """Return the digest that a line gives for the line before it; None when the line is invalid."""
+    """Return the digest that a line gives for the line before it, or None if the line is invalid."""
     try:
         return parse_line(line).previous
     except ValueError:

@@ -121,7 +121,7 @@ def plan_gradings(
     A module counts as worked on when its file differs from the release at ``course_root``, a milestone when its
     trigger's recipe does. A record in ``history`` of the same files and the same course is reused, unless ``again``.
     A record of an error, or of figures from a stand-in's data, is never reused. ``given`` holds the digests of
-    students' files as given, by default from the release's lock. UsageError when the tree is not a folder.
+    students' files as given, by default from the release's lock. Raise UsageError if the tree is not a folder.
     """
     course = describe_grading_course(course_root, manifest).digest
     given = lock.read_student_digests(course_root) if given is None else given

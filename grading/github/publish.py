@@ -59,9 +59,9 @@ def publish_results(
 ) -> Publication:
     """Add a run's results to the branch `progress` of the repository (owner/name).
 
-    The branch only ever moves forward: when another run comes first, everything is read and tried again. A result with
-    the same run, session and start is never added twice. GraderError when a result does not belong to this course, or
-    when other runs come first too often.
+    The branch only ever moves forward: if another run comes first, everything is read and tried again. A result with
+    the same run, session and start is never added twice. Raise GraderError if a result does not belong to this course
+    or if other runs come first too often.
     """
     place = parse_repository_name(client, repository)
     records = [_build_record(result, run_id, manifest) for result in results]
@@ -101,7 +101,7 @@ def publish_results(
 
 
 def _build_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord:
-    """Build the record of one result; GraderError when the course has no such module or milestone."""
+    """Build the record of one result; raise GraderError if the course has no such module or milestone."""
     known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
     if (result.milestone if result.module is None else result.module) not in known:
         what = f"milestone {result.milestone}" if result.module is None else f"module {to_one_line(result.module, 40)}"

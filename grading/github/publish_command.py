@@ -50,7 +50,7 @@ def publish_command() -> None:
 
 
 def _require_publishable_run(event: WorkflowEvent) -> int:
-    """Return the number of a run whose results may be published; UsageError when they may not."""
+    """Return the number of a run whose results may be published; raise UsageError if they may not."""
     if not event.is_default_branch_push:
         raise UsageError(
             "Only pushes to the default branch are published, and this is "

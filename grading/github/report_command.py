@@ -66,7 +66,7 @@ def deliver_report(
 ) -> tuple[RunReport, list[str]]:
     """Deliver everything that can be delivered; return the report and a sentence for each part that could not be.
 
-    UsageError outside a run on GitHub; GraderError when GitHub cannot be asked for the run's artifacts.
+    Raise UsageError outside a run on GitHub; raise GraderError if GitHub cannot be asked for the run's artifacts.
     """
     event = read_event(environ)
     if event.run_id is None:
@@ -106,7 +106,7 @@ def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manif
 def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
     """Find the pull request to comment on, from the event or from GitHub, never from a run's artifacts.
 
-    None when there is none, or when its head is now a different commit.
+    Return None if there is none, or when its head is now a different commit.
     """
     if event.name != "workflow_run" or event.head_repository is None:
         return event.pull_request

@@ -31,7 +31,7 @@ def sandbox_command() -> None:
 def prepare_sandbox() -> str:
     """Make bubblewrap work, unless another sandbox is requested, and name the one that gradings will use.
 
-    GraderError when official grading would refuse this machine.
+    Raise GraderError if official grading would refuse this machine.
     """
     if sys.platform == "linux" and os.environ.get(launch.VARIABLE) in (None, "", "bubblewrap"):
         try:
@@ -46,7 +46,7 @@ def prepare_sandbox() -> str:
 
 
 def _repair_bubblewrap() -> None:
-    """Do what is missing, in order, until bubblewrap works; GraderError when it never does."""
+    """Do what is missing, in order, until bubblewrap works; raise GraderError if it never does."""
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
@@ -74,7 +74,7 @@ def _is_userns_restricted() -> bool:
 
 
 def _run_as_root(*command: str) -> None:
-    """Run one command as root; GraderError when it fails."""
+    """Run one command as root; raise GraderError if it fails."""
     argv = command if os.geteuid() == 0 else ("sudo", "-n", *command)
     typer.echo(f"$ {' '.join(argv)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -12,7 +12,7 @@ from grading.result import Result
 def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
     """Fetch the results on the branch `progress` of GITHUB_REPOSITORY that are unedited; none without the branch.
 
-    UsageError without a token, GraderError when GitHub cannot be reached.
+    Raise UsageError without a token, GraderError if GitHub cannot be reached.
     """
     with translate_errors("the records on the branch progress"):
         records = fetch_history(create_client(environ), environ["GITHUB_REPOSITORY"])

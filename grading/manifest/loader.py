@@ -38,7 +38,7 @@ __all__ = ["MANIFEST_FILE", "ManifestError", "Problem", "load_manifest", "load_m
 
 
 def load_manifest(root: Path) -> Manifest:
-    """Load the manifest of the repository at `root`; ManifestError when it is missing or wrong.
+    """Load the manifest of the repository at `root`; raise ManifestError if it is missing or wrong.
 
     Whether the files it names exist is checked in `grading.manifest.file_checks`. Wrong deadlines are ignored here: no
     student's command uses them, so they must not stop a student. `load_manifest_strictly` reports them to instructors.
@@ -84,7 +84,7 @@ def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
 
 
 def read_source(root: Path) -> YamlSource:
-    """Read the manifest's data and lines, unvalidated; ManifestError when it is missing or not plain YAML."""
+    """Read the manifest's data and lines, unvalidated; raise ManifestError if it is missing or not plain YAML."""
     path = root / MANIFEST_FILE
     try:
         text = path.read_bytes().decode("utf-8-sig")

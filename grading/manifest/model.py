@@ -519,11 +519,11 @@ class Manifest(FrozenModel):
     deadlines: Deadlines | None = None
 
     def module(self, module_id: str) -> Module:
-        """Return the module with this id; KeyError when there is none."""
+        """Return the module with this id; raise KeyError if there is none."""
         return _find_first((m for m in self.modules if m.id == module_id), module_id)
 
     def milestone(self, number: int) -> Milestone:
-        """Return the milestone with this number; KeyError when there is none."""
+        """Return the milestone with this number; raise KeyError if there is none."""
         return _find_first((m for m in self.milestones if m.id == number), number)
 
     def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
@@ -535,7 +535,7 @@ class Manifest(FrozenModel):
         return next((m for m in self.milestones if m.trigger == module.id), None)
 
     def task(self, task_id: str) -> Task:
-        """Return the task with this id; KeyError when there is none."""
+        """Return the task with this id; raise KeyError if there is none."""
         return _find_first((t for m in self.modules for t in m.tasks if t.id == task_id), task_id)
 
 

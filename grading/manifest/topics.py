@@ -73,7 +73,7 @@ class Topic:
 
 
 def read_topics(root: Path) -> dict[str, Topic]:
-    """Read every topic by its slug; ManifestError for an unreadable document or a duplicate heading."""
+    """Read every topic by its slug; raise ManifestError for an unreadable document or a duplicate heading."""
     try:
         lines = (root / DOCUMENT).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

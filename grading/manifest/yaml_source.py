@@ -36,7 +36,7 @@ class YamlSource:
 
 
 def parse_yaml(text: str) -> YamlSource:
-    """Parse one YAML document into data and lines; ManifestError when it is not plain YAML."""
+    """Parse one YAML document into data and lines; raise ManifestError if it is not plain YAML."""
     return _YamlReader(text).read_document()
 
 

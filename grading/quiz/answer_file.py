@@ -33,7 +33,7 @@ def find_answers_file(number: int) -> Path:
 
 
 def load_answers(root: Path, number: int) -> Answers:
-    """Load a milestone's answers, empty ones without a file; InvalidFileError when the file is damaged."""
+    """Load a milestone's answers, empty ones without a file; raise InvalidFileError if the file is damaged."""
     found = read_mapping(root, find_answers_file(number))
     if found is None:
         return Answers()

@@ -22,7 +22,7 @@ SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 
 
 def compute_clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
-    """Return the right answer in canonical form; ValueError when the question has none in clear."""
+    """Return the right answer in canonical form; raise ValueError if the question has none in clear."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
@@ -49,7 +49,7 @@ def compute_sealed_key(question: NumberQuestion | ChoiceQuestion, variant: int, 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
     """Return the question as a release has it: digests instead of the answer, options in neutral order.
 
-    ValueError when the question has no answer in clear. The same question always gives the same digests.
+    Raise ValueError if the question has no answer in clear. The same question always gives the same digests.
     """
     count = 1 if isinstance(question, ChoiceQuestion) else VARIANT_COUNT
     keys = [compute_clear_key(question, variant) for variant in range(count)]

@@ -34,12 +34,12 @@ def read_student_id(root: Path) -> str | None:
 
 
 def save_student_id(root: Path, student_id: str) -> None:
-    """Write `student.yaml`; UsageError when the id is not a user name."""
+    """Write `student.yaml`; raise UsageError if the id is not a user name."""
     write_atomically(root / STUDENT_FILE, (HEADER + dump_yaml({"id": normalize_student_id(student_id)})).encode())
 
 
 def normalize_student_id(student_id: str) -> str:
-    """Return the id in lower case; UsageError unless GitHub could have such a user name."""
+    """Return the id in lower case; raise UsageError unless GitHub could have such a user name."""
     lower = student_id.strip().lower()
     if len(lower) > MAX_ID_LENGTH or not USER_NAME.fullmatch(lower):
         raise UsageError(

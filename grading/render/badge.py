@@ -17,7 +17,7 @@ _COLOURS = {Verdict.UNLOCKED: "brightgreen", Verdict.PROVISIONAL: "blue"}
 
 
 def render_badge(result: Result) -> str:
-    """Render the SVG of an unlocked (or provisionally unlocked) milestone; ValueError for any other result."""
+    """Render the SVG of an unlocked (or provisionally unlocked) milestone; raise ValueError for any other result."""
     if result.milestone is None or result.verdict.exit_code != 0:
         raise ValueError("only an unlocked milestone has a badge")
     measured = [c for c in result.criteria if c.kind is CriterionKind.PERFORMANCE and c.measured is not None]

@@ -61,7 +61,7 @@ def fit_blocks(blocks: Iterable[Block], max_characters: int) -> str:
 
 
 def _render_fold(fold: Fold, max_characters: int) -> str | None:
-    """Render a fold; None when there is not even room for its frame."""
+    """Render a fold; return None if there is not even room for its frame."""
     head, foot = f"<details><summary>{fold.summary}</summary>\n\n", "\n\n</details>"
     inner = max_characters - len(head) - len(foot) - 2
     return f"{head}{fit_blocks(fold.blocks, inner)}{foot}" if inner > 2 * len(_TRUNCATION_NOTE) else None

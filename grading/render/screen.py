@@ -24,7 +24,7 @@ class Screen(Protocol):
         """Show this frame instead of the last one for at least this long; `keep` leaves it above later ones."""
 
     def ask(self, question: str) -> str | None:
-        """Return the line that somebody types; None when it is empty or nobody can type."""
+        """Return the line that somebody types, or None if it is empty or nobody can type."""
 
 
 class RecordingScreen:

@@ -71,7 +71,7 @@ def summarize_criteria(result: Result) -> str:
 
 
 def describe_points(result: Result) -> str | None:
-    """Describe a milestone's points and their scheme; None for a module or a result that could not be judged."""
+    """Describe a milestone's points and their scheme; return None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
     return f"{format_points(result)} points. {to_one_line(describe_scheme(result.criteria), 1000)}"
@@ -146,7 +146,7 @@ def build_test_command(failure: Failure) -> str | None:
 
 
 def describe_reused_figures(result: Result) -> str | None:
-    """Say when figures were measured that come from an earlier run; None when all are new."""
+    """Say when figures were measured that come from an earlier run; return None if all are new."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:
         return None

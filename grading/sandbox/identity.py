@@ -13,12 +13,12 @@ _started = itertools.count()
 
 
 def can_change_user() -> bool:
-    """Whether the grader is root and can change its workers' user, which root in a small container cannot."""
+    """Return whether the grader is root and can change its workers' user, which root in a small container cannot."""
     return os.geteuid() == 0 and _has_user_and_group(NOBODY)
 
 
 def choose_user_id() -> int | None:
-    """Choose an unused user id for one worker; None if the grader is not root.
+    """Choose an unused user id for one worker; return None if the grader is not root.
 
     Each worker gets its own, since the kernel counts threads per user. If such ids do not exist, it is nobody.
     """
@@ -29,7 +29,7 @@ def choose_user_id() -> int | None:
 
 
 def _has_user_and_group(number: int) -> bool:
-    """Whether this user namespace has a user and a group with this id."""
+    """Return whether this user namespace has a user and a group with this id."""
     try:
         maps = [Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid")]
     except OSError:
@@ -50,5 +50,5 @@ def let_workers_read(submission: Path) -> None:
 
 
 def is_reachable_by_all(*paths: Path) -> bool:
-    """Whether every user may enter all the folders above these paths."""
+    """Return whether every user may enter all the folders above these paths."""
     return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.absolute().parents)

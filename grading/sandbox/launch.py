@@ -57,7 +57,10 @@ class Confinement:
 
 
 def choose_fence(*, official: bool) -> str:
-    """Choose the strongest fence that works here; GraderError if official grading would get only a plain process."""
+    """Choose the strongest fence that works here.
+
+    Raise GraderError if official grading would get only a plain process.
+    """
     wanted = os.environ.get(VARIABLE) or None
     if wanted not in (None, *FENCES):
         raise GraderError(f"{VARIABLE} is {wanted!r}, but it must be one of {', '.join(FENCES)}")
@@ -76,7 +79,7 @@ def choose_fence(*, official: bool) -> str:
 
 
 def find_landlock_problem() -> str | None:
-    """Explain why Landlock and seccomp cannot confine a worker here; None if they can."""
+    """Explain why Landlock and seccomp cannot confine a worker here; return None if they can."""
     if landlock.read_landlock_version() == 0:
         return "this kernel has no Landlock (it needs Linux 5.13), or Landlock is disabled"
     if seccomp.build_filter(platform.machine(), 1) is None:
@@ -117,11 +120,11 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
-        """Read what the worker's processes have used; None if the system does not report it."""
+        """Read what the worker's processes have used; return None if the system does not report it."""
         return read_usage(self.process.pid)
 
     def read_cpu_nanoseconds(self) -> int | None:
-        """Read the CPU time of the worker's running processes; None if the system does not report it."""
+        """Read the CPU time of the worker's running processes; return None if the system does not report it."""
         return read_cpu_nanoseconds(self.process.pid)
 
     def explain_failed_start(self) -> str:
@@ -170,7 +173,7 @@ class WorkerProcess:
 
 
 def launch(confinement: Confinement) -> WorkerProcess:
-    """Start one worker; GraderError if two attempts a moment apart fail."""
+    """Start one worker; raise GraderError if two attempts a moment apart fail."""
     lacking = (OSError, RuntimeError, subprocess.SubprocessError)  # out of processes, threads, memory, disk or time
     try:
         return _start_process(confinement)

@@ -22,7 +22,7 @@ class Usage:
 
 
 def find_children(pid: int) -> list[int]:
-    """Find the child processes of a process; OSError if it has ended or the kernel does not report them."""
+    """Find the child processes of a process; raise OSError if it has ended or the kernel does not report them."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -34,7 +34,7 @@ def find_children(pid: int) -> list[int]:
 
 
 def read_cpu_nanoseconds(pid: int) -> int | None:
-    """Read the CPU nanoseconds of a process and its running descendants; None if the kernel does not report them.
+    """Read the CPU nanoseconds of a process and its running descendants, or return None if the kernel counts none.
 
     `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. Linux derives the id of another
     process's clock from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for the scheduler's count.
@@ -53,7 +53,10 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
 
 
 def read_usage(pid: int) -> Usage | None:
-    """Read the usage of a process and its descendants, including ended ones; None if the kernel does not report it."""
+    """Read the usage of a process and its descendants, including ended ones.
+
+    Return None if the kernel does not report it.
+    """
     cpu_ticks, waited, left = 0, 0.0, [pid]
     while left:
         process = left.pop()

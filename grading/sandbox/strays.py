@@ -48,7 +48,7 @@ def _list_children() -> list[int]:
 
 
 def _is_in_other_session(pid: int) -> bool:
-    """Whether a process is in a different session, as workers are and the grader's other children are not."""
+    """Return whether a process is in a different session, as workers are and the grader's other children are not."""
     with contextlib.suppress(OSError):
         return os.getsid(pid) != os.getsid(0)
     return False

@@ -64,7 +64,7 @@ class FileView:
 def make_view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> FileView:
     """Make the view of a worker that imports these packages and sees nothing of the ``hidden`` folders.
 
-    GraderError if a package is not installed.
+    Raise GraderError if a package is not installed.
     """
     places = {"platbase": sys.base_exec_prefix}  # otherwise the virtual environment's
     library = {Path(sysconfig.get_path(name, vars=places)) for name in ("stdlib", "platstdlib")}
@@ -134,5 +134,5 @@ def _find_package_files(name: str) -> Iterator[Path]:
 
 
 def _is_within(path: Path, folders: Iterable[Path]) -> bool:
-    """Whether a path lies in one of these folders."""
+    """Return whether a path lies in one of these folders."""
     return any(path.is_relative_to(folder) for folder in folders)

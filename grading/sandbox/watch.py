@@ -37,7 +37,7 @@ class Watchdog:
 
 
 def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
-    """Describe for a student what a process has too much of; None if there is no excess."""
+    """Describe for a student what a process has too much of; return None if there is no excess."""
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted
             return f"it had more than {max_tasks} threads"

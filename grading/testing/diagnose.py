@@ -9,7 +9,7 @@ COMMON = {2: "2", 0.5: "1/2", 3: "3", 1 / 3: "1/3", 4: "4", 0.25: "1/4"}
 
 
 def describe_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe in one sentence how two arrays differ; None if there is no simple description."""
+    """Describe in one sentence how two arrays differ; return None if there is no simple description."""
     if got.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub":
         return None
     if got.shape != expected.shape:
@@ -104,7 +104,7 @@ def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
 
 
 def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe the factor by which all elements differ; None if there is no such factor."""
+    """Describe the factor by which all elements differ; return None if there is no such factor."""
     where = np.abs(expected) > 1e-6
     if where.sum() < 2 or not np.allclose(got[~where], 0, atol=1e-5):
         return None

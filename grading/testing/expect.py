@@ -150,7 +150,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
 
 
 def _holds_none(values: Any) -> bool:
-    """Whether a value claims to be an array whose only element is None; good only for a hint."""
+    """Return whether a value claims to be an array whose only element is None; good only for a hint."""
     if type(values) is np.ndarray:
         return values.dtype == object and values.ndim == 0 and values.item() is None
     try:
@@ -244,7 +244,7 @@ _BRIEF = _Brief()
 
 
 def is_same_value(got: Any, expected: Any) -> bool:
-    """Whether two plain values have the same types and values at every level."""
+    """Return whether two plain values have the same types and values at every level."""
     if type(got) is not type(expected):
         return False
     if isinstance(expected, list | tuple):
@@ -259,19 +259,19 @@ def is_same_value(got: Any, expected: Any) -> bool:
 
 
 def is_call_text(call: str) -> bool:
-    """Whether this text names a call and not an attribute such as `x.grad`."""
+    """Return whether this text names a call and not an attribute such as `x.grad`."""
     return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 
 def has_non_numbers(value: Any) -> bool:
-    """Whether nested lists contain anything that is not a number."""
+    """Return whether nested lists contain anything that is not a number."""
     if isinstance(value, list | tuple):
         return any(map(has_non_numbers, value))
     return not isinstance(value, bool | int | float | np.generic)
 
 
 def is_gap(error: BaseException) -> bool:
-    """Whether an exception comes from a task that has not been written yet."""
+    """Return whether an exception comes from a task that has not been written yet."""
     return isinstance(error, NotImplementedError) and str(error).startswith("Task ")
 
 

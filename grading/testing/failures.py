@@ -139,7 +139,7 @@ def find_gap(error: BaseException | None) -> str | None:
 def find_hint(error: BaseException) -> str | None:
     """Find the hint for an exception of student code or a worker's end.
 
-    None if there is none that fits better than the task's or the check's.
+    Return None if there is none that fits better than the task's or the check's.
     """
     kind, message = name_exception(error), str(error)
     if isinstance(error, WorkerFailureError):
@@ -171,7 +171,7 @@ def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
 
 
 def join_hints(*hints: str | None) -> str | None:
-    """Join hints into one text of sentences; None if there are none."""
+    """Join hints into one text of sentences; return None if there are none."""
     known = [hint if hint.endswith((".", "?", "!")) or hint == hints[-1] else f"{hint}." for hint in hints if hint]
     following = [hint[0].upper() + hint[1:] if re.match(r"[a-z]+[ ,]", hint) else hint for hint in known[1:]]
     return " ".join([*known[:1], *following]) or None

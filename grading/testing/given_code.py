@@ -19,7 +19,7 @@ class GivenCode:
         self._lines: dict[str, frozenset[tuple[str, str]]] = {}
 
     def holds_frame(self, frame: Frame) -> bool:
-        """Whether a line is still as given, in a function without a gap; False where the release is not known."""
+        """Return whether a line is still as given, in a function without a gap; False if the release is not known."""
         if frame.file not in self._lines:
             if self._texts is None:
                 self._texts = _read_released_texts(self._root)

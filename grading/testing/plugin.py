@@ -131,7 +131,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of other tasks; UsageError for a task that no test has."""
+    """Deselect the tests of other tasks; raise UsageError for a task that no test has."""
     if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
         prefix_tests_with_tasks(items)
     if given := config.getoption("--task"):
@@ -168,7 +168,7 @@ def match_tasks(name: str, known: set[str]) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark `task`; UsageError if another package hides the student's code."""
+    """Declare the mark `task`; raise UsageError if another package hides the student's code."""
     if config.stash.get(STUDENTS, None) is None and (shadow := find_shadowing_package()) is not None:
         raise pytest.UsageError(
             f"another package named tinytorch hides your code: {shadow}. To remove it: {REMOVE_SHADOW}"

@@ -61,8 +61,8 @@ def run_tests(
 ) -> tuple[TestOutcome, ...]:
     """Run the tests in ``files`` (relative to ``root``), or only one task's, and return each outcome.
 
-    The tests after the first outcome that ``is_enough`` are not run. GraderError if pytest cannot collect the tests,
-    which means that a course file is broken, or if the machine fails.
+    The tests after the first outcome for which ``is_enough`` returns True are not run. Raise GraderError if the machine
+    fails, or if pytest cannot collect the tests, which means that a course file is broken.
     """
     files = tuple(files)
     collector = _Collector(root, manifest, students, seed, watch or SilentWatch(), is_enough)

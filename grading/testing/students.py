@@ -72,7 +72,7 @@ class WorkerPool:
         self._workers: list[Worker] = []
 
     def student(self) -> WorkerStudent:
-        """Provide the running worker, or a new one; WorkerDiedError if too many have died or taken too long."""
+        """Provide the running worker, or a new one; raise WorkerDiedError if too many have died or taken too long."""
         if self._workers and isinstance(self._workers[-1].failure, GraderError):
             raise self._workers[-1].failure
         if not self._workers or self._workers[-1].failure is not None:

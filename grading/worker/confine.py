@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def confine(fence: dict) -> None:
     """Switch to an unprivileged user and restrict resources, files and system calls for good.
 
-    OSError if the kernel refuses a restriction that the grader expects to work.
+    Raise OSError if the kernel refuses a restriction that the grader expects to work.
     """
     if fence["tmpfs"]:
         limit_tmp(fence["tmpfs"])

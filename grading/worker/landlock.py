@@ -38,7 +38,7 @@ def restrict_files(rights: dict[str, int]) -> None:
     """Allow only these paths and everything below them, each with its rights (LIST, READ or WRITE).
 
     If the kernel's version can, signals to other processes and TCP are forbidden as well. Paths that do not exist are
-    skipped. OSError if the kernel refuses.
+    skipped. Raise OSError if the kernel refuses.
     """
     known = read_landlock_version()
     handled = ALL_FILES[min(known, 5)]
@@ -60,7 +60,7 @@ def restrict_files(rights: dict[str, int]) -> None:
 
 
 def _call_kernel(number: int, *arguments: object) -> int:
-    """Make a Landlock system call; OSError if it fails."""
+    """Make a Landlock system call; raise OSError if it fails."""
     result = _libc.syscall(number, *arguments)
     if result < 0:
         raise OSError(ctypes.get_errno(), "the kernel refused a Landlock rule")

@@ -77,7 +77,7 @@ NAMES = (15, 16, 0x53564D41)
 
 
 def build_filter(machine: str, pid: int) -> bytes | None:
-    """Build the filter for a processor and the process ``pid``; None if the call numbers are not known."""
+    """Build the filter for a processor and the process ``pid``; return None if the call numbers are not known."""
     if machine not in ARCHITECTURES:
         return None
     column = list(ARCHITECTURES).index(machine)
@@ -101,7 +101,7 @@ def build_filter(machine: str, pid: int) -> bytes | None:
 
 
 def restrict_calls() -> None:
-    """Install the filter on this process, which must still be single-threaded; OSError if the kernel refuses.
+    """Install the filter on this process, which must still be single-threaded; raise OSError if the kernel refuses.
 
     Does nothing if there is no filter for this processor, which the grader checks beforehand.
     """

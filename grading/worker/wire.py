@@ -204,7 +204,7 @@ def _check_array_head(head: Any) -> tuple[np.dtype, list[int]]:
 
 
 def _build_array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndarray:
-    """Build an array from its bytes; WireError if the shape does not fit them."""
+    """Build an array from its bytes; raise WireError if the shape does not fit them."""
     if math.prod(shape) * dtype.itemsize != len(body):
         raise WireError("an array's shape does not fit its bytes")
     if dtype == np.bool_:  # a byte other than 0 and 1 would be a bool that equals neither
@@ -213,7 +213,7 @@ def _build_array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndar
 
 
 def is_reportable(value: Any) -> bool:
-    """Whether a progress report may contain this value: None, a number (NumPy's as well) or a short text."""
+    """Return whether a progress report may contain this value: None, a number (NumPy's as well) or a short text."""
     if type(value) is str:
         return len(value) <= MAX_TEXT
     if type(value) is np.ndarray:

@@ -268,7 +268,7 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
     replace_once(evil / lock.FILE, '"LICENSE"', '"../LICENSE"')
     before = read_tree(student)
     for source, words in {
-        "nowhere": "There is no nowhere",
+        "nowhere": "nowhere does not exist",
         str(tmp_path / "empty"): "cannot be cloned",
         str(tmp_path / "text.zip"): "cannot be read as a zip archive",
         str(whole.root): "cannot be cloned",

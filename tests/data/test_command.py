@@ -79,7 +79,7 @@ def test_what_the_named_folder_has_is_not_downloaded(
     assert str(tmp_path) in out
     assert not cache.exists()
     (tmp_path / "train-labels-idx1-ubyte").unlink()
-    assert "lacks train-labels-idx1-ubyte" in " ".join(tito("list")[1].split())
+    assert "train-labels-idx1-ubyte missing from" in " ".join(tito("list")[1].split())
     assert tito("fetch", "mnist")[0] == 3
 
 

@@ -40,7 +40,7 @@ def test_without_a_terminal_the_file_is_named(repo: Path, tito) -> None:
     """With the line to write into it; a damaged one is named with its line."""
     answer = tito("module", "start", "01")
     assert answer.code == 0
-    assert "student.yaml, one line: id: your-user-name" in answer.out
+    assert "Write one line to student.yaml: id: your-user-name" in answer.out
     (repo / "student.yaml").write_text("id: [")
     answer = tito("module", "start", "01")
     assert answer.code == 0

@@ -195,10 +195,10 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
 
 @pytest.mark.usefixtures("repo")
 def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
-    """Milestone 1 plays in the terminal only; --no-browser means nothing without --web. Both are wrong usage."""
+    """Milestone 1 runs only in the terminal; --no-browser means nothing without --web. Both are wrong usage."""
     answer = tito("milestone", "demo", "1", "--web")
     assert answer.code == 2
-    assert "plays only in the terminal" in answer.err
+    assert "runs only in the terminal" in answer.err
     assert "page: 2, 3" in answer.err
     assert "tito milestone demo 1" in answer.err
     answer = tito("milestone", "demo", "2", "--no-browser")

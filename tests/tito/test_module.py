@@ -74,7 +74,7 @@ def test_starting_says_what_to_open_and_write_first(repo: Path, tito) -> None:
     assert "● Task 2.1" in answer.out
     assert "○ Task 2.3" in answer.out
     assert "pytest modules/02_tensor --task 2.2 -x" in answer.out
-    assert "Not completed yet before it: 01_setup" in answer.out
+    assert "builds on others that you have not completed: 01_setup" in answer.out
     tito("module", "start", "02")
     assert [(e.kind, e.module) for e in read_history(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
 
@@ -87,7 +87,7 @@ def test_a_module_that_was_begun_out_of_order_can_be_left_again(repo: Path, tito
     shown = tito().out
     assert "Module 07_attention" in shown
     assert "\n  tito module test 07_attention\n" in shown
-    told = "Not completed yet before 07_attention: 01_setup, 02_tensor, 03_activations, …. To go back:"
+    told = "Not yet completed before 07_attention: 01_setup, 02_tensor, 03_activations, …. To go back:"
     assert f"{told} tito module start 01_setup" in " ".join(shown.split())
     tito("module", "start", "02")
     shown = tito().out

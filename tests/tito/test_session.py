@@ -120,7 +120,7 @@ def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
     assert "Task 4.3: A row is added" in desk.end("4.3")
     assert desk.testing is None
     shown = desk.end("4.2")
-    assert "Task 4.2, which comes before 4.3, also fails and may be the reason." in shown
+    assert "Task 4.2, which comes before 4.3, also fails and may be the cause." in shown
     assert "Task 4.2: A row is added" in shown
     desk.see(SaveEvent())
     assert desk.testing == "4.2"
