@@ -19,7 +19,7 @@ def test_info_has_the_five_keys(student):
 
 @task("1.1")
 def test_info_tells_the_versions_that_run(student):
-    """system_info() gives the versions of Python and NumPy that are running."""
+    """system_info() returns the versions of Python and NumPy that are running."""
     info = student.setup.system_info()
     expect.equal(info["python"], platform.python_version(), call='system_info()["python"]')
     expect.equal(info["numpy"], np.__version__, call='system_info()["numpy"]')
@@ -83,7 +83,7 @@ def test_bytes_of_an_array_no_machine_can_hold(student):
 
 @task("1.2")
 def test_bytes_refuse_a_negative_size(student):
-    """array_bytes() of a negative size raises a ValueError that names the shape."""
+    """array_bytes() with a negative size raises a ValueError that names the shape."""
     for shape in ((4, -1), (-2, -3)):
         with expect.raises(ValueError, call=f"array_bytes({shape})", mentions=(str(shape),)):
             student.setup.array_bytes(shape)
@@ -100,7 +100,7 @@ def test_loop_multiplies_and_adds(student):
 
 @task("1.3")
 def test_loop_agrees_with_numpy(student, rng):
-    """dot_loop() of random vectors is a Python float with NumPy's value."""
+    """dot_loop() of random vectors returns a Python float that agrees with NumPy's result."""
     check_dot_product(student.setup.dot_loop, "dot_loop", rng)
 
 
@@ -153,7 +153,7 @@ def test_benchmark_calls_once_more_than_it_measures(student, repeats):
     """benchmark() calls the function once and then `repeats` times more, each time with the arguments."""
     calls = []
     student.setup.benchmark(lambda *arguments: calls.append(arguments), "x", 3, repeats=repeats)
-    expect.equal(calls, [("x", 3)] * (repeats + 1), call=f'the calls of benchmark(f, "x", 3, repeats={repeats})')
+    expect.equal(calls, [("x", 3)] * (repeats + 1), call=f'the calls made by benchmark(f, "x", 3, repeats={repeats})')
 
 
 @task("1.4")
@@ -161,7 +161,7 @@ def test_benchmark_repeats_five_times_unless_told(student):
     """benchmark() measures five calls when `repeats` is not given."""
     calls = []
     student.setup.benchmark(lambda: calls.append(1))
-    expect.equal(len(calls), 6, call="the number of calls of benchmark(f)", hint="one warm-up and five measured calls")
+    expect.equal(len(calls), 6, call="the number of calls in benchmark(f)", hint="one warm-up and five measured calls")
 
 
 @task("1.4")
@@ -180,18 +180,18 @@ def test_benchmark_grows_with_the_work(student, rng):
 
 @task("1.4")
 def test_benchmark_refuses_no_repeats(student):
-    """benchmark() of fewer than one repeat raises a ValueError, and nothing is called."""
+    """benchmark() with fewer than one repeat raises a ValueError and calls nothing."""
     for repeats in (0, -1):
         calls = []
         call = f"benchmark(f, repeats={repeats})"
         with expect.raises(ValueError, call=call):
             student.setup.benchmark(lambda: calls.append(1), repeats=repeats)  # noqa: B023 - called immediately
-        expect.equal(calls, [], call=f"the calls of {call}", hint="check repeats before the first call")
+        expect.equal(calls, [], call=f"the calls made by {call}", hint="check repeats before the first call")
 
 
 @task("1.5")
 def test_vectorised_agrees_with_numpy(student, rng):
-    """dot_vectorised() of random vectors is a Python float with NumPy's value."""
+    """dot_vectorised() of random vectors returns a Python float that agrees with NumPy's result."""
     check_dot_product(student.setup.dot_vectorised, "dot_vectorised", rng)
 
 
@@ -223,7 +223,7 @@ def test_comparison_is_consistent(student):
 @task("1.5")
 def test_vector_beats_loop(student):
     """compare_dots() of 8,000 elements finds NumPy at least three times as fast as the loop."""
-    # Few enough that BLAS stays in one thread: with several, a busy machine can spoil every repeat.
+    # The vectors are short enough for BLAS to stay in one thread. With several, a busy machine can spoil every repeat.
     result = student.setup.compare_dots(8_000, student.rng(4))
     expect.that(
         result["speedup"] >= 3,
@@ -257,7 +257,7 @@ def test_comparison_draws_both_vectors_from_rng(student):
         call="rng.random() after compare_dots(100, rng)",
         got="the generator's first number",
         expected="a later number",
-        hint="use neither np.random.… nor a generator that you made",
+        hint="use neither np.random.… nor a generator of your own",
     )
 
 
@@ -273,7 +273,7 @@ def check_dot_product(function, name, rng):
 
 
 def check_length_errors(function, name):
-    """Check that vectors of different lengths are rejected, whichever is longer, and even if one has one element."""
+    """Check that vectors of different lengths are rejected, whichever is longer, even if one has only one element."""
     for a, b in (([1.0, 2.0, 3.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0]), ([2.0], [1.0, 2.0, 3.0])):
         mentions = (str(len(a)), str(len(b)))
         with expect.raises(ValueError, call=f"{name}({a}, {b})", mentions=mentions):

@@ -102,7 +102,7 @@ def test_a_given_dtype_decides(student, dtype):
 @task("2.1")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_tensor_shares_no_memory_with_an_array(student, dtype):
-    """Changing an array afterwards does not change the tensor made of it."""
+    """Changing an array afterwards does not change the tensor made from it."""
     array = make_shared_array(student, dtype)
     tensor = student.tensor.Tensor(array)
     same_dtype = student.tensor.Tensor(array, dtype=dtype)
@@ -115,7 +115,7 @@ def test_a_tensor_shares_no_memory_with_an_array(student, dtype):
 
 @task("2.1")
 def test_a_tensor_shares_no_memory_with_a_tensor(student):
-    """Changing a tensor's array afterwards does not change another tensor made of it."""
+    """Changing a tensor's array afterwards does not change another tensor made from it."""
     array, first = make_shared_array(student, "float32"), student.tensor.Tensor([0.0, 0.0, 0.0])
     first.data = array
     second = student.tensor.Tensor(first)
@@ -146,7 +146,7 @@ def test_what_is_no_number_is_refused(student, values):
 @task("2.1")
 @pytest.mark.parametrize("dtype", ["object", "str", "complex64"])
 def test_a_dtype_that_holds_no_numbers_is_refused(student, dtype):
-    """A dtype that is neither bool, integer nor floating raises a TypeError."""
+    """A dtype that is not bool, integer or floating-point raises a TypeError."""
     with expect.raises(TypeError, call=f'Tensor([1.0, 2.0], dtype="{dtype}")'):
         student.tensor.Tensor([1.0, 2.0], dtype=dtype)
     with expect.raises(TypeError, call=f'Tensor(array, dtype="{dtype}")'):
@@ -227,7 +227,7 @@ def test_item_is_a_python_number(student, values, expected):
 @task("2.2")
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (0,), (2, 0)])
 def test_item_needs_exactly_one_element(student, shape):
-    """item() of no or many elements raises a ValueError that names the shape."""
+    """item() of a tensor with no elements, or with several, raises a ValueError that names the shape."""
     with expect.raises(ValueError, call=f"Tensor(array of shape {shape}).item()", mentions=(str(shape),)):
         student.tensor.Tensor(np.zeros(shape)).item()
 
@@ -235,7 +235,7 @@ def test_item_needs_exactly_one_element(student, shape):
 @task("2.2")
 @pytest.mark.parametrize("values", [[[1, 2], [3, 4]], [True, False], [[[0.5]], [[-2.0]]], 3, 1.5, [], [[], []]])
 def test_tolist_gives_the_lists_back(student, values):
-    """tolist() gives nested lists of Python numbers, and a plain number for a scalar."""
+    """tolist() returns nested lists of Python numbers, or a plain number for a scalar."""
     expect.equal(student.tensor.Tensor(values).tolist(), values, call=f"Tensor({values}).tolist()")
 
 
@@ -249,7 +249,7 @@ def test_tolist_keeps_every_digit(student, rng):
 @task("2.2")
 @pytest.mark.parametrize(("value", "truth"), [(0.0, False), (-0.5, True), (0, False), (3, True), (False, False)])
 def test_a_scalar_is_as_true_as_its_number(student, value, truth):
-    """A single element is true or false as its number is."""
+    """A tensor with a single element has the truth value of the number it holds."""
     tensor = student.tensor.Tensor(value)
     expect.equal(tensor.item(), value, call=f"Tensor({value}).item()")
     got = student.tensor.np.array(tensor, dtype="bool")  # computes the truth value in the student's process
@@ -277,11 +277,11 @@ def test_a_scalar_is_as_true_as_its_number(student, value, truth):
     ],
 )
 def test_tensors_decide_the_dtype(student, dtypes, expected):
-    """Floating beats integer beats bool, and the wider of a kind beats the narrower, in any order."""
+    """Floating-point beats integer beats bool, and within a kind the wider dtype wins, in any order."""
     for order in (dtypes, dtypes[::-1]):
         tensors = [student.tensor.Tensor(np.ones(2, dtype)) for dtype in order]
         call = f"result_dtype(tensors of {', '.join(order)})"
-        floating = "next to a floating tensor, an integer tensor has no say, however wide it is"
+        floating = "a floating-point tensor overrules an integer tensor, however wide the integer dtype is"
         hint = floating if any("float" in dtype for dtype in dtypes) else None
         expect.equal(get_dtype_name(student.tensor.result_dtype(*tensors)), expected, call=call, hint=hint)
 
@@ -334,7 +334,7 @@ def test_numbers_alone_have_default_dtypes(student, numbers, expected):
 @task("2.3")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_as_floating_converts_only_what_must_be(student, rng, dtype):
-    """as_floating() leaves floating arrays as they are and turns all others into float32."""
+    """as_floating() leaves floating-point arrays as they are and turns all others into float32."""
     array = rng.integers(0, 2, (2, 3)).astype(dtype)
     wanted = dtype if dtype.startswith("float") else "float32"
     expect.array(student.tensor.as_floating(array), array, dtype=wanted, call=f"as_floating(array of {dtype})")
@@ -360,7 +360,7 @@ def test_as_floating_converts_only_what_must_be(student, rng, dtype):
     ],
 )
 def test_shapes_stretch_together(student, a, b, expected):
-    """broadcast_shape() aligns at the right and stretches ones."""
+    """broadcast_shape() aligns the shapes on the right and stretches axes of size 1."""
     hint = "fill the shorter shape with ones on its left; a 1 gives way to any size, even to 0"
     expect.equal(student.tensor.broadcast_shape(a, b), expected, call=f"broadcast_shape({a}, {b})", hint=hint)
     expect.equal(student.tensor.broadcast_shape(b, a), expected, call=f"broadcast_shape({b}, {a})", hint=hint)
@@ -459,7 +459,7 @@ def test_backward_needs_a_tape(student):
 
 @task("2.5")
 def test_apply_gives_a_tensor_even_for_a_scalar(student):
-    """apply() gives a tensor of shape () where NumPy gives a bare number."""
+    """apply() returns a tensor of shape () where NumPy returns a bare number."""
     m = student.tensor
     result = m.apply(m.reduce_sum, m.Tensor([1.0, 2.0]))
     expect.equal(result.shape, (), call="apply(reduce_sum, Tensor([1.0, 2.0])).shape")
@@ -505,7 +505,7 @@ def test_a_number_keeps_its_digits_beside_float64(student):
 @task("2.5")
 @pytest.mark.parametrize(("dtype", "number"), [("uint8", 300), ("uint8", -1), ("int8", 200), ("int32", 2**40)])
 def test_a_number_that_does_not_fit_is_computed_with(student, dtype, number):
-    """An int that the tensor's dtype cannot hold is not cut to fit: sums, quotients and comparisons are right."""
+    """An int that the tensor's dtype cannot hold does not wrap around: sums, quotients and comparisons are correct."""
     m, array = student.tensor, np.array([1, 44], dtype)
     for name, function in (("add", np.add), ("multiply", np.multiply), ("divide", np.divide), ("equal", np.equal)):
         for call, got, wanted in (
@@ -530,7 +530,7 @@ def test_apply_hands_attributes_on(student, rng):
 
 @task("2.5")
 def test_apply_names_op_and_shapes_when_they_clash(student):
-    """apply() raises a ValueError of forward again with the op's name, the shapes and the reason."""
+    """apply() re-raises a ValueError from forward with the op's name, the shapes and the reason."""
     m = student.tensor
     with expect.raises(
         ValueError,
@@ -594,7 +594,7 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
         m.apply(m.add, 3, b)
     (_, first, _, _), (_, second, _, _) = trace.entries
     hint = "the recorder gets the tensors that came in, not the converted arrays"
-    call = "the first input the recorder sees of apply(add, "
+    call = "the first input the recorder sees from apply(add, "
     call_64 = f"{call}tensor of int64, tensor of float64)"
     expect.array(first[0], [1, 2], dtype="int64", call=call_64, hint=hint, dtype_hint=hint)
     expect.array(second[0], 3.0, dtype="float64", call=f"{call}3, tensor of float64)")
@@ -624,7 +624,7 @@ def test_recorders_take_turns(student):
         with traced(m) as second:
             m.apply(m.exp, m.Tensor([1.0]))
         m.apply(m.log, m.Tensor([1.0]))
-    call = "the ops of a Trace that another Trace replaced for the second of negative, exp, log"
+    call = "the ops of a Trace during negative, exp and log, if another Trace replaces it for exp"
     expect.equal([entry[0] for entry in first.entries], ["negative", "log"], call=call)
     expect.equal([entry[0] for entry in second.entries], ["exp"], call="the ops of the Trace that replaced it")
 
@@ -647,7 +647,7 @@ def test_operators_on_tensors(student, rng, sign):
 @task("2.6")
 @pytest.mark.parametrize("sign", OPERATORS)
 def test_operators_with_a_number(student, rng, sign):
-    """Every operator takes a number on either side, in the right order, and stays in float32."""
+    """Every operator takes a number on either side, keeps the operands in order, and stays in float32."""
     function, _ = OPERATORS[sign]
     array, dtype = draw_whole_numbers(rng, 3).astype("float32"), "bool" if sign in COMPARISONS else "float32"
     for number in (2, 2.0):
@@ -719,7 +719,7 @@ def test_negative(student, rng):
 @task("2.6")
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
 def test_elementary_functions(student, rng, name):
-    """exp(), log() and sqrt() work element by element, and give float32 for integers."""
+    """exp(), log() and sqrt() work element by element, and return float32 for integers."""
     array = rng.uniform(0.5, 2, (2, 3))
     function = getattr(np, name)
     got = getattr(student.tensor.Tensor(array), name)()
@@ -855,7 +855,7 @@ def test_reductions_over_axes(student, rng, name, axis):
 @task("2.8")
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
 def test_reductions_by_default(student, rng, name):
-    """Without arguments a reduction runs over everything; the first argument is the axis."""
+    """Without arguments a reduction runs over all elements; the first argument is the axis."""
     array = rng.standard_normal((3, 5)).astype("float32")
     tensor = student.tensor.Tensor(array)
     expect.array(getattr(tensor, name)(), getattr(np, name)(array), dtype="float32", call=f"tensor.{name}()")
@@ -876,7 +876,7 @@ def test_reductions_by_default(student, rng, name):
     ],
 )
 def test_reductions_of_integers(student, name, values, expected, dtype):
-    """Integers stay integers, except in a mean, which is float32; a sum of bools counts."""
+    """Integers stay integers, except in a mean, which is float32; a sum of bools counts the true ones."""
     got = getattr(student.tensor.Tensor(values), name)()
     expect.array(got, expected, dtype=dtype, call=f"Tensor({values}).{name}()")
 
@@ -887,7 +887,7 @@ def test_sums_of_integers_are_int64(student, dtype):
     """A sum of small or unsigned integers is int64: it neither overflows nor wraps around when more is subtracted."""
     tensor = student.tensor.Tensor(np.full((3, 2), 1 if dtype == "bool" else 100).astype(dtype))
     one = 1 if dtype == "bool" else 100
-    call = f"(Tensor of {dtype} with six times {one})"
+    call = f"(Tensor of {dtype} holding {one} six times)"
     expect.array(tensor.sum(), 6 * one, dtype="int64", call=f"{call}.sum()")
     expect.array(tensor.sum(axis=0) - 1000, [3 * one - 1000] * 2, dtype="int64", call=f"{call}.sum(axis=0) - 1000")
 
@@ -1034,7 +1034,7 @@ def test_indexing_one_element_gives_a_tensor(student):
 
 @task("2.10")
 def test_indexing_with_arrays_and_tensors(student, rng):
-    """Integer arrays and tensors select rows, and boolean ones select what they mark, alone or in a tuple."""
+    """Integer arrays and tensors select rows, and boolean ones select the elements they mark, alone or in a tuple."""
     tensor_class = student.tensor.Tensor
     array = rng.standard_normal((4, 3))
     rows, columns = rng.integers(0, 4, 5), rng.integers(-3, 3, 5)
@@ -1078,7 +1078,7 @@ def test_indexing_with_floats(student):
 
 @task("2.10")
 def test_iterating_gives_rows(student, rng):
-    """Iterating gives the rows, one tensor each; a scalar has none and raises a TypeError."""
+    """Iterating yields one tensor for each row; iterating over a scalar raises a TypeError."""
     array = rng.standard_normal((3, 2))
     rows = list(student.tensor.Tensor(array))
     expect.equal(len(rows), 3, call="len(list(Tensor of shape (3, 2)))")
@@ -1100,7 +1100,7 @@ def test_indexing_runs_through_apply(student):
     )
 
 
-# Helpers of several tests
+# Helpers for several tests
 
 
 def make_shared_array(student, dtype):

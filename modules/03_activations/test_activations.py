@@ -11,7 +11,7 @@ from grading.testing import check_gradient, expect, task, traced
 
 
 def make_bent_line(slope):
-    """Return a function that gives x above 0 and slope · x below, written without a choice."""
+    """Return a function that returns x above 0 and slope · x below, written without a condition."""
     return lambda x: (1 + slope) / 2 * x + (1 - slope) / 2 * abs(x)
 
 
@@ -43,11 +43,11 @@ class Case(NamedTuple):
 
     @property
     def hint(self):
-        """The hint for wrong values, where the task's own hint is about more than that."""
+        """The hint for wrong values, if the task's own hint covers more than values."""
         return REDUCE if self.op == "softmax" else None
 
     def make_layer(self, student):
-        """Make the activation on the student's side, with its own defaults where the call gives no arguments."""
+        """Make the activation in the student's process, with its own defaults if the call has no arguments."""
         name, _, given = self.call.partition("(")
         return getattr(student.activations, name)(**(self.attributes if given != ")" else {}))
 
@@ -85,7 +85,7 @@ def test_values(student, rng, case):
 
 @every_activation
 def test_integers_are_computed_in_float32(student, rng, case):
-    """A tensor of integers gives float32, forward and backward."""
+    """A tensor of integers is computed in float32, forward and backward."""
     x = rng.integers(-3, 4, (3, 4))
     layer, call = case.make_layer(student), f"{case.call}(tensor of int64)"
     hint = "as_floating(x) gives float32 for integers"
@@ -146,10 +146,10 @@ def test_nothing_is_changed_in_place(student, rng, case):
 
 @every_activation
 def test_every_activation_is_one_recorded_op(student, rng, case):
-    """A recorder hears of one op, with its name."""
+    """A recorder is called for exactly one op, the activation's own."""
     with traced(student.tensor) as trace:
         case.make_layer(student)(student.tensor.Tensor(rng.normal(size=(2, 3))))
-    expect.equal([entry[0] for entry in trace.entries], [case.op], call=f"the ops a Trace hears in {case.call}(x)")
+    expect.equal([entry[0] for entry in trace.entries], [case.op], call=f"the ops a Trace records in {case.call}(x)")
 
 
 @every_activation
@@ -181,7 +181,7 @@ def test_relu_at_its_bend(student):
     layer = student.activations.ReLU()
     expect.array(layer(student.tensor.Tensor(x)), [0, 0, 0, 3], call="ReLU()([-2, -0, 0, 3])")
     got = layer.backward(student.tensor.Tensor(grad))
-    hint = "the gate opens by the sign of x, and is closed at exactly 0"
+    hint = "the sign of x opens the gate, which is closed at exactly 0"
     expect.array(got, [0, 0, 0, -8], call="the gradient at [-2, -0, 0, 3] for grad [5, 6, 7, -8]", hint=hint)
 
 
@@ -211,7 +211,7 @@ def test_relu_stops_an_infinite_gradient(student):
 def test_leaky_relu_with_any_slope(student, slope):
     """LeakyReLU multiplies by negative_slope below 0, whatever its value, and scales gradients in the same way."""
     layer, call = student.activations.LeakyReLU(negative_slope=slope), f"LeakyReLU(negative_slope={slope})"
-    hint = "choose by the sign of x; the larger of two values is right only for slopes from 0 to 1"
+    hint = "choose by the sign of x; the larger of two values is correct only for slopes from 0 to 1"
     got = layer(student.tensor.Tensor([-2.0, -1.0, 0.0, 0.5, 4.0]))
     expect.array(got, [-2 * slope, -slope, 0, 0.5, 4], dtype="float32", call=f"{call}([-2, -1, 0, 0.5, 4])", hint=hint)
     got = layer.backward(student.tensor.Tensor([1.0, -2.0, 3.0, -4.0, 5.0]))
@@ -367,7 +367,7 @@ def test_gelu_is_stable(student, dtype):
 
 @task("3.6")
 def test_gelu_is_close_to_its_exact_form(student):
-    """GELU stays within 0.0005 of x times the normal distribution's cumulative function."""
+    """GELU stays within 0.0005 of x times the normal cumulative distribution function."""
     x = np.linspace(-6, 6, 97)
     exact = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
     got = student.activations.GELU()(student.tensor.Tensor(x))

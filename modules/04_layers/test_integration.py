@@ -16,11 +16,11 @@ HIDDEN = ("ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "GELU")
 @task("4.4")
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_a_networks_whole_gradient(student, rng, activation):
-    """The gradient of a whole network agrees with finite differences, in its input and in every parameter."""
+    """The gradient of a whole network agrees with finite differences, for its input and for every parameter."""
     network, criterion = build_network(student, (3, 4, 1), activation), student.layers.BCELoss()
     inputs, targets = (student.tensor.Tensor(rng.uniform(*limits)) for limits in ((-2, 2, (5, 3)), (0, 1, (5, 1))))
     for parameter in network.parameters():
-        # Small enough that no probability comes near EPSILON, where the loss is flat and its gradient is not.
+        # Weights this small keep probabilities away from EPSILON, where the loss is flat but its gradient is not 0.
         parameter.data = rng.uniform(-0.5, 0.5, values(parameter).shape)
     criterion(network(inputs), targets)
     grad_inputs = network.backward(criterion.backward())
@@ -135,14 +135,14 @@ def test_too_large_a_learning_rate_diverges(student):
 
 @task("4.9")
 def test_recipe_stands_noise(student, rng):
-    """A trained network is also right near the four points, where nobody gave it the answer."""
+    """A trained network is also correct near the four points, where it was given no labels."""
     recipe, seed = student.recipe("04_layers"), int(rng.integers(1000))
     network = recipe.build(student.rng(seed))
     recipe.train(network, POINTS, XOR, rng=student.rng(seed), progress=ignore_reports)
     which = np.repeat(np.arange(4), 50)
     noisy = (POINTS[which] + rng.normal(0, 0.1, (200, 2))).astype("float32")
     right = float(((recipe.predict(network, noisy) > 0.5) == (XOR[which] > 0.5)).mean())
-    call = f"the share of 200 noisy points that are right, seed {seed}"
+    call = f"the share of 200 noisy points that are classified correctly, seed {seed}"
     learned = right > 0.8
     hint = (
         "a wider hidden layer, or more steps"
@@ -187,10 +187,10 @@ def test_recipe_changes_only_its_own_network(student):
     trained, other = recipe.build(student.rng(1)), recipe.build(student.rng(1))
     fresh = np.array(recipe.predict(other, POINTS))
     recipe.train(trained, inputs.data, targets.data, rng=student.rng(1), progress=ignore_reports)
-    expect.array(recipe.predict(other, POINTS), fresh, call="predict of another network, after training one")
+    expect.array(recipe.predict(other, POINTS), fresh, call="predict for another network, after training one")
     differs = not np.allclose(recipe.predict(trained, POINTS), fresh, atol=0.1)
     expect.that(
-        differs, call="predict of the trained network", got="as when it was fresh", expected="different answers"
+        differs, call="predict for the trained network", got="as when it was fresh", expected="different answers"
     )
     expect.array(inputs, POINTS, call="the inputs after training")
 

@@ -15,13 +15,13 @@ XOR = np.array([[0], [1], [1], [0]], np.float32)
 
 @task("4.1")
 def test_accumulate_adds_gradients_up(student, rng):
-    """The first gradient counts as it is, and every further one is added."""
+    """The first gradient is stored as is, and each later one is added to it."""
     for shape in ((3,), (2, 4), (2, 3, 2)):
         parameter, grads = student.tensor.Tensor(np.zeros(shape)), rng.normal(size=(3, *shape))
         for count in (1, 2, 3):
             student.layers.accumulate_grad(parameter, grads[count - 1])
             call = f"parameter.grad after {count} of accumulate_grad(parameter, grad), shape {shape}"
-            expect.array(parameter.grad, grads[:count].sum(axis=0), call=call, hint="add to what is there")
+            expect.array(parameter.grad, grads[:count].sum(axis=0), call=call, hint="add to the existing gradient")
 
 
 @task("4.1")
@@ -31,18 +31,18 @@ def test_accumulate_keeps_the_parameters_dtype(student, rng):
         parameter, grad = student.tensor.Tensor(np.zeros(3, dtype)), rng.normal(size=3)
         for count in (1, 2):
             student.layers.accumulate_grad(parameter, grad)
-            call = f"parameter.grad after {count} gradients of float64, the parameter being {dtype}"
+            call = f"parameter.grad after {count} gradients of float64, for a parameter of {dtype}"
             expect.array(parameter.grad, count * grad, dtype=dtype, call=call)
 
 
 @task("4.1")
 def test_accumulate_shares_no_memory(student):
-    """A gradient is new memory: it shares none with the array that was added or with the gradient before it."""
+    """A gradient has its own memory: it shares none with the array that was added or with the gradient before it."""
     parameter, array = student.tensor.Tensor([0.0, 0.0]), make_shared_array(student)
     student.layers.accumulate_grad(parameter, array)
     first = parameter.grad
     student.layers.accumulate_grad(parameter, array)
-    hint = "make a new Tensor of the sum; += on an array changes it for everyone who has it"
+    hint = "make a new Tensor of the sum; += on an array changes it for all code that holds it"
     expect.array(first, [1, 1], call="the first gradient, after a second was added", hint=hint)
     array.fill(9.0)
     expect.array(first, [1, 1], call="the first gradient, after the array it came from was changed", hint=hint)
@@ -170,14 +170,14 @@ def test_dense_starts_uniform_within_its_bound(student, n_in):
 
 @task("4.3")
 def test_dense_draws_from_its_generator(student):
-    """Weights depend on the generator alone: only an equal and unused generator gives equal weights."""
+    """Weights depend on the generator alone: only a fresh generator with the same seed gives equal weights."""
     make, generator = student.layers.Dense, student.rng(3)
     first, second = make(6, 5, rng=generator), make(6, 5, rng=generator)
     again, other = make(6, 5, rng=student.rng(3)), make(6, 5, rng=student.rng(4))
     for name in ("weight", "bias"):
         drawn = values(getattr(first, name))
-        expect.array(getattr(again, name), drawn, rtol=0, atol=0, call=f"the {name} drawn from the same seed once more")
-        for what, layer in (("another seed", other), ("the same generator once more", second)):
+        expect.array(getattr(again, name), drawn, rtol=0, atol=0, call=f"the {name} drawn from the same seed again")
+        for what, layer in (("a different seed", other), ("the same generator again", second)):
             differs = not np.allclose(values(getattr(layer, name)), drawn)
             call, hint = f"the {name} drawn from {what}", "draw from rng, and from nothing else"
             expect.that(differs, call=call, got="the same values", expected="different values", hint=hint)
@@ -231,11 +231,11 @@ def test_dense_takes_many_features(student, rng):
 
 @task("4.3")
 def test_dense_is_one_recorded_op(student, rng):
-    """A recorder hears of one op, linear, on the input and the parameter tensors themselves."""
+    """A recorder is called for one op, linear, on the input and the parameter tensors themselves."""
     layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(4, 3)))
     with traced(student.tensor) as trace:
         layer(x)
-    expect.equal([entry[0] for entry in trace.entries], ["linear"], call="the ops a Trace hears in Dense(3, 2)(x)")
+    expect.equal([entry[0] for entry in trace.entries], ["linear"], call="the ops a Trace records in Dense(3, 2)(x)")
     for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
         tensor.grad = student.tensor.Tensor(number)
     hint = "pass the tensors themselves to apply, so that gradients reach them"
@@ -260,7 +260,7 @@ def test_dense_backward(student, rng, shape):
 
 @task("4.3")
 def test_dense_adds_to_gradients(student, rng):
-    """A second backward adds to the parameters' gradients, and belongs to the second forward."""
+    """A second backward adds to the parameters' gradients, and uses what the second forward pass remembered."""
     layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     wanted_weight, wanted_bias = np.zeros((2, 3)), np.zeros(2)
     for rows in (4, 1, 6):
@@ -286,7 +286,7 @@ def test_dense_gradients_are_float32(student):
 
 @task("4.3")
 def test_dense_says_what_does_not_fit(student):
-    """A wrong input, a wrong gradient, and backward before forward are errors that say what was needed."""
+    """A wrong input, a wrong gradient, and backward before forward raise errors that say what was needed."""
     layer, tensor = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor
     with expect.raises(RuntimeError, mentions=("forward",), call="Dense(3, 2).backward(grad) without forward"):
         layer.backward(tensor(np.ones((4, 2))))
@@ -313,7 +313,7 @@ def test_sequential_forward(student, rng):
 
 @task("4.4")
 def test_sequential_backward(student, rng):
-    """Sequential passes the gradient from the last layer to the first; the input and every parameter get theirs."""
+    """Sequential passes the gradient from the last layer to the first; the input and every parameter get a gradient."""
     network, x, grad = build_chain(student, rng), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
     network(student.tensor.Tensor(x))
@@ -385,7 +385,7 @@ def compute_mse(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def compute_bce(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Compute the binary cross-entropy: the mean of -ln of the probability given to the truth."""
+    """Compute the binary cross-entropy: the mean of -ln of the probability assigned to the true label."""
     pairs = zip(prediction.flat, target.flat, strict=True)
     return -sum(t * math.log(p) + (1 - t) * math.log1p(-p) for p, t in pairs) / prediction.size
 
@@ -418,7 +418,7 @@ def test_loss_values(student, rng, name, formula, shape):
 @every_loss
 @pytest.mark.parametrize("shape", [(6,), (5, 1), (2, 3, 2)])
 def test_loss_gradient(student, rng, name, formula, shape):
-    """backward() gives the gradient of the last loss with respect to its prediction."""
+    """backward() returns the gradient of the last loss with respect to its prediction."""
     criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
     p, t = rng.uniform(0.1, 0.9, shape), rng.uniform(0, 1, shape)
     criterion(tensor(rng.uniform(0.1, 0.9, (3, 2))), tensor(np.ones((3, 2))))
@@ -437,7 +437,7 @@ def test_loss_gradient(student, rng, name, formula, shape):
 
 @every_loss
 def test_loss_op_uses_the_incoming_gradient(student, rng, name, formula):
-    """The op's backward multiplies by the gradient it is given, and has none for the target."""
+    """The op's backward multiplies by the gradient it is given, and returns None for the target."""
     op = getattr(student.layers, {"MSELoss": "mse", "BCELoss": "bce"}[name])
     p, t = rng.uniform(0.1, 0.9, (4, 1)), rng.integers(0, 2, (4, 1)).astype(float)
     output = np.array(formula(p, t))
@@ -522,7 +522,7 @@ def test_bce_of_certainty(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float32(student):
-    """In float32, being certain and wrong also costs about 16, with a finite gradient of the right sign."""
+    """In float32, being certain and wrong also costs about 16, with a finite gradient of the correct sign."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
         call = f"BCELoss()([{p}], [{t}]) in float32"
@@ -606,7 +606,7 @@ def test_step_keeps_tensors_and_dtype(student, rng):
 
 @task("4.8")
 def test_recipe_builds_from_its_generator(student):
-    """Build draws every weight from rng: equal seeds give equal networks, and other seeds give other networks."""
+    """Build draws every weight from rng: equal seeds give equal networks, and different seeds different ones."""
     recipe = student.recipe("04_layers")
     first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
     expect.that(
@@ -615,7 +615,7 @@ def test_recipe_builds_from_its_generator(student):
     for mine, same in zip(first, again, strict=True):
         expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
     differs = any(not np.array_equal(values(a), values(b)) for a, b in zip(first, other, strict=True))
-    call = "all parameters of build(rng) with another seed"
+    call = "all parameters of build(rng) with a different seed"
     hint = "draw from the rng that is passed to build, not from another generator"
     expect.that(differs, call=call, got="the same values", expected="different values", hint=hint)
 
@@ -631,12 +631,12 @@ def test_recipe_predicts_probabilities(student, rng):
     expect.equal(got.shape, (9, 1), call=f"the shape of {call}")
     inside = bool(((got >= 0) & (got <= 1)).all())
     expect.that(inside, call=call, got=got, expected="probabilities: 0 to 1", hint="end the network with Sigmoid")
-    expect.array(recipe.predict(network, points[3:4]), got[3:4], call="predict of one of the points alone", atol=1e-5)
+    expect.array(recipe.predict(network, points[3:4]), got[3:4], call="predict for one of the points alone", atol=1e-5)
 
 
 @task("4.8")
 def test_recipe_predictions_come_from_the_parameters(student):
-    """Other parameters give other predictions, and restoring the first ones restores the first predictions."""
+    """Different parameters give different predictions, and restoring the first ones restores the first predictions."""
     recipe = student.recipe("04_layers")
     network, other = recipe.build(student.rng(1)), recipe.build(student.rng(2))
     first, saved = np.array(recipe.predict(network, POINTS)), [values(p) for p in network.parameters()]
@@ -647,7 +647,7 @@ def test_recipe_predictions_come_from_the_parameters(student):
     expect.array(recipe.predict(network, POINTS), wanted, call=call, hint="compute from network.parameters() alone")
     for mine, values_before in zip(network.parameters(), saved, strict=True):
         mine.data = values_before
-    expect.array(recipe.predict(network, POINTS), first, call="predict with the first parameters put back")
+    expect.array(recipe.predict(network, POINTS), first, call="predict after restoring the first parameters")
 
 
 @task("4.8")
@@ -667,7 +667,7 @@ def test_recipe_starts_without_knowledge(student):
 @task("4.9")
 @pytest.mark.parametrize("labels", ["XOR", "its opposite", "one corner", "all but one", "one side"])
 def test_recipe_learns(student, rng, labels):
-    """After training, all four corners of a rotated square are right with a small loss, on XOR and on other labels."""
+    """After training, all corners of a rotated square are classified correctly, with a small loss, for any labels."""
     corner = np.eye(4, dtype=np.float32)[[int(rng.integers(4))]].T
     others = {"one corner": corner, "all but one": 1 - corner, "one side": POINTS[:, :1]}
     targets = ({"XOR": XOR, "its opposite": 1 - XOR} | others)[labels]
@@ -694,13 +694,13 @@ def test_recipe_tells_its_progress(student):
     told, recipe = Reports("step", "steps", "loss"), student.recipe("04_layers")
     network = recipe.build(student.rng(1))
     recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=told)
-    call, count = "the calls of progress(step, steps, loss) in one training", len(told.calls)
+    call, count = "the calls to progress(step, steps, loss) in one training run", len(told.calls)
     expect.that(20 <= count <= 200, call=call, got=f"called {count} times", expected="about 50 times")
     told.check_types(int, int, float)
     steps, totals, losses = ([report[name] for report in told.calls] for name in ("step", "steps", "loss"))
     ordered = steps == sorted(set(steps)) and len(set(totals)) == 1 and steps[-1] <= totals[0]
     got = f"{told.calls[0]} … {told.calls[-1]}"
-    expect.that(ordered, call=call, got=got, expected="steps that grow towards one total, the same in each call")
+    expect.that(ordered, call=call, got=got, expected="steps that increase towards one total, the same in each call")
     says, hint = interpret_loss(losses[-1])
     fell, got = losses[-1] < 0.1 < losses[0], f"from {losses[0]:.3f} to {losses[-1]:.3f}: {says}"
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1", hint=hint)

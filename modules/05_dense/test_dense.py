@@ -52,7 +52,7 @@ def test_xavier_is_uniform_within_its_bound(student, rng, shape):
 @task("5.2")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
-    """He's weights have mean 0, variance 2 / fan_in, and as many beyond 1, 2 and 3 deviations as a normal has."""
+    """He's weights have mean 0, variance 2 / fan_in, and a normal share of values beyond 1, 2 and 3 deviations."""
     weight, call = draw_weights(student, "he_normal", shape, rng), f"he_normal(rng, {shape})"
     scaled = weight / math.sqrt(2 / compute_fans(shape)[0])
     expect.array(scaled.mean(), 0.0, call=f"the mean of {call}, in deviations", atol=0.03)
@@ -64,7 +64,7 @@ def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
     beyond = shares[2] > 0.001
     call = f"the share of {call} beyond 3 deviations"
     expect.that(
-        beyond, call=call, got=shares[2], expected="0.0027, as of a normal distribution", hint="draw with rng.normal"
+        beyond, call=call, got=shares[2], expected="0.0027, as in a normal distribution", hint="draw with rng.normal"
     )
 
 
@@ -79,12 +79,12 @@ both_schemes = pytest.mark.parametrize(
 
 @both_schemes
 def test_weights_come_from_the_generator_alone(student, name):
-    """Equal seeds give equal float32 weights; another seed, or the same generator once more, gives others."""
+    """Equal seeds give equal float32 weights; a different seed, or the same generator again, gives different ones."""
     draw, generator = getattr(student.dense, name), student.rng(3)
     first, second = (expect.pull(draw(generator, (4, 6)), call=f"{name}(rng, (4, 6))") for _ in range(2))
     again, other = draw(student.rng(3), (4, 6)), draw(student.rng(4), (4, 6))
     expect.array(again, first, rtol=0, atol=0, dtype="float32", call=f"{name}(rng, (4, 6)) from the same seed")
-    for what, weight in (("the same generator once more", second), ("another seed", other)):
+    for what, weight in (("the same generator again", second), ("a different seed", other)):
         differs = not np.allclose(expect.pull(weight, call=f"{name}(rng, (4, 6))"), first)
         call = f"{name}(rng, (4, 6)) from {what}"
         expect.that(differs, call=call, got="the same values", expected="different values", hint="draw from rng alone")
@@ -95,7 +95,7 @@ def test_weights_come_from_the_generator_alone(student, name):
 
 @task("5.3")
 def test_mlp_has_an_activation_between_its_layers(student, rng):
-    """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense, with no ReLU at the end, and gives their output."""
+    """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense, with no ReLU at the end, and returns their output."""
     network, x = student.dense.MLP((4, 5, 3, 2), rng=student.rng(1)), rng.normal(size=(6, 4))
     expect.equal(len(network), 5, call="len(MLP((4, 5, 3, 2)))", hint="no activation after the last layer")
     shapes = [parameter.shape for parameter in network.parameters()]
@@ -159,7 +159,7 @@ def test_mlp_takes_another_initialisation(student):
         expect.that(inside, call=f"the largest |weight| of {call}", got=largest, expected=f"just under {bound}")
         expect.array(again[place].weight, weight, rtol=0, atol=0, call=f"{call}, from the same seed")
         differs = not np.allclose(values(other[place].weight), weight)
-        expect.that(differs, call=f"{call}, from another seed", got="the same weights", expected="different values")
+        expect.that(differs, call=f"{call}, from a different seed", got="the same weights", expected="different values")
 
 
 @task("5.3")
@@ -190,7 +190,7 @@ def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
         shares.append([np.log(np.mean(output**2) / np.mean(first**2)), np.log(np.mean(got**2) / np.mean(grad**2))])
     kept = np.exp(np.mean(shares, axis=0))
     call = f"MLP([400] * 11, {activation}, {init}): mean squares, "
-    # A variance wrong by the factor 2 in each layer would be wrong by 500 here; chance is within 1.5.
+    # A variance that is off by a factor of 2 in each layer would be off by 500 here; chance stays within 1.5.
     for what, share in zip(
         ("last layer to first layer", "gradient of the input to that of the output"), kept, strict=True
     ):
@@ -210,7 +210,7 @@ def test_dropout_op_values(student, rng, shape):
         for dtype in ("float32", "float64"):
             got = student.dense.dropout.forward(x.astype(dtype), mask=mask, p=p)
             call = f"dropout.forward(x, mask, p={p}), x of shape {shape}"
-            expect.array(got, x * mask / (1 - p), dtype=dtype, call=call, hint="divide what is kept by 1 - p")
+            expect.array(got, x * mask / (1 - p), dtype=dtype, call=call, hint="divide the kept elements by 1 - p")
     got = student.dense.dropout.forward(np.arange(4), mask=np.array([True, False, True, True]), p=0.5)
     expect.array(got, [0, 0, 4, 6], dtype="float32", call="dropout.forward of the integers 0 to 3")
 
@@ -218,7 +218,7 @@ def test_dropout_op_values(student, rng, shape):
 @task("5.4")
 @pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
 def test_dropout_op_gradient(student, rng, shape):
-    """The gradient passes the same mask on the same scale, even where x is 0, and agrees with finite differences."""
+    """The gradient goes through the same mask and scale, even where x is 0, and agrees with finite differences."""
     x, mask, grad = rng.normal(size=shape), rng.random(shape) < 0.6, rng.normal(size=shape)
     op = student.dense.dropout
     check_gradient(op, x, mask=mask, p=0.3)
@@ -235,7 +235,7 @@ def test_dropout_op_gradient(student, rng, shape):
 @task("5.5")
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
 def test_dropout_drops_a_share(student, rng, p):
-    """In training each element is dropped with probability p on its own, and the others are divided by 1 - p."""
+    """In training each element is dropped independently with probability p, and the others are divided by 1 - p."""
     layer, x = student.dense.Dropout(p, rng=student.rng(int(rng.integers(1000)))), np.ones((200, 200), "float32")
     got, call = values(layer(student.tensor.Tensor(x))), f"Dropout({p})(ones of (200, 200))"
     kept = got != 0
@@ -299,21 +299,21 @@ def test_dropout_does_nothing_in_evaluation(student, rng):
     got = layer.backward(tensor(grad))
     expect.array(got, grad, rtol=0, atol=0, dtype="float32", call="its backward(grad) with training False")
     layer.training = True
-    expect.array(layer.backward(tensor(grad)), grad, call="backward, training again, after a forward that was not")
+    expect.array(layer.backward(tensor(grad)), grad, call="backward in training mode, after forward in evaluation")
     output = values(layer(tensor(x)))
     layer.training = False
-    hint = "backward belongs to the last forward pass, whatever the mode is now"
+    hint = "backward uses the mode of the last forward pass, whatever the mode is now"
     wanted = grad * (output != 0) * 2
-    expect.array(layer.backward(tensor(grad)), wanted, call="backward in evaluation of a pass in training", hint=hint)
+    expect.array(layer.backward(tensor(grad)), wanted, call="backward in evaluation, forward in training", hint=hint)
 
 
 @task("5.5")
 def test_dropout_is_one_recorded_op(student, rng):
-    """A recorder hears one dropout of one input, with attributes from which output and gradient can be computed."""
+    """A recorder gets one dropout of one input, with attributes from which output and gradient can be computed."""
     layer, x = student.dense.Dropout(0.4, rng=student.rng(2)), student.tensor.Tensor(rng.uniform(1, 2, (9, 8)))
     with traced(student.tensor) as trace:
         output = values(layer(x))
-    call = "what a Trace hears in Dropout(0.4)(x)"
+    call = "what a Trace records in Dropout(0.4)(x)"
     expect.equal([entry[0] for entry in trace.entries], ["dropout"], call=call)
     _, inputs, attributes, _ = trace.entries[0]
     expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the mask is an attribute, not an input")
@@ -381,7 +381,7 @@ def test_log_softmax_values(student, rng, shape):
 
 @task("5.6")
 def test_log_softmax_is_finite(student):
-    """For logits of ±10,000, even in float32, log_softmax is right and finite where log(softmax) would be -inf."""
+    """For logits of ±10,000, even in float32, log_softmax is correct and finite where log(softmax) would be -inf."""
     hint = "subtract the maximum, and take the logarithm of the sum alone, never of a quotient"
     for dtype in ("float64", "float32"):
         for logits, wanted in (
@@ -391,7 +391,7 @@ def test_log_softmax_is_finite(student):
             ([1e4, 1e4 + 1], [-1 - math.log1p(math.exp(-1)), -math.log1p(math.exp(-1))]),
         ):
             got = student.dense.log_softmax(np.array([logits], dtype))
-            # x - (m + ln Σ) is also right; at 10,000 a float32 has steps of 0.001.
+            # x - (m + ln Σ) is also correct; at 10,000 a float32 has steps of 0.001.
             expect.array(got, [wanted], dtype=dtype, atol=2e-3, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
         got = student.dense.log_softmax(np.array([[1e4, 1e4], [0, 0], [-1e4, -1e4]], dtype))
         call = f"log_softmax([[1e4, 1e4], [0, 0], [-1e4, -1e4]]) in {dtype}"
@@ -417,7 +417,7 @@ def test_cross_entropy_values(student, rng, shape):
 
 @task("5.7")
 def test_cross_entropy_by_hand(student):
-    """Probabilities of 1/4 and 1/2 for the right classes cost (ln 4 + ln 2) / 2, with gradients to match."""
+    """Probabilities of 1/4 and 1/2 for the correct classes cost (ln 4 + ln 2) / 2, with gradients to match."""
     logits = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
     criterion, call = student.dense.CrossEntropyLoss(), "CrossEntropyLoss()([[ln 1, ln 3], [ln 2, ln 2]], [0, 1])"
     loss = criterion(student.tensor.Tensor(logits), student.tensor.Tensor([0, 1]))
@@ -499,11 +499,11 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
 
 @task("5.7")
 def test_cross_entropy_is_one_recorded_op(student, rng):
-    """A recorder hears one cross_entropy op of the logits alone; the integer target is the attribute `target`."""
+    """A recorder gets one cross_entropy op of the logits alone; the integer target is the attribute `target`."""
     logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
     with traced(student.tensor) as trace:
         loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))
-    call = "what a Trace hears in CrossEntropyLoss()(logits, target)"
+    call = "what a Trace records in CrossEntropyLoss()(logits, target)"
     expect.equal([entry[0] for entry in trace.entries], ["cross_entropy"], call=call)
     _, inputs, attributes, _ = trace.entries[0]
     expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the target is an attribute")
@@ -585,7 +585,7 @@ def test_minibatches_are_shuffled_by_the_generator(student):
     mixed = len({int(t) // 10 for t in first[:10]}) > 2
     call = "the first batch of 10 from the numbers 0 to 59"
     expect.that(
-        mixed, call=call, got=first[:10], expected="numbers from the whole range", hint="shuffle examples, not batches"
+        mixed, call=call, got=first[:10], expected="numbers from the entire range", hint="shuffle examples, not batches"
     )
 
 
@@ -623,7 +623,7 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
         target = logits.argmax(axis=1)
         target[right:] = (target[right:] + 1 + rng.integers(0, 4, 40 - right)) % 5
         got = student.dense.accuracy(tensor(logits), tensor(target))
-        call = f"accuracy(logits of (40, 5), targets), where {right} rows are right"
+        call = f"accuracy(logits of (40, 5), targets), where {right} rows are correct"
         expect.that(type(got) is float, call=call, got=got, expected="a Python float")
         expect.array(got, right / 40, call=call, hint="argmax over the classes, then compare with the targets")
     for targets, mention in ((np.zeros((40, 1), int), "(40, 1)"), (np.zeros(40), "float64")):
@@ -635,7 +635,7 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
 @task("5.9")
 @pytest.mark.parametrize("size", [1, 4, 10, 30])
 def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
-    """With lr = 0 the loss of an epoch is that of the whole data, whatever the batches, and nothing changes."""
+    """With lr = 0 the loss of an epoch is that of all the data, whatever the batches, and nothing changes."""
     network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), draw_examples(rng, 10)
     weight = values(network[0].weight)
     wanted = compute_cross_entropy(values(network(student.tensor.Tensor(x))).astype(float), t)
@@ -701,7 +701,7 @@ def test_epoch_trains_in_training_mode(student, rng):
     student.dense.set_training(network, False)
     for _ in range(2):
         losses.append(train_one_epoch(student, network, x, t, lr=0.0, batch_size=10))
-        expect.equal(drop.training, True, call="a Dropout's training after train_epoch, which was False before")
+        expect.equal(drop.training, True, call="the training of a Dropout after train_epoch, if it was False")
     differ = losses[0] != losses[1]
     expect.that(
         differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two different numbers"
@@ -726,7 +726,7 @@ def test_epochs_learn(student, rng):
         expect.that(fell, call=f"the losses of {call}", got=losses, expected="a fall to less than half")
         student.dense.set_training(network, False)
         share = student.dense.accuracy(network(student.tensor.Tensor(new_x)), student.tensor.Tensor(new_t))
-        expect.that(share > 0.7, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.7")
+        expect.that(share > 0.7, call=f"the accuracy of {call}, on new examples", got=share, expected="above 0.7")
 
 
 def compute_fans(shape: tuple[int, ...]) -> tuple[int, int]:

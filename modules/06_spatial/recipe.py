@@ -7,7 +7,7 @@ the same way, and the digits may have other class numbers: a three may be called
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
 the process that trained and adds a little noise. It puts them into a network that `build` made in another process, and
-asks that network for predictions. Anything that is kept anywhere else is lost there.
+asks that network for predictions. Anything that is kept elsewhere is lost.
 """
 
 import itertools

@@ -53,7 +53,7 @@ def test_output_size_counts_places(student, rng):
 
 @task("6.1")
 def test_output_size_refuses_a_kernel_that_does_not_fit(student):
-    """A kernel larger than the padded axis is a ValueError that names both sizes."""
+    """A kernel larger than the padded axis raises a ValueError that names both sizes."""
     for size, kernel, padding in ((4, 5, 0), (3, 8, 2), (2, 19, 7)):
         call = f"output_size({size}, {kernel}, 1, {padding})"
         with expect.raises(ValueError, mentions=(str(kernel), str(size + 2 * padding)), call=call):
@@ -101,7 +101,7 @@ def test_naive_convolution_in_float32(student, rng):
 
 @task("6.2")
 def test_naive_convolution_refuses_what_does_not_fit(student):
-    """Channels that differ from the kernel's, and a kernel larger than the padded image, are a ValueError."""
+    """Channels that differ from the kernel's, and a kernel larger than the padded image, raise a ValueError."""
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 5), (2, 2, 5, 5)), ((1, 2, 5, 4), (2, 2, 5, 5))):
         with expect.raises(ValueError, call=f"conv2d_naive of shapes {x} and {weight}"):
             student.spatial.conv2d_naive(np.ones(x), np.ones(weight))
@@ -168,7 +168,7 @@ def test_im2col_of_no_images(student):
 
 @task("6.3")
 def test_im2col_refuses_a_kernel_that_does_not_fit(student):
-    """A kernel larger than the padded image is a ValueError."""
+    """A kernel larger than the padded image raises a ValueError."""
     for shape in ((1, 1, 2, 5), (1, 1, 5, 2)):
         with expect.raises(ValueError, call=f"im2col(x of {shape}, (3, 3), (1, 1), (0, 0))"):
             student.spatial.im2col(np.ones(shape), (3, 3), (1, 1), (0, 0))
@@ -224,7 +224,7 @@ def test_convolution_agrees_with_finite_differences(student, rng, case):
 
 @task("6.4")
 def test_convolution_of_no_images(student):
-    """An empty batch gives empty maps of the right size, and gradients of 0 for the kernels and the bias."""
+    """An empty batch gives empty maps of the correct size, and gradients of 0 for the kernels and the bias."""
     x, weight, bias = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones(3)
     options = {"stride": (2, 2), "padding": (1, 1)}
     call, hint = f"conv2d of x of {x.shape}, weight of {weight.shape}", "write out every size that may be 0"
@@ -249,7 +249,7 @@ def test_convolution_in_float32(student, rng):
 
 @task("6.4")
 def test_convolution_refuses_what_does_not_fit(student):
-    """Through apply, arrays that do not fit are a ValueError that names both shapes."""
+    """Through apply, arrays that do not fit raise a ValueError that names both shapes."""
     call, op = student.tensor.apply, student.spatial.conv2d
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((2, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 9), (2, 2, 5, 5))):
         with expect.raises(ValueError, mentions=(str(x), str(weight)), call=f"conv2d of shapes {x} and {weight}"):
@@ -300,7 +300,7 @@ def test_conv2d_draws_from_its_generator(student):
     again, other = make(2, 3, 3, rng=student.rng(3)), make(2, 3, 3, rng=student.rng(4))
     drawn = values(first.weight)
     expect.array(again.weight, drawn, rtol=0, atol=0, call="the weight drawn from the same seed again")
-    for what, layer in (("another seed", other), ("the same generator again", second)):
+    for what, layer in (("a different seed", other), ("the same generator again", second)):
         differs = not np.allclose(values(layer.weight), drawn)
         expect.that(differs, call=f"the weight drawn from {what}", got="the same values", expected="different values")
 
@@ -330,7 +330,7 @@ def test_conv2d_forward_and_backward(student, rng, case):
 
 @task("6.5")
 def test_conv2d_takes_ints_and_keeps_float32(student, rng):
-    """An int counts for rows and columns; integer images give float32, both forward and backward."""
+    """An int applies to both rows and columns; integer images give float32, both forward and backward."""
     layer = student.spatial.Conv2d(2, 3, 3, stride=2, padding=1, bias=False, rng=student.rng(2))
     x, weight = rng.integers(-3, 4, (2, 2, 5, 7)), values(layer.weight)
     call = "layer = Conv2d(2, 3, 3, stride=2, padding=1, bias=False); layer(tensor of int64)"
@@ -347,11 +347,11 @@ def test_conv2d_takes_ints_and_keeps_float32(student, rng):
 
 @task("6.5")
 def test_conv2d_is_one_recorded_op(student, rng):
-    """A recorder hears one op, conv2d, on the input and on the parameter tensors themselves."""
+    """A recorder is called for one op, conv2d, on the input and on the parameter tensors themselves."""
     layer, x = student.spatial.Conv2d(1, 2, 3, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(1, 1, 4, 4)))
     with traced(student.tensor) as trace:
         layer(x)
-    expect.equal([entry[0] for entry in trace.entries], ["conv2d"], call="the ops a Trace hears in Conv2d(1, 2, 3)(x)")
+    expect.equal([entry[0] for entry in trace.entries], ["conv2d"], call="the ops a Trace records in Conv2d(1, 2, 3)")
     for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
         tensor.grad = student.tensor.Tensor(number)
     marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
@@ -360,7 +360,7 @@ def test_conv2d_is_one_recorded_op(student, rng):
 
 @task("6.5")
 def test_conv2d_says_what_does_not_fit(student):
-    """A wrong input, a wrong gradient, and backward before forward are errors that say what is required."""
+    """A wrong input, a wrong gradient, and backward before forward raise errors that say what is required."""
     layer, tensor = student.spatial.Conv2d(2, 3, 3, rng=student.rng(2)), student.tensor.Tensor
     with expect.raises(RuntimeError, mentions=("forward",), call="Conv2d(2, 3, 3).backward(grad) without forward"):
         layer.backward(tensor(np.ones((1, 3, 2, 2))))
@@ -424,7 +424,7 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
             layer(tensor(x.astype(dtype)))
             call = f"MaxPool2d({size}, stride={stride}), x of shape {shape} ({name}): backward"
             got = layer.backward(tensor(grad))
-            hint = "each window gives its gradient away only once"
+            hint = "each window passes its gradient on only once"
             expect.array(got, wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
@@ -468,7 +468,7 @@ def test_average_pooling_shares_the_gradient_equally(student, rng, case):
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_pooling_agrees_with_finite_differences(student, rng, name):
     """Backward agrees with finite differences of forward, even where windows overlap."""
-    x = rng.permutation(48).reshape(1, 2, 4, 6) / 10  # further apart than the steps of the differences
+    x = rng.permutation(48).reshape(1, 2, 4, 6) / 10  # values further apart than the finite differences' steps
     for size, stride in (((2, 2), (2, 2)), ((3, 2), (1, 2))):
         call = f"{name}.backward, kernel_size={size}, stride={stride}"
         check_gradient(getattr(student.spatial, name), x, kernel_size=size, stride=stride, call=call)
@@ -486,12 +486,12 @@ def test_average_pooling_of_integers_is_float32(student):
 @task("6.6")
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_pooling_is_one_recorded_op(student, rng, kind):
-    """A recorder hears one op; there are no parameters, and no argument is changed."""
+    """A recorder is called for one op; there are no parameters, and no argument is changed."""
     x, name = rng.normal(size=(2, 1, 4, 4)), {"MaxPool2d": "max_pool2d", "AvgPool2d": "avg_pool2d"}[kind]
     layer, its_x = getattr(student.spatial, kind)(2), student.tensor.Tensor(x)
     with traced(student.tensor) as trace:
         output = layer(its_x)
-    expect.equal([entry[0] for entry in trace.entries], [name], call=f"the ops a Trace hears in {kind}(2)(x)")
+    expect.equal([entry[0] for entry in trace.entries], [name], call=f"the ops a Trace records in {kind}(2)(x)")
     expect.equal(layer.parameters(), [], call=f"{kind}(2).parameters()")
     before, its_grad = values(output), student.tensor.Tensor(np.ones((2, 1, 2, 2)))
     layer.backward(its_grad)
@@ -506,7 +506,7 @@ def test_pooling_is_one_recorded_op(student, rng, kind):
 @task("6.6")
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_pooling_refuses_what_does_not_fit(student, kind):
-    """A window larger than the image, or an array without four axes, is a ValueError with the shape."""
+    """A window larger than the image, or an array without four axes, raises a ValueError with the shape."""
     layer = getattr(student.spatial, kind)((2, 3))
     for shape in ((1, 1, 1, 5), (1, 1, 5, 2), (1, 5, 5)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"{kind}((2, 3))(x of {shape})"):
@@ -531,10 +531,10 @@ def test_flatten_makes_rows(student, rng, shape):
 
 @task("6.7")
 def test_flatten_is_one_recorded_op(student, rng):
-    """A recorder hears one op, flatten, so the gradient finds its way back through it."""
+    """A recorder is called for one op, flatten, so the gradient finds its way back through it."""
     with traced(student.tensor) as trace:
         student.spatial.Flatten()(student.tensor.Tensor(rng.normal(size=(2, 1, 4, 4))))
-    expect.equal([entry[0] for entry in trace.entries], ["flatten"], call="the ops a Trace hears in Flatten()(x)")
+    expect.equal([entry[0] for entry in trace.entries], ["flatten"], call="the ops a Trace records in Flatten()(x)")
 
 
 # 6.8: batch normalisation
@@ -594,7 +594,7 @@ def test_batch_norm_in_float32(student, rng):
 
 @task("6.8")
 def test_batch_norm_refuses_what_does_not_fit(student):
-    """Fewer or more channels than weights, and one value per channel without statistics, are a ValueError."""
+    """Fewer or more channels than weights, and one value per channel without statistics, raise a ValueError."""
     call, op, ones = student.tensor.apply, student.spatial.batch_norm, np.ones(3)
     for shape in ((2, 2, 4, 4), (2, 3), (1, 3, 1, 1)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"batch_norm of {shape} and weights of (3,)"):
@@ -722,7 +722,7 @@ def test_batch_norm_layer_passes_gradients_back(student, rng, training):
 @task("6.9")
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_layer_keeps_float32(student, rng, training):
-    """In float32, output and gradients are float32 in both modes, even for integers; a recorder hears one op."""
+    """In float32, output and gradients are float32 in both modes, even for integers; a recorder gets one op."""
     layer, tensor = student.spatial.BatchNorm2d(2), student.tensor.Tensor
     layer(tensor(rng.normal(size=(4, 2, 3, 3)).astype("float32")))
     layer.training = training
@@ -730,7 +730,7 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
         with traced(student.tensor) as trace:
             output = layer(tensor(x))
         call = f"layer.training = {training}; layer(x of {x.dtype})"
-        expect.equal([entry[0] for entry in trace.entries], ["batch_norm"], call=f"the ops a Trace hears in {call}")
+        expect.equal([entry[0] for entry in trace.entries], ["batch_norm"], call=f"the ops a Trace records in {call}")
         hint = "running statistics in float64 promote everything they meet to float64"
         expect.equal(str(output.dtype), "float32", call=f"the dtype of {call}", hint=hint)
         got = layer.backward(tensor(np.ones(x.shape, "float32")))
@@ -742,7 +742,7 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
 
 @task("6.10")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, and another seed builds a different one."""
+    """The same seed builds the same network, and a different seed builds a different one."""
     recipes.check_build_is_seeded(student, RECIPE)
 
 
@@ -754,7 +754,7 @@ def test_recipe_predicts_probabilities(student, rng):
 
 @task("6.10")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps returns a map for each kernel of the first convolution, and different maps for another image."""
+    """feature_maps returns a map for each kernel of the first convolution, and different maps for a different image."""
     recipes.check_feature_maps(student, rng, RECIPE)
 
 

@@ -55,7 +55,7 @@ def test_scores_of_integers_are_float32(student, rng):
 
 @task("7.1")
 def test_scores_refuse_other_sizes(student):
-    """A query and a key with different numbers of features are a ValueError."""
+    """A query and a key with different numbers of features raise a ValueError."""
     tensor, attention = student.tensor.Tensor, student.attention
     for query, key in (((3, 4), (3, 5)), ((3, 4), (4, 3)), ((2, 3, 4), (2, 3, 1))):
         with expect.raises(ValueError, call=f"attention_scores(query of {query}, key of {key})"):
@@ -64,7 +64,7 @@ def test_scores_refuse_other_sizes(student):
 
 @task("7.1")
 def test_scores_are_recorded(student, rng):
-    """A recorder hears every step from the query and the key to the scores."""
+    """A recorder sees every step from the query and the key to the scores."""
 
     def make_run():
         inputs = [student.tensor.Tensor(rng.normal(size=s)) for s in ((2, 3, 4), (2, 5, 4))]
@@ -99,7 +99,7 @@ def test_padding_mask_is_true_for_what_is_not_padding(student, rng):
 
 @task("7.2")
 def test_padding_mask_refuses_what_does_not_fit(student):
-    """A sequence longer than the padded length, or with fewer than 0 tokens, is a ValueError that names it."""
+    """A sequence longer than the padded length, or with fewer than 0 tokens, raises a ValueError that names it."""
     for lengths in ([1, 7, 2], [2, -7]):
         with expect.raises(ValueError, mentions=("7",), call=f"padding_mask({lengths}, 6)"):
             student.attention.padding_mask(lengths, 6)
@@ -136,7 +136,7 @@ def test_masked_fill_values(student, rng, shape, its_mask):
             wanted[everywhere] = value
             got = student.attention.masked_fill.forward(before, mask=mask, value=value)
             call = f"masked_fill.forward(x of {dtype} {shape}, mask of {its_mask}, value={value})"
-            expect.array(got, wanted, dtype=dtype, call=call, hint="choose, do not compute with both")
+            expect.array(got, wanted, dtype=dtype, call=call, hint="choose one of the two; do not compute with both")
 
 
 @task("7.3")
@@ -168,7 +168,7 @@ def test_masked_fill_gradient(student, rng, shape, its_mask):
 
 @task("7.3")
 def test_masked_fill_refuses_other_masks(student):
-    """A mask that is not of bools is a TypeError; one that is larger than x or does not broadcast is a ValueError."""
+    """A mask that is not of bools raises a TypeError; one that is too large or does not broadcast, a ValueError."""
     op, x = student.attention.masked_fill, np.ones((3, 4))
     for mask in (np.ones((3, 4), "int64"), np.zeros((3, 4))):
         with expect.raises(TypeError, mentions=(str(mask.dtype),), call=f"masked_fill with a mask of {mask.dtype}"):
@@ -301,7 +301,7 @@ def test_attention_does_not_know_order(student, rng):
 
 @task("7.4")
 def test_attention_refuses_what_does_not_fit(student):
-    """Numbers of features or of keys and values that differ, and a mask that does not fit, are a ValueError."""
+    """Numbers of features or of keys and values that differ, and a mask that does not fit, raise a ValueError."""
     for query, key, value, mask in (
         ((3, 4), (5, 3), (5, 4), None),
         ((3, 4), (5, 4), (3, 4), None),
@@ -336,7 +336,7 @@ def test_attention_does_not_change_its_arguments(student, rng):
 @task("7.4")
 @pytest.mark.parametrize("masked", [False, True], ids=["without a mask", "with a mask"])
 def test_attention_is_recorded(student, rng, masked):
-    """A recorder hears every step from query, key and value to the output, and no tensor in between is a new one."""
+    """A recorder sees every step from query, key and value to the output, and no tensor in between is a new one."""
     mask = np.tri(4, 5, dtype=bool) if masked else None
 
     def make_run():
@@ -366,7 +366,7 @@ def test_heads_are_consecutive_features(student, rng, case):
 
 @task("7.5")
 def test_split_heads_refuses_what_cannot_be_shared(student):
-    """More or fewer than three axes, and features that do not divide equally, are a ValueError with the shape."""
+    """More or fewer than three axes, and features that do not divide equally, raise a ValueError with the shape."""
     tensor, split = student.tensor.Tensor, student.attention.split_heads
     for shape, heads in (
         ((2, 3, 8), 3),
@@ -384,7 +384,7 @@ def test_split_heads_refuses_what_cannot_be_shared(student):
 
 @task("7.5")
 def test_heads_are_recorded(student, rng):
-    """A recorder hears how heads are split and merged."""
+    """A recorder sees how heads are split and merged."""
     attention = student.attention
     for name, shape, more in (("split_heads", (2, 3, 4), (2,)), ("merge_heads", (2, 2, 3, 4), ())):
 
@@ -539,7 +539,7 @@ def test_multi_head_attention_does_not_know_order(student, rng):
 
 @task("7.6")
 def test_multi_head_attention_refuses_what_does_not_fit(student):
-    """Features that differ from embed_dim, axes that are not (N, L, E), and masks that do not fit are a ValueError."""
+    """Features that differ from embed_dim, axes other than (N, L, E), and masks that do not fit raise a ValueError."""
     layer, tensor = student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), student.tensor.Tensor
     for query, key, value, mask in (
         ((2, 4, 5), None, None, None),
@@ -559,7 +559,7 @@ def test_multi_head_attention_refuses_what_does_not_fit(student):
 @task("7.6")
 @pytest.mark.parametrize("masked", [False, True], ids=["without a mask", "with a mask"])
 def test_multi_head_attention_is_recorded(student, rng, masked):
-    """A recorder hears every step from the three inputs and all parameters to the output."""
+    """A recorder sees every step from the three inputs and all parameters to the output."""
     layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(2))
     mask = np.arange(5) < np.array([2, 5])[:, None, None] if masked else None
 
@@ -601,7 +601,7 @@ def test_positions_far_away_are_exact(student, rng):
 
 @task("7.7")
 def test_positions_refuse_an_odd_number(student):
-    """An odd number of features is a ValueError that names it."""
+    """An odd number of features raises a ValueError that names it."""
     for length, dim in ((4, 1), (4, 7), (2, 33), (0, 5)):
         with expect.raises(ValueError, mentions=(str(dim),), call=f"sinusoidal_positions({length}, {dim})"):
             student.attention.sinusoidal_positions(length, dim)
@@ -678,7 +678,7 @@ def check_recorded(student, make_run, *, call):
     """Check that only recorded ops lead from every leaf to the result.
 
     `make_run()` returns leaves with new values and the function that computes with them. Everything else that goes into
-    the ops must be a constant, the same for other leaves. A new tensor made from an array in between would not be.
+    the ops must be a constant, the same for different leaves. A new tensor made from an array in between would not be.
     """
     first, second = (find_unrecorded_constants(student, *make_run(), call=call) for _ in range(2))
     hint = "use Tensor methods, apply and layers: a new Tensor made from an array cuts the gradient"
@@ -711,10 +711,10 @@ def find_unrecorded_constants(student, leaves, function, *, call):
     computed = result.grad is not None and reach[int(result.grad.item())] == set(range(len(leaves)))
     expected = "recorded ops from every input and parameter to the output"
     names = " → ".join(name for name, *_ in entries)
-    expect.that(computed, call=f"the ops a recorder hears in {call}", got=names or "none", expected=expected)
+    expect.that(computed, call=f"the ops a recorder sees in {call}", got=names or "none", expected=expected)
     return constants
 
 
 def pull_tensors(tensors):
-    """Return the arrays of several tensors on the grader's side."""
+    """Return the arrays of several tensors, copied to the grader's process."""
     return [values(tensor) for tensor in tensors]

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def system_info() -> dict[str, str | int]:
-    """Return a description of this machine, without which no measurement means anything, as plain values.
+    """Return a description of this machine as plain values. No measurement means anything without one.
 
     Keys: `python` and `numpy`, their versions as strings; `machine`, the processor family ("x86_64", "arm64");
     `processors`, their number as an int (1 when the system does not say); `blas`, the name of the library that NumPy
@@ -32,7 +32,7 @@ def system_info() -> dict[str, str | int]:
 def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
     """Return how many bytes the elements of an array of this shape and dtype take, without creating the array.
 
-    Raises ValueError, naming the shape, when a size is negative.
+    Raise ValueError, naming the shape, when a size is negative.
 
     >>> array_bytes((1000, 1000))
     4000000
@@ -49,7 +49,7 @@ def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
 def dot_loop(a, b) -> float:
     """Return the dot product a[0]*b[0] + a[1]*b[1] + … of two vectors as a Python float, computed in a Python loop.
 
-    Raises ValueError, naming both lengths, when they differ.
+    Raise ValueError, naming both lengths, when they differ.
 
     >>> dot_loop([1, 2, 3], [10, 20, 30])
     140.0
@@ -65,10 +65,10 @@ def dot_loop(a, b) -> float:
 
 
 def benchmark(function, *arguments, repeats: int = 5) -> float:
-    """Return the shortest time, in seconds, that one call `function(*arguments)` took.
+    """Return the shortest time, in seconds, that a call to `function(*arguments)` took.
 
     The first call is not measured: it pays for cold caches and lazy imports. Then come `repeats` calls, each measured
-    on its own. The shortest time counts because everything that disturbs a measurement makes it longer. Raises
+    on its own. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
     ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
@@ -85,7 +85,7 @@ def benchmark(function, *arguments, repeats: int = 5) -> float:
 
 
 def dot_vectorised(a, b) -> float:
-    """Return the same number as `dot_loop`, computed by NumPy. Raises the same ValueError when the lengths differ.
+    """Return the same number as `dot_loop`, computed by NumPy. Raise the same ValueError when the lengths differ.
 
     >>> dot_vectorised([1, 2, 3], [10, 20, 30])
     140.0
@@ -100,8 +100,8 @@ def dot_vectorised(a, b) -> float:
 def compare_dots(size: int, rng: np.random.Generator) -> dict[str, float]:
     """Return how long `dot_loop` and `dot_vectorised` take on the same two random vectors of `size` float64 elements.
 
-    Keys: `loop_seconds` and `vectorised_seconds`, as `benchmark` measures them, and `speedup`, how many times the
-    vectorised time fits into the loop's.
+    Keys: `loop_seconds` and `vectorised_seconds`, as `benchmark` measures them, and `speedup`, the loop's time divided
+    by the vectorised time.
     """
     # BEGIN SOLUTION 1.5
     a, b = rng.standard_normal(size), rng.standard_normal(size)

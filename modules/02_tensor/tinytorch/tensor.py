@@ -16,7 +16,7 @@ def to_array(data, dtype=None) -> np.ndarray:
     """Return a new array of `data`: a number, nested lists, an array or a Tensor. It never shares memory with `data`.
 
     Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype.
-    A given `dtype` overrides both. Raises ValueError for ragged lists and TypeError for anything but real numbers.
+    A given `dtype` overrides both. Raise ValueError for ragged lists and TypeError for anything but real numbers.
 
     >>> to_array([1, 2.5]).dtype
     dtype('float32')
@@ -38,7 +38,7 @@ def to_array(data, dtype=None) -> np.ndarray:
 
 
 def result_dtype(*operands) -> np.dtype:
-    """Return the dtype in which `operands`, tensors and numbers, are combined: floating beats integer beats bool.
+    """Return the dtype in which `operands`, tensors and numbers, are combined: floating-point beats integer beats bool.
 
     Among tensors of the highest kind the widest decides, so int64 with float32 gives float32. A number counts only
     when its kind beats every tensor's, or when there is no tensor. It then counts as float32, int64 or bool. An int
@@ -58,7 +58,7 @@ def result_dtype(*operands) -> np.dtype:
 
 
 def as_floating(array):
-    """Return a floating `array` unchanged, any other as float32: division, mean, exp, log and sqrt work in these."""
+    """Return a floating-point `array` unchanged and any other as float32, for division, mean, exp, log and sqrt."""
     # BEGIN SOLUTION 2.3
     return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
     # END SOLUTION
@@ -67,8 +67,9 @@ def as_floating(array):
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which shapes `a` and `b` stretch together.
 
-    Aligned at the right, each pair of sizes must be equal or contain a 1. The shorter shape is filled with ones on its
-    left: (2, 1, 4) and (3, 1) → (2, 3, 4). Raises ValueError with both shapes and the clash ("sizes 3 and 4").
+    Once the shapes are aligned on the right, each pair of sizes must be equal or contain a 1. The shorter shape is
+    filled with ones on its left: (2, 1, 4) and (3, 1) → (2, 3, 4). Raise ValueError with both shapes and the clash
+    ("sizes 3 and 4").
     """
     # BEGIN SOLUTION 2.4
     if a == b:
@@ -85,7 +86,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise(function):
-    """Return `function` of two arrays with better errors: `broadcast_shape` explains when the shapes clash."""
+    """Return `function`, which takes two arrays, with better errors: `broadcast_shape` explains why shapes clash."""
 
     def forward(a, b):
         # BEGIN SOLUTION 2.4
@@ -124,13 +125,13 @@ def set_recorder(recorder):
 
 
 class Trace:
-    """The simplest recorder: it notes what ran in `entries`."""
+    """The simplest recorder: it appends each operation to `entries`."""
 
     def __init__(self):
         self.entries = []
 
     def __call__(self, op, inputs, attributes, output):
-        """Note one operation."""
+        """Record one operation."""
         self.entries.append((op.name, inputs, attributes, output))
 
 
@@ -142,11 +143,11 @@ def wrap(array) -> Tensor:
 
 
 def apply(op: Op, *inputs, **attributes) -> Tensor:
-    """Run `op` on tensors, or on anything that can become one, and return a Tensor: the only way an op runs.
+    """Run `op` on tensors, or on anything that can become one, and return a Tensor: every op runs through here.
 
-    `op.forward` receives arrays of the inputs' common dtype. Its ValueError is raised again with the op's name and the
-    shapes before its text. The recorder, if there is one, receives `op`, a tuple of the input tensors (the originals,
-    not copies in the common dtype), `attributes` and the output.
+    `op.forward` receives arrays of the inputs' common dtype. If it raises a ValueError, that is raised again with the
+    op's name and the shapes in front of its message. The recorder, if there is one, receives `op`, a tuple of the input
+    tensors (the originals, not copies in the common dtype), `attributes` and the output.
     """
     # BEGIN SOLUTION 2.5
     operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
@@ -201,7 +202,7 @@ def reduction(op, doc):
 def matmul_forward(a, b):
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
 
-    Leading axes broadcast. Raises ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do
+    Leading axes broadcast. Raise ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do
     not broadcast, and when an input has no axis.
     """
     # BEGIN SOLUTION 2.7
@@ -245,12 +246,12 @@ index = Op("index", lambda a, key: a[key])
 
 
 class Tensor:
-    """An array (`data`) with its gradient (`grad`, a Tensor of the same shape), once something has computed that."""
+    """An array (`data`) and, once it has been computed, its gradient (`grad`, a Tensor of the same shape)."""
 
     grad: Tensor | None = None
     requires_grad = False
     tape = None  # the recorder that saw how this tensor was computed: module 09 writes it
-    # NumPy's own operators step back, so that `array + tensor` reaches `Tensor.__radd__`.
+    # NumPy's own operators step aside, so that `array + tensor` reaches `Tensor.__radd__`.
     __array_ufunc__ = None
 
     def __init__(self, data, dtype=None):
@@ -266,7 +267,7 @@ class Tensor:
         return self.data
 
     def item(self) -> float | int | bool:
-        """Return the one element as a Python number. Raises ValueError, with the shape, unless there is exactly one."""
+        """Return the one element as a Python number. Raise ValueError, with the shape, unless there is exactly one."""
         # BEGIN SOLUTION 2.2
         if self.size != 1:
             raise ValueError(f"item() needs a tensor of exactly one element, and shape {self.shape} has {self.size}")
@@ -280,14 +281,14 @@ class Tensor:
         # END SOLUTION
 
     def backward(self, grad: Tensor | None = None) -> None:
-        """Add to the `grad` of all tensors behind this one that `requires_grad`. Raises RuntimeError without a tape."""
+        """Add to the `grad` of all tensors with `requires_grad` behind this one. Raise RuntimeError without a tape."""
         if self.tape is None:
             raise RuntimeError("no tape has recorded how this tensor was computed (see module 09)")
         self.tape.backward(self, grad)
 
     def __len__(self):
         # BEGIN SOLUTION 2.2
-        return len(self.data)  # which NumPy refuses a scalar, with a TypeError
+        return len(self.data)  # NumPy raises a TypeError for a scalar
         # END SOLUTION
 
     def __iter__(self):
@@ -319,11 +320,11 @@ class Tensor:
 
     sum = reduction(reduce_sum, "Return the sum over `axis`, int64 for integers; `keepdims` leaves axes of size 1.")
     mean = reduction(reduce_mean, "Return the mean over `axis`; float32 for integers.")
-    max = reduction(reduce_max, "Return the largest element over `axis`. Raises ValueError when there is none.")
-    min = reduction(reduce_min, "Return the smallest element over `axis`. Raises ValueError when there is none.")
+    max = reduction(reduce_max, "Return the largest element over `axis`. Raise ValueError if there is none.")
+    min = reduction(reduce_min, "Return the smallest element over `axis`. Raise ValueError if there is none.")
 
     def reshape(self, *shape) -> Tensor:
-        """Return the same elements in another shape, given as ints or one tuple; a size of -1 means "what is left"."""
+        """Return the same elements in a new shape, given as ints or one tuple; a size of -1 means "what is left"."""
         # BEGIN SOLUTION 2.9
         return apply(reshape, self, shape=shape[0] if len(shape) == 1 else shape)
         # END SOLUTION

@@ -1,7 +1,7 @@
 """Activation functions make a network more than one straight line: they bend values and pass gradients back.
 
 An activation is an `Op`, a pair of array functions that you write, in a small class that remembers what backward
-needs. They are ordered from simple to hard: ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, GELU.
+needs. The activations are ordered from simple to hard: ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, GELU.
 """
 
 # ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
@@ -15,7 +15,7 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def check_backward(layer, grad: Tensor, output) -> None:
-    """Raise RuntimeError when no forward pass has left an `output`, and ValueError unless `grad` has its shape."""
+    """Raise RuntimeError if no forward pass has set an `output`, and ValueError unless `grad` has its shape."""
     name = type(layer).__name__
     if output is None:
         raise RuntimeError(f"{name}.backward needs what forward remembers: call forward first")
@@ -47,7 +47,7 @@ class Activation:
     def backward(self, grad: Tensor) -> Tensor:
         """Return the gradient with respect to the last input, given `grad`, the gradient of the last output.
 
-        Raises RuntimeError before the first forward, and ValueError unless `grad` has the output's shape.
+        Raise RuntimeError before the first forward pass, and ValueError unless `grad` has the output's shape.
         """
         check_backward(self, grad, self.output)
         (grad_x,) = self.op.backward(grad.data, self.output.data, self.input.data, **self.attributes)
@@ -252,8 +252,8 @@ gelu = Op("gelu", gelu_forward, gelu_backward)
 class GELU(Activation):
     """The Gaussian error linear unit in its tanh form, as in GPT-2 (Hendrycks and Gimpel, 2016, section 2).
 
-    PyTorch calls this form `GELU(approximate="tanh")`. It is within 0.0005 of the exact x · Φ(x), where Φ is the
-    normal distribution's cumulative function.
+    PyTorch calls this form `GELU(approximate="tanh")`. It is within 0.0005 of the exact x · Φ(x), where Φ is the normal
+    cumulative distribution function.
 
     >>> GELU()(Tensor([-1.0, 0.0, 1.0]))
     Tensor([-0.1588,  0.    ,  0.8412])

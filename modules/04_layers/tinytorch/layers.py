@@ -16,10 +16,10 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def accumulate_grad(parameter: Tensor, grad: np.ndarray) -> None:
-    """Add the array `grad` to the parameter's gradient, in the parameter's dtype; no gradient yet counts as 0.
+    """Add the array `grad` to the parameter's gradient, in the parameter's dtype; a missing gradient counts as 0.
 
-    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and the array it held before is left as it
-    was. Raises ValueError, with both shapes, unless `grad` has the parameter's shape.
+    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and the array it held before is left as it was.
+    Raise ValueError, with both shapes, unless `grad` has the parameter's shape.
     """
     # BEGIN SOLUTION 4.1
     if grad.shape != parameter.shape:
@@ -51,7 +51,7 @@ class Layer:
     def backward(self, grad: Tensor) -> Tensor:
         """Return the gradient with respect to the last input, given `grad`, the gradient of the last output.
 
-        Adds to the `.grad` of every parameter. Raises RuntimeError before the first forward, and ValueError, with
+        Add to the `.grad` of every parameter. Raise RuntimeError before the first forward pass, and ValueError, with
         both shapes, unless `grad` has the output's shape.
         """
         raise NotImplementedError(f"{type(self).__name__} must define backward")
@@ -61,9 +61,9 @@ class Layer:
         return []
 
     def buffers(self) -> list[Tensor]:
-        """Return every other tensor that training leaves behind and outputs depend on, always in the same order.
+        """Return every other tensor that training updates and that outputs depend on, always in the same order.
 
-        Parameters and buffers together are all that a network has learned. The first layer with buffers is module 06's.
+        Parameters and buffers together are all that a network has learned. Module 06 has the first.
         """
         return []
 
@@ -71,7 +71,7 @@ class Layer:
 def linear_forward(x, weight, bias=None):
     """Return x @ weight.T + bias. Shapes: (..., n_in), (n_out, n_in), (n_out,) → (..., n_out).
 
-    Raises ValueError unless the last size of `x` is n_in.
+    Raise ValueError unless the last size of `x` is n_in.
     """
     # BEGIN SOLUTION 4.2
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
@@ -82,7 +82,7 @@ def linear_forward(x, weight, bias=None):
 
 
 def linear_backward(grad, output, x, weight, bias=None):
-    """Return `(grad_x, grad_weight)` or, with a bias, `(grad_x, grad_weight, grad_bias)`, in their arrays' shapes.
+    """Return `(grad_x, grad_weight)` or, with a bias, `(grad_x, grad_weight, grad_bias)`, each in its array's shape.
 
     Every row of `x` used the same weight and bias, so their gradients are sums over all rows, that is, over all axes
     of `grad` but the last.
@@ -127,7 +127,7 @@ class Dense(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs: (..., in_features) → (..., out_features).
 
-        Raises ValueError, with the shapes of input and weight, when the input's last size is not in_features.
+        Raise ValueError, with the shapes of input and weight, if the input's last size is not in_features.
         """
         # BEGIN SOLUTION 4.3
         self.input, self.output = x, apply(linear, x, *self.parameters())
@@ -193,7 +193,7 @@ class Sequential(Layer):
 
 
 class Loss:
-    """One number for how wrong a prediction is: `op` of prediction and target, both remembered for backward."""
+    """A measure of how wrong a prediction is: `op` of prediction and target, both remembered for backward."""
 
     def __init__(self, op: Op):
         self.op = op
@@ -205,7 +205,7 @@ class Loss:
         return self.forward(prediction, target)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar tensor. Raises ValueError, with both shapes, unless the shapes are equal."""
+        """Return the loss, a scalar tensor. Raise ValueError, with both shapes, unless the shapes are equal."""
         if prediction.shape != target.shape:
             raise ValueError(
                 f"{type(self).__name__} compares element by element, so the prediction's shape {prediction.shape} "
@@ -215,7 +215,7 @@ class Loss:
         return self.output
 
     def backward(self) -> Tensor:
-        """Return the gradient of the last loss with respect to its prediction. RuntimeError when there is no loss."""
+        """Return the gradient of the last loss with respect to its prediction. Raise RuntimeError if there is none."""
         if self.output is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs what forward remembers: compute a loss first")
         dtype = self.output.dtype
@@ -258,7 +258,7 @@ EPSILON = 1e-7
 
 
 def clip_probabilities(prediction):
-    """Return `prediction` as floating, kept EPSILON away from 0 and 1, or as far as its dtype can tell from 1.
+    """Return `prediction` in floating point, kept EPSILON away from 0 and 1, or further if its dtype is too coarse.
 
     In float16 the last number before 1 is 1 - 2⁻¹¹, so 1 - EPSILON would be 1 again.
     """

@@ -20,8 +20,8 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return `(fan_in, fan_out)` of a weight: how many inputs feed one output, and how many outputs one input feeds.
 
-    The first two sizes are outputs and inputs; any further sizes (a convolution's window) multiply both.
-    (256, 784) → (784, 256), and (16, 3, 5, 5) → (75, 400). Raises ValueError, with the shape, below two axes.
+    The first two sizes are outputs and inputs; any further sizes (a convolution's window) multiply both. (256, 784) →
+    (784, 256), and (16, 3, 5, 5) → (75, 400). Raise ValueError, with the shape, if it has fewer than two axes.
     """
     if len(shape) < 2:
         raise ValueError(f"a weight of shape {shape} has no fans: it needs two axes or more, outputs first")
@@ -45,7 +45,7 @@ def xavier_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return float32 weights for ReLU, normal with mean 0 and variance 2 / fan_in (He et al., 2015, equation 10).
 
-    PyTorch calls it `kaiming_normal_`, after the author's first name.
+    PyTorch calls this initialisation `kaiming_normal_`, after the author's first name.
     """
     # BEGIN SOLUTION 5.2
     fan_in, _ = fans(shape)
@@ -56,7 +56,7 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 class MLP(Sequential):
     """A multi-layer perceptron: Dense layers of these sizes, a new `activation()` after each but the last.
 
-    Every weight is `init(rng, its shape)`, every bias 0. Raises ValueError for fewer than two sizes.
+    Every weight is `init(rng, its shape)`, and every bias is 0. Raise ValueError for fewer than two sizes.
 
     >>> network = MLP((784, 128, 10), rng=np.random.default_rng(0))
     >>> len(network), sum(parameter.size for parameter in network.parameters())
@@ -67,7 +67,7 @@ class MLP(Sequential):
         self, sizes: Sequence[int], activation: Callable = ReLU, init: Callable = he_normal, *, rng: np.random.Generator
     ):
         if len(sizes) < 2:
-            raise ValueError(f"an MLP needs the sizes of its input and its output at least, and was given {sizes}")
+            raise ValueError(f"an MLP needs at least the sizes of its input and its output, but was given {sizes}")
         # BEGIN SOLUTION 5.3
         layers = []
         for n_in, n_out in pairwise(sizes):
@@ -102,7 +102,7 @@ dropout = Op("dropout", dropout_forward, dropout_backward)
 class Dropout(Layer):
     """A layer that, in training only, sets each element to 0 with probability `p` and divides the others by 1 - p.
 
-    Each forward pass draws a new mask from `rng` (Srivastava et al., 2014). Raises ValueError unless 0 ≤ p < 1.
+    Each forward pass draws a new mask from `rng` (Srivastava et al., 2014). Raise ValueError unless 0 ≤ p < 1.
 
     >>> Dropout(0.5, rng=np.random.default_rng(0))(Tensor([1.0, 1.0, 1.0, 1.0]))
     Tensor([2., 0., 0., 0.])
@@ -110,7 +110,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator):
         if not 0 <= p < 1:
-            raise ValueError(f"p is the share that is dropped, from 0 to below 1, and was given as {p}")
+            raise ValueError(f"p is the share of dropped elements, from 0 to below 1, but was given as {p}")
         self.p = p
         self.rng = rng
         self.training = True
@@ -158,7 +158,7 @@ def check_classes(logits, target) -> None:
     if logits.ndim != 2 or target.shape != logits.shape[:1] or not target.size:
         raise ValueError(f"logits of (n, k) need targets of (n,), n > 0; these are {logits.shape} and {target.shape}")
     if target.dtype.kind not in "iu":
-        raise ValueError(f"targets are the numbers of classes, so integers, and not {target.dtype}")
+        raise ValueError(f"targets are class numbers, which are integers, not {target.dtype}")
     if target.min() < 0 or target.max() >= logits.shape[1]:
         raise ValueError(
             f"targets from {target.min()} to {target.max()}: of {logits.shape[1]} classes the last is "
@@ -180,7 +180,7 @@ def log_softmax(logits):
 
 
 def cross_entropy_forward(logits, target):
-    """Return the mean, over all rows, of the negative log-probability that a row of `logits` gives to its target."""
+    """Return the mean, over all rows, of the negative log-probability that a row of `logits` assigns to its target."""
     check_classes(logits, target)
     # BEGIN SOLUTION 5.7
     return -np.mean(log_softmax(logits)[np.arange(len(target)), target])
@@ -200,7 +200,7 @@ cross_entropy = Op("cross_entropy", cross_entropy_forward, cross_entropy_backwar
 
 
 class CrossEntropyLoss(Loss):
-    """Softmax and negative log-likelihood in one, in nats, for logits (n, k) and the numbers of the right classes (n,).
+    """Softmax and negative log-likelihood in one, in nats, for logits (n, k) and the correct class numbers (n,).
 
     A guess costs ln k, which is ln 2 here.
 
@@ -213,7 +213,7 @@ class CrossEntropyLoss(Loss):
         self.target = None
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar tensor. Raises ValueError, saying what is wrong, for targets that do not fit.
+        """Return the loss, a scalar tensor. Raise ValueError, saying what is wrong, for targets that do not fit.
 
         The target is an attribute of the op: `apply` would turn the integers of an input into floats.
         """
@@ -224,7 +224,7 @@ class CrossEntropyLoss(Loss):
         # END SOLUTION
 
     def backward(self) -> Tensor:
-        """Return the gradient of the last loss with respect to its logits. RuntimeError when there is no loss."""
+        """Return the gradient of the last loss with respect to its logits. Raise RuntimeError if there is none."""
         if self.output is None:
             raise RuntimeError("CrossEntropyLoss.backward needs what forward remembers: compute a loss first")
         # BEGIN SOLUTION 5.7
@@ -240,8 +240,8 @@ def minibatches(
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Return the batches (inputs, targets) of one epoch: every example once, in random order, `batch_size` at a time.
 
-    The last batch holds what is left. Raises ValueError for a `batch_size` below 1, for unequal numbers of inputs and
-    targets, and when there are none.
+    The last batch holds what is left. Raise ValueError if `batch_size` is below 1, if there are no examples, or if the
+    numbers of inputs and targets differ.
     """
     if batch_size < 1 or len(inputs) != len(targets) or not len(inputs):
         counts = f"{len(inputs)} inputs, {len(targets)} targets and a batch_size of {batch_size}"
@@ -256,7 +256,7 @@ def minibatches(
 def accuracy(logits: Tensor, targets: Tensor) -> float:
     """Return the share of rows whose largest logit is at the target: (n, k) and (n,) → a float from 0 to 1.
 
-    Raises ValueError for targets that do not fit.
+    Raise ValueError for targets that do not fit.
     """
     check_classes(logits.data, targets.data)
     # BEGIN SOLUTION 5.9
@@ -267,7 +267,7 @@ def accuracy(logits: Tensor, targets: Tensor) -> float:
 def train_epoch(
     network, criterion, inputs: Tensor, targets: Tensor, lr: float, batch_size: int, rng: np.random.Generator
 ) -> float:
-    """Take one step for each mini-batch, in training mode, and return the mean loss of all examples as a Python float.
+    """Take one step per mini-batch in training mode, and return the mean loss over all examples as a Python float.
 
     Each example counts with the loss of its batch before the step. The network stays in training mode.
     """

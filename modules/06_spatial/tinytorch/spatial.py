@@ -21,9 +21,9 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Return at how many positions a kernel fits along an axis of `size` pixels, with `padding` more at each end.
+    """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` more at each end.
 
-    Raises ValueError, naming `kernel` and the padded size, when it does not fit at all.
+    Raise ValueError, naming `kernel` and the padded size, if the kernel does not fit.
 
     >>> output_size(28, 3, 2, 1)
     14
@@ -41,7 +41,7 @@ def output_sizes(image, kernel_size, stride, padding=(0, 0)) -> tuple[int, int]:
 
 
 def pair(value) -> tuple[int, int]:
-    """Return `value` as a pair (rows, columns); an int counts for both."""
+    """Return `value` as a pair (rows, columns); an int applies to both."""
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
@@ -71,7 +71,7 @@ def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
     """Return the cross-correlation of images and kernels, computed one window after another.
 
     Shapes: (N, C, H, W), (out, C, kh, kw), (out,) → (N, out, out_h, out_w), all in one dtype. Each output is the sum of
-    a window times a kernel, over all channels, plus the kernel's bias. Raises ValueError when the channels differ.
+    a window times a kernel, over all channels, plus the kernel's bias. Raise ValueError if the channels differ.
     """
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 6.2
@@ -122,7 +122,7 @@ def col2im(columns, shape, kernel_size, stride, padding):
 
 
 def conv2d_forward(x, weight, bias=None, *, stride, padding):
-    """Return the output of `conv2d_naive`, as one matrix product of kernels as rows and all windows as columns."""
+    """Return what `conv2d_naive` does, computed as one matrix product: kernels are rows, windows are columns."""
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 6.4
     output = weight.reshape(len(weight), -1) @ as_rows(im2col(x, weight.shape[2:], stride, padding))
@@ -158,7 +158,7 @@ class OpLayer(Layer):
         return [self.weight] + ([] if self.bias is None else [self.bias])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output. Raises ValueError, with the shapes, when the op refuses its inputs."""
+        """Return the op's output. Raise ValueError, with the shapes, if the op rejects its inputs."""
         # BEGIN SOLUTION 6.5
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, **self.attributes)
@@ -202,7 +202,7 @@ def max_pool2d_forward(x, *, kernel_size, stride):
 
 
 def max_pool2d_backward(grad, output, x, *, kernel_size, stride):
-    """Return `(grad_x,)`: a window's gradient goes to its largest pixel (or NaN), to the first of several."""
+    """Return `(grad_x,)`: a window's gradient goes to its largest pixel (or NaN), or to the first of several."""
     # BEGIN SOLUTION 6.6
     grad_x = np.zeros_like(x, grad.dtype)
     unclaimed = np.ones_like(output, bool)
@@ -287,7 +287,7 @@ def batch_norm_forward(x, weight, bias, *, eps, statistics=None):
     """Return weight · (x - mean) / √(var + eps) + bias, channel by channel; weight and bias have the shape (C,).
 
     `statistics` is (mean, var), each (C,), or None for those of `x` itself, where the variance is the mean squared
-    distance from the mean. Raises ValueError for None when a channel has fewer than two values.
+    distance from the mean. Raise ValueError if it is None and a channel has fewer than two values.
     """
     check_images(x, len(weight))
     if statistics is None and x.size < 2 * len(weight):
@@ -329,7 +329,7 @@ class BatchNorm2d(OpLayer):
         self.bias, self.running_mean = (Tensor(np.zeros(num_features), dtype="float32") for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised images in the shape of `x`; ValueError unless `x` has `num_features` channels."""
+        """Return the normalised images in the shape of `x`. Raise ValueError unless it has `num_features` channels."""
         # BEGIN SOLUTION 6.9
         fixed = None if self.training else (self.running_mean.data, self.running_var.data)
         self.attributes = {"eps": self.eps, "statistics": fixed}

@@ -1,4 +1,4 @@
-"""Attention: every token looks at all tokens, and takes more from those that match. Language models are built of it.
+"""Attention: every token looks at all tokens, and takes more from those that match. Language models are built on it.
 
 Read it in this order: scores, masks, the op that applies a mask, attention, heads, the layer, positions.
 Masks are bool arrays, True where attending is allowed. Only `masked_fill` has a backward function of its own:
@@ -20,7 +20,7 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, broadcast_shape
 def attention_scores(query: Tensor, key: Tensor) -> Tensor:
     """Return how well each query matches each key, q · k / √d: (..., L, d) and (..., S, d) → (..., L, S).
 
-    Raises ValueError when the last sizes differ (Vaswani et al., 2017, section 3.2.1).
+    Raise ValueError if the last sizes differ (Vaswani et al., 2017, section 3.2.1).
 
     >>> attention_scores(Tensor([[2.0, 0.0, 0.0, 2.0]]), Tensor([[1.0, 0.0, 0.0, 0.0], [3.0, 1.0, 1.0, 3.0]]))
     Tensor([[1., 6.]])
@@ -47,7 +47,7 @@ def causal_mask(length: int) -> np.ndarray:
 def padding_mask(lengths, length: int) -> np.ndarray:
     """Return bools of shape (N, 1, length): True for the first `lengths[n]` tokens of sequence n, False for padding.
 
-    `lengths` is a list or an array of N ints. Raises ValueError unless each is from 0 to `length`.
+    `lengths` is a list or an array of N ints. Raise ValueError unless each is from 0 to `length`.
 
     >>> padding_mask([1, 3], 3).astype(int).tolist()
     [[[1, 0, 0]], [[1, 1, 1]]]
@@ -72,7 +72,7 @@ def masked_fill_forward(x, *, mask, value):
     """Return `value` where `mask` is True and `x` where it is False: [1.0, 2.0], [True, False], 0 → [0.0, 2.0].
 
     `mask` broadcasts to the shape of `x`. The result has the shape and dtype of `x`; integers count as float32.
-    Raises TypeError for a mask that is not of bools, and ValueError for one that does not broadcast to `x`.
+    Raise TypeError for a mask that is not of bools, and ValueError for one that does not broadcast to `x`.
     """
     check_mask(mask, x.shape)
     # BEGIN SOLUTION 7.3
@@ -81,7 +81,7 @@ def masked_fill_forward(x, *, mask, value):
 
 
 def masked_fill_backward(grad, output, x, *, mask, value):
-    """Return `(grad_x,)`: 0 where `mask` is True, because `x` did not count there, and `grad` where it is False."""
+    """Return `(grad_x,)`: 0 where `mask` is True, because `x` had no effect there, and `grad` where it is False."""
     # BEGIN SOLUTION 7.3
     return (np.where(mask, 0, grad),)
     # END SOLUTION
@@ -95,7 +95,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
 
     Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
     `mask`, bools that broadcast to the weights, is True where a query may attend. Where it is False, weights are
-    exactly 0. A query that may not attend to anything, even because S is 0, has weights and an output of 0. Raises
+    exactly 0. A query that may not attend to anything, even because S is 0, has weights and an output of 0. Raise
     ValueError for shapes that do not fit, including the mask's.
 
     >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
@@ -117,7 +117,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """Return each token's features in `num_heads` equal parts: (N, L, E) → (N, num_heads, L, E / num_heads).
 
-    The features of head h start at h · E / num_heads. Raises ValueError, with the shape, when E cannot be split.
+    The features of head h start at h · E / num_heads. Raise ValueError, with the shape, if E cannot be split.
     """
     if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
         raise ValueError(f"{x.shape} is not a batch (N, L, E) with an E that {num_heads} heads could share equally")
@@ -139,8 +139,8 @@ class MultiHeadAttention(Layer):
     """Several attention heads, each with its own part of the features (Vaswani et al., 2017, section 3.2.2).
 
     `q_proj`, `k_proj`, `v_proj` and `out_proj` are Dense layers from embed_dim to embed_dim. They are drawn from `rng`
-    in this order, and have no biases for `bias=False`. `weights` holds the attention weights of the latest call, (N,
-    num_heads, L, S). Raises ValueError, with both numbers, unless num_heads divides embed_dim.
+    in this order, and have no biases if `bias` is False. `weights` holds the attention weights of the latest call, (N,
+    num_heads, L, S). Raise ValueError, with both numbers, unless num_heads divides embed_dim.
 
     >>> layer = MultiHeadAttention(8, 2, rng=np.random.default_rng(0))
     >>> layer(Tensor(np.ones((3, 5, 8), "float32"))).shape, layer.weights.shape
@@ -172,7 +172,7 @@ class MultiHeadAttention(Layer):
         """Return what each query takes from the values: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
 
         The key defaults to the query (self-attention), and the value to the key. `mask` holds bools, (L, S) for all
-        sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raises ValueError for other
+        sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raise ValueError for other
         shapes.
         """
         # BEGIN SOLUTION 7.6
@@ -195,7 +195,7 @@ def sinusoidal_positions(length: int, dim: int) -> np.ndarray:
     """Return a row for each position p, float32 of shape (length, dim), to be added to the tokens' features.
 
     Column 2i is sin(p / 10000^(2i/dim)) and column 2i + 1 the cosine of the same angle, within 1e-6 (Vaswani et al.,
-    2017, section 3.5). Raises ValueError, with the number, for an odd `dim`, because each sine needs its cosine.
+    2017, section 3.5). Raise ValueError, with the number, for an odd `dim`, because each sine needs its cosine.
 
     >>> sinusoidal_positions(2, 4).round(2).tolist()[0]
     [0.0, 1.0, 0.0, 1.0]
