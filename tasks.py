@@ -133,7 +133,7 @@ def figures(_context: Context, measure: list[str] | None = None) -> None:
 
     for name in measure or ():
         gallery.run_measurement(name)
-    for path in gallery.write_figures(ROOT, [module.id for module in load_manifest(ROOT).modules]):
+    for path in gallery.write_changed_figures(ROOT, [module.id for module in load_manifest(ROOT).modules]):
         sys.stdout.write(f"{path.relative_to(ROOT).as_posix()} written\n")
 
 

@@ -239,7 +239,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
     if not force:
         raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
-    kept = {path.as_posix() for path in present if not _is_leftover(path)}
+    kept = {path.as_posix() for path in present if not _is_generated(path)}
     worked_on = sorted(n for n in kept if n not in released or lock.digest_file(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
@@ -258,8 +258,8 @@ def _read_released_digests(target: Path) -> dict[str, str | None] | None:
     return released and released | {lock.FILE.as_posix(): lock.digest_file(target, lock.FILE.as_posix())}
 
 
-def _is_leftover(path: Path) -> bool:
-    """Return whether a path belongs to no one's work, such as a cache."""
+def _is_generated(path: Path) -> bool:
+    """Whether a path is generated, such as a cache or an egg-info folder."""
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 
 

@@ -131,7 +131,7 @@ class ClassReport:
         return sum(not score.is_current for line in self.lines for score in line.scores)
 
     @property
-    def stale(self) -> int:
+    def stale_grade_count(self) -> int:
         """How many grades may be out of date."""
         return sum(bool(reasons) for line in self.lines for reasons in line.stale)
 
@@ -260,9 +260,9 @@ def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int],
     return found
 
 
-def _find_unanswered_questions(raw: Mapping[str, Any]) -> frozenset[str]:
-    """Find the questions without an answer."""
-    failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
+def _find_unanswered_questions(raw_result: Mapping[str, Any]) -> frozenset[str]:
+    """Return the titles of a raw result's failures that are questions left unanswered."""
+    failures = [failure for criterion in raw_result["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
     return frozenset(t for t, got in titles if (extract_question_id(t) or t == OPEN_TITLE) and not is_wrong_answer(got))
 
@@ -274,6 +274,7 @@ def _format_failure_title(failure: Mapping[str, Any]) -> str:
 
 
 def _list_failure_titles(raw: Mapping[str, Any]) -> Iterable[str]:
+    """List the titles of the failures in a raw result."""
     return (title for title, _ in _list_failures_with_criteria(raw))
 
 

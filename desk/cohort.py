@@ -115,13 +115,13 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
     return build_cohort(rows, entries, read_pseudonym_key(key or path.parent / FILE), load_manifest(root).course.name)
 
 
-def list_enrolled_students(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
-    """List the enrolled students of a gradebook, by id, each with a mark that changes when their records do."""
+def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
+    """List enrolled students by id, each with a digest that changes with their records; empty without records."""
     with open_gradebook(path) as book:
-        rows, marks = book.list_students(), book.compute_record_marks()
+        rows, fingerprints = book.list_students(), book.compute_record_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
     today = _compute_course_digest()
-    return tuple((student, today + marks[student.id] if student.id in marks else "") for student in found)
+    return tuple((student, today + fingerprints[student.id] if student.id in fingerprints else "") for student in found)
 
 
 def load_member_from_gradebook(path: Path, student: CohortStudent) -> CohortMember:

@@ -260,6 +260,7 @@ def choose_task_grader(
     processes = jobs or count_available_cores()
 
     def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
+        """Grade the tasks in processes of this machine, and yield each outcome."""
         watch.begin_phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
         return grade_in_processes(tasks, root, manifest, jobs=processes)
 

@@ -114,8 +114,8 @@ class EffectiveOverride:
     comment: str | None = None
     """For the student."""
 
-    def apply(self, measured: float | None) -> float | None:
-        """Compute the points of a grade; None for an ungraded or excused one."""
+    def compute_points(self, measured: float | None) -> float | None:
+        """Return the overriding or else the measured points, plus the bonus; None if excused or without any points."""
         points = measured if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None

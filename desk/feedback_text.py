@@ -122,7 +122,7 @@ def _describe_lateness(score: Score) -> str:
 
 
 def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
-    """Describe the first milestone that is not passed, and what leads there."""
+    """Say what to fix first for the first open milestone, or that it could not be judged, or that nothing is left."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]
@@ -204,7 +204,7 @@ def _format_receipts_table(official: OfficialResults) -> str:
 
 
 def _format_local_time(at: datetime, zone: tzinfo) -> str:
-    """Write a time in this zone, to the minute."""
+    """Write a time in this zone, like `2026-11-30 05:40`, without naming the zone."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 

@@ -230,7 +230,7 @@ def _run_git(
 
 
 def _build_credential_settings(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
-    """Build git's settings for credentials: GITHUB_TOKEN at GitHub, otherwise its own helpers; nobody is prompted."""
+    """Return the git settings (`key=value`) that answer for GitHub with GITHUB_TOKEN; none without that variable."""
     here = "credential.https://github.com.helper"
     return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 

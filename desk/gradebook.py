@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from desk.class_folder import make_class_folder
 from desk.pushes import Push
-from desk.roster import RosterRow, parse_days
+from desk.roster import RosterRow, parse_late_days
 from grading.errors import GraderError, UsageError
 from grading.render.record import encode_result
 from grading.result import CriterionStatus, Result
@@ -220,7 +220,7 @@ class Gradebook:
         return tuple(_convert_row_to_grading(row) for row in found)
 
     def read_result_texts(self, student: str | None = None) -> Iterator[tuple[str, str]]:
-        """Read the id and the JSON of every official result, or of one student's, in the order of `list_gradings`."""
+        """Yield (grading id, JSON) of each official result, or of one student's, in the order of `list_gradings`."""
         whose, values = _build_student_filter(student)
         order = "ORDER BY student, milestone, started_at, id"
         yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
@@ -254,7 +254,7 @@ class Gradebook:
         for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
             yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
-    def compute_record_marks(self) -> dict[str, str]:
+    def compute_record_fingerprints(self) -> dict[str, str]:
         """Compute for each student with results or records a digest that changes when any of these do."""
         told: dict[str, Any] = {}
         for query in (
@@ -268,7 +268,7 @@ class Gradebook:
         return {student: digest.hexdigest() for student, digest in told.items()}
 
     @contextmanager
-    def attach_gradebook(self, other: Path) -> Iterator[sqlite3.Connection]:
+    def open_transaction_with(self, other: Path) -> Iterator[sqlite3.Connection]:
         """Open a transaction that also sees another gradebook, as `shard`."""
         self._db.execute("ATTACH ? AS shard", (_build_database_uri(other),))
         try:
@@ -404,7 +404,7 @@ def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
 
 def _convert_cells_to_student(cells: dict[str, Any]) -> RosterRow:
     """Convert the cells of the table to a student."""
-    of_milestones = parse_days(cells["milestone_days"])[1]
+    of_milestones = parse_late_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
     return RosterRow(**{**cells, **agreed, "milestone_days": of_milestones})
 

@@ -292,6 +292,7 @@ def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tup
     sign = 1 if lower_is_better else -1
 
     def get_range_ends(entry: BoardEntry) -> tuple[float, float]:
+        """Return the better end of an entry's range and then the worse one, so that smaller is better in both."""
         return (entry.low, entry.high) if lower_is_better else (-entry.high, -entry.low)
 
     ranked: list[BoardEntry] = []

@@ -49,7 +49,7 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 
 def print_notes(sentences: Iterable[str]) -> None:
-    """Print notes: things that are not wrong, but may not be what was meant."""
+    """Print the first few notes, one line each, and how many more there are; notes are not errors."""
     found = [to_one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
         open_console().print(f"Note: {sentence}")

@@ -71,8 +71,8 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
-    if report.stale:
-        yield f"{report.stale} grades may be out of date. The page says which, and why."
+    if report.stale_grade_count:
+        yield f"{report.stale_grade_count} grades may be out of date. The page says which, and why."
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]

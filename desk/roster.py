@@ -261,17 +261,17 @@ class _RosterParser:
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Parse the days for all deadlines and those for single milestones; 0, and a problem, for anything else."""
         try:
-            return parse_days(value)
+            return parse_late_days(value)
         except ValueError:
             repair = "Write a whole number of days, or 2:5 for five days for milestone 2 only, or leave it empty."
             self._add_problem(line, f"extension_days is {value!r}.", repair)
             return 0, ()
 
 
-def parse_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Parse the days for all deadlines and those for single milestones; ValueError for anything else or a repeat.
+def parse_late_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Parse `3 2:5`: 3 days for all deadlines, and 5 for milestone 2. ValueError for anything else or a repeat.
 
-    >>> parse_days("3 2:5")
+    >>> parse_late_days("3 2:5")
     (3, ((2, 5),))
     """
     found: dict[int, int] = {}

@@ -202,6 +202,7 @@ def _list_built_milestones(manifest: Manifest) -> list[Milestone]:
 
 
 def _format_milestone_title(milestone: Milestone) -> str:
+    """Format a column's heading: the milestone's number and name."""
     return f"Milestone {milestone.id}: {milestone.name}"
 
 
@@ -211,6 +212,7 @@ def _format_score_points(score: Score) -> str:
 
 
 def _sum_points(scores: Sequence[Score]) -> float:
+    """Sum the points of these scores; a score without points counts as 0."""
     return round(sum(score.points or 0.0 for score in scores), 2)
 
 
@@ -224,4 +226,5 @@ def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _format_text_cell(text: str) -> str:
+    """Keep a text from becoming a formula, except the fixed words that Canvas expects."""
     return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

@@ -68,7 +68,7 @@ class Score:
     @property
     def points(self) -> float | None:
         """The measured points with the overrides; None for an ungraded or excused score."""
-        return self.by_hand.apply(self.measured_points)
+        return self.by_hand.compute_points(self.measured_points)
 
     @property
     def measured_points(self) -> float | None:

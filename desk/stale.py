@@ -52,7 +52,7 @@ def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | N
 
 
 def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime | None) -> Iterator[str]:
-    """Say why a score may be out of date, apart from newer pushes."""
+    """Yield why a score may be out of date: judged by an older course, repository unreadable, or not visited lately."""
     if score.grading is None:
         return
     if not score.is_current:

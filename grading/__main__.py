@@ -64,6 +64,7 @@ def run_milestone_grading(
     """Measure a milestone."""
 
     def grade(watch: ProgressWatch) -> Result:
+        """Grade the milestone with the arguments of the command."""
         return grade_milestone(
             ROOT,
             number,
@@ -100,6 +101,7 @@ def run_module_grading(
     """Run a module's tests through a worker."""
 
     def grade(watch: ProgressWatch) -> Result:
+        """Grade the module with the arguments of the command."""
         return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
     raise typer.Exit(_find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file), exit_zero))

@@ -224,14 +224,14 @@ def _walk_imported_code(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        if isinstance(node, ast.If) and _is_never_true(node.test, sure, bound):
+        if isinstance(node, ast.If) and _is_false_at_import(node.test, sure, bound):
             todo += node.orelse
         else:
             todo += ast.iter_child_nodes(node)
 
 
-def _is_never_true(test: ast.expr, names: Names, bound: set[str]) -> bool:
-    """Return whether a condition is false while a file is imported."""
+def _is_false_at_import(test: ast.expr, names: Names, bound: set[str]) -> bool:
+    """Whether a condition is TYPE_CHECKING or the `__main__` test, which are false during import."""
     match test:
         case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
             return "__name__" not in bound

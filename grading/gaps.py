@@ -24,6 +24,7 @@ def list_functions(text: str) -> dict[str, Function]:
     found: dict[str, Function] = {}
 
     def collect_functions(node: ast.AST, prefix: str) -> None:
+        """Add the functions below a node to `found`, by dotted name."""
         for child in ast.iter_child_nodes(node):
             if isinstance(child, Function | ast.ClassDef):
                 name = f"{prefix}{child.name}"
@@ -37,7 +38,7 @@ def list_functions(text: str) -> dict[str, Function]:
     return found
 
 
-def find_gaps(text: str) -> dict[str, str]:
+def map_gaps_to_tasks(text: str) -> dict[str, str]:
     """Map each function that ends in a gap to the gap's task: `Tensor.item` → 2.2."""
     tasks = {}
     for name, node in list_functions(text).items():

@@ -53,6 +53,7 @@ def _import_check_later(module: str, name: str) -> Callable[[CheckContext], Meas
     """Make a check that is imported only when it first measures, since kept figures need no imports."""
 
     def measure(context: CheckContext) -> Measurement:
+        """Import the check and run it."""
         found: Callable[[CheckContext], Measurement] = getattr(importlib.import_module(module), name)
         return found(context)
 
@@ -127,7 +128,7 @@ def grade_milestone(
     """
     manifest = load_manifest(root)
     milestone = find_built_milestone(manifest, number)
-    request = GradingRequest(root, submission or root, seed, official, student, again, _validate_commit(commit))
+    request = GradingRequest(root, submission or root, seed, official, student, again, _require_full_hash(commit))
     prepared = prepare_grading(root, manifest, official=official)
     return _run_grading(request, prepared, manifest.modules_for(milestone), milestone, watch or SilentWatch())
 
@@ -162,7 +163,7 @@ def grade_module(
         official=False,
         student=None,
         again=True,
-        commit=_validate_commit(commit),
+        commit=_require_full_hash(commit),
         is_enough=is_enough,
     )
     if task is not None:
@@ -175,7 +176,7 @@ def grade_module(
     )
 
 
-def list_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
+def list_built_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
     """List the built modules up to this one, which its worker sees and its tests may use."""
     return tuple(m for m in manifest.modules if m.number <= last.number and m.status is BuildStatus.BUILT)
 
@@ -210,7 +211,7 @@ def _run_grading(
     started, clock = datetime.now(UTC), time.monotonic()
     _require_tests(request.root, modules, milestone)
     manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
-    on_path = list_modules_up_to(manifest, modules[-1])
+    on_path = list_built_modules_up_to(manifest, modules[-1])
     budget = milestone.budget if milestone else MODULE_BUDGET
     with temporary_folder("tinytorch-submission-") as folder:
         handed_in = copy_submission(request.submission, manifest, on_path, milestone, folder)
@@ -224,6 +225,7 @@ def _run_grading(
         log = WorkerLog()
 
         def start(last: int | None = None) -> Worker:
+            """Start a worker with the modules of the path, or with those up to module number `last`."""
             modules, visible = on_path, handed_in
             if last is not None:
                 modules = tuple(m for m in on_path if m.number <= last)
@@ -414,7 +416,7 @@ def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measur
     return measured
 
 
-def _validate_commit(commit: str | None) -> str | None:
+def _require_full_hash(commit: str | None) -> str | None:
     """Return the commit if it is a full hash; otherwise raise UsageError."""
     if commit is not None and not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise UsageError(

@@ -88,6 +88,7 @@ def make_timeout(moment: float) -> Callable[[], float]:
     """Make a function that returns the seconds left until a monotonic time, and then raises TimeoutError."""
 
     def compute_seconds_left() -> float:
+        """Return the seconds until the deadline, at most an hour without one; TimeoutError when it is over."""
         left = moment - time.monotonic()
         if left <= 0:
             raise TimeoutError

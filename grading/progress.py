@@ -91,6 +91,7 @@ class History:
         """Find the attempt that counts: the first unlocked, else the first provisional, else the one that met most."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
+            """Return a key that is larger for a better attempt."""
             return (event.verdict == "unlocked", event.verdict == "provisional", event.criteria_met)
 
         return max(self.list_attempts(milestone), key=rank, default=None)

@@ -87,6 +87,7 @@ def _make_operator(name: str) -> Any:
     """Make a method that runs an operator in the worker."""
 
     def method(self: Proxy, *others: Any) -> Any:
+        """Apply the operator in the worker."""
         return _run_operator(name, self, *others)
 
     return method
@@ -96,6 +97,7 @@ def _make_reflected_operator(name: str) -> Any:
     """Make a method that runs an operator with its operands swapped in the worker."""
 
     def method(self: Proxy, other: Any) -> Any:
+        """Apply the operator in the worker, with the operands exchanged."""
         return _run_operator(name, other, self)
 
     return method

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grading.client import Worker
 from grading.errors import GraderError
-from grading.grade import MODULE_BUDGET, grade_module, list_modules_up_to, prepare_grading
+from grading.grade import MODULE_BUDGET, grade_module, list_built_modules_up_to, prepare_grading
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Budget, Manifest, Module
 from grading.render.progress_watch import ProgressWatch
@@ -64,7 +64,7 @@ class WarmGrader:
             return
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-warm-"))
         try:
-            modules = list_modules_up_to(self.manifest, self.manifest.module(self.module_id))
+            modules = list_built_modules_up_to(self.manifest, self.manifest.module(self.module_id))
             empty = Submission(folder, folder, SubmissionRecord(digest="", files=()), missing=())
             self._spare = SpareWorker(start_worker(empty, modules, MODULE_BUDGET, self._prepared.sandbox), folder)
         except BaseException:

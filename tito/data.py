@@ -55,7 +55,7 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
             fetch_into_cache(source, watch)
         watch.begin_phase(f"Reading {name}", None)
         found = load_text(name) if source.is_text else load_images(name)
-    out.print(f"{name} is available: {found.summary}, in\n  {locate_data_set(source).folder}", soft_wrap=True)
+    out.print(f"{name} is available: {found.size_in_words}, in\n  {locate_data_set(source).folder}", soft_wrap=True)
     return 0
 
 

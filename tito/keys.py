@@ -40,6 +40,7 @@ def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
     awake, wake = os.pipe()
 
     def forward_keys() -> None:
+        """Read keys and report each, until the keyboard closes or this thread is woken."""
         while awake not in select.select([keyboard, awake], [], [])[0]:
             try:
                 data = os.read(keyboard, 64)

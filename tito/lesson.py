@@ -97,6 +97,7 @@ def quote_pictures(text: str) -> str:
     """Replace each picture in the Markdown with a block quote that shows its path, its alt text and its caption."""
 
     def quote_picture(found: re.Match[str]) -> str:
+        """Return a quoted line with a picture's caption and alt text."""
         return f"> **{found[2]}** {' '.join(found[1].split())}\\\n> "
 
     return PICTURE.sub(quote_picture, text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import GraderError
-from grading.gaps import GAP, find_gaps, list_functions, split_lines
+from grading.gaps import GAP, list_functions, map_gaps_to_tasks, split_lines
 
 SEAM = "#\x02"
 """The line that marks, during a merge, the boundary between a function's given lines and those left to the student."""
@@ -53,7 +53,7 @@ def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
     texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
     try:
         functions = [list_functions(text) for text in texts]
-        given = [find_gaps(text) for text in texts[1:]]
+        given = [map_gaps_to_tasks(text) for text in texts[1:]]
     except SyntaxError:  # an unfinished file is merged line by line
         return texts
     names = [name for name in given[0] if name in given[1] and name in functions[0]]

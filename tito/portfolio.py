@@ -131,4 +131,5 @@ def _print_portfolio(entries: list[dict[str, Any]]) -> None:
 
 
 def _mark_provisional(entry: dict[str, Any]) -> str:
+    """Return ` (provisional)` for a provisional entry, otherwise nothing."""
     return " (provisional)" if entry["provisional"] else ""

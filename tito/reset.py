@@ -9,7 +9,7 @@ from pathlib import Path
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.gaps import find_gaps, find_line_range, list_functions, split_lines
+from grading.gaps import find_line_range, list_functions, map_gaps_to_tasks, split_lines
 from grading.submission import KEPT
 
 
@@ -35,7 +35,7 @@ def reset_module(root: Path, folder: Path, task: str | None = None, *, now: date
         given = released[file]
         if task is None:
             new[file] = given
-        elif task in find_gaps(given).values():
+        elif task in map_gaps_to_tasks(given).values():
             new[file] = (
                 restore_task(_read_student_text(root / file), given, task, file) if (root / file).exists() else given
             )
@@ -56,7 +56,7 @@ def restore_task(mine: str, given: str, task: str, file: Path) -> str:
             "Fix that line, or leave out --task to reset the entire module."
         ) from None
     lines, given_lines, functions = split_lines(mine), split_lines(given), list_functions(given)
-    left = [name for name, gap in find_gaps(given).items() if gap == task]
+    left = [name for name, gap in map_gaps_to_tasks(given).items() if gap == task]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
             f"{file.as_posix()} no longer has `{missing[0]}`, so task {task} cannot be reset alone. "

@@ -25,6 +25,7 @@ def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
     os.set_blocking(told, False)
 
     def listen() -> None:
+        """Report each signal's number until the stop byte arrives."""
         while (number := os.read(heard, 1)[0]) != STOP:
             on_signal(number)
 

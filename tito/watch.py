@@ -87,6 +87,7 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
     )
 
     def handle_signal(number: int) -> None:
+        """Take the keyboard back after a pause, and end the session for a signal that ends it."""
         if number == signal.SIGCONT and has_keys:
             enable_single_keys()
         elif number in ENDING:  # the event wakes the main thread, which is then interrupted
@@ -148,6 +149,7 @@ def _collect_failed_tasks(
     """
 
     def note_outcome(outcome: TestOutcome) -> bool:
+        """Note the task of a failure, and return whether enough tests have run."""
         if outcome.failure is not None:
             failed.add(outcome.failure.task)
         return is_enough(outcome)
@@ -210,6 +212,7 @@ def _watch_files(
     stopped = threading.Event()
 
     def report_changes() -> None:
+        """Report changes of the watched files until the session stops, and a failure to watch them."""
         names = {str(path) for path in watched}
         try:
             for _ in watchfiles.watch(

@@ -23,7 +23,7 @@ ALLOCATING = frozenset(
 def sizes_are_the_judges(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """No test makes an array or counts its steps with a size that came from the student."""
     watch.begin_phase("Following what comes from the student through the tests", None)
-    files = [*(module.tests for module in course.built), *course.integration_tests]
+    files = [*(module.tests for module in course.built_modules), *course.integration_tests]
     files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
     return [problem for path in files for problem in find_allocations(course.read_text(path), path)]
 

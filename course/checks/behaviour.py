@@ -28,7 +28,7 @@ Rewrite = Callable[[str, Manifest, Path], str]
 
 def solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
-    files = [module.tests for module in course.built] + list(course.integration_tests)
+    files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     outcomes = _run_tests(course, make_solution, files, watch)
     fix = "Fix the solution or the test."
     return [
@@ -41,7 +41,7 @@ def solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
 def gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Each gap, opened alone, fails every test of its own task, with its own task's message and no other."""
     problems: list[Problem] = []
-    modules, tasks = zip(*((module, task) for module in course.built for task in module.tasks), strict=True)
+    modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
     watch.begin_phase("Opening each gap alone", len(tasks))
     # One process per core: pytest runs in the calling process, and a hundred gaps take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -54,7 +54,7 @@ def gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
 
 def skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With all gaps open, as students begin, no test passes and each failure names a task."""
-    files = [module.tests for module in course.built] + list(course.integration_tests)
+    files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     problems = []
     for outcome in _run_tests(course, make_skeleton, files, watch):
         if outcome.failure is None:
@@ -102,11 +102,11 @@ def _run_tests(
             target.write_text(rewrite(source, course.manifest, path), encoding="utf-8")
         confinement = Confinement(
             submission=Path(folder),
-            folders=tuple(module.folder.as_posix() for module in course.built),
+            folders=tuple(module.folder.as_posix() for module in course.built_modules),
             memory_mb=MODULE_BUDGET.memory_mb,
             cpu_seconds=WALL_SECONDS,
             sandbox=choose_fence(official=False),
-            packages=list_worker_packages(course.built),
+            packages=list_worker_packages(course.built_modules),
         )
         call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
         students = WorkerPool(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)

@@ -40,7 +40,7 @@ class CourseTree:
     manifest: Manifest
 
     @property
-    def built(self) -> tuple[Module, ...]:
+    def built_modules(self) -> tuple[Module, ...]:
         """The modules that can be worked on."""
         return tuple(module for module in self.manifest.modules if module.status is BuildStatus.BUILT)
 
@@ -58,7 +58,10 @@ class CourseTree:
     def test_cases(self) -> tuple[TestCase, ...]:
         """Every case of the students' tests; GraderError when one of their files cannot be collected."""
         cases = _CaseCollector(self.root)
-        files = [str(self.root / path) for path in [*(module.tests for module in self.built), *self.integration_tests]]
+        files = [
+            str(self.root / path)
+            for path in [*(module.tests for module in self.built_modules), *self.integration_tests]
+        ]
         options = ["-c", str(INI), "--rootdir", str(self.root), "--noconftest", "--import-mode=importlib"]
         options += ["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal"]
         pytest.main([*options, *files], plugins=[plugin, cases])

@@ -35,14 +35,14 @@ def tasks_are_whole(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every task has a gap, a test and a heading in its lesson; every test has one task and a title."""
     watch.begin_phase("Following each task through code, tests and lesson", None)
     gaps = course.find_task_gaps()
-    return [problem for module in course.built for problem in _check_tasks(course, module, set(gaps))]
+    return [problem for module in course.built_modules for problem in _check_tasks(course, module, set(gaps))]
 
 
 def sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Lessons have 150 to 400 lines, and a student's finished file at most 350."""
     watch.begin_phase("Counting lines", None)
     problems = []
-    files = [(module.lesson, course.read_text(module.lesson), LESSON_LINES) for module in course.built]
+    files = [(module.lesson, course.read_text(module.lesson), LESSON_LINES) for module in course.built_modules]
     files += [
         (path, make_solution(source, course.manifest, path), CODE_LINES) for path, source in course.sources.items()
     ]
@@ -59,7 +59,7 @@ def settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     problems = []
     text = course.read_text(Path("pyproject.toml"))
     listed = tomllib.loads(text)["tool"]["hatch"]["build"]["dev-mode-dirs"]
-    wanted = [".", "site", *(module.folder.as_posix() for module in course.built)]
+    wanted = [".", "site", *(module.folder.as_posix() for module in course.built_modules)]
     if listed != wanted:
         line = next((n for n, one in enumerate(text.splitlines(), 1) if "dev-mode-dirs" in one), 1)
         message = f"dev-mode-dirs is {listed}, but the site and the built modules are {wanted[1:]}."
@@ -79,10 +79,14 @@ def settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
 
 def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
     """Yield files and folders under modules/ that the manifest does not name."""
-    named = {path for module in course.built for path in (module.lesson, module.code, module.tests, module.reference)}
+    named = {
+        path for module in course.built_modules for path in (module.lesson, module.code, module.tests, module.reference)
+    }
     named |= {*course.sources, *course.integration_tests}
     named |= {
-        module.folder / image for module in course.built for image in list_images(course.read_text(module.lesson))
+        module.folder / image
+        for module in course.built_modules
+        for image in list_images(course.read_text(module.lesson))
     }
     folders = {parent for path in named for parent in path.parents}
     for full in sorted((course.root / "modules").rglob("*")):
@@ -108,7 +112,7 @@ def _check_tasks(course: CourseTree, module: Module, with_gap: set[str]) -> Iter
             repair = f"Write one with “Task {task.id}”."
             yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", repair)
     own = {task.id for task in module.tasks}
-    earlier = {task.id for other in course.built if other.number <= module.number for task in other.tasks}
+    earlier = {task.id for other in course.built_modules if other.number <= module.number for task in other.tasks}
     for test in (case for case in course.test_cases if case.path.parent == module.folder):
         known, whose = (own, "of its module") if test.path == module.tests else (earlier, "of its module or before")
         if len(test.tasks) != 1 or not set(test.tasks) <= known:

@@ -93,7 +93,7 @@ def find_secrets(course: CourseTree) -> list[Secret]:
 def hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """No hint holds a line of its module's solution, nor what such a line computes."""
     watch.begin_phase("Comparing hints with solutions", None)
-    return [problem for module in course.built for problem in _find_telling_hints(course, module)]
+    return [problem for module in course.built_modules for problem in _find_telling_hints(course, module)]
 
 
 def _find_telling_hints(course: CourseTree, module: Module) -> Iterator[Problem]:

@@ -24,9 +24,9 @@ MIN_ALT_LENGTH = 20
 
 def pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Each lesson's pictures are what the code draws now, and have an alt text and a caption."""
-    watch.begin_phase("Drawing the lessons' pictures", len(course.built))
+    watch.begin_phase("Drawing the lessons' pictures", len(course.built_modules))
     problems: list[Problem] = []
-    for done, module in enumerate(course.built, start=1):
+    for done, module in enumerate(course.built_modules, start=1):
         problems += _check_module_pictures(course, module)
         watch.advance(done)
     for name, path in records.find_stale_records(course.root / "modules"):

@@ -33,7 +33,7 @@ def draw_rounding() -> Figure:
     return Figure("Numbers rounded to steps of 0.2, and their errors", 404, shapes)
 
 
-def draw_pruning() -> Figure:
+def draw_pruned_weights() -> Figure:
     """Draw one layer's weights: all of them, with half set to 0, and with a quarter of the channels removed."""
     rng = np.random.default_rng(0)
     conv, head = Conv2d(4, 16, 3, rng=rng), Dense(16, 4, rng=rng)
@@ -60,4 +60,4 @@ def draw_pruning() -> Figure:
     )
 
 
-FIGURES = {"rounding": draw_rounding, "pruning": draw_pruning}
+FIGURES = {"rounding": draw_rounding, "pruning": draw_pruned_weights}

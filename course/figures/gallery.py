@@ -41,7 +41,7 @@ def draw_module(module_id: str) -> dict[str, str]:
     return {name: write_svg(draw()) for name, draw in list_drawings(module_id).items()}
 
 
-def write_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
+def write_changed_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
     """Draw the modules' pictures, write those that differ, and return their paths."""
     written = []
     for module in module_ids:

@@ -100,7 +100,7 @@ def _format_strength(value: float) -> str:
 
 
 def measure_step_parts() -> None:
-    """Take the lesson's training step with both networks in turns, and keep the medians."""
+    """Time the parts of a training step with module 06's and module 13's network, and record the medians."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         layers += [Conv2d(before, after, 3, padding=1, rng=rng), BatchNorm2d(after), ReLU(), MaxPool2d(2)]
@@ -130,8 +130,8 @@ def measure_step_parts() -> None:
     write_record("step", about, values, ["06_spatial/tinytorch/spatial.py", "13_kernels/tinytorch/kernels.py"])
 
 
-def measure_whitening() -> None:
-    """Find the directions of patches in 2,000 photographs, as module 13's recipe does."""
+def record_whitening_directions() -> None:
+    """Compute the directions of patches in 2,000 photographs with module 13's recipe, and record them."""
     from grading.data.load import load_images
 
     recipe, data = load_recipe("13_kernels"), load_images("cifar10")
@@ -144,4 +144,4 @@ def measure_whitening() -> None:
 
 
 FIGURES = {"step": draw_step, "blocks": draw_blocks, "whitening": draw_whitening}
-MEASUREMENTS = {"step": measure_step_parts, "whitening": measure_whitening}
+MEASUREMENTS = {"step": measure_step_parts, "whitening": record_whitening_directions}

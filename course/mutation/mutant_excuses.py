@@ -48,4 +48,5 @@ def format_row(change: MutantChange, reason: str) -> str:
 
 
 def _format_code(text: str) -> str:
+    """Format code for a cell of a Markdown table."""
     return f"`{text}`".replace("|", "\\|")

@@ -9,11 +9,11 @@ from grading.checks.image_training import (
     build_measurement,
     collect_curves,
     collect_shared_figures,
-    describe_dominant_class,
     describe_method,
     describe_shared_failures,
     explain_failed_training,
     find_worst_run,
+    format_dominance_suffix,
     get_image_experiment,
     train_and_measure_network,
 )
@@ -83,7 +83,7 @@ def _describe_convergence_failures(figures: dict[str, float | None], worst_run: 
     return {
         "accuracy": Failure(
             title="Images never seen in training are classified correctly",
-            got=f"{worst_run.accuracy:.1%} correct{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
+            got=f"{worst_run.accuracy:.1%} correct{format_dominance_suffix(worst_run)} (seed {worst_run.seed})",
             expected="at least 65%",
             hint="Normalise each channel, flip and shift the training images, and let the learning rate fall to 0.",
         ),

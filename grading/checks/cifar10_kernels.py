@@ -12,11 +12,11 @@ from grading.checks.image_training import (
     collect_curves,
     collect_shared_figures,
     compute_accuracy,
-    describe_dominant_class,
     describe_method,
     describe_shared_failures,
     explain_failed_training,
     find_worst_run,
+    format_dominance_suffix,
     get_image_experiment,
     predict_shuffled,
     train_and_measure_network,
@@ -105,7 +105,7 @@ def _describe_kernel_failures(
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",
-            got=f"{worst_run.accuracy:.1%} correct{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
+            got=f"{worst_run.accuracy:.1%} correct{format_dominance_suffix(worst_run)} (seed {worst_run.seed})",
             expected="at least 75%",
             hint="Spend the time that your kernels save: more channels in the last layers, or one more epoch.",
         ),

@@ -84,6 +84,7 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
 
     def transform_images(images: np.ndarray) -> np.ndarray:
+        """Rotate the images by the drawn quarter turns, and mirror them if that was drawn."""
         turned = np.rot90(images, quarters, axes=(2, 3))
         return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 

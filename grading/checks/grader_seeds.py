@@ -28,4 +28,5 @@ def derive_student_seed(seed: int) -> int:
 
 @functools.lru_cache
 def _stretch_seed(seed: int) -> bytes:
+    """Derive 24 bytes from a seed, slowly, so that nobody can try many seeds."""
     return hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"tinytorch", ROUNDS, dklen=24)

@@ -206,7 +206,7 @@ def _train_with_measurements(
 def predict_shuffled(
     context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Request all images' probabilities in one shuffled request, so that the network cannot tell groups of images apart."""
+    """Request all images' probabilities in one shuffled request, so that the network cannot tell groups apart."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
     answered[order] = network.predict(
@@ -279,7 +279,7 @@ def collect_shared_figures(runs: list[ImageRun]) -> dict[str, float | None]:
     }
 
 
-def describe_dominant_class(run: ImageRun) -> str:
+def format_dominance_suffix(run: ImageRun) -> str:
     """Return text like `; 61% of the answers are 3` if more than half of the answers are one class, else ""."""
     often = int(run.predicted.argmax())
     share = run.predicted[often] / run.predicted.sum()

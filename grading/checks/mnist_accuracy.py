@@ -5,10 +5,10 @@ from __future__ import annotations
 from grading.checks.image_training import (
     ImageRun,
     collect_shared_figures,
-    describe_dominant_class,
     describe_method,
     describe_shared_failures,
     explain_failed_training,
+    format_dominance_suffix,
     get_image_experiment,
     train_and_measure_network,
 )
@@ -52,13 +52,13 @@ def _explain_low_accuracy(run: ImageRun) -> Failure:
     hint = (
         "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall from 2.3, "
         "the loss of guessing."
-        if describe_dominant_class(run)
+        if format_dominance_suffix(run)
         else "Train on all images for several epochs, with the learning rate falling towards the end. Shift some "
         "training images by a pixel in each epoch."
     )
     return Failure(
         title="Slightly shifted test images are read correctly",
-        got=f"{run.accuracy:.2%} correct{describe_dominant_class(run)}",
+        got=f"{run.accuracy:.2%} correct{format_dominance_suffix(run)}",
         expected="at least 95%",
         hint=hint,
     )

@@ -83,11 +83,13 @@ class Weights:
         """
 
         def perturb(array: np.ndarray, scale: Any) -> np.ndarray:
+            """Add normal noise to an array, relative to this scale, and keep its type."""
             moved = array + scale * relative_noise * rng.standard_normal(array.shape)
             return _cast_values(moved, array.dtype)
 
         def compute_root_mean_square(array: np.ndarray) -> float:
-            # Dividing by the largest value first keeps squares of values below 1e-162 from becoming 0, and with them the noise.
+            """Compute the root mean square of an array; 0 for an empty one."""
+            # Dividing by the largest value first keeps the squares of values below 1e-162 from becoming 0.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 

@@ -190,12 +190,13 @@ def _measure_functions(
 def _measure_stories(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have the network finish stories, and check each claim against the prompt and its event."""
+    """Train on stories, have new ones finished, and compare the true claims with fresh weights and rivals."""
     _, experiment = get_language_experiment(context)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
     def finish_stories(prompts: Sequence[Prompt]) -> list[str]:
+        """Return the network's continuation of each prompt, in order."""
         return [completion.text or "" for completion in _complete_shuffled(run, prompts, STORY_BYTES, rng)]
 
     told = finish_stories(made.prompts)
@@ -295,10 +296,12 @@ def _draw_samples(
 
 
 def _compute_share_right(attempts: Sequence[FunctionAttempt]) -> float:
+    """Return the share of attempts without a mistake; 0 for no attempts."""
     return sum(attempt.mistake is None for attempt in attempts) / max(1, len(attempts))
 
 
 def _decode_start(completion: Completion) -> str:
+    """Decode the first 120 bytes of a completion."""
     return completion.data[:120].decode(errors="replace")
 
 

@@ -66,7 +66,7 @@ def read_array(tensor: Any) -> Any:
 # Functions that run on the student's side: each imports what it needs.
 
 
-def return_array(array: Any) -> Any:
+def hold_in_worker(array: Any) -> Any:
     """Return the array itself, so that the worker holds it."""
     return array
 
@@ -97,8 +97,8 @@ def compute_loss_and_gradient(criterion: Any, prediction: Any, target: Any) -> t
     return criterion(prediction, target), criterion.backward()
 
 
-def run_on_tape(function: Callable[..., Any], tensors: list[Any], grad: Any) -> Any:
-    """Run a function, record it and differentiate it; return its output."""
+def run_and_differentiate(function: Callable[..., Any], tensors: list[Any], grad: Any) -> Any:
+    """Run a function on a tape and its backward pass from this gradient; return the function's output."""
     from tinytorch.autograd import Tape
 
     with Tape():
@@ -125,14 +125,15 @@ def build_layer_case(
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.data = arrays[weight]
 
-        def compute() -> dict[str, Any]:
+        def compute_named_arrays() -> dict[str, Any]:
+            """Run the student's layer forward and backward; return the output and each gradient, by name."""
             for parameter in parameters:
                 parameter.grad = None
             output, of_x = step(made, inputs, grads)
             gradients = {GRADIENT_PREFIX + key: read_array(p.grad) for key, p in zip(weights, parameters, strict=True)}
             return {"the output": read_array(output), f"{GRADIENT_PREFIX}x": read_array(of_x), **gradients}
 
-        return build_worker_side(student, compute, step, made, inputs, grads)
+        return build_worker_side(student, compute_named_arrays, step, made, inputs, grads)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
@@ -143,19 +144,21 @@ def build_layer_case(
                 parameter.copy_(torch.from_numpy(arrays[weight]))
         x, grad = to_torch(torch, arrays["x"]), to_torch(torch, arrays["grad"], differentiate=False)
 
-        def step() -> Any:
+        def run_and_differentiate_layer() -> Any:
+            """Run PyTorch's layer and its backward pass from the upstream gradient; return the output."""
             output = made(x)
             output.backward(grad)
             return output
 
-        def compute() -> dict[str, np.ndarray]:
+        def compute_named_arrays() -> dict[str, np.ndarray]:
+            """Run PyTorch's layer forward and backward; return the output and each gradient, by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
-            output = step()
+            output = run_and_differentiate_layer()
             gradients = {GRADIENT_PREFIX + key: to_numpy(p.grad) for key, p in zip(weights, parameters, strict=True)}
             return {"the output": to_numpy(output), f"{GRADIENT_PREFIX}x": to_numpy(x.grad), **gradients}
 
-        return build_local_side(compute, step)
+        return build_local_side(compute_named_arrays, run_and_differentiate_layer)
 
     return ComparisonCase(name, size, combine_draws(x=x, grad=grad, **weights), prepare_ours, prepare_theirs)
 
@@ -171,28 +174,31 @@ def build_loss_case(
         inputs = [tensor(arrays[key]) for key in ("prediction", "target")]
         step = student.define(compute_loss_and_gradient)
 
-        def compute() -> dict[str, Any]:
+        def compute_named_arrays() -> dict[str, Any]:
+            """Compute the student's loss and its gradient, by name."""
             value, gradient = step(criterion, *inputs)
             return {"the loss": read_array(value), f"{GRADIENT_PREFIX}prediction": read_array(gradient)}
 
-        return build_worker_side(student, compute, step, criterion, *inputs)
+        return build_worker_side(student, compute_named_arrays, step, criterion, *inputs)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         criterion = theirs(torch)
         guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
 
-        def step() -> Any:
+        def differentiate_loss() -> Any:
+            """Compute the loss, run its backward pass, and return it; nothing is updated."""
             value = criterion(guess, right)
             value.backward()
             return value
 
-        def compute() -> dict[str, np.ndarray]:
+        def compute_named_arrays() -> dict[str, np.ndarray]:
+            """Compute PyTorch's loss and its gradient, by name."""
             guess.grad = None
-            value = step()
+            value = differentiate_loss()
             return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
 
-        return build_local_side(compute, step)
+        return build_local_side(compute_named_arrays, differentiate_loss)
 
     return ComparisonCase(name, size, combine_draws(prediction=prediction, target=target), prepare_ours, prepare_theirs)
 
@@ -209,16 +215,17 @@ def build_function_case(
             return build_worker_side(student, lambda: {"the output": read_array(made(*tensors))}, made, *tensors)
         leaves = {key: tensor for key, tensor in zip(draws, tensors, strict=True) if arrays[key].dtype.kind == "f"}
         student.autograd.require_grad(list(leaves.values()))
-        step, grads = student.define(run_on_tape), student.tensor.Tensor(arrays["grad"])
+        step, grads = student.define(run_and_differentiate), student.tensor.Tensor(arrays["grad"])
 
-        def compute() -> dict[str, Any]:
+        def compute_named_arrays() -> dict[str, Any]:
+            """Run the student's function forward and backward; return the output and each gradient, by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = step(made, tensors, grads)
             gradients = {GRADIENT_PREFIX + key: read_array(leaf.grad) for key, leaf in leaves.items()}
             return {"the output": read_array(output), **gradients}
 
-        return build_worker_side(student, compute, step, made, tensors, grads)
+        return build_worker_side(student, compute_named_arrays, step, made, tensors, grads)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
@@ -227,22 +234,24 @@ def build_function_case(
         leaves = {key: tensor for key, tensor in tensors.items() if tensor.requires_grad}
         upstream = None if grad is None else torch.from_numpy(arrays["grad"])
 
-        def step() -> Any:
+        def run_and_differentiate_function() -> Any:
+            """Run PyTorch's function and, where there is an upstream gradient, its backward pass; return the output."""
             output = made(*tensors.values())
             if upstream is not None:
                 output.backward(upstream)
             return output
 
-        def compute() -> dict[str, np.ndarray]:
+        def compute_named_arrays() -> dict[str, np.ndarray]:
+            """Run PyTorch's function forward and backward; return the output and each gradient, by name."""
             for leaf in leaves.values():
                 leaf.grad = None
-            output = step()
+            output = run_and_differentiate_function()
             return {
                 "the output": to_numpy(output),
                 **{GRADIENT_PREFIX + k: to_numpy(leaf.grad) for k, leaf in leaves.items()},
             }
 
-        return build_local_side(compute, step)
+        return build_local_side(compute_named_arrays, run_and_differentiate_function)
 
     drawn = draws if grad is None else {"grad": grad, **draws}
     return ComparisonCase(name, size, combine_draws(**drawn), prepare_ours, prepare_theirs)
@@ -254,7 +263,7 @@ def build_array_case(name: str, size: str, ours: Builder, theirs: Builder, **dra
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
         made = ours(student)
-        held = [student.hold_result(student.define(return_array), arrays[key]) for key in draws]
+        held = [student.hold_result(student.define(hold_in_worker), arrays[key]) for key in draws]
         return build_worker_side(student, lambda: {"the output": np.asarray(made(*held))}, made, *held)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:

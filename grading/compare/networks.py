@@ -29,7 +29,7 @@ def build_torch_image_network(torch: Any) -> Any:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
 
 
-def build_torch_gpt(torch: Any, vocab_size: int, width: int, blocks: int, length: int) -> dict[str, Any]:
+def build_torch_gpt_layers(torch: Any, vocab_size: int, width: int, blocks: int, length: int) -> dict[str, Any]:
     """Build the layers of a GPT in PyTorch, by name; the token embedding's weight is also the head."""
     nn = torch.nn
     net = {

@@ -34,7 +34,7 @@ from grading.compare.cases import (
 )
 from grading.compare.networks import (
     build_student_image_network,
-    build_torch_gpt,
+    build_torch_gpt_layers,
     build_torch_image_network,
     copy_parameters,
     list_gpt_parameters,
@@ -99,11 +99,12 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
         make, step = getattr(student.optimizers, name), student.define(apply_gradients)
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
-        def compute() -> dict[str, Any]:
+        def compute_updated_parameter() -> dict[str, Any]:
+            """Return the parameter after the steps of the student's optimizer, by name."""
             return {"the parameter": step(make([parameter], **options), parameter, arrays["start"], arrays["grads"])}
 
         kept = [student.hold(student.tensor.Tensor(arrays[key]), "data") for key in ("start", "grads")]
-        return build_worker_side(student, compute, step, make([timed], **options), timed, *kept)
+        return build_worker_side(student, compute_updated_parameter, step, make([timed], **options), timed, *kept)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
@@ -112,17 +113,19 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
         parameter = start.clone().requires_grad_()
 
         def step(optimizer: Any) -> None:
+            """Reset the parameter, and take one step of the optimizer for each gradient."""
             with torch.no_grad():
                 parameter.copy_(start)
             for grad in grads:
                 parameter.grad = grad
                 optimizer.step()
 
-        def compute() -> dict[str, np.ndarray]:
+        def compute_updated_parameter() -> dict[str, np.ndarray]:
+            """Return the parameter after the steps of PyTorch's optimizer, by name."""
             step(make([parameter], **options))
             return {"the parameter": to_numpy(parameter).copy()}
 
-        return build_local_side(compute, step, make([parameter], **options))
+        return build_local_side(compute_updated_parameter, step, make([parameter], **options))
 
     called = ", ".join(f"{key}={value}" for key, value in options.items())
     draws = {"start": draw_normals(*shape), "grads": draw_normals(OPTIMIZER_STEPS, *shape)}
@@ -146,6 +149,7 @@ def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
         more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
 
         def follow() -> list[float]:
+            """Return the learning rates before the first step of PyTorch's schedule and after each."""
             optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch expects optimiser steps between those of the schedule
@@ -171,28 +175,31 @@ def build_clipping_case() -> ComparisonCase:
         parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
         arguments = clip, parameters, grads, 1.0
 
-        def compute() -> dict[str, Any]:
+        def compute_clipped_gradients() -> dict[str, Any]:
+            """Clip the gradients with the student's code; return the norm and each clipped gradient, by name."""
             norm = student.define(restore_and_clip)(*arguments)
             clipped = {key: read_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": np.array(norm), **clipped}
 
-        return build_worker_side(student, compute, student.define(restore_and_clip), *arguments)
+        return build_worker_side(student, compute_clipped_gradients, student.define(restore_and_clip), *arguments)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
         parameters = [to_torch(torch, array) for array in arrays.values()]
 
         def step() -> Any:
+            """Restore the gradients, clip them with PyTorch, and return their norm."""
             for parameter, array in zip(parameters, arrays.values(), strict=True):
                 parameter.grad = torch.from_numpy(array.copy())
             return torch.nn.utils.clip_grad_norm_(parameters, 1.0)
 
-        def compute() -> dict[str, np.ndarray]:
+        def compute_clipped_gradients() -> dict[str, np.ndarray]:
+            """Clip the gradients with PyTorch; return the norm and each clipped gradient, by name."""
             norm = step()
             clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": to_numpy(norm), **clipped}
 
-        return build_local_side(compute, step)
+        return build_local_side(compute_clipped_gradients, step)
 
     draws = {name: draw_normals(*shape) for name, shape in shapes.items()}
     return ComparisonCase(
@@ -306,6 +313,7 @@ def list_quantization_cases() -> list[ComparisonCase]:
         """Build PyTorch's quantization of a weight."""
 
         def quantize(weight: Any) -> Any:
+            """Round each output channel's weights to 8 bits and back, with PyTorch's fake quantization."""
             scales = weight.abs().flatten(1).amax(1) / 127
             zeros = torch.zeros(len(weight), dtype=torch.int32)
             return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127)
@@ -332,6 +340,7 @@ def list_compression_cases() -> list[ComparisonCase]:
         f = torch.nn.functional
 
         def loss(logits: Any, teacher: Any, targets: Any) -> Any:
+            """Compute the distillation loss with temperature 4, and 0.1 of the cross-entropy with the targets."""
             log_q, log_p = f.log_softmax(logits / 4, 1), f.log_softmax(teacher.detach() / 4, 1)
             divergence = f.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
             # A teacher is not trained: adding 0 times its sum gives it the gradient that ours leaves out.
@@ -365,9 +374,11 @@ def list_kernel_cases() -> list[ComparisonCase]:
     """List module 13's cases: module 06's layers, computed differently."""
 
     def norm_and_relu(student: Any) -> Any:
+        """Build the student's batch normalization fused with ReLU, for 16 channels."""
         return student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(16))
 
     def pool(student: Any) -> Any:
+        """Build the student's optimised network of one 2×2 max-pooling layer."""
         return student.kernels.optimise(student.layers.Sequential(student.spatial.MaxPool2d(2)))
 
     images = draw_normals(16, 16, 32, 32)
@@ -412,7 +423,7 @@ def build_gpt_case() -> ComparisonCase:
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
         """Prepare PyTorch's side."""
-        net = build_torch_gpt(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
+        net = build_torch_gpt_layers(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
         copy_parameters(torch, list(arrays.values())[1:], list_gpt_parameters(net, BLOCKS))
         parameters = [parameter for part in net.values() for parameter in part.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)

@@ -36,11 +36,11 @@ class DataSet:
 
     @property
     def record(self) -> DataRecord:
-        """The record that results keep of the data set."""
+        """The name, the digest and what it stands in for, as results record them."""
         return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
 
     @property
-    def summary(self) -> str:
+    def size_in_words(self) -> str:
         """The size of the data set, in words."""
         return f"{len(self.train_inputs):,} training and {len(self.test_inputs):,} test images"
 
@@ -58,10 +58,10 @@ class TextSet:
 
     @property
     def record(self) -> DataRecord:
-        """The record that results keep of the data set."""
+        """The name, the digest and what it stands in for, as results record them."""
         return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
 
     @property
-    def summary(self) -> str:
+    def size_in_words(self) -> str:
         """The size of the data set, in words."""
         return f"{len(self.data):,} bytes of text"

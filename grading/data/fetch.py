@@ -93,6 +93,7 @@ def _download_files(what: Download, folder: Path, source: DataSource, watch: Pro
     from grading.data.download import MirrorError, discard_parts, download_file
 
     def store_files(arrived: Path) -> None:
+        """Verify the files of a download, and write each into the folder."""
         watch.begin_phase(f"Verifying {what.name}", None)
         for file, data in _unpack_download(arrived, what):
             write_atomically(folder / file.name, data)

@@ -47,10 +47,10 @@ def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser:
 
 
 @contextlib.contextmanager
-def _start_demo_worker(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
+def _start_demo_worker(root: Path, milestone_id: int) -> Iterator[tuple[Milestone, Worker]]:
     """Start a worker with the code at ``root`` up to a milestone, and yield both."""
     manifest = load_manifest(root)
-    milestone = find_built_milestone(manifest, number)
+    milestone = find_built_milestone(manifest, milestone_id)
     modules = manifest.modules_for(milestone)
     with temporary_folder("tinytorch-submission-") as folder:
         submission = copy_submission(root, manifest, modules, milestone, folder)

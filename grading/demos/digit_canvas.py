@@ -47,7 +47,7 @@ def draw_mnist_image(strokes: Strokes) -> np.ndarray:
     room = BOX - 2 * RADIUS
     scale = room / max(*(high - low), SMALLEST_DRAWING)
     middle = (low + high) / 2
-    paths = [_thin_path((np.array(stroke) - middle) * scale) for stroke in strokes]
+    paths = [_drop_close_points((np.array(stroke) - middle) * scale) for stroke in strokes]
     starts = np.concatenate([path[:-1] if len(path) > 1 else path for path in paths])
     ends = np.concatenate([path[1:] if len(path) > 1 else path for path in paths])
     centre = np.full(2, PIXELS / 2)
@@ -60,13 +60,13 @@ def draw_mnist_image(strokes: Strokes) -> np.ndarray:
     return np.rint(255 * _draw_ink(starts + centre, ends + centre)).astype(np.uint8)
 
 
-def _thin_path(path: np.ndarray) -> np.ndarray:
-    """Drop points of a path that nearly coincide with the last one kept. Its ends stay."""
+def _drop_close_points(stroke: np.ndarray) -> np.ndarray:
+    """Drop points of a stroke that nearly coincide with the last one kept. Its ends stay."""
     kept = [0]
-    for index in range(1, len(path)):
-        if np.abs(path[index] - path[kept[-1]]).max() >= MIN_DISTANCE or index == len(path) - 1:
+    for index in range(1, len(stroke)):
+        if np.abs(stroke[index] - stroke[kept[-1]]).max() >= MIN_DISTANCE or index == len(stroke) - 1:
             kept.append(index)
-    return path[kept]
+    return stroke[kept]
 
 
 def _draw_ink(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
     points: list[TrainingPoint] = []
 
     def show_point(point: TrainingPoint) -> None:
+        """Add a point of the training, and draw the screen again."""
         points.append(point)
         screen.show_frame(render_digit_training(points, digits))
 

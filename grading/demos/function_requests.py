@@ -48,7 +48,7 @@ def parse_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     parts = _parse_phrase(typed, grammar)
     if parts is None:
         raise NotUnderstoodError(f"Not understood. {describe_grammar(grammar)}")
-    prompt, notes = _write_prompt(parts, grammar), _list_notes(parts, grammar)
+    prompt, notes = _build_prompt_from_parts(parts, grammar), _list_notes(parts, grammar)
     understood = f"Understood: {' '.join([_describe_parts(parts, grammar), *notes])} Name and signature are added."
     return FunctionBeginning(prompt.text, prompt.answer, understood)
 
@@ -81,7 +81,7 @@ class _FunctionParts:
     of_list: bool = False
 
 
-def _write_prompt(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
+def _build_prompt_from_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
     """Write the prompt and answer for a function's parts."""
     if parts.of_list:
         return grammar.write_list_function(*parts.pair, *parts.names)
@@ -171,8 +171,9 @@ def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
             text, None, "Understood: a signature with a docstring, for which no right answer is known."
         )
     understood = " ".join(["Understood: a signature;", _describe_parts(parts, grammar), *_list_notes(parts, grammar)])
-    return FunctionBeginning(text, _write_prompt(parts, grammar).answer, understood)
+    return FunctionBeginning(text, _build_prompt_from_parts(parts, grammar).answer, understood)
 
 
 def _is_parameter_name(text: str) -> bool:
+    """Return whether a text is an ASCII identifier and no keyword."""
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)

@@ -158,6 +158,7 @@ class FunctionWriter:
         started = 0.0 if cpu_seconds == math.inf else self._worker.read_clock()
 
         def measure_point(step: float, steps: float) -> None:
+            """Measure the loss and write the exercises after this step, and report both."""
             on_point(WritingPoint(step, steps, self._measure_loss(watched), self.write_exercises(watched)))
 
         def stop_if_too_long() -> None:
@@ -167,6 +168,7 @@ class FunctionWriter:
                 raise _TooLongError
 
         def train_network(progress: ProgressReport) -> None:
+            """Train on the functions until the time is over."""
             with contextlib.suppress(_TooLongError):
                 self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
 

@@ -111,6 +111,7 @@ class DemoClassifier:
             on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
         def train_network(progress: ProgressReport) -> None:
+            """Train on the images until the time is over."""
             self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
 
         measure_training(train_network, measure_point, POINTS, on_report)

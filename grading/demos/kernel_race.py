@@ -158,6 +158,7 @@ def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def run_loops() -> None:
+        """Run the naive convolution on the first image."""
         worker.call(worker.module("spatial"), "conv2d_naive", inputs[:1], weight, stride=(1, 1), padding=(1, 1))
 
     return run_loops

@@ -81,6 +81,7 @@ def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Sc
     points: list[WritingPoint] = []
 
     def show_point(point: WritingPoint) -> None:
+        """Add a point of the training, and draw the screen again."""
         points.append(point)
         screen.show_frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
 

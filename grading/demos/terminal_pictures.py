@@ -93,6 +93,7 @@ def has_many_colours(console: Console) -> bool:
 
 
 def _join_rgb(colour: list[int]) -> str:
+    """Join the parts of a colour as Rich writes them: `255,0,128`."""
     return ",".join(map(str, colour))
 
 

@@ -49,6 +49,7 @@ def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: 
     points: list[TrainingPoint] = []
 
     def show_point(point: TrainingPoint) -> None:
+        """Add a point of the training, and draw the screen again."""
         points.append(point)
         screen.show_frame(render_image_training(points, images))
 

@@ -171,7 +171,7 @@ def _build_verdict_table(report: RunReport) -> str:
     due = {
         r.session: terms for r in report.ordered_results if (terms := _find_deadline(report.manifest, r)) is not None
     }
-    pointed = any(words.describe_points(result) for result in report.ordered_results)
+    pointed = any(words.describe_points_and_scheme(result) for result in report.ordered_results)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
     lines = [_format_row("", "", "Verdict", "Criteria met", "", *more)]
     lines.append(
@@ -187,7 +187,7 @@ def _build_verdict_table(report: RunReport) -> str:
             f"{words.describe_verdict(result)}{medal}",
         ]
         cells += [f"{met} of {len(result.criteria)}", bar]
-        cells += [words.format_points(result) if words.describe_points(result) else ""] if pointed else []
+        cells += [words.format_points(result) if words.describe_points_and_scheme(result) else ""] if pointed else []
         cells += [_describe_due(due.get(result.session), result)] if due else []
         lines.append(_format_row(*cells))
     for reused in report.reused[: MAX_ROWS - len(report.ordered_results)]:

@@ -165,6 +165,7 @@ class FunctionCorpus:
 
 
 def _build_prompt(name: str, first_parameter: str, second_parameter: str, description: str, body: str) -> Prompt:
+    """Build a prompt of signature and docstring, with its body as the answer."""
     head = f'def {name}({first_parameter}, {second_parameter}):\n    """Return {description}."""'
     return Prompt(head, f"\n    return {body}\n")
 
@@ -219,6 +220,7 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
 
 
 def _pick_by_share(items: list, share: float) -> tuple[str, str]:
+    """Pick the item that lies at this share, 0 to 1, of the list."""
     return items[int(share * len(items))]
 
 

@@ -52,6 +52,7 @@ def measure_repeated_share(samples: Sequence[str]) -> float:
     """Measure the share of runs of four words that came earlier in the same sample, averaged over samples."""
 
     def measure_repetition(sample: str) -> float:
+        """Return the share of a sample's word runs that repeat an earlier one; 1 for a sample that is too short."""
         runs = _list_word_runs(sample.split(), REPEATED_WORDS)
         return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST_WORDS - REPEATED_WORDS else 1.0
 
@@ -59,4 +60,5 @@ def measure_repeated_share(samples: Sequence[str]) -> float:
 
 
 def _list_word_runs(words: list[str], length: int) -> list[tuple[str, ...]]:
+    """List every run of so many neighbouring words."""
     return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

@@ -49,7 +49,7 @@ def measure_function_rivals(
     prompts: Mapping[str, Sequence[Prompt]],
     cases: Mapping[str, Sequence[Sequence[FunctionCase]]],
 ) -> dict[str, RivalFigures]:
-    """Measure the share of functions that each rival gets right, for each set of prompts."""
+    """Map each set of prompts to each rival's share of functions right."""
     ladders: dict[str, RivalFigures] = {figure: {} for figure in prompts}
     for name, complete in make_function_rivals(functions).items():
         for figure, asked in prompts.items():
@@ -103,22 +103,27 @@ def _make_rivals(
     neighbour = NearestNeighbour(documents, prompt_pattern)
 
     def make_completer(writer: NgramWriter) -> Completer:
-        """Make a function that completes prompts with a writer."""
+        """Make a function from a list of prompts to the texts that this writer continues them with, in order."""
 
         def complete_prompts(prompts: Sequence[Prompt]) -> list[str]:
+            """Return the text with which the writer continues each prompt, in order."""
             asked = [prompt.text.encode() for prompt in prompts]
             return [completion.text or "" for completion in complete_greedily(writer, asked, most_bytes)]
 
         return complete_prompts
 
-    def copy_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
+    def complete_with_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
+        """Answer each prompt with the nearest training function; `substitute` puts in the prompt's own names."""
         return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]
 
     rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}
-    rivals["nearest neighbour"] = lambda prompts: copy_nearest(prompts, substitute=False)
-    rivals["nearest neighbour with the prompt's words"] = lambda prompts: copy_nearest(prompts, substitute=True)
+    rivals["nearest neighbour"] = lambda prompts: complete_with_nearest(prompts, substitute=False)
+    rivals["nearest neighbour with the prompt's words"] = lambda prompts: complete_with_nearest(
+        prompts, substitute=True
+    )
     return rivals
 
 
 def _encode_bytes(data: bytes) -> np.ndarray:
+    """Convert bytes to an array of token ids, 0 to 255."""
     return np.frombuffer(data, np.uint8).astype(np.int64)

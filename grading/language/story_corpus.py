@@ -71,6 +71,7 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
     draw = iter(rng.random(24).tolist())
 
     def pick_one(items: Sequence[Any]) -> Any:
+        """Pick an item with the next drawn number."""
         return items[int(next(draw) * len(items))]
 
     def pick_two(items: Sequence[Any]) -> tuple[Any, Any]:

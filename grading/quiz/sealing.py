@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from grading.manifest.model import ChoiceQuestion, NumberQuestion, SealedKey
 from grading.quiz.decimals import normalize_number
-from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, list_variants
+from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_variants
 
 SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 """One guess costs about 3.7 ms and 2 MB, and the 256 digests of a milestone with four number questions one second."""
@@ -30,7 +30,7 @@ def compute_clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -
     if question.answer is None:
         raise ValueError(f"question {question.id} has no answer in clear")
     formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
-    key = normalize_number(formula(**list_variants(question)[variant]), question.digits)
+    key = normalize_number(formula(**choose_variants(question)[variant]), question.digits)
     if key is None:
         raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")
     return key

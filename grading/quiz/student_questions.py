@@ -45,13 +45,13 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
     if isinstance(question, ChoiceQuestion):
         options = order_options(question, student_id)
         return StudentQuestion(question.id, "choice", question.prompt.strip(), question.read, options=options)
-    parameters = list_variants(question)[choose_variant(question, student_id)]
+    parameters = choose_variants(question)[choose_variant(question, student_id)]
     prompt = ENVIRONMENT.from_string(question.prompt).render(parameters).strip()
     return StudentQuestion(question.id, "number", prompt, question.read, digits=question.digits)
 
 
-def list_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
-    """List 64 combinations of the parameters, chosen by a digest of the question's id and parameters.
+def choose_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
+    """Choose 64 combinations of the parameters by a digest of the question; they repeat in turn when there are fewer.
 
     All of them differ if there are enough combinations; otherwise they repeat in turn.
     """

@@ -116,7 +116,7 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
         yield f"Grade again: {format_code_span(result.command)}"
     yield "### Criteria"
     yield _build_criteria_table(result)
-    if points := words.describe_points(result):
+    if points := words.describe_points_and_scheme(result):
         yield escape_markdown(points, 1000)
     if how := dict.fromkeys(c.how for c in result.criteria[:MAX_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape_markdown(text, 600)}" for text in how)

@@ -112,7 +112,7 @@ def _build_verdict_panel(result: Result) -> RenderableType:
     ]
     if result.medal and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         parts.append(Text(f"Medal: {to_one_line(result.medal)}"))
-    if (points := words.describe_points(result)) is not None:
+    if (points := words.describe_points_and_scheme(result)) is not None:
         parts.append(Text(points, style="dim"))
     parts += [Text(f"Provisional: {to_one_line(reason, 400)}") for reason in result.provisional_because]
     return Panel(

@@ -70,7 +70,7 @@ def summarize_criteria(result: Result) -> str:
     return counts
 
 
-def describe_points(result: Result) -> str | None:
+def describe_points_and_scheme(result: Result) -> str | None:
     """Describe a milestone's points and their scheme; return None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None

@@ -103,11 +103,11 @@ def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places:
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
     become = choose_user_id()
     # Since Linux 5.14, a user namespace has its own counts.
-    alone = become != NOBODY if become is not None else _read_kernel_release() >= (5, 14)
+    has_own_user = become != NOBODY if become is not None else _read_kernel_release() >= (5, 14)
     return {
         "tmpfs": f"size={bubblewrap.TMP_BYTES},nr_inodes={MAX_FILES}",
         "become": become,
-        "limits": _compute_limits(confinement, alone=alone),
+        "limits": _compute_limits(confinement, has_own_user=has_own_user),
         "files": _list_file_rights(rights, places) if landlock.read_landlock_version() else None,
         "calls": True,
     }
@@ -115,7 +115,11 @@ def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places:
 
 def _describe_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
     """Describe the fence outside bubblewrap: Landlock, seccomp and limits, or only limits in a plain process."""
-    fence: dict[str, object] = {"tmpfs": None, "become": None, "limits": _compute_limits(confinement, alone=False)}
+    fence: dict[str, object] = {
+        "tmpfs": None,
+        "become": None,
+        "limits": _compute_limits(confinement, has_own_user=False),
+    }
     if confinement.sandbox == "process":
         return fence | {"files": None, "calls": False}
     shown = {path: landlock.READ if whole else landlock.LIST for path, whole in seen.readable}
@@ -125,7 +129,7 @@ def _describe_plain_fence(confinement: Confinement, seen: FileView, places: Work
         with contextlib.suppress(PermissionError):  # root may lack that right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
-            fence |= {"become": become, "limits": _compute_limits(confinement, alone=become != NOBODY)}
+            fence |= {"become": become, "limits": _compute_limits(confinement, has_own_user=become != NOBODY)}
     shown |= dict.fromkeys(places.site, landlock.READ)
     return fence | {"files": _list_file_rights(shown, places), "calls": True}
 
@@ -154,10 +158,10 @@ def _build_environment(home: Path, threads: int) -> dict[str, str]:
     }
 
 
-def _compute_limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
-    """Compute the setrlimit values, which the worker sets before it loads student code and cannot raise again.
+def _compute_limits(confinement: Confinement, *, has_own_user: bool) -> dict[str, int]:
+    """Compute the worker's setrlimit values; threads are limited only if it runs under a user id of its own.
 
-    The kernel counts threads per user. So they are limited only if the worker is ``alone`` under its user id.
+    The kernel counts threads per user. So they are limited only if the worker has a user id of its own.
     """
     limits = {
         "RLIMIT_AS": confinement.memory_mb << 20,
@@ -166,7 +170,7 @@ def _compute_limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
         "RLIMIT_NOFILE": 64,
         "RLIMIT_CORE": 0,
     }
-    if alone:
+    if has_own_user:
         limits["RLIMIT_NPROC"] = MAX_TASKS + confinement.threads
     if sys.platform == "darwin":  # macOS counts shared caches as address space, so there is no useful limit
         del limits["RLIMIT_AS"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grading import lock
 from grading.errors import UsageError
-from grading.gaps import find_gaps, find_line_range, list_functions, split_lines
+from grading.gaps import find_line_range, list_functions, map_gaps_to_tasks, split_lines
 from grading.remote import Frame
 
 
@@ -33,7 +33,7 @@ def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
     A traceback names a function without its class, so a name that one class leaves to the student counts as theirs.
     """
     try:
-        functions, gaps = list_functions(text), find_gaps(text)
+        functions, gaps = list_functions(text), map_gaps_to_tasks(text)
     except (SyntaxError, ValueError, RecursionError):  # the released texts lie in the student's repository
         return frozenset()
     lines, left = split_lines(text), {name.rpartition(".")[2] for name in gaps}

@@ -47,6 +47,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
     span = (high - low) or 1.0
 
     def scale_value(value: float) -> float:
+        """Convert a value to a position on the row's axis, in percent."""
         return round(4 + 92 * (value - low) / span, 2)
 
     def build_row(entry: BoardEntry) -> BoardRow:

@@ -83,6 +83,7 @@ def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
     start, span = unlocks.ends[0], unlocks.ends[-1] - unlocks.ends[0]
 
     def locate_point(index: int, count: int) -> tuple[float, float]:
+        """Return the x and y of a count at the end of the period with this index."""
         share = (unlocks.ends[index] - start) / span
         return round(left + share * (right - left), 1), round(bottom - count / high * (bottom - top), 1)
 

@@ -12,8 +12,8 @@ from typing import Protocol
 from desk.cohort import (
     CohortMember,
     CohortStudent,
-    list_enrolled_students,
     list_folder_students,
+    list_students_with_fingerprints,
     load_member_from_folder,
     load_member_from_gradebook,
 )
@@ -76,7 +76,7 @@ class GradebookSource:
 
     def list_students(self) -> Sequence[MarkedStudent]:
         """List the enrolled students; UsageError when there is no gradebook."""
-        return tuple(MarkedStudent(student, mark) for student, mark in list_enrolled_students(self.path))
+        return tuple(MarkedStudent(student, mark) for student, mark in list_students_with_fingerprints(self.path))
 
     def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from the gradebook, which is opened each time, in whichever process this is."""

@@ -52,13 +52,13 @@ def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
     _set_anchors_and_links(tokens, link)
     title = Markup("")
     if len(tokens) > 2 and tokens[0].type == "heading_open" and tokens[0].tag == "h1":
-        title, tokens = _render_tokens(tokens[1:2]), tokens[3:]
+        title, tokens = _render_markdown_tokens(tokens[1:2]), tokens[3:]
     contents = tuple(
-        DocumentSection(2, _render_tokens([tokens[i + 1]]), str(token.attrs["id"]), Markup(""))
+        DocumentSection(2, _render_markdown_tokens([tokens[i + 1]]), str(token.attrs["id"]), Markup(""))
         for i, token in enumerate(tokens)
         if token.type == "heading_open" and token.tag == "h2"
     )
-    return DocumentPage(title, _render_tokens(tokens), contents)
+    return DocumentPage(title, _render_markdown_tokens(tokens), contents)
 
 
 def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
@@ -71,7 +71,10 @@ def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSe
         if tokens[start].tag == "h3":
             anchor = str(tokens[start].attrs["id"])
             found[anchor] = DocumentSection(
-                3, _render_tokens([tokens[start + 1]]), anchor, _render_tokens(tokens[start + 3 : end])
+                3,
+                _render_markdown_tokens([tokens[start + 1]]),
+                anchor,
+                _render_markdown_tokens(tokens[start + 3 : end]),
             )
     return found
 
@@ -95,7 +98,7 @@ def _build_parser() -> MarkdownIt:
     return parser
 
 
-def _render_tokens(tokens: Sequence[Token]) -> Markup:
+def _render_markdown_tokens(tokens: Sequence[Token]) -> Markup:
     """Render tokens of Markdown as HTML."""
     parser = _build_parser()
     return Markup(parser.renderer.render(list(tokens), parser.options, {}))  # noqa: S704 - the course's own text

@@ -108,6 +108,7 @@ def _make_link_converter(source: Path, manifest: Manifest, pictures: Mapping[Pat
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
 
     def convert_link(address: str) -> str:
+        """Convert a link between Markdown files to one between pages; UsageError if it leads to none."""
         if re.match(r"[a-z]+:|#", address):
             return address
         path, _, anchor = address.partition("#")

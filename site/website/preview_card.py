@@ -132,6 +132,7 @@ def _compute_palette() -> list[int]:
     """Compute the 256 colours: from background to ink, then from background to accent."""
 
     def build_ramp(colour: tuple[int, int, int]) -> list[int]:
+        """Build 128 colours from the background towards this one, as a flat list of red, green and blue."""
         pairs = list(zip(BACKGROUND, colour, strict=True))
         return [round(a + (b - a) * i / FULL) for i in range(128) for a, b in pairs]
 

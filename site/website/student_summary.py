@@ -124,7 +124,7 @@ def parse_summary(plain: dict[str, Any]) -> StudentSummary:
 
 
 def summarize_story(story: StudentStory, manifest: Manifest) -> StudentSummary:
-    """Summarize the story of one student."""
+    """Reduce one student's story to what the class pages list: place, attempts, unlocks, dates and missed items."""
     events = [event for event, _ in story.counted]
     towards = next((m for m in story.milestones if not m.planned and m.state is not State.COMPLETED), None)
     place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)

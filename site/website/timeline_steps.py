@@ -90,6 +90,7 @@ def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
     """Choose the step to show of a group, and fold the others away."""
 
     def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
+        """Return a key that sorts steps by what matters most: verified, kind, and number."""
         rank = RANKS[step.kind]
         return step.verified, rank, -step.number if rank == RANKS["unlocked"] else step.number
 
@@ -119,7 +120,7 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
         failures = words.list_failures(result) if result else []
         yield TimelineStep(
             number=number,
-            kind=_classify_record(event, result),
+            kind=_name_step_kind(event, result),
             at=event.at,
             title=title,
             summary=_summarize_record(event, result),
@@ -145,8 +146,8 @@ def name_judging_course(result: Result, *, is_current: bool) -> str:
     return course if is_current else f"{course}, which has changed since"
 
 
-def _classify_record(event: Event, result: Result | None) -> str:
-    """Name the kind of a step, such as completed or unlocked."""
+def _name_step_kind(event: Event, result: Result | None) -> str:
+    """Name a step's kind: started, error, completed, tested, unlocked or attempt."""
     if event.kind in (EventKind.MODULE_STARTED, EventKind.MODULE_RESET):
         return "started"
     if result is not None and result.verdict is Verdict.ERROR:
@@ -159,8 +160,8 @@ def _classify_record(event: Event, result: Result | None) -> str:
 
 
 def _summarize_record(event: Event, result: Result | None) -> str:
-    """Summarize a record in a few words; empty when its kind says everything."""
-    if result is None or _classify_record(event, result) == "completed":
+    """Summarize a record's criteria in a few words; empty without a result or when the module was completed."""
+    if result is None or _name_step_kind(event, result) == "completed":
         return ""
     return words.summarize_criteria(result).rstrip(".")
 

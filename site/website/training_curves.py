@@ -53,6 +53,7 @@ def build_plot(curves: Sequence[Curve]) -> Plot | None:
     wide, tall = (WIDTH - LEFT - RIGHT) / ((right - left) or 1.0), (HEIGHT - TOP - BOTTOM) / (high - low)
 
     def locate_point(x: float, y: float) -> tuple[float, float]:
+        """Return the picture's coordinates of a data point."""
         return round(LEFT + (x - left) * wide, 1), round(TOP + (high - y) * tall, 1)
 
     name = to_one_line(curves[0].name, 60).replace("_", " ")

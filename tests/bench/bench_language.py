@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from grading.compare.networks import build_torch_gpt, make_torch_text_loss, make_torch_training_step
+from grading.compare.networks import build_torch_gpt_layers, make_torch_text_loss, make_torch_training_step
 from grading.language.function_corpus import draw_function_corpus
 from grading.language.story_corpus import draw_story_corpus
 from tests.bench.bench_figure import BenchmarkFigure, time_call
@@ -47,7 +47,7 @@ def make_our_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[
 def make_torch_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
     """Make the same training step in eager PyTorch, with its own fused attention."""
     torch = import_pytorch()
-    net = build_torch_gpt(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
+    net = build_torch_gpt_layers(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
     parameters = [parameter for layer in net.values() for parameter in layer.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
     return make_torch_training_step(torch, make_torch_text_loss(torch, net, HEADS, tokens), optimizer, max_norm=1.0)

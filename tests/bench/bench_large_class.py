@@ -138,7 +138,7 @@ def _multiply_class(small: Path, large: Path, times: int) -> None:
             for table in ("student", "visit", "push", "handed_in", "grading", "record")
         }
     make_class_folder(large)
-    with open_gradebook(large / FILE, make=True) as book, book.attach_gradebook(small / FILE) as db:
+    with open_gradebook(large / FILE, make=True) as book, book.open_transaction_with(small / FILE) as db:
         db.execute("INSERT OR IGNORE INTO course SELECT * FROM shard.course")
         for copy in range(times):
             for table, columns in tables.items():

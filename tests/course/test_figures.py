@@ -13,7 +13,7 @@ from course.checks.picture_checks import pictures_are_current
 from course.figures import records
 from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
 from course.figures.charts import Chart, Scale, draw_curve
-from course.figures.gallery import is_current, run_measurement, write_figures
+from course.figures.gallery import is_current, run_measurement, write_changed_figures
 from course.release import build_release_files, write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
@@ -29,7 +29,7 @@ def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
     """Of all modules, two or more each, all with a caption and with words in their place."""
     course = CourseTree(root, load_manifest_strictly(root))
     assert pictures_are_current(course, SilentWatch()) == []
-    pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built]
+    pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built_modules]
     assert min(pictures) >= 2
 
 
@@ -61,8 +61,8 @@ def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatc
     assert "modules/01_shapes/figures/side.svg:1" in said[0]
     assert "inv figures" in said[0]
     assert "does not show figures/side.svg" in said[1]
-    assert [path.name for path in write_figures(course.root, ["01_shapes"])] == ["side.svg"]
-    assert write_figures(course.root, ["01_shapes"]) == []
+    assert [path.name for path in write_changed_figures(course.root, ["01_shapes"])] == ["side.svg"]
+    assert write_changed_figures(course.root, ["01_shapes"]) == []
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A side of a square, drawn](figures/side.svg)\\\n*It is\nstraight.*\n")
     assert pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch()) == []

@@ -283,7 +283,7 @@ def test_a_text_is_downloaded_once_and_verified(
         monkeypatch.setitem(SOURCES, "shakespeare", make_text_source(running.url, text))
         assert load_or_fetch_text("shakespeare", watch).data == text
     found = load_text("shakespeare")
-    assert (found.data, found.stand_in_for, found.summary) == (text, None, f"{len(text):,} bytes of text")
+    assert (found.data, found.stand_in_for, found.size_in_words) == (text, None, f"{len(text):,} bytes of text")
     assert read_folder(cache / "text") == {"plays.txt": text}
 
 

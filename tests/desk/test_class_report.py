@@ -178,7 +178,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
     assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC has not been graded yet",)
     assert stale["eve"] == (f"the repository was last visited on {TERM:%Y-%m-%d}",)
     assert (stale["ada"], stale["cyd"], stale["dan"]) == ((), (), ())
-    assert found.stale == 2
+    assert found.stale_grade_count == 2
     assert render_report_page(found).count("stale</b>") == 2
 
 

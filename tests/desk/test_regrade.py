@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from desk.class_report import build_class_report
-from desk.cohort import list_enrolled_students, load_member_from_gradebook
+from desk.cohort import list_students_with_fingerprints, load_member_from_gradebook
 from desk.collect import FILE, collect_class
 from desk.courses import compare_courses, describe_course
 from desk.decisions import Policy, RegradeDecision, add_regrade, read_courses, read_regrades
@@ -134,8 +134,8 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
 def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
     """A milestone that a regrade takes back is not shown as unlocked, and its record says why."""
     path = book.path
-    students = {student.id: student for student, _ in list_enrolled_students(path)}
-    marks = {student.id: mark for student, mark in list_enrolled_students(path)}
+    students = {student.id: student for student, _ in list_students_with_fingerprints(path)}
+    marks = {student.id: mark for student, mark in list_students_with_fingerprints(path)}
 
     def entries(student: str) -> list[tuple[str | None, bool, str | None]]:
         return [
@@ -149,7 +149,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     assert entries("cyd") == [("unlocked", True, None)]
     (step,) = build_story(load_member_from_gradebook(path, students["cyd"]), load_manifest(ROOT)).steps
     assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
-    assert {student.id: mark for student, mark in list_enrolled_students(path)}["ada"] != marks["ada"]
+    assert {student.id: mark for student, mark in list_students_with_fingerprints(path)}["ada"] != marks["ada"]
 
 
 def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,10 +34,10 @@ class AnsweringPage(NetworkPage):
 
     def answer(self, question: Any) -> dict[str, Any]:
         """Answer a question with the network. ValueError when it is not a valid question."""
-        return self._queue_question(self._parse_question(question))
+        return self._await_answer(self._parse_question(question))
 
-    def _queue_question(self, parsed: Any) -> dict[str, Any]:
-        """Queue a parsed question, and return its answer as soon as `run` has time for it."""
+    def _await_answer(self, parsed: Any) -> dict[str, Any]:
+        """Queue a parsed question and wait for its answer; `{"busy": True}` if the queue is full or time is up."""
         future: Future[dict[str, Any]] = Future()
         try:
             self._waiting.put_nowait((parsed, future))
@@ -63,14 +63,17 @@ class AnsweringPage(NetworkPage):
         raise NotImplementedError
 
     def _handle_report(self, network: Any, report: FailureReporter) -> None:
+        """Answer every waiting question while the network trains."""
         while not self._waiting.empty():
             self._answer_pending(self._waiting.get(), network, report)
 
     def _handle_end(self, network: Any, report: FailureReporter) -> None:
+        """Answer questions after training, until the page ends."""
         while not self._ended.is_set():
             self._answer_pending(self._waiting.get(), network, report)
 
     def _wait_for_close(self) -> None:
+        """Answer each question with the failure that ended training, until the page ends."""
         while not self._ended.is_set():  # the page stays open, and says why there are no answers
             _set_answer(self._waiting.get()[1], {"failure": serialize_failure(self._failure)})
 

@@ -58,6 +58,7 @@ class ImagePage(NetworkPage):
         return {}
 
     def _add_point(self, point: TrainingPoint) -> None:
+        """Add a point of the training, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 

@@ -62,6 +62,7 @@ class KernelPage(AnsweringPage, ImagePage):
         """Run the race, and publish its progress."""
 
         def publish_race(standing: RaceState) -> None:
+            """Keep the race's standing, and publish the page's state."""
             self._standing = standing
             self._publish_state("starting")
 

@@ -80,8 +80,8 @@ class LanguagePage(AnsweringPage):
     def list_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls: `continue` and `attend` ask the network, the others ask the grader."""
         return {
-            "continue": lambda question: self._queue_question(self._parse_continue_question(question)),
-            "attend": lambda question: self._queue_question(self._parse_attend_question(question)),
+            "continue": lambda question: self._await_answer(self._parse_continue_question(question)),
+            "attend": lambda question: self._await_answer(self._parse_attend_question(question)),
             "offer": self.offer_examples,
             "understand": self.parse_typed,
             "run": self.run_written_function,
@@ -151,10 +151,12 @@ class LanguagePage(AnsweringPage):
         return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
+        """Parse a question for attention weights; the result computes them for a network."""
         text, written = _read_fields(question, text=str, written=list)
         return functools.partial(self._compute_attention, self._check_tokens(text, written), written)
 
     def _answer_question(self, network: FunctionWriter, parsed: ParsedQuestion) -> dict[str, Any]:
+        """Answer a parsed question with this network."""
         return parsed(network)
 
     def _write_next_token(
@@ -215,6 +217,7 @@ class LanguagePage(AnsweringPage):
             self._ended.wait(LINGER_SECONDS)
 
     def _add_point(self, point: WritingPoint) -> None:
+        """Add a point of the training, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 
@@ -232,11 +235,13 @@ class LanguagePage(AnsweringPage):
 
 
 def _describe_attempt(step: float, attempt: ExerciseAttempt) -> dict[str, Any]:
+    """Describe an attempt at an exercise for the page, as JSON."""
     right = attempt.mistake is None
     return {"step": step, "written": to_one_line(attempt.written), "parses": attempt.parses, "right": right}
 
 
 def _describe_cache(race: CacheRace) -> dict[str, Any]:
+    """Describe a race with and without the cache for the page, as JSON."""
     return {"speeds": [round(speed, 1) for speed in race.speeds], "summary": describe_cache_race(race)}
 
 
@@ -251,5 +256,6 @@ def _read_fields(question: Any, **types: Any) -> list[Any]:
 
 
 def _check_length(written: str) -> None:
+    """Raise ValueError when a typed function is too long."""
     if len(written) > MOST_TYPED:
         raise ValueError(f"a function here has at most {MOST_TYPED:,} characters")

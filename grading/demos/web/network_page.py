@@ -120,6 +120,7 @@ def serve_page(
         console.print(build_failure_parts(failure, is_brief=False))
 
     def announce_result(sentence: str) -> None:
+        """Print a sentence in the terminal."""
         console.print(Text(sentence))
 
     with interrupt_on_sigterm(), PageServer(page_class.list_files(), page.list_calls(), feed) as served:

@@ -87,6 +87,7 @@ class PageServer:
         self._socket.close()
 
     async def _stream_events(self, _request: Request) -> Response:
+        """Stream the page's states as server-sent events."""
         return StreamingResponse(self._feed.follow(), media_type="text/event-stream")
 
 
@@ -106,6 +107,7 @@ def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
     """Make an endpoint that sends a file."""
 
     async def send_file(_request: Request) -> Response:
+        """Send this file."""
         return FileResponse(path, media_type=TYPES[path.suffix])
 
     return send_file

@@ -34,6 +34,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
     """Treat SIGTERM like Ctrl+C inside this context."""
 
     def raise_interrupt(*_: Any) -> NoReturn:
+        """Raise KeyboardInterrupt, as Ctrl-C does."""
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():

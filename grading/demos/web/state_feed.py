@@ -59,5 +59,6 @@ class StateFeed:
                 self._followers.discard(follower)
 
     def _wake_followers(self) -> None:
+        """Wake everybody who waits for the next state, from any thread."""
         for loop, event in self._followers:
             loop.call_soon_threadsafe(event.set)
