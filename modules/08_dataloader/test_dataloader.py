@@ -47,7 +47,7 @@ def test_array_dataset_holds_pairs(student, rng):
 
 @task("8.1")
 def test_array_dataset_needs_a_target_for_each_input(student):
-    """Unequal lengths are a ValueError that names both."""
+    """Unequal lengths raise a ValueError that names both."""
     for n, m in ((5, 4), (4, 5)):
         with expect.raises(ValueError, mentions=("5", "4"), call=f"ArrayDataset({n} inputs, {m} targets)"):
             student.dataloader.ArrayDataset(np.zeros((n, 2)), np.zeros(m))
@@ -100,7 +100,7 @@ def test_array_dataset_indexes_once(student, rng):
         call="fetch(np.array of 20,000 indices, None), ArrayDataset's and Dataset's",
         got=f"{at_once * 1e3:.1f} ms and {one_by_one * 1e3:.1f} ms",
         expected="less than a third of the time",
-        hint="index the array once with the whole array of indices",
+        hint="index the array once with the entire array of indices",
     )
 
 
@@ -271,7 +271,7 @@ def test_loader_draws_when_the_epoch_begins(student, rng):
 
 @task("8.3")
 def test_loader_resumes_from_a_saved_state(student, rng):
-    """From a generator's state saved before an epoch, another loader gives that epoch's batches again."""
+    """From a generator's state saved before an epoch, another loader produces that epoch's batches again."""
     dataset, generator = student.dataloader.ArrayDataset(np.zeros((30, 2)), np.arange(30)), student.rng(3)
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator)
     for _ in range(int(rng.integers(1, 4))):
@@ -335,7 +335,7 @@ def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
 
 @task("8.3")
 def test_loader_refuses_bad_arguments(student):
-    """A batch size below 1, a prefetch below 0, and shuffle without a generator are ValueErrors."""
+    """A batch size below 1, a prefetch below 0, and shuffle without a generator raise a ValueError."""
     dataset, rng = student.dataloader.ArrayDataset(np.zeros((3, 2)), np.zeros(3)), student.rng(0)
     bad = [((0,), {}), ((-1,), {}), ((2,), {"prefetch": -1}), ((2, True), {}), ((2,), {"shuffle": True})]
     for arguments, named in bad:
@@ -360,7 +360,7 @@ def test_flip_mirrors_some(student, rng, p, dtype):
     call = f"RandomHorizontalFlip({p})(images, rng), 1200 {dtype} images of shape (2, 2, 3)"
     got = expect.pull(flip(given, student.rng(int(rng.integers(2**31)))), call=call)
     mirrored = (got.shape == images.shape) and (got == images[..., ::-1]).all(axis=(1, 2, 3))
-    hint = "mirror the columns of whole images, all channels and rows"
+    hint = "mirror the columns of entire images, in all channels and rows"
     expect.array(got, np.where(np.reshape(mirrored, (-1, 1, 1, 1)), images[..., ::-1], images), call=call, hint=hint)
     expect.array(got, got, dtype=dtype, call=f"the dtype of {call}")
     count, room = int(mirrored.sum()), 6 * math.sqrt(1200 * p * (1 - p))
@@ -372,7 +372,7 @@ def test_flip_mirrors_some(student, rng, p, dtype):
 
 @task("8.4")
 def test_flip_draws_from_its_generator(student, rng):
-    """The same state flips the same images, and the next batch differs; without a generator it is a ValueError."""
+    """The same state flips the same images, and the next batch differs; without a generator it raises a ValueError."""
     images, flip = rng.normal(size=(64, 1, 2, 2)), student.dataloader.RandomHorizontalFlip()
     generators = [student.rng(seed) for seed in (5, 5)]
     (a, b), (c, d) = ([flip(images, generator) for _ in range(2)] for generator in generators)
@@ -427,13 +427,13 @@ def test_crop_draws_every_position_equally_often(student, rng):
     )
     following = int((np.diff(places) == 0).sum())
     expect.that(
-        following < 400, call="RandomCrop(1)", got=f"{following} images shifted as the one before", expected="200"
+        following < 400, call="RandomCrop(1)", got=f"{following} images shifted like the one before", expected="200"
     )
 
 
 @task("8.5")
 def test_crop_draws_from_its_generator(student, rng):
-    """The same state crops in the same way, and the next batch differs; without a generator it is a ValueError."""
+    """The same state crops in the same way, and the next batch differs; without a generator it raises a ValueError."""
     images, crop = rng.normal(size=(32, 1, 6, 6)), student.dataloader.RandomCrop(2)
     one, two = student.rng(8), student.rng(8)
     first = expect.pull(crop(images, one), call="a batch")
@@ -474,7 +474,7 @@ def test_normalize_by_channel(student, rng):
 
 @task("8.6")
 def test_normalize_refuses_other_channels(student):
-    """Images with more or fewer channels than there are means are a ValueError."""
+    """Images with more or fewer channels than there are means raise a ValueError."""
     normalize = student.dataloader.Normalize([0.5, 0.5], [0.2, 0.2])
     for shape in ((4, 3, 2, 2), (4, 1, 2, 2), (2, 4, 4)):
         with expect.raises(ValueError, call=f"Normalize of 2 channels, images of {shape}"):
@@ -596,7 +596,7 @@ def test_prefetch_is_bounded(student):
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_works_ahead_by_depth(student, depth):
     """While the consumer does something else, exactly the next `depth` items are made or being made."""
-    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that says how far it was read: two bytes each
+    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that shows how far it was read, at two bytes each
     items = student.dataloader.prefetch(lines, depth)
     for taken in range(1, 4):
         items.send(None)
@@ -689,7 +689,7 @@ def test_idx_is_an_array_like_any_other(student):
     )
     got[0] = 7
     expect.array(got, [7, 258], call="array = parse_idx(…); array[0] = 7; array")
-    # The array is held on the student's side: one that is fetched is a copy, and can always be changed.
+    # The array stays in the student's process: a fetched array is a copy, which can always be changed.
     pixels = student.hold_result(student.dataloader.parse_idx, encode_idx_file(0x08, np.array([1, 2], "uint8")))
     expect.that(
         bool(pixels.flags.writeable),
@@ -702,7 +702,7 @@ def test_idx_is_an_array_like_any_other(student):
 
 @task("8.8")
 def test_idx_refuses_damage(student, rng):
-    """A wrong beginning, an unknown type, a short header, and sizes that do not fit are ValueErrors."""
+    """A wrong beginning, an unknown type, a short header, and sizes that do not fit raise a ValueError."""
     good = encode_idx_file(8, rng.integers(0, 256, (3, 5)))
     damaged = {
         "nothing": b"",
@@ -714,10 +714,10 @@ def test_idx_refuses_damage(student, rng):
         "half a header": good[:7],
         "only a header": good[:12],
         "a header one byte short": good[:11],
-        "a byte too few": good[:-1],
-        "a byte too many": good + b"\0",
+        "one byte too few": good[:-1],
+        "one byte too many": good + b"\0",
         "sizes of other elements": good[:2] + b"\x0b" + good[3:],
-        "an axis too many": good[:3] + b"\3" + good[4:],
+        "one axis too many": good[:3] + b"\3" + good[4:],
         "sizes beyond any memory": good[:4] + b"\xff" * 8 + good[12:],
     }
     for what, data in damaged.items():
@@ -772,7 +772,7 @@ def test_cifar_batches_are_read(student, rng):
 
 @task("8.9")
 def test_no_pickle_calls_anything(student, rng):
-    """A batch that asks for any name that an array does not need, however harmless, is a ValueError."""
+    """A batch that asks for any name that an array does not need, however harmless, raises a ValueError."""
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     good = {b"data": rows, b"labels": [3, 9]}
     strangers = {
@@ -802,7 +802,7 @@ def test_no_pickle_calls_anything(student, rng):
 
 @task("8.9")
 def test_cifar_refuses_other_pickles(student, rng):
-    """Wrong types, shapes, keys and classes are ValueErrors, and so is everything that is not a pickle."""
+    """Wrong types, shapes, keys and classes raise a ValueError, and so does everything that is not a pickle."""
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     wrong = {
         "a list": [rows, [1, 2]],
@@ -814,8 +814,8 @@ def test_cifar_refuses_other_pickles(student, rng):
         "one axis": {b"data": rows[0], b"labels": [1, 2]},
         "three axes": {b"data": rows.reshape(2, 3, 1024), b"labels": [1, 2]},
         "rows of 3071": {b"data": rows[:, 1:].copy(), b"labels": [1, 2]},
-        "a label too few": {b"data": rows, b"labels": [1]},
-        "a label too many": {b"data": rows, b"labels": [1, 2, 3]},
+        "one label too few": {b"data": rows, b"labels": [1]},
+        "one label too many": {b"data": rows, b"labels": [1, 2, 3]},
         "a class of 10": {b"data": rows, b"labels": [1, 10]},
         "a class of -1": {b"data": rows, b"labels": [-1, 2]},
         "a class that is not an int": {b"data": rows, b"labels": [1, 2.0]},
@@ -860,7 +860,7 @@ def make_observed_tensor(student, array):
 
 
 def restore_generator(student, state):
-    """Return a generator on the student's side that continues from a saved state."""
+    """Return a generator in the student's process that continues from a saved state."""
     generator = student.rng(99)
     generator.bit_generator.state = state
     return generator
@@ -874,12 +874,12 @@ def list_batch_indices(part, call):
 
 
 def pull_batches(loader):
-    """Return one epoch's batches as arrays on the grader's side."""
+    """Return one epoch's batches as arrays in the grader's process."""
     return [tuple(expect.pull(part, call="a batch") for part in batch) for batch in loader]
 
 
 def time_fastest_call(student, function, repeats=5):
-    """Return the CPU seconds that the student's side takes for the fastest of several calls."""
+    """Return the CPU seconds that the student's process takes for the fastest of several calls."""
     best = math.inf
     for _ in range(repeats):
         start = student.read_clock()
@@ -889,7 +889,7 @@ def time_fastest_call(student, function, repeats=5):
 
 
 def match_padded_windows(got, images, padding):
-    """Return, for each image of `got`, the equal window of the padded image (or the first window), and its number."""
+    """Return, for each image in `got`, the matching window of the padded image (or the first one), and its number."""
     h, w = images.shape[2:]
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     places = np.zeros(len(images), int)
@@ -901,7 +901,7 @@ def match_padded_windows(got, images, padding):
 
 
 def count_threads(student):
-    """Return the number of threads that run on the student's side."""
+    """Return the number of threads that run in the student's process."""
     return student.dataloader.threading.active_count()
 
 
@@ -915,7 +915,7 @@ def expect_no_more_threads(student, wanted, call):
 
 
 class TemporaryStudentFile:
-    """A file on the student's side, for as long as the block lasts."""
+    """A file that the student's process can read for as long as the block lasts."""
 
     def __init__(self, student, name, data):
         self.path, self.data = student.dataloader.Path(name), data
@@ -936,7 +936,7 @@ def encode_idx_file(code, array):
 
 
 class PickledCall:
-    """An object that is pickled as a call of a function."""
+    """An object that is pickled as a call to a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments

@@ -63,7 +63,8 @@ class Layer:
     def buffers(self) -> list[Tensor]:
         """Return every other tensor that training updates and that outputs depend on, always in the same order.
 
-        Parameters and buffers together are all that a network has learned. Module 06 has the first.
+        Parameters and buffers together are all that a network has learned. BatchNorm2d in module 06 is the first layer
+        that has buffers.
         """
         return []
 

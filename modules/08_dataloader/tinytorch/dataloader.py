@@ -22,7 +22,7 @@ from tinytorch.tensor import DEFAULT_FLOAT, Tensor, wrap
 
 
 class Dataset:
-    """A number of examples: `dataset[i]` is a pair (input, target). Subclasses write `__len__` and `__getitem__`."""
+    """A number of examples: `dataset[i]` is a pair (input, target). Subclasses define `__len__` and `__getitem__`."""
 
     def fetch(self, indices, rng=None):  # noqa: ARG002 - for datasets that draw at random
         """Return arrays (n, …) of the inputs and targets at n `indices`, fetched one by one (slow, but general)."""
@@ -39,7 +39,7 @@ class ListDataset(list, Dataset):
 class ArrayDataset(Dataset):
     """Examples in two arrays, `inputs` (n, …) and `targets` (n, …), with a transform for batches of inputs, or None.
 
-    Raises ValueError, with both lengths, unless there are as many targets as inputs.
+    Raise ValueError, with both lengths, unless there are as many targets as inputs.
     """
 
     def __init__(self, inputs, targets, transform: Callable | None = None):
@@ -57,7 +57,7 @@ class ArrayDataset(Dataset):
         # END SOLUTION
 
     def fetch(self, indices, rng=None):
-        """Return the batch as copies, with one indexing operation and one call of `transform(inputs, rng)`, if any."""
+        """Return the batch as copies, with one indexing operation and one call to `transform(inputs, rng)`, if any."""
         # BEGIN SOLUTION 8.1
         inputs, targets = self[np.asarray(indices)]
         return (inputs if self.transform is None else self.transform(inputs, rng)), targets
@@ -85,8 +85,8 @@ def as_batch(inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
 class DataLoader:
     """Hands out a dataset's batches, epoch by epoch: `for inputs, targets in loader`, both Tensors.
 
-    `shuffle` needs `rng`, as do random transforms. A thread makes up to `prefetch` batches ahead. Raises ValueError for
-    a `batch_size` below 1, a `prefetch` below 0, and for `shuffle` without `rng`.
+    `shuffle` needs `rng`, as do random transforms. A thread makes up to `prefetch` batches ahead. Raise ValueError for
+    a `batch_size` below 1, a `prefetch` below 0, or `shuffle` without `rng`.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, *, rng=None, drop_last=False, prefetch=0):
@@ -135,7 +135,7 @@ class RandomHorizontalFlip:
         self.p = p
 
     def __call__(self, images: np.ndarray, rng) -> np.ndarray:
-        """Return images (N, C, H, W) of the same shape and dtype; those given are left as they are."""
+        """Return images (N, C, H, W) of the same shape and dtype; the given images are left unchanged."""
         check_random(images, rng)
         # BEGIN SOLUTION 8.4
         chosen = rng.random(len(images)) < self.p
@@ -146,13 +146,13 @@ class RandomHorizontalFlip:
 
 
 class RandomCrop:
-    """Puts each image into a frame of `padding` zeros, and cuts a window of its size out at its own random position."""
+    """Puts each image into a frame of `padding` zeros, and cuts out a window of its size at a random position."""
 
     def __init__(self, padding: int):
         self.padding = padding
 
     def __call__(self, images: np.ndarray, rng) -> np.ndarray:
-        """Return images (N, C, H, W) of the same shape and dtype; those given are left as they are.
+        """Return images (N, C, H, W) of the same shape and dtype; the given images are left unchanged.
 
         All (2 · padding + 1)² windows of a padded image are equally likely; its channels move together.
         """
@@ -173,9 +173,9 @@ class Normalize:
         self.mean, self.std = (np.array(values, np.float64)[:, None, None] for values in (mean, std))
 
     def __call__(self, images, rng=None) -> np.ndarray:  # noqa: ARG002 - for transforms that draw at random
-        """Return images (N, C, H, W), in float32 unless they are floating already: 51 with mean 0.1, std 0.5 → 0.2.
+        """Return images (N, C, H, W) as float32 unless they are floating-point: 51 with mean 0.1, std 0.5 → 0.2.
 
-        Raises ValueError unless there are as many channels as means.
+        Raise ValueError unless there are as many channels as means.
         """
         check_images(images, len(self.mean))
         # BEGIN SOLUTION 8.6
@@ -256,8 +256,8 @@ def parse_idx(data: bytes) -> np.ndarray:
     """Return the array in an IDX file's bytes, in this machine's byte order and writable.
 
     The header has two zero bytes, a type (a key of IDX_TYPES), the number of axes, and the size of each axis, as a
-    big-endian uint32. Big-endian elements follow. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for
-    another beginning, an unknown type, and more or fewer bytes than the sizes promise (naming both numbers).
+    big-endian uint32. Big-endian elements follow. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raise ValueError for a
+    different beginning, an unknown type, and more or fewer bytes than the sizes promise (naming both numbers).
     """
     # BEGIN SOLUTION 8.8
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
@@ -275,12 +275,12 @@ def parse_idx(data: bytes) -> np.ndarray:
 
 
 def read_idx(path) -> np.ndarray:
-    """Return the array of an IDX file, gzipped or not. ValueError names the file and what is wrong with it."""
+    """Return the array of an IDX file, gzipped or not. Raise ValueError, naming the file and the problem."""
     return read(path, parse_idx)
 
 
 def byte_type(code, *_) -> np.dtype:
-    """Stand in for `numpy.dtype`: a batch only needs uint8. Raises ValueError for any other."""
+    """Stand in for `numpy.dtype`: a batch only needs uint8. Raise ValueError for any other dtype."""
     if code not in ("u1", b"u1"):
         raise ValueError(f"it holds elements of type {code!r}, not unsigned bytes")
     return np.dtype(np.uint8)
@@ -295,7 +295,7 @@ class ArrayUnpickler(pickle.Unpickler):
     """Reads pickles of plain values and arrays of bytes, without importing anything."""
 
     def find_class(self, module: str, name: str):
-        """Return the stand-in for the global `module.name` in ADMITTED; UnpicklingError, with both, for any other."""
+        """Return the stand-in for `module.name` in ADMITTED. Raise UnpicklingError, with both, for any other name."""
         # BEGIN SOLUTION 8.9
         if f"{module}.{name}" not in ADMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
@@ -307,7 +307,7 @@ def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return images, uint8 (n, 3, 32, 32), and classes, int64 (n,), of an official CIFAR-10 batch's bytes.
 
     The bytes are a pickled dict, whose strings are read with encoding="bytes". Its b"data" is uint8 (n, 3072), where
-    each row has the red, green and blue plane of 32×32 pixels. Its b"labels" is a list of n ints from 0 to 9. Raises
+    each row has the red, green and blue plane of 32×32 pixels. Its b"labels" is a list of n ints from 0 to 9. Raise
     ValueError for anything else, and for any error in the unpickler.
     """
     # BEGIN SOLUTION 8.9
@@ -325,5 +325,5 @@ def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cifar_batch(path) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(images, labels)` of a CIFAR-10 batch file. ValueError names the file and what is wrong with it."""
+    """Return `(images, labels)` of a CIFAR-10 batch file. Raise ValueError, naming the file and the problem."""
     return read(path, parse_cifar_batch)
