@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # pytest is slow to import, and cached figures do not need it
 
 @dataclass(frozen=True)
 class CheckContext:
-    """Everything a check may use."""
+    """Everything that a check may use."""
 
     root: Path
-    """The course's root: manifest, tests and grader."""
+    """The course's root folder, with the manifest, the tests and the grader."""
     manifest: Manifest
     modules: tuple[Module, ...]
     milestone: Milestone | None
     submission: Submission
     start: Callable[..., Worker]
-    """Starts a fresh worker for the submission; `start(6)` starts one that sees only modules 01 to 06."""
+    """Starts a fresh worker for the submission. `start(6)` starts one that sees only modules 01 to 06."""
     budget: Budget
     seed: int
     official: bool
@@ -60,7 +60,7 @@ class CheckContext:
 
 @dataclass
 class WorkerLog:
-    """Totals of a whole run: time in student code, and everything that it printed."""
+    """The totals of a run: the time spent in student code, and everything that it printed."""
 
     student_seconds: float = 0.0
     output: list[str] = field(default_factory=list)
@@ -86,22 +86,22 @@ class Measurement:
     """A check's figures, and for each one the failures to show if it misses its threshold."""
 
     figures: Mapping[str, float | None]
-    """A figure of None could not be measured, because student code failed."""
+    """The figures by name. None means that a figure could not be measured, because student code failed."""
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     rivals: Mapping[str, str] = field(default_factory=dict)
-    """What the rivals reach, for each figure that has rivals; shown instead of ``how``."""
+    """The rivals' results for each figure that has rivals, shown instead of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()
     named_images: tuple[NamedImage, ...] = ()
     training_seconds: tuple[float, ...] = ()
-    """CPU time of each network's training, without the grader's own requests in between."""
+    """The CPU time of each network's training, without the grader's own requests in between."""
     data: DataRecord | None = None
     """The data set behind the figures."""
 
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:
-    """Build a check's measurement after student code broke off: no figure, and the same failure for each."""
+    """Build the measurement of a check whose student code failed: no figures, and the same failure for each of them."""
     names = CHECK_FIGURES[check_name]
     return Measurement(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

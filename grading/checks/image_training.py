@@ -206,7 +206,7 @@ def _train_with_measurements(
 def predict_shuffled(
     context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Request all images' probabilities in one shuffled request, so that the network cannot tell groups apart."""
+    """Request all images' probabilities in one shuffled request, so that groups cannot be told apart."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
     answered[order] = network.predict(

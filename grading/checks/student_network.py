@@ -88,8 +88,8 @@ class Weights:
             return _cast_values(moved, array.dtype)
 
         def compute_root_mean_square(array: np.ndarray) -> float:
-            """Compute the root mean square of an array; 0 for an empty one."""
-            # Dividing by the largest value first keeps the squares of values below 1e-162 from becoming 0.
+            """Compute the root mean square of an array, or 0 if the array is empty."""
+            # Divide by the largest value first: the square of a float64 below 1e-162 is 0, which would mean no noise.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 

@@ -1,4 +1,4 @@
-"""Builders of cases: a function of arrays, one of tensors (plain or on a tape), a layer, and a loss."""
+"""Build comparison cases: functions of arrays, functions of tensors (plain or on a tape), layers, and losses."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ Draw = Callable[[np.random.Generator], np.ndarray]
 
 
 def draw_normals(*shape: int) -> Draw:
-    """Return a draw of normally distributed float32 numbers."""
+    """Return a function that draws normally distributed float32 numbers."""
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
 def draw_positives(*shape: int) -> Draw:
-    """Return a draw of float32 numbers from 0.5 to 2, which are safe for logarithms, roots and division."""
+    """Return a function that draws float32 numbers from 0.5 to 2, which suit logarithms, roots and division."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
 def draw_probabilities(*shape: int) -> Draw:
-    """Return a draw of float32 probabilities away from 0 and 1."""
+    """Return a function that draws float32 probabilities from 0.05 to 0.95."""
     return lambda rng: rng.uniform(0.05, 0.95, shape).astype(np.float32)
 
 
 def draw_integers(below: int, *shape: int) -> Draw:
-    """Return a draw of int64 integers from 0 to ``below`` (exclusive)."""
+    """Return a function that draws int64 integers from 0 to ``below`` (exclusive)."""
     return lambda rng: rng.integers(0, below, shape)
 
 
 def combine_draws(**draws: Draw) -> Callable[[np.random.Generator], Arrays]:
-    """Combine draws into one that returns all arrays of a case by name."""
+    """Combine drawing functions into one that returns all arrays of a case by name."""
     return lambda rng: {name: draw(rng) for name, draw in draws.items()}
 
 
 def to_torch(torch: Any, array: np.ndarray, *, differentiate: bool = True) -> Any:
-    """Copy an array into a PyTorch tensor; floats get a gradient."""
+    """Copy an array into a PyTorch tensor. Float tensors require a gradient unless ``differentiate`` is False."""
     tensor = torch.from_numpy(array.copy())
     return tensor.requires_grad_(differentiate and array.dtype.kind == "f")
 
 
 def to_numpy(values: Any) -> np.ndarray:
-    """Return a PyTorch tensor as an array."""
+    """Convert a PyTorch tensor to an array."""
     return np.asarray(values.detach().numpy())
 
 
 def read_array(tensor: Any) -> Any:
-    """Return the array of a student's tensor; None for a missing gradient."""
+    """Return the array of a student's tensor, or None if a gradient is missing."""
     return None if tensor is None else tensor.numpy()
 
 
@@ -72,12 +72,12 @@ def hold_in_worker(array: Any) -> Any:
 
 
 def bind_op(apply: Callable[..., Any], op: Any, attributes: dict[str, Any]) -> Callable[..., Any]:
-    """Return an op as a function of its tensors."""
+    """Turn an op into a function of its tensors."""
     return lambda *tensors: apply(op, *tensors, **attributes)
 
 
 def bind_attributes(function: Callable[..., Any], attributes: dict[str, Any]) -> Callable[..., Any]:
-    """Return a function with its non-tensor arguments filled in; of several results it returns the first."""
+    """Fill in a function's non-tensor arguments. The new function returns only the first of several results."""
 
     def call_first(*tensors: Any) -> Any:
         """Call the function and return its first result."""
@@ -88,17 +88,17 @@ def bind_attributes(function: Callable[..., Any], attributes: dict[str, Any]) ->
 
 
 def run_forward_and_backward(layer: Any, x: Any, grad: Any) -> tuple[Any, Any]:
-    """Return a layer's output and the gradient of its input."""
+    """Return a layer's output and the gradient with respect to its input."""
     return layer(x), layer.backward(grad)
 
 
 def compute_loss_and_gradient(criterion: Any, prediction: Any, target: Any) -> tuple[Any, Any]:
-    """Return a loss and the gradient of the prediction."""
+    """Return a loss and its gradient with respect to the prediction."""
     return criterion(prediction, target), criterion.backward()
 
 
 def run_and_differentiate(function: Callable[..., Any], tensors: list[Any], grad: Any) -> Any:
-    """Run a function on a tape and its backward pass from this gradient; return the function's output."""
+    """Run a function on a tape and its backward pass with this gradient, and return the output."""
     from tinytorch.autograd import Tape
 
     with Tape():
@@ -113,7 +113,7 @@ def run_and_differentiate(function: Callable[..., Any], tensors: list[Any], grad
 def build_layer_case(
     name: str, size: str, ours: Builder, theirs: Builder, *, x: Draw, grad: Draw, **weights: Draw
 ) -> ComparisonCase:
-    """Build the case of a layer with its own backward; ``weights`` are its parameters in order."""
+    """Build the case of a layer with its own backward method. ``weights`` draws its parameters, in order."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
@@ -166,7 +166,7 @@ def build_layer_case(
 def build_loss_case(
     name: str, size: str, ours: Builder, theirs: Builder, *, prediction: Draw, target: Draw
 ) -> ComparisonCase:
-    """Build the case of a loss and the gradient of its prediction; ``theirs`` builds a function."""
+    """Build the case of a loss and its gradient with respect to the prediction. ``theirs`` builds a function."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
@@ -206,7 +206,7 @@ def build_loss_case(
 def build_function_case(
     name: str, size: str, ours: Builder, theirs: Builder, grad: Draw | None = None, **draws: Draw
 ) -> ComparisonCase:
-    """Build the case of a function of tensors; given a draw of its ``grad``, the tape differentiates it."""
+    """Build the case of a function of tensors. If ``grad`` is given, the function is also differentiated on a tape."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
@@ -258,7 +258,7 @@ def build_function_case(
 
 
 def build_array_case(name: str, size: str, ours: Builder, theirs: Builder, **draws: Draw) -> ComparisonCase:
-    """Build the case of a function from arrays to one array."""
+    """Build the case of a function that takes arrays and returns one array."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""

@@ -1,4 +1,4 @@
-"""Runs the same work on two sides and times them in turns, so that a busy machine slows both."""
+"""Run the same work in the student's code and in PyTorch, in turns, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from grading.remote import ProtocolError, RemoteError, WorkerFailureError
 from grading.render.text import to_one_line
 
 GRADIENT_PREFIX = "gradient of "
-"""Begins the name of a computed gradient."""
+"""The beginning of a computed gradient's name."""
 TOLERANCE = 2e-4
-"""Relative to PyTorch's largest number, or to 1 if that is more. Reordered float32 sums stay far below it."""
+"""The allowed difference, relative to PyTorch's largest number or to 1, whichever is larger.
+
+Differences from summing float32 numbers in a different order are far smaller.
+"""
 TURNS = 9
 TURN_SECONDS = 0.004
-"""Shortest useful turn; quick work is repeated within one turn."""
+"""The shortest useful turn, in seconds. Quick work is repeated within one turn."""
 MAX_CALLS = 500
 INSTALL_COMMAND = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 Arrays = Mapping[str, np.ndarray]
 
 
 def import_pytorch() -> ModuleType:
-    """Import PyTorch; UsageError with the command that installs it when it is missing or broken."""
+    """Import PyTorch. Raise UsageError with the installation command if it is missing or broken."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
-            "PyTorch is not installed here. The course does not need it, but comparing does. Install the version "
+            "PyTorch is not installed here. The course does not need it, but the comparison does. Install the version "
             f"without the gigabytes for graphics cards: {INSTALL_COMMAND}"
         )
     try:
         return importlib.import_module("torch")
-    except (ImportError, OSError) as error:  # OSError: a library of its own is missing
+    except (ImportError, OSError) as error:  # OSError: one of PyTorch's own libraries is missing
         reason = to_one_line(str(error), 200)
         raise UsageError(
             f"PyTorch is installed here but cannot be loaded: {reason}. Install it again: {INSTALL_COMMAND}"
@@ -56,7 +59,7 @@ def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) 
 
 
 def time_calls(function: Callable[..., object], arguments: list[Any], count: int) -> float:
-    """Return the seconds of so many calls; the function runs on either side, so it imports what it needs."""
+    """Return the seconds that ``count`` calls take. It runs in either process, so it imports what it needs."""
     from time import perf_counter
 
     started = perf_counter()
@@ -67,18 +70,18 @@ def time_calls(function: Callable[..., object], arguments: list[Any], count: int
 
 @dataclass(frozen=True, eq=False)
 class CaseSide:
-    """One side of a case."""
+    """One side of a case: the student's or PyTorch's."""
 
     compute: Callable[[], Mapping[str, Any]]
-    """Returns arrays by name; names of gradients begin with GRADIENT_PREFIX."""
+    """Returns arrays by name. The names of gradients begin with GRADIENT_PREFIX."""
     run: Callable[[int], float]
-    """Repeats the work so many times and returns the seconds."""
+    """Repeats the work the given number of times and returns the time taken, in seconds."""
 
 
 def build_local_side(
     compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any
 ) -> CaseSide:
-    """Build the side that works in this process."""
+    """Build the side that runs in this process."""
     return CaseSide(compute, partial(time_calls, function, list(arguments)))
 
 
@@ -89,10 +92,10 @@ def build_worker_side(
     timer = student.define(time_calls)
 
     def time_in_worker(count: int) -> float:
-        """Return the seconds of so many calls, as the worker's clock gives them."""
+        """Return the seconds that ``count`` calls take, according to the worker's clock."""
         seconds = timer(function, list(arguments), count)
         if type(seconds) is not float or not 0 <= seconds < math.inf:
-            raise ProtocolError("its clock does not give seconds")
+            raise ProtocolError("its clock does not return seconds")
         return seconds
 
     return CaseSide(compute, time_in_worker)
@@ -100,7 +103,7 @@ def build_worker_side(
 
 @dataclass(frozen=True)
 class ComparisonCase:
-    """The same work on both sides, from the same arrays."""
+    """The same work on both sides, with the same input arrays."""
 
     name: str
     size: str
@@ -119,24 +122,24 @@ class Comparison:
     name: str
     size: str
     difference: float | None = None
-    """The largest difference of any value."""
+    """The largest difference between any two values."""
     gradient_difference: float | None = None
-    """The largest difference of any gradient; None when nothing is differentiated."""
+    """The largest difference between any two gradients, or None if nothing is differentiated."""
     same: bool = False
     seconds: float | None = None
     """The time of one run of the student's code."""
     their_seconds: float | None = None
     problem: str | None = None
-    """Why there are no figures or times."""
+    """The reason why there are no differences and times, or None if there are."""
 
 
 def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.Generator) -> Comparison:
-    """Compute on both sides, then time both in turns."""
+    """Compute a case on both sides, then time both in turns."""
     arrays = case.draw(rng)
     try:
         theirs = case.theirs(torch, arrays)
         expected = theirs.compute()
-    except Exception as error:  # this version of PyTorch may lack the op; the others can still be compared
+    except Exception as error:  # this version of PyTorch may lack the op; other cases can still be compared
         return Comparison(case.name, case.size, problem=f"PyTorch's side failed: {to_one_line(str(error), 160)}")
     try:
         ours = case.ours(student, arrays)
@@ -164,7 +167,7 @@ def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.
 
 
 def time_in_turns(*sides: CaseSide) -> list[float]:
-    """Return the seconds of one run of each side, measured in turns."""
+    """Return the seconds that one run of each side takes, measured in turns."""
     counts = [max(1, min(MAX_CALLS, round(TURN_SECONDS / max(work.run(1), 1e-7)))) for work in sides]
     measures = [partial(work.run, count) for work, count in zip(sides, counts, strict=True)]
     durations = measure_in_turns(*measures, turns=TURNS, warm_ups=1)
@@ -172,18 +175,18 @@ def time_in_turns(*sides: CaseSide) -> list[float]:
 
 
 def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
-    """Say which result is not an array of PyTorch's shape."""
+    """Return which result is not an array of numbers with PyTorch's shape, or None if there is no such result."""
     for name, values in expected.items():
         mine = got[name]
         if type(mine) is not np.ndarray or mine.dtype.kind not in "fiub":
             return f"{name} is not an array of numbers"
         if mine.shape != values.shape:
-            return f"{name} has the shape {mine.shape}, PyTorch's {values.shape}"
+            return f"{name} has the shape {mine.shape}, but PyTorch's is {values.shape}"
     return None
 
 
 def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference of two numbers; infinite where only one of them is NaN."""
+    """Return the largest difference between two numbers, which is infinite if only one of them is NaN."""
     ours, theirs = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0.0, np.abs(ours - theirs))
@@ -191,7 +194,7 @@ def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 def describe_error(error: Exception) -> str:
-    """Describe in a line what stopped the student's side; a gap is named by its task."""
+    """Describe in one line what stopped the student's side. For a task not implemented yet, include its number."""
     text = to_one_line(str(error), 160)
     if isinstance(error, WorkerFailureError):
         return text

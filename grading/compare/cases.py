@@ -1,4 +1,4 @@
-"""The cases of modules 01 to 09: sums, operations, activations, layers, losses, attention, loading and the tape."""
+"""List the cases of modules 01 to 09: sums, operations, activations, layers, losses, attention, loading, the tape."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ OPERATIONS: list[Operation] = [
 
 
 def list_dot_product_cases() -> list[ComparisonCase]:
-    """List module 01's cases: what a loop costs and what NumPy saves."""
+    """List module 01's cases, which show how much slower a loop is than NumPy."""
 
     def get_function(name: str) -> Callable[[Any], Any]:
         """Return a function that looks up one of module 01's functions."""
@@ -165,7 +165,7 @@ def list_network_cases() -> list[ComparisonCase]:
 
 
 def draw_scaled_weights(n_out: int, n_in: int) -> Draw:
-    """Return a draw of weights that keep the scale of what passes through them."""
+    """Return a function that draws weights for which outputs have the scale of their inputs."""
     draw = draw_normals(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 
@@ -208,7 +208,7 @@ def list_spatial_cases() -> list[ComparisonCase]:
 def list_convolution_cases(
     change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
 ) -> list[ComparisonCase]:
-    """List a convolution typical for the middle of a network, after ``change(conv, student)``."""
+    """List a convolution that is typical of the middle of a network, after ``change(conv, student)``."""
     return [
         build_layer_case(
             name, "16×16×32×32",
@@ -221,7 +221,7 @@ def list_convolution_cases(
 
 
 def bind_attention(layer: Any) -> Callable[..., Any]:
-    """Return an attention layer as a function of its input and parameters; this runs on the student's side."""
+    """Turn an attention layer into a function of its input and parameters. This runs on the student's side."""
     parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
 
     def attend(x: Any, *weights: Any) -> Any:
@@ -243,7 +243,7 @@ def compute_torch_attention(torch: Any, x: Any, *weights: Any, causal: bool = Fa
 
 
 def list_projection_draws() -> dict[str, Draw]:
-    """List the draws of an attention layer's parameters, in their order."""
+    """List the functions that draw an attention layer's parameters, in order."""
     names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
     return {
         name: draw_scaled_weights(EMBEDDING, EMBEDDING) if "weight" in name else draw_normals(EMBEDDING)
@@ -280,12 +280,12 @@ def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
 
 
 def read_epoch(loader: Any) -> Any:
-    """Read every batch of an epoch; this runs on both sides."""
+    """Read every batch of an epoch. This runs on both sides."""
     return list(loader)
 
 
 def join_epoch(loader: Any) -> list[Any]:
-    """Join all inputs and all targets of an epoch; this runs on the student's side."""
+    """Join all inputs and all targets of an epoch. This runs on the student's side."""
     from numpy import concatenate
 
     batches = [[tensor.numpy() for tensor in batch] for batch in loader]
@@ -293,7 +293,7 @@ def join_epoch(loader: Any) -> list[Any]:
 
 
 def list_loading_cases() -> list[ComparisonCase]:
-    """List module 08's case: an epoch of images in their order."""
+    """List module 08's case: an epoch of images in their original order."""
     names = "the inputs", "the targets"
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
@@ -317,5 +317,5 @@ def list_loading_cases() -> list[ComparisonCase]:
 
 
 def list_autograd_cases() -> list[ComparisonCase]:
-    """List module 09's cases, which differentiate earlier modules' operations."""
+    """List module 09's cases, which differentiate the operations of earlier modules."""
     return list_operation_cases(differentiate=True) + list_attention_cases(differentiate=True)

@@ -1,4 +1,4 @@
-"""Compares a module: the student's side in a worker, as in a verdict, PyTorch's in this process, one thread each."""
+"""Compare a module with PyTorch. The student's code runs in a worker, PyTorch in this process, with one thread each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ CASES_BY_MODULE: dict[str, Callable[[], list[ComparisonCase]]] = {
 
 
 def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatch) -> tuple[Comparison, ...]:
-    """Compare every case of a module on inputs drawn from a seed; UsageError without a counterpart or PyTorch."""
+    """Compare every case of a module on inputs drawn from a seed.
+
+    Raise UsageError if PyTorch is missing or has no counterpart to the module.
+    """
     if module_id not in CASES_BY_MODULE:
         others = ", ".join(name[:2] for name in CASES_BY_MODULE)
         raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of: {others}")
@@ -55,7 +58,7 @@ def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatc
 def compare_cases(
     cases_to_compare: list[ComparisonCase], student: Any, torch: Any, seed: int, watch: ProgressWatch
 ) -> tuple[Comparison, ...]:
-    """Compare one case after another, each on inputs of its own."""
+    """Compare one case after another, each on different inputs."""
     watch.begin_phase("Computing on both sides", len(cases_to_compare))
     comparisons = []
     for number, case in enumerate(cases_to_compare):
@@ -66,7 +69,7 @@ def compare_cases(
 
 @contextmanager
 def limit_to_one_thread(torch: Any) -> Iterator[None]:
-    """Make PyTorch compute with one thread, like a worker."""
+    """Make PyTorch use one thread, like a worker."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Whole networks on both sides, and PyTorch's training step, for training cases and the benchmark."""
+"""Build complete networks on both sides, and PyTorch's training step, for training cases and the benchmark."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_torch_image_network(torch: Any) -> Any:
 
 
 def build_torch_gpt_layers(torch: Any, vocab_size: int, width: int, blocks: int, length: int) -> dict[str, Any]:
-    """Build the layers of a GPT in PyTorch, by name; the token embedding's weight is also the head."""
+    """Build the layers of a GPT in PyTorch, by name. The token embedding's weight is also the head's."""
     nn = torch.nn
     net = {
         "tokens": nn.Embedding(vocab_size, width),
@@ -89,7 +89,10 @@ def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any
 def make_torch_training_step(
     torch: Any, compute_loss: Callable[[], Any], optimizer: Any, max_norm: float | None = None
 ) -> Callable[[], float]:
-    """Return a step of eager PyTorch training that returns the loss; ``max_norm`` clips gradients."""
+    """Return a function that takes a step of eager PyTorch training and returns the loss.
+
+    Gradients are clipped to ``max_norm`` if it is given.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def train_step() -> float:

@@ -1,4 +1,4 @@
-"""A comparison with PyTorch on a terminal: a table of differences and times, and the times as bars."""
+"""Show a comparison with PyTorch on a terminal: a table of differences and times, and the times as bars."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from grading.render import figure_text
 
 WIDE, BAR_WIDTH = 76, 40
 NOTE = (
-    f"Largest difference of any number. More than {TOLERANCE:g} of the largest number, or of 1 if that is more, is not "
-    "the same. Each side has one thread, and times are medians of turns. No verdict depends on any of this."
+    f"The largest difference between any two numbers is shown. More than {TOLERANCE:g} times the largest number, or "
+    "times 1 if that is larger, is not the same. Each side has one thread, and times are medians over several turns. "
+    "No verdict depends on any of this."
 )
 
 
@@ -27,7 +28,7 @@ def print_comparison(console: Console, comparisons: Iterable[Comparison]) -> Non
 
 
 def build_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only: bool) -> RenderableType:
-    """Build a row for each case; on a narrow terminal its figures are below its name."""
+    """Build a table with a row for each case. On a narrow terminal, the figures are below the case's name."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("")
     table.add_column("op", overflow="fold")
@@ -65,8 +66,8 @@ def describe_figures(comparison: Comparison, *, ascii_only: bool = False) -> tup
 
 
 def build_time_bars(comparisons: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
-    """Build two bars for each timed case; the slower side fills its line."""
-    lines: list[RenderableType] = [Text("\nTime for each, the slower side a full bar", style="bold")]
+    """Build two bars for each timed case. The slower side's bar has full length."""
+    lines: list[RenderableType] = [Text("\nTime for each case (the slower side fills the bar)", style="bold")]
     for row in comparisons:
         if row.seconds is None or row.their_seconds is None:
             continue
@@ -79,7 +80,7 @@ def build_time_bars(comparisons: Iterable[Comparison], width: int, *, ascii_only
 
 
 def format_time(seconds: float, *, ascii_only: bool = False) -> str:
-    """Format a short time in its unit.
+    """Format a short time with a suitable unit.
 
     >>> format_time(0.00123), format_time(0.0000456), format_time(2)
     ('1.23 ms', '45.6 µs', '2 s')
@@ -91,5 +92,5 @@ def format_time(seconds: float, *, ascii_only: bool = False) -> str:
 
 
 def _to_ascii(text: str, ascii_only: bool) -> str:
-    """Replace signs that plain ASCII lacks, if required."""
+    """Replace characters that ASCII lacks, if required."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text

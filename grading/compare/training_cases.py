@@ -1,4 +1,4 @@
-"""The cases of modules 10 to 16: optimisers, schedules, training steps, int8, kernels and the GPT."""
+"""List the cases of modules 10 to 16: optimisers, schedules, training steps, int8, kernels and the GPT."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from grading.compare.networks import (
 OPTIMIZER_STEPS = 20
 SCHEDULE_STEPS = 60
 TRAINING_STEPS = 3
-"""Training steps whose losses are compared; after more steps, rounding drives the networks apart."""
+"""The number of training steps whose losses are compared. After more steps, rounding makes the networks diverge."""
 VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 
 
@@ -66,7 +66,7 @@ def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> A
 def record_learning_rates(
     make_optimizer: Any, tensor: Any, make_schedule: Any, options: dict[str, Any], steps: int
 ) -> list[float]:
-    """Return the learning rates of a schedule on an optimiser of its own."""
+    """Return the learning rates of a schedule on a separate optimiser."""
     optimizer = make_optimizer([tensor], 0.1)
     schedule, rates = make_schedule(optimizer, **options), [optimizer.lr]
     for _ in range(steps):
@@ -76,14 +76,14 @@ def record_learning_rates(
 
 
 def restore_and_clip(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
-    """Give the parameters their gradients again and clip them; return the norm."""
+    """Restore the parameters' gradients, clip them, and return their norm."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return clip(parameters, max_norm)
 
 
 def bind_embedding(apply: Any, embedding: Any) -> Any:
-    """Return module 16's embedding op as a function of weight and tokens."""
+    """Turn module 16's embedding op into a function of weight and tokens."""
     return lambda weight, tokens: apply(embedding, weight, indices=tokens.data)
 
 
@@ -91,7 +91,7 @@ def bind_embedding(apply: Any, embedding: Any) -> Any:
 
 
 def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
-    """Build the case of an optimiser's steps along drawn gradients."""
+    """Build the case of an optimiser's steps with random gradients."""
     shape = (256, 256)
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
@@ -152,7 +152,7 @@ def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
             """Return the learning rates before the first step of PyTorch's schedule and after each."""
             optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # PyTorch expects optimiser steps between those of the schedule
+                warnings.simplefilter("ignore")  # PyTorch expects an optimiser step before each schedule step
                 schedule, rates = make(optimizer, **options, **more), [optimizer.param_groups[0]["lr"]]
                 for _ in range(SCHEDULE_STEPS):
                     schedule.step()
@@ -225,7 +225,7 @@ def list_optimizer_cases() -> list[ComparisonCase]:
 
 
 def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> ComparisonCase:
-    """Build the case of training steps by module 11's Trainer, after ``change(network, student)``."""
+    """Build the case of training steps with module 11's Trainer, after ``change(network, student)``."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
@@ -261,7 +261,7 @@ def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> Compari
 
 
 def draw_he_weights(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
-    """Return a draw of weights with He initialization."""
+    """Return a function that draws weights with He initialisation."""
     shape = (n_out, n_in, *size)
     return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
 
@@ -275,18 +275,18 @@ def list_training_cases() -> list[ComparisonCase]:
 
 
 def bind_quantization(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
-    """Return quantizing and dequantizing as a function of an array; this runs on the student's side."""
+    """Return a function that quantises and dequantises an array. This runs on the student's side."""
     return lambda x: dequantize(quantize(x, scale, zero_point), scale, zero_point)
 
 
 def bind_weight_quantization(quantize_weight: Any, dequantize: Any) -> Any:
-    """Return quantizing and dequantizing a weight as a function; this runs on the student's side."""
+    """Return a function that quantises and dequantises a weight. This runs on the student's side."""
     return lambda weight: dequantize(*quantize_weight(weight))
 
 
 def list_quantization_cases() -> list[ComparisonCase]:
     """List `quantize` with one scale and zero point, and `quantize_weight` with a scale per output."""
-    # Scales are powers of two: PyTorch multiplies by their inverse, which would round a few numbers differently.
+    # Scales are powers of two: PyTorch multiplies by their inverse, which could round a few numbers differently.
     scale, zero_point = 1 / 32, 5
 
     def draw_weight(rng: np.random.Generator) -> np.ndarray:
@@ -296,21 +296,21 @@ def list_quantization_cases() -> list[ComparisonCase]:
         return weight
 
     def build_our_quantizer(student: Any) -> Any:
-        """Build the student's quantization of an array."""
+        """Build the student's quantisation of an array."""
         made = student.compression
         return student.define(bind_quantization)(made.quantize, made.dequantize, scale, zero_point)
 
     def build_our_weight_quantizer(student: Any) -> Any:
-        """Build the student's quantization of a weight."""
+        """Build the student's quantisation of a weight."""
         made = student.compression
         return student.define(bind_weight_quantization)(made.quantize_weight, made.dequantize)
 
     def build_torch_quantizer(torch: Any) -> Any:
-        """Build PyTorch's quantization of an array."""
+        """Build PyTorch's quantisation of an array."""
         return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127)
 
     def build_torch_weight_quantizer(torch: Any) -> Any:
-        """Build PyTorch's quantization of a weight."""
+        """Build PyTorch's quantisation of a weight."""
 
         def quantize(weight: Any) -> Any:
             """Round each output channel's weights to 8 bits and back, with PyTorch's fake quantization."""
@@ -333,7 +333,7 @@ def list_quantization_cases() -> list[ComparisonCase]:
 
 
 def list_compression_cases() -> list[ComparisonCase]:
-    """List module 12's quantization and distillation."""
+    """List module 12's quantisation and distillation."""
 
     def build_torch_distillation(torch: Any) -> Callable[..., Any]:
         """Build PyTorch's distillation loss."""
@@ -343,7 +343,7 @@ def list_compression_cases() -> list[ComparisonCase]:
             """Compute the distillation loss with temperature 4, and 0.1 of the cross-entropy with the targets."""
             log_q, log_p = f.log_softmax(logits / 4, 1), f.log_softmax(teacher.detach() / 4, 1)
             divergence = f.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-            # A teacher is not trained: adding 0 times its sum gives it the gradient that ours leaves out.
+            # A teacher is not trained. Adding 0 times its sum gives it a gradient of zeros, like the student's side.
             return 0.9 * 16 * divergence + 0.1 * f.cross_entropy(logits, targets) + 0 * teacher.sum()
 
         return loss
@@ -363,7 +363,7 @@ def list_compression_cases() -> list[ComparisonCase]:
 
 
 def bind_distillation(loss: Any) -> Any:
-    """Return a loss that gives the teacher a gradient of zeros as well; this runs on the student's side."""
+    """Return a loss that also gives the teacher a gradient of zeros. This runs on the student's side."""
     return lambda logits, teacher, targets: loss(logits, teacher, targets) + (teacher * 0.0).sum()
 
 
@@ -440,7 +440,7 @@ def build_gpt_case() -> ComparisonCase:
 
 
 def draw_small_values(*shape: int) -> Draw:
-    """Return a draw of values as small as a GPT's initial weights."""
+    """Return a function that draws values as small as a GPT's initial weights."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The grader's own byte-pair encoding, so that rivals count the same tokens whatever a student's tokenizer does."""
+"""The grader's own byte-pair encoding, so that rivals count the same tokens for every student's tokenizer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Collection
 import numpy as np
 
 PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9\0]+|\s+(?= )|\s+|\0")
-"""No token crosses from one of these pieces into the next."""
+"""The pieces of a text. No token extends from one piece into the next."""
 BYTES = 256
 
 
 class Tokenizer:
-    """Byte-pair encoding learned from a text, most frequent pair first (Sennrich et al., 2016)."""
+    """A byte-pair encoding learned from a text, with the most frequent pair first (Sennrich et al., 2016)."""
 
     def __init__(self, data: bytes, vocabulary_size: int):
         self.table = [bytes([byte]) for byte in range(BYTES)]
@@ -53,9 +53,9 @@ def _join_pieces(pieces: Collection[bytes]) -> np.ndarray:
 
 
 def _merge_pair(joined: np.ndarray, pair: tuple[int, int], new_token: int) -> tuple[np.ndarray, np.ndarray]:
-    """Replace each pair by the token ``new_token``, from left to right, and say which positions are kept."""
+    """Replace each pair by the token ``new_token``, from left to right. Return the tokens and the kept positions."""
     places = np.flatnonzero((joined[:-1] == pair[0]) & (joined[1:] == pair[1]))
-    if pair[0] == pair[1]:  # in a run of overlapping pairs, take every other one
+    if pair[0] == pair[1]:  # of overlapping pairs in a row, take every other one
         run = np.cumsum(np.diff(places, prepend=-2) > 1)
         first = np.searchsorted(run, run)
         places = places[(np.arange(len(places)) - first) % 2 == 0]

@@ -1,4 +1,4 @@
-"""A text made of documents, prompts about it, and words that nobody knows before a run."""
+"""Texts made of documents, prompts that belong to them, and words that nobody knows before a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 END_MARK = "\0"
-"""The end mark: it follows each document, and occurs nowhere else."""
+"""The end-of-text token. It follows each document, and occurs nowhere else."""
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The beginning of a document that is not in the training text, and one right continuation."""
+    """The beginning of a document that is not in the training text, and a correct continuation."""
 
     text: str
     answer: str
@@ -26,7 +26,7 @@ def encode_documents(documents: Iterable[str]) -> np.ndarray:
 
 
 def draw_made_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
-    """Make up words of five letters, such as bamiv: none of them known, no two with the same beginning."""
+    """Make up five-letter words such as bamiv. No two of them, and none of the known words, begin alike."""
     words: list[str] = []
     taken = {word[:3] for word in known_words}
     while len(words) < count:
@@ -40,7 +40,7 @@ def draw_made_up_words(count: int, rng: np.random.Generator, known_words: Iterab
 def choose_held_out_pairs(
     pairs: Sequence[tuple[str, str]], count: int, max_per_element: int, rng: np.random.Generator
 ) -> set[tuple[str, str]]:
-    """Choose up to ``count`` of these pairs, with no element more than ``max_per_element`` times on its side."""
+    """Choose up to ``count`` pairs. No element occurs in more than ``max_per_element`` of them in the same position."""
     chosen: set[tuple[str, str]] = set()
     for index in rng.permutation(len(pairs)):
         pair = pairs[index]

@@ -1,10 +1,10 @@
-"""Small Python functions, made from a run's seed: a signature, a docstring, one return.
+"""Make small Python functions from a run's seed, each with a signature, a docstring and one return.
 
 A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). A
 function of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some
-operations, continuations and conditions are made up: their words and meanings are drawn, so that only the training
-text shows them. Some pairs of parts never occur in that text, and each of those has a made-up part. So a program that
-knows the grammar beforehand cannot write any of them.
+operations, continuations and conditions are made up: their words and meanings are drawn at random, so that only the
+training text shows them. Some pairs of parts never occur in that text, and each of these pairs has a made-up part. So
+a program that knows the grammar beforehand cannot write any function with such a pair.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = tuple(
 )
 LISTS = tuple("prices values numbers scores items sizes weights ages marks points".split())
 HELD_NAMES = 8
-"""One in this many pairs of names is held out of the training text."""
+"""The interval of held-out pairs: one in this many pairs of names is not in the training text."""
 
 OPERATIONS = {
     "sum": "{a} + {b}",
@@ -67,8 +67,8 @@ CONDITIONS = {
     "divisible": ("divisible by {n}", "x % {n} == 0"),
 }
 TRIVIAL = {("first", "equal"), ("last", "equal")}
-"""Idioms and conditions that are never combined, because their value is the second argument."""
-# The possible meanings of made-up words. c is drawn with the word.
+"""Idioms and conditions that are never combined, because the result would be the second argument."""
+# The possible meanings of made-up words. The constant c is drawn together with the word.
 OPERATION_MEANINGS = (
     "{a} ** 2 + {b}",
     "{a} + {b} ** 2",
@@ -113,14 +113,14 @@ CONDITION_MEANINGS = (
 )
 MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 4, 4, 4
 HELD_NUMBERS, HELD_LISTS = 16, 4
-"""How many (operation, continuation) and (idiom, condition) pairs are held out of the training text."""
+"""The number of (operation, continuation) and (idiom, condition) pairs that are held out of the training text."""
 MOST_OF_ONE, MOST_OF_ONE_LIST = 2, 1
-"""How many held-out pairs may share one operation or continuation, and one idiom or condition."""
+"""The most held-out pairs that may share an operation or continuation, and that may share an idiom or condition."""
 
 
 @dataclass(frozen=True)
 class FunctionGrammar:
-    """The parts of one run's functions, and which pairs are held out of the training text."""
+    """The parts of one run's functions, and the pairs that are held out of the training text."""
 
     operations: dict[str, str]
     continuations: dict[str, tuple[str, str]]
@@ -156,11 +156,11 @@ class FunctionCorpus:
     documents: tuple[str, ...]
     text: np.ndarray
     compositions: tuple[Prompt, ...]
-    """Pairs of parts that are held out of the training text, each with a made-up part."""
+    """Prompts with pairs of parts that are held out of the training text, each pair with a made-up part."""
     made_up: tuple[Prompt, ...]
-    """Made-up operations with pairs of names that are held out of the training text."""
+    """Prompts with made-up operations, and with pairs of names that are held out of the training text."""
     names: tuple[Prompt, ...]
-    """Pairs of parts from the training text with pairs of names that are held out of it."""
+    """Prompts with pairs of parts from the training text, and with pairs of names that are held out of it."""
     language: FunctionGrammar
 
 
@@ -184,7 +184,7 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
     def write_functions(
         count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]
     ) -> list[Prompt]:
-        """Draw functions from these pairs of parts and names, a NUMBER_FUNCTION_SHARE of them with two numbers."""
+        """Draw functions from these pairs of parts and names. About NUMBER_FUNCTION_SHARE of them take two numbers."""
         of_two = [pair for pair in names if pair[0] in NAMES]
         of_one = [pair for pair in names if pair[0] in LISTS]
         is_of_numbers = rng.random(count) < (NUMBER_FUNCTION_SHARE if lists else 1)
@@ -255,6 +255,6 @@ def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
 
 
 def _draw_meanings(forms: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
-    """Draw different forms, with a constant from 3 to 9 in each form that has one."""
+    """Draw different forms, and a constant from 3 to 9 for each form that contains one."""
     chosen = rng.permutation(len(forms))[:count]
     return [forms[index].replace("{c}", str(rng.integers(3, 10))) for index in chosen]

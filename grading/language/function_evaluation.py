@@ -1,6 +1,6 @@
-"""Run small functions that a network wrote: parsed, checked node by node and computed here, never by Python itself.
+"""Run small functions that a network wrote. They are parsed and evaluated node by node, and never run by Python itself.
 
-Any node that is not listed is refused. Numbers, lists and operation counts are bounded, so that no text takes long.
+Any node that is not listed is refused. Numbers, lists and operation counts are limited, so that no text takes long.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ LARGEST_NUMBER = 10**12
 """The largest absolute value of a number."""
 LARGEST_EXPONENT = 8
 LONGEST_LIST = 64
-"""The most elements of a list."""
+"""The most elements in a list."""
 MOST_OPERATIONS = 5_000
 CASES_PER_FUNCTION = 12
-"""How many inputs each function is run on."""
+"""The number of inputs on which each function is run."""
 MOST_TRIES = 500
-"""How often inputs are drawn to find the cases, since a typed function may have one value, as max(a - b, 9999)."""
+"""The most draws of inputs for a function's cases. A function may have only one value, such as max(a - b, 9999)."""
 
 
 class RefusedError(Exception):
-    """A text is not one function of the required kind, or cannot be computed; the message says why."""
+    """The error raised if a text is not one function of the required kind, or cannot be evaluated. It says why."""
 
 
 @dataclass(frozen=True)
 class FunctionCase:
-    """One input, and the right function's value for it."""
+    """One input, and the correct function's value for it."""
 
     arguments: tuple[Value, ...]
     expected: Value
 
 
 def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value:
-    """Compute a parsed function's value for these arguments. RefusedError when it has none.
+    """Compute a parsed function's value for these arguments. Raise RefusedError if it has none.
 
     >>> run_function(parse_function("def larger(a, b):\\n    return max(a, b) / 2\\n"), (3, 8))
     4.0
@@ -59,10 +59,10 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
 
 
 def parse_function(source: str) -> ast.FunctionDef:
-    """Parse a text that is one function: a docstring or none, then one return. RefusedError for anything else."""
+    """Parse a function: an optional docstring and one return. Raise RefusedError if the text is anything else."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python warns of `1is 2`, and nobody here could act on it
+            warnings.simplefilter("ignore")  # Python warns of code such as `1is 2`, and the student could not act on it
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise RefusedError(f"it does not parse: {getattr(error, 'msg', error)}") from None
@@ -86,7 +86,7 @@ class _ExpressionEvaluator:
         self._operations = 0
 
     def evaluate(self, node: ast.expr) -> Value:
-        """Compute the value of one node. RefusedError for a node that is not listed."""
+        """Compute the value of one node. Raise RefusedError if this kind of node is not listed."""
         self._operations += 1
         if self._operations > MOST_OPERATIONS:
             raise RefusedError("it takes too many operations")
@@ -96,7 +96,7 @@ class _ExpressionEvaluator:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
     def _evaluate_node(self, node: ast.expr) -> Any:
-        """Compute a node's value by its kind."""
+        """Compute a node's value according to its kind."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -133,7 +133,7 @@ class _ExpressionEvaluator:
         raise RefusedError(f"{ast.unparse(node)[:60]} is more than such a function needs")
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
-        """Compute the list of a comprehension with one `for`."""
+        """Compute the list that a comprehension with one `for` makes."""
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
             raise RefusedError("a comprehension has one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id
@@ -148,21 +148,21 @@ class _ExpressionEvaluator:
 
 
 def _require_number(value: Any) -> Any:
-    """Return a number or bool. RefusedError for a list."""
+    """Return the value if it is a number or bool. Raise RefusedError if it is a list."""
     if isinstance(value, list):
         raise RefusedError("a list is used as a number")
     return value
 
 
 def _require_list(value: Any) -> list:
-    """Return a list. RefusedError for a number."""
+    """Return the value if it is a list. Raise RefusedError if it is a number."""
     if not isinstance(value, list):
         raise RefusedError("a number is used as a list")
     return value
 
 
 def _require_bounded(value: Any) -> Value:
-    """Return a value within the bounds. RefusedError for a longer list or a larger number."""
+    """Return the value if it is within the limits. Raise RefusedError if a list is too long or a number too large."""
     if isinstance(value, list):
         if len(value) > LONGEST_LIST:
             raise RefusedError("a list becomes too long")
@@ -202,7 +202,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
-    """Draw inputs for which the right function has a value, and different values if it can have any."""
+    """Draw inputs for which the correct function has a value, and not always the same value if that is possible."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):
@@ -211,7 +211,7 @@ def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[Functi
         arguments = draw_arguments(function, rng)
         try:
             expected = run_function(function, arguments)
-        except RefusedError:  # such as the first of no numbers
+        except RefusedError:  # for example the first number in an empty list
             continue
         if (
             len(cases) < CASES_PER_FUNCTION - 1
@@ -223,11 +223,11 @@ def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[Functi
 
 
 def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple[Value, ...]:
-    """Draw a number for each parameter, or a list and then numbers for a function that goes through a list."""
+    """Draw a number for each parameter, or a list followed by numbers if the function iterates over a list."""
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # to exceed limits in both directions
+    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # so that values fall on both sides of the constants
     return tuple(rng.integers(-most, most + 1, count).tolist())
 
 
@@ -241,7 +241,7 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
 
 
 def find_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase]) -> str | None:
-    """Say what is wrong with a completion, or None when it computes what the right one does."""
+    """Return what is wrong with a completion, or None if it computes the same values as the correct one."""
     try:
         function = parse_function(prompt.text + completion)
         for case in cases:
@@ -254,7 +254,7 @@ def find_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase])
 
 
 def is_same_value(got: Value, expected: Value) -> bool:
-    """Whether two values are equal, numbers up to rounding. A bool does not equal any number."""
+    """Return whether two values are equal, with numbers compared up to rounding. A bool does not equal any number."""
     if isinstance(got, list) or isinstance(expected, list):
         lists = isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected)
         return lists and all(map(is_same_value, got, expected))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999), the best of counting models.
+"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999), the best model that only counts.
 
 An n-gram is one integer, Σ token · size^position, so that counting is sorting and a lookup is a binary search.
 """
@@ -16,19 +16,19 @@ class _NgramCounts:
     """The counts of all n-grams of one length."""
 
     keys: np.ndarray
-    """The n-grams' integers, sorted."""
+    """The integers of all n-grams, sorted."""
     shares: np.ndarray
     """Each n-gram's share of its context's probability: (count - discount) / total."""
     contexts: np.ndarray
-    """The contexts' integers, sorted: keys without their last token."""
+    """The integers of all contexts, sorted. A context is an n-gram without its last token."""
     starts: np.ndarray
-    """Where each context's n-grams begin in ``keys``, followed by where the last context's end."""
+    """The index in ``keys`` at which each context's n-grams begin, followed by the length of ``keys``."""
     left: np.ndarray
-    """How much of each context's probability is left for shorter contexts."""
+    """The part of each context's probability that is left for shorter contexts."""
 
 
 class KneserNey:
-    """Probabilities of the next token from the ``order`` - 1 tokens before it."""
+    """A model that predicts the next token from the ``order`` - 1 tokens before it."""
 
     def __init__(self, tokens: np.ndarray, vocabulary_size: int, order: int):
         if vocabulary_size**order > np.iinfo(np.int64).max:
@@ -41,7 +41,7 @@ class KneserNey:
         self._orders: list[_NgramCounts] = []
         for length in range(order, 0, -1):
             self._orders.insert(0, _count_ngrams(keys, counts, vocabulary_size))
-            # A shorter n-gram counts the different tokens that precede it, not how often it occurs.
+            # The count of a shorter n-gram is the number of different tokens that precede it, not of its occurrences.
             keys, counts = np.unique(keys % vocabulary_size ** (length - 1), return_counts=True)
 
     def compute_probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
@@ -58,7 +58,7 @@ class KneserNey:
         return found
 
     def compute_last_token_probability(self, windows: np.ndarray) -> np.ndarray:
-        """Compute the probability of each row's last token after those before it: (n, length ≤ order) → (n,)."""
+        """Compute the probability of each row's last token, given the tokens before it: (n, length ≤ order) → (n,)."""
         found = np.full(len(windows), 1 / self.size)
         for length, order in enumerate(self._orders[: windows.shape[1]]):
             part = windows[:, windows.shape[1] - 1 - length :].astype(np.int64)
@@ -78,13 +78,13 @@ class KneserNey:
 
 
 class NgramWriter:
-    """An n-gram model that writes, with the interface of `writers.Writer`."""
+    """An n-gram model that writes, with the interface of `text_writers.Writer`."""
 
     def __init__(self, model: KneserNey, table: Sequence[bytes], encode: Callable[[bytes], np.ndarray]):
         self.table, self.encode, self._model = table, encode, model
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Take the probabilities' logarithms. Of equal ones the first token's is a trace larger, since ties lose."""
+        """Take the logarithms of the probabilities. A tiny term breaks ties in favour of the first token."""
         return np.log(self._model.compute_probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 
@@ -99,6 +99,6 @@ def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) ->
 
 
 def _find_sorted(sorted_array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find each wanted value's position in a sorted array, and whether it is there."""
+    """Find each wanted value's position in a sorted array, and whether the array contains the value."""
     place = np.minimum(np.searchsorted(sorted_array, wanted), len(sorted_array) - 1)
     return place, sorted_array[place] == wanted

@@ -1,4 +1,4 @@
-"""Real text: passages held out by a run's seed, and how much of a network's text is copied or repeated."""
+"""Hold passages of a real text out of training, and measure how much of a network's text is copied or repeated."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from grading.language.documents import END_MARK, encode_documents
 
 PASSAGE_CHARACTERS = 4_000
-"""The approximate length of a passage in characters; it ends with a paragraph."""
+"""The approximate length of a passage in characters. Every passage ends at the end of a paragraph."""
 HELD_OUT_EVERY = 10
-"""One in this many passages is held out of the training text."""
+"""The interval of held-out passages: one in this many is not in the training text."""
 COPIED_WORDS, REPEATED_WORDS = 8, 4
-"""How many words in a row count as copied when the training text has them, and as repeated when they recur."""
+"""The number of words in a row that count as copied if the training text has them, and as repeated if they recur."""
 FEWEST_WORDS = 10
-"""The fewest words of a sample. A shorter one counts as pure repetition."""
+"""The fewest words in a valid sample. A shorter sample counts as pure repetition."""
 
 
 @dataclass(frozen=True, eq=False)
 class PassageSplit:
-    """A text without its held-out passages, and those passages."""
+    """A text without its held-out passages, and the passages themselves."""
 
     text: np.ndarray
     train: str
@@ -42,14 +42,14 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
 
 
 def measure_copied_share(samples: Sequence[str], training_text: str) -> float:
-    """Measure the share of runs of eight words that are also in the training text, or 1 without any run."""
+    """Measure the share of eight-word sequences that are also in the training text, or 1 if there are no sequences."""
     known = f" {' '.join(training_text.split())} "
     runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_runs(sample.split(), COPIED_WORDS)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
 def measure_repeated_share(samples: Sequence[str]) -> float:
-    """Measure the share of runs of four words that came earlier in the same sample, averaged over samples."""
+    """Measure the share of four-word sequences that came earlier in the same sample, averaged over samples."""
 
     def measure_repetition(sample: str) -> float:
         """Return the share of a sample's word runs that repeat an earlier one; 1 for a sample that is too short."""

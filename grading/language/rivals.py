@@ -20,18 +20,18 @@ VOCABULARY_SIZE = 512
 """The size of the grader's own vocabulary."""
 ORDERS = (3, 5)
 FUNCTION_BYTES, STORY_BYTES = 160, 400
-"""The most bytes of a completion."""
+"""The most bytes in a completion of a function, and of a story."""
 BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
 BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
 RivalFigures = dict[str, float]
-"""Each rival's figure by its name."""
+"""The figure of each rival, by the rival's name."""
 Completer = Callable[[Sequence[Prompt]], list[str]]
 
 
 def measure_right_function_share(
     prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[FunctionCase]]
 ) -> float:
-    """Measure the share of completions that compute what the docstring says. None is one that did not end."""
+    """Measure the share of completions that compute what the docstring says. A completion of None did not end."""
     right = [
         completion is not None and find_mistake(prompt, completion, some) is None
         for prompt, completion, some in zip(prompts, completions, cases, strict=True)
@@ -40,7 +40,7 @@ def measure_right_function_share(
 
 
 def make_function_rivals(functions: FunctionCorpus) -> dict[str, Completer]:
-    """Make the rivals that write functions by counting or copying those of the training text, by name."""
+    """Make the rivals, by name, that write functions by counting or copying those in the training text."""
     return _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
 
 
@@ -86,7 +86,7 @@ def measure_text_rivals(training_text: bytes, held_out: Sequence[bytes]) -> Riva
 def _make_rivals(
     text: np.ndarray, documents: Sequence[str], prompt_pattern: re.Pattern, most_bytes: int
 ) -> dict[str, Completer]:
-    """Make rivals that write, by name: n-grams of tokens and of bytes, and the nearest document."""
+    """Make the rivals that write, by name: n-grams of tokens, n-grams of bytes, and the nearest document."""
     data = text.tobytes()
     tokenizer = Tokenizer(data, VOCABULARY_SIZE)
     tokens, single = tokenizer.encode(data), [bytes([byte]) for byte in range(BYTES)]

@@ -1,8 +1,8 @@
-"""Stories of a small world, made from a run's seed: who has what, what happens, and who goes home with what.
+"""Make stories of a small world from a run's seed: who has what, what happens, and who goes home with what.
 
-A made-up verb says what happens, and only the training text shows which of four events it means. So the last two
-sentences, the claims, can be checked against the rest, and no phrase or program prepared beforehand gets them right.
-Some characters never meet in the training text, and each prompt is about two of them.
+A made-up verb tells what happens, and only the training text shows which of four events the verb means. The last two
+sentences, the claims, can be checked against the rest of the story. No phrase or program prepared beforehand gets them
+right. Some pairs of characters never meet in the training text, and each prompt is about one of these pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLOURS = tuple("red blue black white green yellow brown pink grey golden".split
 THINGS = tuple("car kite ball boat drum hat lamp book cup bell".split())
 COLOURED_THINGS = tuple(product(COLOURS, THINGS))
 HELD_MEETINGS = 24
-"""How many of the 190 pairs of characters have no story in the training text."""
+"""The number of the 190 pairs of characters that have no story in the training text."""
 HAVING = ("{who} had a {animal} and a {thing}.", "{who} had a {thing} and a {animal}.")
 REMARKS = (
     "{owner} showed {other} the {thing}.",
@@ -34,21 +34,21 @@ REMARKS = (
     "{owner} called the {animal}.",
     "{other} liked {owner} and the {animal}.",
 )
-"""Once a remark names the owner, the rest follows from who has what. So the claims are not alone in teaching that."""
+"""Once a remark names the owner, the rest follows from who has what. So not only the claims teach who has what."""
 EVENTS = ("swap", "give", "take", "keep")
-"""The two swap their things, the first gives its thing or takes the second's, or each keeps its own."""
+"""The two swap things, the first gives the second its thing or takes the second's, or both keep their own."""
 CLAIM = re.compile(r"(?:At night )?([A-Z][a-z]+) went home with ([a-z, ]+)\.")
 
 
 @dataclass(frozen=True, eq=False)
 class StoryCorpus:
-    """The training text, and prompts that are not in it; each prompt ends with the event."""
+    """The training text, and prompts that are not in it. Each prompt ends with the event."""
 
     documents: tuple[str, ...]
     text: np.ndarray
     prompts: tuple[Prompt, ...]
     verbs: dict[str, str]
-    """The word for each event."""
+    """The made-up verb for each event."""
 
 
 def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> StoryCorpus:
@@ -67,7 +67,7 @@ def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, p
 
 
 def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
-    """Tell one story, cut after its event."""
+    """Write one story, cut after its event."""
     draw = iter(rng.random(24).tolist())
 
     def pick_one(items: Sequence[Any]) -> Any:
@@ -104,24 +104,24 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
 
 
 def _write_claim(character: str, animal: str, things: list[str]) -> str:
-    """Write the sentence that says what a character goes home with."""
+    """Write the sentence about what a character goes home with."""
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{character} went home with {listed}."
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """Find who goes home with what in a completion's sentences, as in ("Ben", {"the dog", "the red kite"})."""
+    """Find out who goes home with what in a completion, as in ("Ben", {"the dog", "the red kite"})."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]
-        # A claim that names one thing twice cannot be true.
+        # A claim that contains the same thing twice cannot be true.
         found.append((match[1], frozenset(things) if len(set(things)) == len(things) else frozenset()))
     return found
 
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
-    """Count a completion's true claims, and the claims it should make, or makes if those are more."""
+    """Count a completion's true claims, and the claims it should make (or does make, if there are more of them)."""
     true = dict(find_claims(prompt.answer))
     claims = find_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}
@@ -130,6 +130,6 @@ def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
 
 
 def measure_true_claim_share(prompts: Iterable[Prompt], completions: Iterable[str]) -> float:
-    """Measure the share of true claims in all completions."""
+    """Measure the share of claims that are true, over all completions."""
     counts = [count_true_claims(*pair) for pair in zip(prompts, completions, strict=True)]
     return sum(true for true, _ in counts) / max(1, sum(due for _, due in counts))

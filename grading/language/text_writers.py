@@ -1,7 +1,7 @@
-"""Continue prompts token by token, greedily or by sampling, for a network and its rivals alike.
+"""Continue prompts token by token, greedily or by sampling, for both the network and its rivals.
 
-A writer returns the logits of the next token for prefixes. Choosing tokens and ending are done here, so that nothing
-is read ahead, and no text can disagree with the probabilities it came from.
+A writer returns the logits of the next token after prefixes. The grader chooses the tokens and decides when to stop, so
+that a writer cannot read ahead, and no text can disagree with the probabilities it came from.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Writer(Protocol):
         ...
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Encode bytes as tokens whose bytes join to the same: int64 (t,)."""
+        """Encode bytes as tokens whose bytes join to the input: int64 (t,)."""
         ...
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
@@ -36,18 +36,18 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Completion:
-    """What a writer wrote after a prompt."""
+    """The text that a writer wrote after a prompt."""
 
     data: bytes
-    """Without the end mark and anything after it."""
+    """The bytes written before the end-of-text token."""
     ended: bool
-    """Whether the writer wrote the end mark in time."""
+    """Whether the writer wrote the end-of-text token in time."""
     tied: bool = False
     """Whether writing stopped because two tokens had the same largest logit."""
 
     @property
     def text(self) -> str | None:
-        """The completion's text, or None when it did not end or is not UTF-8."""
+        """The completion's text, or None if the completion did not end or is not UTF-8."""
         try:
             return self.data.decode() if self.ended else None
         except UnicodeDecodeError:
@@ -55,9 +55,9 @@ class Completion:
 
 
 def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) -> list[Completion]:
-    """Continue each prompt with the likeliest tokens, up to the end mark or ``max_bytes``.
+    """Continue each prompt with the likeliest tokens, up to the end-of-text token or ``max_bytes``.
 
-    Where two tokens are equally likely, neither is chosen and the completion stops.
+    If two tokens are equally likely, neither is chosen, and the completion stops.
     """
     return _complete_prompts(writer, prompts, max_bytes, max_bytes, _choose_likeliest)
 
@@ -65,7 +65,7 @@ def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) 
 def complete_by_sampling(
     writer: Writer, prompts: Sequence[bytes], max_tokens: int, temperature: float, rng: np.random.Generator
 ) -> list[Completion]:
-    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to the end mark or a limit."""
+    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to end-of-text or a limit."""
 
     def draw_tokens(logits: np.ndarray) -> np.ndarray:
         """Draw a token for each row of logits."""
@@ -78,7 +78,7 @@ def complete_by_sampling(
 
 
 def _choose_likeliest(logits: np.ndarray) -> np.ndarray:
-    """Choose the token with the largest logit of each row, or -1 where two share it."""
+    """Choose the token with the largest logit in each row, or -1 if two tokens share it."""
     tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1
     return np.where(tied, -1, logits.argmax(axis=1))
 
