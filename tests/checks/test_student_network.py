@@ -44,8 +44,8 @@ class FakeNetworkWorker:
         """Call the test's function for the parameters."""
         return self._parameters()
 
-    def deadline(self, _seconds):
-        """Set no deadline."""
+    def limit_time(self, _seconds):
+        """Set no limit."""
         return contextlib.nullcontext()
 
     def train(self, _network, _inputs, _targets, *, rng, progress):

@@ -272,7 +272,7 @@ class RecipeWorker:
         """Return any generator."""
         return np.random.default_rng(seed)
 
-    def deadline(self, _seconds):
+    def limit_time(self, _seconds):
         """Set no deadline."""
         return contextlib.nullcontext()
 
