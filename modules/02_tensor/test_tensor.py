@@ -519,7 +519,7 @@ def test_a_number_that_does_not_fit_is_computed_with(student, dtype, number):
 
 @task("2.5")
 def test_apply_hands_attributes_on(student, rng):
-    """apply() passes attributes to op.forward by name."""
+    """apply() passes attributes to op.forward as keyword arguments."""
     m = student.tensor
     array = rng.random((2, 3, 4))
     result = m.apply(m.reduce_sum, m.Tensor(array), axis=1, keepdims=True)
@@ -602,7 +602,7 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
 
 @task("2.5")
 def test_only_finished_operations_are_recorded(student):
-    """The recorder hears nothing of operations that fail, or that run after it was removed."""
+    """The recorder is not called for operations that fail, or that run after it was removed."""
     m = student.tensor
     with traced(m) as trace:
         with expect.raises(ValueError, call="apply(add, a, b) for shapes (2,) and (3,)"):

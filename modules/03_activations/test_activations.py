@@ -105,7 +105,7 @@ def test_backward_agrees_with_finite_differences(student, rng, case):
 
 @every_activation
 def test_the_layer_passes_a_gradient_back(student, rng, case):
-    """backward(grad) belongs to the last forward pass, and keeps float32."""
+    """backward(grad) uses the last forward pass, and keeps float32."""
     layer = case.make_layer(student)
     tensor = student.tensor.Tensor
     first, x = (rng.choice([-1, 1], (3, 4)) * rng.uniform(0.1, 3, (3, 4)) for _ in range(2))
@@ -314,7 +314,7 @@ def test_softmax_is_stable(student, dtype):
     x = np.array([[-1e4, 0, 1e4], [1e4, 1e4, -1e4], [-1e4, -1e4, -1e4], [9999, 1e4, 9998]], dtype)
     wanted = [[0, 0, 1], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], compute_softmax(np.array([1.0, 2, 0])).tolist()]
     layer = student.activations.Softmax()
-    hint = "subtract the maximum of each group before exp, not the maximum of the whole array"
+    hint = "subtract the maximum of each group before exp, not the maximum of the entire array"
     got = layer(student.tensor.Tensor(x))
     expect.array(got, wanted, dtype=dtype, call=f"Softmax()({x.tolist()}) in {dtype}", hint=hint)
     got = layer.backward(student.tensor.Tensor(np.ones((4, 3), dtype)))

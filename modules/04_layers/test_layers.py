@@ -26,7 +26,7 @@ def test_accumulate_adds_gradients_up(student, rng):
 
 @task("4.1")
 def test_accumulate_keeps_the_parameters_dtype(student, rng):
-    """A gradient takes the dtype of its parameter, and so does the second one."""
+    """Every gradient takes the dtype of its parameter, including the second."""
     for dtype in ("float32", "float64"):
         parameter, grad = student.tensor.Tensor(np.zeros(3, dtype)), rng.normal(size=3)
         for count in (1, 2):
@@ -62,7 +62,7 @@ def test_accumulate_refuses_another_shape(student):
 
 @task("4.1")
 def test_zero_grad_forgets(student, rng):
-    """zero_grad clears the gradients of all parameters, and the next one counts alone."""
+    """zero_grad clears the gradients of all parameters, so that only later ones count."""
     parameters = [student.tensor.Tensor(np.zeros(3)) for _ in range(3)]
     for parameter in parameters[:2]:
         student.layers.accumulate_grad(parameter, rng.normal(size=3))
@@ -344,7 +344,7 @@ def test_sequential_parameters(student, rng):
         call="a layer's weight after parameters()[2].data = …",
         hint="return the tensors themselves, not copies",
     )
-    expect.equal([p.shape for p in network.parameters()], [p.shape for p in parameters], call=f"once more, {call}")
+    expect.equal([p.shape for p in network.parameters()], [p.shape for p in parameters], call=f"again, {call}")
 
 
 @task("4.4")
@@ -503,7 +503,7 @@ def test_bce_of_a_guess(student):
 
 @task("4.6")
 def test_bce_of_certainty(student):
-    """Being certain and right costs almost nothing; being certain and wrong costs -ln(1e-7), with a finite gradient."""
+    """A certain, correct answer costs almost nothing; a certain, wrong one costs -ln(1e-7), with a finite gradient."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     hint = "keep the probabilities EPSILON away from 0 and from 1 before any logarithm or division"
     for p, t, wanted, slope in (
@@ -522,7 +522,7 @@ def test_bce_of_certainty(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float32(student):
-    """In float32, being certain and wrong also costs about 16, with a finite gradient of the correct sign."""
+    """In float32, a certain, wrong answer also costs about 16, with a finite gradient of the correct sign."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
         call = f"BCELoss()([{p}], [{t}]) in float32"
@@ -534,7 +534,7 @@ def test_bce_of_certainty_in_float32(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float16(student):
-    """In float16, where 1 - 1e-7 is 1, losses and gradients are still finite, and being right costs almost nothing."""
+    """In float16, where 1 - 1e-7 is 1, losses and gradients stay finite, and a correct answer costs almost nothing."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, least, most in (([1, 0], [1, 0], 0, 2e-3), ([1, 1], [0, 0], 5, 20), ([0, 0], [1, 1], 5, 20)):
         prediction, target = (tensor(np.array(numbers, "float16")) for numbers in (p, t))
@@ -569,7 +569,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
 
 @task("4.7")
 def test_step_forgets_older_gradients(student, rng):
-    """Older gradients do not count; those of the step can be read after it."""
+    """Older gradients do not count; the step's own gradients can be read afterwards."""
     layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     weight = values(layer.weight)
@@ -707,7 +707,7 @@ def test_recipe_tells_its_progress(student):
 
 
 def interpret_loss(loss: float) -> tuple[str, str]:
-    """Say what a loss on four labelled corners means, as the troubleshooting page does, and where to look first."""
+    """Return what a loss on four labelled corners means, as the troubleshooting page does, and where to look first."""
     if not math.isfinite(loss):
         return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
     if loss > 0.8:

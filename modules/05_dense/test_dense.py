@@ -266,7 +266,7 @@ def test_dropout_draws_a_new_mask_each_time(student):
     )
     expect.array(again(x), first, rtol=0, atol=0, call="the first pass of Dropout() from the same seed")
     other = values(student.dense.Dropout(rng=student.rng(4))(x))
-    expect.that(not np.array_equal(first, other), call="another seed", got="the same mask", expected="a different mask")
+    expect.that(not np.array_equal(first, other), call="a different seed", got="the same mask", expected="a new mask")
 
 
 @task("5.5")
@@ -279,7 +279,7 @@ def test_dropout_backward_uses_the_same_mask(student, rng):
         got = layer.backward(tensor(grad))
         call = f"layer = Dropout(0.3); layer(x) of shape {shape}; layer.backward(grad)"
         expect.array(got, grad * output / x, dtype="float64", call=call, hint="use the mask of the last forward pass")
-        expect.array(layer.backward(tensor(grad)), values(got), call=f"{call}, once more")
+        expect.array(layer.backward(tensor(grad)), values(got), call=f"{call}, again")
     layer(tensor(np.zeros((100, 10))))
     got = values(layer.backward(tensor(np.ones((100, 10)))))
     share = float((got != 0).mean())
@@ -465,7 +465,7 @@ def test_cross_entropy_gradient(student, rng, shape):
 @task("5.7")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_cross_entropy_of_certainty(student, dtype):
-    """Being certain and wrong costs the difference of the logits, with gradients of ±1/n; certain and right costs 0."""
+    """A certain, wrong answer costs the difference of the logits, with gradients of ±1/n; a correct one costs 0."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     for logits, target, wanted, grad in (
         ([1e4, -1e4], 1, 2e4, [1, -1]),
@@ -650,7 +650,7 @@ def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
 
 @task("5.9")
 def test_epoch_in_one_batch_is_one_step(student, rng):
-    """A batch of all examples makes an epoch one step of gradient descent, with its loss."""
+    """If one batch holds all examples, an epoch is one step of gradient descent and returns its loss."""
     networks = [student.dense.MLP((3, 6, 4), rng=student.rng(1)) for _ in range(2)]
     x, t = draw_examples(rng, 10)
     tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)

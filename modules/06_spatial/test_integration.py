@@ -103,7 +103,7 @@ def test_a_shifted_image_gives_shifted_maps(student, rng):
 
 @task("6.11")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 256 images with a bright square in one of four corners it learns to name the corner."""
+    """From 256 images with a bright square in one of four corners, the network learns to recognise the corner."""
     recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 

@@ -430,7 +430,7 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
 
 @task("6.6")
 def test_max_pooling_gives_the_gradient_to_nan(student):
-    """The maximum of a window with a NaN is NaN, and the first NaN gets its gradient, which is not lost."""
+    """The maximum of a window with a NaN is NaN, and the first NaN gets the window's gradient, which is not lost."""
     nan, op = np.nan, student.spatial.max_pool2d
     x = np.array([[[[1.0, nan, 5.0, 2.0], [nan, 3.0, 4.0, 5.0]]]])
     call, hint = "max_pool2d of [[1, nan, 5, 2], [nan, 3, 4, 5]], kernel_size (2, 2)", "nan == nan is False: np.isnan"
@@ -608,7 +608,7 @@ def test_batch_norm_refuses_what_does_not_fit(student):
 
 @task("6.9")
 def test_batch_norm_layer_starts_neutral(student, rng):
-    """It starts in training mode with scale 1, shift 0, and running statistics in float32 that are not parameters."""
+    """BatchNorm2d starts in training mode with scale 1, shift 0, and float32 running statistics (not parameters)."""
     layer, x = student.spatial.BatchNorm2d(3), rng.normal(2, 3, (4, 3, 5, 5))
     expect.equal(layer.training, True, call="BatchNorm2d(3).training")
     expect.equal([p.shape for p in layer.parameters()], [(3,), (3,)], call="the shapes of BatchNorm2d(3).parameters()")
@@ -625,7 +625,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_follows_its_batches(student, rng):
-    """In training each batch is normalised by itself, and the running statistics follow, with unbiased variance."""
+    """In training each batch is normalised separately, and the running statistics follow, with unbiased variance."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
     draw_parameters(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)

@@ -449,7 +449,7 @@ LAYERS = {
 @pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS.keys())
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_multi_head_attention_values(student, rng, case, bias):
-    """The layer projects, attends head by head and projects once more, with its current parameters."""
+    """The layer projects, attends head by head and projects again, with its current parameters."""
     embed_dim, num_heads, *its_shapes = case
     inputs = [None if shape is None else rng.normal(size=(*shape, embed_dim)) for shape in its_shapes]
     layer = student.attention.MultiHeadAttention(embed_dim, num_heads, bias=bias, rng=student.rng(2))
@@ -494,7 +494,7 @@ def test_multi_head_attention_with_masks(student, rng):
 
 @task("7.6")
 def test_mask_of_as_many_sequences_as_heads(student, rng):
-    """A mask for each sequence is not confused with a mask for each head when there are as many of them."""
+    """A mask for each sequence is not confused with a mask for each head when there are as many sequences as heads."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(3, 4, 6)), np.arange(4) < np.array([1, 4, 2])[:, None, None]
     wanted, _ = compute_multi_head_attention(layer, 3, x, mask=mask)

@@ -17,7 +17,7 @@ from grading.testing import expect, task
 
 @task("8.1")
 def test_any_dataset_makes_batches_one_by_one(student, rng):
-    """A dataset that only has single examples still gives a batch: an array of inputs and one of targets."""
+    """A dataset that only has single examples still returns a batch: an array of inputs and one of targets."""
     images, labels = rng.integers(0, 256, (7, 2, 3), dtype=np.uint8), rng.integers(0, 10, 7)
     dataset = student.dataloader.ListDataset([(image, int(label)) for image, label in zip(images, labels, strict=True)])
     indices = rng.integers(0, 7, 5)
@@ -164,7 +164,7 @@ def test_every_order_is_as_likely(student, rng):
     for what, counts in (("comes first", first), ("is left out", absent)):
         expect.that(
             bool((abs(counts - 100) < 55).all()),  # 100 ± 8.7, and six deviations are 52
-            call=f"how often each of 4 examples {what} in 400 calls of batch_indices(4, 3, rng, drop_last=True)",
+            call=f"how often each of 4 examples {what} in 400 calls to batch_indices(4, 3, rng, drop_last=True)",
             got=counts.astype(int).tolist(),
             expected="about 100 times each",
         )
@@ -353,7 +353,7 @@ def test_loader_refuses_bad_arguments(student):
 @task("8.4")
 @pytest.mark.parametrize(("p", "dtype"), [(0.0, "uint8"), (0.3, "float32"), (0.5, "uint8"), (1.0, "float64")])
 def test_flip_mirrors_some(student, rng, p, dtype):
-    """Each image comes out as it was or mirrored from left to right, with probability p, drawn for each."""
+    """Each image is mirrored from left to right with probability p, independently of the others."""
     images = rng.integers(0, 256, (1200, 2, 2, 3)).astype(dtype)
     seen, given = make_observed_tensor(student, images)
     flip = student.dataloader.RandomHorizontalFlip(p) if p != 0.5 else student.dataloader.RandomHorizontalFlip()
@@ -552,7 +552,7 @@ def test_prefetch_yields_the_same_items(student, rng, depth):
 
 @task("8.7")
 def test_prefetch_changes_no_batch(student, rng):
-    """The same generator state gives the same epochs with and without prefetch, and ends up the same."""
+    """The same generator state gives the same epochs with and without prefetch, and is the same afterwards."""
     images, labels = rng.integers(0, 256, (50, 3, 6, 6), dtype=np.uint8), rng.integers(0, 10, 50)
     loading, seed, runs = student.dataloader, int(rng.integers(2**31)), []
     steps = [loading.RandomHorizontalFlip(), loading.RandomCrop(2), loading.Normalize([0.5] * 3, [0.25] * 3)]
