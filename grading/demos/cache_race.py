@@ -1,4 +1,4 @@
-"""What module 16's cache saves: one network writes the same tokens without it and with it."""
+"""Show what module 16's cache saves: one network writes the same tokens without the cache and with it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from grading.client import Worker
 from grading.testing import expect
 
 MAX_TOKENS = 256
-"""The most tokens to write. A network with a shorter context writes until it is full."""
+"""The most tokens to write. A network with a shorter context writes until the context is full."""
 MIN_TOKENS = 8
 REPEATS = 3
-"""How often the tokens are written with the cache, which takes little time."""
+"""The number of times that the tokens are written with the cache, which is quick."""
 
 
 @dataclass(frozen=True)
 class CacheRace:
-    """How far both ways of writing have come, in processor time of the worker."""
+    """The progress and times of writing without the cache and with it, in processor time of the worker."""
 
     total: int
-    """How many tokens to write."""
+    """The number of tokens to write."""
     written: int = 0
-    """How many tokens are written without the cache."""
+    """The number of tokens written so far without the cache."""
     seconds: float = 0.0
     cached_seconds: float = 0.0
-    """For all tokens, or 0 before it is measured."""
+    """The time for all tokens with the cache, or 0 before it has been measured."""
     same: bool = False
-    """Whether the cache gives the same tokens."""
+    """Whether writing with the cache produces the same tokens."""
 
     @property
     def speeds(self) -> tuple[float, float]:
-        """Tokens per second without the cache and with it, or 0 before they are known."""
+        """The tokens per second without the cache and with it, each 0 before it is known."""
         return (
             self.written / self.seconds if self.seconds else 0.0,
             self.total / self.cached_seconds if self.cached_seconds else 0.0,
@@ -48,8 +48,8 @@ def race_cache(
 ) -> CacheRace | None:
     """Continue a prompt until the network's context is full, without and with the cache.
 
-    ``on_progress`` is called after each token. The result is None for a network without caches like module 16's.
-    Raises what student code raises.
+    ``on_progress`` is called after each token. Return None if the network has no caches like module 16's.
+    Exceptions in student code are passed on.
     """
     context = _read_context_length(worker, writer)
     if context is None or context - len(prompt) < MIN_TOKENS:
@@ -94,7 +94,7 @@ def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, 
 
 
 def describe_cache_race(race: CacheRace) -> str:
-    """Say how much the cache saves, or how many tokens are written so far."""
+    """Describe how much the cache saves, or how many tokens have been written so far."""
     if race.written < race.total:
         return f"{race.written} of {race.total} tokens"
     slow, fast = race.speeds

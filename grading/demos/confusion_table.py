@@ -1,4 +1,4 @@
-"""The confusion matrix: counted, and shown on a terminal as a table, or as its worst entries on a narrow one."""
+"""Count a confusion matrix, and show it on a terminal: as a table if it fits, and as a list of the worst confusions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from grading.demos.terminal_pictures import has_many_colours
 from grading.render.figure_text import draw_bar
 
 CELL = 6
-"""Text columns for each class."""
+"""The width of a class's column in characters."""
 WORST = 5
-"""How many confusions are listed."""
+"""The number of confusions that are listed."""
 MARKED = 0.1
-"""The share of a class from which its mistakes are marked where shades cannot be shown."""
+"""The smallest share of a class at which a mistake is marked on consoles that cannot show shades."""
 
 
 def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def find_worst_confusions(counts: np.ndarray, at_most: int = WORST) -> list[tuple[int, int]]:
-    """Find the confusions (true class, answer) that are the largest shares of their class, largest first."""
+    """Find the confusions (true class, answer) with the largest shares of their true class, largest first."""
     parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(parts, 0)
     order = np.argsort(-parts, axis=None, kind="stable")[:at_most]
@@ -42,7 +42,7 @@ class ConfusionTable:
         self._counts, self._classes = counts, classes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Show the table where it fits, and the worst confusions."""
+        """Show the table if it fits, and the worst confusions."""
         names = max(map(len, self._classes))
         if options.max_width >= names + CELL * len(self._classes):
             yield Text("rows: what it is; columns: what the network called it\n")
@@ -66,7 +66,7 @@ class ConfusionTable:
         return table
 
     def _list_worst(self, options: ConsoleOptions, name_width: int) -> Iterator[RenderableType]:
-        """List the worst confusions, with bars where there is room."""
+        """List the worst confusions, with bars if there is room."""
         pairs = find_worst_confusions(self._counts)
         yield Text("confused most:" if pairs else "nothing is confused")
         for row, column in pairs:
@@ -79,13 +79,13 @@ class ConfusionTable:
 
 
 def shorten_class_names(classes: Sequence[str]) -> list[str]:
-    """Shorten the classes to fit above a column, or number them where short names would be the same."""
+    """Shorten the class names to fit above a column, or use numbers if two short names would be the same."""
     short = [name[: CELL - 1] for name in classes]
     return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
 
 
 def _make_cell(count: int | str, share: float, *, is_right: bool, is_shaded: bool) -> Text:
-    """Show a count, shaded by its share of the row: blue where the answer is right, else orange."""
+    """Show a count, shaded by its share of the row: blue if the answer is correct, and orange if it is not."""
     text = f"{count:>{CELL - 1}} "
     if not is_shaded:
         return Text(text, style="bold green" if is_right else "bold yellow" if share >= MARKED else "")

@@ -1,4 +1,4 @@
-"""Reliability: several headless runs of the demonstration, with different seeds, reach their end."""
+"""Measure reliability: the share of headless runs of the demonstration, with different seeds, that finish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grading.result import Failure
 
 
 def measure_demo_reliability(context: CheckContext) -> Measurement:
-    """Play the milestone's demonstration without a screen and count the runs that reach their end."""
+    """Play the milestone's demonstration without a screen, and count the runs that finish."""
     assert context.milestone is not None
     assert context.milestone.experiment is not None
     play = DEMOS[context.milestone.id]

@@ -1,4 +1,4 @@
-"""Play one demonstration for a person, with the student's network in a worker, on a screen or in a page."""
+"""Play one demonstration for a person, on a screen or in a page, with the student's network in a worker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure |
 
 
 def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
-    """Serve a demonstration's page until interrupted. Return whether student code did everything it was asked to.
+    """Serve a demonstration's page until interrupted. Return whether student code ran without a failure.
 
     ``number`` must be one of grading.demos.PAGE_MILESTONES.
     """

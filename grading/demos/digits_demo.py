@@ -15,17 +15,17 @@ from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
 SHOWN = 6
-"""How many digits are read one after another."""
+"""The number of digits that are read one after another."""
 SECONDS = 0.9
-"""How long each of them is shown."""
+"""The time for which each digit is shown."""
 MISTAKES = 6
 """The most mistakes to show."""
 MARGIN = 2
-"""Pixels to cut off every side of a misread digit, where there is no ink."""
+"""The number of pixels to cut off every side of a misread digit, where there is no ink."""
 
 
 def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, then show it at work and its mistakes. Raises what student code raises."""
+    """Train a network, then show it at work, and its mistakes. Exceptions in student code are passed on."""
     digits = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     points: list[TrainingPoint] = []
@@ -50,7 +50,7 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
 
 
 def render_digit_training(points: list[TrainingPoint], digits: DemoImages) -> RenderableType:
-    """Render the loss curve so far, with the accuracy in words."""
+    """Render the loss curve so far, with the accuracy as text."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
     told = Text(f"reads {last.accuracy:.0%} of digits it is not trained on\n{digits.about}")
@@ -58,7 +58,7 @@ def render_digit_training(points: list[TrainingPoint], digits: DemoImages) -> Re
 
 
 def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> RenderableType:
-    """Render the misread digits of which the network was surest, and say how many it misread."""
+    """Render the misread digits that the network was most confident about, and how many it misread."""
     read = probabilities.argmax(1)
     wrong = np.flatnonzero(read != digits.test_labels)
     told = f"It misreads {len(wrong)} of {len(probabilities):,} digits it has never seen"
@@ -78,7 +78,7 @@ def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> Rend
 
 
 class DigitAnswer:
-    """One digit with its probability bars, and whether it was read correctly."""
+    """One digit with its probability bars, and with whether it was read correctly."""
 
     def __init__(self, image: np.ndarray, probabilities: np.ndarray, label: int):
         self._picture, self._p, self._label = GreyPicture(image[0] / 255), probabilities, label
@@ -99,7 +99,7 @@ class DigitAnswer:
 
 
 class FeatureMaps:
-    """The feature maps of one image, at most sixteen."""
+    """Up to sixteen feature maps of one image."""
 
     def __init__(self, maps: np.ndarray):
         self._maps = maps

@@ -1,4 +1,4 @@
-"""Typed requests, parsed as the beginning of a function: a docstring's phrase or a signature."""
+"""Parse typed requests as the beginning of a function: a docstring's phrase or a signature."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ DOCSTRING = re.compile(r'""" ?(.+?) ?("""|$)')
 
 
 class NotUnderstoodError(ValueError):
-    """The typed text is not the beginning of a function; the message says what would be."""
+    """The error raised if the typed text is not the beginning of a function. The message says what would be."""
 
 
 @dataclass(frozen=True)
 class FunctionBeginning:
-    """The beginning of a function that the network is given, with its right continuation."""
+    """The beginning of a function that the network is given, with its correct continuation."""
 
     text: str
     answer: str | None
-    """The right continuation, or None where the training text's language gives the typed text no meaning."""
+    """The correct continuation, or None if the typed text has no meaning in the training text's grammar."""
     understood: str
-    """What was understood, in words for the person who typed it."""
+    """A description of what was understood, for the person who typed it."""
 
 
 def parse_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     """Parse typed text as the beginning of a function: its signature, or what it should return.
 
-    NotUnderstoodError says what can be asked for when it is neither.
+    If the text is neither, raise NotUnderstoodError with a message about what can be asked for.
     """
     typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
     if len(typed) > MAX_CHARACTERS:
@@ -67,7 +67,7 @@ def describe_grammar(grammar: FunctionGrammar) -> str:
 
 
 def extract_phrase(prompt: Prompt) -> str:
-    """Extract what a prompt's docstring promises, as in "the larger of width and age, times 12"."""
+    """Extract the phrase from a prompt's docstring, as in "the larger of width and age, times 12"."""
     return prompt.text.partition('"""Return ')[2].removesuffix('."""')
 
 
@@ -89,7 +89,7 @@ def _build_prompt_from_parts(parts: _FunctionParts, grammar: FunctionGrammar) ->
 
 
 def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None:
-    """Parse a phrase into its parts, or None when the language does not have it."""
+    """Parse a phrase into its parts. Return None if the grammar does not contain the phrase."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
         for pattern, pair, of_list in _iterate_patterns(grammar):
@@ -123,7 +123,7 @@ def _iterate_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str
 
 
 def _describe_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
-    """Say which parts were understood."""
+    """Describe which parts were understood."""
     first, second = parts.names
     if parts.of_list:
         idiom, condition = parts.pair
@@ -135,7 +135,7 @@ def _describe_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
 
 
 def _list_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
-    """List what the training text does not have, and which words were made up."""
+    """List what does not occur in the training text, and which words were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
     held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
     if parts.pair in held:
@@ -143,16 +143,16 @@ def _list_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
     first, second = parts.names
     known = (first in (LISTS if parts.of_list else NAMES), second in NAMES)
     strange = [name for name, is_known in zip(parts.names, known, strict=True) if not is_known]
-    notes += [f"The training text never has {name} there." for name in strange]
+    notes += [f"{name} never appears there in the training text." for name in strange]
     if not strange and parts.names in grammar.held_names:
-        notes.append(f"It never has {first} and {second} together.")
+        notes.append(f"{first} and {second} never appear together in the training text.")
     if parts.constant is not None and not MIN_CONSTANT <= parts.constant <= MAX_CONSTANT:
-        notes.append(f"Its constants range from {MIN_CONSTANT} to {MAX_CONSTANT}.")
+        notes.append(f"The training text's constants range from {MIN_CONSTANT} to {MAX_CONSTANT}.")
     return notes
 
 
 def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
-    """Parse a signature, with its docstring if there is one, into the training text's layout."""
+    """Parse a signature, and its docstring if there is one, and lay them out like the training text."""
     found = SIGNATURE.fullmatch(typed)
     names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []
     if found is None or not all(map(_is_parameter_name, [found[1], *names])) or len(set(names)) < len(names):
@@ -168,7 +168,7 @@ def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     parts = _parse_phrase(said, grammar)
     if parts is None or list(parts.names) != names:
         return FunctionBeginning(
-            text, None, "Understood: a signature with a docstring, for which no right answer is known."
+            text, None, "Understood: a signature with a docstring, for which no correct answer is known."
         )
     understood = " ".join(["Understood: a signature;", _describe_parts(parts, grammar), *_list_notes(parts, grammar)])
     return FunctionBeginning(text, _build_prompt_from_parts(parts, grammar).answer, understood)

@@ -1,4 +1,4 @@
-"""A function that a network wrote, run on a few inputs by the grader's own evaluation, never by Python itself."""
+"""Run a function that a network wrote on a few inputs, with the grader's own evaluator and never with Python itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from grading.language.function_evaluation import (
 from grading.language.rivals import Completer
 
 RUNS = 3
-"""How many inputs are shown."""
+"""The number of inputs that are shown."""
 LONGEST_INPUT = 200
 """The most characters of a typed input."""
 
@@ -35,11 +35,11 @@ class FunctionCall:
     """One call of a written function."""
 
     call: str
-    """larger_times(40, 62)"""
+    """The call as text, such as larger_times(40, 62)."""
     returned: str
-    """The value, or why there is no value."""
+    """The value, or the reason why there is no value."""
     right: bool | None
-    """None where the right value is unknown."""
+    """Whether the value is correct, or None if the correct value is unknown."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FunctionTrial:
     runs: tuple[FunctionCall, ...]
     verdict: str
     right: bool | None
-    """Whether it does what its docstring says, or None where that is unknown."""
+    """Whether the function does what its docstring says, or None if that is unknown."""
 
 
 UNENDED_TRIAL = FunctionTrial((), "It does not end.", False)
 
 
 def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Generator) -> FunctionTrial:
-    """Run what was written after a beginning on drawn inputs."""
+    """Run the function made from a beginning and what was written after it, on drawn inputs."""
     text, answer = beginning.text, beginning.answer
     try:
         function = parse_function(text + written)
@@ -64,7 +64,7 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
         return FunctionTrial((), f"It is not a function that can be run: {error}.", False)
     if answer is None:
         runs = tuple(call_written_function(function, draw_arguments(function, rng)) for _ in range(RUNS))
-        return FunctionTrial(runs, "No right answer is known: judge it yourself.", None)
+        return FunctionTrial(runs, "No correct answer is known: judge it yourself.", None)
     cases = draw_function_cases(Prompt(text, answer), rng)
     runs = tuple(call_written_function(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_mistake(Prompt(text, answer), written, cases)
@@ -75,7 +75,7 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
 def try_rivals(
     beginning: FunctionBeginning, rivals: Mapping[str, Completer], seed: int
 ) -> dict[str, tuple[str, FunctionTrial]]:
-    """Have each rival continue a beginning, and try what it writes on the same inputs, by name."""
+    """Have each rival continue a beginning, and try each function on the same inputs. Return both by rival."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
     return {name: (one, try_function(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
 
@@ -83,7 +83,7 @@ def try_rivals(
 def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
     """Run a function on typed inputs, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
 
-    ValueError with the reason for anything else.
+    Raise ValueError with the reason if an input is anything else.
     """
     try:
         return call_written_function(parse_function(source), [_parse_value(text) for text in inputs])
@@ -92,7 +92,7 @@ def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
 
 
 def list_parameter_names(source: str) -> list[str]:
-    """List the names of a function's parameters. Empty for a text that is not one function."""
+    """List the names of a function's parameters. The list is empty if the text is not one function."""
     try:
         return [argument.arg for argument in parse_function(source).args.args]
     except RefusedError:
@@ -110,7 +110,7 @@ def _parse_value(typed: Any) -> Value:
 
 
 def _parse_number(text: str) -> int | float:
-    """Parse a typed number. ValueError for anything else."""
+    """Parse a typed number. Raise ValueError if it is anything else."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)

@@ -1,4 +1,4 @@
-"""A student's network that learns to write functions, as demonstration 5 uses it in the terminal and in a page."""
+"""Train a student's network to write functions, and query it, for demonstration 5 in the terminal and in a page."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from grading.language.text_writers import STOP, complete_greedily
 from grading.manifest.model import LanguageExperiment, Milestone
 
 EXERCISE_KINDS = 3
-"""Kinds of exercises, in turn: parts that never occur together, made-up operations, names that never do."""
+"""The number of kinds of exercises: parts that never occur together, made-up operations, and new pairs of names."""
 EXERCISES_PER_KIND = 10
-"""How many functions of each kind are asked for at the end."""
+"""The number of functions of each kind that are requested at the end."""
 WATCHED = 9
-"""How many of them are asked for at each point of training."""
+"""The number of functions that are requested each time training is measured."""
 POINTS = 24
-"""About how often training is measured."""
+"""The approximate number of times that training is measured."""
 MOST_BYTES = 100
-"""The most bytes of a completion. The longest right one has 80."""
+"""The most bytes in a completion. The longest correct one has 80."""
 UNWATCHED_SECONDS = 15.0
-"""The processor time after which training is cut short without a viewer."""
+"""The processor time after which training is stopped if nobody is watching."""
 NETWORK = "your network"
-"""The network's name among those of its rivals."""
+"""The network's name in lists of its rivals."""
 LIKELIEST = 5
-"""How many candidates are shown for each token."""
+"""The number of candidates that are shown for each token."""
 
 
 @dataclass(frozen=True)
 class WritingExercise:
-    """A function to write, with the right one's values."""
+    """A function to write, with the correct function's values."""
 
     prompt: Prompt
     cases: Sequence[FunctionCase]
@@ -55,12 +55,12 @@ class WritingExercise:
 
 @dataclass(frozen=True)
 class ExerciseAttempt:
-    """What was written for an exercise, and whether it is right."""
+    """The text written for an exercise, and whether it is correct."""
 
     written: str
     parses: bool
     mistake: str | None
-    """None when it does what the docstring says."""
+    """The mistake in the function, or None if it does what the docstring says."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class WritingPoint:
     step: float
     steps: float
     loss: float
-    """In nats per token of the right completions."""
+    """The loss on the correct completions, in nats per token."""
     attempts: Sequence[ExerciseAttempt]
 
     @property
     def parsed(self) -> int:
-        """How many attempts parse as functions."""
+        """The number of attempts that parse as functions."""
         return sum(attempt.parses for attempt in self.attempts)
 
     @property
     def right(self) -> int:
-        """How many attempts do what their docstrings say."""
+        """The number of attempts that do what their docstrings say."""
         return count_right(self.attempts)
 
 
@@ -92,7 +92,7 @@ class TokenCandidate:
     probability: float
     """The network's own probability."""
     chance: float
-    """The probability after temperature and top-p, with which it is drawn."""
+    """The probability with which the token is drawn, after temperature and top-p."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class ChosenToken:
 
     number: int
     text: str
-    """Without the end mark and anything after it."""
+    """The token's text before the end-of-text token."""
     probability: float
     """The network's own probability."""
     ends: bool
@@ -114,7 +114,7 @@ class WritingTask:
 
     functions: FunctionCorpus
     exercises: Sequence[WritingExercise]
-    """In turn of each of the EXERCISE_KINDS."""
+    """The exercises, with the EXERCISE_KINDS in turn."""
     about: str
 
 
@@ -134,7 +134,7 @@ def draw_writing_task(milestone: Milestone, seed: int) -> WritingTask:
 
 
 class FunctionWriter:
-    """A fresh network that writes functions in a worker, trained while somebody watches, then asked token by token."""
+    """A fresh network that writes functions in a worker. It trains while somebody watches and is then queried."""
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int, text: np.ndarray):
         self._worker, self._seed, self._seconds = worker, seed, milestone.budget.train_seconds
@@ -148,11 +148,11 @@ class FunctionWriter:
         on_report: Callable[[], None] = lambda: None,
         cpu_seconds: float = math.inf,
     ) -> None:
-        """Train, and pass a point to ``on_point`` before training, about POINTS times during it, and after it.
+        """Train, and pass a point to ``on_point`` before training, about POINTS times during training, and after it.
 
-        ``on_report`` is called at each report of the student's training, and may ask the network for answers. After
-        ``cpu_seconds`` training is abandoned: the worker stays inside it for good, and answers from there
-        as it does at any report.
+        ``on_report`` is called at each report of the student's training, and may query the network. After
+        ``cpu_seconds``, training is abandoned. The worker then never leaves the student's training function, but still
+        answers, as it does at any report.
         """
         watched = task.exercises[:WATCHED]
         started = 0.0 if cpu_seconds == math.inf else self._worker.read_clock()
@@ -162,7 +162,7 @@ class FunctionWriter:
             on_point(WritingPoint(step, steps, self._measure_loss(watched), self.write_exercises(watched)))
 
         def stop_if_too_long() -> None:
-            """Answer the page, and leave training after its time."""
+            """Answer the page's requests, and abandon training if its time is over."""
             on_report()
             if cpu_seconds < math.inf and self._worker.read_clock() - started > cpu_seconds:
                 raise _TooLongError
@@ -175,7 +175,7 @@ class FunctionWriter:
         measure_training(train_network, measure_point, POINTS, stop_if_too_long)
 
     def write_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
-        """Have the network write each exercise's function, always with the likeliest token."""
+        """Have the network write each exercise's function, always choosing the likeliest token."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
         for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
@@ -193,7 +193,7 @@ class FunctionWriter:
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
     def encode_with(self, text: str, new_tokens: Sequence[int]) -> np.ndarray:
-        """Encode a text and append the tokens written after it. ValueError for a token that does not exist."""
+        """Encode a text and append the tokens written after it. Raise ValueError if a token does not exist."""
         if not all(token < len(self._writer.table) for token in new_tokens):
             raise ValueError(f"the network has only {len(self._writer.table)} tokens")
         return np.append(self.encode(text), np.array(new_tokens, np.int64))
@@ -215,7 +215,7 @@ class FunctionWriter:
         return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
     def write(self, text: str) -> Iterator[ChosenToken]:
-        """Continue a text with the likeliest tokens, up to the end mark or past MOST_BYTES."""
+        """Continue a text with the likeliest tokens, until the end-of-text token or more than MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
             token = self.draw_next_token(tokens, 0.0, 1.0, rng)
@@ -226,7 +226,7 @@ class FunctionWriter:
             size += len(self._writer.table[token.number])
 
     def compute_attention(self, tokens: np.ndarray) -> np.ndarray:
-        """Compute the attention of each token to those before it: (layers, heads, t, t), with rows that add up to 1."""
+        """Compute each token's attention to the tokens before it: (layers, heads, t, t), with rows that add up to 1."""
         return self._writer.attention_maps(tokens[None])[0].clip(0, 1)
 
     @property
@@ -244,7 +244,7 @@ class FunctionWriter:
         return chances
 
     def _measure_loss(self, exercises: Sequence[WritingExercise]) -> float:
-        """Measure the mean cross-entropy of the right completions' tokens, in nats."""
+        """Measure the mean cross-entropy of the tokens in correct completions, in nats."""
         losses = []
         for exercise in exercises:
             tokens = self.encode(exercise.prompt.text + exercise.prompt.answer + END_MARK)
@@ -258,11 +258,11 @@ class FunctionWriter:
 
 
 class _TooLongError(Exception):
-    """Training has taken long enough."""
+    """The exception raised to abandon a training that has taken too long."""
 
 
 def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None = None) -> ExerciseAttempt:
-    """Judge what was written for an exercise by its inputs, or by a ``mistake`` that is already known."""
+    """Judge the text written for an exercise on the exercise's inputs, unless a ``mistake`` is already known."""
     try:
         parse_function(exercise.prompt.text + written)
     except RefusedError as error:
@@ -271,7 +271,7 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
 
 
 def count_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
-    """Count the right attempts of each of the three kinds."""
+    """Count the correct attempts of each of the three kinds."""
     return [count_right(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 
@@ -292,15 +292,15 @@ def judge_writers(
 
 
 def describe_attempts(point: WritingPoint) -> str:
-    """Say how many functions parse and how many are right."""
+    """Describe how many functions parse and how many are correct."""
     asked = len(point.attempts)
     return f"{asked} functions it has never seen: {point.parsed} parse, {point.right} compute the right values"
 
 
 def choose_attempts(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:
-    """Choose up to ``at_most`` attempts at the first exercise, by step, that show how its function came to be.
+    """Choose up to ``at_most`` attempts at the first exercise, in order of steps, that show how its function developed.
 
-    Each differs from the one before. The first, the first that parses, the first right one and the newest are included.
+    Each differs from the previous one. They include the first, the first to parse, the first correct and the newest.
     """
     found: list[tuple[float, ExerciseAttempt]] = []
     for point in points:

@@ -1,4 +1,4 @@
-"""A student's image classifier, as demonstrations use it in the terminal and in a page."""
+"""Train a student's image classifier and query it, for demonstrations in the terminal and in a page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TESTED = 1000
 """The most test images to classify at the end. The first WATCHED of them are also classified during training."""
 WATCHED = 200
 POINTS = 40
-"""About how often the demonstration measures the loss during training."""
+"""The approximate number of times that the demonstration measures the loss during training."""
 AT_ONCE = 250
-"""Images per call, so that a slow network meets a call's deadline."""
+"""The number of images per call, small enough for a slow network to stay within a call's time limit."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DemoImages:
     about: str
     """One sentence that tells the student which images these are."""
     stand_in: bool
-    """Whether these images stand in for real ones that are not on this machine."""
+    """Whether these images are a stand-in for real images that are not on this machine."""
     classes: tuple[str, ...] = DIGITS
 
 
@@ -50,11 +50,11 @@ class TrainingPoint:
     loss: float
     accuracy: float
     probabilities: np.ndarray = field(compare=False, repr=False)
-    """The answers for the WATCHED images: (n, classes)."""
+    """The network's probabilities for the WATCHED images: (n, classes)."""
 
 
 def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> DemoImages:
-    """Load a part of the milestone's data set, or of its stand-in. GraderError when its files are damaged."""
+    """Load a part of the milestone's data set or of its stand-in. Raise GraderError if its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
     data = load_or_fetch_images(experiment.data, watch)
@@ -74,7 +74,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
 
 
 def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
-    """Name the images that were loaded, and say whether they stand in for those wanted."""
+    """Describe the images that were loaded, and return whether they are a stand-in for the requested ones."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
     if data.stand_in_for is None:
@@ -85,7 +85,7 @@ def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
 
 
 class DemoClassifier:
-    """A fresh image classifier in a worker, trained while somebody watches, then asked."""
+    """A fresh image classifier in a worker. It is trained while somebody watches, then queried."""
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int):
         self._seconds = milestone.budget.train_seconds
@@ -98,9 +98,9 @@ class DemoClassifier:
         on_point: Callable[[TrainingPoint], None],
         on_report: Callable[[], None] = lambda: None,
     ) -> None:
-        """Train, and pass a point to ``on_point`` before training, about POINTS times during it, and after it.
+        """Train, and pass a point to ``on_point`` before training, about POINTS times during training, and after it.
 
-        ``on_report`` is called at each report of the student's training, and may ask the network for answers.
+        ``on_report`` is called at each report of the student's training, and may query the network.
         """
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
 
@@ -124,7 +124,7 @@ class DemoClassifier:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all parameters and buffers."""
+        """The total size of all parameters and buffers in bytes."""
         return self._network.copy_weights().nbytes
 
     def classify(self, images: np.ndarray) -> np.ndarray:
@@ -133,6 +133,6 @@ class DemoClassifier:
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def compute_feature_maps(self, image: np.ndarray) -> np.ndarray:
-        """Compute the first convolution's maps of one image (channels, h, w): (maps, h, w), each scaled to -1 to 1."""
+        """Compute the first convolution's maps of one image: (channels, h, w) → (maps, h, w), scaled to -1 to 1."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

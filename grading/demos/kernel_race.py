@@ -1,7 +1,7 @@
 """A race between the student's three convolutions: plain loops, module 06 and module 13.
 
-Each lane gets the same processor time, and the first lane through the images ends the race. The race is for people to
-watch. The milestone's speed-up is measured by its check.
+Each lane gets the same processor time. The race ends when one lane has finished all images. It is only for show: the
+milestone's check measures the speed-up separately.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from grading.testing import expect
 
 BATCH = 64
 CHANNELS = (16, 32, 64)
-"""The network of both training steps has three blocks of convolution, batch normalisation, ReLU and max pooling."""
+"""The output channels of the network's three blocks of convolution, batch normalisation, ReLU and max pooling."""
 RACE_IMAGES = 4096
-"""How many images end the race."""
+"""The number of images that a lane must process to finish the race."""
 SECONDS = 2.5
-"""Each lane's processor time, unless one finishes earlier."""
+"""The processor time of each lane, unless one finishes earlier."""
 PROFILED_STEPS = 7
-"""How many steps are profiled. A profile shows each op's fastest time."""
+"""The number of steps that are profiled. A profile shows each op's fastest time."""
 MAX_OPS, MAX_NAME = 200, 24
 
 Profile = Mapping[str, float]
-"""The seconds that each op takes in a training step, by its name."""
+"""The seconds that each op takes in a training step, by the op's name."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RaceLane:
     job: str
     images: int = 0
     seconds: float = 0.0
-    """Processor time so far."""
+    """The processor time used so far."""
 
     @property
     def part(self) -> float:
@@ -52,7 +52,7 @@ class RaceLane:
 
     @property
     def speed(self) -> float:
-        """Images per second."""
+        """The number of images per second."""
         return self.images / self.seconds if self.seconds else 0.0
 
 
@@ -67,7 +67,7 @@ class RaceState:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times as fast as module 06 module 13 is, or None until both are timed."""
+        """The speed of module 13 divided by that of module 06, or None until both have been timed."""
         *_, plain, fast = (lane.speed for lane in self.lanes)
         return fast / plain if plain and fast else None
 
@@ -82,9 +82,9 @@ LANES = (
 def run_race(
     worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, on_progress: Callable[[RaceState], None]
 ) -> RaceState:
-    """Race on some images, uint8 (n, 3, 32, 32), then profile, and call ``on_progress`` after each turn.
+    """Race on some images, uint8 (n, 3, 32, 32), then profile. Call ``on_progress`` after each turn.
 
-    Raises what student code raises.
+    Exceptions in student code are passed on.
     """
     standing = RaceState("Module 06 is taking its first step.", LANES)
     on_progress(standing)
@@ -113,7 +113,7 @@ def run_race(
 
 
 class TrainingStep:
-    """A training step of the student's modules, with its own network and always the same images."""
+    """A training step with the student's modules, on its own network and always on the same images."""
 
     def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray):
         self._worker = worker
@@ -140,7 +140,7 @@ class TrainingStep:
         call(self._optimizer, "zero_grad")
 
     def profile(self) -> Profile:
-        """Profile one step with the student's Profile. RecipeError unless it reports names and seconds."""
+        """Profile one step with the student's Profile. Raise RecipeError unless it reports names and seconds."""
         profile = self._worker.call(self._worker.module("kernels"), "Profile")
         self.run(profile)
         seconds = self._worker.request("get", profile, "seconds")
@@ -154,7 +154,7 @@ class TrainingStep:
 
 
 def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
-    """Make a turn that runs module 06's loop convolution on one image: the networks' first layer, forward only."""
+    """Return a function that runs module 06's loop convolution, as the networks' first layer, on one image."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def run_loops() -> None:
@@ -165,6 +165,6 @@ def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[
 
 
 def _take_fastest_times(profiles: list[Profile]) -> Profile:
-    """Take each op's fastest time over all steps, because other programs slow some of them down."""
+    """Take each op's fastest time over all steps, because other programs slow some steps down."""
     names = dict.fromkeys(name for profile in profiles for name in profile)
     return {name: min(profile[name] for profile in profiles if name in profile) for name in names}

@@ -21,7 +21,7 @@ from grading.render.figure_text import draw_bar
 from grading.render.screen import Screen
 
 CALIBRATED = 500
-"""How many training images `compress` is given."""
+"""The number of training images that `compress` is given."""
 FORMATS = ("float32", "int8")
 SIZES = "the same network in int8"
 OPS = 10
@@ -29,7 +29,7 @@ OPS = 10
 
 
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Race, train, and classify images in float32 and int8. Raises what student code raises."""
+    """Race, train, and classify images in float32 and int8. Exceptions in student code are passed on."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now)))
     screen.show_frame(render_race(standing), keep=True)
@@ -53,17 +53,17 @@ class FormatComparison:
     """A network's answers and sizes in float32 and in int8, in this order."""
 
     probabilities: tuple[np.ndarray, np.ndarray]
-    """For each test image and class."""
+    """The probabilities for each test image and class, in each format."""
     nbytes: tuple[int, int]
     accuracies: tuple[float, float]
     same: int
-    """How many test images both answer alike."""
+    """The number of test images for which both formats give the same answer."""
 
 
 def compare_formats(
     probabilities: np.ndarray, classifier: DemoClassifier, compressed: DemoClassifier, images: DemoImages
 ) -> FormatComparison:
-    """Compare a network, which gave these ``probabilities``, with its compressed copy by answers and bytes."""
+    """Compare the answers and sizes of a network, which returned these ``probabilities``, and its compressed copy."""
     q = compressed.classify(images.test_images)
     answers = probabilities.argmax(1), q.argmax(1)
     right = [float((answer == images.test_labels).mean()) for answer in answers]
@@ -76,13 +76,13 @@ def compare_formats(
 
 
 def render_race(standing: RaceState) -> RenderableType:
-    """Render the race: the lanes and its state in words."""
+    """Render the race: its lanes, and its state as text."""
     title = f"the race: {RACE_IMAGES:,} images" if standing.before is None else "the race is over"
     return Frame(title, RaceTrack(standing))
 
 
 def describe_race(standing: RaceState) -> str:
-    """Say how many times as fast module 13 is, or nothing before both are timed."""
+    """Describe how many times as fast module 13 is. Return "" until both modules have been timed."""
     ratio = standing.speed_up
     if ratio is None:
         return ""
@@ -126,7 +126,7 @@ class ProfileTable:
         self._before, self._after = standing.before or {}, standing.after or {}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Show the times as a table, with bars where there is room."""
+        """Show the times as a table, with bars if there is room."""
         rows = list_profile_rows(self._before, self._after)
         longest = max(max(row[1:]) for row in rows)
         names = max(len(name) for name, *_ in rows)
@@ -149,7 +149,7 @@ class ProfileTable:
 
 
 def list_profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
-    """List each op's name with its seconds before and after, longest first, and sum up the rest in one row."""
+    """List each op's name with its seconds before and after, longest first. Add up the rest in one row."""
     names = dict.fromkeys((*before, *after))
     rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
     rows.sort(key=lambda row: -max(row[1:]))
@@ -181,7 +181,7 @@ class TwoFormatAnswer:
         yield lay_out_side_by_side(self._picture, Group(Text(), *bars, self._describe_answers()))
 
     def _describe_answers(self) -> Text:
-        """Say what the image is, and which format is right."""
+        """Describe what the image shows, and which format is right."""
         right = [int(p.argmax()) == self._label for p in self._p]
         told = "both are right" if all(right) else "both are wrong"
         if any(right) and not all(right):
@@ -208,7 +208,7 @@ class SizeTable:
 
 
 def describe_comparison(compared: FormatComparison) -> str:
-    """Say how much smaller int8 is, and how often it gives the same answer."""
+    """Describe how much smaller int8 is, and how often it gives the same answer."""
     share = compared.nbytes[1] / compared.nbytes[0]
     tested = len(compared.probabilities[0])
     return f"int8 takes {share:.1%} of the bytes, and gives the same answer for {compared.same:,} of {tested:,} images."

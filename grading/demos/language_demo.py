@@ -1,4 +1,4 @@
-"""Demonstration 5: a network learns to write functions and writes them token by token, as do its rivals."""
+"""Demonstration 5: a network learns to write functions, writes them token by token, and is compared with rivals."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ from grading.render.text import clean_text, to_one_line
 
 DESCRIPTIONS = (
     "Its parts never occur together in the training text.",
-    "It has a word that was made up for this run.",
+    "It contains a word that was made up for this run.",
     "Its names never occur together in the training text.",
 )
-"""The kinds of exercises, in turn."""
+"""The descriptions of the three kinds of exercises, in turn."""
 TOKEN_SECONDS = 0.12
-"""How long each token is shown."""
+"""The time for which each token is shown."""
 HISTORY = 4
-"""How many attempts at one function are shown, the newest last."""
+"""The number of attempts at one function that are shown, with the newest last."""
 SURE, UNSURE = 0.9, 0.5
-"""The probabilities from which a token is green, and below which it is red."""
+"""The probability from which a token is green, and the one below which it is red."""
 MAP_SIDE = 14
 CACHE = "the cache"
 QUESTION = "Your function, in words (press Enter to stop): "
 
 
 def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train, write, compare, and write what the viewer asks for. Raises what student code raises."""
+    """Train, write, compare, and write what the viewer asks for. Exceptions in student code are passed on."""
     task = draw_writing_task(milestone, seed)
     screen.show_frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
@@ -77,7 +77,7 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
 
 
 def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Screen) -> None:
-    """Train with a frame for each measured point, the last of which stays. Training is cut short without a viewer."""
+    """Train with a frame for each measured point, and keep the last. Stop training early if nobody is watching."""
     points: list[WritingPoint] = []
 
     def show_point(point: WritingPoint) -> None:
@@ -97,7 +97,7 @@ def show_writing(
     screen: Screen,
     title: str,
 ) -> None:
-    """Continue a beginning token by token, run the finished function, and let the rivals continue it."""
+    """Continue a beginning token by token, run the finished function, and have the rivals continue it as well."""
     tokens: list[ChosenToken] = []
     for token in writer.write(beginning.text):
         tokens.append(token)
@@ -111,7 +111,7 @@ def show_writing(
 def answer_requests(
     writer: FunctionWriter, task: WritingTask, rivals: Mapping[str, Completer], seed: int, screen: Screen
 ) -> None:
-    """Ask for functions and write them, until nothing is typed."""
+    """Ask the viewer for functions and write them, until the viewer types nothing."""
     language = task.functions.language
     told = False
     while typed := screen.ask(QUESTION if told else f"{describe_grammar(language)}\n{QUESTION}"):
@@ -125,13 +125,13 @@ def answer_requests(
 
 
 def describe_progress(points: Sequence[WritingPoint]) -> str:
-    """Say how far training has come."""
+    """Describe how far training has come."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
 
 
 class LearningView:
-    """The loss curve so far, how many functions are right, and the attempts at one of them."""
+    """The loss curve so far, the number of correct functions, and the attempts at one function."""
 
     def __init__(self, points: Sequence[WritingPoint], task: WritingTask):
         self._points, self._task = points, task
@@ -149,7 +149,7 @@ class LearningView:
 
 
 def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
-    """Render an attempt on one line, with whether it is right."""
+    """Render an attempt on one line, and say whether it is correct."""
     word = "right" if attempt.mistake is None else "wrong" if attempt.parses else "no function"
     style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
     room = max(8, width - len(label) - len(word) - 1)
@@ -161,12 +161,12 @@ def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
 
 
 def shorten_text(text: str, width: int) -> str:
-    """Replace the end of a text by dots where it does not fit."""
+    """Replace the end of a text with dots if it does not fit."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 class WritingView:
-    """A function as far as it is written, with the candidates for its last token."""
+    """The part of a function written so far, with the candidates for its last token."""
 
     def __init__(self, beginning: FunctionBeginning, tokens: Sequence[ChosenToken]):
         self._beginning, self._tokens = beginning, tokens
@@ -231,7 +231,7 @@ class WrittenView:
 
 
 def fill_lines_with_words(words: Sequence[str], width: int) -> str:
-    """Fill lines with words, two spaces apart, breaking only words that are longer than a line."""
+    """Fill lines with words, two spaces apart. Lines break only between words."""
     lines: list[str] = []
     for word in words:
         if lines and len(lines[-1]) + 2 + len(word) <= width:
@@ -242,12 +242,12 @@ def fill_lines_with_words(words: Sequence[str], width: int) -> str:
 
 
 def format_chosen_token(token: ChosenToken) -> str:
-    """Name a chosen token, with the end mark by its name."""
+    """Format a chosen token. The end-of-text token becomes "end"."""
     return "end" if token.ends and not token.text else format_token(token.text)
 
 
 class AttentionHeads:
-    """Attention maps of every head: a row for each token, a column for each token it attends to."""
+    """The attention maps of up to sixteen heads: a row for each token, and a column for each token it attends to."""
 
     def __init__(self, maps: np.ndarray):
         self._maps = maps
@@ -269,7 +269,7 @@ class AttentionHeads:
 
 
 class RivalTable:
-    """How many functions the network and each rival get right."""
+    """The number of functions that the network and each rival get right."""
 
     def __init__(self, attempts: Mapping[str, Sequence[ExerciseAttempt]]):
         self._attempts = attempts
@@ -297,13 +297,13 @@ NO_CACHE = "There is no cache to compare: your network is not module 16's, or it
 
 
 class CacheSpeeds:
-    """Tokens per second, without the cache and with it."""
+    """The tokens per second without the cache and with it."""
 
     def __init__(self, race: CacheRace):
         self._race = race
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Show a bar for each, and a summary."""
+        """Show a bar for each speed, and a summary."""
         slow, fast = self._race.speeds
         table = Table.grid(padding=(0, 1, 0, 0))
         width = max(4, min(40, options.max_width - 34))

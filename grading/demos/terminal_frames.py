@@ -14,7 +14,7 @@ from grading.render.screen import Screen
 
 WIDEST = 100
 FEW = 3
-"""How many pictures of a gallery are shown where only one fits in a row."""
+"""The number of a gallery's pictures that are shown if only one fits in a row."""
 
 
 class ScreenWatch:
@@ -55,7 +55,7 @@ def lay_out_side_by_side(picture: RenderableType, body: RenderableType) -> Table
 
 
 class Gallery:
-    """Pictures with captions, as many in a row as fit. Where only one fits, a few are shown."""
+    """Pictures with captions, as many in a row as fit. If only one fits, just a few pictures are shown."""
 
     def __init__(self, pictures: Sequence[tuple[GreyPicture | ColourPhoto, str]]):
         self._pictures = pictures

@@ -1,4 +1,4 @@
-"""Pictures for terminals: images of half blocks, bars and curves, in colour, Unicode or plain ASCII."""
+"""Draw pictures on terminals: images made of half blocks, bars and curves, in colour, Unicode or plain ASCII."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rich.text import Text
 from grading.render.figure_text import draw_bar
 
 RAMP = " .:-=+*#%@"
-"""From no ink to full ink, where there is only ASCII."""
+"""The characters from no ink to full ink, for consoles that only have ASCII."""
 SHADES = " ░▒▓█"
-"""From dark to bright, for photographs where there is Unicode but no colour."""
+"""The characters from dark to bright, for photographs on consoles with Unicode but no colour."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HALVES = " ▄▀█"
-"""A character cell with neither half inked, the lower, the upper, or both."""
+"""The characters with no half inked, only the lower half, only the upper half, and both."""
 INKED = 0.4
-"""The ink from which a half cell counts as inked where there is no colour."""
+"""The amount of ink above which half a cell counts as inked on consoles without colour."""
 
 
 class GreyPicture:
-    """A grey picture of shape (h, w), two rows to a line of text. Values from -1 to 0 are orange."""
+    """A grey picture of shape (h, w), with two rows in each line of text. Values from -1 to 0 are orange."""
 
     def __init__(self, values: np.ndarray):
         self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
@@ -46,20 +46,20 @@ class GreyPicture:
             else:
                 line = Text(no_wrap=True)
                 for above, below in zip(upper, lower, strict=True):
-                    sign = "▀" if above != below else "█" if above > INKED else " "  # copied text shows it
+                    sign = "▀" if above != below else "█" if above > INKED else " "  # visible in copied text
                     line.append(sign, style=f"{_format_colour(above)} on {_format_colour(below)}")
                 yield line
 
 
 def _format_colour(value: float) -> str:
-    """Convert a value to a colour between white for 1, black for 0 and orange for -1."""
+    """Convert a value to a colour: white for 1, black for 0, orange for -1, and mixtures in between."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
 
 
 class ColourPhoto:
-    """A colour picture, uint8 of shape (3, h, w), two rows to a line of text. It is grey where colours are few."""
+    """A colour picture, uint8 of shape (3, h, w), with two rows in each line of text. Grey if there are few colours."""
 
     def __init__(self, image: np.ndarray):
         self._pixels = np.pad(np.moveaxis(image, 0, -1), ((0, image.shape[1] % 2), (0, 0), (0, 0)), mode="edge")
@@ -88,7 +88,7 @@ class ColourPhoto:
 
 
 def has_many_colours(console: Console) -> bool:
-    """Whether a console has enough colours for photographs and shading."""
+    """Return whether a console has enough colours for photographs and shading."""
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
@@ -98,7 +98,7 @@ def _join_rgb(colour: list[int]) -> str:
 
 
 class DigitBars:
-    """Probabilities of the ten digits, one line each with the largest in bold, or in two columns to save lines."""
+    """The probabilities of the ten digits, one per line or in two columns, with the largest in bold."""
 
     def __init__(self, probabilities: np.ndarray, *, width: int = 12, columns: int = 1):
         self._probabilities, self._width, self._columns = probabilities, width, columns
@@ -123,7 +123,7 @@ class DigitBars:
 
 
 class LikeliestClasses:
-    """The most probable classes with a bar each, the first one in bold."""
+    """The most probable classes with a bar for each, and with the first one in bold."""
 
     def __init__(self, probabilities: np.ndarray, classes: Sequence[str], *, count: int = 3, width: int = 12):
         order = np.argsort(-probabilities, kind="stable")[:count]
@@ -150,7 +150,7 @@ def _format_percent(share: float) -> str:
 
 
 class TextCurve:
-    """A curve of values over time, drawn with block characters, with its first and last value below."""
+    """A curve of values over time, drawn with block characters, with the first and last value below it."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class TextCurve:
         number: str = ".2f",
         part: float = 1.0,
     ):
-        """``top`` is the value at the upper edge. ``part`` is the share of the width that the values take."""
+        """``top`` is the value at the upper edge. ``part`` is the share of the width that the values fill."""
         self._values, self._lines, self._title = list(values), lines, title
         self._top, self._number, self._part = top, number, part
 
@@ -172,7 +172,7 @@ class TextCurve:
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw the curve, narrower while there is more to come."""
+        """Draw the curve, which is narrower until all values are there."""
         width = max(1, round(min(options.max_width, 40) * self._part))
         places = np.linspace(0, len(self._values) - 1, width)
         heights = np.interp(places, np.arange(len(self._values)), self._values)

@@ -1,4 +1,4 @@
-"""Demonstration 3: a network is trained from scratch, live, then shows what it has learned and what it confuses."""
+"""Demonstration 3: a network is trained live from scratch, then shows what it has learned and what it confuses."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
 SHOWN = 6
-"""How many images are classified one after another."""
+"""The number of images that are classified one after another."""
 SECONDS = 1.2
-"""How long each of them is shown."""
+"""The time for which each image is shown."""
 MISTAKES = 4
 """The most mistakes to show."""
 BESIDE = 56
-"""How many columns it takes to put two things side by side."""
+"""The number of columns needed to put two things side by side."""
 
 
 def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, then show it at work and its mistakes. Raises what student code raises."""
+    """Train a network, then show it at work, and its mistakes. Exceptions in student code are passed on."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)
@@ -45,7 +45,7 @@ def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, see
 
 
 def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: Screen) -> None:
-    """Train with a frame for each point of the curves, the last of which stays."""
+    """Train with a frame for each point of the curves, and keep the last frame."""
     points: list[TrainingPoint] = []
 
     def show_point(point: TrainingPoint) -> None:
@@ -73,7 +73,7 @@ def render_image_training(points: list[TrainingPoint], images: DemoImages) -> Re
 
 
 class TrainingCurves:
-    """The curves of loss and accuracy, side by side where there is room."""
+    """The curves of loss and accuracy, side by side if there is room."""
 
     def __init__(self, points: list[TrainingPoint]):
         last = points[-1]
@@ -98,7 +98,7 @@ class TrainingCurves:
 
 
 class ClassifiedImage:
-    """One image with its likeliest classes, and whether it was classified correctly."""
+    """One image with its likeliest classes, and with whether it was classified correctly."""
 
     def __init__(self, image: np.ndarray, probabilities: np.ndarray, label: int, classes: tuple[str, ...]):
         self._picture, self._p, self._label, self._classes = ColourPhoto(image), probabilities, label, classes
@@ -120,7 +120,7 @@ class ClassifiedImage:
 
 
 def render_misclassified_images(images: DemoImages, probabilities: np.ndarray) -> RenderableType:
-    """Render the misclassified images of which the network was surest, and say how many it misclassified."""
+    """Render the misclassified images that the network was most confident about, and how many it misclassified."""
     named = probabilities.argmax(1)
     wrong = np.flatnonzero(named != images.test_labels)
     told = f"It misclassifies {len(wrong)} of {len(probabilities):,} images it has never seen"

@@ -1,4 +1,4 @@
-"""When a watched training is measured: once before it, several times during it, and once after it."""
+"""Measure a training run that somebody watches: once before it, several times during it, and once after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 ProgressReport = Callable[[float, float], None]
-"""Called with a step and the number of steps."""
+"""A function that is called with the current step and the number of steps."""
 
 
 def measure_training(
@@ -14,18 +14,18 @@ def measure_training(
 ) -> None:
     """Run ``train``, and call ``measure`` before it, about ``count`` times during it, and after it.
 
-    ``on_report`` is called at each report that training makes, and training raises whatever it raises.
+    ``on_report`` is called each time training reports its progress. Exceptions that it raises pass through training.
     """
     measured, last = 0, (0.0, 0.0)
 
     def measure_next(step: float, steps: float) -> None:
-        """Count a measurement, and make it."""
+        """Count a measurement, and take it."""
         nonlocal measured
         measured += 1
         measure(step, steps)
 
     def report_progress(step: float, steps: float) -> None:
-        """Measure if it is time to."""
+        """Take a measurement if the next one is due."""
         nonlocal last
         if math.isfinite(step) and math.isfinite(steps) and steps > 0:
             last = (min(max(step, 0.0), steps), steps)

@@ -20,13 +20,13 @@ SHADES = " ·░▒▓█"
 
 
 def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, and draw its decision boundary as it learns. Raises what student code raises."""
+    """Train a network, and draw its decision boundary as it learns. Exceptions in student code are passed on."""
     network = StudentNetwork(worker, milestone.trigger, seed)
     losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
     screen.show_frame(_render_boundary(network, "before training: fresh weights", losses))
 
     def show_progress(step: float, steps: float) -> None:
-        """Measure the loss if it is time to, and draw the boundary."""
+        """Measure the loss and draw the boundary if the next frame is due."""
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
             screen.show_frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
