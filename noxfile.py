@@ -50,11 +50,11 @@ def find_constraints(session: nox.Session) -> tuple[str, ...]:
         return ()
     file = ROOT / "constraints.txt"
     if not file.exists():
-        from course.constraints import write_constraints_text
+        from course.constraints import format_constraints
         from grading.files import write_atomically
 
         file = session.cache_dir / "constraints.txt"
-        write_atomically(file, write_constraints_text(ROOT).encode())
+        write_atomically(file, format_constraints(ROOT).encode())
     return ("--constraint", str(file))
 
 

@@ -203,7 +203,7 @@ def roster(
         printing.print_problems(left_out)
     found = check_roster(Path(folder, FILE))
     make_class_folder(Path(folder))
-    printing.print_roster(found)
+    printing.print_roster_summary(found)
     printing.print_notes(find_idle_extensions(load_manifest_strictly(ROOT).deadlines, found.rows))
     if Path(folder, BOOK).is_file():
         with open_gradebook(Path(folder, BOOK)) as book:

@@ -213,7 +213,7 @@ def _build_named_images(milestone: Milestone, rng: random.Random) -> tuple[Named
 def _build_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
-    """Build a criterion's result; `wrong` says what fails."""
+    """Build a criterion's result; it fails if `failing_part` is its name, or by chance if that is its kind."""
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:

@@ -17,13 +17,13 @@ CONSTRAINTS_FILE = Path("constraints.txt")
 HEADER = "# The versions this course was tested with, which its nox sessions install. Newer ones: TINYTORCH_NEWEST=1\n"
 
 
-def write_constraints_text(root: Path, requirements: Iterable[str] | None = None) -> str:
+def format_constraints(root: Path, requirements: Iterable[str] | None = None) -> str:
     """Write one line `name==version` per locked package, with a marker where the version depends on Python.
 
     Given ``requirements``, the text covers only these packages and their dependencies.
     """
     packages = _read_packages(root)
-    wanted = {p["name"] for p in packages} if requirements is None else _find_needed(packages, requirements)
+    wanted = {p["name"] for p in packages} if requirements is None else _find_needed_packages(packages, requirements)
     lines = [f"{p['name']}=={p['version']}{_format_marker(p)}\n" for p in packages if p["name"] in wanted]
     return HEADER + "".join(lines)
 
@@ -37,7 +37,7 @@ def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]
     return named + [package for milestone in manifest.milestones for package in milestone.environment.packages]
 
 
-def find_unlocked(root: Path, manifest: Manifest) -> list[str]:
+def find_unlocked_requirements(root: Path, manifest: Manifest) -> list[str]:
     """Find the project's requirements for which the lock has no fitting version."""
     groups = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     versions: dict[str, list[str]] = {}
@@ -57,7 +57,7 @@ def _read_packages(root: Path) -> list[dict[str, Any]]:
     return [p for p in tomllib.loads((root / LOCK_FILE).read_text("utf-8"))["package"] if "registry" in p["source"]]
 
 
-def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) -> set[str]:
+def _find_needed_packages(packages: list[dict[str, Any]], requirements: Iterable[str]) -> set[str]:
     """Find the names of these requirements and of all their dependencies in the lock."""
     below: dict[str, set[str]] = {}
     for package in packages:
@@ -75,6 +75,6 @@ def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) ->
 
 
 def _format_marker(package: dict[str, Any]) -> str:
-    """Format the environments for which this version was locked."""
+    """Return what limits a locked version to environments, as ` ; (python_version < "3.12")`; empty for all."""
     markers = package.get("resolution-markers", [])
     return " ; " + " or ".join(f"({marker})" for marker in markers) if markers else ""

@@ -129,7 +129,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
             ).encode()
     if manifest.course.grader is not None:
         files |= build_release_workflows(root, manifest.course.grader)
-    files[constraints.CONSTRAINTS_FILE] = _write_constraints(root, manifest).encode()
+    files[constraints.CONSTRAINTS_FILE] = _format_release_constraints(root, manifest).encode()
     files[Path("milestones.yaml")] = format_manifest(seal_manifest(manifest)).encode()
     files |= {name: text.encode() for name, text in render_templates(root, manifest).items()}
     own = find_own_files(files, manifest)
@@ -150,7 +150,7 @@ def find_own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
 
 
 def compute_given_digests(root: Path, manifest: Manifest) -> dict[str, str]:
-    """Compute the digest of each student file's skeleton, for `lock.is_untouched`."""
+    """Map each student file's path to the digest of its skeleton, for `lock.is_untouched`."""
     texts = {
         path: make_skeleton((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)
     }
@@ -158,7 +158,7 @@ def compute_given_digests(root: Path, manifest: Manifest) -> dict[str, str]:
 
 
 def render_templates(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """Render the release's files that come from templates: path → text."""
+    """Render the release's files that come from templates, and return path → text."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     values = {
@@ -185,9 +185,9 @@ def render_templates(root: Path, manifest: Manifest) -> dict[Path, str]:
     return {Path(name): environment.get_template(f"{source}.jinja").render(values) for name, source in names.items()}
 
 
-def _write_constraints(root: Path, manifest: Manifest) -> str:
+def _format_release_constraints(root: Path, manifest: Manifest) -> str:
     """Write the versions of everything that a student's sessions install."""
-    return constraints.write_constraints_text(root, constraints.list_requirements(root, manifest, "github"))
+    return constraints.format_constraints(root, constraints.list_requirements(root, manifest, "github"))
 
 
 def _list_given_files(manifest: Manifest, root: Path) -> list[Path]:

@@ -74,7 +74,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
 
 
 def list_solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
-    """List every line inside a block, with its number."""
+    """List (number, text) of every line inside a block."""
     lines = source.splitlines()
     return [(number, lines[number - 1]) for gap in gaps for number in range(gap.begin + 1, gap.end)]
 

@@ -25,7 +25,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List what the branch was set to since then by pushes, forced pushes and merges; empty outside GitHub."""
+        """List the pushes, forced pushes and merges to a branch since a time; empty outside GitHub."""
         name = parse_github_name(repository)
         if name is None:
             return ()

@@ -144,7 +144,7 @@ def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion
     at = max((visits[row.id].at for row in rows if row.id in visits), default=None)
     history = _load_attempts(book, {row.id for row in rows})
     newest = {key: results[-1] for key, results in history.items()}
-    stuck, trying = _find_stuck(rows, history, at)
+    stuck, trying = _find_stuck_students(rows, history, at)
     named = {one.row.id for one in stuck}
     stale = find_stale_grades(book, reached, at)
     lines = tuple(
@@ -158,7 +158,7 @@ def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion
         )
         for row in rows
     )
-    items = _build_items(newest, history, built)
+    items = _build_report_items(newest, history, built)
     return ClassReport(
         course=f"{manifest.course.name} {today.label if today else manifest.course.version}",
         at=at,
@@ -239,7 +239,7 @@ class _Attempt:
 
 
 def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Attempt]]:
-    """Load every grading by student and milestone, oldest first, without errors and a regrade's preview."""
+    """Map (student, milestone) to its gradings, oldest first, without errors and a regrade's preview."""
     found: dict[tuple[str, int], list[_Attempt]] = {}
     owners = {g.id: g.student for g in book.list_gradings()}
     hidden = find_preview_gradings(book)
@@ -279,23 +279,23 @@ def _list_failure_titles(raw: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _list_failures_with_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """List the titles of the failures of a result, each with the title of its criterion."""
+    """List (title of a failure, title of its criterion) for each failure in a raw result."""
     for criterion in raw["criteria"]:
         for failure in criterion.get("failures", ()):
             yield _format_failure_title(failure), str(criterion["title"])
 
 
 def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
-    """List the titles of the criteria that were judged, and whether each was met."""
+    """List (title, whether it was met) for each criterion that was judged."""
     for criterion in raw["criteria"]:
         if criterion["status"] in ("passed", "failed"):
             yield str(criterion["title"]), criterion["status"] == "passed"
 
 
-def _find_stuck(
+def _find_stuck_students(
     rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
 ) -> tuple[tuple[StuckStudent, ...], int]:
-    """Find the students to name as stuck, and count all milestones whose newest grading is “not yet”."""
+    """Return the students to name as stuck, and how many milestones have “not yet” as their newest grading."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
@@ -313,7 +313,7 @@ def _find_stuck(
     return tuple(found[key] for key in select_stuck(ranked, needs, len(rows))), len(found)
 
 
-def _build_items(
+def _build_report_items(
     newest: Mapping[tuple[str, int], _Attempt],
     history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
@@ -336,7 +336,7 @@ def _build_items(
 
 
 def _find_item_outcomes(tried: Sequence[_Attempt], titles: Mapping[str, str]) -> dict[str, ItemOutcome]:
-    """Find how one student did on each item, from the gradings in which the item's criterion was judged."""
+    """Map each item's title to how one student did on it, from the gradings that judged its criterion."""
     found = {}
     for title, criterion in titles.items():
         met = [

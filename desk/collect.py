@@ -168,7 +168,7 @@ def _inspect_repositories(
 
 
 def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
-    """Load what the gradebook holds on each student."""
+    """Map each student's id to what the gradebook holds on their repository."""
     visits, pushes = book.read_visits(), book.read_pushes()
     commits: dict[str, set[str]] = {}
     for one in book.list_submissions():
@@ -179,7 +179,7 @@ def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
 
 
 def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
-    """Save what an inspection found, and say whether it was new. The visit is saved last, as proof."""
+    """Save what an inspection found, and return whether it was new. The visit is saved last, as proof."""
     student = inspection.visit.student
     if inspection.pushes:
         book.save_pushes(student, inspection.pushes)

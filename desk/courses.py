@@ -20,11 +20,11 @@ SHOWN = 5
 def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
     """Describe the course in the repository at ``root``, as it is now."""
     record = describe_grading_course(root, manifest)
-    return CourseVersion(record.digest, record.name, record.version, _describe_contents(root, manifest))
+    return CourseVersion(record.digest, record.name, record.version, _describe_course_contents(root, manifest))
 
 
-def _describe_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """List the criteria as they are shown, with a digest of everything else."""
+def _describe_course_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return what a course judges by, as JSON values: the criteria as shown, and a digest of everything else."""
     milestones = {}
     for milestone in manifest.milestones:
         rest = milestone.model_dump_json(exclude={"criteria"})

@@ -53,7 +53,7 @@ def add_course(book: Gradebook, course: CourseVersion) -> None:
 
 
 def read_courses(book: Gradebook) -> dict[str, CourseVersion]:
-    """Read every course, by digest."""
+    """Map each course's digest to the course, for all that the gradebook knows."""
     found = book.run_query("SELECT digest, name, version, contents FROM course ORDER BY digest")
     return {row[0]: CourseVersion(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
@@ -149,7 +149,7 @@ def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_who
 
 
 def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
-    """Read the overrides that are not withdrawn, by student and milestone, oldest first."""
+    """Map (student, milestone) to the overrides that are not withdrawn, oldest first."""
     found: dict[tuple[str, int], list[Override]] = {}
     for student, milestone, kind, value, at, whom, why in book.run_query(
         "SELECT student, milestone, kind, value, at, by_whom, why FROM override "

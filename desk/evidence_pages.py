@@ -51,7 +51,7 @@ class GradeEvidence:
 
 
 def write_evidence_pages(book: Gradebook, report: ClassReport, folder: Path, report_name: str) -> int:
-    """Write `folder/ID.html` for each student with a result, with a link to the report `back`; return how many."""
+    """Write `folder/ID.html` for each student with a result, with a link to the report; return how many."""
     template = build_template_environment().get_template("evidence.html.jinja")
     folder.mkdir(exist_ok=True)
     written = 0
@@ -103,14 +103,17 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
 
 
 def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """List how the grade came about, as terms and values."""
+    """List how the grade came about, as (term, value)."""
     assert score.grading is not None
     yield "Judged by", score.judged_by
     yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"
     if score.push is not None:
         yield "Pushed", f"{score.push.at:%Y-%m-%d %H:%M} UTC (source: {score.push.source})"
     if score.terms is not None:
-        yield "Late", f"{score.days_late} day{'' if score.days_late == 1 else 's'}, which leaves {score.factor:.0%}"
+        yield (
+            "Late",
+            f"{score.days_late} day{'' if score.days_late == 1 else 's'}, which leaves {score.remaining_share:.0%}",
+        )
     yield "Different submissions graded", str(score.attempts)
     yield "Files", f"{score.grading.submission_digest[:16]} (SHA-256)"
     yield "Seed", str(raw.get("seed", ""))

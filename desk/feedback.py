@@ -87,7 +87,7 @@ def send_feedback(
 
 
 def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
-    """Find all earlier ids of each student who was renamed, by the id they have now.
+    """Map the current id of each renamed student to all their earlier ids.
 
     >>> find_earlier_ids({"ada": "ada_b", "ada_b": "ada_c"}) == {"ada_c": {"ada", "ada_b"}}
     True

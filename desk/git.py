@@ -141,10 +141,9 @@ def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> li
 def read_files(
     repository: Path, digests: Iterable[str], *, largest: int, total_limit: int = 64 << 20
 ) -> dict[str, bytes | None]:
-    """Read the bytes of these files, by git's digest.
+    """Map git's digest of each file to its bytes, or to None if they are too large or were not fetched.
 
-    None for a file that is larger, that was not fetched because of its size, or that would bring all of them above
-    `together` bytes.
+    A file is too large above `largest` bytes, or if it would bring all of them above `total_limit` bytes.
     """
     wanted = list(dict.fromkeys(digests))
     if not wanted:

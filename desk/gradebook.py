@@ -118,8 +118,8 @@ class Gradebook:
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
         return tuple(_convert_cells_to_student(dict(zip(names, row, strict=True))) for row in found)
 
-    def list_everybody(self) -> tuple[tuple[RosterRow, bool], ...]:
-        """List every student that the gradebook has rows of, by id, and whether they are enrolled."""
+    def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
+        """List every student that the gradebook has rows of, by id, each with whether they are enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
@@ -127,14 +127,17 @@ class Gradebook:
             for enrolled, *cells in found
         )
 
-    def rename_student(self, old: str, new: str, at: datetime) -> None:
+    def rename_student(self, old_id: str, new_id: str, at: datetime) -> None:
         """Move everything of one student to another, and remember the rename; equal rows are merged."""
         with self.open_transaction() as db:
-            db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, format_time(at)))
+            db.execute(
+                "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",
+                (old_id, new_id, format_time(at)),
+            )
             apply_renames(db)
 
     def read_renames(self) -> dict[str, str]:
-        """Read each earlier id whose records were moved, and the id they were moved to."""
+        """Map each earlier id whose records were moved to the id that has them now."""
         return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
     def save_visit(self, visit: Visit) -> None:
@@ -147,7 +150,7 @@ class Gradebook:
             )
 
     def read_visits(self) -> dict[str, Visit]:
-        """Read what was found last in each repository, by student."""
+        """Map each student to what was found last in their repository."""
         columns = "student, at, branch, commit_sha, records_sha, problem"
         found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
         return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
@@ -161,7 +164,7 @@ class Gradebook:
             )
 
     def read_pushes(self) -> dict[str, tuple[Push, ...]]:
-        """Read every push, by student, oldest first."""
+        """Map each student to their pushes, oldest first."""
         found: dict[str, list[Push]] = {}
         for student, branch, commit, at, source in self._db.execute(
             "SELECT student, branch, commit_sha, at, source FROM push ORDER BY student, at, commit_sha"
@@ -255,7 +258,7 @@ class Gradebook:
             yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
     def compute_record_fingerprints(self) -> dict[str, str]:
-        """Compute for each student with results or records a digest that changes when any of these do."""
+        """Map each student with results or records to a digest that changes when any of these do."""
         told: dict[str, Any] = {}
         for query in (
             "SELECT student, id FROM grading ORDER BY student, id",
@@ -364,7 +367,7 @@ def _build_database_uri(path: Path) -> str:
 
 
 def load_migrations() -> dict[int, str]:
-    """Load the numbered SQL files, in order: each brings a gradebook from the version before to its own."""
+    """Map each version to the SQL that brings a gradebook to it from the version before."""
     return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
 
 
@@ -416,7 +419,7 @@ def _convert_row_to_grading(row: tuple[Any, ...]) -> Grading:
 
 
 def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
-    """Build the condition that selects one student, and its values; empty for all students."""
+    """Return an SQL condition that selects one student, and its values; both empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 

@@ -83,7 +83,7 @@ def serve_tasks(root: Path) -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """End this process, and with it the sandbox's, when the collection that started it is killed."""
+    """Have this process, and with it the sandbox's, killed when the collection that started it is."""
     while os.getppid() == parent:
         time.sleep(1)
     _delete_temporary_folder()

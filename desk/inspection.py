@@ -99,20 +99,20 @@ def inspect_repository(
 def choose_commits_to_grade(
     row: RosterRow, pushes: tuple[Push, ...], head: str, context: InspectionContext
 ) -> dict[str, set[int]]:
-    """Choose the commits to grade, with their milestones: the newest, and the last one before each deadline."""
+    """Map each commit to grade to its milestones: the newest commit, and the last one before each deadline."""
     found = {head: {m.id for m in context.milestones}}
     for milestone in context.milestones:
-        until = find_student_terms(context.deadlines, milestone.id, row)
-        for moment in _list_cutoff_times(until):
+        terms = find_student_terms(context.deadlines, milestone.id, row)
+        for moment in _list_cutoff_times(terms):
             push = find_last_push(pushes, moment)
             if push is not None:
                 found.setdefault(push.commit, set()).add(milestone.id)
     return found
 
 
-def _list_cutoff_times(until: DeadlineTerms | None) -> tuple[datetime, ...]:
-    """List the times after which a push is late, and after which it earns nothing."""
-    return () if until is None else tuple(dict.fromkeys((until.grace_end, until.last_scoring_moment)))
+def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
+    """List the moments after which a push is late and after which it earns nothing; empty without a deadline."""
+    return () if terms is None else tuple(dict.fromkeys((terms.grace_end, terms.last_scoring_moment)))
 
 
 def _inspect_or_raise(
@@ -175,7 +175,7 @@ def _find_new_pushes(
 
 
 def _compute_submission_digests(repository: Path, commit: str, context: InspectionContext) -> dict[int, str | None]:
-    """Compute the digest of this commit's submission to each milestone; None where the milestone is not begun."""
+    """Map each milestone to the digest of this commit's submission to it; None where it is not begun."""
     found: dict[int, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as tree:
         write_commit_tree(repository, commit, context.manifest, Path(tree))

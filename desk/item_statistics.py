@@ -51,7 +51,7 @@ class ItemStatistics:
 
 
 def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
-    """Compute each item's statistics from the outcomes of each student by item."""
+    """Map each item to its statistics, computed from the outcomes of each student by item."""
     correlations = compute_discriminations(outcomes, items)
     found = {}
     for item in items:
@@ -70,7 +70,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence
 def compute_discriminations(
     outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
 ) -> dict[str, float | None]:
-    """Compute the discrimination of each item against the *other* items, since an item would agree with itself."""
+    """Map each item to its discrimination against the *other* items, since an item would agree with itself."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)

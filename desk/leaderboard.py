@@ -84,12 +84,12 @@ class Ranking:
 
 
 def _read_network_size(result: Result) -> tuple[float, ...]:
-    """Read how many numbers a network has."""
+    """Return how many numbers a network has, as the only element; empty if that was not measured."""
     return _read_criterion_figure(result, "numbers")
 
 
 def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
-    """Read the measured figure of a criterion."""
+    """Return the measured figure of a criterion, as the only element; empty if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
@@ -99,13 +99,13 @@ def _find_picture(result: Result, name: str) -> Picture | None:
 
 
 def _read_relative_step_time(result: Result) -> tuple[float, ...]:
-    """Read a training step's time, in units of a matrix product that the grader timed next to it; less is faster."""
+    """Return a training step's time as a multiple of a matrix product's on the same machine; empty if not timed."""
     shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
 
 def _read_bits_per_byte(result: Result) -> tuple[float, ...]:
-    """Read the bits per byte that the network needs for real text."""
+    """Return the bits per byte that the network needs for real text; empty if that was not measured."""
     shown = _find_picture(result, "rivals_on_text")
     return (shown.values[0] / 1000,) if shown else ()
 
@@ -142,7 +142,7 @@ def run_leaderboard(
     They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
     Runs that are there already are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, describe_machine()
+    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, name_machine()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
         tasks = [
@@ -233,8 +233,8 @@ def read_runs(book: Gradebook) -> list[LeaderboardRun]:
     return [LeaderboardRun(**dict(zip(names, cells, strict=True)), measured=json.loads(last)) for *cells, last in found]
 
 
-def describe_machine() -> str:
-    """Name this machine, since speeds can be compared only on the same one."""
+def name_machine() -> str:
+    """Return this machine's name, since speeds can be compared only on the same one."""
     return f"{platform.node()}, {platform.machine()}"
 
 

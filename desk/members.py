@@ -45,21 +45,21 @@ SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
 
 def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
     """Compare the roster with the gradebook: who is new, gone or renamed. Nothing before the first collection."""
-    before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_everybody()}, book.read_renames()
+    before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_known_students()}, book.read_renames()
     if not before:
         return RosterChanges()
     now = {row.id for row in rows}
-    away = [row for row, _ in before.values() if row.id not in now and row.id not in joined]
+    absent_rows = [row for row, _ in before.values() if row.id not in now and row.id not in joined]
     return RosterChanges(
         new=tuple(sorted(now - set(before))),
-        gone=tuple(row.id for row in away if before[row.id][1]),
-        renamed=tuple(_find_suspected_renames(away, rows)),
+        gone=tuple(row.id for row in absent_rows if before[row.id][1]),
+        renamed=tuple(_find_suspected_renames(absent_rows, rows)),
     )
 
 
-def _find_suspected_renames(away: Sequence[RosterRow], rows: Sequence[RosterRow]) -> Iterator[SuspectedRename]:
+def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[RosterRow]) -> Iterator[SuspectedRename]:
     """Find students of the roster who seem to be one of those who left it."""
-    for row in away:
+    for row in absent_rows:
         for because, mark in SAME:
             same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
             if same is not None:
@@ -81,27 +81,29 @@ def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[st
 
 
 def _list_names(names: Sequence[str], limit: int = 12) -> str:
-    """Join names with commas, and count those beyond `most`."""
+    """Join up to `limit` names with commas, and count those beyond."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rename_student(folder: Path, rows: Sequence[RosterRow], old: str, new: str) -> int:
+def rename_student(folder: Path, rows: Sequence[RosterRow], old_id: str, new_id: str) -> int:
     """Move everything of a student who left the roster to one who is in it; return how many results moved.
 
     UsageError when the old id is unknown or still in the roster, or the new one is not in it.
     """
     now = {row.id for row in rows}
     with open_gradebook(folder / FILE) as book:
-        known = {row.id for row, _ in book.list_everybody()}
-        if old in now:
-            raise UsageError(f"{old} is still in the roster. Are these two people? Change or delete that line first.")
-        if new not in now:
-            raise UsageError(f"{new} is not in the roster. Write the new id there first.")
-        if old not in known:
-            raise UsageError(f"The gradebook has no student {old}. Its students are in the table `student`.")
-        moved = sum(grading.student == old for grading in book.list_gradings())
-        book.rename_student(old, new, datetime.now(UTC))
-    before, after = (folder / "repositories" / f"{name}.git" for name in (old, new))
+        known = {row.id for row, _ in book.list_known_students()}
+        if old_id in now:
+            raise UsageError(
+                f"{old_id} is still in the roster. Are these two people? Change or delete that line first."
+            )
+        if new_id not in now:
+            raise UsageError(f"{new_id} is not in the roster. Write the new id there first.")
+        if old_id not in known:
+            raise UsageError(f"The gradebook has no student {old_id}. Its students are in the table `student`.")
+        moved = sum(grading.student == old_id for grading in book.list_gradings())
+        book.rename_student(old_id, new_id, datetime.now(UTC))
+    before, after = (folder / "repositories" / f"{name}.git" for name in (old_id, new_id))
     if before.is_dir() and not after.exists():  # it could be fetched again, but that takes time
         before.rename(after)
     return moved

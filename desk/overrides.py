@@ -89,7 +89,7 @@ def write_overrides_csv(folder: Path, target: Path) -> int:
         cells = [_format_value(one.in_force, kind) for kind in KINDS]
         last = [one.last.why, one.last.by_whom, f"{one.last.at:%Y-%m-%d %H:%M}Z"]
         writer.writerow(
-            [escape_formula(one.student), one.milestone, *map(_keep_number, cells), *map(escape_formula, last)]
+            [escape_formula(one.student), one.milestone, *map(_escape_unless_number, cells), *map(escape_formula, last)]
         )
     write_atomically(target, text.getvalue().encode())
     return len(found)
@@ -132,7 +132,7 @@ def _parse_csv_row(
     now: datetime,
 ) -> Iterator[Override]:
     """Read a row of a CSV file as the overrides that differ from those in force."""
-    cells = {name: _strip_apostrophe((row.get(name) or "").strip()) for name in COLUMNS}
+    cells = {name: _unescape_text((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
     student, milestone = cells["student"], int(cells["milestone"])
@@ -155,7 +155,7 @@ def _make_overrides(
     now: datetime,
 ) -> list[Override]:
     """Make the overrides of one grade. UsageError for an unknown student or milestone, or without a reason."""
-    if student not in {row.id for row, _ in book.list_everybody()}:
+    if student not in {row.id for row, _ in book.list_known_students()}:
         raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
     find_built_milestone(manifest, milestone)
     if values and not why.strip():
@@ -198,8 +198,8 @@ def _format_value(in_force: EffectiveOverride, kind: Kind) -> str:
             return in_force.comment or ""
 
 
-def _keep_number(text: str) -> str:
-    """Keep a number as it is, with its minus sign; make any other text harmless."""
+def _escape_unless_number(text: str) -> str:
+    """Keep a number as it is, with its minus sign; make any other text harmless in a spreadsheet."""
     try:
         float(text)
     except ValueError:
@@ -207,6 +207,6 @@ def _keep_number(text: str) -> str:
     return text
 
 
-def _strip_apostrophe(text: str) -> str:
+def _unescape_text(text: str) -> str:
     """Remove the apostrophe that `escape_formula` put before a text."""
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text

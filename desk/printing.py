@@ -28,7 +28,7 @@ def make_plain_table(*headings: str) -> Table:
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
-def print_roster(roster: Roster) -> None:
+def print_roster_summary(roster: Roster) -> None:
     """Print the problems of a roster, and how many students it has."""
     out = open_console()
     print_problems(roster.problems)

@@ -42,7 +42,7 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
     them: a key made up instead would be different at every run.
     """
     if VARIABLE in environ:
-        key = _parse_key(environ[VARIABLE])
+        key = _parse_hex_key(environ[VARIABLE])
         if key is None:
             raise UsageError(
                 f"The variable {VARIABLE} does not hold a key for pseudonyms. Give the repository the one that the "
@@ -60,7 +60,7 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
                 os.link(temporary, path)
         finally:
             temporary.unlink()
-    key = _parse_key(path.read_text("utf-8", errors="replace"))
+    key = _parse_hex_key(path.read_text("utf-8", errors="replace"))
     if key is None:
         raise UsageError(
             f"{path} is not a key: {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
@@ -69,7 +69,7 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
     return key
 
 
-def _parse_key(text: str) -> bytes | None:
+def _parse_hex_key(text: str) -> bytes | None:
     """Read a key of hexadecimal digits; None when the text is not one."""
     try:
         key = bytes.fromhex(text.strip())
@@ -79,7 +79,7 @@ def _parse_key(text: str) -> bytes | None:
 
 
 def assign_pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
-    """Give each id a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
+    """Map each id to a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
 
     Ids whose pseudonyms would be equal, which is rare, get nine digits instead of five.
     """

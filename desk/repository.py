@@ -13,7 +13,7 @@ HOST = "https://github.com"
 
 
 def find_repository_problem(text: str) -> tuple[str, str] | None:
-    """Say what is wrong with a repository's name, with the repair; None when git may be given it."""
+    """Return what is wrong with a repository's name, and the repair; None when git may be given it."""
     if PASSWORD.match(text):
         return "the address holds a user name or a password.", "Delete it: git asks your credential helper."
     if any(kind.fullmatch(text) for kind in (SHORT, ADDRESS, SECURE_SHELL, PATH)):

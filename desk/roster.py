@@ -162,7 +162,7 @@ class _RosterParser:
             begins = reader.line_num + 1
 
     def _is_valid_header(self, line: int, names: list[str]) -> bool:
-        """Check the names of the columns; False when the rows cannot be read with them."""
+        """Check the names of the columns, add problems, and return False when the rows cannot be read with them."""
         if len(names) == 1 and re.search(r"[;\t]", names[0]):
             self._add_problem(
                 line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”."
@@ -202,11 +202,11 @@ class _RosterParser:
             self._add_problem(line, f"repository: {complaint[0]}", complaint[1])
         if email is not None and not EMAIL.fullmatch(email):
             self._add_problem(line, f"{email!r} is not an e-mail address.", "Write name@host, or leave it empty.")
-        self._require_unique(line, "id", id_, str)
-        self._require_unique(line, "github", github, str)
-        self._require_unique(line, "repository", repository, normalize_repository)
-        self._require_unique(line, "email", email, str.casefold)
-        self._require_unique(line, "sis_login", given["sis_login"], str.casefold)
+        self._check_unique(line, "id", id_, str)
+        self._check_unique(line, "github", github, str)
+        self._check_unique(line, "repository", repository, normalize_repository)
+        self._check_unique(line, "email", email, str.casefold)
+        self._check_unique(line, "sis_login", given["sis_login"], str.casefold)
         agreed = {
             name: self._parse_consent(line, name, given[name] or "") for name in ("public", "links", "leaderboard")
         }
@@ -242,8 +242,8 @@ class _RosterParser:
             self._add_problem(line, f"{column}:", str(error))
             return None
 
-    def _require_unique(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
-        """Add a problem when an earlier row has the same value."""
+    def _check_unique(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
+        """Add a problem when an earlier row has the same value in this column."""
         if value is None:
             return
         first = self.first.setdefault((column, same(value)), line)

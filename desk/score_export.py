@@ -85,7 +85,7 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
     """Write the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
 
     An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
-    (`choose_complete`). An excused grade is `EX`.
+    (`choose_largest_complete_table`). An excused grade is `EX`.
 
     Students are known by their SIS Login ID: the roster's `sis_login`, otherwise the e-mail address, otherwise the id.
     """

@@ -61,8 +61,8 @@ class Score:
         return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
-    def factor(self) -> float:
-        """The share of the points that lateness leaves."""
+    def remaining_share(self) -> float:
+        """The share of the points that is left after lateness, 0 to 1."""
         return 1.0 if self.terms is None or self.push is None else self.terms.compute_remaining_share(self.push.at)
 
     @property
@@ -80,7 +80,7 @@ class Score:
             return 0.0 if self.closed else None
         if self.grading.verdict == "error":
             return None
-        return round(FULL * self.grading.share * self.factor, 2)
+        return round(FULL * self.grading.share * self.remaining_share, 2)
 
     @property
     def judged_by(self) -> str:
@@ -93,7 +93,7 @@ class Score:
 def compute_scores(
     book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: RegradeDecision | None = None
 ) -> dict[str, dict[int, Score]]:
-    """Compute every enrolled student's score in every milestone that is built: id → milestone → score.
+    """Compute every enrolled student's score in every milestone that is built, and return id → milestone → score.
 
     ``today`` is the digest of today's course; grades by any other are marked. ``decision`` is a regrade that is not
     decided yet, to see what it would change.
@@ -232,7 +232,7 @@ def _measure_earliness(score: Score) -> float:
 def _find_first_pushes(
     handed_in: Iterable[CommitSubmission], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
 ) -> dict[tuple[str, int, str], Push]:
-    """Find the first push of each submission, in any commit: (student, milestone, digest) → push."""
+    """Map (student, milestone, digest) to the first push of that submission, in any commit."""
     brought = {(h.student, h.milestone, h.submission_digest, h.commit) for h in handed_in if h.submission_digest}
     brought |= {(g.student, g.milestone, g.submission_digest, g.commit) for g in gradings}
     found: dict[tuple[str, int, str], Push] = {}

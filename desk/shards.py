@@ -28,7 +28,7 @@ def format_shard_matrix(submissions: int) -> str:
 
 
 def output_matrix(text: str, environ: Mapping[str, str]) -> None:
-    """Print a matrix, or, in a workflow, pass it on as the output `format_shard_matrix`."""
+    """Print a matrix; in a workflow, write it as the step's output `matrix` instead."""
     if file := environ.get("GITHUB_OUTPUT"):
         write_outputs(Path(file), {"matrix": text})
     else:

@@ -106,7 +106,7 @@ def _name_token_kind(token: tokenize.TokenInfo) -> str:
 
 
 def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
-    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals; none in `known`."""
+    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals; no given code's."""
     sequence = tokenize_code(source)
     values = hash_token_runs([kind for kind, _ in sequence])
     if not len(values):
@@ -153,7 +153,8 @@ def compare_fingerprints(
 ) -> tuple[SimilarPair, ...]:
     """Find pairs that resemble each other, within `own` and between `own` and `others`, the rarest matches first.
 
-    Pairs that share less than `least` are left out, and all but the first `most`. Code that many have does not count.
+    Pairs that share less than `min_share` are left out, and all but the first `max_pairs`.
+    Code that many have does not count.
     """
     everybody = {**own, **others}
     names = list(everybody)
@@ -184,7 +185,7 @@ def compare_fingerprints(
 
 
 def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tuple[np.ndarray, np.ndarray]:
-    """List every fingerprint once for each student who has it, in order, with that student's number."""
+    """List (fingerprints, student numbers), sorted by fingerprint: each once for each student who has it."""
     empty = np.empty(0, np.uint64)
     own = [np.unique(np.concatenate([empty, *(p["value"] for p in files.values())])) for files in everybody.values()]
     values = np.concatenate([empty, *own])
@@ -194,15 +195,15 @@ def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tupl
 
 
 def _count_shared_fingerprints(
-    holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, home: int, students: int
+    holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, own_count: int, student_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Count for each pair (left × students + right) what they share, what only they share, and its rarity."""
+    """Return pairs (left × students + right), and for each how many they share, share alone, and the rarity."""
     found = [np.zeros((0, 4))]
     for size, groups in _group_by_holder_count(starts, counts, limit):
         members = holders[groups[:, None] + np.arange(size)]
         i, j = np.triu_indices(size, 1)
         left, right = members[:, i].ravel(), members[:, j].ravel()
-        codes, times = np.unique((left * students + right)[left < home], return_counts=True)
+        codes, times = np.unique((left * student_count + right)[left < own_count], return_counts=True)
         found.append(np.column_stack([codes, times, times * (size == 2), times / (size - 1)]))
     every = np.concatenate(found)
     codes, where = np.unique(every[:, 0].astype(np.int64), return_inverse=True)
@@ -211,7 +212,7 @@ def _count_shared_fingerprints(
 
 
 def _group_by_holder_count(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Group the positions of fingerprints by how many students have them, at most `GROUPS` at a time."""
+    """Yield (holder count, positions of fingerprints with so many holders), at most `GROUPS` positions at a time."""
     for size in range(2, limit + 1):
         of_size = starts[counts == size]
         for at in range(0, len(of_size), GROUPS):
@@ -223,7 +224,7 @@ def find_similar_pairs(
     given_texts: Iterable[str],
     against: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[SimilarPair, ...]:
-    """Find pairs that resemble each other in texts: student → file → text; `given` are texts of the course."""
+    """Find pairs that resemble each other, in student → file → text; code in `given_texts` does not count."""
     known = hash_given_code(given_texts)
 
     def fingerprint_students(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:

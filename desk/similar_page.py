@@ -72,7 +72,7 @@ def write_similarity_page(
 
 
 def _describe_student(submission: LatestSubmission, folder: Path) -> str:
-    """Name a student with section and, for another class, its folder: Ada Lovelace (A)."""
+    """Return a student's name with the section and, for another class, its folder: Ada Lovelace (A)."""
     where = [submission.row.section] if submission.row.section else []
     where += [submission.folder.name] if submission.folder != folder else []
     return (submission.row.name or submission.row.id) + (f" ({', '.join(where)})" if where else "")

@@ -77,7 +77,7 @@ def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmis
 def read_submissions(
     root: Path, submitted: Sequence[LatestSubmission], watch: ProgressWatch
 ) -> dict[str, SubmissionFiles]:
-    """Read submissions, by key. Those that cannot be read are left out; the class report says why."""
+    """Map each submission's key to its files. Those that cannot be read are left out; the class report says why."""
     watch.begin_phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):

@@ -17,7 +17,7 @@ Scores = Mapping[str, Mapping[int, Score]]
 def find_stale_grades(
     book: Gradebook, scores: Scores, newest_visit: datetime | None
 ) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Find grades that may be out of date, and why, by student and milestone; ``at`` is the class's newest visit."""
+    """Map (student, milestone) to why that grade may be out of date; grades that are current are left out."""
     visits, pushes = book.read_visits(), book.read_pushes()
     handed_in: dict[tuple[str, str, int], str | None] = {}
     for one in book.list_submissions():

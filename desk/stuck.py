@@ -38,7 +38,7 @@ class StuckScore:
 
     @property
     def score(self) -> int:
-        """The points of `FORMULA`.
+        """The points by `FORMULA`; more points mean more need of help.
 
         >>> StuckScore(failures=3, days=9, behind=5).score
         6

@@ -15,7 +15,7 @@ LARGE = 32 << 20
 
 @contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
-    """Limit this process, while the block runs, to ``more`` bytes beyond its current memory; then MemoryError.
+    """Limit this process, while the block runs, to so many bytes beyond its current memory; then MemoryError.
 
     The limit is on the address space, on Linux only. A worker sets its own limit.
     """

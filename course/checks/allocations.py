@@ -55,7 +55,7 @@ class _TaintAnalysis:
             before = found
             for part in self.parts:
                 for node in ast.walk(part):
-                    self._follow_node(node, part.name)
+                    self._taint_assigned_names(node, part.name)
 
     def find_allocations(self) -> Iterator[tuple[int, str]]:
         """Yield line and text of each call that allocates with a tainted value."""
@@ -98,50 +98,50 @@ class _TaintAnalysis:
         """Return whether any of these expressions is tainted."""
         return any(self._is_tainted(node, function_name) for node in nodes)
 
-    def _follow_node(self, node: ast.AST, function_name: str) -> None:
+    def _taint_assigned_names(self, node: ast.AST, function_name: str) -> None:
         """Taint the names to which this node gives tainted values."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
-                    self._bind_value(target, value, function_name)
+                    self._taint_targets(target, value, function_name)
             case ast.Return(value=ast.expr()) | ast.Yield(value=ast.expr()):
                 if self._is_tainted(node, function_name):
                     self.returning.add(function_name)
             case ast.NamedExpr(target=target, value=value) | ast.AugAssign(target=target, value=value):
-                self._bind_value(target, value, function_name)
+                self._taint_targets(target, value, function_name)
             case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
-                self._bind_elements(target, value, function_name)
+                self._taint_loop_targets(target, value, function_name)
             case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
-                self._bind_value(target, value, function_name)
+                self._taint_targets(target, value, function_name)
             case ast.Call(func=ast.Attribute(value=ast.Name() as kept, attr="append" | "extend"), args=[value]):
-                self._bind_value(kept, value, function_name)  # its list holds it
+                self._taint_targets(kept, value, function_name)  # its list holds it
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
-                self._follow_call(node, self.functions[name], function_name)
+                self._taint_call_parameters(node, self.functions[name], function_name)
             case ast.Call() if self._is_tainted(node.func, function_name):
                 for argument in _list_arguments(node):
                     self._taint_callback(argument, function_name)
 
-    def _bind_value(self, target: ast.AST, value: ast.AST, function_name: str) -> None:
+    def _taint_targets(self, target: ast.AST, value: ast.AST, function_name: str) -> None:
         """Taint an assignment's targets as far as its values are tainted."""
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for one, its in zip(target.elts, value.elts, strict=True):
-                self._bind_value(one, its, function_name)
+                self._taint_targets(one, its, function_name)
         elif self._is_tainted(value, function_name):
             self._taint_names(target, function_name)
 
-    def _bind_elements(self, target: ast.AST, values: ast.AST, function_name: str) -> None:
+    def _taint_loop_targets(self, target: ast.AST, values: ast.AST, function_name: str) -> None:
         """Taint a loop's targets as far as the elements are tainted."""
         match target, values:
             case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
-                self._bind_elements(target, values, function_name)
+                self._taint_loop_targets(target, values, function_name)
             case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=each) if len(targets) == len(each):
                 for one, its in zip(targets, each, strict=True):
-                    self._bind_elements(one, its, function_name)
+                    self._taint_loop_targets(one, its, function_name)
             case ast.Tuple(), ast.Tuple(elts=rows) | ast.List(elts=rows):
                 for row in rows:
-                    self._bind_value(target, row, function_name)
+                    self._taint_targets(target, row, function_name)
             case _:
-                self._bind_value(target, values, function_name)
+                self._taint_targets(target, values, function_name)
 
     def _taint_names(self, target: ast.AST, function_name: str) -> None:
         """Taint every name in a target."""
@@ -152,7 +152,7 @@ class _TaintAnalysis:
         if isinstance(target, ast.Name):
             self.tainted[function_name].add(target.id)
 
-    def _follow_call(self, node: ast.Call, function: ast.FunctionDef, function_name: str) -> None:
+    def _taint_call_parameters(self, node: ast.Call, function: ast.FunctionDef, function_name: str) -> None:
         """Taint the parameters of a function of this file whose arguments are tainted."""
         given = zip(_list_parameters(function), node.args, strict=False)
         for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):

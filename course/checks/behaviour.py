@@ -117,7 +117,7 @@ def _run_tests(
 
 
 def _summarize_failure(failure: Failure | None) -> str:
-    """Return what came back, in at most 150 characters."""
+    """Return what the failed call returned, or else the failure's title, in at most 150 characters."""
     got = " ".join((failure.got or failure.title).split()) if failure else ""
     return got if len(got) <= 150 else f"{got[:149]}…"
 

@@ -74,7 +74,7 @@ class CourseTree:
         return (self.root / path).read_text(encoding="utf-8")
 
     def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Return each task's gaps; SkeletonError when markers are wrong."""
+        """Map each task's id to its gaps, each with its file; SkeletonError when markers are wrong."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):

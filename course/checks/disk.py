@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course.checks.course_tree import CourseTree
-from course.constraints import LOCK_FILE, find_unlocked
+from course.constraints import LOCK_FILE, find_unlocked_requirements
 from course.figures.gallery import list_images
 from course.release import LEFTOVERS
 from course.skeleton import make_solution
@@ -66,7 +66,7 @@ def settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
         problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
     problems += [
         Problem(LOCK_FILE.as_posix(), 1, f"has no version for {requirement}.", "Run `uv lock`.")
-        for requirement in find_unlocked(course.root, course.manifest)
+        for requirement in find_unlocked_requirements(course.root, course.manifest)
     ]
     for path, current, command in (
         (schema.SCHEMA_PATH, schema.generate_schema_json(), "python -m grading.manifest schema"),

@@ -14,7 +14,7 @@ from grading.render.svg import draw_word
 LAYERS, UNITS = 10, 64
 
 
-def draw_functions() -> Figure:
+def draw_activations() -> Figure:
     """Draw six activations, each above its slope; softmax is for the first of three scores, the others being 0."""
     x = np.linspace(-4, 4, 81)
     layers = {
@@ -46,7 +46,7 @@ def draw_functions() -> Figure:
     return Figure("Six activations with their slopes", 484, shapes)
 
 
-def draw_vanishing() -> Figure:
+def draw_vanishing_gradients() -> Figure:
     """Draw the size of the gradient on its way back through ten layers, with sigmoids and with ReLUs."""
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
@@ -74,7 +74,7 @@ def draw_vanishing() -> Figure:
 
 
 def _measure_gradients(activation, init) -> list[float]:
-    """Return the root mean square of the gradient behind the last layer and before each, from last to first."""
+    """Return the root mean square of the gradient after the last layer and before each, from last to first."""
     rng = np.random.default_rng(0)
     network = MLP([UNITS] * (LAYERS + 1), activation, init, rng=rng)
     for parameter in network.parameters():
@@ -90,4 +90,4 @@ def _measure_gradients(activation, init) -> list[float]:
     return sizes
 
 
-FIGURES = {"functions": draw_functions, "vanishing": draw_vanishing}
+FIGURES = {"functions": draw_activations, "vanishing": draw_vanishing_gradients}

@@ -14,7 +14,7 @@ from grading.render.svg import draw_box, draw_word
 TOKENS = 12
 
 
-def draw_masks() -> Figure:
+def draw_attention_masks() -> Figure:
     """Draw attention weights of the same tokens without a mask and with the causal mask."""
     queries, keys = (Tensor(part) for part in np.random.default_rng(4).normal(size=(2, TOKENS, 16)) * 1.2)
     shapes = []
@@ -28,7 +28,7 @@ def draw_masks() -> Figure:
     return Figure("Attention weights without a mask and with the causal mask", 298, shapes)
 
 
-def draw_scaling() -> Figure:
+def draw_score_scaling() -> Figure:
     """Draw the mean of the largest of ten weights against d, with and without dividing the scores by √d."""
     rng, sizes = np.random.default_rng(0), [4, 16, 64, 256, 1024]
     chart = Chart(52, 46, WIDTH - 82, 180, Scale(4, 1024, log=True), Scale(0, 1))
@@ -54,7 +54,7 @@ def draw_scaling() -> Figure:
     return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
 
 
-def draw_positions() -> Figure:
+def draw_position_waves() -> Figure:
     """Draw positions as rows of waves, and the dot product of every pair of positions."""
     positions = sinusoidal_positions(48, 32).astype(np.float64)
     products = positions @ positions.T
@@ -73,7 +73,7 @@ def draw_positions() -> Figure:
     return Figure("Sinusoidal positions and their dot products", 282, shapes)
 
 
-def draw_projections() -> Figure:
+def draw_attention_by_position() -> Figure:
     """Draw weights of positions with the same vector as query and key, and with keys shifted by one position."""
     positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
     keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
@@ -97,8 +97,8 @@ def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float
 
 
 FIGURES = {
-    "masks": draw_masks,
-    "scaling": draw_scaling,
-    "positions": draw_positions,
-    "projections": draw_projections,
+    "masks": draw_attention_masks,
+    "scaling": draw_score_scaling,
+    "positions": draw_position_waves,
+    "projections": draw_attention_by_position,
 }

@@ -13,7 +13,7 @@ from course.figures.charts import Chart, Scale, draw_curve, draw_frame
 from grading.render.svg import draw_word
 
 
-def draw_graph() -> Figure:
+def draw_computation_graph() -> Figure:
     """Draw the graph of (a · b + b)², with each value above its gradient, as the tape finds them."""
     a, b = Tensor(2.0), Tensor(3.0)
     require_grad([a, b])
@@ -59,7 +59,7 @@ def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
     return seen
 
 
-def draw_memory() -> Figure:
+def draw_tape_memory() -> Figure:
     """Draw the bytes of outputs that the tape holds after each op forward and each rule backward."""
     rng = np.random.default_rng(0)
     network, criterion = MLP((784, 256, 256, 256, 10), ReLU, rng=rng), CrossEntropyLoss()
@@ -94,4 +94,4 @@ def draw_memory() -> Figure:
     return Figure("Memory for outputs during the forward and the backward pass", 266, shapes)
 
 
-FIGURES = {"graph": draw_graph, "memory": draw_memory}
+FIGURES = {"graph": draw_computation_graph, "memory": draw_tape_memory}

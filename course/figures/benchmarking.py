@@ -22,7 +22,7 @@ ROWS = 10
 CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarking.py")
 
 
-def draw_turns() -> Figure:
+def draw_timing_orders() -> Figure:
     """Draw ten comparisons of two equal functions on a machine that slows down: one after the other, and in turns."""
     shapes = []
     for place, (name, seed) in enumerate((("A, then B", 1), ("in turns", 2))):
@@ -32,7 +32,7 @@ def draw_turns() -> Figure:
         shapes.append(draw_line(chart.map_x(1), chart.top, chart.map_x(1), chart.top + chart.height, "axis dash"))
         wrong = 0
         for row in range(ROWS):
-            result = judge(_measure_equals(rng, in_turns=place == 1), rng=rng)
+            result = judge(_time_equal_functions(rng, in_turns=place == 1), rng=rng)
             sure = result["verdict"] in ("faster", "slower")
             wrong += sure
             kind, y = "b" if sure else "a", chart.map_y(row + 0.5)
@@ -44,7 +44,7 @@ def draw_turns() -> Figure:
     return Figure("Ten comparisons of equal functions on a machine that slows down", 304, shapes)
 
 
-def _measure_equals(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
+def _time_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
     """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
     now, calls = 0.0, 0
 
@@ -96,7 +96,7 @@ def draw_roofline() -> Figure:
     return Figure("Roofline of one training step", 322, shapes)
 
 
-def measure_training_step() -> None:
+def record_training_step_profile() -> None:
     """Profile one training step of the lesson's network, and measure the machine's two limits."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
@@ -125,5 +125,5 @@ def measure_training_step() -> None:
     write_record("roofline", "one training step of module 13's example, medians of 12, processor time", values, CODE)
 
 
-FIGURES = {"turns": draw_turns, "roofline": draw_roofline}
-MEASUREMENTS = {"roofline": measure_training_step}
+FIGURES = {"turns": draw_timing_orders, "roofline": draw_roofline}
+MEASUREMENTS = {"roofline": record_training_step_profile}

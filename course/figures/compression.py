@@ -12,7 +12,7 @@ from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_sha
 from grading.render.svg import draw_box, draw_word
 
 
-def draw_rounding() -> Figure:
+def draw_rounding_errors() -> Figure:
     """Draw numbers rounded to steps of 0.2, and their rounding errors."""
     scale = 0.2
     x = np.linspace(-1.1, 1.1, 441)
@@ -60,4 +60,4 @@ def draw_pruned_weights() -> Figure:
     )
 
 
-FIGURES = {"rounding": draw_rounding, "pruning": draw_pruned_weights}
+FIGURES = {"rounding": draw_rounding_errors, "pruning": draw_pruned_weights}

@@ -18,7 +18,7 @@ BLACK, SKY, SEA, HULL, SAIL, SUN = range(6)
 COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 
-def draw_versions() -> Figure:
+def draw_augmented_versions() -> Figure:
     """Draw a boat of 24×24 pixels as flip and crop change it in sixteen epochs."""
     boat = _paint_boat()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
@@ -42,7 +42,7 @@ def _paint_boat() -> np.ndarray:
     return boat
 
 
-def draw_pipeline() -> Figure:
+def draw_loading_pipeline() -> Figure:
     """Draw the measured times of loading and training on batches, one after the other and with prefetching."""
     record = read_record("pipeline")
     last = max(end for run in record.values() for _, _, end in run)
@@ -67,7 +67,7 @@ def draw_pipeline() -> Figure:
     return Figure("When batches are loaded and trained on, with and without prefetching", 318, shapes)
 
 
-def measure_pipeline() -> None:
+def record_loading_pipeline() -> None:
     """Load six batches and train on each, both simulated by waiting: 30 and 50 ms, then 70 and 50 ms."""
     runs: dict[str, list] = {}
     for name, load, ahead in (("plain", 0.03, False), ("prefetch", 0.03, True), ("starved", 0.07, True)):
@@ -96,5 +96,5 @@ def measure_pipeline() -> None:
     write_record("pipeline", about, runs, ["08_dataloader/tinytorch/dataloader.py"])
 
 
-FIGURES = {"versions": draw_versions, "pipeline": draw_pipeline}
-MEASUREMENTS = {"pipeline": measure_pipeline}
+FIGURES = {"versions": draw_augmented_versions, "pipeline": draw_loading_pipeline}
+MEASUREMENTS = {"pipeline": record_loading_pipeline}

@@ -16,7 +16,7 @@ from grading.render.svg import draw_box, draw_word
 PIXELS = 54
 
 
-def draw_signals() -> Figure:
+def draw_layer_outputs() -> Figure:
     """Draw histograms of the outputs of layers 1, 3 and 10 for three initializations."""
     starts: dict[str, Callable] = {
         "deviation 0.01": lambda rng, shape: rng.normal(0, 0.01, shape).astype("float32"),
@@ -41,7 +41,7 @@ def draw_signals() -> Figure:
     return Figure("Outputs of layers 1, 3 and 10 for three kinds of initial weights", 380, shapes)
 
 
-def draw_spiral() -> Figure:
+def draw_spiral_predictions() -> Figure:
     """Draw the predicted class of each point in the plane, after ten epochs in batches of 600 and of 20."""
     inputs, targets = _sample_spiral(np.random.default_rng(0), 600)
     shapes = []
@@ -79,4 +79,4 @@ def _sample_spiral(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
     return Tensor(np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)), Tensor(targets)
 
 
-FIGURES = {"signals": draw_signals, "spiral": draw_spiral}
+FIGURES = {"signals": draw_layer_outputs, "spiral": draw_spiral_predictions}

@@ -28,7 +28,7 @@ def list_images(lesson: str) -> list[str]:
 
 
 def list_drawings(module_id: str) -> dict[str, Callable[[], Figure]]:
-    """List the functions that draw a module's pictures, by file name; none if the module has no file here."""
+    """Map the name of each picture of a module to the function that draws it; empty if the module has no file here."""
     name = f"course.figures.{module_id.partition('_')[2]}"
     if importlib.util.find_spec(name) is None:
         return {}
@@ -37,7 +37,7 @@ def list_drawings(module_id: str) -> dict[str, Callable[[], Figure]]:
 
 
 def draw_module(module_id: str) -> dict[str, str]:
-    """Draw a module's pictures now: file name → SVG."""
+    """Draw a module's pictures now, and return file name → SVG."""
     return {name: write_svg(draw()) for name, draw in list_drawings(module_id).items()}
 
 

@@ -27,7 +27,7 @@ PARTS = {
 }
 
 
-def draw_step() -> Figure:
+def draw_step_times() -> Figure:
     """Draw a training step of module 06 and of module 13, divided into the times of its parts."""
     record = read_record("step")
     whole = record["module 06"]["whole"]
@@ -51,7 +51,7 @@ def draw_step() -> Figure:
     return Figure("Times of the parts of a training step in module 06 and module 13", 256, shapes)
 
 
-def draw_blocks() -> Figure:
+def draw_gradient_blocks() -> Figure:
     """Draw blocks of output rows, and the image rows to which each block adds its gradients."""
     rows, kernel, size = 12, 3, 17
     blocks = row_blocks(rows, 1 << 18)
@@ -78,7 +78,7 @@ def draw_blocks() -> Figure:
     return Figure("Even blocks, and then odd ones, add to rows that do not overlap", 332, shapes)
 
 
-def draw_whitening() -> Figure:
+def draw_whitening_directions() -> Figure:
     """Draw the directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
@@ -99,7 +99,7 @@ def _format_strength(value: float) -> str:
     return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def measure_step_parts() -> None:
+def record_step_part_times() -> None:
     """Time the parts of a training step with module 06's and module 13's network, and record the medians."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
@@ -143,5 +143,5 @@ def record_whitening_directions() -> None:
     write_record("whitening", about, values, ["13_kernels/recipe.py"])
 
 
-FIGURES = {"step": draw_step, "blocks": draw_blocks, "whitening": draw_whitening}
-MEASUREMENTS = {"step": measure_step_parts, "whitening": record_whitening_directions}
+FIGURES = {"step": draw_step_times, "blocks": draw_gradient_blocks, "whitening": draw_whitening_directions}
+MEASUREMENTS = {"step": record_step_part_times, "whitening": record_whitening_directions}

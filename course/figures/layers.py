@@ -18,7 +18,7 @@ PIXELS = 40
 LEVELS = 10
 
 
-def draw_xor() -> Figure:
+def draw_xor_training() -> Figure:
     """Draw the plane at four steps of training: the network's output, and where its hidden units bend."""
     rng = np.random.default_rng(3)
     network, criterion = Sequential(Dense(2, 4, rng=rng), Tanh(), Dense(4, 1, rng=rng), Sigmoid()), BCELoss()
@@ -71,7 +71,7 @@ def _find_crossings(w1: float, w2: float, bias: float) -> list[tuple[float, floa
     return [(x, y) for x, y in ends if low - 1e-9 <= x <= high + 1e-9 and low - 1e-9 <= y <= high + 1e-9][:2]
 
 
-def draw_rates() -> Figure:
+def draw_learning_rate_effects() -> Figure:
     """Draw gradient descent on the parabola of task 4.7 with learning rates too small, right and too large."""
     inputs, targets = Tensor(np.array([[1.0], [2.0], [3.0]])), Tensor(np.array([[2.0], [4.0], [6.0]]))
     shapes = []
@@ -102,4 +102,4 @@ def draw_rates() -> Figure:
     return Figure("Gradient descent on one parabola with three learning rates", 252, shapes)
 
 
-FIGURES = {"xor": draw_xor, "rates": draw_rates}
+FIGURES = {"xor": draw_xor_training, "rates": draw_learning_rate_effects}

@@ -12,7 +12,7 @@ from grading.render.svg import draw_word
 DAYS, FEATURES, VALUES = 100, 20, 200
 
 
-def draw_distance() -> Figure:
+def draw_sample_distance() -> Figure:
     """Draw two samples as curves of the share of values ≤ x, and D, the largest distance between them."""
     rng = np.random.default_rng(0)
     reference, current = rng.normal(size=40), rng.normal(0.8, 1, 40)
@@ -41,7 +41,7 @@ def draw_distance() -> Figure:
     return Figure("Shares of values below x for two samples, with their largest distance", 300, shapes)
 
 
-def draw_alarms() -> Figure:
+def draw_false_alarms() -> Figure:
     """Draw the smallest of twenty p-values on each of a hundred days without drift, with two alarm limits."""
     rng = np.random.default_rng(0)
     smallest = []
@@ -65,4 +65,4 @@ def draw_alarms() -> Figure:
     return Figure("The smallest of twenty p-values on a hundred days without drift", 334, shapes)
 
 
-FIGURES = {"distance": draw_distance, "alarms": draw_alarms}
+FIGURES = {"distance": draw_sample_distance, "alarms": draw_false_alarms}

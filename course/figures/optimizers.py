@@ -15,7 +15,7 @@ STEPS = 40
 RATES = 100
 
 
-def draw_valley() -> Figure:
+def draw_optimizer_paths() -> Figure:
     """Draw the paths of four optimisers from (10, 1) in the valley ½ (a² + 25 b²)."""
     kinds = {
         "plain, lr 0.07": lambda place: Optimizer([place], lr=0.07),
@@ -65,7 +65,7 @@ def _clip_to_chart(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.
     return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]
 
 
-def draw_schedules() -> Figure:
+def draw_rate_schedules() -> Figure:
     """Draw the learning rates of three schedules over a hundred steps."""
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
@@ -88,4 +88,4 @@ def draw_schedules() -> Figure:
     return Figure("Learning rate of StepLR, CosineAnnealingLR and OneCycleLR over 100 steps", 298, shapes)
 
 
-FIGURES = {"valley": draw_valley, "schedules": draw_schedules}
+FIGURES = {"valley": draw_optimizer_paths, "schedules": draw_rate_schedules}

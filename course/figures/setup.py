@@ -18,7 +18,7 @@ CALLS = 200
 CODE = ["01_setup/tinytorch/setup.py"]
 
 
-def draw_speedup() -> Figure:
+def draw_dot_product_speedup() -> Figure:
     """Draw speed-up against size, with the sizes at which two vectors fill the caches."""
     record = read_record("speedup")
     chart = Chart(52, 42, WIDTH - 76, 210, Scale(10, 1e7, log=True), Scale(1, 1000, log=True))
@@ -38,7 +38,7 @@ def draw_speedup() -> Figure:
     return Figure("Speed-up of np.dot over a loop, for vectors of 10 to 10,000,000 elements", 300, shapes)
 
 
-def draw_timings() -> Figure:
+def draw_timing_histogram() -> Figure:
     """Draw a histogram of one call timed many times, with the smallest time and the mean."""
     times = np.array(read_record("timings")["microseconds"])
     scale = Scale(0.85 * times.min(), 1.3 * times.max(), log=True)
@@ -59,7 +59,7 @@ def draw_timings() -> Figure:
     return Figure("Histogram of 200 timings of one function", 282, shapes)
 
 
-def measure_speedup() -> None:
+def record_dot_product_speedup() -> None:
     """Time both dot products at each size, with one BLAS thread."""
     rng = np.random.default_rng(0)
     speedups = [
@@ -75,7 +75,7 @@ def measure_speedup() -> None:
     write_record("speedup", about, values, CODE)
 
 
-def measure_timings() -> None:
+def record_dot_product_timings() -> None:
     """Time a dot product of 100,000 elements many times."""
     a, b = np.random.default_rng(0).normal(size=(2, 100_000))
     dot_vectorised(a, b)
@@ -88,5 +88,5 @@ def measure_timings() -> None:
     write_record("timings", about, {"microseconds": round_values(np.array(times))}, CODE)
 
 
-FIGURES = {"speedup": draw_speedup, "timings": draw_timings}
-MEASUREMENTS = {"speedup": measure_speedup, "timings": measure_timings}
+FIGURES = {"speedup": draw_dot_product_speedup, "timings": draw_timing_histogram}
+MEASUREMENTS = {"speedup": record_dot_product_speedup, "timings": record_dot_product_timings}

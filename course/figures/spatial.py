@@ -12,7 +12,7 @@ from course.figures.records import read_record, round_values, write_record
 from grading.render.svg import draw_box, draw_word
 
 
-def draw_kernels() -> Figure:
+def draw_learned_kernels() -> Figure:
     """Draw a digit, the eight kernels that module 06's network has learned, and the feature map of each."""
     record = read_record("digits")
     kernels, bias = np.array(record["kernels"]), np.array(record["bias"])
@@ -39,7 +39,7 @@ def draw_kernels() -> Figure:
     return Figure("A handwritten digit, eight learned kernels and their feature maps", 320, shapes)
 
 
-def draw_overlaps() -> Figure:
+def draw_window_overlaps() -> Figure:
     """Draw 3×3 windows on a 7×7 image and the number of windows that hold each pixel, for strides 1, 2 and 3."""
     shapes = []
     for place, stride in enumerate((1, 2, 3)):
@@ -60,7 +60,7 @@ def draw_overlaps() -> Figure:
     return Figure("The number of 3 by 3 windows that each pixel is in, for strides 1, 2 and 3", 220, shapes)
 
 
-def measure_digits() -> None:
+def record_digit_kernels() -> None:
     """Train module 06's network on MNIST with its recipe, and record its kernels and one test image."""
     from grading.data.load import load_images
 
@@ -78,5 +78,5 @@ def measure_digits() -> None:
     write_record("digits", about, values, ["06_spatial/tinytorch/spatial.py", "06_spatial/recipe.py"])
 
 
-FIGURES = {"kernels": draw_kernels, "overlaps": draw_overlaps}
-MEASUREMENTS = {"digits": measure_digits}
+FIGURES = {"kernels": draw_learned_kernels, "overlaps": draw_window_overlaps}
+MEASUREMENTS = {"digits": record_digit_kernels}

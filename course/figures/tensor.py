@@ -38,7 +38,7 @@ def draw_broadcasting() -> Figure:
     return Figure("A column of 3 plus a row of 4 gives a table of 3 by 4", top + 3 * CELL + 38, shapes)
 
 
-def draw_strides() -> Figure:
+def draw_array_strides() -> Figure:
     """Draw nine numbers in memory, and three arrays that read them with their strides."""
     x = Tensor(np.arange(1, 10, dtype=np.float32).reshape(3, 3))
     views = (("x", x), ("x.T", x.T), ("x[::2]", x[::2]))
@@ -68,4 +68,4 @@ def _draw_cell(x: float, y: float, wide: float, place: int) -> str:
     return draw_box(x + 1, y + 1, wide - 2, CELL - 2, f'class="fill-a" fill-opacity="{0.06 + 0.055 * place:.3g}"')
 
 
-FIGURES = {"broadcasting": draw_broadcasting, "strides": draw_strides}
+FIGURES = {"broadcasting": draw_broadcasting, "strides": draw_array_strides}

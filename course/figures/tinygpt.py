@@ -18,7 +18,7 @@ from grading.render.svg import draw_box, draw_word
 LINE = "say tok: tok"
 
 
-def draw_copying() -> Figure:
+def draw_copying_losses() -> Figure:
     """Draw the loss while the network of task 16.12 learns to copy a word, and the best possible loss."""
     losses = read_record("copying")["losses"]
     steps = [10 * k for k in range(len(losses))]
@@ -36,7 +36,7 @@ def draw_copying() -> Figure:
     return Figure("Loss while a small transformer learns to copy a word", 286, shapes)
 
 
-def draw_attention() -> Figure:
+def draw_attention_heads() -> Figure:
     """Draw where the four heads of the first block look, letter by letter, and mark the head that copies."""
     weights = np.array(read_record("copying")["weights"])[0]
     copying = range(8, 11)  # the second word's letters are written after these
@@ -60,7 +60,7 @@ def draw_attention() -> Figure:
     return Figure("Attention of four heads over the letters of a line", 492, shapes)
 
 
-def draw_sampling() -> Figure:
+def draw_sampling_probabilities() -> Figure:
     """Draw four probabilities and how temperature, top_k and top_p change them."""
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
     ways: tuple[tuple[str, dict], ...] = (
@@ -86,7 +86,7 @@ def draw_sampling() -> Figure:
     return Figure("Four probabilities after temperature, top-k and top-p", 350, shapes)
 
 
-def measure_copying() -> None:
+def record_copying_network() -> None:
     """Train the network of task 16.12, and keep its losses and its last block's weights for one line."""
     rng = np.random.default_rng(0)
 
@@ -113,5 +113,5 @@ def measure_copying() -> None:
     write_record("copying", about, values, ["16_tinygpt/tinytorch/tinygpt.py"])
 
 
-FIGURES = {"copying": draw_copying, "attention": draw_attention, "sampling": draw_sampling}
-MEASUREMENTS = {"copying": measure_copying}
+FIGURES = {"copying": draw_copying_losses, "attention": draw_attention_heads, "sampling": draw_sampling_probabilities}
+MEASUREMENTS = {"copying": record_copying_network}

@@ -32,7 +32,7 @@ def _build_trainer(optimizer, hidden_units: int, callbacks=()) -> Trainer:
     return Trainer(network, CrossEntropyLoss(), optimizer(network.parameters()), callbacks=callbacks)
 
 
-def draw_runs() -> Figure:
+def draw_training_runs() -> Figure:
     """Draw a run that converges, one that overfits, and one whose learning rate is too large."""
     panels = (
         ("converged", 600, 0.0, lambda p: SGD(p, lr=0.02, momentum=0.9), 40, 32),
@@ -55,7 +55,7 @@ def draw_runs() -> Figure:
     return Figure("A converged, an overfitting and a diverging run", 280, shapes)
 
 
-def draw_stopping() -> Figure:
+def draw_early_stopping() -> Figure:
     """Draw one run's losses with its best epoch, the end by early stopping, and the windows of has_converged."""
     trainer = _build_trainer(lambda p: Adam(p, lr=0.002), 48, [EarlyStopping(patience=8)])
     loader = DataLoader(_make_checkerboard(0, 120, 0.15), 30, shuffle=True, rng=np.random.default_rng(2))
@@ -90,7 +90,7 @@ def draw_stopping() -> Figure:
     return Figure("Training and validation loss with the best epoch and the end by early stopping", 334, shapes)
 
 
-def draw_resume() -> Figure:
+def draw_resumed_losses() -> Figure:
     """Draw losses of the steps around an interruption, resumed with the whole state and with parts of it lost."""
     before, after, data = 60, 16, _make_checkerboard(0, 120, 0.0)
 
@@ -136,4 +136,4 @@ def draw_resume() -> Figure:
     return Figure("Losses around an interruption, with the whole state and with parts of it lost", 342, shapes)
 
 
-FIGURES = {"runs": draw_runs, "stopping": draw_stopping, "resume": draw_resume}
+FIGURES = {"runs": draw_training_runs, "stopping": draw_early_stopping, "resume": draw_resumed_losses}

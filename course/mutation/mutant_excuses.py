@@ -28,7 +28,7 @@ class MutantChange(NamedTuple):
 
 
 def parse_excuses(text: str) -> dict[MutantChange, str]:
-    """Parse the reason for each change from the page's tables, whose headings name files. UsageError for bad rows."""
+    """Map each excused change to its reason, from the page's tables under file names. UsageError for bad rows."""
     path, found = "", {}
     for number, line in enumerate(text.splitlines(), start=1):
         if heading := re.fullmatch(r"#+ `(.+)`", line):

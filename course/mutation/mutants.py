@@ -69,7 +69,7 @@ def _is_python(source: str) -> bool:
 
 
 def _find_line_difference(source: str, changed: str, line: int) -> tuple[str, str]:
-    """Find what a line was and what replaces it, or `(nothing)` for a deleted line."""
+    """Return what a line was and what replaces it, or `(nothing)` for a deleted line."""
     before, after = source.splitlines(), changed.splitlines()
     end = len(after) - (len(before) - line)
     new = " ".join(" ".join(after[line - 1 : end]).split())

@@ -122,7 +122,7 @@ def load_images(name: str) -> DataSet:
 
 
 def load_text(name: str) -> TextSet:
-    """Load a text from the folder that TINYTORCH_DATA names, or from the cache; raises the same errors as `load`."""
+    """Load a text from the folder that TINYTORCH_DATA names, or from the cache; errors are those of `load_images`."""
     source, _, contents = _read_data_files(name)
     return TextSet(name, b"".join(contents.values()), _combine_checksums(file.checksum for file in source.files))
 

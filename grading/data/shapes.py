@@ -58,7 +58,7 @@ def load_shapes() -> DataSet:
 
 
 def draw_images(count: int, dice: RandomIntegers) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``n`` uint8 images (n, 3, 32, 32) and their int64 classes (n,), balanced within every thousand."""
+    """Draw `count` uint8 images (n, 3, 32, 32) and their int64 classes (n,), balanced within every thousand."""
     targets = np.concatenate(
         [_draw_balanced_classes(dice, min(1000, count - start)) for start in range(0, count, 1000)]
     )
@@ -75,7 +75,7 @@ def draw_images(count: int, dice: RandomIntegers) -> tuple[np.ndarray, np.ndarra
 
 
 def _draw_balanced_classes(dice: RandomIntegers, count: int) -> np.ndarray:
-    """Draw ``n`` balanced classes in random order."""
+    """Draw `count` balanced classes in random order."""
     return np.argsort(dice.draw_below(2**32, count), kind="stable").astype(np.int64) % len(NAMES)
 
 
@@ -106,7 +106,7 @@ def _compute_offsets(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _draw_class_masks(class_name: str, count: int, dice: RandomIntegers) -> np.ndarray:
-    """Draw ``n`` masks of one class, bool (n, 32, 32), with a radius of 6 to 11 pixels and fully inside the image."""
+    """Draw `count` masks of one class, bool (n, 32, 32), with a radius of 6 to 11 pixels and fully inside the image."""
     radius = dice.draw_between(6, 11, count)
     across, down = _compute_offsets(
         *(radius + dice.draw_below(2**16, 2, count) * (SIZE - 2 * radius) // 2**16).astype(np.int16)

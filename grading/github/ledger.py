@@ -191,8 +191,8 @@ def verify_records(
 
     `files` holds every record on the branch by its path, with None for one that was not read. `head` comes from the
     last publication's commit; without it the last line counts as the head, and an edit of that line goes unnoticed.
-    `repository` is GitHub's number of the repository; without it records from another repository go unnoticed.
-    Without `thorough`, results are checked only as `grading.progress.read_history` does for `grading.journey`.
+    `repository_id` is GitHub's number of the repository; without it records from another repository go unnoticed.
+    Without `check_results`, results are checked only as `grading.progress.read_history` does for `grading.journey`.
     """
     chain = _verify_hash_chain(lines, head)
     entries: list[RecordEntry] = []

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from course.constraints import CONSTRAINTS_FILE, LOCK_FILE, find_unlocked, write_constraints_text
+from course.constraints import CONSTRAINTS_FILE, LOCK_FILE, find_unlocked_requirements, format_constraints
 from course.release import write_release
 
 REGISTRIES = ("https://pypi.org/", "https://files.pythonhosted.org/")
@@ -22,7 +22,7 @@ def read_requirements(text: str) -> list[Requirement]:
 @pytest.mark.parametrize("python", ["3.11.7", "3.12.1", "3.13.0", "3.14.0"])
 def test_under_every_python_a_package_has_one_version(root, python):
     """Where versions depend on Python's, their markers exclude each other."""
-    lines = read_requirements(write_constraints_text(root))
+    lines = read_requirements(format_constraints(root))
     here = [line for line in lines if line.marker is None or line.marker.evaluate({"python_full_version": python})]
     names = [line.name for line in here]
     assert len(set(names)) == len(names)
@@ -40,11 +40,11 @@ def test_a_release_holds_what_its_sessions_install_and_nothing_else(whole, tmp_p
 
 def test_a_requirement_that_the_lock_does_not_meet_is_named(course):
     """A package that is not in it, and a bound that its version does not keep."""
-    assert find_unlocked(course.root, course.manifest) == []
+    assert find_unlocked_requirements(course.root, course.manifest) == []
     path = course.root / "pyproject.toml"
     text = path.read_text()
     path.write_text(text.replace('"msgpack>=1.1"', '"msgpack>=99"').replace('"numpy>=2.0,<3",', '"numpy", "new-one",'))
-    assert find_unlocked(course.root, course.manifest) == ["msgpack>=99", "new-one"]
+    assert find_unlocked_requirements(course.root, course.manifest) == ["msgpack>=99", "new-one"]
 
 
 def test_the_lock_names_the_public_registry_alone(root):
@@ -59,5 +59,5 @@ def test_the_lock_names_the_public_registry_alone(root):
 def test_pre_commit_checks_style_with_the_session_s_version(root):
     """Two versions of ruff would disagree about a file."""
     hook = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"][0]
-    (ruff,) = [line for line in read_requirements(write_constraints_text(root)) if line.name == "ruff"]
+    (ruff,) = [line for line in read_requirements(format_constraints(root)) if line.name == "ruff"]
     assert str(ruff.specifier) == f"=={hook['rev'].removeprefix('v')}"

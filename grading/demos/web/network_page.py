@@ -77,7 +77,7 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_afterwards`. Raises what student code raises."""
+        """Train, publish the phase "ready", and call `_handle_end`. Raises what student code raises."""
         raise NotImplementedError
 
     def _handle_report(self, network: Any, report: FailureReporter) -> None:
