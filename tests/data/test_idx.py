@@ -37,7 +37,7 @@ def test_a_file_cut_anywhere_is_refused(length: int) -> None:
     [
         ("00000d01 00000001 00000000", "type 0x0d"),
         ("1f8b0801 00000001 07", "does not begin"),
-        ("00000801 00000001 0708", "promises 1 bytes, and 2 follow"),
+        ("00000801 00000001 0708", "promises 1 bytes, but 2 follow"),
         ("00000803 ffffffff ffffffff ffffffff", "promises"),
     ],
 )

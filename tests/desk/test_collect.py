@@ -186,7 +186,7 @@ def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder
         notes = {g.student: book.load_result(g.id).submission.refused[0].message for g in book.list_gradings()}
         results = [text for _, text in book.read_result_texts()]
     assert "link" in notes["ada"]
-    assert "modules/02_tensor is a link" in notes["bob"]
+    assert "modules/02_tensor is a symbolic link" in notes["bob"]
     assert not any("KEY" in text for text in results)
 
 
@@ -361,7 +361,7 @@ def test_a_class_on_a_disk_without_locks_is_collected(
 
     said = []
     watch = SilentWatch()
-    monkeypatch.setattr(watch, "phase", lambda title, _total: said.append(title), raising=False)
+    monkeypatch.setattr(watch, "begin_phase", lambda title, _total: said.append(title), raising=False)
     monkeypatch.setattr(fcntl, "flock", flock)
     with lock_class_folder(class_folder, watch):
         pass

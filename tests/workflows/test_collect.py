@@ -135,7 +135,7 @@ def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected
     """Nothing is graded again: the results are those of the first run, to the letter."""
     run = collected.runs[1]
     assert run.results()["collect.yml:merge"] == "success", run.log()
-    assert any("Begun with run 1." in step.output for step in run.steps)
+    assert any("Started with the gradebook of run 1." in step.output for step in run.steps)
     assert "shard-2" not in run.artifacts
     results = []
     for book in collected.books:
