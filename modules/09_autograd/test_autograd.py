@@ -1,4 +1,4 @@
-"""The tests of module 09: every backward rule, what a tape records, how it is played back, and what is refused."""
+"""The tests of module 09: every backward rule, what a tape records, how it is played back, and the errors it raises."""
 
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ def check_rule_in_float32(op_with_rule, *arrays, **attributes):
 @task("9.1")
 @broadcasts
 def test_unbroadcast_sums_what_was_stretched(student, rng, shapes):
-    """Each element gets the sum of the gradients of all elements that broadcasting made of it."""
+    """Each element gets the sum of the gradients of all the copies that broadcasting made of it."""
     stretched = np.broadcast_shapes(*shapes)
     for shape in shapes:
         grad = rng.normal(size=stretched)
@@ -122,7 +122,7 @@ def test_unbroadcast_of_nothing(student):
 
 @task("9.1")
 def test_unbroadcast_leaves_its_input(student, rng):
-    """The gradient that is passed in does not change."""
+    """The gradient passed to unbroadcast does not change."""
     grad = rng.normal(size=(2, 3))
     kept = grad.copy()
     student.autograd.unbroadcast(grad, (3,))
@@ -147,7 +147,7 @@ def test_arithmetic_rules_by_hand(student):
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
 @broadcasts
 def test_arithmetic_rules(student, rng, name, shapes):
-    """The gradients of +, -, · and / agree with finite differences, for all kinds of broadcasting."""
+    """The gradients of +, -, · and / agree with finite differences for every kind of broadcasting."""
     op_with_rule = find_op_with_rule(student, name)
     arrays = [rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape) for shape in shapes]
     check_gradient(op_with_rule, *arrays)
@@ -170,7 +170,7 @@ def test_rules_of_functions(student, rng, name):
 @task("9.3")
 @broadcasts
 def test_power_rule(student, rng, shapes):
-    """The gradients of a ** b agree with finite differences in base and exponent, for bases above 0."""
+    """The gradients of a ** b in base and exponent agree with finite differences for bases above 0."""
     op_with_rule = find_op_with_rule(student, "power")
     arrays = rng.uniform(0.5, 2, shapes[0]), rng.uniform(-2, 3, shapes[1])
     check_gradient(op_with_rule, *arrays)
@@ -179,7 +179,7 @@ def test_power_rule(student, rng, shapes):
 
 @task("9.3")
 def test_power_rule_at_and_below_zero(student):
-    """Bases of 0 and below get the slope b · a ** (b - 1) without a warning, and their exponents get 0."""
+    """Bases of 0 and below get the gradient b · a ** (b - 1) without a warning, and their exponents get 0."""
     op_with_rule = find_op_with_rule(student, "power")
     a = np.array([-2.0, -2.0, -1.5, 0.0, 0.0, 0.0, -3.0, -2.0])
     b = np.array([2.0, 3.0, -1.0, 1.0, 2.0, 3.0, 0.0, 1.0])
@@ -220,7 +220,7 @@ def test_power_rule_where_the_power_is_not_finite(student):
 
 @task("9.3")
 def test_power_rule_with_infinite_gradients(student):
-    """An infinite gradient does not turn a slope of 0 into NaN."""
+    """An infinite incoming gradient does not turn a slope of 0 into NaN."""
     op_with_rule, inf = find_op_with_rule(student, "power"), np.inf
     a, b = np.array([0.0, 2.0, -2.0, -2.0]), np.array([0.0, 0.0, 0.0, 2.0])
     grad_a, grad_b = op_with_rule.backward(np.full(4, inf), a**b, a, b)
@@ -297,7 +297,7 @@ def test_reduction_rules_of_a_scalar(student, name):
 
 @task("9.5")
 def test_mean_rule_of_nothing(student):
-    """The means of zero rows have no elements, and so no gradient to pass."""
+    """The means of zero rows have no elements, so there is no gradient to pass on."""
     op_with_rule = find_op_with_rule(student, "reduce_mean")
     (got,) = op_with_rule.backward(np.ones(0), np.ones(0), np.ones((0, 3)), axis=1, keepdims=False)
     expect.array(got, np.ones((0, 3)), call="the rule of reduce_mean for a of shape (0, 3), axis=1")
@@ -319,7 +319,7 @@ def test_equal_extremes_share(student, name):
 @task("9.5")
 @pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
 def test_nan_is_an_extreme(student, name):
-    """If the largest (or smallest) is NaN, the NaN gets the gradient; others get 0, even from an infinite gradient."""
+    """If the maximum (or minimum) is NaN, the NaN gets the gradient; others get 0, even if the gradient is infinite."""
     op_with_rule, nan, inf = find_op_with_rule(student, name), np.nan, np.inf
     a, sign = np.array([[1.0, nan, 3.0], [nan, 5.0, nan], [7.0, 7.0, 7.0]]), 1 if name == "reduce_max" else -1
     a[2, 2] -= sign
@@ -361,7 +361,7 @@ def test_transpose_rule(student, rng, axes):
     ids=str,
 )
 def test_index_rule(student, rng, key):
-    """The gradient of an index goes to the elements that it selected, once for each time."""
+    """The gradient of an index goes to the elements that it selected, once for each selection."""
     op_with_rule, x = find_op_with_rule(student, "index"), rng.normal(size=(3, 4))
     check_gradient(op_with_rule, x, key=key)
     check_rule_in_float32(op_with_rule, x, key=key)
@@ -381,7 +381,7 @@ def test_index_rule_by_hand(student):
 
 @task("9.7")
 def test_what_comes_from_a_marked_tensor_is_recorded(student):
-    """Inside a tape, results of a tensor that requires a gradient also require one, and have a tape."""
+    """Inside a tape, results computed from a tensor that requires a gradient also require one, and have a tape."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     c = student.tensor.Tensor([3.0, 4.0])
     with student.autograd.Tape():
@@ -398,7 +398,7 @@ def test_what_comes_from_a_marked_tensor_is_recorded(student):
 
 @task("9.7")
 def test_outside_a_tape_nothing_is_recorded(student):
-    """Before and after the block, operations leave no trace, although an input requires a gradient."""
+    """Before and after the block, nothing is recorded, even if an input requires a gradient."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     before = x * 2.0
     with student.autograd.Tape():
@@ -423,7 +423,7 @@ def test_what_has_no_slope_is_not_recorded(student):
 @task("9.7")
 @pytest.mark.parametrize("dtype", ["int64", "bool", "uint8"])
 def test_only_floating_tensors_have_gradients(student, dtype):
-    """require_grad refuses integers and bools with a TypeError that names the dtype."""
+    """For integers and bools, require_grad raises a TypeError that names the dtype."""
     x = student.tensor.Tensor(np.ones(3, dtype))
     with expect.raises(TypeError, mentions=(dtype,), call=f"require_grad([tensor of {dtype}])"):
         student.autograd.require_grad([x])
@@ -441,7 +441,7 @@ def test_all_floating_dtypes_are_marked(student):
 
 @task("9.7")
 def test_another_recorder_is_restored(student):
-    """A recorder from before the block hears ops again after it, even when the block ends with an error."""
+    """A recorder that was active before the block records ops again after it, even if the block raises an error."""
     (x,) = make_leaf_tensors(student, [1.0])
     with record_with_trace(student) as trace:
         with student.autograd.Tape():
@@ -482,7 +482,7 @@ def test_an_output_that_changes_is_noticed(student, name):
 @task("9.7")
 @pytest.mark.parametrize("recorded", ["owner", "view", "view of it"])
 def test_a_change_through_an_older_view_is_noticed(student, recorded):
-    """An older view shares the memory: changing an array is noticed when its view is recorded, and vice versa."""
+    """Changing an array is noticed if an older view, which shares its memory, was recorded, and vice versa."""
     owner = student.tensor.Tensor(np.array([1.0, 2.0, 3.0, 4.0]))
     view = owner.reshape(2, 2)
     x, changed = (owner, view) if recorded == "owner" else (view, owner)
@@ -585,7 +585,7 @@ NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_eq
 @task("9.8")
 @pytest.mark.parametrize("name", EVERY_OP)
 def test_every_op_is_differentiated(student, rng, name):
-    """Through the tape, each op of modules 02 to 07 has the gradient that finite differences give."""
+    """Through the tape, each op of modules 02 to 07 has the gradient computed by finite differences."""
     case, (module, attribute) = EVERY_OP[name], name.split(".")
     op = getattr(getattr(student, module), attribute)
     arrays = [draw_spread_numbers(rng, shape, *case.limits) for shape in case.shapes]
@@ -630,7 +630,7 @@ def build_small_network(student):
 
 @task("9.8")
 def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, rng):
-    """A whole network's gradients through the tape equal those that its own `backward` computes."""
+    """A network's gradients through the tape equal those that its own `backward` computes."""
     network, criterion = build_small_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(5, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 3, 5))
@@ -650,7 +650,7 @@ def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, r
 @task("9.8")
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
 def test_attention_is_differentiated_exactly(student, rng, masked):
-    """Gradients of multi-head attention agree with finite differences, in all inputs and parameters."""
+    """Gradients of multi-head attention agree with finite differences for all inputs and parameters."""
     layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
     parameters = list(layer.parameters())
     for parameter in parameters:
@@ -684,7 +684,7 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
 def test_a_network_is_trained_through_the_tape(student, rng):
     """Fifteen steps with gradients from the tape lower the loss of a convolutional network."""
     network, criterion = build_small_network(student), student.dense.CrossEntropyLoss()
-    network[5].training = False  # without the noise of dropout, the loss does not fall by luck
+    network[5].training = False  # without the noise of dropout, the loss cannot fall by chance
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
@@ -743,7 +743,7 @@ def test_paths_of_different_length_meet(student, rng):
 
 @task("9.8")
 def test_gradients_add_up_until_they_are_cleared(student):
-    """A second backward adds to the gradient of the first, and leaves its array as it was."""
+    """A second backward adds to the gradient of the first, and does not change the array that held it."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     kept = None
     for round_ in (1, 2):
@@ -794,7 +794,7 @@ def test_precision_is_lost_only_at_the_leaf(student):
 
 @task("9.8")
 def test_integers_and_bools_get_none(student):
-    """Integers and bools that meet floating tensors are constants."""
+    """Integers and bools combined with floating-point tensors are constants."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0, 3.0])
     numbers, gate = student.tensor.Tensor([2, 3, 4]), student.tensor.Tensor([True, False, True])
     with student.autograd.Tape():
@@ -835,7 +835,7 @@ def test_what_does_not_lead_to_the_loss_gets_nothing(student):
 
 @task("9.8")
 def test_backward_of_many_elements_needs_a_grad(student):
-    """Only a tensor of one element can do without grad; a grad weights the elements."""
+    """Only a tensor of one element can do without grad, which weights the elements."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0, 3.0])
     with student.autograd.Tape():
         y = x * x
@@ -873,7 +873,7 @@ def test_one_element_in_any_shape_is_enough(student):
 
 @task("9.8")
 def test_backward_runs_once(student):
-    """After backward the record is gone; a second call is a RuntimeError and does not add anything."""
+    """After backward the record is gone; a second call raises a RuntimeError and does not add anything."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         loss = (x * x).sum()
@@ -885,7 +885,7 @@ def test_backward_runs_once(student):
 
 @task("9.8")
 def test_a_result_from_before_leads_no_further(student):
-    """Using a result whose record a backward has freed is a RuntimeError, not an incomplete gradient."""
+    """Using a result whose record a backward has freed raises a RuntimeError, not an incomplete gradient."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * x
@@ -898,7 +898,7 @@ def test_a_result_from_before_leads_no_further(student):
 
 @task("9.8")
 def test_several_steps_in_one_block(student):
-    """Calling backward is allowed inside the block, and the tape continues to record."""
+    """Calling backward inside the block is allowed, and the tape continues to record."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     hint = "positions count from the first entry that the tape ever had: first + len(entries)"
     with student.autograd.Tape():
@@ -922,7 +922,7 @@ def test_shares_are_summed_into_a_new_array(student):
 
 @task("9.8")
 def test_a_backward_that_fails_frees_its_tape(student):
-    """After a backward that an op without a rule stopped, arrays can be changed again."""
+    """After an op without a rule has stopped a backward, arrays can be changed again."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -935,7 +935,7 @@ def test_a_backward_that_fails_frees_its_tape(student):
 
 @task("9.8")
 def test_a_rule_computes_in_the_outputs_dtype(student):
-    """A float32 weight that met float64 data was promoted to float64, and so is its gradient, up to the leaf."""
+    """A float32 weight combined with float64 data is promoted to float64, and so is its gradient, up to the leaf."""
     third = np.array([1 / 3])
     x, weight = make_leaf_tensors(student, third, third.astype("float32"))
     with student.autograd.Tape():
@@ -947,7 +947,7 @@ def test_a_rule_computes_in_the_outputs_dtype(student):
 
 @task("9.8")
 def test_two_tapes_do_not_disturb_each_other(student):
-    """Inside another tape's block, and after it, each tape differentiates what it recorded."""
+    """Inside a different tape's block, and after it, each tape differentiates what it recorded."""
     x, z = make_leaf_tensors(student, [1.0, 2.0], [5.0])
     with student.autograd.Tape():
         first = x * x
@@ -962,7 +962,7 @@ def test_two_tapes_do_not_disturb_each_other(student):
 
 @task("9.8")
 def test_two_records_are_joined_or_refused(student):
-    """A result of one tape used on another gives the whole gradient or a RuntimeError, never a part of it."""
+    """A result of one tape used on another yields the complete gradient or a RuntimeError, never a part of it."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * x
@@ -984,7 +984,7 @@ def test_two_records_are_joined_or_refused(student):
 
 @task("9.8")
 def test_an_op_without_a_rule_is_named(student):
-    """An op that cannot be differentiated is a RuntimeError with its name, not a gradient that is silently missing."""
+    """An op that cannot be differentiated raises a RuntimeError with its name; no gradient is silently missing."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -1006,7 +1006,7 @@ def test_a_new_op_brings_its_own_backward(student):
 
 @task("9.8")
 def test_a_backward_of_the_wrong_shape_is_named(student):
-    """A rule that returns a shape different from its input's is a ValueError with both shapes."""
+    """A rule that returns a shape different from its input's raises a ValueError with both shapes."""
     (x,) = make_leaf_tensors(student, np.ones((2, 3, 4)))
     flat = student.tensor.Op("flat", student.spatial.flatten.forward, student.activations.sigmoid.backward)
     total = student.tensor.Op("total", student.tensor.reduce_sum.forward, student.activations.sigmoid.backward)
@@ -1124,7 +1124,7 @@ def test_after_backward_arrays_may_change(student):
 
 @task("9.8")
 def test_a_new_array_does_not_change_the_gradient(student):
-    """Giving a tensor another array between forward and backward is noticed, or the old numbers count."""
+    """Replacing a tensor's array between forward and backward raises an error, or the old numbers count."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         loss = (x * x).sum()
@@ -1140,7 +1140,7 @@ def test_a_new_array_does_not_change_the_gradient(student):
 
 @task("9.8")
 def test_what_was_read_only_stays_so(student):
-    """A backward does not make an array writeable that was read-only before."""
+    """An array that was read-only before it was recorded stays read-only after backward."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     student.hold(x, "data").setflags(write=False)
     with student.autograd.Tape():
@@ -1156,7 +1156,7 @@ def test_what_was_read_only_stays_so(student):
 
 @task("9.9")
 def test_no_grad_records_nothing(student):
-    """Inside no_grad, operations leave no trace, and after it recording continues."""
+    """Inside no_grad, nothing is recorded; after it, recording continues."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * 2.0
@@ -1171,7 +1171,7 @@ def test_no_grad_records_nothing(student):
 
 @task("9.9")
 def test_no_grad_nests_and_survives_errors(student):
-    """The previous recorder records again after the block, even when it ended with an error."""
+    """The previous recorder records again after the block, even if the block raised an error."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         with student.autograd.no_grad():
@@ -1215,7 +1215,7 @@ def draw_float64_tensors(student, rng, *shapes):
 
 @task("9.10")
 def test_gradcheck_passes_what_is_right(student, rng):
-    """It returns True for correct gradients of one input or several, and for any output shape."""
+    """gradcheck returns True for correct gradients of one input or several, and for any output shape."""
     check, tensor, act = student.autograd.gradcheck, student.tensor, student.activations
     cases = {
         "matmul": (make_op_function(student, tensor.matmul), draw_float64_tensors(student, rng, (2, 3), (3, 4))),
@@ -1232,7 +1232,7 @@ def test_gradcheck_passes_what_is_right(student, rng):
 @task("9.10")
 @pytest.mark.parametrize("names", [("tanh", "sigmoid"), ("sigmoid", "tanh"), ("gelu", "relu")])
 def test_gradcheck_refuses_what_is_wrong(student, rng, names):
-    """A backward function that belongs to another op is a RuntimeError."""
+    """A backward function that belongs to a different op raises a RuntimeError."""
     forward, backward = (getattr(student.activations, name) for name in names)
     wrong = make_op_function(student, forward, backward)
     with expect.raises(RuntimeError, call=f"gradcheck of {names[0]} with the backward of {names[1]}"):
@@ -1241,7 +1241,7 @@ def test_gradcheck_refuses_what_is_wrong(student, rng, names):
 
 @task("9.10")
 def test_gradcheck_weighs_the_outputs_elements(student):
-    """Errors that cancel in a plain sum are found, and so are small errors of small slopes."""
+    """Errors that cancel in a plain sum are found, and so are small errors in small slopes."""
     op = student.tensor.Op("odd", student.activations.tanh.forward, student.activations.sigmoid.backward)
     layer = student.layers.Dense(2, 2, rng=student.rng(0))
     wrong = student.layers.Sequential(student.activations.Activation(op), layer)
@@ -1255,7 +1255,7 @@ def test_gradcheck_weighs_the_outputs_elements(student):
 @task("9.10")
 @pytest.mark.parametrize("numbers", [[0.5, 1.0, -0.8], [[0.5, 1.0], [0.7, -0.8]], [[0.5], [-0.8]]], ids=str)
 def test_gradcheck_looks_at_every_element(student, numbers):
-    """A backward that is wrong only at the last element, where x is below 0, is a RuntimeError."""
+    """A backward that is wrong only at the last element, where x is below 0, raises a RuntimeError."""
     check = student.autograd.gradcheck
     op = student.tensor.Op("odd", student.activations.relu.forward, student.spatial.flatten.backward)
     straight, x = student.tensor.operator(op), np.array(numbers)
@@ -1294,7 +1294,7 @@ def test_gradcheck_refuses_nan(student):
 
 @task("9.10")
 def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
-    """The second input's gradient is also checked, and the message says which input is wrong."""
+    """The second input's gradient is also checked, and the message names the input that is wrong."""
     add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
     wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
     with expect.raises(RuntimeError, mentions=("1",), call="gradcheck of a + b with the rule of a - b"):
@@ -1303,7 +1303,7 @@ def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
 
 @task("9.10")
 def test_gradcheck_finds_a_gradient_that_is_lost(student, rng):
-    """A function that loses its gradient by making a fresh tensor is a RuntimeError."""
+    """A function that loses its gradient by creating a new tensor raises a RuntimeError."""
     with expect.raises(RuntimeError, call="gradcheck(Tensor, [x]), which copies x into a fresh tensor"):
         student.autograd.gradcheck(student.tensor.Tensor, draw_float64_tensors(student, rng, (2, 3)))
 
@@ -1318,7 +1318,7 @@ def test_gradcheck_accepts_what_does_not_depend_on_its_input(student):
 
 @task("9.10")
 def test_gradcheck_wants_float64(student):
-    """Float32 inputs are a TypeError; integers are left alone."""
+    """Float32 inputs raise a TypeError; integers are left alone."""
     multiply = make_op_function(student, student.tensor.multiply)
     x = student.tensor.Tensor(np.array([0.5, 1.5]))
     with expect.raises(TypeError, mentions=("float64",), call="gradcheck(…, [tensor of float32])"):
@@ -1330,7 +1330,7 @@ def test_gradcheck_wants_float64(student):
 
 @task("9.10")
 def test_gradcheck_leaves_its_inputs(student, rng):
-    """The inputs' values, gradients and marks do not change, and no recorder stays."""
+    """The inputs' values, gradients and requires_grad do not change, and no recorder stays active."""
     x, y = draw_float64_tensors(student, rng, (2, 3), (3,))
     student.autograd.require_grad([y])
     before = values(x), values(y)
@@ -1344,7 +1344,7 @@ def test_gradcheck_leaves_its_inputs(student, rng):
 
 @task("9.10")
 def test_gradchecks_tolerances_count(student, rng):
-    """The arguments atol and rtol bound the difference of the two slopes, and eps is how far an element moves."""
+    """The arguments atol and rtol limit the difference between the two slopes, and eps is how far an element moves."""
     check = student.autograd.gradcheck
     wrong = make_op_function(student, student.activations.tanh, student.activations.sigmoid)
     x = draw_float64_tensors(student, rng, (2, 3))

@@ -1,6 +1,6 @@
 """The tests of module 10: steps, SGD, Adam, AdamW, clipping, state and schedules, compared with PyTorch's values.
 
-reference.json says how PyTorch's own optimisers move the same parameters, and how the file was made.
+reference.json records how PyTorch's own optimisers move the same parameters, and how the file was created.
 """
 
 import json
@@ -58,7 +58,7 @@ def test_step_goes_against_what_update_returns(student, rng):
 
 @task("10.1")
 def test_step_counts_where_there_is_a_gradient(student):
-    """The number of steps in a parameter's state only counts those in which it had a gradient."""
+    """The number of steps in a parameter's state counts only the steps in which it had a gradient."""
     often, once, never = (make_tensor(student, [1.0]) for _ in range(3))
     optimizer = student.optimizers.Optimizer([often, once, never], lr=0.1)
     for step in range(3):
@@ -141,7 +141,7 @@ def test_parameters_may_come_from_a_generator(student):
 
 @task("10.1")
 def test_options_out_of_range_are_refused(student):
-    """An empty list of parameters, a negative option, and betas of 1 are ValueErrors."""
+    """An empty list of parameters, a negative option, or a beta of 1 raises a ValueError."""
     parameter, optimizers = make_tensor(student, [1.0]), student.optimizers
     with expect.raises(ValueError, call="SGD([], lr=0.1)"):
         optimizers.SGD([], lr=0.1)
@@ -182,7 +182,7 @@ def test_sgd_by_hand(student):
 @task("10.2")
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_change_of_lr_acts_immediately(student, nesterov):
-    """The velocity does not contain lr: a new lr scales the whole next step, not only the newest gradient."""
+    """The velocity does not contain lr: a new lr scales the entire next step, not only the newest gradient."""
     ball = make_tensor(student, np.zeros(1))
     optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.5, nesterov=nesterov)
     place = 0.0
@@ -246,7 +246,7 @@ adams = pytest.mark.parametrize(
 
 @adams
 def test_adam_by_its_formula(student, rng, name):
-    """Both means begin at 0 and are corrected for that; Adam adds the decay to the gradient, AdamW to the update."""
+    """Both means begin at 0 and are bias-corrected; Adam adds the decay to the gradient, AdamW to the update."""
     lr, decay, eps = 0.1, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
     beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
     value = rng.normal(size=(2, 3))
@@ -299,7 +299,7 @@ def test_adam_by_default(student, name):
 
 @task("10.3")
 def test_every_parameter_counts_its_own_steps(student):
-    """A parameter that gets its first gradient late is corrected as in its first step."""
+    """A parameter that gets its first gradient late is bias-corrected as in a first step."""
     early, late = make_tensor(student, [1.0]), make_tensor(student, [1.0])
     optimizer = student.optimizers.Adam([early, late], lr=0.1)
     for step in range(6):
@@ -352,7 +352,7 @@ def test_small_gradients_are_not_clipped(student, rng):
 
 @task("10.5")
 def test_clipping_of_huge_gradients(student):
-    """Results are right even where squares do not fit in float32, or a small factor does not fit in float16."""
+    """Results are correct even if squares do not fit in float32, or a small factor does not fit in float16."""
     parameter = make_tensor(student, np.ones(2, "float32"))
     parameter.grad = make_tensor(student, np.array([3e25, -4e25], "float32"))
     got = student.optimizers.clip_grad_norm([parameter], 1.0)
@@ -370,7 +370,7 @@ def test_clipping_of_huge_gradients(student):
 
 @task("10.5")
 def test_clipping_refuses_what_cannot_be_clipped(student):
-    """A norm that is not finite and a max_norm that is not above 0 are ValueErrors."""
+    """A norm that is not finite, or a max_norm that is not above 0, raises a ValueError."""
     parameter = make_tensor(student, np.ones(2, "float32"))
     for bad, mention in ((float("nan"), "nan"), (float("inf"), "inf")):
         parameter.grad = make_tensor(student, np.array([1.0, bad], "float32"))
@@ -394,7 +394,7 @@ def test_clipped_steps_go_where_pytorch_goes(student, run):
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_is_flat_and_plain(student, rng, name):
-    """The state is a dict of arrays, ints and floats by name, including lr, and does not change in later steps."""
+    """The state is a dict from names to arrays, ints and floats. It includes lr and does not change in later steps."""
     parameters = [make_tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,), ())]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.125, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
@@ -449,7 +449,7 @@ def test_state_resumes_bit_for_bit(student, rng, name):
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_states_share_no_memory(student, rng, name):
-    """Saving and loading both copy: changing a state's arrays affects neither optimiser that saved or loaded it."""
+    """Saving and loading copy: changing a state's arrays affects neither the optimiser that saved it nor the loader."""
     parameter, other = (make_tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.1, **STATEFUL[name])
     advance(student, optimizer, [parameter], rng)
@@ -468,7 +468,7 @@ def test_states_share_no_memory(student, rng, name):
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_that_does_not_fit_is_refused(student, rng, name):
-    """An entry that is missing, unknown, misshapen or not a number is a ValueError, and nothing has changed."""
+    """An entry that is missing, unknown, misshapen or not a number raises a ValueError, and nothing changes."""
     parameters = [make_tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,))]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
@@ -611,7 +611,7 @@ def test_one_cycle_of_few_steps(student):
 
 @task("10.9")
 def test_one_cycle_ends(student):
-    """A step beyond total_steps is a ValueError, and no step before is."""
+    """A step beyond total_steps raises a ValueError, and no earlier step does."""
     optimizer = student.optimizers.SGD([make_tensor(student, [1.0])], lr=1.0)
     scheduler = student.optimizers.OneCycleLR(optimizer, max_lr=1.0, total_steps=5)
     for _ in range(5):

@@ -1,13 +1,13 @@
-"""The recipe of milestone 3: how the network that names the things in photographs is built, trained and used.
+"""The recipe of milestone 3: how the network that classifies photographs is built, trained and used.
 
-The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 3, 32, 32): the red, green and
+The grader calls the four functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32): the red, green and
 blue planes. Labels are classes from 0 to 9, int64 of shape (n,). You do not know in advance how many images there are,
 in what order they come, or how far a test image has been shifted. In each run all images may be mirrored or upside
-down, and the classes may have other numbers.
+down, and the classes may be numbered differently.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the process that trained and adds a little noise. It puts them into a network that `build` made in another process, and
-asks that network for predictions. Anything that is kept anywhere else is lost there.
+the training process and adds a little noise. It puts them into a network that `build` creates in a different process,
+and asks that network for predictions. Anything that is kept elsewhere is lost.
 """
 
 import numpy as np
@@ -60,8 +60,8 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
     Call `progress(step, steps, loss, accuracy)` about 50 times, after a step and also after the last one. The arguments
-    are two ints, and the loss and the accuracy of that step's batch as Python floats. It may call `predict`, which
-    changes the mode.
+    are two ints, and the loss and the accuracy of that step's batch as Python floats. `progress` may call `predict`,
+    which changes the mode.
     """
     # BEGIN SOLUTION 11.14
     epochs = min(20, max(6, 300_000 // len(images)))

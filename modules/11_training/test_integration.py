@@ -10,7 +10,7 @@ RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_en
 
 
 def convert_to_float64(parameters):
-    """Convert the parameters to float64, in which finite differences have digits left, and return them."""
+    """Convert the parameters to float64, so that finite differences keep correct digits, and return them."""
     for parameter in parameters:
         parameter.data = values(parameter).astype("float64")
     return parameters
@@ -63,7 +63,7 @@ def build_convolutional_network(student, seed=0):
 
 @task("9.8")
 def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
-    """A tape gives exact gradients of all parameters and images through layers written before it."""
+    """A tape computes exact gradients of all parameters and images through layers written before it."""
     network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(3, 2, 9, 8)))
     target = student.tensor.Tensor(rng.integers(0, 5, 3))
@@ -75,7 +75,7 @@ def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
 
 @task("9.8")
 def test_a_tape_differentiates_attention(student, rng):
-    """A tape gives exact gradients through the heads, mask and softmax of a small attention network."""
+    """A tape computes exact gradients through the heads, mask and softmax of a small attention network."""
     attention = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
     head = student.layers.Dense(4, 3, rng=student.rng(1))
     words = student.tensor.Tensor(rng.normal(size=(2, 5, 4)))
@@ -93,7 +93,7 @@ def test_a_tape_differentiates_attention(student, rng):
 
 @task("9.8")
 def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
-    """For the same network in float32, a tape and Sequential.backward give the same gradients."""
+    """For the same network in float32, a tape and Sequential.backward compute the same gradients."""
     network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
@@ -113,7 +113,7 @@ def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
 
 @task("10.1")
 def test_a_step_moves_every_parameter(student, rng):
-    """One step of an optimiser changes every parameter of the whole network."""
+    """One step of an optimiser changes every parameter of the network."""
     network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
@@ -159,7 +159,7 @@ def test_a_batch_is_memorised(student, rng):
 
 @task("11.14")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 256 images with a bright square above or below the middle, it learns where the square is."""
+    """From 256 images with a bright square above or below the middle, the recipe learns where the square is."""
     recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 

@@ -18,7 +18,7 @@ RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_en
 
 @task("11.1")
 def test_means_weight_batches_by_their_length(student, rng):
-    """The mean of a figure is over examples: each batch counts as often as it has examples."""
+    """The mean of a figure is taken over examples: each batch is weighted by its number of examples."""
     sizes = [int(n) for n in rng.integers(1, 50, 6)]
     figures = [{"loss": float(a), "accuracy": float(b)} for a, b in rng.normal(size=(6, 2))]
     got = student.training.means(list(zip(sizes, figures, strict=True)))
@@ -35,7 +35,7 @@ def test_means_weight_batches_by_their_length(student, rng):
 
 @task("11.1")
 def test_means_of_nothing_are_refused(student):
-    """A mean of zero examples is a ValueError."""
+    """A mean of zero examples raises a ValueError."""
     for batches in ([], [(0, {"loss": 1.0})]):
         with expect.raises(ValueError, call=f"means({batches})"):
             student.training.means(batches)
@@ -46,7 +46,7 @@ def test_means_of_nothing_are_refused(student):
 
 @task("11.2")
 def test_since_best_counts(student, rng):
-    """It counts the values after the latest best one; with `largest`, larger values are better."""
+    """since_best counts the values after the best one; with `largest`, larger values are better."""
     since_best = student.training.since_best
     for curve, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
         expect.equal(since_best(curve), wanted, call=f"since_best({curve})")
@@ -61,7 +61,7 @@ def test_since_best_counts(student, rng):
 
 @task("11.2")
 def test_the_first_number_is_a_best(student):
-    """Infinity counts like any other number: the first value is the best so far, even if it is the worst possible."""
+    """Infinity counts like any other number: the first value is the best so far, even if nothing could be worse."""
     inf = float("inf")
     for curve, wanted in (([inf], 0), ([inf, inf], 1), ([inf, 5.0], 0), ([inf, 5.0, inf, inf], 2)):
         for largest in (False, True):
@@ -87,7 +87,7 @@ def test_since_best_requires_more_than_min_delta(student):
 
 @task("11.2")
 def test_nan_is_never_best(student):
-    """NaN is never better than anything, neither at the beginning nor later; an empty curve gives 0."""
+    """NaN is never better than anything, neither at the beginning nor later; for an empty curve the result is 0."""
     nan = float("nan")
     for curve, wanted in (([], 0), ([nan, nan], 2), ([nan, 5.0], 0), ([1.0, nan, nan], 2), ([2.0, nan, 1.0, 3.0], 1)):
         for largest in (False, True):
@@ -98,7 +98,7 @@ def test_nan_is_never_best(student):
 
 @task("11.2")
 def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
-    """It must have fallen, and the last two windows must differ by at most tolerance times the whole fall."""
+    """A curve must have fallen, and its last two windows may differ by at most tolerance times the total fall."""
     converged, nan = student.training.has_converged, float("nan")
     for losses, window, tolerance, wanted in (
         ([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], 2, 0.05, True),
@@ -123,7 +123,7 @@ def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
 
 @task("11.2")
 def test_convergence_by_its_formula(student, rng):
-    """On noisy curves the result is that of |A - B| ≤ tolerance · (F - B), with B < F."""
+    """On noisy curves the result agrees with |A - B| ≤ tolerance · (F - B) and B < F."""
     for _ in range(40):
         window, tolerance = int(rng.integers(1, 5)), float(rng.choice([0.01, 0.05, 0.2]))
         losses = [float(x) for x in 2 * np.exp(-np.arange(12) / rng.uniform(1, 5)) + rng.normal(0, 0.05, 12)]
@@ -155,7 +155,7 @@ def test_convergence_by_default(student):
 
 @task("11.3")
 def test_early_stopping_waits_for_its_patience(student):
-    """It stops after `patience` epochs without a better value of `monitor`, and sets `stopped` to the reason."""
+    """Training stops after `patience` epochs without a better value of `monitor`; `stopped` is set to the reason."""
     curve = [3.0, 2.0, 2.5, 2.1, 2.2, 1.0]
     for patience, first in ((1, 3), (2, 4), (3, 5), (4, None)):
         stopping = student.training.EarlyStopping("loss", patience)
@@ -186,7 +186,7 @@ def test_early_stopping_by_default(student):
 
 @task("11.4")
 def test_a_step_is_a_step_of_the_optimiser(student, rng):
-    """A step moves the parameters as the optimiser does with only this batch's gradients."""
+    """A step moves the parameters exactly as the optimiser does with this batch's gradients alone."""
     x, y = draw_examples(rng, 12)
     nets = [build_small_network(student) for _ in range(2)]
     trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), make_sgd(student, nets[0], 0.5))
@@ -258,7 +258,7 @@ def test_the_optimiser_steps_before_its_schedule(student, rng):
 
 @task("11.4")
 def test_a_step_runs_forward_once(student, rng):
-    """Loss and metrics come from a single forward pass, so the generator of dropout has drawn one mask."""
+    """Loss and metrics come from a single forward pass, so dropout's generator draws only one mask."""
     batch = make_tensors(student, *draw_examples(rng, 8))
     nets = [build_small_network(student, dropout=0.5) for _ in range(2)]
     trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), make_sgd(student, nets[0], 0.5))
@@ -271,7 +271,7 @@ def test_a_step_runs_forward_once(student, rng):
 
 @task("11.4")
 def test_a_step_leaves_no_recorder(student, rng):
-    """After a step nothing is recorded any more, even when the network has failed."""
+    """After a step nothing is recorded any more, even if the network has failed."""
     net = build_small_network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     trainer.train_step(*make_tensors(student, *draw_examples(rng, 4)))
@@ -283,7 +283,7 @@ def test_a_step_leaves_no_recorder(student, rng):
 
 @task("11.4")
 def test_a_loss_that_is_not_finite_stops(student, rng):
-    """A loss of NaN is a FloatingPointError with the step's number, before parameters change."""
+    """A loss of NaN raises a FloatingPointError with the step's number, before parameters change."""
     net, (x, y) = build_small_network(student), draw_examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     for _ in range(2):
@@ -299,7 +299,7 @@ def test_a_loss_that_is_not_finite_stops(student, rng):
 
 @task("11.4")
 def test_an_infinite_loss_stops(student):
-    """An infinite loss is also a FloatingPointError, before parameters change."""
+    """An infinite loss also raises a FloatingPointError, before parameters change."""
     net = student.layers.Sequential(student.layers.Dense(1, 1, rng=student.rng(1)))
     net[0].weight.data = np.ones((1, 1), "float32")
     trainer = student.training.Trainer(net, student.layers.MSELoss(), make_sgd(student, net, 0.1), metrics={})
@@ -328,7 +328,7 @@ def test_metrics_are_named(student, rng):
 
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
-    """It returns loss and accuracy of all examples, however they are batched, without dropout or changed parameters."""
+    """evaluate returns loss and accuracy over all examples, however batched, without dropout or parameter changes."""
     net, (x, y) = build_small_network(student, dropout=0.5), draw_examples(rng, 11)
     before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
@@ -376,7 +376,7 @@ def test_evaluate_restores_each_layers_mode(student, rng):
 
 @task("11.5")
 def test_evaluate_records_nothing(student, rng):
-    """During evaluate no recorder hears anything, and afterwards the previous one is restored."""
+    """During evaluate no operation is recorded, and afterwards the previous recorder is restored."""
     net, (x, y) = build_small_network(student), draw_examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     with traced(student.tensor) as trace:
@@ -405,7 +405,7 @@ def test_evaluate_uses_no_tape(student, rng):
 
 @task("11.6")
 def test_fit_trains_epoch_by_epoch(student, rng):
-    """An epoch takes a step for each batch, and its row in the history has the means of the batches' figures."""
+    """An epoch takes a step for each batch, and its row in the history holds the means of the batches' figures."""
     net, (x, y) = build_small_network(student), draw_examples(rng, 10)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     reported = []
@@ -441,7 +441,7 @@ def test_fit_trains_epoch_by_epoch(student, rng):
 
 @task("11.6")
 def test_fit_counts_epochs_in_all(student, rng):
-    """`epochs` is the number of epochs in all: a second call only runs those that are missing."""
+    """`epochs` is the total number of epochs: a second call runs only those that are missing."""
     net, other = build_small_network(student), build_small_network(student)
     loader = make_batch_list(student, *draw_examples(rng, 6), 3)
     trainer, whole = (
@@ -502,7 +502,7 @@ def test_fit_steps_the_schedule(student, rng):
 
 @task("11.6")
 def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
-    """A schedule that steps once per epoch does so after the epoch's last step, and until then the row's rate holds."""
+    """A schedule that steps once per epoch does so after the epoch's last step; until then the row's rate applies."""
     loader, net, used = make_batch_list(student, *draw_examples(rng, 6), 2), build_small_network(student), []
     optimizer = make_sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
@@ -518,11 +518,11 @@ def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
 
 @task("11.6")
 def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
-    """When the callbacks are called, the row has been added, the epoch counted, and the schedule stepped."""
+    """Before the callbacks are called, the row is added, the epoch is counted, and the schedule steps."""
     net, loader = build_small_network(student), make_batch_list(student, *draw_examples(rng, 6), 2)
     optimizer = make_sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
-    options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # isnan(trainer) is a TypeError
+    options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # isnan(trainer) raises a TypeError
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, **options)
     with expect.raises(TypeError, call="trainer.fit(loader, 2, loader) with a callback that raises a TypeError"):
         trainer.fit(loader, 2, loader)
@@ -536,7 +536,7 @@ def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
 
 @task("11.6")
 def test_fit_calls_callbacks_until_one_stops_it(student, rng):
-    """Callbacks are called after each epoch's row was added; once stopped, no epoch begins, even in another fit."""
+    """Callbacks are called after each epoch's row was added; once stopped, no epoch begins, even in a second fit."""
     loader, stopping = make_batch_list(student, *draw_examples(rng, 6), 3), student.training.EarlyStopping
     for callbacks, epochs in (
         ([stopping("lr", patience=1)], 2),
@@ -604,7 +604,7 @@ def test_state_is_a_copy(student, rng):
 
 @task("11.7")
 def test_what_a_network_lacks_is_not_saved(student, rng):
-    """The state of a run without dropout, batch normalisation, scheduler or loader generator lacks their names."""
+    """Without dropout, batch normalisation, a scheduler or a loader generator, the state does not have their names."""
     net = build_small_network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}
@@ -620,7 +620,7 @@ def test_what_a_network_lacks_is_not_saved(student, rng):
 
 @task("11.8")
 def test_a_state_resumes_bit_for_bit(student, rng):
-    """Two epochs, a new trainer that loads the state, and two more epochs give exactly the same as four epochs."""
+    """Two epochs, a new trainer that loads the state, and two more epochs equal four uninterrupted epochs exactly."""
     seed = int(rng.integers(1000))
     whole, first, second = (build_training_run(student, np.random.default_rng(seed)) for _ in range(3))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
@@ -654,7 +654,7 @@ def test_a_state_can_be_loaded_to_evaluate(student, rng):
 
 @task("11.8")
 def test_a_state_that_does_not_fit_is_refused(student, rng):
-    """Names, shapes and generators that differ are a ValueError that says which, and nothing has changed."""
+    """Names, shapes and generators that differ raise a ValueError that lists them, and nothing changes."""
     world = build_training_run(student, rng)
     world.trainer.fit(world.loader, 1)
     good = world.trainer.state_dict()
@@ -671,10 +671,10 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
         ("a generator is missing", omit_entry(good, "layer.8.rng"), "layer.8.rng"),
         ("the scheduler is missing", omit_entry(good, "scheduler.count"), "scheduler.count"),
         ("there is an extra parameter", good | {"parameter.99": np.ones(3)}, "parameter.99"),
-        ("a parameter has another shape", good | {last: np.ones(99, "float32")}, "(99,)"),
-        ("a running variance has another shape", good | {"buffer.1": np.ones(9)}, "buffer.1"),
-        ("a velocity has another shape", good | {momentum: np.ones(2)}, momentum),
-        ("a generator is of another kind", good | {"loader.rng": other}, ""),
+        ("a parameter has the wrong shape", good | {last: np.ones(99, "float32")}, "(99,)"),
+        ("a running variance has the wrong shape", good | {"buffer.1": np.ones(9)}, "buffer.1"),
+        ("a velocity has the wrong shape", good | {momentum: np.ones(2)}, momentum),
+        ("a generator is of a different type", good | {"loader.rng": other}, ""),
         ("a generator is incomplete", good | {"layer.8.rng": {"bit_generator": "PCG64"}}, ""),
         ("a generator is a number", good | {"layer.6.rng": 5}, ""),
         ("a number is text", good | {"step": "many"}, "step"),
@@ -696,7 +696,7 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
 
 @task("11.9")
 def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
-    """Any program can read it: name.npy holds an array in its dtype, without pickle, and state.json the rest."""
+    """Any program can read a checkpoint: name.npy holds an array in its dtype, without pickle; state.json the rest."""
     path, arrays = student.folder() / "a.ckpt", make_checkpoint_arrays(rng)
     others = {"epoch": 3, "lr": 0.1, "stopped": None, "history": [{"loss": 0.25}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, arrays | others)
@@ -728,7 +728,7 @@ def test_generators_of_every_kind_can_be_written(student):
 
 @task("11.9")
 def test_a_checkpoint_replaces_the_old_one_in_one_step(student):
-    """An earlier file is replaced and not overwritten, without leftovers; the path may be a string."""
+    """An earlier file is replaced, not overwritten, and nothing is left over; the path may be a string."""
     folder = student.folder()
     path = folder / "a.ckpt"
     for path_given in (path, path.as_posix()):
@@ -747,7 +747,7 @@ def test_a_checkpoint_replaces_the_old_one_in_one_step(student):
 
 @task("11.9")
 def test_what_cannot_be_written_leaves_the_file_alone(student):
-    """When writing fails, the error is raised, the earlier file is as it was, and there are no leftovers."""
+    """If writing fails, the error is raised, the earlier file stays as it was, and nothing is left over."""
     folder = student.folder()
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
@@ -763,7 +763,7 @@ def test_what_cannot_be_written_leaves_the_file_alone(student):
 
 @task("11.9")
 def test_objects_are_not_written(student):
-    """An array of objects, which only a pickle could hold, is a ValueError, and the earlier file stays."""
+    """An array of objects, which only a pickle could hold, raises a ValueError, and the earlier file stays."""
     folder = student.folder()
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
@@ -801,7 +801,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_old_one(student):
 
 @task("11.10")
 def test_a_checkpoint_is_read_as_it_was_written(student, rng):
-    """Arrays come back with the same shape, dtype and bits, and writeable; everything else is as it was."""
+    """Arrays come back writeable, with the same shape, dtype and bits; everything else is as it was."""
     path, arrays = student.folder() / "a.ckpt", make_checkpoint_arrays(rng)
     state = arrays | {"epoch": 3, "lr": 0.1 + 0.2, "history": [{"loss": float("inf")}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, state)
@@ -816,7 +816,7 @@ def test_a_checkpoint_is_read_as_it_was_written(student, rng):
 
 @task("11.10")
 def test_damage_is_noticed(student, rng):
-    """A damaged file is refused with its path, unless its state is still whole, and is not changed."""
+    """A damaged file is refused with an error that names it, unless its state is still intact, and is not changed."""
     path = student.folder() / "precious.ckpt"
     state = {"weight": rng.normal(size=(4, 5)).astype("float32"), "epoch": 3}
     student.training.write_checkpoint(path, state)
@@ -849,7 +849,7 @@ def generate_damaged_files(data, rng):
 
 @task("11.10")
 def test_other_files_are_refused(student):
-    """Other files, archives and pickled objects are ValueErrors; a missing file is an OSError."""
+    """Other files, archives and pickled objects raise a ValueError; a missing file raises an OSError."""
     path = student.folder() / "some.ckpt"
     objects = io.BytesIO()
     np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -881,7 +881,7 @@ def test_other_files_are_refused(student):
 
 @task("11.11")
 def test_training_resumes_from_a_file_bit_for_bit(student, rng):
-    """Two epochs, a checkpoint, a new start and two more epochs equal four, with augmentation, dropout and momentum."""
+    """Two epochs, a checkpoint, a restart and two more epochs equal four, with augmentation, dropout and momentum."""
     seed, folder = int(rng.integers(1000)), student.folder()
     path = folder / "run.ckpt"
     whole = build_training_run(student, np.random.default_rng(seed))
@@ -900,7 +900,7 @@ def test_training_resumes_from_a_file_bit_for_bit(student, rng):
 
 @task("11.11")
 def test_checkpoints_of_the_best_epoch(student):
-    """With a monitor, only an epoch that is the best so far is written; NaN is never best."""
+    """With a monitor, a checkpoint is written only after the best epoch so far; NaN is never best."""
     nan = float("nan")
     for curve, largest, kept in (
         ([3.0, 2.0, 2.5], False, [1, 2, 2]),
@@ -958,7 +958,7 @@ def test_a_stopped_run_stays_stopped(student, rng):
 
 @task("11.12")
 def test_the_bar_is_redrawn_in_one_line(student):
-    """With redraw, each step overwrites the whole previous line, and the last step ends the line."""
+    """With redraw, each step overwrites the entire previous line, and the last step ends the line."""
     path = student.folder() / "screen.txt"
     stream = path.open("w")
     bar = student.training.ProgressBar(stream, redraw=True)
@@ -973,7 +973,7 @@ def test_the_bar_is_redrawn_in_one_line(student):
         bar(step, 8, loss=loss, accuracy=0.125)
         wanted += line
         shown = path.read_bytes().decode()
-        if step == 1 and loss == 1.0:  # it may or may not still overwrite the ended line
+        if step == 1 and loss == 1.0:  # the bar may or may not pad with spaces after a line that has ended
             shown = shown.rstrip(" ")
         expect.equal(shown, wanted, call=f"the stream's contents after step {step} of 8", hint="flush after each step")
     bar(int("1000"), int("1000"), loss=1.0)
@@ -1020,7 +1020,7 @@ def test_the_bar_goes_with_fit(student, rng):
 
 @task("11.13")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, and another seed builds a different one."""
+    """The same seed builds the same network, and a different seed builds a different one."""
     recipes.check_build_is_seeded(student, RECIPE)
 
 
@@ -1085,7 +1085,7 @@ def build_small_network(student, *, dropout=0.0, norm=False):
 
 
 def build_training_run(student, rng, callbacks=()):
-    """Return a complete training run on images, with every kind of random part, that depends only on `rng`."""
+    """Return a complete training run on images, with every kind of random component, that depends only on `rng`."""
     layers, spatial, dense, data = student.layers, student.spatial, student.dense, student.dataloader
     seeds = [int(seed) for seed in rng.integers(1000, size=6)]
     x, y = draw_examples(rng, 22, images=True)

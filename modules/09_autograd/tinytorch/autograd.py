@@ -4,7 +4,7 @@ Read it in this order: undoing broadcasting, the backward rules of module 02's o
 `no_grad`, and `gradcheck`, which compares any gradient with finite differences.
 """
 
-# ruff: noqa: ARG001, ARG005 - every rule takes all that `Op` passes, even if it does not need all of it
+# ruff: noqa: ARG001, ARG005 - every rule takes all the arguments that `Op` passes, even if it does not need them
 # ruff: noqa: SIM105 - `suppress` would take as long as everything else that freeing an entry needs
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def restore_axes(reduced, axis, keepdims):
 
 
 def sum_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)` of a sum: every term gets the whole gradient."""
+    """Return `(grad_a,)` of a sum: every term gets the full gradient."""
     # BEGIN SOLUTION 9.5
     return (np.broadcast_to(restore_axes(grad, axis, keepdims), a.shape),)
     # END SOLUTION
@@ -129,7 +129,7 @@ def extremum_backward(grad, output, a, axis=None, keepdims=False):
 
 
 def transpose_backward(grad, output, a, axes=None):
-    """Return `(grad_a,)` of a transpose: the axes move back to where they were. If `axes` is None, it reversed them."""
+    """Return `(grad_a,)` of a transpose: the axes move back to where they were. `axes=None` reversed them."""
     # BEGIN SOLUTION 9.6
     places = None if axes is None else np.argsort(np.mod(axes, a.ndim))
     return (np.transpose(grad, places),)
@@ -161,7 +161,7 @@ def backward_of(op: Op) -> Callable | None:
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
-    """Mark these tensors to receive gradients. Raises TypeError, with the dtype, for one that is not floating."""
+    """Mark these tensors to receive gradients. Raise TypeError, with the dtype, if one is not floating-point."""
     # BEGIN SOLUTION 9.7
     for tensor in tensors:
         if tensor.dtype.kind != "f":
@@ -211,7 +211,7 @@ class Tape:
             self.held[id(output)] = output, None
 
     def check_held(self) -> None:
-        """Raise RuntimeError if a recorded array has been changed in place since."""
+        """Raise RuntimeError if a recorded array has been changed in place since it was recorded."""
         for array, copy in self.held.values():
             if copy is not None and not (array == copy).all() and not np.array_equal(array, copy, equal_nan=True):
                 raise RuntimeError(f"an array of shape {array.shape} was recorded, and then changed in place")
@@ -226,10 +226,10 @@ class Tape:
             except ValueError:  # a view of memory that other code keeps read-only
                 pass
 
-    __del__ = free  # also when a tape is dropped without a call of `backward`
+    __del__ = free  # also when a tape is dropped without a call to `backward`
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
-        """Return where an input's gradient goes: an entry's number, a leaf, or None. RuntimeError if that is lost."""
+        """Return where an input's gradient goes: an entry's number, a leaf, or None. Raise RuntimeError if freed."""
         if tensor.tape is None:
             return tensor if tensor.requires_grad else None
         if tensor.tape is not self or tensor.position < self.first:
@@ -237,7 +237,7 @@ class Tape:
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Record one operation if an input `requires_grad` and the output is floating: others have no gradient."""
+        """Record one operation if an input `requires_grad` and the output is floating-point, or do nothing."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or True not in [x.requires_grad for x in inputs]:
             return
@@ -251,10 +251,10 @@ class Tape:
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
         """Add the gradient of `tensor` to the `.grad` of every leaf that `requires_grad`, and free the tape.
 
-        `grad`, in the shape of `tensor`, is the gradient of whatever follows it; for one element it defaults to 1.
-        Raises RuntimeError, with the shape, when it is missing, when the tape has no record of `tensor` (any more),
-        when a recorded array has changed (`check_held`), and when an op has no rule. Raises ValueError, with both
-        shapes, for a `grad` of another shape, and for a rule that returns one. In the block, recording continues.
+        `grad`, in the shape of `tensor`, is the gradient that arrives at it; for one element it defaults to 1.
+        Raise RuntimeError if `grad` is missing (with the shape of `tensor`), if the tape has no record of `tensor` or
+        has freed it, if a recorded array has changed (`check_held`), or if an op has no rule. Raise ValueError, with
+        both shapes, if `grad` or a rule's result has the wrong shape. Inside the block, recording continues.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:
@@ -307,11 +307,12 @@ def no_grad():
 
 
 def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
-    """Return True if the gradients that a tape gives for `function(*inputs)` agree with central differences.
+    """Return True if the gradients that a tape computes for `function(*inputs)` agree with central differences.
 
-    The output, of any shape, becomes a scalar by a sum with fixed random weights. Floating inputs must be float64
-    (TypeError) and change by `eps`, one element at a time; others stay the same. It works on copies of `inputs`. Raises
-    RuntimeError, with the input's number, unless two slopes differ by at most atol + rtol · |difference quotient|.
+    A sum with fixed random weights turns the output, of any shape, into a scalar. `gradcheck` works on copies of
+    `inputs`. It changes each element of floating-point inputs by `eps`, one at a time. Raise TypeError if they are not
+    float64. Raise RuntimeError, with the input's number, unless the difference between the gradient and the difference
+    quotient is at most atol + rtol · |difference quotient|.
     """
     # BEGIN SOLUTION 9.10
     copies = [Tensor(x) for x in inputs]

@@ -25,8 +25,8 @@ class Optimizer:
 
     `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` holds what is
     remembered of parameter i: "step", the number of its steps, and an array of its shape for each name in `buffers`.
-    These arrays start as zeros, in its dtype, or in float32 for float16. Raises ValueError without parameters, and for
-    an `lr` below 0.
+    These arrays start as zeros, in the parameter's dtype, or in float32 for float16. Raise ValueError if there are no
+    parameters, or if `lr` is below 0.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, buffers: tuple[str, ...] = ()):
@@ -47,7 +47,7 @@ class Optimizer:
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:  # noqa: ARG002 - for subclasses
-        """Return the direction to subtract, from a parameter's array, its gradient and its state."""
+        """Return the direction to subtract, computed from a parameter's array, its gradient and its state."""
         return grad
 
     def step(self) -> None:
@@ -79,7 +79,7 @@ class Optimizer:
     def load_state_dict(self, state: Mapping) -> None:
         """Load copies of a state returned by `state_dict` of an optimiser of the same kind and parameters.
 
-        Raises ValueError, as `checked` does, before anything has changed.
+        Raise ValueError, as `checked` does, before changing anything.
         """
         # BEGIN SOLUTION 10.6
         new = checked(state, self.state_dict())
@@ -171,9 +171,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: a parameter shrinks by lr · weight_decay of itself (Loshchilov, Hutter, 2019).
+    """Adam with decoupled weight decay: values shrink by the fraction lr · weight_decay (Loshchilov, Hutter, 2019).
 
-    So the decay is not divided by the gradient's size, and all elements shrink by the same share.
+    So the decay is not divided by the gradient's size, and all elements shrink by the same fraction.
     """
 
     def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2):
@@ -190,8 +190,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients by one factor so that their total norm is at most `max_norm`; return the norm before that.
 
     The norm is the root of the sum of the squares of all elements of all gradients. Each `grad` keeps its dtype, and
-    none changes when the norm is small enough. Raises ValueError for a norm that is not finite, and for a `max_norm`
-    that is not above 0 (Pascanu et al., 2013).
+    none changes if the norm is small enough. Raise ValueError if the norm is not finite, or if `max_norm` is not
+    above 0 (Pascanu et al., 2013).
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm must be above 0, not {max_norm}")
@@ -211,7 +211,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 def checked(state: Mapping, own: Mapping) -> dict:
     """Return copies of the values of `state`, with the types, dtypes and shapes of those in `own`.
 
-    Raises ValueError, naming whatever is missing, unknown, not a number, or of another shape (with both shapes).
+    Raise ValueError naming each entry that is missing, unknown, not a number, or of the wrong shape (with both shapes).
     """
     # BEGIN SOLUTION 10.6
     if state.keys() != own.keys():
@@ -231,7 +231,7 @@ def checked(state: Mapping, own: Mapping) -> dict:
 
 
 class Scheduler:
-    """Sets an optimiser's `lr` from the number of its own steps, `count`; a subclass says how, in `rate`.
+    """Sets an optimiser's `lr` from the number of its own steps, `count`; a subclass defines the formula in `rate`.
 
     Call `step()` after each epoch, or after each batch if `every_batch` is True, as module 11 does.
     """
@@ -260,7 +260,7 @@ class Scheduler:
         return {"count": self.count, "base_lr": float(self.base_lr)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Load a state returned by `state_dict`, and set the learning rate. Raises ValueError, as `checked` does."""
+        """Load a state returned by `state_dict`, and set the learning rate. Raise ValueError, as `checked` does."""
         # BEGIN SOLUTION 10.7
         new = checked(state, self.state_dict())
         self.count, self.base_lr = new["count"], new["base_lr"]
@@ -309,7 +309,7 @@ class OneCycleLR(Scheduler):
     """Rises to `max_lr` and falls to nearly 0, along two half cosines, in `total_steps` batches (Smith, 2018).
 
     It begins at max_lr / div_factor, whatever the optimiser's rate was, and ends at that divided by final_div_factor.
-    The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, as PyTorch's with
+    The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, as in PyTorch with
     `cycle_momentum=False`.
     """
 
@@ -323,7 +323,7 @@ class OneCycleLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate. Raises ValueError when `count` is above total_steps."""
+        """Return the learning rate. Raise ValueError if `count` is above total_steps."""
         if count > self.total_steps:
             raise ValueError(f"a cycle of {self.total_steps} steps has no step {count}: increase total_steps")
         # BEGIN SOLUTION 10.9

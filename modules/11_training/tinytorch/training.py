@@ -1,6 +1,6 @@
 """The whole training loop: epochs, metrics, when to stop, and checkpoints from which training resumes bit for bit.
 
-Read it in this order: means, when a curve is done, the trainer and its state, checkpoint files, a progress bar.
+Read it in this order: means, convergence, the trainer and its state, checkpoint files, a progress bar.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tinytorch.tensor import Tensor
 def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Return the means over all examples, by name, from pairs of a batch's length and its own means.
 
-    A batch of three examples counts three times as much as a batch of one. Raises ValueError without any examples.
+    A batch of three examples counts three times as much as a batch of one. Raise ValueError if there are no examples.
 
     >>> means([(3, {"loss": 1.0}), (1, {"loss": 5.0})])
     {'loss': 2.0}
@@ -39,10 +39,10 @@ def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float
 
 
 def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = False) -> int:
-    """Return how many values came after the best: 0 when the last is the best, and the length when all are NaN.
+    """Return how many values came after the best: 0 if the last is the best, and the length if all are NaN.
 
-    The first number is the best at first. A later one is if it is below the previous best by more than `min_delta`, or
-    above it if `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
+    The first number starts as the best. A later one replaces it if it is below it by more than `min_delta`, or above it
+    if `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
     """
     # BEGIN SOLUTION 11.2
     best, since = math.nan, 0
@@ -57,9 +57,9 @@ def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = 
 def has_converged(losses: Sequence[float], window: int = 5, tolerance: float = 0.01) -> bool:
     """Return whether a curve of losses has fallen and is now flat.
 
-    Let B be the mean of the last `window` losses, A that of as many before them, and F the first loss. The curve has
-    converged if B < F and |A - B| ≤ tolerance · (F - B): the last window changed by no more than this share of the
-    whole fall. False for fewer than 2 · window losses; ValueError for a window below 1 or a tolerance below 0.
+    Let B be the mean of the last `window` losses, A the mean of the `window` losses before them, and F the first loss.
+    The curve has converged if B < F and |A - B| ≤ tolerance · (F - B). Return False if there are fewer than 2 · window
+    losses. Raise ValueError if the window is below 1 or the tolerance below 0.
 
     >>> has_converged([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], window=2, tolerance=0.05)
     True
@@ -97,11 +97,11 @@ def walk(layer) -> Iterator:
 
 
 class Trainer:
-    """Trains `network` on the loss that `criterion` computes: forward, backward, step, again and again.
+    """Trains `network` on the loss that `criterion` computes: forward, backward, step, repeatedly.
 
     `metrics` maps names to functions (output, targets) → float. With `max_norm`, gradients are clipped. `callbacks` are
     called with the trainer after each epoch. `epoch` and `step` count all epochs and steps so far. `history` has a dict
-    for each epoch: "epoch" (from 1), "lr", "loss" and the metrics, and those of the validation as "val_loss" and so on.
+    for each epoch: "epoch" (from 1), "lr", "loss", the metrics, and the validation figures as "val_loss" and so on.
     Once a callback has set `stopped` to a reason, no further epoch begins.
     """
 
@@ -119,8 +119,8 @@ class Trainer:
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Take one step: forward on a tape, clear old gradients, backward, clip, step. Return the batch's figures.
 
-        A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raises FloatingPointError
-        with the number of the step before any parameter changes.
+        A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raise FloatingPointError with
+        the number of the step, before any parameter changes.
         """
         # BEGIN SOLUTION 11.4
         with Tape():
@@ -141,7 +141,7 @@ class Trainer:
         # END SOLUTION
 
     def evaluate(self, loader: Iterable) -> dict[str, float]:
-        """Return the mean loss and metrics of all examples, in evaluation mode, without recording anything.
+        """Return the mean loss and metrics over all examples, in evaluation mode, without recording anything.
 
         Afterwards every layer is in the mode it was in before, even after an exception.
         """
@@ -161,12 +161,12 @@ class Trainer:
         # END SOLUTION
 
     def fit(self, loader, epochs: int, validation=None, progress: Callable | None = None) -> list[dict]:
-        """Train until `epochs` epochs are done in all, including those of earlier calls and of a checkpoint.
+        """Train until a total of `epochs` epochs are done, including those of earlier calls and of a checkpoint.
 
-        It takes one step for each batch, in training mode, and then calls `progress(step, steps, loss=…, accuracy=…)`
-        with the step's number, the number of all steps, and the batch's figures. After the batches it evaluates
-        `validation`, if given, steps a scheduler whose `every_batch` is False, adds a row to `history`, and calls the
-        callbacks in order.
+        Take one step for each batch, in training mode, and then call `progress(step, steps, loss=…, accuracy=…)` with
+        the step's number, the total number of steps, and the batch's figures. After the batches, evaluate `validation`,
+        if given, step a scheduler whose `every_batch` is False, add a row to `history`, and call the callbacks in
+        order.
         """
         self.loader = loader
         # BEGIN SOLUTION 11.6
@@ -193,9 +193,9 @@ class Trainer:
         """Yield (name, owner, attribute) of everything that further epochs depend on, as `getattr(owner, attribute)`.
 
         First come the trainer's "epoch", "step", "history" and "stopped". Then follow each parameter, ("parameter.0",
-        the tensor, "data"), and each of the network's buffers, ("buffer.0", the tensor, "data"). Layer number i of
-        `walk`, if it has a generator, gives ("layer.i.rng", `layer.rng.bit_generator`, "state"). A generator of
-        `loader` gives "loader.rng".
+        the tensor, "data"), and each of the network's buffers, ("buffer.0", the tensor, "data"). Layer number i in
+        `walk`, if it has a generator, is ("layer.i.rng", `layer.rng.bit_generator`, "state"). A generator of `loader`
+        is named "loader.rng".
         """
         # BEGIN SOLUTION 11.7
         yield from ((name, self, name) for name in ("epoch", "step", "history", "stopped"))
@@ -208,7 +208,7 @@ class Trainer:
         # END SOLUTION
 
     def state_dict(self) -> dict:
-        """Return copies of all slots by name, and the states of the parts under "optimizer." and "scheduler."."""
+        """Return copies of all slots by name, and the parts' states with names in "optimizer." and "scheduler."."""
         # BEGIN SOLUTION 11.7
         state = {name: copy.deepcopy(getattr(owner, attribute)) for name, owner, attribute in self.slots()}
         return state | {f"{part}.{name}": x for part, it in self.parts.items() for name, x in it.state_dict().items()}
@@ -217,9 +217,9 @@ class Trainer:
     def load_state_dict(self, state: Mapping, loader=None) -> None:
         """Load, into the existing tensors, a state returned by `state_dict` of a trainer built in the same way.
 
-        `loader` is like the one used in training. Without one, for example to evaluate only, "loader.rng" is left out.
-        Raises ValueError for names, shapes and generators that differ, and for a slot, such as "step", that holds text
-        where a number belongs. The message says which, and nothing but `loader` has changed.
+        `loader` is like the one used in training. Without one, for example only to evaluate, "loader.rng" is left out.
+        Raise ValueError if names, shapes or generators differ, or if a slot, such as "step", holds text where a number
+        belongs. The message says what is wrong, and nothing but `loader` has changed.
         """
         self.loader = loader
         # BEGIN SOLUTION 11.8
@@ -229,7 +229,7 @@ class Trainer:
             self.take(state, own)
         except (KeyError, TypeError, ValueError) as error:
             self.take(own, own)
-            raise ValueError(f"this state does not fit: {error}. Build everything as it was then") from error
+            raise ValueError(f"this state does not fit: {error}. Build everything as it was when saved") from error
         # END SOLUTION
 
     def take(self, state: Mapping, own: Mapping) -> None:
@@ -249,8 +249,8 @@ def write_checkpoint(path, state: Mapping) -> None:
     """Write `state`, a dict of arrays and of values that JSON can hold, to a file: all of it or nothing.
 
     The file is an uncompressed zip archive of "state.json" and a "name.npy" for each array, without any pickle. It is
-    written next to `path` under another name, and replaces `path` in one step once it is on the disk. Whatever is
-    raised, an existing file stays as it was, and no temporary file is left.
+    written next to `path` under a temporary name, and replaces `path` in one step once it is on the disk. If an error
+    is raised, an existing file stays as it was, and no temporary file is left.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -272,9 +272,9 @@ def write_checkpoint(path, state: Mapping) -> None:
 
 
 def read_checkpoint(path) -> dict:
-    """Return the state that `write_checkpoint` has written to `path`, without executing anything in the file.
+    """Return the state that `write_checkpoint` wrote to `path`, without executing anything in the file.
 
-    Raises OSError when it cannot be read, and ValueError, with the path and what to do, when it is damaged or not a
+    Raise OSError if the file cannot be read, and ValueError, with the path and advice, if it is damaged or not a
     checkpoint.
     """
     data = Path(path).read_bytes()
@@ -293,13 +293,13 @@ def read_checkpoint(path) -> dict:
 
 
 class Checkpoint:
-    """Writes the trainer's state to `path`; with `monitor`, only if the epoch was the best so far. Put it last."""
+    """Writes the trainer's state to `path`; with `monitor`, only after the best epoch so far. The last callback."""
 
     def __init__(self, path, monitor: str | None = None, largest: bool = False):
         self.path, self.monitor, self.largest = path, monitor, largest
 
     def __call__(self, trainer: Trainer) -> None:
-        """Write a checkpoint, unless `monitor` says that an earlier epoch was better."""
+        """Write a checkpoint, unless an earlier epoch was better according to `monitor`."""
         # BEGIN SOLUTION 11.11
         if self.monitor is None or not since_best((row[self.monitor] for row in trainer.history), largest=self.largest):
             write_checkpoint(self.path, trainer.state_dict())
@@ -307,7 +307,7 @@ class Checkpoint:
 
 
 class ProgressBar:
-    """A `progress` that redraws a line in each step on a terminal, and writes one per tenth of the steps to files."""
+    """A `progress` that redraws a line at each step on a terminal, and writes one per tenth of the steps to a file."""
 
     def __init__(self, stream=None, redraw: bool | None = None):
         self.stream = stream or sys.stdout
@@ -315,10 +315,10 @@ class ProgressBar:
         self.length = 0  # of the line to overwrite
 
     def __call__(self, step: int, steps: int, **values: float) -> None:
-        """Write a line such as "[#####---------------] 2/8 loss 0.5123", with a share step / steps of 20 signs filled.
+        """Write a line such as "[#####---------------] 2/8 loss 0.5123", with step / steps of its 20 characters filled.
 
-        A redrawn line begins with "\\r", overwrites the rest of the previous line with spaces, and has "\\n" only after
-        the last step.
+        A redrawn line begins with "\\r", overwrites the rest of the previous line with spaces, and ends with "\\n" only
+        after the last step.
         """
         # BEGIN SOLUTION 11.12
         if not self.redraw and step * 10 // steps == (step - 1) * 10 // steps:
