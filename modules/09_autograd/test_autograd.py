@@ -1215,7 +1215,7 @@ def draw_float64_tensors(student, rng, *shapes):
 
 @task("9.10")
 def test_gradcheck_passes_what_is_right(student, rng):
-    """gradcheck returns True for correct gradients of one input or several, and for any output shape."""
+    """`gradcheck` returns True for correct gradients of one input or several, and for any output shape."""
     check, tensor, act = student.autograd.gradcheck, student.tensor, student.activations
     cases = {
         "matmul": (make_op_function(student, tensor.matmul), draw_float64_tensors(student, rng, (2, 3), (3, 4))),

@@ -328,7 +328,7 @@ def test_metrics_are_named(student, rng):
 
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
-    """evaluate returns loss and accuracy over all examples, however batched, without dropout or parameter changes."""
+    """`evaluate` returns loss and accuracy over all examples, however batched, without dropout or parameter changes."""
     net, (x, y) = build_small_network(student, dropout=0.5), draw_examples(rng, 11)
     before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
@@ -1032,7 +1032,7 @@ def test_recipe_predicts_probabilities(student, rng):
 
 @task("11.13")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps returns a map for each kernel of the first convolution, and different maps for another image."""
+    """`feature_maps` returns a map for each kernel of the first convolution, and different maps for another image."""
     recipes.check_feature_maps(student, rng, RECIPE)
 
 

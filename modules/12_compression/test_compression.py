@@ -16,7 +16,7 @@ from grading.testing import expect, task, values
 
 @task("12.1")
 def test_size_counts_numbers_bytes_and_zeros(student, rng):
-    """Parameters are counted by their elements, bytes by their dtype, and sparsity is the share of zeros among them."""
+    """Parameters count by their elements, bytes depend on the dtype, and sparsity is the fraction of zeros."""
     dense, conv = student.layers.Dense(7, 5, rng=student.rng(1)), student.spatial.Conv2d(2, 3, 3, rng=student.rng(2))
     weight = rng.normal(size=(5, 7))
     gone = rng.random(weight.shape) < 0.4
@@ -109,7 +109,7 @@ def test_global_masks_rank_all_weights_together(student, rng):
 
 @task("12.2")
 def test_a_sparsity_is_from_0_to_1(student):
-    """A sparsity below 0, above 1 or nan is a ValueError."""
+    """A sparsity below 0, above 1 or nan raises a ValueError."""
     for sparsity in (-0.1, 1.1, float("nan")):
         with expect.raises(ValueError, call=f"magnitude_mask(weight, {sparsity})", mentions=("sparsity",)):
             student.compression.magnitude_mask(np.ones(4), sparsity)
@@ -139,7 +139,7 @@ def test_masks_set_weights_to_zero(student, rng):
 
 @task("12.3")
 def test_the_schedule_is_a_cubic(student, rng):
-    """Sparsity is 0 up to `begin`, final · (1 - (1 - t)³) at a share t of the way, and `final` from `end` on."""
+    """Sparsity is 0 up to `begin`, final · (1 - (1 - t)³) at a fraction t of the way, and `final` from `end` on."""
     schedule = student.compression.cubic_sparsity
     for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
         call = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)"
@@ -160,7 +160,7 @@ def test_the_schedule_is_a_cubic(student, rng):
 @task("12.3")
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nesterov):
-    """After the optimiser's step, zeros are 0 again, and the smallest weights go until the schedule is met."""
+    """After the optimiser's step, zeros are 0 again, and the smallest weights are pruned to meet the schedule."""
     lr, momentum, decay = 0.5, 0.9, 0.1  # so large that pruned weights would soon be among the largest
     weight, x, y = rng.normal(size=(4, 6)), rng.normal(size=(7, 6)), rng.normal(size=(7, 4))
     weight[0, :3] = 0
@@ -221,7 +221,7 @@ def test_zeros_are_the_mask(student, rng, name):
 @task("12.4")
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
-    """Without some channels of a convolution, the network computes what it computed with these channels at 0."""
+    """Without some channels of a convolution, the network computes the same as with those channels set to 0."""
     spatial = student.spatial
     first = spatial.Conv2d(2, 6, 3, padding=1, bias=not normalised, rng=student.rng(1))
     second = spatial.Conv2d(6, 3, (3, 2), stride=2, rng=student.rng(2))
@@ -271,7 +271,7 @@ def test_a_flattened_channel_has_many_columns(student, rng):
 
 @task("12.4")
 def test_the_larger_network_stays(student, rng):
-    """The network that channels are removed from keeps its parameters, its buffers and its answers."""
+    """The network from which channels are removed keeps its parameters, its buffers and its outputs."""
     spatial = student.spatial
     convs = [spatial.Conv2d(2, 4, 1, rng=student.rng(1)), spatial.Conv2d(4, 2, 1, rng=student.rng(2))]
     net = student.layers.Sequential(convs[0], spatial.BatchNorm2d(4), student.activations.ReLU(), convs[1])
@@ -287,7 +287,7 @@ def test_the_larger_network_stays(student, rng):
 
 @task("12.4")
 def test_channels_that_cannot_go_are_refused(student):
-    """ValueError for no channels, an unknown channel, one that is named twice, a last layer, or one without kernels."""
+    """No channels, unknown or duplicate channels, a last layer, or a layer without kernels raises a ValueError."""
     layers, remove = student.layers, student.compression.remove_channels
     net = layers.Sequential(layers.Dense(2, 4, rng=student.rng(1)), layers.Dense(4, 3, rng=student.rng(2)))
     for place, keep in ((0, []), (0, [0, 4]), (0, [-1, 0]), (0, [1, 1]), (1, [0, 1])):
@@ -337,7 +337,7 @@ def test_quantizing_stays_within_127(student, rng):
 
 @task("12.5")
 def test_a_scale_for_each_channel(student, rng):
-    """Scales and zero points of shape (C,) belong to the entries of the first axis, however many axes there are."""
+    """Scales and zero points of shape (C,) apply to the entries of the first axis, however many axes there are."""
     for shape in ((5,), (5, 5), (3, 4, 2, 5)):
         scales, zeros = rng.uniform(0.01, 2, shape[0]).astype("float32"), rng.integers(-100, 100, shape[0])
         zeros = zeros.astype("int8")
@@ -356,7 +356,7 @@ def test_a_scale_for_each_channel(student, rng):
 
 @task("12.5")
 def test_dequantizing_does_not_wrap_round(student, rng):
-    """Dequantising gives (q - zero_point) · scale in float32: 127 - (-127) is 254 steps, which int8 cannot hold."""
+    """Dequantising returns (q - zero_point) · scale in float32: 127 - (-127) is 254 steps, which int8 cannot hold."""
     q = np.arange(-127, 128).astype("int8")
     for zero in (np.int8(-127), np.int8(127), 0, -5):
         scale = float(rng.uniform(0.01, 2))
@@ -403,7 +403,7 @@ def test_the_range_includes_zero(student):
 
 @task("12.6")
 def test_a_range_without_width_has_scale_1(student):
-    """Where everything is 0, or nearly 0, the scale is 1; nan and infinity are ValueErrors."""
+    """If everything is 0, or nearly 0, the scale is 1; nan and infinity raise a ValueError."""
     for low, high in ((0.0, 0.0), (-1e-36, 1e-37)):
         scale, _ = student.compression.choose_scale(low, high)
         hint = "where the range, high - low, is below 1e-30 the scale is 1"
@@ -444,7 +444,7 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
 @task("12.7")
 @pytest.mark.parametrize("inner", [1, 7, 288, 1040, 1041, 2080, 2081, 5000])
 def test_products_are_those_of_integers(student, rng, inner):
-    """The product is exact for any numbers from -127 to 127, whatever the inner size."""
+    """The product is exact for all integers from -127 to 127, whatever the inner size."""
     a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
     got = student.compression.integer_matmul(a, b)
     call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
@@ -479,7 +479,7 @@ def test_products_of_stacks_and_rows(student, rng):
 
 @task("12.7")
 def test_other_numbers_are_refused(student):
-    """Floats, wider integers, -128 and unequal inner sizes are a ValueError."""
+    """Floats, wider integers, -128 and unequal inner sizes raise a ValueError."""
     good, matmul = np.ones((2, 2), "int8"), student.compression.integer_matmul
     for name, bad in (
         ("float32", good.astype("float32")),
@@ -500,7 +500,7 @@ def test_other_numbers_are_refused(student):
 @task("12.8")
 @pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 5), (3, 1100)])
 def test_the_linear_op(student, rng, shape):
-    """Inputs are quantised, multiplied as integers, and multiplied by both scales; then the bias is added."""
+    """Inputs are quantised and multiplied as integers; both scales are applied, and then the bias is added."""
     case, steps = draw_int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
     x = draw_inputs_near_steps(rng, steps, case)
     got = student.tensor.apply(student.compression.linear_int8, x, **case)
@@ -554,7 +554,7 @@ def test_the_convolution_op(student, rng, name):
 
 @task("12.8")
 def test_the_ops_refuse_what_does_not_fit(student, rng):
-    """Inputs that do not fit the weight are a ValueError with their shape; the arguments are not changed."""
+    """Inputs that do not fit the weight raise a ValueError with their shape; the arguments are not changed."""
     linear, conv = student.compression.linear_int8, student.compression.conv2d_int8
     case, window = draw_int8_case(rng, (4, 3)), {"stride": (1, 1), "padding": (0, 0)}
     for shape in ((2, 4), (3, 1), ()):
@@ -621,7 +621,7 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
 
 @task("12.9")
 def test_what_a_layer_knows_is_in_its_buffers(student, rng):
-    """Copying all buffers into a layer made from other weights makes it the same: nothing is kept anywhere else."""
+    """Copying all buffers into a layer with different weights makes the two equal: nothing is kept anywhere else."""
     x = student.tensor.Tensor(rng.normal(size=(4, 6)).astype("float32"))
     made = [
         student.compression.QuantizedLayer(student.layers.Dense(6, 3, rng=student.rng(seed)), -high, high)
@@ -640,7 +640,7 @@ def test_what_a_layer_knows_is_in_its_buffers(student, rng):
     expect.array(made[1](x), wanted, rtol=1e-6, call=call, hint=hint)
 
 
-# 12.10: a whole network
+# 12.10: an entire network
 
 
 @task("12.10")
@@ -666,7 +666,7 @@ def test_a_folded_convolution_normalises(student, rng, bias):
 
 @task("12.10")
 def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
-    """A layer's range is that of its inputs when the images go through the float network in evaluation mode."""
+    """A layer's range is the range of its inputs when the images go through the float network in evaluation mode."""
     net, x = make_image_network(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
     student.dense.set_training(net, True)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
@@ -706,7 +706,7 @@ def test_a_network_in_int8_is_small_and_agrees(student, rng):
 
 @task("12.10")
 def test_the_float_network_stays_as_it_is(student, rng):
-    """Quantising changes no parameters, running statistics or modes of layers, and records nothing."""
+    """Quantising changes no parameters, running statistics or layer modes, and records nothing."""
     net, x = make_image_network(student, rng), rng.normal(size=(6, 3, 12, 12)).astype("float32")
     net[1].training = True
     tensors = [*net.parameters(), *net.buffers()]
@@ -773,7 +773,7 @@ def test_the_distillation_loss(student, rng):
 
 @task("12.11")
 def test_the_distillation_loss_at_its_ends(student, rng):
-    """The loss is the cross-entropy for alpha 0, and 0 for equal distributions and alpha 1; logits may be huge."""
+    """With alpha 0 the loss is the cross-entropy; with alpha 1 and equal distributions it is 0; logits may be huge."""
     logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
     got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
     expect.array(
@@ -809,7 +809,7 @@ def test_only_the_student_learns(student, rng):
 
 @task("12.11")
 def test_temperatures_and_shares_out_of_range(student):
-    """A temperature that is not above 0, or an alpha outside 0 to 1, is a ValueError that names the argument."""
+    """A temperature that is not above 0, or an alpha outside 0 to 1, raises a ValueError that names the argument."""
     logits, targets = np.zeros((2, 3), "float32"), np.array([0, 1])
     for options, name in (
         ({"temperature": 0.0}, "temperature"),
@@ -840,7 +840,7 @@ def fail_on_warning(*, call, hint):
 
 
 def mask_smallest(weight, sparsity):
-    """Return a mask that is False at the smallest magnitudes, the first of equal ones first, using Python's sort."""
+    """Return a mask that is False at the smallest magnitudes, using Python's sort; in a tie the earlier one goes."""
     flat = [abs(float(value)) for value in weight.ravel()]
     mask = np.ones(len(flat), bool)
     for place in sorted(range(len(flat)), key=lambda i: (flat[i], i))[: round(sparsity * len(flat))]:
@@ -861,7 +861,7 @@ def join_matrices(network):
 
 
 def randomize_layers(rng, network):
-    """Set evaluation mode, and give every parameter and running statistic a random value, as after training."""
+    """Set evaluation mode, and set every parameter and running statistic to random values, as after training."""
     for layer in network:
         if hasattr(layer, "running_var"):
             layer.training, shape = False, values(layer.running_var).shape
@@ -889,13 +889,13 @@ def cross_correlate(x, weight, stride, padding):
 
 
 def apply_conv(x, conv, stride, padding):
-    """Compute in float64 what a student's Conv2d should give."""
+    """Compute in float64 what a student's Conv2d should return."""
     maps = cross_correlate(np.asarray(x, "float64"), values(conv.weight).astype("float64"), stride, padding)
     return maps if conv.bias is None else maps + values(conv.bias).astype("float64")[:, None, None]
 
 
 def apply_batch_norm(x, norm):
-    """Compute in float64 what a student's BatchNorm2d should give in evaluation mode."""
+    """Compute in float64 what a student's BatchNorm2d should return in evaluation mode."""
     weight, bias, mean, var = (
         values(tensor).astype("float64")[:, None, None]
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
@@ -947,7 +947,7 @@ def draw_int8_case(rng, shape):
 
 
 def draw_inputs_near_steps(rng, steps, case):
-    """Draw inputs that are quantised to these steps; none is near the middle between two steps."""
+    """Draw inputs that are quantised to these steps; none is near the midpoint between two steps."""
     exact = (steps - float(case["zero_point"]) + rng.uniform(-0.4, 0.4, steps.shape)) * float(case["scale"])
     return exact.astype("float32")
 

@@ -1,12 +1,13 @@
-"""The recipe of milestone 4: a network that names three photographs out of four after two minutes of training.
+"""The recipe of milestone 4: a network that classifies three photographs out of four after two minutes of training.
 
 The grader calls the five functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32), and labels are the
 classes 0 to 9, int64 of shape (n,). In a run all images may be mirrored or upside down and classes renumbered, as in
-milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, and noisy (σ = 4).
+milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, and given noise
+(σ = 4).
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
-process that trained, adds a little noise, and puts them into a network that `build` made in another process. The
-compressed network's tensors go into one that `compress` made from a network that was never trained.
+training process, adds a little noise, and puts them into a network that `build` creates in a different process. The
+compressed network's tensors go into one that `compress` creates from a network that was never trained.
 """
 
 import numpy as np
@@ -45,8 +46,8 @@ def build(rng: np.random.Generator) -> Sequential:
 def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probability of each class, (n, 10), in evaluation mode; n may be any number above 0.
 
-    `network` is one that `build` made, the same after `optimise`, or one that `compress` returned. The first keeps its
-    mode. The second shares its layers with the network that `optimise` makes from it, so it ends in evaluation mode.
+    `network` comes from `build`, from `optimise` or from `compress`. A network from `build` keeps its mode. An
+    optimised one shares its layers with the network that `optimise` returns for it, so it ends in evaluation mode.
     """
     # BEGIN SOLUTION 13.13
     fast, softmax = optimise(network), Softmax(axis=1)
@@ -88,9 +89,9 @@ def whitening_kernels(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def move(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return uint8 images, each shifted by up to two pixels along both axes, normalised and noisy, in float32.
+    """Return the uint8 images, each shifted by up to two pixels along both axes, normalised and noisy, in float32.
 
-    Each image has its own shift by any fraction of a pixel (linear interpolation), and its edge is repeated. Noise with
+    Each image has its own shift, in fractions of a pixel (linear interpolation), and its edge is repeated. Noise with
     a standard deviation of 0.06 is added last.
     """
     # BEGIN SOLUTION 13.15
@@ -122,7 +123,7 @@ class Muon(SGD):
         matrix = step.reshape(len(step), -1)
         matrix = matrix / max(np.linalg.norm(matrix), 1e-30)
         values, vectors = np.linalg.eigh(matrix @ matrix.T)
-        scales = 1 / np.sqrt(np.maximum(values, 1e-6))  # in float32 the smallest may come out below 0
+        scales = 1 / np.sqrt(np.maximum(values, 1e-6))  # in float32 the smallest may be rounded below 0
         return ((vectors * scales) @ (vectors.T @ matrix)).reshape(step.shape)
         # END SOLUTION
 
@@ -130,14 +131,15 @@ class Muon(SGD):
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
     """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
-    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step, and after the last one. It takes two
-    ints, and the loss and accuracy of that step's batch as Python floats, and may call `predict`. There may be only 32
-    images: take at least 80 steps, with smaller batches and more epochs. Training may take `train_seconds` of CPU time.
+    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step and also after the last one. Its arguments
+    are two ints, and the loss and accuracy of that step's batch as Python floats; it may call `predict`. There may be
+    only 32 images: take at least 80 steps, with smaller batches and more epochs. The limit is `train_seconds` of CPU
+    time.
     """
     # BEGIN SOLUTION 13.17
     first, *others = network.parameters()
     kernels = whitening_kernels(normalize(images[:2000]), FIRST // 2)
-    first.data[...] = np.concatenate([kernels, -kernels])  # and stays so: the optimiser does not get it
+    first.data[...] = np.concatenate([kernels, -kernels])  # never changes again: the optimiser does not get it
 
     turned = rng.random(len(images)) < 0.5
     dataset = ArrayDataset(np.where(turned[:, None, None, None], images[..., ::-1], images), labels, move)
@@ -148,7 +150,7 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     optimizer = Muon(others, lr=0.24, momentum=0.85, nesterov=True, weight_decay=5e-4)
     schedule = OneCycleLR(optimizer, max_lr=0.24, total_steps=steps, pct_start=0.25)
 
-    def mirror(trainer):  # noqa: ARG001 - after an epoch, all images: so each is seen both ways equally often
+    def mirror(trainer):  # noqa: ARG001 - all images after each epoch, so each is seen both ways equally often
         dataset.inputs = dataset.inputs[..., ::-1]
 
     def watch(step, steps, loss, accuracy):

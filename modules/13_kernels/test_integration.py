@@ -10,7 +10,7 @@ RECIPE = recipes.ImageRecipe("13_kernels", (3, 32, 32), sides=2, reports_the_end
 
 @task("13.17")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 256 images with a bright square above or below the middle, it learns where the square is."""
+    """From 256 images with a bright square above or below the middle, the recipe learns where the square is."""
     recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 
@@ -28,7 +28,7 @@ def test_recipe_leaves_what_it_was_given(student, rng):
 
 @task("13.17")
 def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
-    """Compressed after training, and carried into a network compressed from fresh weights, it still names images."""
+    """The int8 tensors of a trained network still classify images in one that was compressed from fresh weights."""
     ours, (images, labels) = RECIPE.load_recipe(student), RECIPE.draw_squares(rng, 376)
     trained, fresh = ours.build(student.rng(8)), ours.build(student.rng(9))
     ours.train(trained, images[:256], labels[:256], rng=student.rng(8), progress=ignore_reports)
@@ -39,7 +39,7 @@ def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
     p = expect.pull(ours.predict(other, images[256:]), call="predict(the compressed network, 120 new images)")
     right = float((p.argmax(axis=1) == labels[256:]).mean())
     hint = "everything that a compressed network knows is in its parameters() and buffers()"
-    call = "the share of 120 new images that the network in int8 names correctly"
+    call = "the fraction of 120 new images that the network in int8 classifies correctly"
     expect.that(right >= 0.9, call=call, got=right, expected="at least 0.9", hint=hint)
     float_p = np.asarray(expect.pull(ours.predict(trained, images[256:]), call="predict(trained network)"))
     expect.array(p, float_p, call="its probabilities, against those of the float network", atol=0.15)

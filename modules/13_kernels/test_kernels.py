@@ -1,7 +1,7 @@
 """The tests of module 13: profile, scratch memory, blocks, threads, compiled loops, layers, an optimised network.
 
-Only values are judged here, never seconds. Expected values are computed on this side, in float64, in other ways: sums
-over kernel positions, loops over windows, finite differences.
+The tests check values only, never times. Expected values are computed on the grader's side, in float64, in different
+ways: sums over kernel positions, loops over windows, finite differences.
 """
 
 import math
@@ -84,7 +84,7 @@ def make_ticking_clock(student):
 
 @task("13.1")
 def test_an_op_gets_the_time_since_the_op_before(student):
-    """Times of ops with the same name add up; the time between two ops belongs to the second."""
+    """Times of ops with the same name add up; the time between two ops counts for the second."""
     tensor = student.tensor
     now = tensor.Tensor(np.array(100.0))
 
@@ -106,7 +106,7 @@ def test_an_op_gets_the_time_since_the_op_before(student):
 
 @task("13.1")
 def test_backward_is_timed_and_the_recorder_before_goes_on(student):
-    """A tape still gives the right gradients, and each backward rule has its time under its own name."""
+    """A tape still computes the correct gradients, and each backward rule's time is recorded under its own name."""
     tensor, autograd = student.tensor, student.autograd
     x = tensor.Tensor([1.0, 3.0])
     autograd.require_grad([x])
@@ -134,7 +134,7 @@ def test_backward_is_timed_and_the_recorder_before_goes_on(student):
 
 @task("13.1")
 def test_what_the_outer_recorder_takes_counts_for_no_op(student):
-    """An outer recorder that reads the same clock gets every op, and its own time is left out."""
+    """An outer recorder that reads the same clock receives every op, and the time it takes is not counted."""
     clock = make_ticking_clock(student)
     x = student.tensor.Tensor([[1.0, 2.0]])
     outer, profile = student.kernels.Profile(clock), student.kernels.Profile(clock)
@@ -151,7 +151,7 @@ def test_what_the_outer_recorder_takes_counts_for_no_op(student):
 
 @task("13.1")
 def test_an_op_without_a_rule_stays_without_one(student):
-    """Even inside a profile, backward through an op without a rule is a RuntimeError that names it."""
+    """Even inside a profile, backward through an op without a rule raises a RuntimeError that names the op."""
     tensor, autograd = student.tensor, student.autograd
     x = tensor.Tensor([1.0, 2.0])
     autograd.require_grad([x])
@@ -177,7 +177,7 @@ def read_buffer_addresses(student, space):
 
 @task("13.2")
 def test_a_buffer_is_lent_and_used_again(student):
-    """A buffer on loan is not idle; afterwards it is idle again, and the next call of borrow gets it."""
+    """A buffer on loan is not idle; afterwards it is idle again, and the next call to borrow lends it."""
     space = student.kernels.Workspace()
     with space.borrow((3, 5), "float64") as array:
         expect.equal((array.shape, array.dtype), ((3, 5), np.dtype("float64")), call='borrow((3, 5), "float64")')
@@ -239,7 +239,7 @@ def list_bounds(slices):
 
 @task("13.3")
 def test_blocks_hold_what_the_cache_holds(student, rng):
-    """Blocks hold all rows, in order, as many each as fit in CACHE; the last block has the rest."""
+    """Blocks hold all rows, in order, each as many as fit in CACHE; the last block holds the rest."""
     kernels = student.kernels
     cache = kernels.CACHE
     expect.equal(
@@ -255,7 +255,7 @@ def test_blocks_hold_what_the_cache_holds(student, rng):
 
 @task("13.3")
 def test_blocks_have_a_smallest_size(student):
-    """Where a row is larger than the cache, each block has `smallest` rows; rows may also have 0 bytes."""
+    """If a row is larger than the cache, each block has `smallest` rows; rows may also have 0 bytes."""
     kernels = student.kernels
     big = 3 * kernels.CACHE
     expect.equal(list_bounds(kernels.row_blocks(3, big)), [(0, 1), (1, 2), (2, 3)], call="row_blocks(3, CACHE · 3)")
@@ -273,7 +273,7 @@ def test_blocks_have_a_smallest_size(student):
 
 @task("13.4")
 def test_results_come_in_the_order_of_the_blocks(student):
-    """Any number of threads gives the same list as a loop; without blocks the list is empty."""
+    """With any number of threads the list is the same as in a loop; without blocks it is empty."""
     shapes = [(n, n + 1, 2) for n in range(1, 12)]
     wanted = [(2 * (n + 1), 2 * n) for n in range(1, 12)]
     for threads in (1, 2, 3, 20):
@@ -295,7 +295,7 @@ def test_blocks_really_run_at_the_same_time(student):
 
 @task("13.4")
 def test_an_error_reaches_the_caller(student):
-    """Any number of threads raises the first failed block's error, with its message, and no thread is left."""
+    """With any number of threads the first failed block's error is raised, with its message, and no thread is left."""
     threading = student.dataloader.threading
     before = threading.active_count()
     for threads in (1, 2, 3):
@@ -323,7 +323,7 @@ def join_image_rows(x):
 @task("13.5")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_gather_copies_windows(student, rng, case):
-    """Every element under the kernel is at its position in the columns; over padding there is a 0."""
+    """Every element under the kernel is at its position in the columns; padding is 0."""
     shape, (_, *kernel), stride, padding = case
     x = rng.normal(size=shape).astype("float32")
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
@@ -380,7 +380,7 @@ def test_the_blocked_convolution_is_a_convolution(student, rng, case):
 @task("13.6")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_output(student, rng):
-    """1, 2 and 3 threads give the same bits, and leave no thread behind."""
+    """With 1, 2 and 3 threads the results have the same bits, and no thread is left."""
     x, weight = (rng.normal(size=s).astype("float32") for s in ((4, 3, 17, 9), (6, 3, 3, 3)))
     threading, op = student.dataloader.threading, student.kernels.blocked_conv2d
     before = threading.active_count()
@@ -393,7 +393,7 @@ def test_any_number_of_threads_gives_the_same_output(student, rng):
 
 @task("13.6")
 def test_a_result_is_not_lent_again(student, rng):
-    """An output keeps its values whatever is computed after it: only scratch memory is reused."""
+    """An output keeps its values, whatever is computed afterwards: only scratch memory is reused."""
     apply, op = student.tensor.apply, student.kernels.blocked_conv2d
     x, other, weight = (rng.normal(size=s).astype("float32") for s in ((2, 2, 6, 6), (2, 2, 6, 6), (3, 2, 3, 3)))
     weight = student.tensor.Tensor(weight)
@@ -406,7 +406,7 @@ def test_a_result_is_not_lent_again(student, rng):
 
 @task("13.6")
 def test_wrong_images_are_refused(student):
-    """A wrong number of channels, a missing axis, or a kernel that does not fit is a ValueError."""
+    """A wrong number of channels, a missing axis, or a kernel that does not fit raises a ValueError."""
     apply, op = student.tensor.apply, student.kernels.blocked_conv2d
     weight = np.ones((2, 3, 3, 3))
     for shape, padding in (((1, 2, 5, 5), (0, 0)), ((3, 5, 5), (0, 0)), ((1, 3, 2, 5), (0, 0))):
@@ -456,7 +456,7 @@ def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
 @task("13.7")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_gradients(student, rng):
-    """1, 2 and 3 threads give the same bits, even where blocks see the same pixels."""
+    """With 1, 2 and 3 threads the results have the same bits, even where blocks cover the same pixels."""
     op, threading = student.kernels.blocked_conv2d, student.dataloader.threading
     before = threading.active_count()
     for kernel, stride in (((5, 3), (1, 1)), ((3, 3), (2, 2))):
@@ -495,7 +495,7 @@ def test_moments_are_mean_and_variance_of_each_row(student, rng):
 
 @task("13.8")
 def test_one_op_normalises_and_rectifies(student, rng):
-    """The output is that of batch normalisation and ReLU, in the input's dtype, and keeps NaN."""
+    """The output equals that of batch normalisation and ReLU, in the input's dtype, and keeps NaN."""
     for dtype in ("float32", "float64"):
         x = rng.normal(size=(3, 4, 5, 2)).astype(dtype)
         weight, bias, mean = rng.normal(size=(3, 4))
@@ -510,7 +510,7 @@ def test_one_op_normalises_and_rectifies(student, rng):
 
 @task("13.8")
 def test_other_channels_are_refused(student):
-    """Images without four axes, or with another number of channels than the weight, are a ValueError."""
+    """Images without four axes, or with a number of channels that differs from the weight's, raise a ValueError."""
     ones, given = np.ones(3), {"mean": np.zeros(3), "std": np.ones(3), "count": 1.0}
     for shape in ((2, 4, 3, 3), (2, 3, 9)):
         with expect.raises(ValueError, call=f"batch_norm_relu of images {shape} and weight (3,)"):
@@ -534,7 +534,7 @@ def test_gradients_with_given_statistics(student, rng):
 
 @task("13.9")
 def test_gradients_with_the_batch_statistics(student, rng):
-    """If mean and std are those of x, the gradient also goes through them."""
+    """If mean and std are computed from x, the gradient also flows through them."""
     x, (weight, bias), eps, step = rng.normal(size=(2, 3, 2, 3)), rng.normal(size=(2, 3)), 1e-3, 1e-6
 
     def compute_statistics(x):
@@ -580,7 +580,7 @@ def test_gradients_keep_float32(student, rng):
 
 @task("13.9")
 def test_sums_over_many_values_stay_exact(student, rng):
-    """With gradients near 1,000 at 5,000 positions, sums keep five digits, whatever blocks they were added in."""
+    """With gradients near 1,000 at 5,000 positions, sums keep five digits, in whatever blocks they are added."""
     x, bias = rng.normal(size=(2, 2, 50, 50)).astype("float32"), np.full(2, 9, "float32")
     grad = (1000 + rng.normal(size=x.shape)).astype("float32")
     given = {"mean": np.zeros(2), "std": np.full(2, 2.0), "count": 5000.0}
@@ -628,7 +628,7 @@ def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
 
 @task("13.10")
 def test_pooling_agrees_with_module_06(student, rng):
-    """For negative numbers, an infinite gradient and float32, the results are those of module 06's op."""
+    """For negative numbers, an infinite gradient and float32, the results equal those of module 06's op."""
     x = -np.abs(rng.normal(size=(2, 3, 4, 6))).astype("float32")
     old, new, options = (
         student.spatial.max_pool2d,
@@ -689,7 +689,7 @@ def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
 
 @task("13.11")
 def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
-    """With the same parameters both layers give the same output and the same gradients of input, weight and bias."""
+    """With the same parameters both layers compute the same output and gradients of input, weight and bias."""
     for bias in (True, False):
         conv = student.spatial.Conv2d(3, 4, (3, 2), stride=2, padding=1, bias=bias, rng=student.rng(1))
         layer = student.kernels.BlockedConv2d(conv, 2)
@@ -708,7 +708,7 @@ def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
 
 @task("13.11")
 def test_fused_layer_trains_and_evaluates_like_both(student, rng):
-    """In both modes its output, gradients and running statistics are those of BatchNorm2d and ReLU."""
+    """In both modes the fused layer's output, gradients and running statistics equal those of BatchNorm2d and ReLU."""
     spatial, tensor, autograd = student.spatial, student.tensor, student.autograd
     norms = [spatial.BatchNorm2d(3, eps=1e-3, momentum=0.3) for _ in range(2)]
     start = rng.normal(size=(2, 3)).astype("float32")
@@ -748,7 +748,7 @@ def test_fused_layer_trains_and_evaluates_like_both(student, rng):
 
 @task("13.11")
 def test_a_refused_batch_leaves_the_running_statistics(student):
-    """A single value per channel, or a wrong number of channels, is a ValueError and changes no running statistics."""
+    """A single value per channel, or a wrong number of channels, raises a ValueError; running statistics stay."""
     layer = student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(3))
     for shape in ((1, 3, 1, 1), (2, 6, 4, 4)):
         with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training mode, for images {shape}"):
@@ -761,7 +761,7 @@ def test_a_refused_batch_leaves_the_running_statistics(student):
 
 
 def build_network(student, seed=0):
-    """Return a small network with everything that can be replaced, and some that cannot."""
+    """Return a small network with every layer that can be replaced, and some that cannot."""
     spatial, layers, relu, rng = student.spatial, student.layers, student.activations.ReLU, student.rng(seed)
     inner = layers.Sequential(
         spatial.Conv2d(4, 6, 3, padding=1, rng=rng), spatial.MaxPool2d(2), spatial.BatchNorm2d(6), relu()
@@ -887,31 +887,31 @@ def test_the_mode_is_taken_over(student):
 
 @task("13.13")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, and another seed builds another."""
+    """The same seed builds the same network, and a different seed builds a different one."""
     recipes.check_build_is_seeded(student, RECIPE)
 
 
 @task("13.13")
 def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, which do not depend on the other images."""
+    """The recipe's predict returns ten probabilities for each image, which do not depend on the other images."""
     recipes.check_probabilities(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and different maps for another image."""
+    """`feature_maps` returns a map for each kernel of the first convolution, and different maps for another image."""
     recipes.check_feature_maps(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
     recipes.check_untrained_loss(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_predicts_alike_optimised(student, rng):
-    """The plain network and its optimised twin give the same probabilities."""
+    """The plain network and its optimised twin predict the same probabilities."""
     ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 5)
     network = ours.build(student.rng(3))
     wanted = expect.pull(ours.predict(network, images), call="predict(network, 5 images)")
@@ -955,7 +955,7 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
         fits = np.abs(offsets).max() <= 2.2 and offsets.min() < -1 and offsets.max() > 1
         expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="spread from -2 to 2", hint=hint)
     angles = {"down": down, "right": right, "down minus right": down - right}
-    for what, offsets in angles.items():  # pixels as turns of a circle: whole pixels all point the same way
+    for what, offsets in angles.items():  # a pixel is one turn of a circle: all whole pixels point the same way
         together = float(np.abs(np.exp(2j * np.pi * offsets).mean()))
         call = f"the fractions of a pixel by which 60 images were shifted {what}"
         got = np.round(offsets % 1, 1).tolist()
@@ -1007,7 +1007,7 @@ def test_kernels_move_equally_far_in_all_directions(student, rng, shape):
 
 @task("13.16")
 def test_a_step_without_direction_is_none(student, rng):
-    """A gradient of zeros moves nothing, and a gradient of rank 1 gives a finite step."""
+    """A gradient of zeros moves nothing, and for a gradient of rank 1 the step is finite."""
     got = run_muon_steps(student, (4, 2, 3, 3), [np.zeros((4, 2, 3, 3))])
     expect.array(got[0], np.zeros((4, 2, 3, 3)), call="a step of Muon for a gradient of zeros")
     grad = np.outer(rng.normal(size=4), rng.normal(size=18)).reshape(4, 2, 3, 3)
@@ -1018,13 +1018,13 @@ def test_a_step_without_direction_is_none(student, rng):
 
 @task("13.17")
 def test_recipe_trains(student, rng):
-    """Training on a few dark and bright images makes the loss fall, moves every parameter, and reports its progress."""
+    """Training on a few dark and bright images lowers the loss, changes every parameter, and reports its progress."""
     recipes.check_loss_falls(student, rng, RECIPE, 32)
 
 
 @task("13.13")
 def test_recipe_compresses(student, rng):
-    """In int8 its answers are nearly the same, with 0.27 of the bytes, all in parameters() and buffers()."""
+    """In int8 the network's answers are nearly the same, with at most 0.27 of the bytes, all in its tensors."""
     ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 40)
     images[0] = 120  # a single image does not show how large the inputs of a layer become
     network = ours.build(student.rng(3))

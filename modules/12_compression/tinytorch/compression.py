@@ -22,9 +22,9 @@ EXACT = 2**24 // LARGEST**2  # a float32 sum of this many of their products is e
 
 
 def measure_size(network) -> dict[str, int | float]:
-    """Return {"parameters": …, "bytes": …, "sparsity": …} of anything with `parameters()` and `buffers()`.
+    """Return {"parameters": …, "bytes": …, "sparsity": …} for anything with `parameters()` and `buffers()`.
 
-    "parameters" is how many numbers training may change, and "sparsity" is the share of them that is 0 (0.0 if there
+    "parameters" is how many numbers training may change, and "sparsity" is the fraction that are 0 (0.0 if there
     are none). "bytes" is the size of all parameters and buffers. A tensor that is used twice counts once.
 
     >>> measure_size(Dense(3, 2, rng=np.random.default_rng(0)))
@@ -48,7 +48,7 @@ def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     """Return bools of the array's shape: False for its round(sparsity · size) smallest magnitudes, True for the others.
 
     Of equal magnitudes the first one, row by row, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
-    ValueError unless 0 ≤ sparsity ≤ 1.
+    Raise ValueError unless 0 ≤ sparsity ≤ 1.
     """
     check_range("sparsity", sparsity, 0, 1)
     # BEGIN SOLUTION 12.2
@@ -59,7 +59,7 @@ def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
 
 
 def global_masks(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-    """Return a mask for each array, as if all of them were one long array: large layers may lose more than others."""
+    """Return a mask for each array, as if all of them were one long array: some may lose a larger fraction."""
     # BEGIN SOLUTION 12.2
     together = magnitude_mask(np.concatenate([weight.ravel() for weight in weights]), sparsity)
     parts = np.split(together, np.cumsum([weight.size for weight in weights])[:-1])
@@ -81,7 +81,7 @@ def apply_masks(weights: Iterable[Tensor], masks: Iterable[np.ndarray]) -> None:
 def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
     """Return the sparsity after `step` steps: 0 up to `begin`, and `final` from `end` on, even if begin = end.
 
-    In between, where t is the share of the way, it is final · (1 - (1 - t)³): fast, then slow (Zhu and Gupta, 2017).
+    Between them, at a fraction t of the way, it is final · (1 - (1 - t)³): fast, then slow (Zhu and Gupta, 2017).
     """
     # BEGIN SOLUTION 12.3
     if step >= end:
@@ -92,7 +92,7 @@ def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
 
 
 class PruningTrainer(Trainer):
-    """A Trainer that prunes as it trains: after step s a share cubic_sparsity(s, begin, end, final) of `weights` is 0.
+    """A Trainer that prunes: after step s a fraction cubic_sparsity(s, begin, end, final) of `weights` is 0.
 
     A weight that was 0 before a step is 0 after it. The zeros themselves are the mask, so a checkpoint holds
     everything.
@@ -103,7 +103,7 @@ class PruningTrainer(Trainer):
         self.weights, self.schedule = list(weights), (begin, end, final)
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Take a Trainer's step, restore the zeros there were, and prune all weights together up to the schedule."""
+        """Take a Trainer's step, restore the previous zeros, and prune all weights together up to the schedule."""
         # BEGIN SOLUTION 12.3
         kept = [weight.data != 0 for weight in self.weights]
         figures = super().train_step(inputs, targets)
@@ -115,7 +115,7 @@ class PruningTrainer(Trainer):
 
 
 def with_arrays(layer, **arrays):
-    """Return a copy of the layer in which the named tensors are new ones made from these arrays, in float32."""
+    """Return a copy of the layer in which the named tensors are replaced by new ones of these arrays, in float32."""
     changed = copy.copy(layer)
     vars(changed).update({name: Tensor(array, dtype="float32") for name, array in arrays.items()})
     return changed
@@ -124,17 +124,17 @@ def with_arrays(layer, **arrays):
 def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Sequential:
     """Return a smaller network, in which layer number `place`, a Conv2d or Dense, has only the outputs in `keep`.
 
-    It computes what `network` would if the next Conv2d or Dense found 0 in the other channels. The layers in between
-    (normalisation, activation, pooling, Flatten) treat each channel separately. `network` stays as it is, and both
-    share the layers that lose nothing. ValueError for another kind of layer, for no next layer, for no channels, and
-    for channels that do not exist or are named twice.
+    It computes what `network` would compute if the next Conv2d or Dense received 0 in the other channels. The layers in
+    between (normalisation, activation, pooling, Flatten) treat each channel separately. `network` stays as it is, and
+    both share the unchanged layers. Raise ValueError if the layer is not a Conv2d or Dense, if none follows, or if
+    `keep` is empty, has duplicates, or lists a channel that does not exist.
     """
     layers, first = list(network.layers), network.layers[place]
     if not isinstance(first, Conv2d | Dense):
         raise ValueError(f"layer {place} must be a Conv2d or Dense, but is a {type(first).__name__}")
     channels, keep = len(first.weight), list(keep)
     if not keep or len(set(keep)) < len(keep) or not set(keep) <= set(range(channels)):
-        raise ValueError(f"keep must name channels from 0 to {channels - 1}, at least one and none twice, not {keep}")
+        raise ValueError(f"keep must list distinct channels from 0 to {channels - 1}, at least one; got {keep}")
     # BEGIN SOLUTION 12.4
     for i, layer in enumerate(layers[place:], start=place):
         if i > place and isinstance(layer, Conv2d | Dense):
@@ -150,7 +150,7 @@ def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Seq
 
 
 def spread(per_channel, x):
-    """Return a number unchanged, and an array (C,) in the shape (C, 1, …), which broadcasts along x's first axis."""
+    """Return a number unchanged, or an array (C,) reshaped to (C, 1, …), which broadcasts along x's first axis."""
     return np.reshape(per_channel, (-1,) + (1,) * (x.ndim - 1)) if np.ndim(per_channel) else per_channel
 
 
@@ -175,10 +175,10 @@ def dequantize(q, scale, zero_point=0):
 
 
 def choose_scale(low: float, high: float) -> tuple[float, int]:
-    """Return (scale, zero_point) with which the 255 steps cover `low` to `high`, and 0.0 is exactly a step.
+    """Return (scale, zero_point) such that 255 steps cover `low` to `high`, and 0.0 is exactly a step.
 
     The range is widened to include 0. Then scale = (high - low) / 254, and zero_point is -127 - low / scale, rounded.
-    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. ValueError for nan and infinity.
+    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. Raise ValueError if not finite.
     """
     if not np.isfinite([low, high]).all():
         raise ValueError(f"a range must have finite ends, but goes from {low} to {high}")
@@ -192,7 +192,7 @@ def choose_scale(low: float, high: float) -> tuple[float, int]:
 def quantize_weight(weight) -> tuple[np.ndarray, np.ndarray]:
     """Return (int8 weight, scales (out,)): each output has its own scale, and its largest magnitude becomes ±127.
 
-    The zero point is 0. ValueError for nan and infinity.
+    The zero point is 0. Raise ValueError if a weight is nan or infinite.
     """
     # BEGIN SOLUTION 12.6
     tops = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
@@ -205,7 +205,7 @@ def integer_matmul(a, b):
     """Return the exact product of int8 matrices, (…, n, k) by (k, m) → (…, n, m), as int64; `a` may be one row, (k,).
 
     float32, which BLAS multiplies fast, holds every integer up to 2²⁴, so a product in it is exact while k is at most
-    EXACT. ValueError for anything but int8 from -127 to 127, and for inner sizes that differ.
+    EXACT. Raise ValueError if a matrix is not int8 from -127 to 127, or if the inner sizes differ.
     """
     if any(x.dtype != np.int8 or x.min(initial=0) < -LARGEST for x in (a, b)) or a.shape[-1] != len(b):
         raise ValueError("a product of integers needs int8 from -127 to 127, and equal inner sizes")
@@ -231,9 +231,9 @@ def rescale(product, weight, weight_scale, bias, scale, zero_point):
 
 
 def linear_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point):
-    """Return what `linear` gives for x quantised with (scale, zero_point) and weight · weight_scale, plus bias.
+    """Return what `linear` computes for x quantised with (scale, zero_point) and weight · weight_scale, plus bias.
 
-    Shapes: (…, n_in), int8 (n_out, n_in), (n_out,), (n_out,) → float32 (…, n_out). ValueError for another n_in.
+    Shapes: (…, n_in), int8 (n_out, n_in), (n_out,), (n_out,) → float32 (…, n_out). Raise ValueError if n_in differs.
     """
     if x.shape[-1:] != weight.shape[1:]:
         raise ValueError(f"a weight of shape {weight.shape} needs inputs whose last size is {weight.shape[1]}")
@@ -244,10 +244,10 @@ def linear_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point):
 
 
 def conv2d_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point, stride, padding):
-    """Return what `conv2d` gives for images quantised with (scale, zero_point) and weight · weight_scale, plus bias.
+    """Return what `conv2d` computes for x quantised with (scale, zero_point) and weight · weight_scale, plus bias.
 
-    Shapes: (N, C, H, W), int8 (out, C, kh, kw), (out,), (out,) → float32 (N, out, out_h, out_w). ValueError
-    for another C.
+    Shapes: (N, C, H, W), int8 (out, C, kh, kw), (out,), (out,) → float32 (N, out, out_h, out_w). Raise ValueError
+    if C differs.
     """
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 12.8
@@ -264,7 +264,7 @@ conv2d_int8 = Op("conv2d_int8", conv2d_int8_forward)
 
 
 class QuantizedLayer(Layer):
-    """A Dense or Conv2d in int8, for inputs from `low` to `high`. It only predicts, so it has no parameters."""
+    """A Dense or Conv2d in int8, for inputs from `low` to `high`. It is never trained, so it has no parameters."""
 
     def __init__(self, layer: Dense | Conv2d, low: float, high: float):
         # BEGIN SOLUTION 12.9
@@ -310,9 +310,9 @@ def list_layers(network) -> list:
 def quantize_network(network: Sequential, images: Tensor) -> Sequential:
     """Return `network` in int8, for prediction; `network` stays as it is.
 
-    A BatchNorm2d right after a Conv2d is folded into it. Then `images`, a few hundred that resemble those to come, go
-    through the float layers, and each Conv2d and Dense becomes a QuantizedLayer for the range of its inputs. All other
-    layers stay what they are, in evaluation mode.
+    A BatchNorm2d immediately after a Conv2d is folded into it. Then `images`, a few hundred that resemble later inputs,
+    go through the float layers, and each Conv2d and Dense becomes a QuantizedLayer for the range of its inputs. All
+    other layers stay as they are, in evaluation mode.
     """
     # BEGIN SOLUTION 12.10
     folded: list = []
@@ -337,7 +337,7 @@ def distillation_loss(
     """Return alpha · T² · KL(teacher, student) + (1 - alpha) · cross-entropy, a scalar (Hinton et al., 2015).
 
     p and q are the softmaxes of teacher_logits / T and logits / T, both (n, k), and KL is the mean over rows of Σ p ·
-    log(p / q). The teacher gets no gradient. ValueError unless T ≥ 0.001 and 0 ≤ alpha ≤ 1.
+    log(p / q). The teacher gets no gradient. Raise ValueError unless T ≥ 0.001 and 0 ≤ alpha ≤ 1.
     """
     check_range("temperature", temperature, 1e-3)
     check_range("alpha", alpha, 0, 1)

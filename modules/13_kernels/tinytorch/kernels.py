@@ -3,7 +3,7 @@
 Read it in this order: a profile, scratch memory, blocks, threads, convolution, batch normalisation, pooling, networks.
 """
 
-# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001 - every backward takes all the arguments that `Op` passes, even if it does not need them
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tinytorch.layers import Sequential
 from tinytorch.spatial import BatchNorm2d, Conv2d, MaxPool2d, OpLayer, check_images, max_pool2d, output_sizes
 from tinytorch.tensor import Op, Tensor, apply, set_recorder
 
-CACHE = 1 << 19  # bytes of scratch that stay close to the processor: half of a common second-level cache
+CACHE = 1 << 19  # the bytes of scratch memory that stay in the cache: half of a common second-level cache
 
 
 class Profile:
-    """A recorder that adds up in `seconds` how long each op ran, by name: "conv2d", or "conv2d backward".
+    """A recorder that adds up each op's run time in `seconds`, by name: "conv2d", or "conv2d backward".
 
-    An op's time is the time since the previous op, without the time that the outer recorder, such as a tape, took.
+    An op's time is the time since the previous op, minus the time that the outer recorder, such as a tape, took.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
@@ -42,7 +42,7 @@ class Profile:
         set_recorder(self.outer)
 
     def record(self, op: Op, inputs: tuple, attributes: dict, output: Tensor) -> None:
-        """Add the time of an op that has just run; give the outer recorder an op whose backward adds its own time."""
+        """Add the time of an op that has just run; pass the outer recorder an op whose backward adds its own time."""
         # BEGIN SOLUTION 13.1
         self.seconds[op.name] = self.seconds.get(op.name, 0.0) + self.clock() - self.last
         rule, name = backward_of(op), f"{op.name} backward"
@@ -60,18 +60,18 @@ class Profile:
 
 
 class Workspace:
-    """Reusable memory for intermediate results. `idle` holds the buffers, plain bytes, that nobody uses."""
+    """Reusable memory for intermediate results. `idle` holds the buffers, plain bytes, that are not on loan."""
 
     def __init__(self):
         self.idle: list[np.ndarray] = []
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array of arbitrary content that nobody else gets until the block ends, even with an error."""
+        """Lend an array of arbitrary content that nobody else gets until the block ends, even if it raises an error."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         try:
-            buffer = self.idle.pop()  # one step, so no two threads get the same
+            buffer = self.idle.pop()  # atomic, so no two threads get the same
         except IndexError:
             buffer = np.empty(size, np.uint8)
         buffer = buffer if buffer.size >= size else np.empty(size, np.uint8)
@@ -86,7 +86,7 @@ workspace = Workspace()
 
 
 def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
-    """Return slices of as many rows as CACHE holds, at least `smallest`; the last has the rest: 0:2, 2:4, 4:5."""
+    """Return slices of as many rows as CACHE holds, at least `smallest`; the last holds the rest: 0:2, 2:4, 4:5."""
     # BEGIN SOLUTION 13.3
     size = max(smallest, CACHE // max(row_bytes, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
@@ -103,13 +103,13 @@ def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
     # END SOLUTION
 
 
-compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, as vectors add; NaN and infinity stay
+compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, so vectors can add; NaN and infinity stay
 
 
 def runs(x):
     """Return images as (C, H, W, N), without a copy if memory has this layout; `np.moveaxis(…, -1, 0)` undoes it.
 
-    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles each of the two separately.
+    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles separately for each of the two.
     """
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
@@ -137,7 +137,7 @@ def gather_loop(x, n, first, stride, padding, columns):
         start, end = inside(j, stride[1], padding[1], x.shape[2] // n, to.size // n) if 0 <= y < x.shape[1] else (0, 0)
         to[: start * n].fill(0)
         to[end * n :].fill(0)
-        step = max(1, end - start) if stride[1] == 1 else 1  # what lies side by side is copied in one long run
+        step = max(1, end - start) if stride[1] == 1 else 1  # adjacent pixels are copied in one long run
         for q in range(start, end, step):
             z = q * stride[1] + j - padding[1]
             run, pixels = columns[c, i, j, r, q * n : (q + step) * n], x[c, y, z * n : (z + step) * n]
@@ -148,7 +148,7 @@ def gather_loop(x, n, first, stride, padding, columns):
 
 @compiled
 def scatter_loop(columns, n, first, stride, padding, grad_x):
-    """Add every element of `columns` to the pixel of `grad_x` at which `gather_loop` reads it."""
+    """Add every element of `columns` to the pixel of `grad_x` from which `gather_loop` reads it."""
     # BEGIN SOLUTION 13.5
     for c, i, j, r in np.ndindex(columns.shape[:4]):
         y = (first + r) * stride[0] + i - padding[0]
@@ -199,7 +199,7 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
             flat = columns.reshape(matrix.shape[1], -1)
             share = flat @ part.T  # the longer matrix first: with BLAS up to a tenth faster
             if needs_input_grad:
-                np.matmul(matrix.T, part, out=flat)  # into the same scratch: the gradient of the columns
+                np.matmul(matrix.T, part, out=flat)  # the gradient of the columns, in the same scratch memory
                 scatter_loop(columns, max(len(x), 1), rows.start, stride, padding, grad_x)
         return share
 
@@ -244,7 +244,7 @@ def norm_relu_loop(x, mean, scale, bias, output):
 
 @compiled
 def norm_relu_backward_loop(grad, x, mean, std, weight, bias, count, grad_x, grad_weight, grad_bias):
-    """Write the three gradients, row by row; `grad` counts as 0 where ReLU's input, computed again, is not above 0."""
+    """Write the three gradients, row by row; `grad` counts as 0 where ReLU's input, recomputed, is not above 0."""
     # BEGIN SOLUTION 13.9
     for c in range(len(x)):
         m, s, b, zero = x.dtype.type(mean[c]), x.dtype.type(weight[c] / std[c]), x.dtype.type(bias[c]), x.dtype.type(0)
@@ -271,7 +271,7 @@ def norm_relu_backward_loop(grad, x, mean, std, weight, bias, count, grad_x, gra
 def batch_norm_relu_forward(x, weight, bias, *, mean, std, count):
     """Return ReLU(weight · (x - mean) / std + bias), channel by channel; mean and std are float64 of shape (C,).
 
-    `count` is for backward: how many values of x they come from, or `math.inf` if they do not depend on x.
+    `count`, for backward, is the number of values of x that they come from, or `math.inf` if they do not depend on x.
     """
     check_images(x, len(weight))
     # BEGIN SOLUTION 13.8
@@ -293,7 +293,7 @@ def batch_norm_relu_backward(grad, output, x, weight, bias, *, mean, std, count)
 
 @compiled
 def max_pool_backward_loop(grad, output, x, kh, kw, sh, sw, grad_x):
-    """Add the gradient of each window, all (C, H, W, N), to the first pixel in it that is its largest, or is NaN."""
+    """Add each window's gradient, arrays (C, H, W, N), to the window's first pixel that is its largest, or is NaN."""
     # BEGIN SOLUTION 13.10
     left, zero = np.empty(x.shape[3], grad.dtype), grad.dtype.type(0)
     for c, r, q in np.ndindex(output.shape[:3]):
@@ -331,7 +331,7 @@ class BlockedConv2d(OpLayer):
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output. The call of `apply` passes as needs_input_grad whether x requires a gradient."""
+        """Return the op's output. The call to `apply` passes x.requires_grad as needs_input_grad."""
         # BEGIN SOLUTION 13.11
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, needs_input_grad=x.requires_grad, **self.attributes)
@@ -357,7 +357,7 @@ class BatchNormReLU(BatchNorm2d):
             count = x.size / len(mean)
             moments_loop(runs(x.data).reshape(len(mean), -1), mean, var)
         self.attributes = {"mean": mean, "std": np.sqrt(var + self.eps), "count": count}
-        output = OpLayer.forward(self, x)  # before the running statistics move: it may refuse x
+        output = OpLayer.forward(self, x)  # before the running statistics change: it may refuse x
         for tensor, new in zip(self.buffers(), (mean, var * count / (count - 1)), strict=True) if self.training else ():
             tensor.data = ((1 - self.momentum) * tensor.data + self.momentum * new).astype("float32")
         return output
@@ -365,10 +365,10 @@ class BatchNormReLU(BatchNorm2d):
 
 
 def optimise(network: Sequential, threads: int = 1) -> Sequential:
-    """Return a network with the very same parameters and buffers that computes the same values faster.
+    """Return a network that shares all parameters and buffers with `network` and computes the same values faster.
 
-    It replaces convolutions, max pools, and batch normalisations with a ReLU after them, at any depth. Every layer
-    keeps its position, so a checkpoint fits both networks; an empty `Sequential()` replaces each such ReLU.
+    Convolutions, max pools, and batch normalisations followed by a ReLU are replaced, at any depth. Every layer keeps
+    its position, so a checkpoint fits both networks; an empty `Sequential()` replaces each such ReLU.
     """
     # BEGIN SOLUTION 13.12
     layers = list(network.layers)
