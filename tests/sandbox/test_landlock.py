@@ -19,7 +19,7 @@ SOURCE = """
 import ctypes, os, pathlib, socket, sys
 sys.path.insert(0, {worker!r})
 import landlock
-landlock.version = lambda: {version}
+landlock.read_landlock_version = lambda: {version}
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
 home, other = pathlib.Path("home"), pathlib.Path("other")
 landlock.restrict_files({{"home": landlock.WRITE, "other": landlock.LIST, "missing": landlock.READ}})

@@ -82,8 +82,8 @@ def fake_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch, last_words: s
         ("#!/no/such/interpreter\n", "No such file"),
         ("#!/bin/sh\nexec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-\nexit 1\n", "exit code 1"),
         (f"#!{PYTHON} -I\nraise ImportError('numpy is another architecture')\n", "numpy is another architecture"),
-        (f"{SPEAK}b'hello')\n", "something else"),
-        (f"{SPEAK}b'\\0\\0\\0\\6\\0\\0\\0\\2\\x91\\x01')\n", "something else"),
+        (f"{SPEAK}b'hello')\n", "not the expected greeting"),
+        (f"{SPEAK}b'\\0\\0\\0\\6\\0\\0\\0\\2\\x91\\x01')\n", "not the expected greeting"),
     ],
 )
 def test_an_interpreter_that_does_not_get_ready_is_the_machines_failure(interpreter, worker, script, words):
