@@ -1,4 +1,4 @@
-"""Demonstrations in a browser: a local page each, served only to this machine and only while the command runs.
+"""Demonstrations in a browser. Each has a local page, served only to this machine and only while the command runs.
 
 Design: docs/architecture/demonstrations.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""Pages that ask the network questions, which wait in a queue for the thread that owns the worker."""
+"""Pages that ask the network questions. The questions wait in a queue for the thread that owns the worker."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from grading.demos.web.page_server import PageCall
 from grading.remote import WorkerFailureError
 
 MAX_WAITING = 8
-"""How many questions may wait for an answer. A page asks one at a time."""
+"""The most questions that may wait for an answer. A page asks one at a time."""
 PATIENCE_SECONDS = 20.0
-"""How long a question waits for a training that does not report."""
+"""The time for which a question waits if training does not report."""
 
 PendingQuestion = tuple[Any, Future[dict[str, Any]]]
 """A parsed question, and the future of its answer."""
 
 
 class AnsweringPage(NetworkPage):
-    """A page whose network answers questions during training and after it; the browser calls `answer`."""
+    """A page whose network answers questions during and after training. The browser calls `answer`."""
 
     def __init__(self, *material: Any):
         self._waiting: queue.Queue[PendingQuestion] = queue.Queue(MAX_WAITING)
@@ -33,11 +33,11 @@ class AnsweringPage(NetworkPage):
         return {"answer": self.answer}
 
     def answer(self, question: Any) -> dict[str, Any]:
-        """Answer a question with the network. ValueError when it is not a valid question."""
+        """Answer a question with the network. Raise ValueError if the question is not valid."""
         return self._await_answer(self._parse_question(question))
 
     def _await_answer(self, parsed: Any) -> dict[str, Any]:
-        """Queue a parsed question and wait for its answer; `{"busy": True}` if the queue is full or time is up."""
+        """Queue a parsed question and wait for its answer. Return `{"busy": True}` if the network is busy."""
         future: Future[dict[str, Any]] = Future()
         try:
             self._waiting.put_nowait((parsed, future))
@@ -55,11 +55,11 @@ class AnsweringPage(NetworkPage):
             self._waiting.put_nowait((None, Future()))
 
     def _parse_question(self, question: Any) -> Any:
-        """Parse a question. ValueError, with the reason, when it is not a valid one."""
+        """Parse a question. Raise ValueError with the reason if the question is not valid."""
         raise NotImplementedError
 
     def _answer_question(self, network: Any, parsed: Any) -> dict[str, Any]:
-        """Compute the network's answer to a parsed question, as the page gets it."""
+        """Compute the network's answer to a parsed question, in the form that the page receives."""
         raise NotImplementedError
 
     def _handle_report(self, network: Any, report: FailureReporter) -> None:
@@ -74,11 +74,11 @@ class AnsweringPage(NetworkPage):
 
     def _wait_for_close(self) -> None:
         """Answer each question with the failure that ended training, until the page ends."""
-        while not self._ended.is_set():  # the page stays open, and says why there are no answers
+        while not self._ended.is_set():  # the page stays open, and shows why there are no answers
             _set_answer(self._waiting.get()[1], {"failure": serialize_failure(self._failure)})
 
     def _answer_pending(self, pending: PendingQuestion, network: Any, report: FailureReporter) -> None:
-        """Answer one question. Only the loss of the worker is raised: other errors concern just this question."""
+        """Answer one question. Raise only if the worker is lost, because other errors concern just this question."""
         parsed, future = pending
         if self._ended.is_set():
             return
@@ -98,6 +98,6 @@ class AnsweringPage(NetworkPage):
 
 
 def _set_answer(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
-    """Set the answer, unless nobody waits for it any longer."""
+    """Set the answer, unless nobody is waiting for it any longer."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)

@@ -17,7 +17,7 @@ MAPS, MAP_SIDE = 16, 32
 
 
 class DigitPage(AnsweringPage, ImagePage):
-    """The page on which digits are drawn and read; its questions are `{"strokes": […]}`."""
+    """The page on which digits are drawn and read. Its questions are `{"strokes": […]}`."""
 
     name = "digits"
     done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Draw yours."

@@ -1,4 +1,4 @@
-"""Pages whose network classifies images: curves of loss and accuracy during training, test images at the end."""
+"""Pages whose network classifies images, with curves during training and test images at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from grading.render.progress_watch import ProgressWatch
 
 
 class ImagePage(NetworkPage):
-    """A page whose network trains on images, and that shows how many test images it classifies correctly."""
+    """A page that trains a network on images, and shows how many test images the network classifies correctly."""
 
     done: ClassVar[str]
-    """The terminal's message after training; {accuracy} and {tested} are filled in."""
+    """The terminal's message after training, with {accuracy} and {tested} to be filled in."""
 
     def __init__(self, feed: StateFeed, images: DemoImages):
         self._images = images
@@ -47,14 +47,14 @@ class ImagePage(NetworkPage):
         self._handle_end(reader, report)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Compute what the state says about the answers to the first test images, besides the curve."""
+        """Return entries for the page's state about the answers to the first test images."""
         return {}
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
         """Prepare the page before there is a network."""
 
     def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Compute what the last state adds after training, where ``probabilities`` answers all test images."""
+        """Return entries for the page's last state, given the ``probabilities`` for all test images."""
         return {}
 
     def _add_point(self, point: TrainingPoint) -> None:

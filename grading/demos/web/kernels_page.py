@@ -1,4 +1,4 @@
-"""Demonstration 4 in a browser: the race, live, then your own photographs recognised in float32 and int8."""
+"""Demonstration 4 in a browser: first the race, live, then photographs recognised in float32 and int8."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from grading.demos.web.page_server import PageCall
 from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 10
-"""How many images the page offers instead of your own photograph: one of each class."""
+"""The number of images that the page offers in case you have no photograph: one of each class."""
 SIDE = 32
 
 
 class KernelPage(AnsweringPage, ImagePage):
-    """The page that recognises photographs; its questions are `{"pixels": …}`, 32×32 RGB pixels in base64."""
+    """The page that recognises photographs. Its questions are `{"pixels": …}`, 32×32 RGB pixels in base64."""
 
     name = "kernels"
     done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. Give the page a photograph."
@@ -53,7 +53,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return {**super().list_calls(), "samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
-        """Describe some test images and the classes; the question is `{}`."""
+        """Describe some test images and the classes. The question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
@@ -62,7 +62,7 @@ class KernelPage(AnsweringPage, ImagePage):
         """Run the race, and publish its progress."""
 
         def publish_race(standing: RaceState) -> None:
-            """Keep the race's standing, and publish the page's state."""
+            """Keep the state of the race, and publish the page's state."""
             self._standing = standing
             self._publish_state("starting")
 
@@ -93,7 +93,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
     def _answer_question(self, network: DemoClassifier, parsed: np.ndarray) -> dict[str, Any]:
-        """Compute each class's probability in both formats, without int8 during training."""
+        """Compute each class's probability in float32 and, after training, in int8."""
         readers = (network, self._small)
         answers = [one and [round(float(p), 4) for p in one.classify(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}

@@ -1,4 +1,4 @@
-"""Demonstration 5 in a browser: your own function is written token by token, run and inspected."""
+"""Demonstration 5 in a browser: a function that you ask for is written token by token, run and inspected."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ from grading.render.progress_watch import ProgressWatch
 from grading.render.text import clean_text, to_one_line
 
 EXAMPLES = 6
-"""How many functions the page offers."""
+"""The number of functions that the page offers."""
 HISTORY = 6
-"""How many attempts at one function are shown, the newest last."""
+"""The number of attempts at one function that are shown, with the newest last."""
 LOOKED_AT = 64
-"""How many of a text's last tokens have their attention shown. Milestone 5 asks no network for more."""
+"""The number of a text's last tokens whose attention is shown. Milestone 5 never requests more."""
 MOST_HEADS = 32
 HOTTEST = 2.0
 LINGER_SECONDS = 0.15
-"""How long training waits after an answer for the next question, since functions are written token by token."""
+"""The time for which training waits for the next question after an answer, as functions are written by token."""
 MOST_TYPED = 2000
 
 ParsedQuestion = Callable[[FunctionWriter], dict[str, Any]]
-"""A parsed question: a function of the network that returns the answer."""
+"""A parsed question: a function that takes the network and returns the answer."""
 
 
 class LanguagePage(AnsweringPage):
-    """The page that writes functions: it asks for one token after another, and keeps what has been written."""
+    """The page that writes functions. The browser requests one token after another, and keeps what has been written."""
 
     name = "language"
 
@@ -73,12 +73,12 @@ class LanguagePage(AnsweringPage):
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with the functions of one seed."""
+        """Make a page with the functions for one seed."""
         watch.begin_phase("Making the training text", None)
         return cls(feed, draw_writing_task(milestone, seed))
 
     def list_calls(self) -> Mapping[str, PageCall]:
-        """List the page's calls: `continue` and `attend` ask the network, the others ask the grader."""
+        """List the page's calls. The network answers `continue` and `attend`, and the grader answers the others."""
         return {
             "continue": lambda question: self._await_answer(self._parse_continue_question(question)),
             "attend": lambda question: self._await_answer(self._parse_attend_question(question)),
@@ -89,13 +89,13 @@ class LanguagePage(AnsweringPage):
         }
 
     def offer_examples(self, question: Any) -> dict[str, Any]:
-        """Offer example functions and a description of the language; the question is `{}`."""
+        """Return example functions and a description of the grammar. The question is `{}`."""
         _read_fields(question)
         phrases = [extract_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
         return {"examples": phrases, "language": describe_grammar(self._task.functions.language)}
 
     def parse_typed(self, question: Any) -> dict[str, Any]:
-        """Parse typed text as the beginning of a function, or say why it is not one."""
+        """Parse typed text as the beginning of a function, or return why it is not one."""
         (typed,) = _read_fields(question, typed=str)
         try:
             beginning = parse_request(typed, self._task.functions.language)
@@ -104,7 +104,7 @@ class LanguagePage(AnsweringPage):
         return {"text": beginning.text, "understood": beginning.understood}
 
     def run_written_function(self, question: Any) -> dict[str, Any]:
-        """Run a written function on drawn inputs, or on typed ones."""
+        """Run a written function on typed inputs, or on drawn ones if none were typed."""
         text, written, typed = _read_fields(question, text=str, written=str, arguments=list)
         beginning = self._parse_beginning(text)
         _check_length(written)
@@ -117,7 +117,7 @@ class LanguagePage(AnsweringPage):
         return {"parameters": list_parameter_names(beginning.text + written), **asdict(trial)}
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
-        """Have each rival continue a beginning, and try what it writes."""
+        """Have each rival continue a beginning, and try the functions that they write."""
         (text,) = _read_fields(question, text=str)
         tried = try_rivals(self._parse_beginning(text), self._rivals, seed=0)
         return {
@@ -128,30 +128,30 @@ class LanguagePage(AnsweringPage):
         }
 
     def _parse_beginning(self, text: str) -> FunctionBeginning:
-        """Recover the beginning that a page was given. ValueError for any other text."""
+        """Recover the beginning that a page was given. Raise ValueError if it is any other text."""
         beginning = parse_request(text, self._task.functions.language)
         if beginning.text != text:
-            raise ValueError("that is not a beginning which `understand` returned")
+            raise ValueError("that is not a beginning that `understand` returned")
         return beginning
 
     def _check_tokens(self, text: str, written: list) -> str:
-        """Return the beginning of a question, after checking that what was written after it is tokens."""
+        """Check the tokens written after a beginning, and return the beginning's text."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
             raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
         return self._parse_beginning(text).text
 
     def _parse_continue_question(self, question: Any) -> ParsedQuestion:
-        """Check a question for the next token."""
+        """Parse a question for the next token. The result writes the token with a network."""
         text, written, temperature, top_p = _read_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
         if not 0 <= temperature <= HOTTEST or not 0 < top_p <= 1:
-            raise ValueError(f"temperature is from 0 to {HOTTEST:g}, top_p above 0 and at most 1")
+            raise ValueError(f"temperature must be from 0 to {HOTTEST:g}, and top_p above 0 and at most 1")
         beginning = self._check_tokens(text, written)
         return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
-        """Parse a question for attention weights; the result computes them for a network."""
+        """Parse a question for attention weights. The result computes them with a network."""
         text, written = _read_fields(question, text=str, written=list)
         return functools.partial(self._compute_attention, self._check_tokens(text, written), written)
 
@@ -162,7 +162,7 @@ class LanguagePage(AnsweringPage):
     def _write_next_token(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
-        """Write the next token, with its candidates and whether it is the last."""
+        """Draw the next token, and return it with its candidates and with whether it is the last."""
         token = writer.draw_next_token(writer.encode_with(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.decode_each([*written, token.number]))
         return {
@@ -178,7 +178,7 @@ class LanguagePage(AnsweringPage):
         }
 
     def _compute_attention(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
-        """Compute every head's attention among a text's last tokens, in 255ths."""
+        """Compute every head's attention among a text's last tokens, scaled from 0 to 255."""
         tokens = writer.encode_with(text, written)
         maps = writer.compute_attention(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
@@ -211,7 +211,7 @@ class LanguagePage(AnsweringPage):
         self._handle_end(writer, report)
 
     def _handle_report(self, network: FunctionWriter, report: FailureReporter) -> None:
-        """Answer waiting questions, and wait a moment for the next token's."""
+        """Answer waiting questions, and wait a moment for the question about the next token."""
         while not self._waiting.empty():
             super()._handle_report(network, report)
             self._ended.wait(LINGER_SECONDS)
@@ -246,7 +246,7 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
 
 
 def _read_fields(question: Any, **types: Any) -> list[Any]:
-    """Read a question's fields in this order. ValueError unless it has exactly these, of these types."""
+    """Return a question's values in this order. Raise ValueError unless it has exactly these keys and types."""
     if type(question) is not dict or set(question) != set(types):
         raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")
     for name, kind in types.items():
@@ -256,6 +256,6 @@ def _read_fields(question: Any, **types: Any) -> list[Any]:
 
 
 def _check_length(written: str) -> None:
-    """Raise ValueError when a typed function is too long."""
+    """Raise ValueError if a typed function is too long."""
     if len(written) > MOST_TYPED:
         raise ValueError(f"a function here has at most {MOST_TYPED:,} characters")

@@ -1,4 +1,4 @@
-"""What the demonstrations' pages have in common: a network learns while its page shows how far it has come."""
+"""The common part of the demonstrations' pages: a network learns while its page shows how far it has come."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from grading.render.text import label_text
 from grading.result import Failure
 
 STUDENT_ERRORS = (RemoteError, WorkerFailureError, RecipeError)
-"""The errors that student code causes."""
+"""The errors that student code can cause."""
 SHARED_FILES = ("live.js", "learning.js", "curve.js", "look.css", "icon.svg")
-"""The files that every page has."""
+"""The files that every page uses."""
 
 FailureReporter = Callable[[Failure], None]
-"""Reports a failure of student code in the terminal."""
+"""A function that reports a failure of student code in the terminal."""
 ReadyCallback = Callable[[str], None]
-"""Prints a sentence in the terminal once training is over."""
+"""A function that prints a sentence in the terminal once training is over."""
 
 
 class NetworkPage:
-    """The network's side of a page: `run` owns the worker in the calling thread, and browsers make calls meanwhile."""
+    """The network's side of a page. `run` owns the worker in the calling thread, while browsers make calls."""
 
     name: ClassVar[str]
     """The name of the page, whose files are NAME.html, NAME.js and NAME.css."""
@@ -51,7 +51,7 @@ class NetworkPage:
 
     @classmethod
     def list_files(cls) -> Mapping[str, str]:
-        """Map each name in the address to its file in STATIC."""
+        """Map each name in the page's address to its file in STATIC."""
         names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED_FILES)
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
@@ -62,7 +62,7 @@ class NetworkPage:
     def run(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, then stay until closed. Failures of student code go to the page and to ``report``."""
+        """Train, then wait until closed. Report failures of student code on the page and with ``report``."""
         try:
             self._train_and_serve(worker, milestone, seed, ready, report)
         except STUDENT_ERRORS as error:
@@ -77,14 +77,14 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_handle_end`. Raises what student code raises."""
+        """Train, publish the phase "ready", and call `_handle_end`. Exceptions in student code are passed on."""
         raise NotImplementedError
 
     def _handle_report(self, network: Any, report: FailureReporter) -> None:
-        """Do what is due whenever training reports."""
+        """Do the page's work each time training reports its progress."""
 
     def _handle_end(self, network: Any, report: FailureReporter) -> None:
-        """Do what is due when training is over."""
+        """Do the page's work once training is over."""
 
     def _wait_for_close(self) -> None:
         """Wait until the page is closed."""
@@ -135,7 +135,7 @@ def serve_page(
 
 
 def serialize_failure(failure: Failure | None) -> dict[str, Any] | None:
-    """Convert a failure for the page to bounded plain text without control characters."""
+    """Convert a failure to plain text for the page, with limited length and without control characters."""
     if failure is None:
         return None
     fields = failure.model_dump(

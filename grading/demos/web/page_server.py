@@ -1,6 +1,6 @@
-"""A page on 127.0.0.1, served in a thread until it is stopped: its files, its calls in JSON and its feed.
+"""Serve a page on 127.0.0.1 in a thread until it is stopped: its files, its calls in JSON and its feed.
 
-Nothing here knows what the page is about.
+This module knows nothing about what the page shows.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ MAX_CONNECTIONS = 64
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 PageCall = Callable[[Any], dict[str, Any]]
-"""Answers parsed JSON, in its own thread. ValueError, with the reason, for an invalid question."""
+"""A function that answers parsed JSON, in its own thread. It raises ValueError if the question is not valid."""
 
 
 class PageServer:
     """A running page, used as a context manager. `address` is the URL to open, including the token."""
 
     def __init__(self, files: Mapping[str, str], calls: Mapping[str, PageCall], feed: StateFeed):
-        """``files`` maps each name in the address to its file in STATIC; the page itself has the name ""."""
+        """``files`` maps each name in the address to its file in STATIC. The name of the page itself is ""."""
         self._feed = feed
         self._socket = _open_socket()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
@@ -128,7 +128,7 @@ def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
 
 
 async def _read_json(request: Request) -> Any:
-    """Parse the request's body. HTTPException when it is too large, too slow or not JSON."""
+    """Parse the request's body. Raise HTTPException if it is too large, too slow or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the question must be application/json")
     body = bytearray()
@@ -139,7 +139,7 @@ async def _read_json(request: Request) -> Any:
                 if len(body) > MAX_BODY:
                     raise HTTPException(413, f"the question is larger than {MAX_BODY >> 10} KiB")
     except TimeoutError:
-        raise HTTPException(408, f"the question did not come within {BODY_SECONDS:.0f} s") from None
+        raise HTTPException(408, f"the question did not arrive within {BODY_SECONDS:.0f} s") from None
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -147,5 +147,5 @@ async def _read_json(request: Request) -> Any:
 
 
 async def _answer_refusal(_request: Request, error: HTTPException) -> Response:
-    """Answer a refused request in JSON, as all answers are."""
+    """Answer a refused request in JSON, like any other request."""
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

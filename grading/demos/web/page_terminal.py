@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 IN_A_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
-"""Browsers that would take over the terminal."""
+"""The browsers that would take over the terminal."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
-"""On Linux, a browser can be opened only if one of these variables is set."""
+"""The environment variables of which at least one must be set to open a browser on Linux."""
 
 
 def announce_page(console: Console, address: str, *, browser: bool) -> None:
@@ -48,7 +48,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 
 def open_in_browser(address: str) -> bool:
-    """Ask a browser to open an address, without waiting for it. Return whether there is one."""
+    """Have a browser open an address, without waiting for it. Return whether there is a browser."""
     if sys.platform == "linux" and not any(
         map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"))
     ):

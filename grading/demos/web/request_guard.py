@@ -1,8 +1,8 @@
-"""Access control for a page's server: only this machine's browser, on the address that the terminal printed.
+"""Access control for a page's server: only a browser on this machine may use the address that the terminal printed.
 
-A foreign page can make a browser send requests to 127.0.0.1. But it does not know the token in the path. Its own name,
-pointed here by DNS rebinding, is not our host. And the requests it may send without a preflight have neither our
-origin nor JSON.
+A page from another site can make a browser send requests to 127.0.0.1. But it does not know the token in the path. Its
+own host name, even if DNS rebinding resolves it to 127.0.0.1, is not our host. And the requests that it may send
+without a preflight have neither our origin nor the content type of JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADERS = {
 
 
 class RequestGuard:
-    """ASGI middleware that passes requests for `/TOKEN/…` on, refuses all others, and adds security headers."""
+    """ASGI middleware that passes on requests for `/TOKEN/…`, refuses all others, and adds security headers."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str):
         self._app, self._token = app, token
@@ -55,7 +55,7 @@ class RequestGuard:
         await self._app(inner, receive, send_with_headers)
 
     def _find_refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Decide whether to refuse a request, with status and reason, or None to let it pass."""
+        """Return the status and reason with which to refuse a request, or None if it may pass."""
         headers = Headers(scope=scope)
         if headers.getlist("host") not in [[host] for host in self._hosts]:
             return 403, "this page answers to 127.0.0.1 only"
@@ -68,5 +68,5 @@ class RequestGuard:
             return 403, "other pages may not send requests"
         first, slash, _ = scope["path"].removeprefix("/").partition("/")
         if not slash or not secrets.compare_digest(first.encode(), self._token.encode()):
-            return 404, "there is nothing here: use the whole address that the terminal printed"
+            return 404, "there is nothing here: use the complete address that the terminal printed"
         return None

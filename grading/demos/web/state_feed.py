@@ -1,4 +1,4 @@
-"""A page's live updates: server-sent events that each hold the whole state, so that no change can be missed."""
+"""A page's live updates: server-sent events that each contain the complete state, so that no change can be missed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 BREATH_SECONDS = 15.0
-"""How long after the last news a comment is sent, to notice a closed page."""
+"""The time without a new state after which a comment is sent, to notice whether the page was closed."""
 
 
 class StateFeed:
@@ -35,7 +35,7 @@ class StateFeed:
             self._wake_followers()
 
     async def follow(self) -> AsyncIterator[str]:
-        """Yield the current state, then each published one. Pages too slow for every state get the newest."""
+        """Yield the current state, then each new one. A page that is too slow for every state gets the newest."""
         follower = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
             self._followers.add(follower)
@@ -59,6 +59,6 @@ class StateFeed:
                 self._followers.discard(follower)
 
     def _wake_followers(self) -> None:
-        """Wake everybody who waits for the next state, from any thread."""
+        """Wake all followers that wait for the next state. Any thread may call this."""
         for loop, event in self._followers:
             loop.call_soon_threadsafe(event.set)

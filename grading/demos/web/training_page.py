@@ -1,4 +1,4 @@
-"""Demonstration 3 in a browser: a network's curves, samples and confusions, live as it learns."""
+"""Demonstration 3 in a browser: a network's curves, samples and confusions, shown live as the network learns."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from grading.demos.web.page_server import PageCall
 from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 12
-"""How many images have their answers shown, some of each class if the first WATCHED images have every class."""
+"""The number of images whose answers are shown. They have every class that occurs in the first WATCHED images."""
 
 
 class TrainingPage(ImagePage):
-    """The page that shows a network's answers as it trains; it asks for the images once, with `samples`."""
+    """The page that shows a network's answers as it trains. The browser requests the images once, with `samples`."""
 
     name = "training"
     done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
@@ -33,7 +33,7 @@ class TrainingPage(ImagePage):
         return {"samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
-        """Describe the sample images and the classes; the question is `{}`."""
+        """Describe the sample images and the classes. The question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)

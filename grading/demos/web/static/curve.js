@@ -1,4 +1,4 @@
-// A curve as SVG: values over steps, both axes from 0, few labels, and the same letter size at any width.
+// A curve in SVG: values over steps, with both axes from 0, few labels, and the same font size at any width.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const [NARROWEST, HEIGHT] = [220, 180];
@@ -11,7 +11,7 @@ function addElement(parent, name, attributes, text) {
   parent.append(element);
 }
 
-/** Draw `values` at `steps` (of `total`) into `svg`; `label` is the alt text, `top` the value at the top. */
+/** Draw `values` at `steps` (of `total`) in `svg`. `label` is the alt text, and `top` the value at the upper edge. */
 export function drawCurve(svg, steps, values, total, label, { top = Math.max(...values, 1e-9), unit = "" } = {}) {
   const width = Math.max(NARROWEST, Math.round(svg.parentElement.clientWidth));
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);

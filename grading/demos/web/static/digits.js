@@ -1,13 +1,13 @@
-// The page of demonstration 2: paper to draw on, the network's answer, its feature maps, and how it learned.
+// The page of demonstration 2: paper to draw on, the network's answer, its feature maps, and its training.
 
 import { addBar, bytes, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
 
-const SIDE = 1000; // coordinates are thousandths of the paper's side
+const SIDE = 1000; // coordinates are thousandths of the paper's width
 const STEP = 40; // how far an arrow key moves the pen
 const SMALL_STEP = 10;
-const PEN = 0.055; // the line's width, as a share of the side
-const APART = 4; // closer points become one
+const PEN = 0.055; // the line's width, as a share of the paper's width
+const APART = 4; // points closer than this become one
 const MOST_POINTS = 3900; // the program accepts 4,000
 const MOST_STROKES = 99;
 const QUIET_MS = 900; // an answer is read out once the drawing has been left alone for this long
@@ -17,10 +17,10 @@ const paper = $("paper");
 const pen = paper.getContext("2d");
 
 let strokes = [];
-let drawing = null; // the pointer that draws
+let drawing = null; // the pointer that is drawing
 let key = { x: SIDE / 2, y: SIDE / 2, down: false, used: false };
 let asking = false;
-let changed = null; // when the drawing changed since the last question
+let changed = null; // when the drawing first changed after the last question
 let training = true;
 let framed = 0;
 
@@ -247,7 +247,7 @@ function showState(state) {
   training = showLearning(state, "digits");
   if (state.phase === "ready" && wasTraining) say("Training is over.");
   if (strokes.length && state.phase !== "failed") {
-    changed ??= performance.now(); // the network has learned more, so read the drawing again
+    changed ??= performance.now(); // the network has learned more, so have it read the drawing again
     askNow();
   }
   return !training;

@@ -1,4 +1,4 @@
-// The page of demonstration 4: the race, the profile before and after, and photographs in float32 and int8.
+// The page of demonstration 4: the race, the profiles before and after, and photographs in float32 and int8.
 
 import { addBar, bytes, element, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
@@ -13,8 +13,8 @@ let training = true;
 let built = false; // whether there is a network to ask
 let photo = null; // { pixels, name } of the image to recognise
 let asking = false;
-let changed = false; // since the last question
-let chosen = 0; // how many photographs have been chosen, because the later of two read at the same time counts
+let changed = false; // whether the network or the image has changed since the last question
+let chosen = 0; // the number of photographs chosen so far: if two are being read at the same time, the later one counts
 let classes = [];
 
 /** Make a bar that is `part` full, hidden from screen readers because the number is next to it. */
@@ -137,7 +137,7 @@ addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) document.body.classList.remove("dragging");
 });
 addEventListener("drop", (event) => {
-  event.preventDefault(); // otherwise the browser would leave this page for the photograph
+  event.preventDefault(); // otherwise the browser would leave this page to show the photograph
   document.body.classList.remove("dragging");
   readFirstFile(event.dataTransfer.files);
 });

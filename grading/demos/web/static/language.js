@@ -1,18 +1,18 @@
-// The page of demonstration 5: a function written token by token and run, its rivals, attention, and training.
+// The page of demonstration 5: a function, written token by token and run, with rivals, attention and training.
 
 import { addBar, bytes, describeLoss, element, paint, percent, say, setBar, showProgress } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
 
-const PACE_MS = 40; // between two tokens
-const RETRY_MS = 700; // the network is busy
+const PACE_MS = 40; // pause between two tokens
+const RETRY_MS = 700; // pause before asking again if the network is busy
 const SHOWN = 3; // how many of the attended tokens are named
 
 const $ = (id) => document.getElementById(id);
 let training = true;
 let built = false; // whether there is a network to ask
-let writing = 0; // the number of the function being written; a change stops it
+let writing = 0; // the number of the function being written; increasing it stops the writing
 let active = false;
-let beginning = ""; // what the network was given
+let beginning = ""; // the text that the network was given
 let steps = []; // the tokens that were written: { token, text, probability, candidates }
 let attended = null; // { tokens, first, begins, layers, heads, values }
 let selected = -1; // an index into all tokens, including the beginning's
@@ -27,7 +27,7 @@ function showTrouble(message) {
   $("trouble").hidden = false;
 }
 
-/** Run work that asks the program, and show the message when the program cannot answer. */
+/** Run work that queries the program, and show the message if the program cannot answer. */
 async function tryToAsk(work) {
   try {
     return await work();
@@ -38,7 +38,7 @@ async function tryToAsk(work) {
   }
 }
 
-/** Ask the network until it has time. Null when student code failed, or when another function was begun. */
+/** Ask until the network is free. Return null if student code failed, or if a different function was begun. */
 async function askNetwork(name, question, mine) {
   while (mine === writing) {
     const answer = await ask(name, question);
@@ -162,7 +162,7 @@ $("program").addEventListener("keydown", (event) => {
   selectToken(selected < 0 ? countGivenTokens() : moves[event.key]);
 });
 
-// What a token was chosen from
+// The candidates from which a token was chosen
 
 const bars = [];
 
@@ -305,7 +305,7 @@ $("heads").addEventListener("keydown", (event) => {
   chooseHead((to + layers) % layers, (side + heads) % heads, true);
 });
 
-/** Shade the tokens that the chosen head attended to as it wrote the selected one, and name the strongest. */
+/** Shade the tokens that the chosen head attended to for the selected token, and list those with the most attention. */
 function showAttendedTokens() {
   if (!attended) return;
   const spans = [...$("program").children];
@@ -336,7 +336,7 @@ function showHistory({ exercise, history }) {
   $("history").replaceChildren(...lines);
 }
 
-/** Fill a table with a bar for each row: its name, its share and its text. */
+/** Fill a table with a bar for each row, which has a name, a share and a text. */
 function fillBars(table, rows) {
   const body = table.tBodies[0];
   body.replaceChildren();
@@ -363,7 +363,7 @@ function showEnd({ right, asked, cache }) {
   const most = Math.max(slow, fast, 1e-9);
   fillBars($("cache"), [
     ["with the cache", fast / most, `${Math.round(fast).toLocaleString("en")}/s`],
-    ["without", slow / most, `${Math.round(slow).toLocaleString("en")}/s`],
+    ["without it", slow / most, `${Math.round(slow).toLocaleString("en")}/s`],
   ]);
   $("cached").textContent = cache.summary;
 }

@@ -1,4 +1,4 @@
-// What all the demonstrations' pages show: training progress, bars, pictures, and sentences that are read out.
+// The common part of all demonstrations' pages: training progress, bars, pictures, and sentences that are read out.
 
 import { drawCurve } from "./curve.js";
 import { showFailure } from "./live.js";
@@ -41,7 +41,7 @@ function fillCard(card) {
 
 fillCard($("learning"));
 
-/** Show how far training has come: a sentence, and curves (values, label, options) by name. True while more comes. */
+/** Show training progress: a sentence, and curves (values, label, options) by name. Return true while training. */
 export function showProgress({ phase, about, points, failure }, learned, curves) {
   const training = phase === "starting" || phase === "training";
   $("about").textContent = about;
@@ -67,7 +67,7 @@ export function describeLoss(points) {
   return { when, fell: `The loss ${fresh ? "" : `was ${first[2].toFixed(2)} at first and `}is ${loss.toFixed(2)} ${when}` };
 }
 
-/** Show how a network learns to recognise `things`, "images" or "digits". True while more comes. */
+/** Show how a network learns to recognise `things`, "images" or "digits". Return true while training. */
 export function showLearning(state, things) {
   const { phase, points, accuracy, tested } = state;
   $("stand-in").hidden = !state.stand_in;
@@ -118,14 +118,14 @@ export function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Fill a canvas pixel by pixel, where `colour(i)` gives red, green and blue of the i-th pixel. */
+/** Fill a canvas pixel by pixel, where `colour(i)` returns red, green and blue of the i-th pixel. */
 export function paint(canvas, colour) {
   const image = new ImageData(canvas.width, canvas.height);
   for (let i = 0; i < canvas.width * canvas.height; i++) image.data.set([...colour(i), 255], 4 * i);
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Have a screen reader say a sentence, after `wait` milliseconds without another one. */
+/** Have a screen reader read out a sentence, after `wait` milliseconds without a new one. */
 export function say(text, wait = 0) {
   clearTimeout(speaking);
   speaking = setTimeout(() => {

@@ -1,8 +1,8 @@
-// How a page talks to the program that serves it: questions with answers, and a feed of states.
+// The communication of a page with the program that serves it: questions with answers, and a feed of states.
 
 const GONE = "The program behind this page has ended. Start it again in your terminal.";
 
-/** The program has ended, or refused a question. The message is for the reader. */
+/** The error thrown if the program has ended or refused a question. The message is for the reader. */
 export class NoAnswer extends Error {}
 
 /** Send a question in JSON to the call `name`, and return the parsed answer. */
@@ -22,7 +22,7 @@ export async function ask(name, question) {
   return answer;
 }
 
-/** Call `listener` with every state of the feed until it returns true, when nothing more is expected.
+/** Call `listener` with every state of the feed, until it returns true because no more states are expected.
  *
  * A broken feed is reopened once. If that fails, `lost` is called with a sentence for the reader.
  */

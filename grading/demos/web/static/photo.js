@@ -1,12 +1,12 @@
-// Turns a photograph from a file into the network's input: a square from its middle, averaged down.
+// Turns a photograph from a file into the network's input: a square from its middle, scaled down by averaging.
 
 const MOST_BYTES = 64 << 20;
 const FINE = 8; // how many pixels per side are averaged into one, after the browser's own scaling
 
-/** The file cannot be used. The message is for the reader. */
+/** The error thrown if the file cannot be used. The message is for the reader. */
 export class Unreadable extends Error {}
 
-/** Read red, green and blue of `side` × `side` pixels, row by row. Unreadable, with the reason, for other files. */
+/** Read red, green and blue of `side` × `side` pixels, row by row. Throw Unreadable if it is not a photograph. */
 export async function readPhoto(file, side) {
   const name = file.name ? `“${file.name}”` : "This file";
   if (!file.size) throw new Unreadable(`${name} is empty.`);
@@ -22,7 +22,7 @@ export async function readPhoto(file, side) {
   const [left, top] = [(bitmap.width - square) / 2, (bitmap.height - square) / 2];
   const fine = new OffscreenCanvas(FINE * side, FINE * side);
   const brush = fine.getContext("2d", { willReadFrequently: true });
-  brush.fillStyle = "white"; // white shows through transparent pixels
+  brush.fillStyle = "white"; // the background of transparent pixels
   brush.fillRect(0, 0, fine.width, fine.height);
   brush.imageSmoothingQuality = "high";
   brush.drawImage(bitmap, left, top, square, square, 0, 0, fine.width, fine.height);

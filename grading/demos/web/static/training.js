@@ -1,4 +1,4 @@
-// The page of demonstration 3: a network's curves, samples and confusions, live as it learns.
+// The page of demonstration 3: a network's curves, samples and confusions, shown live as the network learns.
 
 import { addBar, bytes, element, paint, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow } from "./live.js";
@@ -10,7 +10,7 @@ let training = true;
 
 // Samples
 
-/** Add an image with its bars, not filled yet. */
+/** Add an image with empty bars. */
 function addSample(image, label, { classes, height, width }) {
   const canvas = element("canvas", "", { width, height, role: "img", "aria-label": `Image: ${classes[label]}` });
   const pixels = bytes(image);
@@ -42,7 +42,7 @@ function showSample({ label, verdict, bars }, answer, classes) {
 
 // Confusions
 
-/** Add the table, not filled yet: rows are what images show, columns are the network's answers. */
+/** Add an empty table: rows are what images show, columns are the network's answers. */
 function addTable(classes) {
   const head = $("confusion").tHead.insertRow();
   head.append(element("td"));
