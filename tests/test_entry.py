@@ -217,7 +217,7 @@ def test_what_is_said_in_the_end_drives_no_terminal(capsys: pytest.CaptureFixtur
 def test_every_program_of_the_course_ends_by_the_one_piece() -> None:
     """A file that can be started goes through `run_command`; those that answer by a protocol, or only write, do not."""
     others = {"grading/worker/main.py", "grading/checks/product_timing.py", "desk/grading_process.py"}
-    others |= {f"course/{name}.py" for name in ("digits", "significance", "trajectories", "transformer_values")}
+    others |= {f"course/{name}.py" for name in ("write_digits", "significance", "trajectories", "transformer_values")}
     others.add("course/github.py")  # the main function that it calls goes through `run_command`
     others.add("course/templates/classroom50/autograder.py")  # it runs where nothing of the course can be imported
     for folder in ("grading", "tito", "desk", "site/website", "course"):
