@@ -29,7 +29,7 @@ SHARE = 0.9
 
 @dataclass(frozen=True)
 class MutationTally:
-    """How many of one file's mutants were killed, and which survived."""
+    """The number of one file's mutants that were killed, and the mutants that survived."""
 
     module: str
     path: Path
@@ -38,7 +38,7 @@ class MutationTally:
 
     @property
     def killed(self) -> int:
-        """How many mutants the tests noticed."""
+        """The number of mutants that the tests noticed."""
         return self.mutants - len(self.survivors)
 
     @property
@@ -48,7 +48,7 @@ class MutationTally:
 
 
 def tally_module(root: Path, manifest: Manifest, module: Module, watch: ProgressWatch) -> MutationTally:
-    """Mutate a module's solution in copies of the course, and run its own and its milestone's tests on each mutant."""
+    """Mutate a module's solution in copies of the course, and run the tests of module and milestone on each mutant."""
     source = (root / module.code).read_text(encoding="utf-8")
     watch.begin_phase(f"Mutating {module.id}", None)
     changes = make_mutants(source, find_gaps(source, manifest, module.code), module.code)
@@ -66,14 +66,14 @@ def tally_module(root: Path, manifest: Manifest, module: Module, watch: Progress
 
 
 def list_complaints(results: Sequence[MutationTally], excuses: dict[MutantChange, str]) -> list[str]:
-    """List what is wrong with the tests or with the page of excuses. Empty when all is well."""
+    """List the problems with the tests or with the page of excused mutants. The list is empty if there are none."""
     found = []
     for result in results:
         if result.share < SHARE:
             found.append(f"{result.module}: {result.share:.1%} killed, but {SHARE:.0%} are required.")
         alive = {MutantChange.from_mutant(mutant) for mutant in result.survivors}
         found += [
-            f"{change.path}: a survivor without a reason. Add a test that notices it, or add a row to {PAGE}:\n"
+            f"{change.path}: a survivor has no listed reason. Add a test that notices it, or add a row to {PAGE}:\n"
             f"    {format_row(change, 'why it changes nothing that a docstring promises')}"
             for change in sorted(alive - set(excuses))
         ]
@@ -86,7 +86,7 @@ def list_complaints(results: Sequence[MutationTally], excuses: dict[MutantChange
 
 
 def print_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
-    """Print the figures, then every survivor with its reason."""
+    """Print the figures, then every surviving mutant with its reason."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
         table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")
@@ -99,7 +99,7 @@ def print_report(results: Sequence[MutationTally], excuses: dict[MutantChange, s
 
 
 def main(names: Sequence[str], root: Path = ROOT) -> int:
-    """Mutate the named modules, or all. Return 0 if enough is noticed, 1 if not, 2 for wrong usage."""
+    """Mutate the named modules, or all. Return 0 if enough mutants are noticed, 1 if not, and 2 for wrong usage."""
     console = Console(highlight=False)
     try:
         manifest = load_manifest(root)

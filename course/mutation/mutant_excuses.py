@@ -1,4 +1,4 @@
-"""The survivors that docs/mutants.md excuses, each with its reason."""
+"""Read the surviving mutants that docs/mutants.md excuses, each with a reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODE = re.compile(r"(`+) ?(.+?) ?\1")
 
 
 class MutantChange(NamedTuple):
-    """A mutant as the page identifies it: by texts, because line numbers move."""
+    """A mutant as the page identifies it: by its text, because line numbers change."""
 
     path: str
     before: str
@@ -23,12 +23,12 @@ class MutantChange(NamedTuple):
 
     @classmethod
     def from_mutant(cls, mutant: Mutant) -> MutantChange:
-        """Make the change of a mutant."""
+        """Make the MutantChange that identifies a mutant."""
         return cls(mutant.path.as_posix(), mutant.before, mutant.after)
 
 
 def parse_excuses(text: str) -> dict[MutantChange, str]:
-    """Map each excused change to its reason, from the page's tables under file names. UsageError for bad rows."""
+    """Map each excused change to its reason, from the tables below file names. Raise UsageError if a row is bad."""
     path, found = "", {}
     for number, line in enumerate(text.splitlines(), start=1):
         if heading := re.fullmatch(r"#+ `(.+)`", line):
@@ -43,7 +43,7 @@ def parse_excuses(text: str) -> dict[MutantChange, str]:
 
 
 def format_row(change: MutantChange, reason: str) -> str:
-    """Write the table row that excuses a change."""
+    """Format the table row that excuses a change."""
     return "| " + " | ".join([_format_code(change.before), _format_code(change.after), reason]) + " |"
 
 

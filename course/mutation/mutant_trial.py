@@ -1,4 +1,4 @@
-"""Whether the students' tests notice a mutant, by `pytest` in direct mode in a copy of the course."""
+"""Test whether the students' tests notice a mutant, with `pytest` in direct mode in a copy of the course."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from course.mutation.task_order import FIRST
 
 COPIED = ("pyproject.toml", "grading", "modules")
 COURSE = Path(__file__).parents[2]
-"""Where the plugin is; the copy comes first on the path."""
+"""The folder that contains the plugin. The copy precedes it on the path."""
 PATIENCE, MACHINE = 4, 10
-"""How many times the solution's processor time a mutant may take, and how many times that on the wall clock."""
+"""The limit on processor time, in multiples of the solution's, and on wall-clock time, in multiples of the first."""
 WORKERS = min(os.cpu_count() or 1, 8)
 
 
 class TrialError(Exception):
-    """The copy of the course cannot tell right from wrong; the message says why."""
+    """The error raised if a copy of the course cannot tell right from wrong. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class MutantTrial:
 
     root: Path
     folders: tuple[Path, ...]
-    """The modules' folders, which make up `tinytorch`."""
+    """The modules' folders, which together make up `tinytorch`."""
     tests: tuple[Path, ...]
     cpu_seconds: int = 600
     timeout: float = 1200
-    """Wall-clock seconds, for a mutant that waits and computes nothing."""
+    """The limit in wall-clock seconds, for a mutant that waits and computes nothing."""
 
     def build_command(self, task: str = "") -> list[str]:
-        """Build the pytest command: the task's tests first, no files written, and an end at the first failure."""
+        """Build the pytest command. It runs the task's tests first, writes no files, and stops at the first failure."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
-        # A shell sets the limit: an endless mutant ends by a signal, which counts as a failed test.
+        # A shell sets the limit: an endless mutant is killed by a signal, which counts as a failed test.
         limit = ["sh", "-c", f'ulimit -t {self.cpu_seconds} && exec "$@"', "sh"]
         environment = [
             f"PYTHONPATH={paths}",
@@ -63,7 +63,7 @@ class MutantTrial:
         return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
     def kills_mutant(self, path: Path, source: str, task: str = "") -> bool:
-        """Whether the tests fail, or do not end in time, while this source replaces the file."""
+        """Return whether the tests fail, or do not finish in time, while this source replaces the file."""
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
             outcome, output = run_tests(shlex.join(self.build_command(task)), self.timeout)
@@ -72,7 +72,7 @@ class MutantTrial:
         return outcome is TestOutcome.KILLED
 
     def prepare(self, path: Path) -> MutantTrial:
-        """Set the time limit, after proving that the solution passes and that the copy's file is imported."""
+        """Set the time limit, after checking that the solution passes and that the tests import the copy's file."""
         before = os.times()
         done = subprocess.run(self.build_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
@@ -80,7 +80,7 @@ class MutantTrial:
         after = os.times()
         seconds = after.children_user + after.children_system - before.children_user - before.children_system
         limit = round(PATIENCE * seconds + 5)
-        # Python would take a mutant of the same length, written in the same second, for the compiled solution.
+        # Python would run the compiled solution instead of a mutant of the same length written in the same second.
         shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
         trial = MutantTrial(self.root, self.folders, self.tests, limit, MACHINE * limit)
         if not trial.kills_mutant(path, 'raise ImportError("no solution")\n'):
@@ -91,7 +91,7 @@ class MutantTrial:
 def judge_mutants(
     mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
 ) -> Iterator[tuple[Mutant, bool]]:
-    """Judge mutants in ``workers`` copies at a time, and yield each with whether it was killed."""
+    """Judge mutants in ``workers`` copies at a time, and yield each mutant with whether it was killed."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
         copies: queue.Queue[MutantTrial] = queue.Queue()
         for number in range(workers if mutants else 0):
@@ -115,7 +115,7 @@ def judge_mutants(
 
 
 def _copy_course(root: Path, target: Path) -> Path:
-    """Copy what the tests need of the course to a folder."""
+    """Copy the parts of the course that the tests need to a folder."""
     target.mkdir()
     for name in COPIED:
         if (root / name).is_dir():

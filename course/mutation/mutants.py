@@ -1,4 +1,4 @@
-"""The mutants of a file's solutions: all changes that Cosmic Ray and two operators of our own make in its blocks."""
+"""Make the mutants of a file's solutions: all changes in its blocks by Cosmic Ray and two operators of our own."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Mutant:
     after: str
     """The line that replaces it."""
     source: str
-    """The whole file with the change."""
+    """The complete file with the change."""
 
 
 def make_mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
-    """Make every distinct change inside the marked blocks, in the order of lines."""
+    """Make every distinct change inside the marked blocks, in line order."""
     tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
@@ -50,7 +50,7 @@ def make_mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]
 
 
 def _list_operators() -> Iterator[tuple[str, Operator]]:
-    """Yield the operators by name, without those that need arguments to replace variables by random numbers."""
+    """Yield the operators by name. Leave out those that need arguments, which replace variables with random numbers."""
     for name in cosmic_ray.plugins.operator_names():
         operator = cosmic_ray.plugins.get_operator(name)
         if not operator.arguments():
@@ -60,7 +60,7 @@ def _list_operators() -> Iterator[tuple[str, Operator]]:
 
 
 def _is_python(source: str) -> bool:
-    """Whether a source parses."""
+    """Return whether a source parses as Python."""
     try:
         ast.parse(source)
     except SyntaxError:
@@ -69,7 +69,7 @@ def _is_python(source: str) -> bool:
 
 
 def _find_line_difference(source: str, changed: str, line: int) -> tuple[str, str]:
-    """Return what a line was and what replaces it, or `(nothing)` for a deleted line."""
+    """Return the original line and the line that replaces it, which is `(nothing)` if it was deleted."""
     before, after = source.splitlines(), changed.splitlines()
     end = len(after) - (len(before) - line)
     new = " ".join(" ".join(after[line - 1 : end]).split())

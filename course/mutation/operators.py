@@ -1,4 +1,4 @@
-"""Two changes that students make and Cosmic Ray does not: a forgotten statement and a forgotten argument."""
+"""Operators for two mistakes that students make and Cosmic Ray does not: forgotten statements and arguments."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Position = tuple[tuple[int, int], tuple[int, int]]
 
 
 class ForgetStatement(Operator):
-    """Replaces an assignment, or a call made for its effect, by `pass`."""
+    """Replaces an assignment, or a call made for its side effect, with `pass`."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Yield each expression that is a statement by itself, except docstrings."""
+        """Yield the position of each expression that is a statement by itself, except docstrings."""
         if node.parent is None or node.parent.type != "simple_stmt" or node is not node.parent.children[0]:
             return
         effect = node.type == "expr_stmt" or (
@@ -30,7 +30,7 @@ class ForgetStatement(Operator):
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
-        """Show the change on small examples."""
+        """Return small examples of the change."""
         return (Example("check(x)\n", "pass\n"),)
 
 
@@ -38,12 +38,12 @@ class ForgetArgument(Operator):
     """Leaves a keyword argument out of a call."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Yield each `name=value` among a call's arguments, or as its only argument."""
+        """Yield the position of each `name=value` in a call's arguments."""
         for argument in _find_keyword_arguments(node):
             yield argument.start_pos, argument.end_pos
 
     def mutate(self, node: BaseNode, index: int) -> BaseNode:
-        """Return the call's arguments without one, and without its comma."""
+        """Return the call's arguments without one of them and its comma."""
         at = node.children.index(_find_keyword_arguments(node)[index])
         alone = node.type == "trailer"
         first = at if alone else max(at - 1, 0)
@@ -52,7 +52,7 @@ class ForgetArgument(Operator):
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
-        """Show the change on small examples."""
+        """Return small examples of the change."""
         return (Example("f(x, axis=0)", "f(x)"), Example("f(axis=0, *x)", "f( *x)"), Example("f(axis=0)", "f()"))
 
 

@@ -1,4 +1,4 @@
-"""The figures this project promises, measured.
+"""Measure the figures that this project promises.
 
 Design: docs/architecture/tests.md, in the course's repository.
 """

@@ -1,7 +1,7 @@
-"""The figures that the project promises, measured on this machine and printed next to their goals.
+"""Measure the figures that the project promises on this machine, and print them next to their goals.
 
-Run by `nox -s bench`, for all figures or for the named groups: `nox -s bench -- milestone-2`. Nothing fails here,
-because a machine under load is not a defect. Short runs are repeated, and the median counts.
+`nox -s bench` runs this for all figures, or for the named groups: `nox -s bench -- milestone-2`. A missed goal is not
+an error, because a machine under load is not a defect. Short runs are repeated, and the median counts.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def main() -> None:
     """Measure the named groups, or all groups, and print the table."""
     names = sys.argv[1:] or list(GROUPS)
     if unknown := [name for name in names if name not in GROUPS]:
-        raise UsageError(f"There is no group {unknown[0]}; there are {', '.join(GROUPS)}.")
+        raise UsageError(f"There is no group {unknown[0]}. The groups are {', '.join(GROUPS)}.")
     console = Console()
     figures: list[BenchmarkFigure] = []
     try:
@@ -103,7 +103,7 @@ def main() -> None:
             for title, step in (step for name in names for step in GROUPS[name]):
                 watch.begin_phase(title, None)
                 figures.extend(step())
-    finally:  # figures measured before a failure are still worth seeing
+    finally:  # also print figures that were measured before a failure
         console.print(make_figure_table(figures))
 
 

@@ -1,4 +1,4 @@
-"""Milestone 3: the network for CIFAR-10 compared with the same network in PyTorch, with tape, loader and memory."""
+"""Milestone 3: compare the network for CIFAR-10 with the same network in PyTorch, in time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.turns import import_pytorch, limit_threads, load_solution, meas
 
 BATCH = 128
 STEPS = 8
-"""How many steps a process takes while its memory is watched."""
+"""The number of steps that a process takes while its memory is measured."""
 
 
 def build_torch_colour_network(torch: Any) -> Any:
@@ -36,7 +36,7 @@ def draw_batch() -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_our_image_step(net: Any = None) -> Callable[[], object]:
-    """Make one training step of the solution, with SGD and Nesterov momentum, by default for the recipe's network."""
+    """Make a training step of the solution, with SGD and Nesterov momentum. The default is the recipe's network."""
     student = load_solution()
     net = student.recipe("11_training").build(np.random.default_rng(0)) if net is None else net
     criterion, (images, labels) = student.dense.CrossEntropyLoss(), draw_batch()
@@ -76,7 +76,7 @@ def compare_image_steps() -> Iterator[BenchmarkFigure]:
 
 
 def measure_loader_share() -> Iterator[BenchmarkFigure]:
-    """Measure how long a flipped, cropped and normalised batch takes, as a share of a training step."""
+    """Measure the time to make a flipped, cropped and normalised batch, as a share of a training step."""
     student = load_solution()
     data = student.dataloader
     images = np.random.default_rng(0).integers(0, 256, (50 * BATCH, 3, 32, 32), dtype=np.uint8)
@@ -97,12 +97,12 @@ def measure_loader_share() -> Iterator[BenchmarkFigure]:
 
 
 def compare_training_memory() -> Iterator[BenchmarkFigure]:
-    """Compare the peak memory that the first training steps add with PyTorch's."""
+    """Compare the peak memory that the first training steps add, ours and PyTorch's."""
     added = []
     for side in ("make_our_image_step", "make_torch_image_step"):
         before, peak = measure_peak(f"from tests.bench import bench_cifar10 as b\nwork = b.repeat_step(b.{side}())")
         added.append(peak - before)
-    how = f"the first {STEPS} steps, each in a process of its own: {added[0]:.0f} MiB to {added[1]:.0f} MiB"
+    how = f"the first {STEPS} steps, each side in its own process: {added[0]:.0f} MiB to {added[1]:.0f} MiB"
     yield BenchmarkFigure("milestone 3, peak memory against PyTorch", added[0] / added[1], 1.5, "×", how)
 
 

@@ -1,4 +1,4 @@
-"""What the instructor's desk promises: an unchanged class is collected quickly, and every core is used."""
+"""The promises of the instructor's desk: an unchanged class is collected quickly, and every core is used."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.bench.bench_figure import ROOT, BenchmarkFigure, time_call
 
 STUDENTS = 200
 EACH = 2
-"""Gradings per core: enough that the last one to finish does not dominate."""
+"""The number of grading runs per core, high enough that the last one to finish does not dominate."""
 
 
 def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
-    """Measure how long it takes to collect a class in which nothing has changed."""
+    """Measure the time to collect a class in which nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
         server = _make_student_repository(Path(place), "dan")
         rows = [RosterRow(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
@@ -36,13 +36,13 @@ def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
             shutil.copytree(server, Path(place, f"{row.id}.git"))
 
         def collect_once() -> None:
-            """Collect the class, which must not have changed."""
+            """Collect the class once, and check that it has not changed."""
             found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), SilentWatch(), base=Path(place))
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
 
         first, second = time_call(collect_once), time_call(collect_once)
-    how = f"repositories on this machine, nothing to grade; {first:.1f} s when all was new"
+    how = f"repositories on this machine, nothing to grade; {first:.1f} s when everything was new"
     yield BenchmarkFigure(f"collecting {STUDENTS} unchanged students", second, 30, "s", how)
 
 
@@ -60,7 +60,7 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
         tasks = [GradingTask("ada", 1, commit, str(repository))] * (EACH * count)
 
         def time_gradings(jobs: int, tasks_to_grade: list[GradingTask]) -> float:
-            """Time the grading of these tasks in a number of processes."""
+            """Time the grading of these tasks in ``jobs`` processes."""
 
             def work() -> None:
                 problems = [
@@ -77,13 +77,15 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
             alone = time_gradings(1, tasks[:EACH])
         together = time_gradings(count, tasks)
     share = alone / together
-    how = f"{EACH} gradings in {alone:.1f} s on one core, {EACH * count} in {together:.1f} s on {count}: {share:.2f}"
-    yield BenchmarkFigure("grading on every core, beside one core's pace", together / alone, 1 / 0.9, "×", how)
+    how = (
+        f"{EACH} grading runs in {alone:.1f} s on one core, {EACH * count} in {together:.1f} s on {count}: {share:.2f}"
+    )
+    yield BenchmarkFigure("grading on every core, compared with one core", together / alone, 1 / 0.9, "×", how)
 
 
 @contextlib.contextmanager
 def pin_to_one_core() -> Iterator[None]:
-    """Pin processes started in this context to one core, since a grading's several processes would use two."""
+    """Pin processes started in this context to one core, because one grading run would use two."""
     if not hasattr(os, "sched_setaffinity"):
         raise GraderError("processes cannot be kept on one core here: this figure needs Linux")
     allowed = os.sched_getaffinity(0)
@@ -95,6 +97,6 @@ def pin_to_one_core() -> Iterator[None]:
 
 
 def _make_student_repository(folder: Path, student: str) -> Path:
-    """Make the rehearsal's server, and return a student's repository."""
+    """Make the rehearsal's server folder, and return the path of one student's repository."""
     write_rehearsal_class(ROOT, folder / "rehearsal")
     return folder / "rehearsal" / SERVER / f"{student}.git"

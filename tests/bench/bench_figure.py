@@ -1,4 +1,4 @@
-"""One measured figure with its goal, and how commands are timed."""
+"""A measured figure with its goal, and functions that time commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class BenchmarkFigure:
-    """One measurement and its goal, both in ``unit``; smaller is better."""
+    """One measurement and its goal, both in ``unit``. Smaller is better."""
 
     name: str
     measured: float
@@ -26,19 +26,19 @@ class BenchmarkFigure:
 
 
 def time_call(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Measure the seconds of one call, by the wall clock or by another clock such as `time.process_time`."""
+    """Measure the seconds that one call takes, by the wall clock or a different one such as `time.process_time`."""
     started = clock()
     work()
     return clock() - started
 
 
 def copy_environment_without_nox() -> dict[str, str]:
-    """Copy the environment without nox's own variables, with which a nested nox would not prepare its sessions."""
+    """Copy the environment without nox's own variables, which would keep a nested nox from preparing its sessions."""
     return {name: value for name, value in os.environ.items() if not name.startswith("NOX_")}
 
 
 def run_quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
-    """Run a command silently. GraderError with the end of its output when it fails."""
+    """Run a command silently. Raise GraderError with the end of its output if it fails."""
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GraderError(

@@ -1,6 +1,6 @@
-"""How long a student waits on GitHub, apart from its queue: the workflows' steps, run on the tests' copy of GitHub.
+"""Measure how long a student waits for GitHub, not counting its queue, by running the workflows on a fake GitHub.
 
-This needs npm and the tools of the session `tests`, which are imported only here.
+This needs npm and the packages of the session `tests`, so the imports are inside the function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SESSION = "module-02_tensor"
 
 
 def measure_waiting_time() -> Iterator[BenchmarkFigure]:
-    """Measure the time from the start of the job `grade` to the comment, for a pull request that changes module 02."""
+    """Measure the time from the start of the job `grade` to the comment on a pull request that changes module 02."""
     from tests.github.whole import start_fake_github
     from tests.workflows.school import TENSOR, copy_course_with_grader, open_school
 
@@ -42,6 +42,6 @@ def measure_waiting_time() -> Iterator[BenchmarkFigure]:
             if len(comments) != 1 or "failure" in outcomes:
                 raise GraderError(f"the pull request was not reported:\n{run.log()}")
     spent = {job: sum(step.seconds for step in run.steps if step.job == job) for job in ("grade", "report")}
-    how = f"{SESSION}, nox's environments made on the way; neither pip nor apt-get, which are stubs here"
+    how = f"{SESSION}, including nox's environments, but without pip and apt-get, which are stubs here"
     yield BenchmarkFigure("from the start of grading to the comment", sum(spent.values()), 60, "s", how)
-    yield BenchmarkFigure("the job that reports", spent["report"], 10, "s", "its environment made on the way")
+    yield BenchmarkFigure("the job that reports", spent["report"], 10, "s", "including its environment")

@@ -1,4 +1,4 @@
-"""How long the grader and its tools take."""
+"""Measure how long the grader and its tools take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_wit
 
 
 def time_worker_calls() -> Iterator[BenchmarkFigure]:
-    """Time a trivial worker call, and one that sends a megabyte there and back."""
+    """Time a trivial worker call, and one that sends a megabyte to the worker and back."""
     sandbox = choose_fence(official=False)
     with tempfile.TemporaryDirectory() as folder:
         confinement = Confinement(Path(folder), (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
@@ -33,14 +33,14 @@ def time_worker_calls() -> Iterator[BenchmarkFigure]:
 
 
 def time_release() -> Iterator[BenchmarkFigure]:
-    """Time the writing of the student repository."""
+    """Measure the time to write the student repository."""
     with tempfile.TemporaryDirectory() as folder:
         taken = time_call(lambda: write_release(ROOT, Path(folder, "release")))
-    yield BenchmarkFigure("the release is written", taken, 5, "s", "course.release.write_release, one run")
+    yield BenchmarkFigure("writing the release", taken, 5, "s", "course.release.write_release, one run")
 
 
 def time_status_command() -> Iterator[BenchmarkFigure]:
-    """Time `tito milestone status`, the command that students type most."""
+    """Time `tito milestone status`, the command that students run most often."""
     environment = copy_environment_without_nox() | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tito", "milestone", "status"]
     times = [time_call(lambda: run_quietly(command, ROOT, environment)) for _ in range(8)]
@@ -48,7 +48,7 @@ def time_status_command() -> Iterator[BenchmarkFigure]:
 
 
 def time_first_milestone(nox_path: str) -> Iterator[BenchmarkFigure]:
-    """Time `nox -s milestone-1` in an existing environment, and the grader's own share of it."""
+    """Time `nox -s milestone-1` in an existing environment, and the grader's own share of that time."""
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder, "result.json")
         command = [nox_path, "-s", "milestone-1", "--", "--again", "--json", str(record)]
@@ -64,12 +64,12 @@ def time_first_milestone(nox_path: str) -> Iterator[BenchmarkFigure]:
     ]
     yield BenchmarkFigure("nox -s milestone-1, environment made", total, 12, "s", "second of two runs")
     yield BenchmarkFigure("of which the grader's own share", timing["grader"], 3, "s", "all but student code running")
-    yield BenchmarkFigure("an unchanged milestone 1", unchanged, 2, "s", "answered from what is kept, nox included")
+    yield BenchmarkFigure("an unchanged milestone 1", unchanged, 2, "s", "answered from the cache, including nox")
     yield BenchmarkFigure("tito milestone test 1, unchanged", again[1], 1, "s", "second of two runs")
 
 
 def time_bare_machine() -> Iterator[BenchmarkFigure]:
-    """Time the README's first command with nothing installed: an empty home, empty caches and a fresh clone."""
+    """Time the README's first command with nothing installed: in a fresh clone, with an empty home and no caches."""
     with tempfile.TemporaryDirectory() as folder:
         clone, home, venv = Path(folder, "course"), Path(folder, "home"), Path(folder, "venv")
         home.mkdir()

@@ -1,4 +1,4 @@
-"""The grader's own peak memory on hostile submissions, whatever they send."""
+"""Measure the grader's own peak memory on hostile submissions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_wit
 
 def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     """Measure the grader's peak memory over all hostile submissions, each graded in a separate process."""
-    # Imported here, because the tests need packages that no other group needs.
+    # These imports are here because the tests need packages that no other group needs.
     from tests.submissions.build import Miniature, build_submission, list_miniatures
     from tests.submissions.run import build_grading_command, build_offline_environment
 
@@ -46,5 +46,5 @@ def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         peaks = list(pool.map(measure_grader_peak, every))
     largest = max(range(len(every)), key=peaks.__getitem__)
-    how = f"of {len(every)} submissions the largest, {every[largest].name}"
+    how = f"the largest of {len(every)} submissions, {every[largest].name}"
     yield BenchmarkFigure("peak memory of the grader on hostile submissions", peaks[largest], 300, "MiB", how)

@@ -1,4 +1,4 @@
-"""Milestone 4: a training step on compiled kernels compared with PyTorch's and module 06's, and small ops."""
+"""Milestone 4: compare a training step on compiled kernels with PyTorch's and module 06's, and time small ops."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.bench.bench_figure import BenchmarkFigure
 from tests.bench.turns import import_pytorch, limit_threads, load_solution, measure_work_in_turns
 
 CHAIN = 2000
-"""How many operations on tiny arrays one measurement has."""
+"""The number of operations on tiny arrays in one measurement."""
 TURNS = 15
 
 
 def compare_kernel_steps() -> Iterator[BenchmarkFigure]:
-    """Compare a training step in processor time on one thread, and in wall-clock time on two threads."""
+    """Compare a training step with PyTorch's and module 06's: processor time on one thread, wall clock on two."""
     plain, fast, *theirs = make_kernel_steps(threads=1)
     with limit_threads(1):
         slow, ours, *others = measure_work_in_turns(plain, fast, *theirs, turns=TURNS, clock=time.process_time)
@@ -37,7 +37,7 @@ def compare_kernel_steps() -> Iterator[BenchmarkFigure]:
 def compare_with_layouts(
     ours: float, layout_seconds: list[float], goals: tuple[float, float], description: str
 ) -> Iterator[BenchmarkFigure]:
-    """Compare our seconds with those of PyTorch's two layouts."""
+    """Compare our time with PyTorch's in each of its two memory layouts."""
     for layout, theirs, goal in zip(("NCHW", "channels_last"), layout_seconds, goals, strict=True):
         how = f"{description}: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms, medians of {TURNS} turns"
         yield BenchmarkFigure(
@@ -46,7 +46,7 @@ def compare_with_layouts(
 
 
 def make_kernel_steps(threads: int) -> list[Callable[[], object]]:
-    """Make training steps of one network: module 06, optimised, PyTorch in NCHW and PyTorch in channels_last."""
+    """Make four training steps of one network: module 06's, optimised, PyTorch's in NCHW and in channels_last."""
     student, torch = load_solution(), import_pytorch()
     plain, other = (build_student_image_network(student, np.random.default_rng(0)) for _ in range(2))
     optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
@@ -58,7 +58,7 @@ def make_kernel_steps(threads: int) -> list[Callable[[], object]]:
 
 
 def measure_operation_overhead() -> Iterator[BenchmarkFigure]:
-    """Measure the overhead of an operation on tiny tensors over NumPy's, and what a tape adds to it."""
+    """Measure how much longer an operation on tiny tensors takes than in NumPy, and how much time a tape adds."""
     student = load_solution()
     x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
     student.autograd.require_grad([x])

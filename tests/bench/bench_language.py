@@ -1,4 +1,4 @@
-"""Milestone 5: a training step of the GPT compared with PyTorch's, writing with the cache, and the grader's texts."""
+"""Milestone 5: compare a training step of the GPT with PyTorch's, and time writing and the grader's texts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.bench.turns import import_pytorch, limit_threads, load_solution, meas
 
 VOCAB, HEADS = 768, 4
 SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
-"""Width, blocks, rows and tokens of a training step, by its name."""
+"""The width, blocks, rows and tokens of each training step, by the step's name."""
 TURNS = 20
 WIDTH, BLOCKS, WRITTEN = 128, 3, 240
-"""The width and blocks of the network that writes, and how many tokens it writes."""
+"""The width and blocks of the network that writes, and the number of tokens that it writes."""
 
 
 def compare_text_steps() -> Iterator[BenchmarkFigure]:
-    """Compare training steps with clipping and AdamW, in processor time on one thread."""
+    """Compare training steps, with clipping and AdamW, with PyTorch's: processor time on one thread."""
     for name, (width, blocks, rows, length) in SIZES.items():
         tokens = np.random.default_rng(0).integers(0, VOCAB, (rows, length + 1))
         works = make_our_text_step(width, blocks, tokens), make_torch_text_step(width, blocks, tokens)
@@ -54,18 +54,18 @@ def make_torch_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callabl
 
 
 def measure_writing_speed() -> Iterator[BenchmarkFigure]:
-    """Measure the processor time per token of one sequence written with the cache."""
+    """Measure the processor time per token when writing one sequence with the cache."""
     gpt, rng = load_solution().tinygpt, np.random.default_rng(0)
     net = gpt.GPT(VOCAB, WRITTEN + 1, WIDTH, HEADS, BLOCKS, rng=rng)
     with limit_threads(1):
         times = [time_call(lambda: gpt.generate(net, [[1]], WRITTEN, rng=rng), time.process_time) for _ in range(7)]
     each = 1e3 * float(np.median(times)) / WRITTEN
-    how = f"width {WIDTH}, {BLOCKS} blocks, {WRITTEN} tokens, with the cache: {1e3 / each:,.0f} tokens in a second"
+    how = f"width {WIDTH}, {BLOCKS} blocks, {WRITTEN} tokens, with the cache: {1e3 / each:,.0f} tokens per second"
     yield BenchmarkFigure("milestone 5, writing a token", each, 1, "ms", how)
 
 
 def time_text_making() -> Iterator[BenchmarkFigure]:
-    """Measure the processor time of making the grader's texts for one run."""
+    """Measure the processor time needed to make the grader's texts for one run."""
     taken = time_call(
         lambda: [draw(np.random.default_rng(0)) for draw in (draw_function_corpus, draw_story_corpus)],
         time.process_time,

@@ -1,4 +1,4 @@
-"""An invented class of 800, as a gradebook and as submissions, and the cost of showing and comparing it."""
+"""Measure the cost of showing and comparing an invented class of 800, made as a gradebook and as submissions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAIN = "refs/heads/main"
 
 
 def time_class_pages() -> Iterator[BenchmarkFigure]:
-    """Time site, report and exports for 800 students, and report and export for thirteen times as many."""
+    """Time the site, the report and the exports for 800 students, and report and export for thirteen times as many."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small, large = place / "small", place / "large"
@@ -41,7 +41,7 @@ def time_class_pages() -> Iterator[BenchmarkFigure]:
         how, peaks = f"{STUDENTS} students with {results:,} results", []
 
         def run_chore(chore: str, folder: Path, *options: str) -> float:
-            """Run a chore on a class, and return its seconds."""
+            """Run a chore on a class, and return the seconds it takes."""
             command = [sys.executable, "-m", "invoke", chore, "--folder", str(folder), *options]
             taken, peak = run_and_measure(command, ROOT, copy_environment_without_nox())
             if folder == small:
@@ -49,7 +49,7 @@ def time_class_pages() -> Iterator[BenchmarkFigure]:
             return taken
 
         site = ("--to", str(place / "site"))
-        yield BenchmarkFigure("a site from nothing", run_chore("site", small, *site), 20, "s", how)
+        yield BenchmarkFigure("a site from scratch", run_chore("site", small, *site), 20, "s", how)
         _add_one_result(small, rows[0])
         yield BenchmarkFigure("the site with one student changed", run_chore("site", small, *site), 2, "s", how)
         report = ("report", "--to", str(place / "report.html"))
@@ -81,7 +81,7 @@ def time_similarity() -> Iterator[BenchmarkFigure]:
 
 
 def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], int]:
-    """Write the gradebook of a class with published records and graded milestones. Return students and result count."""
+    """Write a class's gradebook with published records and graded milestones. Return the students and result count."""
     rows = [RosterRow(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
     make_class_folder(folder)
     left, course = RESULTS, describe_grading_course(ROOT, manifest)
@@ -98,7 +98,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
             for event in graded:
                 _add_graded_submission(book, row, event, course, [m.id for m in manifest.milestones])
             left -= len(graded)
-        for visit in book.read_visits().values():  # the last collection visited everybody
+        for visit in book.read_visits().values():  # the last collection visited every student
             book.save_visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
     return rows, RESULTS - left
 
@@ -110,7 +110,7 @@ def _make_published_record(row: RosterRow, name: str, event: Event) -> Published
 def _add_graded_submission(
     book: Gradebook, row: RosterRow, event: Event, course: CourseRecord, milestones: Sequence[int]
 ) -> None:
-    """Add what a collection keeps of one submission."""
+    """Add everything that a collection stores about one submission."""
     result = Result.model_validate(event.raw)
     assert result.milestone is not None
     commit = result.key[:40]
@@ -131,7 +131,7 @@ def _add_one_result(folder: Path, row: RosterRow) -> None:
 
 
 def _multiply_class(small: Path, large: Path, times: int) -> None:
-    """Copy the class ``times`` times over, under different ids."""
+    """Make ``times`` copies of the class, under different ids."""
     with open_gradebook(small / FILE) as book:
         tables = {
             table: [column for _, column, *_ in book.run_query(f"PRAGMA table_info({table})")]
@@ -148,7 +148,7 @@ def _multiply_class(small: Path, large: Path, times: int) -> None:
 
 
 def write_submissions(folder: Path, manifest: Manifest) -> None:
-    """Write submissions of a class whose students have finished some or all modules, each in a different way."""
+    """Write the submissions of a class whose students have finished some or all modules, each in a different way."""
     make_class_folder(folder)
     one = folder / "one.git"
     modules = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
@@ -177,7 +177,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
 
 
 def vary_source(text: str, rng: random.Random) -> str:
-    """Vary a source with extra statements of random shapes before about every third line."""
+    """Vary a source file: insert random extra statements before about every third line."""
     lines = []
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
@@ -188,7 +188,7 @@ def vary_source(text: str, rng: random.Random) -> str:
 
 
 def _run_git(arguments: list[str], stdin: bytes = b"") -> bytes:
-    """Run git, and return its output. GraderError when it fails."""
+    """Run git, and return its output. Raise GraderError if it fails."""
     done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)  # noqa: S607 - ours
     if done.returncode:
         raise GraderError(f"git {arguments[0]} failed: {done.stderr.decode()}")

@@ -1,4 +1,4 @@
-"""Milestone 2: the network that reads digits compared with the same network in PyTorch, and its training costs."""
+"""Milestone 2: compare the network that reads digits with the same network in PyTorch, and measure its training."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def compare_digit_steps() -> Iterator[BenchmarkFigure]:
 
 
 def compare_epoch_costs() -> Iterator[BenchmarkFigure]:
-    """Compare an epoch's time per image for 4,000 and for four times as many images."""
+    """Compare an epoch's time per image for 4,000 images and for four times as many."""
     student = load_solution()
     recipe, rng = student.recipe("06_spatial"), np.random.default_rng(0)
 
     def time_epoch(count: int) -> float:
-        """Measure the seconds per image, in the better of two epochs."""
+        """Measure the seconds per image, in the faster of two epochs."""
         net, criterion = recipe.build(rng), student.dense.CrossEntropyLoss()
         x = student.tensor.Tensor(rng.normal(size=(count, 1, 28, 28)).astype("float32"))
         y = student.tensor.Tensor(rng.integers(0, 10, count))
@@ -87,14 +87,14 @@ def compare_epoch_costs() -> Iterator[BenchmarkFigure]:
 
 
 def measure_digit_memory() -> Iterator[BenchmarkFigure]:
-    """Measure the peak memory of a process that trains on as many images as MNIST has."""
+    """Measure the peak memory of a process that trains on 60,000 images, as many as MNIST has."""
     _, peak = measure_peak("from tests.bench.bench_mnist import train_on_noise as work")
     how = "resident memory of a process with 60,000 images, 100 steps of the recipe, and 1,000 predictions"
     yield BenchmarkFigure("peak memory of training milestone 2", peak, 1024, "MiB", how)
 
 
 def train_on_noise() -> None:
-    """Train for a few steps on 60,000 images, and ask for some predictions."""
+    """Train for a few steps on 60,000 images, and make some predictions."""
     recipe, rng = load_solution().recipe("06_spatial"), np.random.default_rng(0)
     images = rng.integers(0, 256, (60_000, 1, 28, 28), dtype=np.uint8)
     net = recipe.build(rng)
@@ -116,5 +116,5 @@ def time_milestone(nox_path: str, number: int, goal: float, criterion: str = "ac
     how = f"with {data['name']}, {criterion}: {measured:.2%}"
     yield BenchmarkFigure(f"nox -s {session}, environment made", total, goal, "s", how)
     yield BenchmarkFigure(
-        f"an unchanged milestone {number}", unchanged, 2, "s", "answered from what is kept, nox included"
+        f"an unchanged milestone {number}", unchanged, 2, "s", "answered from the cache, including nox"
     )

@@ -1,4 +1,4 @@
-"""The cost of building the class's site, on invented classes."""
+"""Measure the cost of building the class's site, on invented classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STUDENTS, TIMES = 1000, 10
 
 
 def time_site_builds() -> Iterator[BenchmarkFigure]:
-    """Time a site of 1,000 students from nothing and with one student changed, and one of 10,000 from nothing."""
+    """Time a site of 1,000 students from scratch and with one student changed, and one of 10,000 from scratch."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small, large = folder / "small", folder / "large"
@@ -31,7 +31,7 @@ def time_site_builds() -> Iterator[BenchmarkFigure]:
         records = sum(1 for _ in small.glob("*/progress/*.json"))
         cold = time_call(lambda: _build_site(small, folder / "site"))
         yield BenchmarkFigure(
-            f"a site of {STUDENTS:,} students from nothing", cold, 15, "s", f"inv site, {records:,} records"
+            f"a site of {STUDENTS:,} students from scratch", cold, 15, "s", f"inv site, {records:,} records"
         )
 
         write_student_records(small / ids[0], load_manifest(ROOT), random.Random(2), ids[0])  # noqa: S311 - for play
@@ -40,7 +40,7 @@ def time_site_builds() -> Iterator[BenchmarkFigure]:
 
         for number in range(TIMES):
             for id_ in ids:
-                # Links, not copies: the same records under different ids.
+                # Make links instead of copies: the same records under different ids.
                 shutil.copytree(small / id_, large / f"{id_}-{number}", copy_function=os.link)
         many = time_call(lambda: _build_site(large, folder / "large-site"))
         how = f"{TIMES * STUDENTS:,} students in {many:.0f} s, {STUDENTS:,} in {cold:.1f} s"
@@ -53,7 +53,7 @@ def _build_site(records: Path, target: Path) -> None:
 
 
 def measure_site_memory() -> Iterator[BenchmarkFigure]:
-    """Measure the peak memory of all processes together that build a site of 1,000 students."""
+    """Measure the combined peak memory of all processes that build a site of 1,000 students."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder / "records", load_manifest(ROOT), STUDENTS)
@@ -75,7 +75,7 @@ def measure_site_memory() -> Iterator[BenchmarkFigure]:
 
 
 def build_and_print_memory(records: str, target: str) -> None:
-    """Build, and print in MiB this process's memory before and at its peak and its largest child's, then the count."""
+    """Build the site, then print memory in MiB (this process before, at its peak; its largest child) and the count."""
     print_peak(lambda: build_site(FolderSource(Path(records)), Path(target)))
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     sys.stdout.write(f" {child} {os.cpu_count() or 1}")

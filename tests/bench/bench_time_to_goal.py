@@ -1,4 +1,4 @@
-"""Milestone 4's recipe: the seconds of training until test accuracy passes 75%, compared with PyTorch's."""
+"""Milestone 4's recipe: measure the training time until test accuracy passes 75%, and compare it with PyTorch's."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tests.bench.turns import import_pytorch, limit_threads, load_solution
 
 GOAL = 0.75
 WARM_UP = 200
-"""How many images an unmeasured first training has, in which Numba compiles."""
+"""The number of images in a first, unmeasured training run, in which Numba compiles."""
 
 
 class _PassedError(Exception):
-    """The goal has been passed; the argument is the number of seconds."""
+    """The exception raised once the goal has been passed. Its argument is the number of seconds."""
 
 
 def time_until_goal() -> Iterator[BenchmarkFigure]:
-    """Time our recipe with its thread for batches, then PyTorch on two threads with the same batches."""
+    """Time our recipe, which makes batches in a thread, then PyTorch on two threads with the same batches."""
     recipe, data = load_solution().recipe("13_kernels"), load_or_fetch_images("cifar10", SilentWatch())
     with limit_threads(2, blas_threads=1):
         ours = measure_training_seconds(recipe.build, recipe.train, recipe.predict, data)
         theirs = measure_training_seconds(
             partial(build_torch_recipe_network, import_pytorch()), train_with_torch, predict_with_torch, data
         )
-    how = f"{data.name}, {os.cpu_count()} cores (quiet ones), wall clock without reading; PyTorch: {theirs:.1f} s"
+    how = f"{data.name}, {os.cpu_count()} idle cores, wall-clock time without reading the data; PyTorch: {theirs:.1f} s"
     yield BenchmarkFigure("milestone 4, training until 75% is passed", ours, 60, "s", how)
 
 
 def measure_training_seconds(build: Callable, train: Callable, predict: Callable, data: DataSet) -> float:
-    """Measure the wall-clock seconds of training until test accuracy passes GOAL, infinite if it never does.
+    """Measure the wall-clock seconds of training until test accuracy passes GOAL, or infinity if it never does.
 
     Accuracy is measured after each report in the second half of training, with the clock stopped.
     """
@@ -48,7 +48,7 @@ def measure_training_seconds(build: Callable, train: Callable, predict: Callable
     net, started = build(rng), time.perf_counter()
 
     def stop_at_goal(step: int, steps: int, *_: float) -> None:
-        """Measure accuracy with the clock stopped, and end training at the goal."""
+        """Measure accuracy with the clock stopped, and stop training once the goal is reached."""
         nonlocal asking
         asked = time.perf_counter()
         if step > steps // 2 and (predict(net, data.test_inputs).argmax(axis=1) == data.test_targets).mean() > GOAL:
@@ -63,7 +63,7 @@ def measure_training_seconds(build: Callable, train: Callable, predict: Callable
 
 
 def build_torch_recipe_network(torch: Any, rng: np.random.Generator) -> Any:
-    """Build the recipe's network in PyTorch, in the layout that is faster there."""
+    """Build the recipe's network in PyTorch, in the memory layout that is faster in PyTorch."""
     torch.manual_seed(int(rng.integers(2**31)))
     nn, channels = torch.nn, load_solution().recipe("13_kernels").FIRST
     layers = [nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), nn.ReLU()]
@@ -78,7 +78,7 @@ def build_torch_recipe_network(torch: Any, rng: np.random.Generator) -> Any:
 
 
 def predict_with_torch(net: Any, images: np.ndarray) -> np.ndarray:
-    """Add the logits of each image and its mirror image."""
+    """Predict each image by adding its logits and those of its mirror image."""
     torch, recipe = import_pytorch(), load_solution().recipe("13_kernels")
     net.eval()
     with torch.no_grad():
@@ -91,7 +91,7 @@ def predict_with_torch(net: Any, images: np.ndarray) -> np.ndarray:
 def train_with_torch(
     net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress: Any
 ) -> None:
-    """Train in PyTorch as the recipe's `train` does, with the recipe's own whitening, batches and learning rates."""
+    """Train in PyTorch like the recipe's `train`, with the recipe's own whitening, batches and learning rates."""
     torch, student = import_pytorch(), load_solution()
     recipe, data = student.recipe("13_kernels"), student.dataloader
     kernels = torch.tensor(recipe.whitening_kernels(recipe.normalize(images[:2000]), recipe.FIRST // 2).copy())
@@ -126,7 +126,7 @@ def train_with_torch(
 
 
 def compute_muon_step(torch: Any, parameter: Any, velocity: Any) -> Any:
-    """Compute a step of the recipe's Muon: Nesterov with weight decay, orthogonalised for kernels."""
+    """Compute a step of the recipe's Muon: Nesterov momentum with weight decay, orthogonalised for kernels."""
     grad = parameter.grad + 5e-4 * parameter.detach()
     step = grad + 0.85 * velocity.mul_(0.85).add_(grad)
     if step.ndim < 4:

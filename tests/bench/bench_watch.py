@@ -1,4 +1,4 @@
-"""What `tito watch` promises: a near-instant verdict after each save, and no work while nothing is saved."""
+"""The promises of `tito watch`: a near-instant verdict after each save, and no work while nothing is saved."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_wit
 
 MODULES = 10
 PAUSE = 1.5
-"""Seconds between two saves, in which the next worker starts. Nobody types faster."""
+"""The seconds between two saves, during which the next worker starts. Nobody types faster."""
 IDLE = 20.0
 FAILS, EXPLAINED = "Fix this first", "with a debugger at hand"
-"""How a failure begins, and what ends its explanation."""
+"""The beginning of a failure's output, and the end of its explanation."""
 
 
 def time_verdicts() -> Iterator[BenchmarkFigure]:
-    """Time each task's verdict after a save, as a student's saves lead through each module."""
+    """Time the verdict on each task after a save, as a student works through each module."""
     with tempfile.TemporaryDirectory() as place:
         release = Path(place, "release")
         write_release(ROOT, release)
@@ -49,7 +49,7 @@ def measure_idle_cpu() -> Iterator[BenchmarkFigure]:
             time.sleep(IDLE)
             after = read_cpu_nanoseconds(process.pid)
     if before is None or after is None:
-        raise GraderError("this figure needs Linux, whose kernel reports a process's processor time")
+        raise GraderError("this figure needs Linux, which reports a process's processor time")
     yield BenchmarkFigure(
         "tito watch while nothing is saved", (after - before) / IDLE / 1e7, 1, "% CPU", f"{IDLE:.0f} s"
     )
@@ -76,7 +76,7 @@ def _time_module(release: Path, manifest: Manifest, module: Module) -> Benchmark
 
 
 def _save_with_gaps(release: Path, manifest: Manifest, module: Module, open_tasks: list[str]) -> None:
-    """Save a module's files with these gaps, as an editor does. An unchanged file is left alone."""
+    """Save a module's files with these gaps, as an editor does. Leave unchanged files alone."""
     for file in list_source_files(manifest, [module]):
         text = make_partial_skeleton((ROOT / file.path).read_text("utf-8"), manifest, file.path, *open_tasks)
         if (release / file.path).read_text("utf-8") != text:
@@ -106,7 +106,7 @@ def _run_watch(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]
 
 
 def _wait_for(process: subprocess.Popen[str], *phrases: str) -> str:
-    """Read a process's output up to a line with one of these phrases, and return it. GraderError if it ends first."""
+    """Read and return output up to a line with one of these phrases. Raise GraderError if the process ends first."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:

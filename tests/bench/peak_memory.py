@@ -1,4 +1,4 @@
-"""A process's peak resident memory, and how much some work adds to it. Linux only, by /proc."""
+"""Measure a process's peak resident memory, and how much some work adds to it. It needs /proc, so only Linux works."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.bench.bench_figure import ROOT
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
-"""Resets the peak; see proc_pid_clear_refs(5)."""
+"""The value that resets the peak, documented in proc_pid_clear_refs(5)."""
 
 
 def measure_peak(work_source: str) -> tuple[float, float]:
-    """Measure how many MiB a new process holds before some work, and at its peak.
+    """Measure how many MiB of memory a new process uses before some work, and at its peak.
 
-    ``work_source`` must define a function named `work`. `getrusage` would not do: its `ru_maxrss` of a new process
-    begins at the size of the process that started it.
+    ``work_source`` must define a function named `work`. `getrusage` is no substitute, because a new process's
+    `ru_maxrss` begins at the size of the process that started it.
     """
     source = f"from tests.bench import peak_memory\n{work_source}\npeak_memory.print_peak(work)"
     command = [sys.executable, "-c", source]
@@ -42,16 +42,16 @@ def print_peak(work: Callable[[], object]) -> None:
 
 
 def _read_mib(field: str) -> float:
-    """Read a field of this process's memory status in MiB."""
+    """Read a field of this process's memory status, in MiB."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
     assert found, f"{STATUS} has no {field}"
     return int(found[1]) / 2**10
 
 
 def run_and_measure(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command, and measure its seconds and its process tree's peak MiB, sampled every 50 ms.
+    """Run a command. Measure how many seconds it takes, and its process tree's peak MiB, sampled every 50 ms.
 
-    Shared memory counts for each process. GraderError with the end of the output when the command fails.
+    Shared memory counts for each process. Raise GraderError with the end of the output if the command fails.
     """
     with tempfile.TemporaryFile() as said:
         started, peak = time.perf_counter(), 0.0

@@ -1,4 +1,4 @@
-"""Our code compared with PyTorch in one run: both do the same work in turns, so that a busy machine slows both."""
+"""Compare our code with PyTorch in one run. Both do the same work in turns, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def load_solution() -> DirectStudent:
 
 
 class _StepsTakenError(Exception):
-    """The requested steps have been taken."""
+    """The exception raised once the requested steps have been taken."""
 
 
 def run_training_steps(train: Callable[..., None], *arguments: Any, rng: np.random.Generator, step_count: int) -> None:
-    """Run a recipe's training, and abandon it at its first report of ``step_count`` steps or more."""
+    """Run a recipe's training, and abandon it once it reports ``step_count`` steps or more."""
 
     def stop_after_steps(step: int, *_: float) -> None:
         if step >= step_count:
@@ -59,5 +59,5 @@ def limit_threads(count: int, blas_threads: int | None = None) -> Iterator[None]
 def measure_work_in_turns(
     *works: Callable[[], object], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Measure the median seconds of each piece of work, in turns after a few unmeasured ones."""
+    """Measure the median seconds that each piece of work takes, in turns, after a few unmeasured turns."""
     return measure_in_turns(*(partial(time_call, work, clock) for work in works), turns=turns, warm_ups=5)
