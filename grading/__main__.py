@@ -38,7 +38,7 @@ Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Wri
 Commit = Annotated[str | None, typer.Option("--commit", metavar="SHA", help="The commit of this tree, for the record.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 even if the verdict is “not yet”.")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="The seed that a report names, to repeat its inputs.")
+    int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="The seed shown in a report, to repeat its inputs.")
 ]
 
 
@@ -55,7 +55,7 @@ def run_milestone_grading(
     ] = False,
     student: Annotated[
         str | None,
-        typer.Option("--student", help="The student whose questions are judged, instead of the one in student.yaml."),
+        typer.Option("--student", help="The student whose questions are graded, instead of the one in student.yaml."),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
     commit: Commit = None,
@@ -108,7 +108,7 @@ def run_module_grading(
 
 
 def _find_exit_code(result: Result, exit_zero: bool) -> int:
-    """Return the verdict's exit code; with ``exit_zero``, 0 instead of that of “not yet”."""
+    """Return the verdict's exit code. If ``exit_zero`` is set, “not yet” also gives 0."""
     code = result.verdict.exit_code
     return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
 
@@ -119,7 +119,7 @@ def export_results(
     result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
 ) -> None:
-    """Write result records in the format of a gradebook or a test dashboard, as docs/result-format.md describes."""
+    """Write result records in the format of a gradebook or a test dashboard, as described in docs/result-format.md."""
     write_results(result, form, to, os.environ)
 
 
@@ -156,7 +156,7 @@ def _grade_and_report(
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its code."""
+    """Run the command in this process's arguments and exit with its code."""
     interrupted = "Interrupted. Nothing was recorded, but a milestone's finished checks are kept for the next run."
     sys.exit(run_command(lambda: app(standalone_mode=False), interrupted=interrupted))
 

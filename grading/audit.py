@@ -1,4 +1,4 @@
-"""Find forbidden imports in a student's file by reading its text; nothing is run."""
+"""Find forbidden imports in a student's file by reading its text. Nothing is run."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ HARMLESS = frozenset(
     itertools math numbers operator pprint re reprlib statistics string textwrap time types typing warnings weakref
     """.split()
 )
-"""Modules that count as part of the language: they compute and hold values, open no files, start no processes and
-import nothing by name. (`random` is missing because randomness comes from a generator that is passed in.)"""
+"""Modules that count as part of the language. They compute and store values, but they open no files, start no processes
+and import nothing by name. (`random` is missing because randomness comes from a generator that is passed in.)"""
 HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exec".split())
 """Names that would let a file import or run code that its text does not show."""
 REACHING = HIDING - {"compile", "eval", "exec"} | frozenset(
     "__globals__ __subclasses__ __code__ __closure__ CodeType FunctionType LambdaType get_type_hints".split()
 )
-"""Attributes and names in `from … import` that lead to hidden code from any function or class."""
+"""Attributes and names in `from … import` that give access to hidden code from any function or class."""
 TYPE_CHECKING = "typing.TYPE_CHECKING"
 LONGEST = 8
-"""The number of parts of a dotted name that are followed."""
+"""The number of parts of a dotted name that are resolved."""
 
 OFFERED = {
     "numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split()),
     "gc": frozenset("collect disable enable isenabled".split()),
 }
-"""Packages from which a file may import only these names. The rest of Numba turns addresses into arrays, calls back
-into Python from compiled code, extends the compiler or exposes LLVM. The rest of gc lists every object, and so
-every module."""
+"""Packages from which a file may import only these names. The other names in Numba turn addresses into arrays, call
+back into Python from compiled code, extend the compiler or expose LLVM. The other names in gc list every object, and
+therefore every module."""
 LOOKING = 'This package only helps to inspect code. Delete the import or move it below `if __name__ == "__main__":`.'
-PASSED_IN = "Functions get everything as arguments and return their results"
+PASSED_IN = "Functions receive everything as arguments and return their results"
 INSTEAD = {
     "random secrets": "Use the generator that is passed in, such as rng.normal(size=…), so that the same seed gives "
     "the same result.",
@@ -57,7 +57,7 @@ INSTEAD = {
 Names = Mapping[str, set[str]]
 """Names that a file's imports bind → the full dotted names they may stand for."""
 Finding = tuple[int, str, str]
-"""Line number, what was found there, and what to do about it."""
+"""The line number, what was found on that line, and what to do about it."""
 
 
 def audit_imports(
@@ -95,27 +95,27 @@ class _ImportRules:
         return "only " + ", ".join([*sorted(self.allowed - HARMLESS), *own, helpers])
 
     def explain_forbidden_import(self, name: str) -> str | None:
-        """Say what to do about an import of this dotted name; return None if it is allowed."""
+        """Explain what to do about an import of this dotted name, or return None if it is allowed."""
         top, _, rest = name.partition(".")
         part = rest.partition(".")[0]
         if top != "tinytorch":
             if top in self.allowed and top in OFFERED and rest not in OFFERED[top]:
                 offered = ", ".join(sorted(OFFERED[top]))
-                return f"Write `from {top} import …`, and of its names only {offered}."
+                return f"Write `from {top} import …`, and import only these names: {offered}."
             return None if top in self.allowed else self._suggest_alternative(top)
         if part in self.later:
-            return f"It comes in {self.later[part].id}: don't import the future."
+            return f"It is introduced in {self.later[part].id}: don't import the future."
         if part in ("", *self.earlier):
             return None
-        return f"The course has no module of this name. {suggest_name(part, self.earlier)}".rstrip()
+        return f"The course has no module with this name. {suggest_name(part, self.earlier)}".rstrip()
 
     def _suggest_alternative(self, top: str) -> str:
-        """Say what to do instead of importing a forbidden package."""
+        """Explain what to do instead of importing a forbidden package."""
         for names, instead in INSTEAD.items():
             if top in names.split():
                 return instead
         if top in {**self.earlier, **self.later}:
-            return f"Write the whole name: from tinytorch.{top} import …"
+            return f"Write the full name: from tinytorch.{top} import …"
         close = difflib.get_close_matches(top, self.allowed, n=1)
         advice = f"Did you mean `{close[0]}`?" if close else "Delete the import and write the code yourself."
         return f"This module does not use `{top}`. {advice}"
@@ -151,11 +151,11 @@ def _find_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]
                     if why := rules.explain_forbidden_import(alias.name):
                         yield node.lineno, f"import of {alias.name}", why
             case ast.ImportFrom(level=level) if level:
-                yield node.lineno, "a relative import", "Write the whole name: from tinytorch.tensor import Tensor."
+                yield node.lineno, "a relative import", "Write the full name: from tinytorch.tensor import Tensor."
             case ast.ImportFrom(module=base, names=aliases):
                 yield from _check_from_import(node.lineno, base or "", [alias.name for alias in aliases], rules)
             case ast.Name(id=name) if name in HIDING:
-                yield node.lineno, name, f"`{name}` can run code that the file does not show. Write that code directly."
+                yield node.lineno, name, f"`{name}` can run code that is not in the file. Write that code directly."
             case ast.Attribute(attr=name) if name in REACHING:
                 yield node.lineno, f".{name}", _explain_hidden_code(name)
             case ast.Attribute():
@@ -163,11 +163,11 @@ def _find_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]
                     if found := rules.find_forbidden_module(dotted):
                         yield node.lineno, dotted, _explain_forbidden_module(dotted, found)
                     if dotted == TYPE_CHECKING and not isinstance(node.ctx, ast.Load):
-                        yield node.lineno, f"{dotted} is changed", "Only type checkers use it. Leave it alone."
+                        yield node.lineno, f"{dotted} is changed", "Only type checkers use it. Do not change it."
 
 
 def _check_from_import(line: int, base: str, names: list[str], rules: _ImportRules) -> Iterator[Finding]:
-    """Find violations in `from base import names`; a forbidden base is reported once, not for each name."""
+    """Find violations in `from base import names`. A forbidden base is reported once, not for each name."""
     each = base == "tinytorch" or base.partition(".")[0] in OFFERED
     if not each and (why := rules.explain_forbidden_import(base)):
         yield line, f"import of {base}", why
@@ -183,12 +183,12 @@ def _check_from_import(line: int, base: str, names: list[str], rules: _ImportRul
 
 
 def _explain_hidden_code(name: str) -> str:
-    """Explain why a name that leads to hidden code is forbidden."""
-    return f"`{name}` leads to code that the file does not show. Leave it alone."
+    """Explain why a name that gives access to hidden code is forbidden."""
+    return f"`{name}` gives access to code that is not in the file. Do not use it."
 
 
 def _explain_forbidden_module(dotted: str, module: str) -> str:
-    """Explain why a dotted name that is a forbidden module is forbidden."""
+    """Explain why a dotted name that refers to a forbidden module is forbidden."""
     return f"`{dotted}` is the module `{module}`, which may not be used under any name."
 
 
@@ -207,7 +207,7 @@ def _map_imported_names(tree: ast.Module) -> Names:
 
 
 def _expand_name(node: ast.expr, names: Names) -> list[str]:
-    """List the full names that `np.linalg.norm` may have; none if no import bound its first part."""
+    """List the full names that `np.linalg.norm` may have. The list is empty if no import bound its first part."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute) and len(parts) < LONGEST:
         parts.append(node.attr)
@@ -239,7 +239,7 @@ def _is_false_at_import(test: ast.expr, names: Names, bound: set[str]) -> bool:
 
 
 def _find_rebound_names(tree: ast.Module) -> set[str]:
-    """Find every name that something other than an import binds, so its meaning is uncertain."""
+    """Find every name that something other than an import binds, which makes its meaning uncertain."""
     bound: set[str] = set()
     for node in ast.walk(tree):
         match node:

@@ -1,7 +1,7 @@
 """Keep figures that this machine has measured, so that nothing is measured twice.
 
-They are in the user's cache folder, not in the student's repository. So nothing that is handed in can replace a
-measurement, and no worker can read or write them. Official grading does not use them and keeps none.
+The figures are in the user's cache folder, not in the student's repository. So nothing that is handed in can replace a
+measurement, and no worker can read or write the figures. Official grading neither uses nor keeps them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from grading.measurement import Measurement
 from grading.result import Record
 
 MOST_FILES = 300
-"""The number of files to keep. The oldest are deleted, since every change to a file adds new figures."""
+"""The number of files to keep. The oldest files are deleted, since every change to student code adds new ones."""
 
 
 class KeptFigures(Record):
@@ -31,10 +31,10 @@ class KeptFigures(Record):
 
     record: Literal["tinytorch/figures/v1"] = "tinytorch/figures/v1"
     key: str
-    """Digest of everything the figures depend on except the seed: `grading.dependencies`."""
+    """The digest of everything the figures depend on except the seed (see `grading.dependencies`)."""
     seed: int
     measured_at: AwareDatetime
-    """The start of the run that measured them."""
+    """The time at which the run that measured the figures started."""
     printed: str
     measured: Measurement
 
@@ -45,7 +45,7 @@ def find_figures_folder() -> Path:
 
 
 def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Find the kept figures with this key; return None unless all the named ones are there.
+    """Find the kept figures with this key. Return None unless all the named figures are present.
 
     A damaged file is set aside.
     """
@@ -56,7 +56,7 @@ def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
             raise ValueError("figures with a different key")
     except OSError:
         return None
-    except ValueError:  # pydantic's is one
+    except ValueError:  # pydantic's ValidationError is a ValueError
         with contextlib.suppress(OSError):
             set_aside_file(path)
         return None
@@ -64,7 +64,7 @@ def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
 
 
 def keep_figures(kept: KeptFigures) -> None:
-    """Keep a check's figures and delete the oldest ones; a disk that cannot be written is ignored."""
+    """Keep a check's figures and delete the oldest ones. Do nothing if the disk is not writable."""
     with contextlib.suppress(OSError):
         find_figures_folder().mkdir(parents=True, exist_ok=True)
         write_atomically(find_figures_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
@@ -74,7 +74,7 @@ def keep_figures(kept: KeptFigures) -> None:
 
 
 def can_keep_figures() -> bool:
-    """Return whether figures can be kept here."""
+    """Return whether figures can be kept on this machine."""
     place = find_figures_folder()
     while not place.exists():
         place = place.parent

@@ -29,36 +29,36 @@ from grading.sandbox.launch import ADVICE, Confinement, WorkerProcess, launch
 from grading.worker import wire
 
 MAX_MEMORY = 128 << 20
-"""The most bytes that all answers of a worker may take here; all module tests together take 20 MB."""
+"""The maximum memory in the grader for all answers of a worker, in bytes. All module tests together need 20 MB."""
 OBJECT_BYTES = 64
-"""The bytes of memory that one byte of a message's plain part may take here."""
+"""The bytes of grader memory that one byte of a message's plain part may take."""
 MAX_EVENTS, MAX_REPORTED = 10_000, 10
-"""How often one call may report progress, and how many values each report may have."""
+"""The number of progress reports that one call may send, and the number of values in each."""
 MAX_NESTED_EVENTS = 3
-"""The depth of reports within reports: a test may query the network while it trains, but not more."""
+"""The maximum depth of reports within reports. A test may query the network while it trains, but no more than that."""
 MAX_GREETING = 1 << 12
 START_SECONDS = 60.0
-"""The time that Python and NumPy have to start. A start is tried twice."""
+"""The time limit for Python and NumPy to start, in seconds. Starting is tried twice."""
 TEXT = 4000
-"""The characters of an exception's message that are kept."""
+"""The number of characters of an exception's message that are kept."""
 End = TypeVar("End", WorkerFailureError, GraderError)
 
 
 class Worker:
-    """A running worker, used as a context manager. After its first failure it stays dead.
+    """A running worker, used as a context manager. After its first failure, it stays dead.
 
-    It starts in the background, so a worker that is created early is ready when it is needed.
+    The worker starts in the background, so one that is created early is ready when it is needed.
     """
 
     def __init__(self, confinement: Confinement, *, call_seconds: float, wall_seconds: float = math.inf):
         """Start a worker whose calls may each take ``call_seconds`` of CPU time, and together ``wall_seconds``."""
         self.confinement = confinement
         self.student_seconds = 0.0
-        """Seconds spent waiting for answers, which count as the student's."""
+        """The seconds spent waiting for answers, which count as the student's."""
         self.memory = MAX_MEMORY
         """The bytes that further answers may take. A caller that has dropped the earlier answers may raise it again."""
         self.failure: WorkerFailureError | GraderError | None = None
-        """Why there will be no more answers; a GraderError if the machine is to blame."""
+        """The reason why there will be no more answers. It is a GraderError if the machine is to blame."""
         self.python, self.numpy = "", ""
         """The worker's versions, known after its first answer."""
         self._call_seconds, self._wall_seconds = call_seconds, wall_seconds
@@ -109,7 +109,7 @@ class Worker:
 
     @property
     def cpu_seconds(self) -> float:
-        """The worker's CPU time so far; if the system does not report it, the time spent waiting for answers."""
+        """The worker's CPU time so far or, if the system does not report it, the time spent waiting for answers."""
         if self.failure is None and (usage := self._launched.read_usage()) is not None:
             self._cpu_seconds = usage.cpu_seconds
         return self.student_seconds if self._cpu_seconds is None else self._cpu_seconds
@@ -117,7 +117,7 @@ class Worker:
     def read_clock(self) -> float:
         """Read the worker's CPU time in seconds, including all its threads, as the kernel counts them.
 
-        Only differences are meaningful. If the kernel does not report it, this is the time spent waiting for answers.
+        Only differences are meaningful. If the kernel does not report it, return the time spent waiting for answers.
         """
         nanoseconds = None if self.failure is not None else self._launched.read_cpu_nanoseconds()
         return self.student_seconds if nanoseconds is None else nanoseconds / 1e9
@@ -125,8 +125,8 @@ class Worker:
     def request(self, verb: str, *arguments: Any) -> Any:
         """Send one request and return its answer as plain values and proxies.
 
-        Raises RemoteError (a subclass of the builtin that student code raised), WorkerFailureError if no answer came,
-        or GraderError if that is the machine's fault.
+        Raise RemoteError (a subclass of the builtin that student code raised), WorkerFailureError if no answer came, or
+        GraderError if that is the machine's fault.
         """
         if self.failure is not None:
             raise self.failure
@@ -156,17 +156,17 @@ class Worker:
                 elif kind == "raised" and replied == number:
                     raise self._rebuild_exception(rest)
                 else:
-                    raise self._record_failure(ProtocolError("it answered something that was not asked"))
+                    raise self._record_failure(ProtocolError("it answered a question that was not asked"))
         finally:
             for extra in range(first_callback, len(self._callbacks)):
                 self._callbacks.pop(extra, None)
 
     def call(self, thing: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call `thing.name(…)` in the worker, where a plain value instead of an object is the student's error."""
+        """Call `thing.name(…)` in the worker. A plain value instead of an object is the student's error."""
         return self.request("call", self.request("get", thing, name), args, kwargs)
 
     def release_handle(self, handle: int) -> None:
-        """Release a handle that the grader no longer holds; the next request tells the worker."""
+        """Release a handle that the grader no longer needs. The next request tells the worker."""
         self._dropped.append(handle)
 
     @property
@@ -175,19 +175,19 @@ class Worker:
         return self._launched.output.text()
 
     def close(self) -> None:
-        """End the worker and everything it started."""
+        """Stop the worker and everything it started."""
         if self.failure is None:
             self._record_failure(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
-        """Kill the worker from another thread; a waiting request then raises WorkerDiedError."""
+        """Kill the worker from a different thread. A waiting request then raises WorkerDiedError."""
         self._aborted = True
         self._launched.kill()
 
     def _ensure_ready(self) -> None:
-        """Wait until the worker is ready, before the first request; start it again if it is not.
+        """Wait until the worker is ready, before the first request. If it does not become ready, start it again.
 
-        No student code runs yet, so any failure is the machine's. A network disk is quicker the second time.
+        No student code runs yet, so the machine is to blame for any failure. A network disk is faster the second time.
         """
         assert self._ready_until is not None
         # A worker that was started early may have been ready for a long time.
@@ -206,7 +206,7 @@ class Worker:
             theirs, ours = ("Python {} with NumPy {}".format(*versions) for versions in (there, here))
             raise self._record_failure(GraderError(f"the worker runs {theirs}, the grader {ours}. {ADVICE}"))
         self._ready_until = None
-        # Read the sources only now, because the files may have come after the worker was started.
+        # Read the sources only now, because the files may have arrived after the worker was started.
         self._sources = _read_sources(self.confinement.submission)
         self._launched.watch_usage()
 
@@ -224,19 +224,19 @@ class Worker:
         return None if kind == "ready" else "its first message was not the expected greeting"
 
     def _start_limit(self, seconds: float) -> TimeLimit:
-        """Begin a time limit of this many CPU seconds for the worker."""
+        """Start a time limit of this many CPU seconds for the worker."""
         return TimeLimit(seconds, lambda: self._launched.read_usage())
 
     def _check_total_time(self) -> None:
-        """Fail if all calls together took too long. The CPU time is read once per second of waiting."""
+        """Fail if all calls together have taken too long. The CPU time is read once per second of waiting."""
         if self.student_seconds >= self._next_total:
             self._next_total = self.student_seconds + 1
             passed = find_passed_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
             if passed is not None:
-                raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in all"))
+                raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in total"))
 
     def _answer_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Call the callback that a progress report is for, and send back what it returns."""
+        """Call the callback that a progress report is meant for, and send back the callback's return value."""
         values = [*args, *kwargs.values()]
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
             raise self._record_failure(ProtocolError("its report has the wrong form"))
@@ -282,13 +282,13 @@ class Worker:
             self.student_seconds += time.monotonic() - started
         self.memory -= len(data) + OBJECT_BYTES * int.from_bytes(data[:4], "big")
         if self.memory < 0:
-            raise self._record_failure(ProtocolError("its answers take more memory than right code ever needs"))
+            raise self._record_failure(ProtocolError("its answers take more memory than correct code ever needs"))
         if type(message) is not list or len(message) < 2 or type(message[0]) is not str:
             raise self._record_failure(ProtocolError("its answer is invalid"))
         return message
 
     def _encode_reference(self, value: Any) -> tuple[int, Any] | None:
-        """Encode a proxy as its handle and a callable as a callback's number; return None for anything else."""
+        """Encode a proxy as its handle, and a callable as the number of a callback. Return None for anything else."""
         if isinstance(value, Proxy):
             if value._worker is not self:
                 raise WorkerDiedError("this object belonged to a worker that has ended")
@@ -300,7 +300,7 @@ class Worker:
         return None
 
     def _make_proxy(self, code: int, payload: Any) -> Proxy:
-        """Turn a handle from the worker into a proxy."""
+        """Create the proxy for a handle from the worker."""
         if code != wire.HANDLE:
             raise wire.WireError("a callback cannot come from the worker")
         if type(payload) is not list or [type(part) for part in payload] != [int, str]:
@@ -313,7 +313,7 @@ class Worker:
         return Proxy(self, handle, type_name if is_plain else to_one_line(type_name, 100))
 
     def _rebuild_exception(self, rest: list[Any]) -> Exception:
-        """Build the exception to raise here for one that student code raised."""
+        """Build the exception that the grader raises for one that student code raised."""
         type_name, bases, message, frames = self._require_types(rest, (str, list, str, list))
         told = []
         for frame in frames[:20]:
@@ -333,7 +333,7 @@ class Worker:
         return values
 
     def _record_failure(self, failure: End) -> End:
-        """Record the failure, end the worker and return the failure."""
+        """Record the failure, stop the worker and return the failure."""
         _ = self.cpu_seconds  # read it for the last time
         self.failure = failure
         self._launched.end_process()
@@ -343,7 +343,7 @@ class Worker:
 def _read_sources(submission: Path) -> dict[str, list[str]]:
     """Read the lines of every Python file in the submission, so that tracebacks can quote them.
 
-    They are read before any student code runs.
+    This happens before any student code runs.
     """
     files = sorted(submission.rglob("*.py"))
     return {file.relative_to(submission).as_posix(): file.read_text("utf-8", "replace").split("\n") for file in files}

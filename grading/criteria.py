@@ -1,4 +1,4 @@
-"""The criteria of a grading: a milestone's are in the manifest, and every module has the same ones."""
+"""The criteria of a grading run. A milestone's are in the manifest, and all modules share the same ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODULE_CRITERIA = (
         figure="passed",
         unit=Unit.FRACTION,
         at_least=1.0,
-        why="Every value, shape, error and gradient that the lesson asks for is right.",
+        why="Every value, shape, error and gradient that the lesson asks for is correct.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""When a milestone is due and how many points lateness costs, from the manifest's deadlines and push times."""
+"""Compute when a milestone is due and how many points lateness costs, from the manifest's deadlines and push times."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DeadlineTerms:
-    """One student's deadline for one milestone. Days are calendar days in ``zone``: the hour stays the same."""
+    """One student's deadline for one milestone. Days are calendar days in ``zone``, so the hour stays the same."""
 
     local: datetime
-    """The local time in ``zone`` at which it is due, including the student's extensions."""
+    """The local time in ``zone`` at which the milestone is due, including the student's extensions."""
     zone: ZoneInfo
     grace: timedelta
     days: int
@@ -31,7 +31,7 @@ class DeadlineTerms:
 
     @property
     def grace_end(self) -> datetime:
-        """The end of the grace period, until which a push is on time."""
+        """The end of the grace period. Up to then, a push is on time."""
         return self.due + self.grace
 
     @property
@@ -42,20 +42,20 @@ class DeadlineTerms:
     def compute_late_day(self, number: int) -> datetime:
         """Compute the moment this many days after the deadline, in UTC, at the same local hour.
 
-        An hour that clocks repeat or skip is read as the later of its two meanings.
+        A local time that is ambiguous or skipped at a clock change is resolved to the later of the two moments.
         """
         local = (self.local + number * DAY).replace(tzinfo=self.zone)
         return max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
     def count_late_days(self, pushed: datetime) -> int:
-        """Count the days and part-days since the deadline; 0 within the grace period."""
+        """Count the days and part-days since the deadline. Return 0 within the grace period."""
         if pushed <= self.grace_end:
             return 0
-        # A zone may skip a whole day (Samoa in 2011), so the first guess is a day early.
+        # A zone may skip an entire day (Samoa in 2011), so the first guess is a day early.
         return next(n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.compute_late_day(n))
 
     def compute_remaining_share(self, pushed: datetime) -> float:
-        """Compute the fraction of the score that is left: 1 on time, 0 if the push is too late."""
+        """Compute the remaining fraction of the score: 1 if the push is on time, 0 if it is too late."""
         if pushed <= self.grace_end:
             return 1.0
         return (
@@ -67,7 +67,7 @@ class DeadlineTerms:
         return f"{self.local:%Y-%m-%d %H:%M} ({self.zone.key})"
 
     def describe_lateness(self, pushed: datetime) -> str:
-        """Describe the cost of a push at this time: "on time", "2 days late, which leaves 80% of the points"."""
+        """Describe what a push at this time costs: "on time", "2 days late, which leaves 80% of the points"."""
         days = self.count_late_days(pushed)
         if days == 0:
             return "on time"
@@ -76,7 +76,7 @@ class DeadlineTerms:
 
 
 def find_deadline_terms(deadlines: Deadlines | None, milestone: int, extension: int = 0) -> DeadlineTerms | None:
-    """Find the deadline for a milestone, extended by this many days; return None if it has none.
+    """Find the deadline for a milestone, extended by this many days. Return None if the milestone has no deadline.
 
     Extensions move the day and keep the hour, even if the clocks change in between.
     """

@@ -1,4 +1,4 @@
-"""Digests of everything that a check's figures depend on, one for each check."""
+"""Compute, for each check, a digest of everything that its figures depend on."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from grading.workers import SHOWN_WITH
 GRADER_SUFFIXES = (".py", ".ini")
 STAND_IN_SUFFIX = ".gz"
 NEVER_KEPT = ("quiz",)
-"""Checks whose figures are never kept: they cost nothing and judge the answers."""
+"""Checks whose figures are never kept, because these checks are cheap and grade the answers."""
 WITHOUT_DATA = ("source", "imports", "module_tests", "integration_tests", "kernel_speed")
 """Checks that use no data set, even in a milestone that has one."""
 
 
 def list_test_files(root: Path) -> list[Path]:
-    """List the tests of every module, and the files with their reference values."""
+    """List every module's tests and the files with the reference values of these tests."""
     return sorted((root / "modules").glob("*/test_*.py")) + sorted((root / "modules").glob("*/reference.json"))
 
 
 def list_grader_files(root: Path, *suffixes: str) -> list[Path]:
-    """List the grader's own files that have one of these suffixes."""
+    """List the grader's own files with one of these suffixes."""
     return sorted(path for path in (root / "grading").rglob("*") if path.suffix in suffixes)
 
 
 def digest_files(root: Path, files: Iterable[Path], digest: Any = None) -> str:
-    """Compute the SHA-256 of files and their names below ``root``, continuing ``digest`` if one is given."""
+    """Compute the SHA-256 of files and of their names relative to ``root``, continuing ``digest`` if one is given."""
     digest = digest or hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -44,7 +44,7 @@ def digest_files(root: Path, files: Iterable[Path], digest: Any = None) -> str:
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Everything that a milestone's figures depend on, except seed and data."""
+    """Everything that a milestone's figures depend on, except the seed and the data."""
 
     root: Path
     milestone: Milestone
@@ -53,7 +53,7 @@ class Dependencies:
     """A digest of the dependencies of all checks: files, grader, part of the manifest, versions, machine."""
 
     def compute_key(self, check: str, measure: Callable[..., Any]) -> str:
-        """Compute the digest under which a check's figures are kept; downloading its data changes it."""
+        """Compute the digest under which a check's figures are kept. Downloading the check's data changes it."""
         criteria = [one for one in self.milestone.criteria if one.check == check]
         data = self.milestone.data if check not in WITHOUT_DATA else None
         tests = self._find_tests(check)
@@ -69,7 +69,7 @@ class Dependencies:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _find_tests(self, check: str) -> list[Path]:
-        """List the tests that a check runs, and the files with their reference values."""
+        """List the tests that a check runs and the files with the reference values of these tests."""
         paths: list[Path] = []
         if check == "module_tests":
             paths = [path for module in self.modules for path in (module.tests, module.reference)]

@@ -18,13 +18,13 @@ from grading.render.text import clean_text
 NOT_YOURS = "The grader could not do its work. This says nothing about your code."
 LONGEST = 8000
 WIDEST = 100
-"""Columns to which messages on a terminal are wrapped."""
+"""The number of columns to which messages on a terminal are wrapped."""
 INTERRUPTED = 130
 POSIX_ONLY = ("fcntl", "resource")
-"""Modules that confine student code and lock files; Python has them only on Linux and macOS."""
+"""Modules that confine student code and lock files. Python has them only on Linux and macOS."""
 WINDOWS = (
     "TinyTorch runs on Linux and macOS, and on Windows in WSL: this Python has no module `{name}`. "
-    "Type `wsl --install` in PowerShell, restart, open Ubuntu and continue there. README.md has the steps."
+    "Run `wsl --install` in PowerShell, restart, open Ubuntu and continue there. README.md lists the steps."
 )
 
 
@@ -37,15 +37,15 @@ def run_command(
 ) -> int:
     """Run a command and return its exit code: its own (None is 0), 2 wrong usage, 3 any failure, 130 interrupted.
 
-    An exception never gives 1, which would mean the student's "not yet". Expected errors are shown as sentences,
-    others with their traceback. ``preface`` comes before a grader's error, ``advice`` follows a system error.
+    An exception never leads to 1, which would mean the student's "not yet". Expected errors are shown as sentences,
+    and others with their traceback. ``preface`` comes before a grader error, and ``advice`` follows a system error.
     """
     replace_unprintable_characters()
     if (reason := explain_unsupported_platform()) is not None:
         return _report_end(reason, 3)
     try:
         code = command()
-        if code == INTERRUPTED:  # Typer turns Ctrl-C into this code without a message
+        if code == INTERRUPTED:  # Typer converts Ctrl-C into this code without a message
             raise KeyboardInterrupt
         sys.stdout.flush()
     except UsageError as error:
@@ -56,7 +56,7 @@ def run_command(
         return _report_end(str(error), INTERRUPTED)
     except (KeyboardInterrupt, EOFError):
         return _report_end(interrupted, INTERRUPTED)
-    except SystemExit as ended:  # Rich and the parser exit with 1 when the reader of a pipe has gone
+    except SystemExit as ended:  # Rich and the parser exit with 1 if the reader of a pipe has gone
         return ended.code if isinstance(ended.code, int) and ended.code != 1 else 3
     except OSError as error:
         what = error.filename or "A file or stream"
@@ -99,8 +99,8 @@ def _report_end(message: str, code: int) -> int:
 
 
 def _wrap_for_terminal(message: str) -> str:
-    """Wrap a message between words if standard error is a terminal; indented lines and tracebacks stay as they are."""
-    is_terminal = getattr(sys.stderr, "isatty", None)  # without a standard error, Python has None there
+    """Wrap a message between words if standard error is a terminal. Indented lines and tracebacks stay as they are."""
+    is_terminal = getattr(sys.stderr, "isatty", None)  # `sys.stderr` is None if there is no standard error
     if is_terminal is None or not is_terminal():
         return message
     width = min(shutil.get_terminal_size().columns, WIDEST)
@@ -113,7 +113,7 @@ def _wrap_for_terminal(message: str) -> str:
 
 
 def _drop_unwritable_output() -> None:
-    """Drop output that cannot be written; Python would retry at exit and change the exit code."""
+    """Drop output that cannot be written. Otherwise, Python would retry at exit and change the exit code."""
     try:
         sys.stdout.flush()
     except OSError:

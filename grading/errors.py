@@ -2,12 +2,12 @@
 
 
 class UsageError(Exception):
-    """The command or its arguments are wrong; the message says how to fix it (exit 2)."""
+    """The command or its arguments are wrong. The message explains how to fix them (exit code 2)."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The user pressed Ctrl-C; the message says what was kept (exit 130)."""
+    """The user pressed Ctrl-C. The message states what was kept (exit code 130)."""
 
 
 class GraderError(Exception):
-    """The grader or the machine failed; never the student's failure (exit 3)."""
+    """The grader or the machine failed. This is never the student's fault (exit code 3)."""

@@ -23,7 +23,7 @@ def require_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` in one step; its folder must exist."""
+    """Replace the content of ``path`` with ``data`` in one step. The file's folder must exist."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -39,9 +39,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
-    """Lock an open file for this process until it is closed; False on a disk without locks (Lustre, some NFS).
+    """Lock an open file for this process until it is closed. Return False on a disk without locks (Lustre, some NFS).
 
-    Raise BusyError if another process holds the lock; ``wait`` waits for it instead.
+    Raise BusyError if another process holds the lock. If ``wait`` is set, wait for that process instead.
     """
     import fcntl  # not on Windows, which `explain_unsupported_platform` reports
 

@@ -1,4 +1,4 @@
-"""Find the gaps in a student's file: how a gap looks, and which functions end in one."""
+"""Find the gaps in a student's file: what a gap looks like, and which functions end in one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ GAP = re.compile(
     r"""(?:\)|\n(?:(?P=indent)    ["'][^\n]*\n)*(?P=indent)\))$""",
     re.MULTILINE,
 )
-"""Matches a gap as a release writes it, on one line or several."""
+"""The pattern of a gap as it is written in a release, on one line or several."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def split_lines(text: str) -> list[str]:
-    """Split a text into lines as Python counts them: a form feed does not end a line."""
+    """Split a text into lines as Python counts them, so that a form feed does not end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def list_functions(text: str) -> dict[str, Function]:
-    """Map the qualified name of every function to its node: `Tensor.item` → FunctionDef. Raises SyntaxError."""
+    """Map the qualified name of every function to its node: `Tensor.item` → FunctionDef. May raise SyntaxError."""
     found: dict[str, Function] = {}
 
     def collect_functions(node: ast.AST, prefix: str) -> None:
@@ -49,5 +49,5 @@ def map_gaps_to_tasks(text: str) -> dict[str, str]:
 
 
 def find_line_range(node: Function) -> tuple[int, int]:
-    """Find the first and last line of a function, decorators included."""
+    """Find the first and last line of a function, including its decorators."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.end_lineno or node.lineno

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def _import_check_later(module: str, name: str) -> Callable[[CheckContext], Measurement]:
-    """Make a check that is imported only when it first measures, since kept figures need no imports."""
+    """Make a check that is imported only when it first measures something, since kept figures need no imports."""
 
     def measure(context: CheckContext) -> Measurement:
         """Import the check and run it."""
@@ -75,28 +75,28 @@ CHECKS = {
     "quiz": _import_check_later("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40
-"""The most failures of one criterion in a record; thousands of the same kind are of no use."""
+"""The maximum number of failures of one criterion in a record. Thousands of the same kind would be of no use."""
 PRINTED = 64 << 10
-"""The characters of student output in a record, from all workers together."""
+"""The number of characters of student output in a record, from all workers together."""
 CHECK_HEADROOM = 4 << 30
-"""The bytes of memory that a check may use, including its data sets."""
+"""The memory that a check may use, including its data sets, in bytes."""
 MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
 @dataclass(frozen=True)
 class GradingSetup:
-    """The part of a grading that stays the same after every save and is determined only once."""
+    """The part of a grading run that does not change between saves, and that is therefore determined only once."""
 
     manifest: Manifest
     sandbox: str
     course: CourseRecord
     start: Callable[[Submission, tuple[Module, ...], Budget, str], Worker] = start_worker
-    """Starts a worker, or returns one that was started in advance."""
+    """The function that starts a worker, or returns one that was started in advance."""
 
 
 @dataclass(frozen=True)
 class GradingRequest:
-    """A request to grade: what to grade and how."""
+    """A grading request: what to grade and how."""
 
     root: Path
     submission: Path
@@ -120,10 +120,10 @@ def grade_milestone(
     commit: str | None = None,
     watch: ProgressWatch | None = None,
 ) -> Result:
-    """Measure one milestone for the repository at ``root``, or for another tree, ``submission``.
+    """Measure one milestone for the repository at ``root``, or for a different tree, ``submission``.
 
     A check's kept figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
-    is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. Raises
+    is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise
     ManifestError, UsageError or GraderError.
     """
     manifest = load_manifest(root)
@@ -147,7 +147,8 @@ def grade_module(
 ) -> Result:
     """Run one module's audit and tests, or only one task's tests, through a worker.
 
-    ``prepared`` saves repeating the preparation. The tests stop after the first outcome that ``is_enough``.
+    Pass ``prepared`` to avoid repeating the preparation. The tests stop after the first outcome for which ``is_enough``
+    returns True.
     """
     manifest = prepared.manifest if prepared else load_manifest(root)
     try:
@@ -177,12 +178,12 @@ def grade_module(
 
 
 def list_built_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
-    """List the built modules up to this one, which its worker sees and its tests may use."""
+    """List the built modules up to this one. Its worker sees these modules, and its tests may use them."""
     return tuple(m for m in manifest.modules if m.number <= last.number and m.status is BuildStatus.BUILT)
 
 
 def prepare_grading(root: Path, manifest: Manifest, *, official: bool = False) -> GradingSetup:
-    """Choose the sandbox and read the course at ``root``; raise GraderError if grading is not possible here."""
+    """Choose the sandbox and read the course at ``root``; raise GraderError if this machine cannot grade."""
     return GradingSetup(manifest, choose_fence(official=official), describe_grading_course(root, manifest))
 
 
@@ -233,7 +234,7 @@ def _run_grading(
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
-        # A report has one seed: the given one, or the one that most kept figures have.
+        # A report has a single seed: the given one, or the one that most kept figures share.
         common = Counter(one.seed for one in kept.values()).most_common(1)
         seed = common[0][0] if common else secrets.randbelow(1 << 31)
         seed = seed if request.seed is None else request.seed
@@ -298,13 +299,13 @@ def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone |
     tests = [module.tests for module in modules] + ([milestone.integration_tests] if milestone else [])
     missing = " ".join(path.as_posix() for path in tests if not (root / path).is_file())
     if missing:
-        raise UsageError(f"These tests of the course are missing: {missing}. Restore them: git checkout -- {missing}")
+        raise UsageError(f"These course tests are missing: {missing}. Restore them: git checkout -- {missing}")
 
 
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Find each check's kept figures, in the criteria's order; a stand-in's are dropped once the real data are here."""
+    """Find each check's kept figures, in the criteria's order. Drop a stand-in's once the real data are available."""
     figures: dict[str, list[str]] = {}
     for criterion in criteria:
         figures.setdefault(criterion.check, []).append(criterion.figure)
@@ -322,19 +323,19 @@ def _find_kept_figures(
 
 @dataclass(frozen=True)
 class FigureStore:
-    """The kept figures that a run uses, and the keys under which it keeps its own."""
+    """The kept figures that a run uses, and the keys under which it keeps its own figures."""
 
     dependencies: Dependencies | None
-    """None if nothing is kept."""
+    """Everything that the figures depend on, or None if no figures are kept."""
     kept: Mapping[str, cache.KeptFigures]
     began: datetime
 
     def keep_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
-        """Keep a check's figures, so that a run that is interrupted later need not measure them again."""
+        """Keep a check's figures. If the run is interrupted later, they need not be measured again."""
         if self.dependencies is not None and check not in NEVER_KEPT:
             key = self.dependencies.compute_key(
                 check, CHECKS[check]
-            )  # computed late, since data may have been downloaded meanwhile
+            )  # computed late, since data may have been downloaded in the meantime
             cache.keep_figures(
                 cache.KeptFigures(
                     key=key, seed=context.seed, measured_at=self.began, printed=printed[-PRINTED:], measured=measured
@@ -345,7 +346,7 @@ class FigureStore:
 def _judge_criteria(
     context: CheckContext, criteria: Iterable[Criterion], memory: FigureStore
 ) -> tuple[tuple[CriterionResult, ...], list[Measurement]]:
-    """Judge every criterion in order; after a code quality failure, the costly ones are not attempted."""
+    """Judge every criterion in order. After a code quality failure, the costly criteria are not attempted."""
     measured: dict[str, Measurement | GraderError] = {}
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None
@@ -383,13 +384,13 @@ def _judge_criteria(
 
 
 def _use_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
-    """Use a check's kept figures, and add the output that student code printed then."""
+    """Use a check's kept figures, and add the output that student code printed when they were measured."""
     context.log.output.append(kept.printed)
     return kept.measured
 
 
 def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measurement | GraderError:
-    """Measure one check and keep its figures; a failure of the grader or the machine is returned as an error.
+    """Measure one check and keep its figures. If the grader or the machine fails, return the error.
 
     The figures of a check whose worker died are not kept, since the machine may have been short of memory or time.
     """
@@ -407,7 +408,7 @@ def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measur
     finally:
         failures = [worker.failure for worker in context.log.workers]
         context.log.close_workers()
-    # If the machine stopped a worker, the check has measured nothing, whatever it returned.
+    # If the machine stopped a worker, nothing has been measured, whatever the check returned.
     if broken := next((failure for failure in failures if isinstance(failure, GraderError)), None):
         return broken
     died = any(isinstance(one, WorkerFailureError) and not isinstance(one, WorkerClosedError) for one in failures)
@@ -426,7 +427,7 @@ def _require_full_hash(commit: str | None) -> str | None:
 
 
 def _read_student_id(submission: Submission) -> str | None:
-    """Find the student's id in the submission; return None if the file is damaged, which the quiz reports."""
+    """Find the student's id in the submission. Return None if the file is damaged, which the quiz reports."""
     try:
         return read_student_id(submission.answers)
     except InvalidFileError:
@@ -436,7 +437,7 @@ def _read_student_id(submission: Submission) -> str | None:
 def describe_grading_course(root: Path, manifest: Manifest) -> CourseRecord:
     """Describe the course at ``root``: its version and the digest of its manifest, tests and grader.
 
-    The digest ignores deadlines: no verdict depends on them, and moving one must not regrade a whole class.
+    The digest ignores deadlines, because no verdict depends on them and moving one must not regrade an entire class.
     """
     whole = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
     return CourseRecord(

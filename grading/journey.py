@@ -1,4 +1,4 @@
-"""How far a student is, as pure functions of the manifest and the history that are quick to compute."""
+"""Compute how far a student has got, with fast, pure functions of the manifest and the history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grading.progress import PASSING, Event, History, Kind
 
 
 class ModuleLike(Protocol):
-    """The attributes of a module that are used here; `grading.manifest.model.Module` has them."""
+    """The attributes of a module that this file uses. `grading.manifest.model.Module` has them."""
 
     @property
     def id(self) -> str:
@@ -28,7 +28,7 @@ class ModuleLike(Protocol):
 
 
 class MilestoneLike(Protocol):
-    """The attributes of a milestone that are used here; `grading.manifest.model.Milestone` has them."""
+    """The attributes of a milestone that this file uses. `grading.manifest.model.Milestone` has them."""
 
     @property
     def id(self) -> int:
@@ -48,7 +48,7 @@ class MilestoneLike(Protocol):
 
 
 class CourseLike(Protocol):
-    """The attributes of the manifest that are used here; `grading.manifest.model.Manifest` has them."""
+    """The attributes of the manifest that this file uses. `grading.manifest.model.Manifest` has them."""
 
     @property
     def modules(self) -> Sequence[ModuleLike]:
@@ -65,12 +65,12 @@ class State(StrEnum):
     COMPLETED = "completed"
     IN_PROGRESS = "in_progress"
     READY = "ready"
-    """A module that can be started: all before it are completed."""
+    """The state of a module that can be started, because all modules before it are completed."""
     LOCKED = "locked"
 
     @property
     def label(self) -> str:
-        """The state as it is shown, such as IN PROGRESS."""
+        """The state as displayed, such as IN PROGRESS."""
         return self.value.replace("_", " ").upper()
 
 
@@ -105,7 +105,7 @@ class MilestoneState:
 
 @dataclass(frozen=True)
 class Goal:
-    """The next thing to do: one sentence and one command."""
+    """The next step: one sentence and one command."""
 
     sentence: str
     command: str
@@ -154,7 +154,7 @@ def list_module_states(course: CourseLike, history: History) -> tuple[ModuleStat
 
 
 def _count_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt: Event) -> int:
-    """Count the modules, from the first, whose tests all passed in an attempt; failures are in the modules' order."""
+    """Count how many modules, from the first, passed all tests in an attempt. Failures are in the modules' order."""
     criteria = (attempt.raw or {}).get("criteria", ())
     tests = next((c for c in criteria if c.get("name") == "module_tests"), None)
     if tests is None or tests["status"] not in ("passed", "failed"):
@@ -166,7 +166,7 @@ def _count_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt:
 
 
 def list_milestone_states(course: CourseLike, history: History) -> tuple[MilestoneState, ...]:
-    """Compute every milestone's state: completed once unlocked, in progress if it is next or being worked on."""
+    """Compute every milestone's state: completed once unlocked, in progress if it is next or already begun."""
     modules = list_module_states(course, history)
     states: list[MilestoneState] = []
     first = 0
@@ -200,7 +200,7 @@ def list_milestone_states(course: CourseLike, history: History) -> tuple[Milesto
 
 
 def find_current_module(course: CourseLike, history: History) -> ModuleState | None:
-    """Find the current module: the open one that was started last, or the first open one; return None if all are done.
+    """Find the current module: the open one that was started last, or the first open one. Return None if all are done.
 
     A reset counts as a start.
     """
@@ -221,7 +221,7 @@ def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
 def find_next_goal(course: CourseLike, history: History) -> Goal:
     """Find the next goal: the first module or milestone that is not completed.
 
-    If that is a module and a later one was started last, the later one is the goal.
+    If that goal is a module and a later module was started last, the later module is the goal.
     """
     modules = {m.id: m for m in list_module_states(course, history)}
     current = find_current_module(course, history)
@@ -245,7 +245,7 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
 
 
 def find_goal_after(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
-    """Find the goal after the furthest of these modules and milestones, all of which were passed."""
+    """Find the goal that follows the furthest of these modules and milestones, all of which were passed."""
     passed = [(_find_module_index(course, module), False) for module in modules]
     passed += [(_find_module_index(course, m.trigger), True) for m in course.milestones if m.id in set(milestones)]
     place, is_unlocked = max(passed)
@@ -257,17 +257,17 @@ def find_goal_after(course: CourseLike, modules: Iterable[str], milestones: Iter
 
 
 def _make_unlock_goal(milestone: MilestoneLike) -> Goal:
-    """Make the goal to unlock a milestone."""
+    """Make the goal of unlocking a milestone."""
     return Goal(f"Unlock milestone {milestone.id}, {milestone.name}.", f"tito milestone test {milestone.id}")
 
 
 def _make_start_goal(course: CourseLike, module: str) -> Goal:
-    """Make the goal to start a module."""
+    """Make the goal of starting a module."""
     return Goal(f"Start module {module}, {_describe_direction(course, module)}.", f"tito module start {module}")
 
 
 def _describe_direction(course: CourseLike, module: str) -> str:
-    """Name the milestone that a module leads to."""
+    """Describe the milestone that a module leads to."""
     towards = next(
         m for m in course.milestones if _find_module_index(course, m.trigger) >= _find_module_index(course, module)
     )
@@ -280,5 +280,5 @@ def _find_module_index(course: CourseLike, module: str) -> int:
 
 
 def _find_unlock_time(history: History, milestone: int) -> datetime | None:
-    """Find when a milestone was first unlocked; return None if it was not."""
+    """Find when a milestone was first unlocked; return None if it has not been unlocked."""
     return min((e.at for e in history.list_attempts(milestone) if e.verdict in PASSING), default=None)

@@ -1,8 +1,8 @@
 """Limits on how long student code may take: a budget of CPU seconds, and a wide limit of wall time.
 
 A busy machine makes correct code slow but does not make it use more CPU time. So budgets are CPU seconds, as the kernel
-counts them for the worker's processes. On macOS, which does not count them, they are seconds of wall time. The wall
-limit ends code that only sleeps.
+counts them for the worker's processes. macOS does not count CPU seconds, so budgets there are seconds of wall time. The
+wall limit stops code that only sleeps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from grading.sandbox.processes import Usage
 WALL_FACTOR = 10.0
 """The wall limit as a multiple of the CPU budget."""
 LEAST_WALL, MOST_EXTRA = 180.0, 1800.0
-"""The shortest wall limit, and the most seconds by which one may exceed its CPU budget."""
+"""The shortest wall limit, and the maximum number of seconds by which a wall limit may exceed its CPU budget."""
 LOOK_SECONDS = 0.25
 """The interval at which the CPU time of a worker that has not answered is read."""
 
@@ -51,7 +51,7 @@ class TimeLimit:
         self._before: Usage | None = None
 
     def next_wait_seconds(self) -> float:
-        """Return how many seconds to wait before the next look; raise DeadlineError if a limit has been exceeded."""
+        """Return how many seconds to wait before the next check; raise DeadlineError if a limit has been exceeded."""
         if time.monotonic() >= self._next_look:
             self._check_usage()
             self._next_look = time.monotonic() + self._look_seconds
@@ -80,12 +80,13 @@ class TimeLimit:
                 f"processor for {waited:.0f} s. Grade again when the machine is less busy."
             )
         raise DeadlineError(
-            f"no answer within {passed}, of which it computed for {cpu:.1f} s; does it sleep, or wait for something?"
+            f"no answer within {passed}, and only {cpu:.1f} s of CPU time used; "
+            "is it sleeping or waiting for something?"
         )
 
 
 def make_timeout(moment: float) -> Callable[[], float]:
-    """Make a function that returns the seconds left until a monotonic time, and then raises TimeoutError."""
+    """Make a function that returns the seconds left until a monotonic time, and raises TimeoutError after it."""
 
     def compute_seconds_left() -> float:
         """Return the seconds until the deadline, at most an hour without one; TimeoutError when it is over."""

@@ -18,7 +18,7 @@ SCHEMA = "tinytorch/lock/v1"
 
 
 def encode_lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
-    """Write the lock file's content: the SHA-256 of the course's files and, separately, of the student's.
+    """Encode the content of the lock file: the SHA-256 of the course's files and, separately, of the student's.
 
     Both lists are relative to ``root``.
     """
@@ -27,7 +27,7 @@ def encode_lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> 
 
 
 def find_changed_course_files(root: Path) -> tuple[str, ...]:
-    """List the course files that were changed or deleted since the release; none without a lock file.
+    """List the course files that were changed or deleted since the release, or none if there is no lock file.
 
     An unreadable or empty lock file counts as the changed file itself.
     """
@@ -43,7 +43,7 @@ def find_changed_course_files(root: Path) -> tuple[str, ...]:
 
 
 def read_student_digests(root: Path) -> dict[str, str]:
-    """Read the released digests of the student's files: path → digest. Empty without a lock file.
+    """Read the released digests of the student's files: path → digest. The result is empty without a lock file.
 
     Raise UsageError if the lock file cannot be read.
     """
@@ -75,8 +75,8 @@ def read_released_texts(root: Path) -> dict[str, str]:
             raise ValueError
     except FileNotFoundError:
         raise UsageError(
-            f"There is no {BASE} here, which holds the original text of your files. Only a released course has one. "
-            f"If you deleted it, restore it: git checkout -- {BASE}"
+            f"There is no {BASE}, which contains the original text of your files. Only a released course has this "
+            f"file. If you deleted it, restore it: git checkout -- {BASE}"
         ) from None
     except (OSError, ValueError, RecursionError):
         raise UsageError(f"{BASE} cannot be read. Restore it: git checkout -- {BASE}") from None
@@ -84,7 +84,7 @@ def read_released_texts(root: Path) -> dict[str, str]:
 
 
 def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
-    """Return whether a student's file below ``root`` is still as released (`read_student_digests`)."""
+    """Return whether a student's file below ``root`` still matches the release (`read_student_digests`)."""
     return name in given and digest_file(root, name) == given[name]
 
 

@@ -13,7 +13,7 @@ from grading.result import MachineRecord
 
 @functools.cache
 def describe_machine(sandbox: str) -> MachineRecord:
-    """Describe this machine for a result record: its kind and versions, but no names."""
+    """Describe this machine for a result record by its type and versions, but without any names."""
     return MachineRecord(
         system=f"{platform.system()} {platform.machine()}",
         processor=_find_processor_name(),

@@ -1,4 +1,4 @@
-"""The context that a check is given, and the measurement that it returns."""
+"""The context that a check receives, and the measurement that it returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CheckContext:
     milestone: Milestone | None
     submission: Submission
     start: Callable[..., Worker]
-    """Starts a fresh worker for the submission. `start(6)` starts one that sees only modules 01 to 06."""
+    """Starts a fresh worker for the submission. `start(6)` starts a worker that sees only modules 01 to 06."""
     budget: Budget
     seed: int
     official: bool
@@ -39,12 +39,12 @@ class CheckContext:
     watch: ProgressWatch
     log: WorkerLog
     task: str | None = None
-    """The only task whose tests are run, or None for all."""
+    """The only task whose tests are run, or None to run all tests."""
     is_enough: Callable[[TestOutcome], bool] = lambda _: False
     """Whether the remaining tests can be skipped after this outcome."""
 
     def start_workers(self, count: int) -> Iterator[Worker]:
-        """Yield ``count`` fresh workers, each started while the previous one is at work."""
+        """Yield ``count`` fresh workers, each of which is started while the previous one is working."""
         ahead = self.start()
         for left in reversed(range(count)):
             worker = ahead
@@ -60,7 +60,7 @@ class CheckContext:
 
 @dataclass
 class WorkerLog:
-    """The totals of a run: the time spent in student code, and everything that it printed."""
+    """The totals of a complete run: the time in student code, and everything that it printed."""
 
     student_seconds: float = 0.0
     output: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class WorkerLog:
         self.workers.clear()
 
     def join_output(self, max_characters: int) -> str:
-        """Join what all workers printed, cut in the middle if it is longer than ``max_characters`` characters."""
+        """Join what all workers printed, and cut the middle if the text is longer than ``max_characters``."""
         text, half = "".join(self.output), max_characters // 2
         dropped = f"\n… {len(text) - 2 * half:,} characters not kept …\n"
         return text if len(text) <= max_characters else text[:half] + dropped + text[-half:]
@@ -83,14 +83,14 @@ class WorkerLog:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A check's figures, and for each one the failures to show if it misses its threshold."""
+    """A check's figures and, for each one, the failures to show if it misses its threshold."""
 
     figures: Mapping[str, float | None]
     """The figures by name. None means that a figure could not be measured, because student code failed."""
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     rivals: Mapping[str, str] = field(default_factory=dict)
-    """The rivals' results for each figure that has rivals, shown instead of ``how``."""
+    """The rivals' results, for each figure that has rivals. They are shown instead of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()
@@ -98,7 +98,7 @@ class Measurement:
     training_seconds: tuple[float, ...] = ()
     """The CPU time of each network's training, without the grader's own requests in between."""
     data: DataRecord | None = None
-    """The data set behind the figures."""
+    """The data set that the figures were measured on."""
 
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 LARGE = 32 << 20
-"""The bytes of an array that a test never needs for a right answer."""
+"""An array size, in bytes, that no test needs for a correct answer."""
 
 
 @contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
-    """Limit this process, while the block runs, to so many bytes beyond its current memory; then MemoryError.
+    """Limit this process, while the block runs, to ``extra_bytes`` beyond its current memory.
 
-    The limit is on the address space, on Linux only. A worker sets its own limit.
+    Beyond the limit, Python raises MemoryError. The limit applies to the address space, on Linux only. A worker sets
+    its own limit.
     """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -36,7 +37,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
 
 
 def find_too_large_shape(error: MemoryError) -> tuple[int, ...] | None:
-    """Find the shape of an array that was too large to create; return None if memory was short anyway."""
+    """Find the shape of an array that was too large to create. Return None if memory ran out for a different reason."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's own subclass has them
     if type(shape) is not tuple or not isinstance(dtype, np.dtype) or math.prod(shape) * dtype.itemsize < LARGE:
         return None

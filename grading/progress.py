@@ -1,7 +1,7 @@
-"""A student's history: one JSON record per event in `progress/`, which is added and never changed.
+"""A student's history: one JSON record in `progress/` per event. Records are added but never changed.
 
-Reading it must be quick, because `tito milestone status` must answer immediately. So an event's result is checked in
-full only on request (`thorough`), and pydantic is imported only then.
+Reading the history must be fast, because `tito milestone status` must answer immediately. So an event's result is
+checked in full only on request (`thorough`), and pydantic is imported only then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCHEMA = "tinytorch/progress/v1"
 FOLDER = Path("progress")
 DAMAGED = FOLDER / "damaged"
 LARGEST = 4_000_000
-"""The most bytes of one record; a complete result is far smaller."""
+"""The maximum size of one record, in bytes. A complete result is far smaller."""
 PASSING = ("unlocked", "provisional")
 
 
@@ -33,9 +33,9 @@ class Kind(StrEnum):
     MODULE_STARTED = "module_started"
     MODULE_COMPLETED = "module_completed"
     MODULE_TESTED = "module_tested"
-    """A module's tests were run and did not all pass; written only on GitHub, where every run is recorded."""
+    """A module's tests were run and did not all pass. This is recorded only on GitHub, where every run is recorded."""
     MODULE_RESET = "module_reset"
-    """A module, or one of its tasks, was restored as released: earlier completions no longer count."""
+    """A module, or one of its tasks, was restored to the released version. Earlier completions no longer count."""
     MILESTONE_ATTEMPTED = "milestone_attempted"
 
 
@@ -52,7 +52,7 @@ class Event:
 
     @property
     def result(self) -> Result | None:
-        """The stored result; pydantic's ValidationError if it is invalid (never after a thorough reading)."""
+        """The stored result. Raise pydantic's ValidationError if it is invalid (never after a thorough reading)."""
         from grading.render.record import decode_result
 
         return None if self.raw is None else decode_result(json.dumps(self.raw))
@@ -64,13 +64,13 @@ class Event:
 
     @property
     def criteria_met(self) -> int:
-        """The number of the stored result's criteria that are passed."""
+        """The number of criteria that the stored result passes."""
         return sum(c["status"] == "passed" for c in (self.raw or {}).get("criteria", ()))
 
 
 @dataclass(frozen=True)
 class DamagedRecord:
-    """A record that cannot be used, with the reason and its present path."""
+    """A record that cannot be used, with the reason and the record's present path."""
 
     path: Path
     reason: str
@@ -88,7 +88,7 @@ class History:
         return tuple(e for e in self.events if e.kind is Kind.MILESTONE_ATTEMPTED and e.milestone == milestone)
 
     def find_best_attempt(self, milestone: int) -> Event | None:
-        """Find the attempt that counts: the first unlocked, else the first provisional, else the one that met most."""
+        """Find the attempt that counts: the first to unlock, else the first provisional one, else the best one."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
             """Return a key that is larger for a better attempt."""
@@ -98,17 +98,17 @@ class History:
 
 
 def make_module_event(kind: Kind, module: str, result: Result | None = None) -> Event:
-    """Make an event of a module, dated now."""
+    """Make a module event, dated now."""
     return Event(kind, datetime.now(UTC), module=module, raw=_to_plain_json(result))
 
 
 def make_attempt_event(result: Result) -> Event:
-    """Make the event of an attempt at a milestone, dated now."""
+    """Make the event for an attempt at a milestone, dated now."""
     return Event(Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_to_plain_json(result))
 
 
 def make_run_event(result: Result) -> Event:
-    """Make the event of a run on GitHub, dated by the run, so that publishing it late changes nothing."""
+    """Make the event for a run on GitHub. It has the run's date, so publishing it late changes nothing."""
     if result.milestone is not None:
         return Event(
             Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_to_plain_json(result)
@@ -150,7 +150,7 @@ def encode_event(event: Event) -> bytes:
 
 
 def _write_new_file(path: Path, data: bytes) -> Path:
-    """Write a new file completely or not at all, never over an existing one."""
+    """Write a new file completely or not at all, and never overwrite an existing one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -170,7 +170,7 @@ def _write_new_file(path: Path, data: bytes) -> Path:
 
 
 def read_history(root: Path, *, thorough: bool = True) -> History:
-    """Read the history of the repository at ``root``; damaged records are moved to `progress/damaged/`.
+    """Read the history of the repository at ``root``. Damaged records are moved to `progress/damaged/`.
 
     ``thorough=False`` checks only what `grading.journey` needs.
     """
@@ -193,7 +193,7 @@ def read_history(root: Path, *, thorough: bool = True) -> History:
 
 
 def read_ordinary_file(path: Path) -> bytes:
-    """Read an ordinary file of sensible size; raise ValueError for any other."""
+    """Read an ordinary file of reasonable size; raise ValueError for any other file."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not an ordinary file")
@@ -203,7 +203,7 @@ def read_ordinary_file(path: Path) -> bytes:
 
 
 def parse_event(data: bytes) -> Event:
-    """Parse an event from a file's bytes; ValueError says what is wrong with them."""
+    """Parse an event from a file's bytes; raise ValueError, with the reason, if they are invalid."""
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
@@ -251,7 +251,7 @@ def _validate_stored_result(raw: Any) -> None:
 
 
 def _set_aside_record(root: Path, path: Path, reason: str) -> DamagedRecord:
-    """Move a damaged record out of the way; if that fails, it stays and is only named."""
+    """Move a damaged record out of the way. If that fails, leave it in place and only report it."""
     target = root / DAMAGED / f"{path.name}.{secrets.token_hex(4)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

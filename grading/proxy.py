@@ -8,10 +8,10 @@ _KEPT = {"eq", "ne", "lt", "le", "gt", "ge"}
 
 
 class Proxy:
-    """A stand-in for an object in the worker: every use of it is a call there, and it decides nothing here.
+    """A stand-in for an object in the worker. Every use of it is a call in the worker, and it decides nothing here.
 
-    Comparisons return another proxy, even if the worker's answer would be plain, and ``bool()`` raises. So no
-    student's ``__eq__`` or ``__bool__`` takes part in a verdict.
+    Comparisons return a proxy, even if the worker's answer is a plain value, and ``bool()`` raises an error. So no
+    student's ``__eq__`` or ``__bool__`` has a part in a verdict.
     """
 
     __slots__ = ("_handle", "_type_name", "_worker")
@@ -37,7 +37,7 @@ class Proxy:
     def __len__(self) -> int:
         length = _run_operator("len", self)
         if type(length) is not int or length < 0:
-            raise TypeError(f"len() gave {length!r}, not a count")
+            raise TypeError(f"len() returned {length!r}, not a count")
         return length
 
     def __repr__(self) -> str:
@@ -54,7 +54,7 @@ class Proxy:
     def __iter__(self) -> Any:
         items = _run_operator("list", self)
         if type(items) is not list:
-            raise TypeError(f"iterating over {self._type_name} did not give a list")
+            raise TypeError(f"iterating over {self._type_name} did not produce a list")
         return iter(items)
 
     def __bool__(self) -> bool:
@@ -73,7 +73,7 @@ class Proxy:
 
 
 def list_argument_names(function: Proxy) -> Any:
-    """Ask the worker for a function's argument names; they are only a claim, good for messages."""
+    """Ask the worker for a function's argument names. They are only a claim, so use them for messages alone."""
     return _run_operator("arguments", function)
 
 

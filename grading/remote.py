@@ -26,8 +26,9 @@ def choose_frame(
 ) -> Frame:
     """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.
 
-    An earlier module often raises because it was called with wrong arguments. ``folder`` is that of the module being
-    worked on; by default, that of the first frame. Lines that the course gave are chosen only if there are no others.
+    An earlier module often raises an error because it was called with wrong arguments. ``folder`` belongs to the module
+    being worked on and, by default, is the folder of the first frame. Lines that the course provides are chosen only if
+    there are no others.
     """
     folder = folder or frames[0].file.rpartition("/")[0].removesuffix("/tinytorch")
     own = [frame for frame in frames if not is_given(frame)] or frames
@@ -35,7 +36,7 @@ def choose_frame(
 
 
 class WorkerFailureError(Exception):
-    """The worker did not answer properly; the message is for the student."""
+    """The worker did not answer properly. The message is written for the student."""
 
 
 class WorkerDiedError(WorkerFailureError):
@@ -43,11 +44,11 @@ class WorkerDiedError(WorkerFailureError):
 
 
 class WorkerClosedError(WorkerDiedError):
-    """The grader itself ended the process; nothing went wrong."""
+    """The grader itself stopped the process, and nothing went wrong."""
 
 
 class DeadlineError(WorkerFailureError):
-    """The answer did not come in time; the worker was stopped."""
+    """The answer did not arrive in time, and the worker was stopped."""
 
 
 class ProtocolError(WorkerFailureError):
@@ -55,7 +56,7 @@ class ProtocolError(WorkerFailureError):
 
 
 class RemoteError(Exception):
-    """Student code raised; subclasses are also the builtin exception it raised."""
+    """Student code raised an exception. Subclasses also inherit from the builtin exception that it raised."""
 
     def __init__(self, remote_type: str, message: str, frames: tuple[Frame, ...]):
         super().__init__(message)
@@ -75,6 +76,6 @@ _CLASSES: dict[str, type[RemoteError]] = {
 
 
 def build_remote_error(type_name: str, bases: list[str], message: str, frames: tuple[Frame, ...]) -> RemoteError:
-    """Build the exception to raise here for one raised in the worker, so that `except ValueError` works."""
+    """Build the grader's exception for one raised in the worker, so that `except ValueError` works."""
     kind = next((_CLASSES[name] for name in (type_name, *bases) if name in _CLASSES), RemoteError)
     return kind(type_name, message, frames)

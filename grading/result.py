@@ -1,4 +1,4 @@
-"""The result record: what one grading run found. Renderings read nothing else."""
+"""The result record of one grading run. Renderings read nothing else."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SCHEMA = "tinytorch/result/v1"
 
 
 class Record(BaseModel):
-    """The base of all records: frozen, without extra fields, and without NaN in JSON."""
+    """The base class of all records, which are frozen and have no extra fields and no NaN in JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 class Verdict(StrEnum):
-    """The verdict of a run on its milestone or module."""
+    """A run's verdict on its milestone or module."""
 
     UNLOCKED = "unlocked"
     PROVISIONAL = "provisional"
@@ -46,11 +46,11 @@ class CriterionStatus(StrEnum):
 
 
 TEXT = 1000
-"""The characters kept of a failure's text, since a value that student code returned or raised may be huge."""
+"""The number of characters kept of a failure's text, since a value that student code produced may be huge."""
 WRITTEN = 600
-"""The characters kept of a prompt, and of the text that a network wrote after it."""
+"""The number of characters kept of a prompt, and of the text that a network wrote after it."""
 DETAIL = 3000
-"""The characters kept of a traceback."""
+"""The number of characters kept of a traceback."""
 
 
 def _make_cut(limit: int) -> AfterValidator:
@@ -59,7 +59,7 @@ def _make_cut(limit: int) -> AfterValidator:
 
 
 def _validate_time(moment: datetime) -> datetime:
-    """Refuse a time with an implausible year."""
+    """Reject a time with an implausible year."""
     if not 2000 <= moment.year < 3000:
         raise ValueError("not a plausible time")
     return moment
@@ -83,7 +83,7 @@ class Failure(Record):
     """The student's file, relative to the submission."""
     line: int | None = None
     detail: Annotated[str, _make_cut(DETAIL)] | None = None
-    """The student's part of the traceback, or how the worker ended."""
+    """The student's part of the traceback, or a description of how the worker ended."""
     test: str | None = None
     """The test's node id, for `pytest -k`."""
 
@@ -101,20 +101,20 @@ class CriterionResult(Record):
     unit: Unit
     why: str
     weight: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Its weight among the milestone's criteria."""
+    """The criterion's weight among the milestone's criteria."""
     partial: bool = False
-    """Whether it earns the share of its tests that pass if it is not met."""
+    """Whether the criterion, if it is not met, earns points in proportion to its passing tests."""
     explanation: str | None = None
-    """Why it was not attempted, or the grader's error."""
+    """The reason why the criterion was not attempted, or the grader's error."""
     how: str | None = None
-    """How the figure was measured: seeds, noise, data."""
+    """A description of how the figure was measured: seeds, noise, data."""
     measured_at: Annotated[AwareDatetime, AfterValidator(_validate_time)] | None = None
-    """The time of the earlier run that measured it, or None if this run did."""
+    """The time of the earlier run that measured the figure, or None if this run did."""
     failures: tuple[Failure, ...] = ()
 
 
 class Curve(Record):
-    """A figure over the course of training, measured by the grader."""
+    """The values of a figure over the course of training, measured by the grader."""
 
     name: str
     seed: int
@@ -131,32 +131,32 @@ RIVAL_SETS = ("compositions", "made_up", "names", "claims")
 class Picture(Record):
     """Whole numbers that a rendering draws, as an array of this shape in row-major order.
 
-    `confusions` (classes, classes): how many test images of each class (row) were classified as each class (column).
+    `confusions` (classes, classes): the number of test images of each class (row) classified as each class (column).
     `filters` (maps, channels, height, width): the first layer's kernels, each in 127ths of its largest magnitude.
     `step_microseconds` (labels,): the time of a training step.
-    `rivals` (labels, RIVAL_SETS): thousandths that are right, for the network (first) and for each rival.
+    `rivals` (labels, RIVAL_SETS): thousandths that are correct, for the network (first) and for each rival.
     `rivals_on_text` (labels,): thousandths of a bit per byte of real text, for the network (first) and for each rival.
-    `attention` (layers, written, tokens): the percentage of attention on each earlier token when one is written, the
-    largest of the layer's heads. Its labels are all tokens, including the last one written.
+    `attention` (layers, written, tokens): the percentage of attention on each earlier token when a token is written,
+    for the head with the largest. Its labels are all tokens, including the last one written.
     """
 
     name: Literal["confusions", "filters", "step_microseconds", "rivals", "rivals_on_text", "attention"]
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
     labels: Annotated[tuple[Annotated[str, _make_cut(60)], ...], Field(max_length=64)] = ()
-    """Labels of the first axis, and of the second if both are alike; attention has one more than its last axis."""
+    """The labels of the first axis, and of the second if both are alike. Attention has one more than its last axis."""
     values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
 
     @model_validator(mode="after")
     def _validate_shape(self) -> Self:
-        """Check that values and labels match the shape."""
+        """Check that the values and labels match the shape."""
         if len(self.shape) != AXES[self.name] or math.prod(self.shape) != len(self.values):
-            raise ValueError(f"{len(self.values)} values do not make {self.name} of the shape {self.shape}")
+            raise ValueError(f"{len(self.values)} values cannot fill {self.name} of shape {self.shape}")
         if self.name == "confusions" and self.shape[0] != self.shape[1]:
             raise ValueError("confusions must have as many rows as columns")
         named = self.shape[2] + 1 if self.name == "attention" else self.shape[0]
         if self.labels and len(self.labels) != named:
-            raise ValueError(f"{len(self.labels)} labels do not name {named} rows")
+            raise ValueError(f"{len(self.labels)} labels do not match {named} rows")
         if self.name == "rivals" and self.shape[1] != len(RIVAL_SETS):
             raise ValueError(f"rivals are compared on {len(RIVAL_SETS)} sets")
         if self.name == "attention" and self.shape[1] > self.shape[2]:
@@ -182,14 +182,14 @@ class Writing(Record):
 
 
 class NamedImage(Record):
-    """A test image, upright, with its class and the class that a network gave it."""
+    """A test image, upright, with its class and the class that a network assigned to it."""
 
     shows: Annotated[str, _make_cut(40)]
     named: Annotated[str, _make_cut(40)]
     percent: Annotated[int, Field(ge=0, le=100)]
     """The network's confidence in that class."""
     shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=32)], Annotated[int, Field(ge=1, le=32)]]
-    """Channels (grey; or red, green and blue), height, width."""
+    """The channels (grey, or red, green and blue), the height and the width."""
     pixels: Annotated[str, Field(max_length=4096)]
     """One byte per value, as base64, in the order of an array of this shape."""
 
@@ -206,7 +206,7 @@ class NamedImage(Record):
         except binascii.Error:
             raise ValueError("the pixels are not base64") from None
         if size != math.prod(self.shape):
-            raise ValueError(f"{size} bytes do not make an image of the shape {self.shape}")
+            raise ValueError(f"{size} bytes cannot fill an image of shape {self.shape}")
         return self
 
 
@@ -244,11 +244,11 @@ class CourseRecord(Record):
     digest: str
     """The digest of the manifest, the tests and the grader."""
     changed: tuple[str, ...] = ()
-    """Course files in a student's repository that are not as released."""
+    """The course files in a student's repository that differ from the release."""
 
 
 class DataRecord(Record):
-    """A data set that figures come from."""
+    """A data set on which figures were measured."""
 
     name: str
     digest: str
@@ -264,11 +264,11 @@ class MachineRecord(Record):
     python: str
     packages: dict[str, str]
     sandbox: str
-    """bubblewrap, landlock or process."""
+    """The kind of sandbox: bubblewrap, landlock or process."""
 
 
 class Timing(Record):
-    """Times in seconds: in total, of student code, and of the grader."""
+    """The times of a run, in seconds: the total, the student code's, and the grader's."""
 
     total: FiniteFloat
     student: FiniteFloat
@@ -309,7 +309,7 @@ class Result(Record):
 
     @model_validator(mode="after")
     def _drop_ungraded_places(self) -> Self:
-        """Drop every file and line that was not graded, since reports show them and a forge opens them."""
+        """Drop every file and line that was not graded, since reports show these places and link to them."""
         # A file has at most as many lines as bytes, plus one.
         lines = {file.path: file.size + 1 for file in self.submission.files}
         criteria = tuple(
@@ -321,29 +321,29 @@ class Result(Record):
 
     @property
     def session(self) -> str:
-        """The nox session that measures it: milestone-2, module-02_tensor."""
+        """The nox session that runs this grading: milestone-2, module-02_tensor."""
         return f"module-{self.module}" if self.milestone is None else f"milestone-{self.milestone}"
 
     @property
     def command(self) -> str:
-        """The command that repeats the grading, in its present form."""
+        """The command that repeats the grading, in the form that works now."""
         return f"nox -s {self.session} -- --seed {self.seed}"
 
     @property
     def first_failure(self) -> Failure | None:
-        """The failure to fix first: criteria and failures are in order."""
+        """The failure to fix first. Criteria and failures are in order."""
         return next((f for c in self.criteria for f in c.failures), None)
 
 
 def _drop_unknown_place(failure: Failure, lines: dict[str, int]) -> Failure:
-    """Remove a failure's file if it is not one of these, and its line if the file cannot have it."""
+    """Remove a failure's file if it is not one of these, and its line if the file has no such line."""
     file = failure.file if failure.file in lines else None
     line = failure.line if file is not None and 0 < (failure.line or 0) <= lines[file] else None
     return failure.model_copy(update={"file": file, "line": line})
 
 
 def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """Decide the verdict: any error makes it an error, and a criterion that was not measured never unlocks."""
+    """Decide the verdict. Any error makes it an error, and a criterion that was not measured prevents an unlock."""
     statuses = {c.status for c in criteria}
     if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET

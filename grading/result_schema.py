@@ -1,4 +1,4 @@
-"""Write the result record's JSON Schema: `python -m grading.result_schema`, or `--check` that it is up to date."""
+"""Write the result record's JSON Schema, or with `--check` only check it: `python -m grading.result_schema`."""
 
 from __future__ import annotations
 

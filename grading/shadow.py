@@ -11,7 +11,7 @@ def find_shadowing_package() -> str | None:
     """Find the file of a package that hides the course's `tinytorch`; return None if there is none.
 
     The course's `tinytorch` has no file of its own. It is a namespace package with one folder in each module. A package
-    with an `__init__.py` hides all of it, wherever it is on the path.
+    with an `__init__.py` hides all these folders, wherever it is on the path.
     """
     try:
         spec = importlib.util.find_spec("tinytorch")

@@ -1,4 +1,4 @@
-"""Copy a submission by allowlist: only the files that the manifest names."""
+"""Copy a submission by allowlist: only the files listed in the manifest."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from grading.manifest.model import BuildStatus, Manifest, Milestone, Module
 from grading.result import FileRecord, Note, SubmissionRecord
 
 MAX_BYTES = 256 << 10
-"""The most bytes of a student's file; the course's longest is a tenth of this."""
+"""The maximum size of a student's file, in bytes. The course's longest file is a tenth of this."""
 KEPT = "kept-"
-"""The prefix of the copies that `tito` keeps next to a file that it replaces."""
+"""The prefix of the copies that `tito` keeps next to the files that it replaces."""
 MAX_NOTES = 20
 MAX_NAMES = 100_000
-"""The most names that are read in one folder."""
+"""The maximum number of names that are read in one folder."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Submission:
     """`student.yaml` and the answers to questions, which no worker sees."""
     record: SubmissionRecord
     missing: tuple[str, ...]
-    """Files that the manifest names but that were not handed in."""
+    """The files that the manifest lists but that were not handed in."""
 
     def text(self, path: Path) -> str | None:
         """Read a file's text; return None if it is missing or was refused."""
@@ -63,20 +63,20 @@ def list_source_files(manifest: Manifest, modules: Iterable[Module]) -> list[Sou
 
 
 OWN = Path("course", "solution")
-"""Where the course's own repository keeps `student.yaml` and `answers/`, which a student has at the top."""
+"""The folder for `student.yaml` and `answers/` in the course's own repository. A student has both at the top level."""
 
 
 def list_answer_files(milestone: Milestone | None) -> list[Path]:
-    """List the student's data files: their identity and their answers."""
+    """List the student's data files, which hold their identity and their answers."""
     return [Path("student.yaml"), Path("answers", f"milestone-{milestone.id}.yaml")] if milestone else []
 
 
 def copy_submission(
     tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
 ) -> Submission:
-    """Copy the files that count from ``tree`` to ``into``; a file that may not be copied is refused with a reason.
+    """Copy the files that count from ``tree`` to ``into``. A file that may not be copied is refused with a reason.
 
-    Raise UsageError if ``tree`` is not a folder. Never follows a link, and never opens anything but a regular file.
+    Never follow a link, and never open anything but a regular file. Raise UsageError if ``tree`` is not a folder.
     """
     if not tree.is_dir():
         raise UsageError(f"{tree} is not a folder. Name the folder of a student's repository.")
@@ -121,7 +121,7 @@ def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) 
 
 
 def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
-    """Read a file's bytes; a sentence if it is refused, None if it does not exist."""
+    """Read a file's bytes. Return a sentence if the file is refused, or None if it does not exist."""
     folder, full = tree, tree / path
     try:
         for part in path.parts[:-1]:
@@ -159,7 +159,7 @@ def _find_line_number(data: bytes, position: int) -> int:
 
 
 def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
-    """Note files next to the student's own that look as if they counted but do not."""
+    """List the files next to the student's own that appear to count but do not."""
     notes = []
     expected = {m.code for m in manifest.modules}
     for module in modules:
@@ -170,13 +170,13 @@ def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, .
                 continue
             shown = path.as_posix().encode("ascii", "backslashreplace").decode()
             notes.append(
-                Note(path=shown[:200], message=f"not used: the module consists of one file, {module.code.name}")
+                Note(path=shown[:200], message=f"not used: the module consists of a single file, {module.code.name}")
             )
     return notes
 
 
 def _list_names(folder: Path) -> list[str]:
-    """List the first names in a folder, sorted; none if it is a link, is not a folder or cannot be read."""
+    """List the first names in a folder, sorted. Return none if it is a link, is not a folder or cannot be read."""
     try:
         if folder.is_symlink():
             return []

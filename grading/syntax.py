@@ -1,4 +1,4 @@
-"""Check that a student's file is valid Python by reading its text; nothing is run."""
+"""Check that a student's file is valid Python by reading its text. Nothing is run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from grading.result import Failure
 
 
 def parse_source(text: str, path: str) -> ast.Module | Failure:
-    """Parse a file; return its syntax tree, or the failure if it is not valid Python."""
+    """Parse a file. Return its syntax tree, or the failure if it is not valid Python."""
     if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
         return _explain_wrong_encoding(encoding, path)
     try:
-        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
+        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark, which Python skips
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return _explain_syntax_error(error, path)
 
@@ -32,8 +32,8 @@ def _explain_wrong_encoding(encoding: str, path: str) -> Failure:
     return Failure(
         title="The file is UTF-8 and declares no other encoding",
         got=f"{path}: a `coding:` comment declares it to be {encoding}",
-        expected="UTF-8, Python's own encoding, without such a comment",
-        hint="Delete the `coding:` comment in the first two lines. Python would read the file differently with it.",
+        expected="UTF-8, which is Python's default encoding, without such a comment",
+        hint="Delete the `coding:` comment in the first two lines. With it, Python would read the file differently.",
         file=path,
         line=1,
     )
@@ -49,7 +49,7 @@ def _explain_syntax_error(error: Exception, path: str) -> Failure:
             title="The file is valid Python",
             got=f"{type(error).__name__}: {error.msg} ({path}, line {error.lineno or 1})",
             expected="a file that Python can read",
-            hint="Python points at the line where it stopped understanding; the mistake may be just before it.",
+            hint="Python points to the line that it could not understand. The mistake may be just before it.",
             file=path,
             line=error.lineno or 1,
             detail=pointed,

@@ -25,7 +25,7 @@ from grading.workers import start_worker
 
 @dataclass(frozen=True)
 class SpareWorker:
-    """A worker that is already started: NumPy is imported, the sandbox is up, and its folder is still empty."""
+    """A worker that has already been started. NumPy is imported, the sandbox is ready, and its folder is empty."""
 
     worker: Worker
     folder: Path
@@ -34,28 +34,28 @@ class SpareWorker:
 class WarmGrader:
     """The grader of one module, which always starts the next worker in advance.
 
-    Results and isolation are those of `grade_module`: each grading has a new copy of the files in a new worker. Only
-    `abort` may be called from a different thread.
+    Results and isolation are the same as in `grade_module`, because each grading run has a new copy of the files in a
+    new worker. Only `abort` may be called from a different thread.
     """
 
     def __init__(self, root: Path, module_id: str):
         self.root, self.module_id = root, module_id
         self._spare: SpareWorker | None = None
         self._used: list[Path] = []
-        """Folders of the current grading."""
+        """The folders of the current grading run."""
         self._workers: list[Worker] = []
-        """Workers of the current grading."""
+        """The workers of the current grading run."""
         self._aborted = threading.Event()
         self._lock = threading.Lock()
         self.reload_course()
 
     def reload_course(self) -> None:
-        """Read the manifest and the course's files again; ManifestError or GraderError if they cannot be used."""
+        """Read the manifest and the course's files again; raise ManifestError or GraderError if they are not usable."""
         self._prepared = replace(prepare_grading(self.root, load_manifest(self.root)), start=self._provide_worker)
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest as last read."""
+        """The manifest as it was last read."""
         return self._prepared.manifest
 
     def start_spare_worker(self) -> None:
@@ -79,7 +79,7 @@ class WarmGrader:
         is_enough: Callable[[TestOutcome], bool] = lambda _: False,
         aborted: threading.Event | None = None,
     ) -> Result | None:
-        """Grade the files as they are now; return None if this event ``aborted`` it."""
+        """Grade the files as they are now. Return None if the event ``aborted`` was set first."""
         self._aborted = aborted or threading.Event()
         try:
             result = grade_module(
@@ -98,7 +98,7 @@ class WarmGrader:
         return None if self._aborted.is_set() else result
 
     def abort(self, aborted: threading.Event) -> None:
-        """Abort the grading with this event, without a result; may be called from a different thread."""
+        """Abort the grading run that has this event, without a result. Any thread may call this method."""
         with self._lock:
             aborted.set()
             if aborted is self._aborted:
@@ -106,7 +106,7 @@ class WarmGrader:
                     worker.abort()
 
     def close(self) -> None:
-        """End the spare worker."""
+        """Stop the spare worker."""
         if self._spare is not None:
             self._spare.worker.close()
             delete_folder(self._spare.folder)
@@ -115,7 +115,7 @@ class WarmGrader:
     def _provide_worker(
         self, submission: Submission, modules: tuple[Module, ...], budget: Budget, sandbox: str
     ) -> Worker:
-        """Provide a worker for these files: the spare one, or a new one if it is already used."""
+        """Provide a worker for these files: the spare worker or, if that has been used already, a new one."""
         spare, self._spare = self._spare, None
         worker = start_worker(submission, modules, budget, sandbox) if spare is None else spare.worker
         try:

@@ -16,13 +16,13 @@ from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
 SHOWN_WITH = {"numba": ("numba", "llvmlite")}
-"""A package that student code may import → all packages that a worker must see for it."""
+"""Maps a package that student code may import to all packages that a worker must see for it."""
 
 
 def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
     """List the packages besides NumPy that workers for these modules must see.
 
-    Raise GraderError, with the command that installs it, if one is missing here.
+    Raise GraderError, with the command that installs it, if a package is missing on this machine.
     """
     shown: list[str] = []
     for module in modules:
@@ -52,12 +52,12 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
 
 @dataclass(frozen=True)
 class WorkerProbe:
-    """The versions and the speed of a worker on this machine."""
+    """The versions and the speed of a worker on this machine, as measured."""
 
     python: str
     numpy: str
     round_trip_seconds: float
-    """The median time of the smallest request and its answer."""
+    """The median time for the smallest request and its answer."""
 
 
 def probe_worker(sandbox: str) -> WorkerProbe:

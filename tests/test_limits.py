@@ -94,7 +94,7 @@ def test_who_sleeps_is_told_that_wall_time_is_up(worker_of, monkeypatch):
     monkeypatch.setattr(limits, "WALL_FACTOR", 2.0)
     code = worker_of(COMPUTE, call_seconds=1).module("code")
     with pytest.raises(
-        DeadlineError, match=r"within 2 s of wall time, of which it computed for 0\.\d s; does it sleep"
+        DeadlineError, match=r"within 2 s of wall time, and only 0\.\d s of CPU time used; is it sleeping"
     ):
         code.sleep(60)
 

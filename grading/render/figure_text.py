@@ -16,7 +16,7 @@ def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
     `decimals` counts from the unit's usual precision.
 
-    >>> figure(0.9731, Unit.FRACTION), figure(0.0417, Unit.LOSS), figure(None, Unit.COUNT)
+    >>> format_figure(0.9731, Unit.FRACTION), format_figure(0.0417, Unit.LOSS), format_figure(None, Unit.COUNT)
     ('97.3%', '0.042', '—')
     """
     if value is None or math.isnan(value):
@@ -117,7 +117,7 @@ def _find_margin_range(criterion: CriterionResult, *, better: bool) -> float:
 def draw_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
     """Draw a bar of `width` characters, full only when the share is 1.
 
-    >>> bar(0.5, 6)
+    >>> draw_bar(0.5, 6)
     '███░░░'
     """
     full = width if share >= 1 else min(int(share * width), width - 1)
@@ -127,7 +127,7 @@ def draw_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 def draw_sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:
     """Draw the values as a curve of at most `width` characters, with a space where nothing was measured.
 
-    >>> sparkline((0.0, 1.0, None, 7.0), 8)
+    >>> draw_sparkline((0.0, 1.0, None, 7.0), 8)
     '▁▂ █'
     """
     levels = _ASCII_LEVELS if ascii_only else _LEVELS

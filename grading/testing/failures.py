@@ -74,7 +74,7 @@ RAISED: tuple[tuple[str, str, str], ...] = (
 """An exception's type, a pattern for its message, and a hint that fits better than the task's own."""
 ENDED = {
     "was not loaded": "Lines outside functions run when the file is loaded. Look there for a loop that never ends.",
-    "does it sleep": "The code is waiting for something: a sleep, a lock, an empty queue, or a thread that never ends.",
+    "is it sleeping": "The code waits for something: a sleep, a lock, an empty queue, or a thread that never ends.",
     "not run:": "This test was not run. Fix the failures before it.",
     "ended the program": EXIT,
     "crashed Python": "A manual view (`as_strided`), a compiled loop or an endless recursion accessed invalid memory.",
