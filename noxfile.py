@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox[uv]>=2025.5.1", "pydantic>=2.9", "pyyaml>=6.0.2"]
 # ///
-"""Checks in clean environments. The sessions `milestone-N` and `module-NN_name` are made from milestones.yaml.
+"""Checks in clean environments. The sessions `milestone-N` and `module-NN_name` are generated from milestones.yaml.
 
 Arguments after `--` are passed on: nox -s milestone-1 -- --seed 1234
 """
@@ -42,9 +42,10 @@ DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswit
 
 
 def find_constraints(session: nox.Session) -> tuple[str, ...]:
-    """Find the options that pin every package to the version that this course was tested with.
+    """Return the options that pin every package to the version that this course was tested with.
 
-    A release contains `constraints.txt`; the course makes one from its `uv.lock`. TINYTORCH_NEWEST=1 pins nothing.
+    A release contains `constraints.txt`; the course generates one from its `uv.lock`. With TINYTORCH_NEWEST=1 nothing
+    is pinned.
     """
     if os.environ.get("TINYTORCH_NEWEST"):
         return ()
@@ -59,16 +60,16 @@ def find_constraints(session: nox.Session) -> tuple[str, ...]:
 
 
 def install_packages(session: nox.Session, *packages: str) -> None:
-    """Install packages quietly at the locked versions; nothing happens when all are installed.
+    """Install packages quietly at the locked versions; do nothing if all are installed.
 
-    If an index lacks a version, other versions are installed, with a message. Files are compiled now, which uv does
-    not do by itself, since otherwise every worker would compile NumPy again.
+    If an index lacks a version, other versions are installed, with a message. Files are compiled at installation, which
+    uv does not do by itself. Otherwise every worker would compile NumPy again.
     """
     for options in dict.fromkeys((find_constraints(session), ())):
         try:
             session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
             return
-        except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
+        except nox.command.CommandFailed:  # nox would exit with 1, which means “not yet”
             if options:
                 print("The locked versions could not be installed. Trying other versions.", file=sys.stderr)
     print("The packages could not be installed. This says nothing about your code.", file=sys.stderr)
@@ -76,10 +77,11 @@ def install_packages(session: nox.Session, *packages: str) -> None:
 
 
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:
-    """Run one of our modules in the folder where the command was typed; its exit code becomes nox's.
+    """Run one of our modules in the folder where the command was run; its exit code becomes nox's.
 
-    Nox itself knows only 0 and 1, so 2 (wrong usage) and 3 (grader or machine error) end it immediately. `-P` keeps
-    Python from importing a `grading` of the folder where the command was typed, which a student may have written.
+    Nox itself knows only 0 and 1, so the codes 2 (wrong usage) and 3 (grader or machine error) end nox immediately.
+    `-P` keeps Python from importing a package `grading` in the folder where the command was run, which a student may
+    have written.
     """
     command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -89,7 +91,7 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
     if code:
         sys.exit(
             code if code > 0 else 3
-        )  # negative for a signal, such as the one the system sends when memory runs out
+        )  # negative after a signal, such as the one that the system sends when memory runs out
 
 
 def list_packages_up_to(module_id: str) -> list[str]:
@@ -118,7 +120,7 @@ def declare_module_session(module: Module) -> None:
         run_here(session, "grading", "module", module.id)
 
     state = "" if module.status is BuildStatus.BUILT else " (planned)"
-    run_session.__doc__ = f"The tests of module {module.id}, through a worker{state}."
+    run_session.__doc__ = f"The tests of module {module.id}, run in a worker{state}."
     nox.session(name=f"module-{module.id}")(run_session)
 
 
@@ -138,10 +140,10 @@ def export(session: nox.Session) -> None:
 @nox.session
 def github(session: nox.Session) -> None:
     """Run a step of the workflows on GitHub. To list them: nox -s github -- --help."""
-    # Not compiled: no worker runs here, and few of the thousands of files that describe GitHub's API are ever read.
+    # Not compiled: no worker runs here, and few of the thousands of files that describe GitHub's API are ever imported.
     packages = nox.project.dependency_groups(PROJECT, "github")
     session.install("--quiet", *find_constraints(session), *DEPENDENCIES, *packages)
-    # The course itself has no release's lock; it works out what students are given.
+    # The course itself has no lock of a release; it works out what students are given.
     run_here(session, "course.github" if (ROOT / "course").is_dir() else "grading.github")
 
 
@@ -164,14 +166,14 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def tests(session: nox.Session) -> None:
         """Run the project's own tests; arguments are passed to pytest."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # One process more than cores, since many tests wait for a browser, an installation or a deadline. One thread in
-        # each, since more threads of the BLAS would only spin while they wait for each other.
+        # One more process than cores, since many tests wait for a browser, an installation or a deadline. One thread in
+        # each, since more BLAS threads would only spin while they wait for each other.
         processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "-n", processes, "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
     def desk(session: nox.Session) -> None:
-        """Run an instructor's chore in an environment of its own, as workflows do: nox -s desk -- collect."""
+        """Run an instructor's chore in its own environment, as workflows do: nox -s desk -- collect."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
         session.run("inv", *session.posargs, env=TOOLS)
 
@@ -201,7 +203,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def mutation(session: nox.Session) -> None:
-        """Count how many small wrong changes to the solutions the students' tests notice."""
+        """Count how many small mutations of the solutions the students' tests detect."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
 
@@ -215,8 +217,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def hostile(session: nox.Session) -> None:
         """Run every hostile submission through the steps of the workflows, as a pull request.
 
-        It takes 42 minutes of processor time, which `-- -n 2` shares between two processes.
-        TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
+        It takes 42 minutes of CPU time, which `-- -n 2` divides between two processes. With TINYTORCH_FENCE=landlock,
+        student code is confined by Landlock instead of bubblewrap.
         """
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -224,8 +226,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def bench(session: nox.Session) -> None:
-        """Measure the figures that the project promises, next to PyTorch's on this machine."""
+        """Measure the figures that the project promises, alongside PyTorch's on this machine."""
         install_packages(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # By pip, whose configuration can name an index with builds for processors alone; others take gigabytes.
+        # With pip, whose configuration can point to an index of CPU-only builds; other builds take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
         session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS)

@@ -1,6 +1,6 @@
 """Maintainers' and instructors' chores in the current environment (`inv --list`). Nox makes clean environments.
 
-Instructors' chores work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
+Instructors' chores work in a class's folder, by default `class/` (see docs/for-instructors.md).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ replace_unprintable_characters()  # also for `inv --list`
 
 
 def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Make a function a chore of `inv`: it returns the exit code, and expected errors are printed as sentences."""
+    """Turn a function into a chore of `inv`: it returns the exit code, and expected errors are printed as sentences."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
         parameters = inspect.signature(function).parameters
@@ -47,7 +47,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
 
 
 def check_options(name: str, required: list[str], named: dict[str, Any]) -> None:
-    """Raise UsageError when a required option is missing, or when an option became the value of another."""
+    """Raise UsageError if a required option is missing, or if an option was taken as the value of another one."""
     chore = name.replace("_", "-")
     for option in required:
         if named.get(option) is None:
@@ -67,17 +67,17 @@ def translate_gradebook_errors() -> Iterator[None]:
     ) as error:  # the file is sound: a full disk, a lock, a folder that cannot be written to
         raise GraderError(
             f"The gradebook cannot be used now: {error}. What was finished is kept. Is its disk full, or is another\n"
-            "command using it? Try again, or name another folder with --folder."
+            "command using it? Try again, or choose a different folder with --folder."
         ) from None
     except sqlite3.DatabaseError as error:
         raise GraderError(
-            f"The gradebook cannot be read to its end: {error}. Nothing was changed. Restore it from a backup.\n"
-            "Without one, move it away. `inv collect` then makes a new one, without the times of earlier pushes."
+            f"The gradebook cannot be read completely: {error}. Nothing was changed. Restore it from a backup.\n"
+            "Without one, move it away. `inv collect` then creates a new one, without the times of earlier pushes."
         ) from None
 
 
 def require_writable_path(name: str) -> Path:
-    """Return the path of a file to write; UsageError when its folder does not exist."""
+    """Return the path of a file to write; raise UsageError if its folder does not exist."""
     from grading.files import require_folder
 
     path = Path(name)
@@ -88,7 +88,7 @@ def require_writable_path(name: str) -> Path:
 
 
 def check_cluster(cluster: str, jobs: int) -> None:
-    """Raise UsageError for both options: a cluster grades as many tasks at a time as it has workers."""
+    """Raise UsageError if both options are given, since a cluster grades as many tasks at a time as it has workers."""
     if cluster and jobs:
         raise UsageError("--jobs is only for this machine. On a cluster, start one worker for each grading at a time.")
 
@@ -122,12 +122,10 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
 
 @chore(
     iterable=["measure"],
-    help={
-        "measure": "First measure NAME again: times of this machine, or a long training. May be given several times."
-    },
+    help={"measure": "First measure NAME again (times on this machine, or a long training run). May be repeated."},
 )
 def figures(_context: Context, measure: list[str] | None = None) -> None:
-    """Draw the lessons' pictures from the solutions' own values, after a solution or a picture has changed."""
+    """Draw the lessons' pictures from values that the solutions compute, after a solution or a picture has changed."""
     from course.figures import gallery
     from grading.manifest.loader import load_manifest
 
@@ -139,7 +137,7 @@ def figures(_context: Context, measure: list[str] | None = None) -> None:
 
 @chore()
 def answers(_context: Context) -> None:
-    """Write the course's own right answers, after a question has changed."""
+    """Write the course's own correct answers, after a question has changed."""
     from course.answers import write_answers
 
     for path in write_answers(ROOT):
@@ -148,7 +146,7 @@ def answers(_context: Context) -> None:
 
 @chore()
 def pictures(_context: Context) -> None:
-    """Draw the README's pictures again; this grades milestone 1, builds a class's site, and opens a browser."""
+    """Redraw the README's pictures; this grades milestone 1, builds a class's site, and opens a browser."""
     from website.readme_images import write_readme_images
 
     for path in write_readme_images(ROOT):
@@ -158,9 +156,9 @@ def pictures(_context: Context) -> None:
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
-@chore(help={**FOLDER, "students": "How many, up to 12. From 6 on, some have recorded results."})
+@chore(help={**FOLDER, "students": "The number of students, up to 12. From 6 on, some have recorded results."})
 def rehearse(_context: Context, folder: str = "class", students: int = 4) -> None:
-    """Write a small class on this machine, to try the other commands with."""
+    """Create a small class on this machine, to try the other commands on."""
     from desk.class_folder import format_folder_option
     from desk.rehearsal import write_rehearsal_class as write
 
@@ -172,7 +170,7 @@ def rehearse(_context: Context, folder: str = "class", students: int = 4) -> Non
 @chore(
     help={
         **FOLDER,
-        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three options below.",
+        "classroom50": "Write roster.csv from this roster of Classroom 50; requires the three options below.",
         "organisation": "The organisation's name on GitHub.",
         "classroom": "The classroom's short name.",
         "assignment": "The assignment's short name.",
@@ -211,7 +209,13 @@ def roster(
     return 1 if found.problems or left_out else 0
 
 
-@chore(help={**FOLDER, "old": "The old id, which is no longer in the roster.", "new": "The new id, which is in it."})
+@chore(
+    help={
+        **FOLDER,
+        "old": "The old id, which is no longer in the roster.",
+        "new": "The new id, which is in the roster.",
+    }
+)
 def rename(_context: Context, old: str, new: str, folder: str = "class") -> None:
     """Move the records of a student who has a new id: the old id's results, pushes and overrides."""
     from desk.members import rename_student
@@ -224,7 +228,7 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
 @chore(
     help={
         **FOLDER,
-        "jobs": "Gradings at the same time; as many as cores unless given.",
+        "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
         "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and ask no server.",
         "shard": "Only this part of the class, such as 3/12.",
@@ -284,13 +288,13 @@ def collect(
 @chore(
     help={
         **FOLDER,
-        "preview": "Only say who would change; nothing is decided.",
+        "preview": "Only show whose grades would change; nothing is decided.",
         "keep-better": "The better of the earlier and the new grade counts.",
-        "pin": "Keep every grade as it was judged; nothing is graded.",
+        "pin": "Keep every grade as it is; nothing is graded.",
         "csv": "Write the changes to this CSV file.",
         "to": "Write the changes as a page.",
-        "by": "Who decides; the user of this machine unless given.",
-        "jobs": "Gradings at the same time; as many as cores unless given.",
+        "by": "Who decides; by default, the user of this machine.",
+        "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
     }
 )
@@ -306,7 +310,10 @@ def regrade(
     jobs: int = 0,
     cluster: str = "",
 ) -> int:
-    """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if anything failed."""
+    """Regrade with the current course what an earlier version graded; show whose grades change.
+
+    Exit 1 if anything failed.
+    """
     from desk import printing
     from desk.regrade import regrade_class as run
     from desk.regrade_page import format_regrade_csv, render_regrade_for_terminal, render_regrade_page
@@ -343,14 +350,14 @@ def regrade(
 @chore(
     help={
         **FOLDER,
-        "student": "Whose grade; without it every override is listed.",
-        "milestone": "Of which milestone.",
-        "points": "These points instead of what was measured, 0 to 100.",
+        "student": "The student whose grade to override; without it, every override is listed.",
+        "milestone": "The milestone whose grade to override.",
+        "points": "The points that replace the measured ones, 0 to 100.",
         "bonus": "Points to add; a negative number takes points off.",
         "excused": "The grade does not count at all.",
         "comment": "A sentence for the student.",
         "why": "The reason, for you and anyone who asks later; required.",
-        "by": "Who decides; the user of this machine unless given.",
+        "by": "Who decides; by default, the user of this machine.",
         "take-back": "Withdraw every override of this grade, so that the measured points count again.",
         "from-csv": "Read overrides from a CSV file with the columns that --to-csv writes.",
         "to-csv": "Write the overrides to a CSV file.",
@@ -382,7 +389,7 @@ def override(
         sys.stdout.write(f"{changed} grades overridden.\n")
     elif student and take_back:
         count = overrides.withdraw_grade_overrides(here, student, milestone, why, by)
-        sys.stdout.write(f"{count} overrides of {student}, milestone {milestone}, taken back.\n")
+        sys.stdout.write(f"{count} overrides of {student}, milestone {milestone}, withdrawn.\n")
     elif student:
         given: dict[Kind, str] = {"points": points, "bonus": bonus, "comment": comment, "excused": "yes" * excused}
         values = {kind: value for kind, value in given.items() if value}
@@ -398,8 +405,8 @@ def override(
     help={
         **FOLDER,
         "send": "Open the issues and update them; without it nothing is sent.",
-        "to": "Also write each student's text to this folder, to read or for those without a repository on GitHub.",
-        "author": "The account of GITHUB_TOKEN, if the token is an app's; only issues by it are updated.",
+        "to": "Also write each student's text to this folder, to read or for students without a GitHub repository.",
+        "author": "The account behind GITHUB_TOKEN, if the token is an app's; only its issues are updated.",
     }
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
@@ -420,9 +427,9 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
     return 1 if found.troubles else 0
 
 
-@chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; this one's unless given."})
+@chore(help={**FOLDER, "workflow": "The file of a workflow, such as collect.yml; by default, this workflow's."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
-    """In a workflow: start with the gradebook that its last run, or another workflow's, uploaded."""
+    """In a workflow: start with the gradebook that its last run, or that of a different workflow, uploaded."""
     from desk.resume import resume_gradebook as begin
 
     run = begin(Path(folder), os.environ, workflow)
@@ -433,7 +440,7 @@ def resume(_context: Context, folder: str = "class", workflow: str = "") -> None
 
 @chore(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
 def merge(_context: Context, shards: str, folder: str = "class") -> None:
-    """Merge gradebooks of other machines into the class's own; merging twice changes nothing."""
+    """Merge gradebooks from other machines into the class's own; merging twice changes nothing."""
     from desk.collect import FILE
     from desk.shards import find_gradebooks
     from desk.shards import merge_gradebooks as add
@@ -464,7 +471,7 @@ def gradebook(
     milestone: int = 0,
     participants: str = "",
 ) -> None:
-    """Write everybody's scores for another system to import, and say who has to be left out."""
+    """Write everybody's scores for another system to import, and report who has to be left out."""
     from desk import printing
     from desk.score_export import export_scores
 
@@ -486,7 +493,7 @@ def gradebook(
     help={**FOLDER, "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown."}
 )
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
-    """Show who is where, who is stuck and what fails most; with --to, also write it as a page."""
+    """Show how far everybody is, who is stuck and what fails most; with --to, also write it as a page."""
     from desk.class_report import build_class_report as of
     from desk.courses import describe_course
     from desk.evidence_pages import write_evidence_pages
@@ -510,7 +517,7 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
 @chore(
     help={
         **FOLDER,
-        "runs": "How many runs each submission needs on this machine; 0 only shows the leaderboard.",
+        "runs": "The number of runs for each submission on this machine; 0 only shows the leaderboard.",
         "milestone": "Only this milestone.",
     }
 )
@@ -536,7 +543,7 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     help={
         **FOLDER,
         "to": "The page to write.",
-        "against": "The folder of another class, such as last year's, to compare with. May be given several times.",
+        "against": "The folder of a different class to compare with, such as last year's. May be given several times.",
     },
 )
 def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
@@ -554,7 +561,7 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
 
 @chore(help=FOLDER)
 def doctor(_context: Context, folder: str = "class") -> int:
-    """Say what is missing for running a class, here or in the organisation's settings, and how to fix it."""
+    """Report what is missing for running a class, here or in the organisation's settings, and how to fix it."""
     from desk.class_doctor import DeskContext, run_class_checks
     from tito.doctor import show_findings
 
@@ -567,10 +574,10 @@ def doctor(_context: Context, folder: str = "class") -> int:
     iterable=["leave_out"],
     help={
         **FOLDER,
-        "to": "The folder to write: one that does not exist yet, or an earlier site.",
-        "records": "Instead of a gradebook, a folder with one folder for each student, each with its progress/.",
+        "to": "The folder to write: a new one, or that of an earlier site.",
+        "records": "Use a folder with one folder for each student, each containing progress/, instead of a gradebook.",
         "roster": "With --records: a CSV file of the class. Without it, everybody with a folder is in the class.",
-        "base-url": "The address the site will be served at, which previews of links and feeds need.",
+        "base-url": "The address that the site will be served at, which link previews and feeds need.",
         "sections": "List each section's students; without it, the site does not show sections.",
         "leave-out": "The id of a student who must not appear on the site. May be given several times.",
     },
@@ -585,7 +592,7 @@ def site(
     sections: bool = False,
     leave_out: list[str] | None = None,
 ) -> None:
-    """Write the class's site: timelines, portfolios, overview, lessons. Unchanged parts are not made again."""
+    """Write the class's site: timelines, portfolios, overview, lessons. Unchanged parts are not rebuilt."""
     from desk.gradebook import FILE
     from website.build import build_site
     from website.class_sources import FolderSource, GradebookSource

@@ -1,4 +1,4 @@
-"""The instructor's desk: rosters, collecting and grading a class, the gradebook, reports. Students never get it.
+"""The instructor's desk: rosters, collecting and grading a class, the gradebook, reports.
 
-Design: docs/architecture/desk.md, in the course's repository.
+Students never receive this package. Design: docs/architecture/desk.md, in the course's repository.
 """

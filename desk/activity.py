@@ -1,4 +1,4 @@
-"""Push times from GitHub: its server keeps a list of each repository's activities that nobody else can write to."""
+"""Push times from GitHub: GitHub keeps a list of each repository's activities, which nobody else can change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from grading.github.api import Client, create_client, translate_errors
 from grading.github.branch import parse_repository_name
 
 MAX_PAGES = 50
-"""Each has 100 activities. The oldest pushes of a branch with more of them are left out."""
+"""The number of pages that are read, with 100 activities each.
+
+On a branch with more, the oldest pushes are left out.
+"""
 
 
 class GitHubActivity:
@@ -25,7 +28,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes, forced pushes and merges to a branch since a time; empty outside GitHub."""
+        """List the pushes, forced pushes and merges to a branch since a time; none outside GitHub."""
         name = parse_github_name(repository)
         if name is None:
             return ()
@@ -62,7 +65,7 @@ class PushTimeResolver:
 
 
 def _parse_activity(activity: object, branch: str) -> Push | None:
-    """Read one activity as a push; None if it deleted the branch or belongs to another one."""
+    """Read one activity as a push, or return None if it deleted the branch or belongs to a different one."""
     try:
         assert isinstance(activity, dict)
         commit, at = str(activity["after"]), datetime.fromisoformat(activity["timestamp"])

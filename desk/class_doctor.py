@@ -33,7 +33,7 @@ from tito.doctor import (
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
-"""How many of the roster's repositories are checked: what is wrong in an organisation shows in the first few."""
+"""The number of the roster's repositories to check. A wrong setting of an organisation shows in the first few."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def check_git(_desk: DeskContext) -> Finding:
 
 
 def check_data_sets(desk: DeskContext) -> Finding:
-    """Check that the real data sets are here; without them verdicts are provisional."""
+    """Check that this machine has the real data sets; without them verdicts are provisional."""
     needed = {m.data for m in load_manifest(desk.root).milestones if m.status is BuildStatus.BUILT and m.data}
     missing = sorted(name for name in needed if locate_data_set(find_source(name)).missing)
     if not missing:
@@ -134,7 +134,7 @@ def check_roster_file(desk: DeskContext) -> Finding:
 
 
 def check_deadlines(desk: DeskContext) -> Finding:
-    """Check that deadlines have a known time zone, and that each extension helps somebody."""
+    """Check that deadlines have a known time zone, and that each extension applies to somebody."""
     try:
         found = load_manifest_strictly(desk.root).deadlines
     except ManifestError as error:
@@ -174,7 +174,7 @@ def check_github_token(desk: DeskContext) -> Finding:
 
 
 def check_grader_repository(desk: DeskContext) -> Finding:
-    """Check that the release's repository, which students' workflows call, is public and whole."""
+    """Check that the release's repository, which students' workflows call, is public and complete."""
     at = load_manifest(desk.root).course.grader
     if at is None:
         found = "milestones.yaml names no course.grader, so releases have no workflows and GitHub grades nothing"
@@ -236,7 +236,10 @@ def check_repositories(desk: DeskContext) -> Finding:
 
 
 def _request_github(desk: DeskContext, path: str) -> dict[str, object] | None:
-    """Ask GitHub's API; None when this token finds nothing there. GraderError when GitHub cannot be asked."""
+    """Ask GitHub's API, or return None if this token finds nothing there.
+
+    Raise GraderError if GitHub cannot be asked.
+    """
     from githubkit.exception import RequestFailed
 
     from grading.github.api import create_client, translate_errors

@@ -1,14 +1,14 @@
-"""A class's folder: its roster, gradebook and key of the pseudonyms must never reach a repository."""
+"""A class's folder: its roster, its gradebook and the key for pseudonyms must never reach a repository."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-IGNORED = "# A class is private: names, grades and the key of the pseudonyms stay out of every repository.\n*\n"
+IGNORED = "# A class is private: names, grades and the key for pseudonyms stay out of every repository.\n*\n"
 
 
 def format_folder_option(folder: Path) -> str:
-    """Write the option that names this folder in a command; empty for `class`, the default."""
+    """Write the option that selects this folder in a command, or an empty text for `class`, the default."""
     return "" if folder == Path("class") else f" --folder {folder}"
 
 

@@ -1,4 +1,4 @@
-"""The class report as data: who is where, who is stuck, what fails most. Pure functions of a gradebook."""
+"""The class report as data: how far everybody is, who is stuck, what fails most. Pure functions of a gradebook."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ WORDS = {
 }
 ItemKind = Literal["failure", "question", "criterion"]
 BINS = 10
-"""Bars of a histogram."""
+"""The number of bars in a histogram."""
 
 
 @dataclass(frozen=True)
 class MilestoneSummary:
-    """One milestone over the class."""
+    """One milestone, summarized over the class."""
 
     milestone: int
     name: str
     counts: Mapping[str, int]
-    """State → students, in the order of `STATES`."""
+    """The number of students in each state, in the order of `STATES`."""
     mean: float | None
-    """Mean points of the students who have any."""
+    """The mean points of the students who have any."""
     late: int
     histogram: tuple[int, ...]
-    """How many students have 0 to 10 points, and so on; bonus points are in the last bar."""
+    """The number of students with 0 to 10 points, with 10 to 20, and so on. The last bar includes bonus points."""
 
 
 @dataclass(frozen=True)
 class SectionSummary:
-    """One section of the class; the students without one have a section without a name."""
+    """One section of the class. Students without a section form one without a name."""
 
     name: str
     students: int
     having: tuple[int, ...]
-    """For each milestone that is built, how many have unlocked it."""
+    """For each milestone that is built, the number of students who have unlocked it."""
     means: tuple[float | None, ...]
     """For each milestone, the mean points of the students who have any."""
     total: float
-    """The mean of everybody's points together."""
+    """The mean of the students' total points."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class StudentLine:
     total: float
     visit: Visit | None
     stale: tuple[tuple[str, ...], ...] = ()
-    """For each score why it may be out of date; empty where it is current."""
+    """For each score, why it may be out of date; empty if it is current."""
     is_stuck: bool = False
 
     @property
@@ -81,15 +81,15 @@ class StudentLine:
 
 @dataclass(frozen=True)
 class StuckStudent:
-    """A student who has tried and got no further."""
+    """A student who has tried a milestone and got no further."""
 
     row: RosterRow
     milestone: int
     first_to_mend: str
     tries: int
-    """The newest gradings in a row whose first thing to fix was the same."""
+    """The number of consecutive newest results whose first failure is the same."""
     days: int
-    """Days since the first of those tries."""
+    """The number of days since the first of those results."""
     score: int
 
 
@@ -102,7 +102,7 @@ class ReportItem:
     title: str
     students: int
     of: int
-    """How many students have begun the milestone."""
+    """The number of students who have begun the milestone."""
     statistics: ItemStatistics
 
 
@@ -112,14 +112,14 @@ class ClassReport:
 
     course: str
     at: datetime | None
-    """When a repository was last looked at; None before the first collection."""
+    """The time at which a repository was last visited; None before the first collection."""
     lines: tuple[StudentLine, ...]
     distributions: tuple[MilestoneSummary, ...]
     sections: tuple[SectionSummary, ...]
-    """Empty where the roster has none."""
+    """The roster's sections; empty if it has none."""
     stuck: tuple[StuckStudent, ...]
     trying: int
-    """How many milestones of all students were tried and are not unlocked."""
+    """The number of milestones, over all students, that were tried and are not unlocked."""
     items: tuple[ReportItem, ...]
     questions: tuple[ReportItem, ...]
     criteria: tuple[ReportItem, ...]
@@ -127,17 +127,17 @@ class ClassReport:
 
     @property
     def earlier(self) -> int:
-        """How many grades an earlier course has judged."""
+        """The number of grades that come from an earlier version of the course."""
         return sum(not score.is_current for line in self.lines for score in line.scores)
 
     @property
     def stale_grade_count(self) -> int:
-        """How many grades may be out of date."""
+        """The number of grades that may be out of date."""
         return sum(bool(reasons) for line in self.lines for reasons in line.stale)
 
 
 def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion | None = None) -> ClassReport:
-    """Build the report of a gradebook, in which grades by earlier courses than ``today`` are marked."""
+    """Build the report of a gradebook, in which grades from versions of the course before ``today`` are marked."""
     rows, visits = book.list_students(), book.read_visits()
     reached = compute_scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
@@ -175,7 +175,7 @@ def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion
 
 
 def get_score_state(score: Score) -> str:
-    """Name the state of a score, one of `STATES`."""
+    """Return the state of a score, one of `STATES`."""
     return score.verdict or "not_begun"
 
 
@@ -196,13 +196,13 @@ def _summarize_milestone(milestone: Milestone, scores: Sequence[Score]) -> Miles
 
 
 def _list_points(scores: Iterable[Score]) -> list[float]:
-    """List the points that were graded or given by hand."""
+    """List the points that were measured or given by hand."""
     touched = [score for score in scores if score.grading is not None or score.by_hand.describe()]
     return [score.points for score in touched if score.points is not None]
 
 
 def _compute_mean(points: Sequence[float]) -> float | None:
-    """Compute the mean to one decimal; None for no points."""
+    """Compute the mean to one decimal place, or return None if there are no points."""
     return round(sum(points) / len(points), 1) if points else None
 
 
@@ -229,17 +229,17 @@ class _Attempt:
     at: datetime
     verdict: str
     failures: tuple[str, ...]
-    """Titles, in the order in which to fix them."""
+    """The titles of failures, in the order in which to fix them."""
     unanswered: frozenset[str]
-    """Titles of questions without an answer, which do not count as missed."""
+    """The titles of unanswered questions, which do not count as missed."""
     asked_by: Mapping[str, str]
-    """Title of a failure → the criterion it belongs to."""
+    """The title of each failure → the criterion it belongs to."""
     judged: Mapping[str, bool]
-    """Title of each criterion that was measured → whether it was met."""
+    """The title of each criterion that was measured → whether it was met."""
 
 
 def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Attempt]]:
-    """Map (student, milestone) to its gradings, oldest first, without errors and a regrade's preview."""
+    """Map (student, milestone) to its results, oldest first, without errors and previews of a regrade."""
     found: dict[tuple[str, int], list[_Attempt]] = {}
     owners = {g.id: g.student for g in book.list_gradings()}
     hidden = find_preview_gradings(book)
@@ -268,7 +268,7 @@ def _find_unanswered_questions(raw_result: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _format_failure_title(failure: Mapping[str, Any]) -> str:
-    """Write the title of a failure, with its task."""
+    """Format the title of a failure, with its task."""
     task = failure.get("task")
     return f"Task {task}: {failure['title']}" if task else str(failure["title"])
 
@@ -295,7 +295,7 @@ def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
 def _find_stuck_students(
     rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
 ) -> tuple[tuple[StuckStudent, ...], int]:
-    """Return the students to name as stuck, and how many milestones have “not yet” as their newest grading."""
+    """Return the students to list as stuck, and how many milestones have “not yet” as their newest result."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
@@ -318,7 +318,7 @@ def _build_report_items(
     history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
 ) -> list[ReportItem]:
-    """List the failures of the newest gradings and all criteria, those that fail most often first."""
+    """List the failures in the newest results and all criteria, those that fail most often first."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]
@@ -336,7 +336,7 @@ def _build_report_items(
 
 
 def _find_item_outcomes(tried: Sequence[_Attempt], titles: Mapping[str, str]) -> dict[str, ItemOutcome]:
-    """Map each item's title to how one student did on it, from the gradings that judged its criterion."""
+    """Map each item's title to how one student did on it, from the results that judged its criterion."""
     found = {}
     for title, criterion in titles.items():
         met = [

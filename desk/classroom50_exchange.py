@@ -27,11 +27,11 @@ from grading.quiz.student_id import normalize_student_id
 SCORES = "classroom50/scores/v1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]+")
 CLASSROOM, ASSIGNMENT = 39, 100
-"""The greatest lengths of these names."""
+"""The greatest lengths of a classroom's and an assignment's short name."""
 
 
 def validate_short_name(name: str, longest: int) -> str:
-    """Return the name if a classroom or an assignment may have it; UsageError otherwise."""
+    """Return the name if a classroom or an assignment may have it; otherwise raise UsageError."""
     if not NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
             f"{name!r} is not a short name of Classroom 50. Use 2 to {longest} lower-case letters, digits and hyphens."
@@ -44,8 +44,8 @@ def convert_roster(
 ) -> tuple[str, tuple[Problem, ...]]:
     """Convert the text of Classroom 50's roster.csv to our format; also return the rows that had to be left out.
 
-    Problems name their line in ``file``. Repositories get the names that Classroom 50 gives them. UsageError for a file
-    that is not a roster, or for a name that Classroom 50 does not allow.
+    Problems state their line in ``file``. Repositories get the names that Classroom 50 gives them. Raise UsageError for
+    a file that is not a roster, or for a name that Classroom 50 does not allow.
     """
     normalize_student_id(organisation)
     validate_short_name(classroom, CLASSROOM)
@@ -84,9 +84,9 @@ def convert_roster(
 def write_converted_roster(
     source: Path, target: Path, organisation: str, classroom: str, assignment: str
 ) -> tuple[Problem, ...]:
-    """Write our roster from Classroom 50's, and return the rows that are left out. An existing file is not replaced.
+    """Convert Classroom 50's roster to ours, and return the rows that are left out. An existing file is not replaced.
 
-    UsageError as `convert_roster` raises it.
+    Raise UsageError in the same cases as `convert_roster`.
     """
     if target.exists():
         raise UsageError(f"{target} already exists and may hold extensions. Move it away, or add to it by hand.")
@@ -113,11 +113,11 @@ def format_classroom50_scores(
     assignment: str,
     existing: Path | None,
 ) -> str:
-    """Write our scores into the text of its scores.json as entries by hand, which Classroom 50 leaves alone.
+    """Add our scores to Classroom 50's scores.json as manual entries, which it does not overwrite.
 
-    An assignment with `milestone-2` in its name is that milestone, as for our autograder; any other is all of them.
-    Everything else in `existing` stays: other assignments, other students, their own submissions, and the entries of
-    students who have no points yet. UsageError when that file is not a scores.json.
+    As for our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other name
+    for all milestones. Everything else in `existing` stays: other assignments, other students, students' own
+    submissions, and the entries of students who have no points yet. Raise UsageError if that file is not a scores.json.
     """
     named = re.search(r"milestone-(\d+)", assignment)
     only = int(named[1]) if named else None
@@ -143,7 +143,10 @@ def format_classroom50_scores(
 
 
 def _read_scores_document(existing: Path | None) -> dict[str, Any]:
-    """Read an existing scores.json; an empty one when there is none. UsageError when it is something else."""
+    """Read an existing scores.json, or return an empty one if there is none.
+
+    Raise UsageError if the file is something else.
+    """
     if existing is None or not existing.is_file():
         return {"schema": SCORES, "assignments": {}}
     try:
@@ -161,7 +164,7 @@ def _read_scores_document(existing: Path | None) -> dict[str, Any]:
 def _build_submission_entry(
     book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest."""
+    """Build one submission for all milestones. It is dated after all others, since Classroom 50 counts the latest."""
     graded = [score.grading for score in scores if score.grading is not None]
     tests = [test for grading in graded for test in list_scored_tests([book.load_result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
@@ -187,7 +190,7 @@ def _build_submission_entry(
 
 
 def _parse_submission_time(text: object) -> datetime:
-    """Read a submission's time in UTC; 1970 when the text is not a time."""
+    """Read a submission's time in UTC, or return a time in 1970 if the text is not a time."""
     try:
         at = datetime.fromisoformat(str(text))
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

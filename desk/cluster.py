@@ -1,8 +1,8 @@
-"""`inv collect --cluster`: the same gradings on the workers of a Dask cluster, for a class that outgrows one machine.
+"""`inv collect --cluster`: grades on the workers of a Dask cluster, for a class that outgrows one machine.
 
-A task carries the submission's files and the digest of the course, so a worker needs neither git nor the gradebook.
-Each grading is a process of its own there, as it is here (`desk.pool`), so student code cannot end the worker.
-Results come back one by one, in the order in which they are done.
+A task carries the submission's files and the digest of the course, so a worker needs neither git nor the gradebook. As
+on one machine (`desk.pool`), each grading task runs in its own process, so student code cannot kill the worker. Results
+come back one by one, in the order in which they finish.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from grading.sandbox.launch import choose_fence
 ROOT = Path(__file__).resolve().parent.parent
 CONNECT_SECONDS = 30
 WORKERS_SECONDS = 1800
-"""How long the first worker may take to join: a queue starts it only when there is room."""
+"""The time that the first worker may take to join. A queue starts it only when a node is free."""
 LOOK_SECONDS = 5
-"""How long to wait for a result before checking whether workers have joined."""
+"""The time to wait for a result before checking whether workers have joined."""
 RETIREMENTS = 50
-"""How often a worker is asked to leave."""
+"""The number of times that a worker is asked to leave."""
 
 
 def require_dask() -> None:
-    """Raise UsageError where Dask is not installed; only clusters need it."""
+    """Raise UsageError if Dask is not installed; only clusters need it."""
     if importlib.util.find_spec("distributed") is None:
         raise UsageError("--cluster needs Dask. Type: pip install -e . --group course --group desk --group cluster")
 
@@ -52,13 +52,14 @@ def require_dask() -> None:
 def grade_on_cluster(
     tasks: Sequence[GradingTask], *, address: str, root: Path, manifest: Manifest, watch: ProgressWatch
 ) -> Iterator[TaskOutcome]:
-    """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler has written.
+    """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler wrote.
 
-    GraderError where no scheduler or worker answers, or when the scheduler ends; what was yielded before is whole.
+    Raise GraderError if no scheduler or worker answers, or if the scheduler stops. Outcomes that were yielded before
+    remain valid.
     """
     import distributed
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we report problems ourselves, once
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     watch.begin_phase(f"Waiting for workers at {address}", None)
     try:
@@ -84,12 +85,12 @@ def grade_on_cluster(
             raise GraderError(
                 f"The cluster at {address} is gone: {to_one_line(str(error), 200)}. {arrived} of {len(tasks)} "
                 "results had arrived and are kept.\n"
-                "Start its scheduler and workers again, and type the same command to continue."
+                "Start its scheduler and workers again, and run the same command to continue."
             ) from None
 
 
 def _describe_missing_code(program: str, error: BaseException) -> str:
-    """Say that a scheduler or worker lacks the course's code, with the repair."""
+    """Write a message that a scheduler or worker lacks the course's code, and how to fix this."""
     return (
         f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start scheduler and "
         "workers in the course's repository, with its packages installed: docs/slurm.md"
@@ -97,7 +98,7 @@ def _describe_missing_code(program: str, error: BaseException) -> str:
 
 
 def _wait_for_worker(client: Any, address: str) -> None:
-    """Wait until a worker has joined; GraderError after half an hour."""
+    """Wait until a worker has joined; raise GraderError after half an hour."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
@@ -107,12 +108,12 @@ def _wait_for_worker(client: Any, address: str) -> None:
 
 
 def limit_scheduler_retries(dask_scheduler: Any) -> None:
-    """Let the scheduler that runs this try a task on one more worker, not three, when its worker dies."""
+    """Make the scheduler that runs this function retry a task only once, not three times, when its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 
 class _ClusterGrading:
-    """One collection's tasks on a cluster."""
+    """The tasks of one collection, graded on a cluster."""
 
     def __init__(self, client: Any, course: CourseRecord, manifest: Manifest, tasks: Sequence[GradingTask]) -> None:
         self._client, self._course, self._manifest = client, course, manifest
@@ -132,7 +133,7 @@ class _ClusterGrading:
                 continue
             try:
                 done = distributed.wait(list(self._running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
-            except TimeoutError:  # meanwhile workers may have joined
+            except TimeoutError:  # workers may have joined in the meantime
                 continue
             for future in done:
                 graded = self._read_outcome(future, self._running.pop(future))
@@ -140,7 +141,7 @@ class _ClusterGrading:
                     yield graded
 
     def _submit_tasks(self) -> Iterator[TaskOutcome]:
-        """Give each thread of a worker one task, so that a worker that dies loses only the tasks it was running."""
+        """Give each thread of a worker one task, so that a worker that dies takes only its running tasks with it."""
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
             task = self._waiting.popleft()
@@ -149,19 +150,19 @@ class _ClusterGrading:
             except GitError as error:
                 yield TaskOutcome(task, problem=str(error))
                 continue
-            # Only plain data, under a key that says nothing: the scheduler's page shows keys to anyone who opens it.
+            # Only plain data, under a key that reveals nothing: the scheduler's page shows keys to anyone who opens it.
             handed = (json.dumps(asdict(task)), dict(tree.files), dict(tree.links), tree.beside, self._course.digest)
             future = self._client.submit(grade_on_worker, *handed, pure=False)
             self._running[future] = task
             room -= 1
 
     def _read_outcome(self, future: Any, task: GradingTask) -> TaskOutcome | None:
-        """Read the outcome of a task; None when another worker is to try it."""
+        """Read the outcome of a task, or return None if a different worker should retry it."""
         import distributed
 
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
-            return TaskOutcome(task, problem=f"the worker that graded it ended, {TRIES} times")
+            return TaskOutcome(task, problem=f"the worker that graded it died, {TRIES} times")
         if error is not None:
             raise GraderError(_describe_missing_code("A worker", error))
         answer: Mapping[str, str] = future.result()
@@ -176,16 +177,16 @@ class _ClusterGrading:
             return TaskOutcome(task, problem="the answer of its worker is not a result")
 
     def _handle_refusal(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
-        """Retire a worker that cannot grade. It answers immediately, so it would soon be given every task."""
-        reason = f"A worker of the cluster refuses: {answer['refused']}"
-        for _ in range(RETIREMENTS):  # it does not leave while the scheduler thinks that its answer is wanted
+        """Retire a worker that cannot grade. It refuses immediately, so it would soon be sent every task."""
+        reason = f"A cluster worker refuses the task: {answer['refused']}"
+        for _ in range(RETIREMENTS):  # it does not leave while the scheduler still wants its answer
             if answer["worker"] not in self._client.nthreads():
                 break
             self._client.retire_workers(workers=[answer["worker"]], close_workers=True)
             time.sleep(0.1)
         self._refusals[task] += 1
         if not self._client.nthreads():
-            raise GraderError(f"{reason}\nNo other worker is left. Fix that, and type the same command.")
+            raise GraderError(f"{reason}\nNo other worker is left. Fix that, and run the same command again.")
         if self._refusals[task] < TRIES:
             self._waiting.append(task)
             return None
@@ -195,7 +196,10 @@ class _ClusterGrading:
 def grade_on_worker(
     task: str, files: dict[str, bytes | None], links: dict[str, str], other_names: tuple[str, ...], course_digest: str
 ) -> dict[str, str]:
-    """Grade one task in a worker: its `result` as JSON, its `problem`, or why this `worker` has `refused` it."""
+    """Grade one task in a worker.
+
+    Return its `result` as JSON, its `problem`, or the reason why this worker has `refused` it.
+    """
     import distributed
 
     try:
@@ -214,14 +218,17 @@ def grade_on_worker(
 
 
 def find_refusal_reason(course_digest: str) -> str | None:
-    """Say why this machine cannot grade for that course (it has another one, or no sandbox); None when it can."""
+    """Say why this machine cannot grade for that version of the course, or return None if it can.
+
+    It may have a different version, or no sandbox.
+    """
     here = socket.gethostname()
     try:
         own = describe_grading_course(ROOT, load_manifest(ROOT))
         if own.digest != course_digest:
             return (
-                f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}), not {course_digest[:8]}. "
-                "Check out the same commit there, and start the worker again."
+                f"{here} has a different version of the course in {ROOT}: {own.version} ({own.digest[:8]}), "
+                f"not {course_digest[:8]}. Check out the same commit there, and start the worker again."
             )
         choose_fence(official=True)
     except (GraderError, UsageError) as error:

@@ -1,4 +1,4 @@
-"""A class and its records, as the site reads them: frozen, in order, and always the same for the same records."""
+"""A class and its records, as the site reads them: frozen, in order, and equal for equal records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from grading.quiz.student_id import normalize_student_id
 
 ROOT = Path(__file__).resolve().parent.parent
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""The time of a cohort without records."""
+"""The time that stands for the newest record of a cohort without records."""
 
 
 @dataclass(frozen=True)
@@ -31,37 +31,37 @@ class CohortStudent:
     """One student of the class."""
 
     id: str
-    """Never shown outside the instructor's own reports."""
+    """The roster's id, never shown outside the instructor's own reports."""
     name: str | None
-    """None unless the roster gives one; shown on the site only if `public`."""
+    """The name, or None if the roster has none; shown on the site only if `public`."""
     section: str | None
     repository: str | None
     public: bool
     pseudonym: str
-    """What the site calls them, and their page: quiet-otter-40391."""
+    """The name that the site uses for them and their page, such as quiet-otter-40391."""
     links: bool = False
     """Whether the site may link to their repository."""
 
 
 @dataclass(frozen=True)
 class RecordEntry:
-    """One record, and whether anything vouches for it."""
+    """One record, and whether it is verified."""
 
     event: Event
     verified: bool
     reason: str | None
-    """Why it is not verified, as a clause; None when it is."""
+    """Why the record is not verified, as a clause; None if it is."""
     is_current: bool = True
-    """Whether today's course judged it, as far as that is known."""
+    """Whether the record comes from the current version of the course, as far as that is known."""
     is_replaced: bool = False
-    """Whether a regrade has replaced it."""
+    """Whether a regrade has replaced the record."""
     file: str | None = None
-    """Its path on the student's branch `progress`, if it was published."""
+    """The record's path on the student's branch `progress`, if it was published."""
 
 
 @dataclass(frozen=True)
 class CohortMember:
-    """A student with their records, ordered by when the run began and its number."""
+    """A student with their records, ordered by the start and the number of the run."""
 
     student: CohortStudent
     entries: tuple[RecordEntry, ...]
@@ -69,12 +69,12 @@ class CohortMember:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The whole class, by student id."""
+    """The members of the class, ordered by student id."""
 
     course: str
     members: tuple[CohortMember, ...]
     made_at: datetime
-    """The time of the newest record, never the clock's."""
+    """The time of the newest record, never the current time."""
 
 
 def load_cohort_from_folder(
@@ -82,10 +82,11 @@ def load_cohort_from_folder(
 ) -> Cohort:
     """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the branch `progress`.
 
-    `ledger.jsonl` next to the records says which of them are unchanged since they were published; without it none is
-    verified. With a `roster` (a CSV file) the members are its students, otherwise the folders. `key` is the file of
-    the pseudonyms' secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also validates
-    every result completely. UsageError for an invalid folder or roster, ManifestError for an invalid manifest.
+    `ledger.jsonl` next to the records shows which of them are unchanged since they were published; without it none is
+    verified. With a `roster` (a CSV file) the members are its students, otherwise one for each folder. `key` is the
+    file that holds the secret for pseudonyms. It is `pseudonyms.key` in `folder` by default, and is created on first
+    use. `thorough` also validates every result completely. Raise UsageError for an invalid folder or roster, and
+    ManifestError for an invalid manifest.
     """
     rows = _read_class_rows(folder, roster)
     entries = {row.id: tuple(_read_folder_entries(folder / row.id, thorough=thorough)) for row in rows}
@@ -95,19 +96,19 @@ def load_cohort_from_folder(
 def list_folder_students(
     folder: Path, roster: Path | None = None, *, key: Path | None = None
 ) -> tuple[CohortStudent, ...]:
-    """List the students of the class in a folder, by id, without reading a record."""
+    """List the students of the class in a folder, by id, without reading any records."""
     return _build_students(_read_class_rows(folder, roster), read_pseudonym_key(key or folder / FILE))
 
 
 def load_member_from_folder(folder: Path, student: CohortStudent, *, thorough: bool = False) -> CohortMember:
-    """Load one student of the class in a folder, so that a large class need not be in memory all together."""
+    """Load one student of the class in a folder, so that a large class need not be in memory all at once."""
     return CohortMember(student, tuple(_read_folder_entries(folder / student.id, thorough=thorough)))
 
 
 def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
     """Load the enrolled students of a gradebook with their official results, which are verified, and published records.
 
-    `key` is `pseudonyms.key` next to the gradebook unless given. UsageError when there is no gradebook.
+    `key` is `pseudonyms.key` next to the gradebook by default. Raise UsageError if there is no gradebook.
     """
     with open_gradebook(path) as book:
         rows = book.list_students()
@@ -116,7 +117,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
 
 
 def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
-    """List enrolled students by id, each with a digest that changes with their records; empty without records."""
+    """List enrolled students by id, each with a digest that changes with their records; it is empty without records."""
     with open_gradebook(path) as book:
         rows, fingerprints = book.list_students(), book.compute_record_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
@@ -131,7 +132,7 @@ def load_member_from_gradebook(path: Path, student: CohortStudent) -> CohortMemb
 
 
 def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
-    """List a student's official results and published records in order, without those of a regrade's preview."""
+    """List a student's official results and published records in order, without previews of a regrade."""
     found: list[tuple[datetime, int, RecordEntry]] = []
     hidden, replaced, today = (
         find_preview_gradings(book, student),
@@ -157,14 +158,14 @@ def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
 
 @cache
 def _compute_course_digest() -> str:
-    """Compute the digest of today's course."""
+    """Compute the digest of the current version of the course."""
     return describe_grading_course(ROOT, load_manifest(ROOT)).digest
 
 
 def build_cohort(
     rows: Iterable[RosterRow], entries: Mapping[str, tuple[RecordEntry, ...]], key: bytes, course: str
 ) -> Cohort:
-    """Build the class of these rows of a roster, with the records of each id."""
+    """Build the class from rows of a roster and the records of each id."""
     members = tuple(CohortMember(student, entries.get(student.id, ())) for student in _build_students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
@@ -178,9 +179,9 @@ def _build_students(rows: Iterable[RosterRow], key: bytes) -> tuple[CohortStuden
 
 
 def _read_class_rows(folder: Path, roster: Path | None) -> tuple[RosterRow, ...]:
-    """Read the roster's rows; without a roster, make one for each folder that holds records."""
+    """Read the roster's rows; without a roster, make one row for each folder that holds records."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
+        raise UsageError(f"{folder} is not a folder. Give the folder that holds one folder for each student.")
     return tuple(_list_folder_rows(folder)) if roster is None else read_roster(roster).rows
 
 
@@ -192,12 +193,12 @@ def _list_folder_rows(folder: Path) -> Iterator[RosterRow]:
 
 
 def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntry]:
-    """Read the records of one student's folder; those that cannot be read are left out."""
+    """Read the records in one student's folder; unreadable ones are left out."""
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
         try:
             files[path.relative_to(folder).as_posix()] = progress.read_ordinary_file(path)
-        except (OSError, ValueError):  # not an ordinary file of sensible size
+        except (OSError, ValueError):  # not a regular file of reasonable size
             continue
     try:
         lines = ledger.split_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))

@@ -1,6 +1,6 @@
-"""`inv collect`: look at every repository, then grade new submissions; each step is saved when it is done.
+"""`inv collect`: inspects every repository, then grades new submissions; each step is saved when it is done.
 
-What is left to do is always worked out from the gradebook, so an interrupted collection continues where it stopped.
+The remaining work is always derived from the gradebook, so an interrupted collection continues where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from grading.render.progress_watch import ProgressWatch
 from grading.sandbox.launch import choose_fence
 
 PARALLEL_INSPECTIONS = 16
-"""Repositories that are asked at the same time, since most of that is waiting."""
+"""The number of repositories that are inspected at the same time, since most of that is waiting."""
 FREE_BYTES = 1 << 30
 
 
@@ -55,12 +55,12 @@ class CollectionSummary:
 
     students: int
     changed: int
-    """Students whose repositories had something new."""
+    """The number of students whose repositories had something new."""
     graded: int
     """Milestones measured."""
     troubles: tuple[StudentProblem, ...]
     guessed: int
-    """Where there are deadlines: students for whose newest push no server has reported a time."""
+    """The number of students for whose newest push no server has reported a time, if there are deadlines."""
     roster: RosterChanges = field(default_factory=RosterChanges)
     """Who joined and who left since the last collection."""
 
@@ -82,10 +82,10 @@ def collect_class(
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
     ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
-    ``fetch``, only what was fetched before is graded and no server is asked, so no token is needed where student code
-    runs. Without ``grade`` no student code is run. ``cluster`` is the address of a Dask scheduler whose workers grade.
-    Raises ManifestError, UsageError or GraderError before anything is touched, and GraderError when the cluster is
-    gone. What goes wrong with one student is in `troubles`.
+    ``fetch``, only commits that were fetched before are graded. No server is then contacted, so no token is needed
+    where student code runs. Without ``grade``, no student code is run. ``cluster`` is the address of a Dask scheduler
+    whose workers grade. Raise ManifestError, UsageError or GraderError before anything is touched, and GraderError if
+    the cluster is lost. Problems with single students are in `troubles`.
     """
     manifest, choice = load_manifest_strictly(root), [row for row in rows if students is None or row.id in students]
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
@@ -114,7 +114,10 @@ def collect_class(
 
 @contextlib.contextmanager
 def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect") -> Iterator[None]:
-    """Let only one chore of this name work in the folder at a time; UsageError for a second. A killed one frees it."""
+    """Let only one chore of this name work in the folder at a time; raise UsageError for a second.
+
+    The lock is released even if the chore is killed.
+    """
     with (folder / f"{chore}.lock").open("w") as file:
         try:
             if not lock_file(file):
@@ -125,11 +128,11 @@ def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect"
 
 
 def require_disk_space(folder: Path) -> None:
-    """Raise GraderError when the disk is almost full, before anything is begun."""
+    """Raise GraderError if the disk is almost full, before any work begins."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise GraderError(
-            f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or name another --folder."
+            f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or choose a different --folder."
         )
 
 
@@ -146,7 +149,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
 def _inspect_repositories(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
-    """Look at every repository, many at a time, and save each one's findings before the next."""
+    """Inspect every repository, many at a time, and save each one's findings before the next."""
     known, changed, troubles = _load_known_states(book, course), 0, []
     watch.begin_phase(f"Looking at {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
@@ -168,7 +171,7 @@ def _inspect_repositories(
 
 
 def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
-    """Map each student's id to what the gradebook holds on their repository."""
+    """Map each student's id to what the gradebook knows about their repository."""
     visits, pushes = book.read_visits(), book.read_pushes()
     commits: dict[str, set[str]] = {}
     for one in book.list_submissions():
@@ -179,7 +182,7 @@ def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
 
 
 def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
-    """Save what an inspection found, and return whether it was new. The visit is saved last, as proof."""
+    """Save what an inspection found, and return whether it was new. The visit is saved last, as proof of the rest."""
     student = inspection.visit.student
     if inspection.pushes:
         book.save_pushes(student, inspection.pushes)
@@ -198,10 +201,10 @@ def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bo
 def list_pending_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str
 ) -> list[GradingTask]:
-    """List what has been handed in and not been graded: each different submission once, early milestones first.
+    """List what has been handed in but not graded: each different submission once, early milestones first.
 
-    A grading that ended in an error does not count. What stand-in data measured is graded again once the real data
-    are on this machine.
+    Results with an error do not count as graded. Submissions that were measured on stand-in data are graded again once
+    the real data are on this machine.
     """
     visits, pushes = book.read_visits(), book.read_pushes()
     digests: dict[tuple[str, str, int], str | None] = {
@@ -210,7 +213,7 @@ def list_pending_tasks(
         if one.course_digest == course
     }
     here = {m.id: m.data is None or not locate_data_set(find_source(m.data)).missing for m in context.milestones}
-    # By any course: what was judged before the course changed is left to `inv regrade`.
+    # By any version of the course: `inv regrade` deals with what was graded before the course changed.
     stands = [g for g in book.list_gradings() if _is_final(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
     tasks: dict[tuple[str, int, str], GradingTask] = {}
@@ -229,14 +232,14 @@ def list_pending_tasks(
 
 
 def _is_final(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
-    """Tell whether a grading is final, so that its submission is not graded again."""
+    """Tell whether a result is final, so that its submission is not graded again."""
     if grading.verdict == "error":
         return False
     return grading.verdict != "provisional" or not has_real_data.get(grading.milestone, True)
 
 
 def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int:
-    """Count the students whose newest push no server has reported a time for."""
+    """Count the students for whose newest push no server has reported a time."""
     visits, pushes = book.read_visits(), book.read_pushes()
     heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
     found = [find_first_push(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
@@ -244,13 +247,13 @@ def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int
 
 
 TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
-"""Grades tasks: each is answered once, in the order in which they are done."""
+"""A function that grades tasks, and yields one outcome for each in the order in which they finish."""
 
 
 def choose_task_grader(
     root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
 ) -> TaskGrader:
-    """Choose processes of this machine or a cluster's workers. GraderError where this machine has no sandbox."""
+    """Choose processes on this machine or a cluster's workers. Raise GraderError if this machine has no sandbox."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 
@@ -274,7 +277,7 @@ def grade_tasks(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Grade every task, saving each result before the next, and return how many were graded; add to `troubles`."""
+    """Grade every task, save each result before the next, and return the number of results; add to `troubles`."""
     graded = 0
     for done, one in enumerate(graders(tasks) if tasks else (), start=1):
         about = f"milestone {one.task.milestone}"

@@ -1,4 +1,4 @@
-"""What a course judges by (criteria, tests, grader), so that a change to it can be described in words."""
+"""What a course grades by (criteria, tests, grader), so that a change to it can be described in words."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from grading.manifest.model import Manifest
 from grading.render import figure_text
 
 SHOWN = 5
-"""How many changed files are named."""
+"""The number of changed files that are listed."""
 
 
 def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
-    """Describe the course in the repository at ``root``, as it is now."""
+    """Describe the current version of the course in the repository at ``root``."""
     record = describe_grading_course(root, manifest)
     return CourseVersion(record.digest, record.name, record.version, _describe_course_contents(root, manifest))
 
 
 def _describe_course_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return what a course judges by, as JSON values: the criteria as shown, and a digest of everything else."""
+    """Return what a course grades by, as JSON values: the criteria as shown, and a digest of everything else."""
     milestones = {}
     for milestone in manifest.milestones:
         rest = milestone.model_dump_json(exclude={"criteria"})
@@ -41,7 +41,7 @@ def _describe_course_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Describe in sentences what has changed from one course's contents to another's."""
+    """Describe in sentences what has changed between the contents of two versions of the course."""
     for number, milestone in now["milestones"].items():
         yield from _compare_milestones(f"Milestone {number}", before["milestones"].get(number), milestone)
     files = {**before["files"], **now["files"]}
@@ -55,7 +55,7 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
 
 
 def _parse_threshold(text: str) -> tuple[str, float | None, str]:
-    """Split a threshold into sign, number and unit, so that another spelling of a number is no change.
+    """Split a threshold into sign, number and unit, so that a number written differently does not count as a change.
 
     >>> _parse_threshold("≤ 150000") == _parse_threshold("≤ 150,000")
     True

@@ -1,4 +1,4 @@
-"""What people decided about grades: tables that no collection writes to and from which nothing is ever deleted."""
+"""People's decisions about grades. No collection writes to these tables, and nothing is ever deleted from them."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True)
 class CourseVersion:
-    """A version of the course that grades were judged by."""
+    """A version of the course that has graded submissions."""
 
     digest: str
     name: str
     version: str
     contents: Mapping[str, Any] | None = None
-    """What it judges by (`desk.courses`); None for one that graded before this was recorded."""
+    """What this version grades by (`desk.courses`); None if it graded before this was recorded."""
 
     @property
     def label(self) -> str:
-        """The name that grades show: 0.1.0 (3f2a1b9c)."""
+        """The label that is shown with grades, such as 0.1.0 (3f2a1b9c)."""
         return f"{self.version} ({self.digest[:8]})"
 
 
 @dataclass(frozen=True)
 class RegradeDecision:
-    """The decision that gradings by one course count for what earlier courses have graded."""
+    """The decision on how results from one version of the course count against those from earlier versions."""
 
     course_digest: str
     at: datetime
     policy: Policy
-    """replace: instead of the earlier ones. keep_better: as well as them. pin: not at all."""
+    """Which results count. replace: the new ones. keep_better: the new and the earlier ones. pin: the earlier ones."""
     by_whom: str
 
 
 def add_course(book: Gradebook, course: CourseVersion) -> None:
-    """Save a course; what it judges by is saved the first time it is known."""
+    """Save a version of the course; what it grades by is saved the first time it is known."""
     with book.open_transaction() as db:
         db.execute(
             "INSERT INTO course (digest, name, version, contents) VALUES (?, ?, ?, ?) "
@@ -53,13 +53,13 @@ def add_course(book: Gradebook, course: CourseVersion) -> None:
 
 
 def read_courses(book: Gradebook) -> dict[str, CourseVersion]:
-    """Map each course's digest to the course, for all that the gradebook knows."""
+    """Map each digest to its version of the course, for all that the gradebook knows."""
     found = book.run_query("SELECT digest, name, version, contents FROM course ORDER BY digest")
     return {row[0]: CourseVersion(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
 
 def add_regrade(book: Gradebook, regrade: RegradeDecision) -> None:
-    """Save a decision; of two about the same course the later counts."""
+    """Save a decision; of two about the same version of the course, the later counts."""
     with book.open_transaction() as db:
         db.execute(
             "INSERT OR IGNORE INTO regrade (course_digest, at, policy, by_whom) VALUES (?, ?, ?, ?)",
@@ -74,7 +74,7 @@ def read_regrades(book: Gradebook) -> tuple[RegradeDecision, ...]:
 
 
 def select_regrades(regrades: Iterable[RegradeDecision]) -> tuple[RegradeDecision, ...]:
-    """Select the decisions that count: the last one about each course, in order of time."""
+    """Select the decisions that count: the last one about each version of the course, in order of time."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
 
@@ -85,44 +85,44 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Override:
-    """One decision by hand about a student's grade for a milestone."""
+    """One manual decision about a student's grade for a milestone."""
 
     student: str
     milestone: int
     kind: Kind
     value: str
-    """A number for points and bonus, text for a comment, yes for excused."""
+    """The value: a number for points and bonus, text for a comment, yes for excused."""
     at: datetime
     by_whom: str
     why: str
 
     @property
     def id(self) -> str:
-        """A digest of its contents, by which shards are merged."""
+        """The digest of the override's contents, which identifies it when shards are merged."""
         cells = (self.student, str(self.milestone), self.kind, self.value, format_time(self.at), self.by_whom, self.why)
         return hashlib.sha256("\0".join(cells).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class EffectiveOverride:
-    """The overrides of one grade that count."""
+    """The combined overrides of one grade that count."""
 
     points: float | None = None
-    """Instead of what was measured."""
+    """Points that replace the measured ones."""
     excused: bool = False
     bonus: float = 0.0
     comment: str | None = None
-    """For the student."""
+    """A comment for the student."""
 
     def compute_points(self, measured: float | None) -> float | None:
-        """Return the overriding or else the measured points, plus the bonus; None if excused or without any points."""
+        """Return the overriding or else the measured points, plus the bonus, or None if excused or without points."""
         points = measured if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None
         return round((points or 0.0) + self.bonus, 2)
 
     def describe(self) -> str:
-        """Describe them without the comment: 80 points by hand, 5 points bonus."""
+        """Describe the overrides without the comment: 80 points by hand, 5 points bonus."""
         parts = ["excused"] if self.excused else []
         parts += [f"{self.points:g} points by hand"] if self.points is not None else []
         parts += [f"{self.bonus:g} points bonus"] if self.bonus else []

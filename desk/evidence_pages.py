@@ -18,7 +18,7 @@ from grading.render import figure_text, words
 from grading.result import CriterionResult, CriterionStatus
 
 FAILURES = 5
-"""How many failures of one criterion are shown."""
+"""The number of failures that are shown for one criterion."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CriterionEvidence:
     how: str
     failures: tuple[str, ...]
     more: int
-    """Further failures, which are not shown."""
+    """The number of further failures, which are not shown."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GradeEvidence:
 
     score: Score
     name: str
-    """The milestone's name."""
+    """The name of the milestone."""
     state: str
     commit: str | None
     """The address of the commit's page."""
@@ -51,7 +51,7 @@ class GradeEvidence:
 
 
 def write_evidence_pages(book: Gradebook, report: ClassReport, folder: Path, report_name: str) -> int:
-    """Write `folder/ID.html` for each student with a result, with a link to the report; return how many."""
+    """Write `folder/ID.html` for each student with a result, with a link to the report; return the number of pages."""
     template = build_template_environment().get_template("evidence.html.jinja")
     folder.mkdir(exist_ok=True)
     written = 0
@@ -59,7 +59,7 @@ def write_evidence_pages(book: Gradebook, report: ClassReport, folder: Path, rep
         if any(score.grading is not None for score in line.scores):
             grades = list(_collect_evidence(book, report, line))
             text = template.render(line=line, grades=grades, report=report, back=f"../{report_name}")
-            # Unlike `write_atomically`, do not wait for the disk: these pages can be written again at any time.
+            # Unlike `write_atomically`, do not wait for the disk, since these pages can be written again at any time.
             (folder / f"{line.row.id}.html").write_bytes(text.encode())
             written += 1
     return written
@@ -84,7 +84,7 @@ def _collect_evidence(book: Gradebook, report: ClassReport, line: StudentLine) -
 
 
 def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
-    """Describe a criterion of a record without validating it again: the record is ours, and 10,000 take seconds."""
+    """Describe a criterion of a record without validating the record again: we wrote it, and 10,000 take seconds."""
     known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
     criterion = CriterionResult.model_construct(**known)
     failures = [
@@ -103,7 +103,7 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
 
 
 def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """List how the grade came about, as (term, value)."""
+    """List how the grade was arrived at, as (term, value)."""
     assert score.grading is not None
     yield "Judged by", score.judged_by
     yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Each student's own deadlines, from the manifest and the extensions, and extensions that help nobody."""
+"""Each student's own deadlines, from the manifest and the extensions; and extensions that help nobody."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from grading.manifest.model import Deadlines
 
 
 def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterRow) -> DeadlineTerms | None:
-    """Find a student's own deadline for a milestone; None when it has none.
+    """Find a student's own deadline for a milestone, or return None if the milestone has no deadline.
 
-    The longest extension of the student's section and the student's own are added up.
+    The longest extension of the student's section is added to the student's own.
     """
     of_section = [
         e.days

@@ -1,4 +1,4 @@
-"""`inv feedback`: gives each student their official results, in an issue of their own repository or in a file."""
+"""`inv feedback`: gives each student their official results, in an issue in their own repository or in a file."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from grading.manifest.model import Manifest
 from grading.render.progress_watch import ProgressWatch
 
 FeedbackOutcome = IssueChange | Literal["elsewhere"]
-"""`elsewhere` means that the repository is not on GitHub, or that there is none."""
+"""The outcome for one student. `elsewhere` means that the repository is not on GitHub, or that there is none."""
 
 
 @dataclass(frozen=True)
 class FeedbackSummary:
-    """What happened to everybody's feedback."""
+    """What happened to each student's feedback."""
 
     outcomes: Mapping[str, FeedbackOutcome]
-    """By student, whether or not GitHub was asked about them."""
+    """The outcome for each student, whether or not GitHub was asked about them."""
     troubles: tuple[StudentProblem, ...] = ()
     written: int = 0
-    """How many files were written because they had changed."""
+    """The number of files that were written because they had changed."""
     stopped: str | None = None
-    """Why it ended before the last student."""
+    """Why sending stopped before the last student."""
 
 
 def send_feedback(
@@ -54,17 +54,18 @@ def send_feedback(
     author: str = "",
     to: Path | None = None,
 ) -> FeedbackSummary:
-    """Compare everybody's issue with the gradebook and, with `send`, open it or bring it up to date.
+    """Compare each student's issue with the gradebook and, with `send`, open it or bring it up to date.
 
-    ``rows`` are the roster's, with everybody's repository; `to` is a folder for the texts as files. What goes wrong
-    with one student is in `troubles`. UsageError for a missing gradebook or token, GraderError when one cannot be used.
+    ``rows`` come from the roster and hold each student's repository; `to` is a folder for the texts as files. Problems
+    with single students are in `troubles`. Raise UsageError for a missing gradebook or token, and GraderError if one
+    cannot be used.
     """
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         texts = {o.row.id: format_feedback(o, manifest) for o in collect_official_results(book, manifest, root)}
         earlier = find_earlier_ids(book.read_renames())
     written = write_feedback_files(texts, to) if to is not None else 0
-    troubles = [StudentProblem(r.id, "it was never collected. Type: inv collect") for r in rows if r.id not in texts]
+    troubles = [StudentProblem(r.id, "it was never collected. Run: inv collect") for r in rows if r.id not in texts]
     places = {row.id: parse_github_name(row.repository or "") for row in rows if row.id in texts}
     outcomes: dict[str, FeedbackOutcome] = {student: "elsewhere" for student, name in places.items() if name is None}
     on_github = {student: name for student, name in places.items() if name is not None}
@@ -103,7 +104,7 @@ def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[OfficialResults]:
-    """Collect the official results of each enrolled student; nobody's hold anything of anybody else's."""
+    """Collect the official results of each enrolled student; no student's results contain anything from another's."""
     courses, pushes = read_courses(book), book.read_pushes()
     handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
     for one in book.list_submissions():
@@ -121,9 +122,9 @@ def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) ->
 
 
 def write_feedback_files(texts: Mapping[str, str], folder: Path) -> int:
-    """Write each student's text as ID.md into a folder that git ignores; return how many have changed."""
+    """Write each student's text as ID.md into a folder that git ignores; return how many files changed."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder. Name one with --to.")
+        raise UsageError(f"{folder} is not a folder. Choose one with --to.")
     make_class_folder(folder)
     changed = 0
     for student, text in texts.items():

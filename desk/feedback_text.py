@@ -1,4 +1,4 @@
-"""The text of a student's feedback: a pure function of their own rows, as Markdown in which no text is live."""
+"""The text of a student's feedback: a pure function of their own rows. All text in the Markdown is escaped."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 TITLE = "Your official results"
 MARKER = "<!-- tinytorch:feedback {student} -->"
 UNMET = 8
-"""How many unmet criteria are named."""
+"""The number of unmet criteria that are listed."""
 RECEIPTS = 200
-"""How many pushes are listed, newest first."""
+"""The number of pushes that are listed, newest first."""
 
 
 @dataclass(frozen=True)
 class PushReceipt:
-    """A push that was collected, and what was handed in with it."""
+    """A collected push, and what was handed in with it."""
 
     push: Push
     collected: tuple[tuple[str, tuple[int, ...]], ...]
-    """Pairs of a course and the milestones that were handed in to it, by course."""
+    """Pairs of a version of the course and the milestones that were handed in for it."""
 
 
 @dataclass(frozen=True)
 class OfficialResults:
-    """Everything that one student is told of the gradebook."""
+    """Everything in the gradebook that is shown to one student."""
 
     row: RosterRow
     scores: tuple[Score, ...]
     """One score for each milestone that is built."""
     results: Mapping[int, Result]
-    """The record that counts, for each milestone that was graded."""
+    """The record that counts for each milestone that was graded."""
     receipts: tuple[PushReceipt, ...] = ()
     zone: tzinfo = UTC
     """The time zone in which times are written."""
 
 
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
-    """Write the text of the student's issue, from its marker on; the same rows give the same text."""
+    """Write the text of the student's issue, starting with the marker; the same rows give the same text."""
     marker = MARKER.format(student=official.row.id)
     return f"{marker}\n\n{fit_blocks(_format_blocks(official, manifest), MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
 
@@ -80,7 +80,7 @@ def _format_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Bl
 
 
 def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
-    """Write a table with a row for each milestone, and with deadlines and lateness where the course has them."""
+    """Write a table with a row for each milestone, and with deadlines and lateness if the course has deadlines."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
     lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
@@ -101,21 +101,21 @@ def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
 
 
 def _describe_verdict(score: Score) -> str:
-    """Name the verdict, or say that the milestone was not begun."""
+    """Return the verdict in words, or that the milestone was not begun."""
     if score.verdict is not None:
         return words.name_verdict(Verdict(score.verdict), is_module=False)
     return "Not begun in time" if score.closed else "Not begun"
 
 
 def _describe_points(score: Score) -> str:
-    """Write the points out of 100; “excused” or a dash where there are none."""
+    """Write the points out of 100, or “excused” or a dash if there are none."""
     if score.by_hand.excused:
         return "excused"
     return "—" if score.points is None else f"{score.points:g} of {FULL:g}"
 
 
 def _describe_lateness(score: Score) -> str:
-    """Say how late the graded push was; empty without a deadline."""
+    """Return how late the graded push was, or an empty text if there is no deadline."""
     if score.terms is None or score.push is None or score.grading is None:
         return ""
     return score.terms.describe_lateness(score.push.at)
@@ -135,7 +135,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
     if score.verdict == Verdict.ERROR:
         yield (
             f"Milestone {milestone.id} could not be judged. The grader or its machine failed, not your code. It will "
-            "be graded again, and you need do nothing."
+            "be graded again, so there is nothing for you to do."
         )
     elif result is not None:
         yield f"Fix this first, for milestone {milestone.id}, {escape_markdown(milestone.name, 60)}.{due}"
@@ -149,12 +149,12 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
         yield (
             f"Milestone {milestone.id}, {escape_markdown(milestone.name, 60)}: "
             f"{escape_markdown(milestone.victory)}.{due} "
-            f"Type {format_code_span('tito')} in your repository to see the next step."
+            f"Run {format_code_span('tito')} in your repository to see the next step."
         )
 
 
 def _describe_milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
-    """Write what the table does not say about one milestone; nothing where nothing was graded or decided."""
+    """Write what the table does not show about one milestone; yield nothing if nothing was graded or decided."""
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
         return
@@ -174,7 +174,7 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
         lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
         yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
     commit = format_code_span((result.submission.commit or "")[:12])
-    yield f"Judged by the course {escape_markdown(score.judged_by)}, from commit {commit}."
+    yield f"Graded with the course {escape_markdown(score.judged_by)}, from commit {commit}."
 
 
 def _describe_unmet(criterion: CriterionResult) -> str:
@@ -191,7 +191,7 @@ def _format_receipts_table(official: OfficialResults) -> str:
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:
         when = _format_local_time(receipt.push.at, official.zone)
-        # Where no server reported the time of a push, it is the collection's, which is later.
+        # If no server reported the time of a push, the time of the collection counts, which is later.
         seen = ", when it was first seen" if receipt.push.source == "seen" else ""
         for course, milestones in receipt.collected:
             handed_in = ", ".join(f"milestone {number}" for number in milestones) or "no milestone begun"
@@ -211,7 +211,7 @@ def _format_local_time(at: datetime, zone: tzinfo) -> str:
 def match_receipts(
     pushes: Sequence[Push], handed_in: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> tuple[PushReceipt, ...]:
-    """Make a receipt for each push whose commit was collected; `handed_in` is commit → course → milestones."""
+    """Make a receipt for each push whose commit was collected; `handed_in` maps commit → course → milestones."""
     first: dict[str, Push] = {}
     for push in sorted(pushes, key=lambda p: (p.source == "seen", p.at)):
         first.setdefault(push.commit, push)

@@ -1,4 +1,4 @@
-"""Git, run so that a student's repository can trigger nothing: no hooks, filters, submodules, prompts, checkouts."""
+"""Runs git so that a student's repository can trigger nothing: no hooks, filters, submodules, prompts, checkouts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from grading.files import write_atomically
 from grading.render.text import to_one_line
 
 SECONDS = 300
-"""How long a transfer may take."""
+"""The time limit for a transfer, in seconds."""
 LARGEST_OUTPUT = 4 << 20
-"""How many bytes git may list, since a repository may hold any number of names."""
+"""The number of bytes that git may list, since a repository may hold any number of names."""
 SAFE = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -37,12 +37,15 @@ SAFE = (
 )
 HEX = re.compile(r"[0-9a-f]{40}")
 _HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
-"""Gives git the token of the environment, for GitHub alone; the token is never in a command line or a file."""
+"""The credential helper that gives git the environment's token, for GitHub alone.
+
+The token is never in a command line or a file.
+"""
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
 class GitError(Exception):
-    """Git could not do it; the message says why, in git's own last words."""
+    """A git command failed; the message states why, in git's own last words."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,11 @@ class RemoteHeads:
     """The commits that a remote repository's branches point to."""
 
     branch: str | None
-    """Its default branch, such as refs/heads/main."""
+    """The repository's default branch, such as refs/heads/main."""
     commit: str | None
-    """What the default branch points to; None when the repository is empty."""
+    """The commit that the default branch points to; None if the repository is empty."""
     records: str | None
-    """What the branch `progress` points to."""
+    """The commit that the branch `progress` points to."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class TreeEntry:
 
 
 def read_git_version() -> tuple[int, ...]:
-    """Read git's version, such as (2, 39, 5); GraderError without git."""
+    """Read git's version, such as (2, 39, 5); raise GraderError without git."""
     try:
         said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     except (OSError, subprocess.CalledProcessError):
@@ -78,7 +81,10 @@ def read_git_version() -> tuple[int, ...]:
 
 
 def list_remote_heads(address: str) -> RemoteHeads:
-    """Ask a remote repository for its default branch and its branch `progress`, in one exchange. Raises GitError."""
+    """Ask a remote repository for its default branch and its branch `progress`, in one exchange.
+
+    Raise GitError if it fails.
+    """
     said = _run_git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
         "utf-8", "replace"
     )
@@ -95,7 +101,7 @@ def list_remote_heads(address: str) -> RemoteHeads:
 
 
 def init_bare_repository(repository: Path) -> None:
-    """Create a bare repository here unless there is one."""
+    """Create a bare repository at this path unless there already is one."""
     if not (repository / "HEAD").is_file():
         repository.parent.mkdir(parents=True, exist_ok=True)
         _run_git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
@@ -104,7 +110,7 @@ def init_bare_repository(repository: Path) -> None:
 def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
     """Fetch these commits, with `depth` commits of history and without files of more than `largest` bytes.
 
-    Commits that are here already are not asked for. A server without such filters sends larger files as well. Raises
+    Commits that were fetched before are not requested. A server without such filters sends larger files as well. Raises
     GitError.
     """
     wanted = [c for c in dict.fromkeys(commits) if not has_commit(repository, c)]
@@ -122,12 +128,12 @@ def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, lar
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    """Tell whether this commit was fetched completely; its reference is written last."""
+    """Tell whether this commit was fetched completely. The commit's reference is written last."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
 def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
-    """List the entries of a commit's tree at these paths; a final slash means what is in that folder."""
+    """List the entries of a commit's tree at these paths; a trailing slash stands for the folder's contents."""
     said = _run_git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
     found = []
     for line in said.split(b"\0"):
@@ -143,7 +149,7 @@ def read_files(
 ) -> dict[str, bytes | None]:
     """Map git's digest of each file to its bytes, or to None if they are too large or were not fetched.
 
-    A file is too large above `largest` bytes, or if it would bring all of them above `total_limit` bytes.
+    A file is too large above `largest` bytes, or if it would bring the total above `total_limit` bytes.
     """
     wanted = list(dict.fromkeys(digests))
     if not wanted:
@@ -169,7 +175,10 @@ def read_files(
 
 
 def _forget_remote(repository: Path) -> None:
-    """Make git treat filtered files as missing; while it knows the remote, it fetches them to look at their sizes."""
+    """Make git treat filtered files as missing.
+
+    As long as git knows the remote, it fetches them to look at their sizes.
+    """
     config = repository / "config"
     if b"[remote" in config.read_bytes():
         write_atomically(config, b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
@@ -196,14 +205,14 @@ def _run_git(
     lazy: bool = True,
     limit: int = LARGEST_OUTPUT,
 ) -> bytes:
-    """Run git and return what it printed; GitError when it fails, takes too long or prints too much."""
+    """Run git and return what it printed; raise GitError if it fails, takes too long or prints too much."""
     command = [
         "git",
         *(word for setting in (*SAFE, *_build_credential_settings(os.environ)) for word in ("-c", setting)),
     ]
     if repository is not None:
         command += ["--git-dir", str(repository)]
-    if not lazy:  # do not fetch now what a filter left out
+    if not lazy:  # do not fetch on demand what a filter left out
         command += ["-c", "protocol.allow=never"]
     process = subprocess.Popen(  # noqa: S603
         [*command, *arguments],
@@ -211,7 +220,7 @@ def _run_git(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=build_git_environment(os.environ, lazy=lazy),
-        start_new_session=True,  # without a terminal for prompts, and so that its helpers end with it
+        start_new_session=True,  # no terminal for prompts, and its helpers are stopped together with it
     )
     try:
         output, errors = process.communicate(standard_input, timeout=SECONDS)
@@ -263,7 +272,7 @@ _KEPT = {
 
 
 def _summarize_git_errors(command: str, errors: str) -> str:
-    """Choose the most telling line of git's errors, or a sentence of ours for it, without any secret of an address."""
+    """Choose the most telling line of git's errors, or our own sentence for it, without any secret from an address."""
     for pattern, sentence in _SENTENCES:
         if found := re.search(pattern, errors):
             return to_one_line(sentence.format(*map(_remove_credentials, found.groups())), 300)
@@ -308,4 +317,4 @@ _SENTENCES = (
     ),
     (r"No space left on device", "the disk is full. Make room, and collect again"),
 )
-"""Patterns of git's frequent errors, and for each a sentence with the repair to show instead."""
+"""Patterns of git's frequent errors, each with a sentence to show instead that states the repair."""

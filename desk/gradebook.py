@@ -1,4 +1,4 @@
-"""The gradebook: one SQLite file that only grows. docs/gradebook.md says what its tables mean."""
+"""The gradebook: one SQLite file that only grows. docs/gradebook.md explains its tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILE = "gradebook.sqlite"
 """The name of the gradebook's file in the class's folder."""
 SCHEMA = Path(__file__).with_name("schema")
 APPLICATION = 0x54544742
-"""SQLite's application id in our files: TTGB."""
+"""The application id in the headers of our SQLite files: TTGB."""
 
 
 @dataclass(frozen=True)
@@ -57,37 +57,37 @@ class Grading:
     met: int
     criteria: int
     share: float
-    """The share of the points that the course gave then, 0 to 1."""
+    """The share of the points that the course awarded then, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class CommitSubmission:
-    """What a commit hands in for a milestone of one version of the course."""
+    """What a commit hands in for one milestone, under one version of the course."""
 
     student: str
     commit: str
     course_digest: str
     milestone: int
     submission_digest: str | None
-    """None where the milestone is not begun: its recipe is as released."""
+    """The submission's digest; None if the milestone is not begun, with its recipe as released."""
 
 
 @dataclass(frozen=True)
 class PublishedRecord:
-    """One record of a student's branch `progress`."""
+    """One record from a student's branch `progress`."""
 
     student: str
     file: str
     at: datetime
     run_id: int | None
     event: str
-    """The JSON that `grading.progress.parse_event` reads."""
+    """The event as JSON, which `grading.progress.parse_event` reads."""
     reason: str | None
-    """Why it is not verified."""
+    """Why the record is not verified; None if it is."""
 
 
 class Gradebook:
-    """An open gradebook. Every method that writes is one transaction, which is on disk when it returns."""
+    """An open gradebook. Every method that writes is one transaction, which is on disk when the method returns."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Gradebook:
         self._db.close()
 
     def enroll_students(self, rows: Iterable[RosterRow]) -> None:
-        """Enroll the roster's students; others are kept but no longer enrolled."""
+        """Enroll the roster's students; other students are kept but no longer enrolled."""
         names = [f.name for f in fields(RosterRow)]
         values = ", ".join("?" * (len(names) + 1))
         changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
@@ -119,7 +119,7 @@ class Gradebook:
         return tuple(_convert_cells_to_student(dict(zip(names, row, strict=True))) for row in found)
 
     def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
-        """List every student that the gradebook has rows of, by id, each with whether they are enrolled."""
+        """List every student with rows in the gradebook, by id, and whether they are enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
@@ -128,7 +128,7 @@ class Gradebook:
         )
 
     def rename_student(self, old_id: str, new_id: str, at: datetime) -> None:
-        """Move everything of one student to another, and remember the rename; equal rows are merged."""
+        """Move all rows of one student to another, and save the rename; equal rows are merged."""
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",
@@ -141,7 +141,7 @@ class Gradebook:
         return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
     def save_visit(self, visit: Visit) -> None:
-        """Save what was found in a repository, instead of what was found before."""
+        """Save what was found in a repository, replacing what was found before."""
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
@@ -150,13 +150,13 @@ class Gradebook:
             )
 
     def read_visits(self) -> dict[str, Visit]:
-        """Map each student to what was found last in their repository."""
+        """Map each student to what was last found in their repository."""
         columns = "student, at, branch, commit_sha, records_sha, problem"
         found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
         return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
 
     def save_pushes(self, student: str, pushes: Iterable[Push]) -> None:
-        """Save pushes; one that is there already is not saved twice."""
+        """Save pushes; one that is already saved is not saved twice."""
         rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
         with self.open_transaction() as db:
             db.executemany(
@@ -188,9 +188,12 @@ class Gradebook:
         return tuple(CommitSubmission(*row) for row in found)
 
     def save_result(self, student: str, result: Result) -> None:
-        """Save an official result; the same one is not saved twice. ValueError for one without milestone or commit."""
+        """Save an official result; the same one is not saved twice.
+
+        Raise ValueError for one without a milestone or a commit.
+        """
         if result.milestone is None or result.submission.commit is None:
-            raise ValueError("a result of the gradebook has a milestone and a commit")
+            raise ValueError("a result in the gradebook has a milestone and a commit")
         text = encode_result(result)
         row = (
             hashlib.sha256(f"{student}\0{text}".encode()).hexdigest(),
@@ -229,14 +232,17 @@ class Gradebook:
         yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
 
     def load_result(self, id_: str) -> Result:
-        """Load the whole record of a grading; KeyError when there is none."""
+        """Load the complete record of a result; raise KeyError if there is none."""
         row = self._db.execute("SELECT result FROM grading WHERE id = ?", (id_,)).fetchone()
         if row is None:
             raise KeyError(id_)
         return Result.model_validate_json(row[0])
 
     def save_records(self, student: str, records: Iterable[PublishedRecord]) -> None:
-        """Save the records of the student's branch; those that have gone from it stay, but are no longer verified."""
+        """Save the records from the student's branch.
+
+        Records that are gone from it stay here, but are no longer verified.
+        """
         with self.open_transaction() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
@@ -258,7 +264,7 @@ class Gradebook:
             yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
     def compute_record_fingerprints(self) -> dict[str, str]:
-        """Map each student with results or records to a digest that changes when any of these do."""
+        """Map each student with results or records to a digest that changes when any of these change."""
         told: dict[str, Any] = {}
         for query in (
             "SELECT student, id FROM grading ORDER BY student, id",
@@ -276,7 +282,7 @@ class Gradebook:
         self._db.execute("ATTACH ? AS shard", (_build_database_uri(other),))
         try:
             with self.open_transaction() as db:
-                # Replaced rows are gone for a moment, so references to them are checked at the end.
+                # Replaced rows are missing for a moment, so references to them are checked at the end.
                 db.execute("PRAGMA defer_foreign_keys = ON")
                 yield db
         finally:
@@ -288,7 +294,7 @@ class Gradebook:
 
     @contextmanager
     def open_transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction that is on disk when the block ends, and undone when the block fails."""
+        """Open a transaction that is on disk when the block ends, and rolled back if the block fails."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
@@ -321,12 +327,12 @@ def apply_renames(db: sqlite3.Connection) -> None:
 def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     """Open the gradebook in this file and bring it up to this version; with `make`, create a missing one.
 
-    UsageError when there is none, when the file is something else, or when a later version of the course wrote it.
+    Raise UsageError if there is none, if the file is something else, or if a later version of the course wrote it.
     """
     if not path.is_file() and not make:
-        raise UsageError(f"There is no gradebook {path}. Make it: inv collect --folder {path.parent}")
+        raise UsageError(f"There is no gradebook {path}. Create it: inv collect --folder {path.parent}")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a file. Move it away, or name another folder with --folder.")
+        raise UsageError(f"{path} is not a file. Move it away, or choose a different folder with --folder.")
     if path.is_file() and path.stat().st_size == 0:
         raise UsageError(f"{path} is empty, which a gradebook never is. Restore it from a backup, or delete it.")
     if make:
@@ -346,7 +352,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise UsageError(
-            f"{path} is not a gradebook: {error}. Name another file, or restore it from a backup."
+            f"{path} is not a gradebook: {error}. Choose a different file, or restore it from a backup."
         ) from None
     except BaseException:
         connection.close()
@@ -355,7 +361,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
 
 
 def _build_database_uri(path: Path) -> str:
-    """Build the URI by which SQLite opens a file, without locks where the disk has none (Lustre, some NFS)."""
+    """Build the URI with which SQLite opens a file, without locks if the disk has none (Lustre, some NFS)."""
     address = path.resolve().as_uri()
     # Where nothing can be written, no lock is needed.
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
@@ -367,16 +373,16 @@ def _build_database_uri(path: Path) -> str:
 
 
 def load_migrations() -> dict[int, str]:
-    """Map each version to the SQL that brings a gradebook to it from the version before."""
+    """Map each version to the SQL that brings a gradebook to it from the previous version."""
     return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Run the SQL files that this gradebook has not seen, each in one transaction with its number."""
+    """Run the SQL files that were not yet applied to this gradebook, each in one transaction with its number."""
     steps = load_migrations()
     version = _read_header_number(connection, "user_version")
     if version == 0 and _read_header_number(connection, "schema_version"):
-        raise UsageError(f"{path} is an SQLite file of another program. Name another file.")
+        raise UsageError(f"{path} is an SQLite file of a different program. Choose a different file.")
     if version > max(steps):
         raise UsageError(f"{path} was written by a later version of the course. Update this repository: git pull")
     for number, text in steps.items():
@@ -391,7 +397,7 @@ def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
                     connection.execute("ROLLBACK")
                 if _read_header_number(connection, "user_version") >= number:  # another process was faster
                     continue
-                raise GraderError(f"{path} could not be brought to version {number}: {error}") from None
+                raise GraderError(f"{path} could not be upgraded to version {number}: {error}") from None
 
 
 def _read_header_number(connection: sqlite3.Connection, pragma: str) -> Any:
@@ -413,21 +419,21 @@ def _convert_cells_to_student(cells: dict[str, Any]) -> RosterRow:
 
 
 def _convert_row_to_grading(row: tuple[Any, ...]) -> Grading:
-    """Convert a row of the table to a grading."""
+    """Convert a row of the table to a `Grading`."""
     id_, student, milestone, commit, submission, course, started, *figures = row
     return Grading(id_, student, milestone, commit, submission, course, parse_time(started), *figures)
 
 
 def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return an SQL condition that selects one student, and its values; both empty for all students."""
+    """Return an SQL condition that selects one student, and its values; both are empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
 def format_time(at: datetime) -> str:
-    """Write a time as text in UTC whose order is that of the times."""
+    """Write a time as text in UTC that sorts in order of time."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time of the tables."""
+    """Read a time from the tables."""
     return datetime.fromisoformat(text)

@@ -1,6 +1,6 @@
 """A process that grades one task after another for `inv collect`: a line of JSON in, a line of JSON out.
 
-There is one for each core, so that a grading that ends its process ends nothing else.
+There is one such process for each core, so that student code that kills its process stops nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GradingTask:
     repository: str
     """The bare repository on this machine that holds the commit."""
     asked: str | None = None
-    """The id that the questions were made for, where the student had another id then."""
+    """The id that the questions were generated for, if the student had a different id then."""
     folder: str | None = None
     """The folder that already holds the files, on a machine without the repository."""
 
@@ -46,7 +46,10 @@ class GradingTask:
 
 
 def grade_task(task: GradingTask, root: Path) -> str:
-    """Grade one task, and return the result record as JSON. GraderError, UsageError or GitError when there is none."""
+    """Grade one task, and return the result record as JSON.
+
+    Raise GraderError, UsageError or GitError if there is none.
+    """
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
         if task.folder is None:
             write_commit_tree(Path(task.repository), task.commit, load_manifest(root), Path(folder))
@@ -62,7 +65,7 @@ def grade_task(task: GradingTask, root: Path) -> str:
 
 
 def serve_tasks(root: Path) -> None:
-    """Read tasks and answer each until there are no more. Stray output of a grading goes to standard error."""
+    """Read tasks and answer each until there are no more. Stray output goes to standard error."""
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -72,7 +75,7 @@ def serve_tasks(root: Path) -> None:
                 answer = {"result": grade_task(GradingTask(**json.loads(line)), root)}
             except (GraderError, UsageError, GitError) as error:
                 answer = {"problem": str(error)}
-            except Exception as error:  # whatever happened, the next student is graded
+            except Exception as error:  # whatever happened, go on with the next student
                 answer = {"problem": f"the grader failed: {error!r}"}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
@@ -83,7 +86,7 @@ def serve_tasks(root: Path) -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Have this process, and with it the sandbox's, killed when the collection that started it is."""
+    """Exit, and stop the sandbox with it, when the collection that started this process is killed."""
     while os.getppid() == parent:
         time.sleep(1)
     _delete_temporary_folder()

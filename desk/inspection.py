@@ -1,4 +1,4 @@
-"""Inspects one student's repository: what has changed, and everything that the gradebook keeps of it."""
+"""Inspects one student's repository: what has changed, and everything that the gradebook keeps about it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from grading.manifest.model import BuildStatus, Deadlines, Manifest, Milestone
 from grading.submission import MAX_BYTES, copy_submission
 
 NEWEST = 1_000
-"""How many records of a branch are read, the last published first."""
+"""The number of records that are read from a branch, the last published first."""
 COMMITS = 30
-"""How many commits of the branch are searched for the last publication; usually it is the newest."""
+"""The number of commits on the branch that are searched for the last publication, which is usually the newest."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class InspectionContext:
     """What inspecting a repository depends on, apart from the repository."""
 
     folder: Path
-    """The class's folder, which has the fetched repositories."""
+    """The class's folder, which holds the fetched repositories."""
     base: Path
     """The folder that paths in the roster start from."""
     manifest: Manifest
     given: Mapping[str, str]
-    """How students' files were given out, for `lock.is_untouched`."""
+    """The digests of students' files as released, for `lock.is_untouched`."""
     times: PushTimeSource
 
     def get_repository_path(self, student: str) -> Path:
@@ -62,31 +62,31 @@ class InspectionContext:
 
 @dataclass(frozen=True)
 class KnownState:
-    """What the gradebook already holds on a student."""
+    """What the gradebook already knows about a student."""
 
     visit: Visit | None = None
     pushes: tuple[Push, ...] = ()
     commits: frozenset[str] = frozenset()
-    """Commits whose submissions to this course are recorded."""
+    """The commits whose submissions for this version of the course are recorded."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an inspection has found, before it is saved."""
+    """The findings of an inspection, before they are saved."""
 
     visit: Visit
     pushes: tuple[Push, ...] = ()
     """New pushes."""
     handed_in: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
-    """The digest of each submission, by commit and milestone; None where the milestone is not begun."""
+    """The digest of each submission, by commit and milestone; None if the milestone is not begun."""
     records: tuple[PublishedRecord, ...] | None = None
-    """The records of the branch `progress`; None when it has not changed."""
+    """The records on the branch `progress`; None if the branch has not changed."""
 
 
 def inspect_repository(
     row: RosterRow, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Ask the server, fetch what is new, and read it. Anything that goes wrong becomes the visit's `problem`."""
+    """Contact the server, fetch what is new, and read it. Anything that goes wrong becomes the visit's `problem`."""
     if row.repository is None:
         return Inspection(Visit(row.id, now, problem="the roster names no repository"))
     try:
@@ -111,14 +111,14 @@ def choose_commits_to_grade(
 
 
 def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
-    """List the moments after which a push is late and after which it earns nothing; empty without a deadline."""
+    """List the moments after which a push is late and after which it earns nothing; none without a deadline."""
     return () if terms is None else tuple(dict.fromkeys((terms.grace_end, terms.last_scoring_moment)))
 
 
 def _inspect_or_raise(
     row: RosterRow, name: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Inspect a repository. GitError, GraderError or OSError when it cannot be read."""
+    """Inspect a repository. Raise GitError, GraderError or OSError if it cannot be read."""
     address = _build_git_address(name, context.base)
     heads = git.list_remote_heads(address)
     if heads.commit is None or heads.branch is None:
@@ -151,7 +151,7 @@ def _inspect_or_raise(
 
 
 def _build_git_address(name: str, base: Path) -> str:
-    """Build the address for git. A path becomes a URL, since git applies no filter when it copies from a path."""
+    """Build the address for git. A path becomes a URL, since git ignores filters when it copies from a path."""
     return (
         f"file://{quote(str((base / name).resolve()))}"
         if name.startswith(("/", "./", "../"))
@@ -162,7 +162,7 @@ def _build_git_address(name: str, base: Path) -> str:
 def _find_new_pushes(
     address: str, branch: str, head: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> tuple[Push, ...]:
-    """Find pushes that the gradebook does not have. A head whose time no source knows counts as seen now."""
+    """Find pushes that the gradebook does not have. A head whose time no source knows counts as pushed now."""
     of_branch = [push for push in known_state.pushes if push.branch == branch]
     told = [push for push in of_branch if push.source != "seen"]
     if any(push.commit == head for push in told):
@@ -175,7 +175,7 @@ def _find_new_pushes(
 
 
 def _compute_submission_digests(repository: Path, commit: str, context: InspectionContext) -> dict[int, str | None]:
-    """Map each milestone to the digest of this commit's submission to it; None where it is not begun."""
+    """Map each milestone to the digest of this commit's submission for it, or to None if it is not begun."""
     found: dict[int, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as tree:
         write_commit_tree(repository, commit, context.manifest, Path(tree))
@@ -190,7 +190,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 
 
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
-    """Read the records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
+    """Read the records on the branch `progress`, and check them against its ledger as `grading.github.history` does."""
     head = next(filter(None, map(ledger.parse_head, git.list_commit_messages(repository, commit, COMMITS))), None)
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [
@@ -221,7 +221,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
 
 
 def _list_ledger_files(lines: list[bytes]) -> list[str]:
-    """List the files that the ledger's lines name, newest line first."""
+    """List the files that the ledger's lines mention, newest line first."""
     found = []
     for line in reversed(lines):
         try:

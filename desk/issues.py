@@ -1,4 +1,4 @@
-"""The feedback issue in a student's repository: found by marker and author, opened once, then updated."""
+"""The feedback issue in a student's repository. It is found by marker and author, opened once, then updated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
 
 IssueChange = Literal["open", "update", "same", "public"]
-"""What was done with an issue, or would be. For `public`, others can read the repository, so nothing is sent."""
+"""What was or would be done with an issue. If it is `public`, others can read the repository, so nothing is sent."""
 PAUSE = 1.0
-"""Seconds between two writes, which GitHub asks for; it accepts 80 in a minute and 500 in an hour."""
+"""The seconds between two writes, as GitHub asks. It accepts 80 writes per minute and 500 per hour."""
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
 
 
@@ -40,18 +40,18 @@ class _Repository(ApiModel):
 
     private: bool
     visibility: str | None = None
-    """`internal` means private, but everybody of an enterprise can read it."""
+    """The visibility. `internal` means that everybody in the enterprise can read the repository."""
 
 
 def look_up_login(github: Client) -> str:
-    """Ask GitHub whose token this is; UsageError for an app's token, which GitHub does not answer."""
+    """Ask GitHub whose token this is; raise UsageError for an app's token, which GitHub does not answer."""
     with translate_errors("the account of the token"):
         try:
             return parse_response(_User, github.rest.users.get_authenticated()).login
         except RequestFailed as error:
             if error.response.status_code != 403:
                 raise
-    raise UsageError('GITHUB_TOKEN belongs to an app, which has no account. Name it: --author "your-app[bot]"')
+    raise UsageError('GITHUB_TOKEN belongs to an app, which has no account. Give its name: --author "your-app[bot]"')
 
 
 class FeedbackIssues:
@@ -65,15 +65,15 @@ class FeedbackIssues:
     def sync_issue(
         self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool
     ) -> IssueChange:
-        """Open the student's issue or update it; without `send`, only say which it would be.
+        """Open the student's issue or update it; without `send`, only return which of these would be done.
 
-        GitHub has no conditional update, so the text is compared with what is there. GraderError where GitHub refuses,
-        and where the issue there is another student's.
+        GitHub has no conditional update, so the text is compared with what is there. Raise GraderError if GitHub
+        refuses, or if the existing issue is another student's.
         """
         owner, name = repository.split("/")
 
         def sync_once() -> IssueChange:
-            """Read the issue, and write it where it differs."""
+            """Read the issue, and write it if it differs."""
             found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize_text(found.body) == _normalize_text(body):
                 return "same"
@@ -92,9 +92,9 @@ class FeedbackIssues:
             return retry_lost_requests(sync_once)
 
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
-        """Find our oldest issue; None when there is none. GraderError when it is about another student.
+        """Find our oldest issue, or return None if there is none. Raise GraderError if it is about another student.
 
-        The marker alone proves nothing, since anybody may open an issue with it.
+        The marker alone proves nothing, since anybody may open an issue that contains it.
         """
         owner, name = repository.split("/")
         pages: Iterable[_Issue] = self._github.rest.paginate(
@@ -115,7 +115,8 @@ class FeedbackIssues:
             if marked[1] not in ids:
                 raise GraderError(
                     f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's column repository "
-                    f"right? If both are one person: inv rename --old {marked[1]} --new ID. Otherwise delete that issue"
+                    f"correct? If both are one person: inv rename --old {marked[1]} --new ID. "
+                    "Otherwise delete that issue"
                 )
             return issue
         return None

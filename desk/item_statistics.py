@@ -1,7 +1,7 @@
 """Statistics of items (tasks, questions, criteria): how hard each is, and whether it separates strong from weak.
 
-The figures are those of classical test theory, as assessment systems show them. An item is passed at the
-first attempt when its first result passes.
+The figures are those of classical test theory, as assessment systems show them. A student passes an item at the first
+attempt if their first result for it passes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 
 FEWEST = 10
-"""A correlation over fewer students says nothing."""
+"""The smallest number of students for whom a correlation is meaningful."""
 DISCRIMINATION = (
     "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
     "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
@@ -29,7 +29,7 @@ class ItemOutcome:
 
     passed_first: bool
     tries: int
-    """Results up to and including the first that passes; 0 while none does."""
+    """The number of results up to and including the first that passes; 0 if none does."""
 
 
 PASSED = ItemOutcome(passed_first=True, tries=1)
@@ -37,17 +37,17 @@ PASSED = ItemOutcome(passed_first=True, tries=1)
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """One item over a class."""
+    """The statistics of one item over a class."""
 
     met: int
-    """Students with a result on it."""
+    """The number of students with a result for the item."""
     passed_first: int
     discrimination: float | None
-    """None where the class is too small, or everybody did the same."""
+    """The discrimination; None if the class is too small, or if everybody did the same."""
     tries: float | None
-    """The median number of results until it passed, over the students who passed it; None when nobody did."""
+    """The median number of results up to the first pass, over the students who passed; None if nobody did."""
     unpassed: int
-    """Students who have not passed it."""
+    """The number of students who have not passed the item."""
 
 
 def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
@@ -70,7 +70,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence
 def compute_discriminations(
     outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
 ) -> dict[str, float | None]:
-    """Map each item to its discrimination against the *other* items, since an item would agree with itself."""
+    """Map each item to its discrimination against the *other* items, since every item agrees with itself."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)

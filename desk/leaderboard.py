@@ -1,7 +1,7 @@
-"""The leaderboard: measurements of the milestones, repeated on one machine, for students who agreed to be on it.
+"""The leaderboard: milestones measured repeatedly on one machine, for students who agreed to be on it.
 
-No grade comes from these runs: they are kept in a table of their own. A rank says no more than the runs do: each entry
-is the range of its runs, and entries whose ranges overlap share a rank.
+No grade comes from these runs: they are kept in a table of their own. A rank claims no more than the runs support: each
+entry is the range of its runs, and entries whose ranges overlap share a rank.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from grading.render.progress_watch import ProgressWatch
 from grading.result import Picture, Result
 
 COURSE = ""
-"""The id of the course's own solution among the students."""
+"""The id that stands for the course's own solution among the students."""
 RUNS = 3
 
 
 @dataclass(frozen=True)
 class Board:
-    """One figure that students are ranked by."""
+    """One figure by which students are ranked."""
 
     name: str
     milestone: int
@@ -40,9 +40,9 @@ class Board:
     unit: str
     lower_is_better: bool
     read: Callable[[Result], tuple[float, ...]]
-    """Reads what a passing run has measured, once or several times."""
+    """The function that reads the figure from a passing run's result, once or several times."""
     is_relative: bool = False
-    """Whether it is shown as a multiple of the course's own."""
+    """Whether the figure is shown as a multiple of the course's own."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class BoardEntry:
 
     student: str
     rank: int | None
-    """None for the course."""
+    """The student; None for the course."""
     low: float
     middle: float
     high: float
     runs: int
     failed: int
-    """Runs in which the milestone was not unlocked again."""
+    """The number of runs in which the milestone was not unlocked again."""
 
 
 @dataclass(frozen=True)
@@ -84,22 +84,22 @@ class Ranking:
 
 
 def _read_network_size(result: Result) -> tuple[float, ...]:
-    """Return how many numbers a network has, as the only element; empty if that was not measured."""
+    """Return the number of values in a network as the only element, or nothing if that was not measured."""
     return _read_criterion_figure(result, "numbers")
 
 
 def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
-    """Return the measured figure of a criterion, as the only element; empty if there is none."""
+    """Return a criterion's measured figure as the only element, or nothing if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
 def _find_picture(result: Result, name: str) -> Picture | None:
-    """Find a picture of a result by name."""
+    """Find a picture in a result by name."""
     return next((picture for picture in result.pictures if picture.name == name), None)
 
 
 def _read_relative_step_time(result: Result) -> tuple[float, ...]:
-    """Return a training step's time as a multiple of a matrix product's on the same machine; empty if not timed."""
+    """Return a training step's time as a multiple of a matrix product's on the same machine; nothing if not timed."""
     shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
@@ -126,7 +126,7 @@ BOARDS = (
     Board(
         "functions",
         5,
-        "Most functions written right",
+        "Most functions written correctly",
         "pass@1",
         False,
         lambda one: _read_criterion_figure(one, "compositions"),
@@ -137,10 +137,10 @@ BOARDS = (
 def run_leaderboard(
     root: Path, folder: Path, watch: ProgressWatch, *, runs: int = RUNS, milestones: Sequence[int] = ()
 ) -> list[str]:
-    """Repeat the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
+    """Measure the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
 
-    They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
-    Runs that are there already are not repeated, so an interrupted leaderboard continues.
+    They run one at a time, everybody once before anybody twice, so that other load on the machine affects all equally.
+    Runs that are already saved are not repeated, so an interrupted leaderboard continues.
     """
     course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, name_machine()
     troubles: list[str] = []
@@ -154,7 +154,7 @@ def run_leaderboard(
             (r.student, r.milestone, r.commit) for r in read_runs(book) if (r.course, r.machine) == (course, machine)
         ]
         todo = [task for turn in range(runs) for task in tasks if have.count(_get_run_key(task)) <= turn]
-        watch.begin_phase(f"Running {len(todo)} gradings, one at a time", len(todo))
+        watch.begin_phase(f"Measuring {len(todo)} submissions, one at a time", len(todo))
         for done, task in enumerate(todo, start=1):
             watch.advance(done, f"{task.student or 'the course'}, milestone {task.milestone}")
             try:
@@ -167,7 +167,7 @@ def run_leaderboard(
 
 
 def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[GradingTask]:
-    """List what to run: the last unlocked commit of each student who agreed, and the course for relative speeds."""
+    """List what to run: the last unlocked commit of each student who agreed, and the course's solution to compare."""
     tasks = []
     built = {milestone.id for milestone in load_manifest_strictly(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
@@ -183,19 +183,19 @@ def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[Gr
 
 
 def _choose_unlocked_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
-    """Choose the newest fetched commit that unlocked the milestone, or else the newest; None where none did."""
+    """Choose the newest commit that unlocked the milestone, a fetched one if possible, or return None if none did."""
     unlocked = [g.commit for g in book.list_gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
     fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has_commit(repository, commit))
     return next(fetched, unlocked[-1] if unlocked else None)
 
 
 def _get_run_key(task: GradingTask) -> tuple[str, int, str]:
-    """Return what identifies the runs of a task: student, milestone, commit."""
+    """Return the key that identifies a task's runs: student, milestone, commit."""
     return task.student, task.milestone, task.commit
 
 
 def _grade_officially(task: GradingTask, root: Path) -> Result:
-    """Grade a task officially; GraderError when there is no result, or when the grader could not judge."""
+    """Grade a task officially; raise GraderError if there is no result, or if the grader could not judge."""
     if task.student == COURSE:
         result = grade_milestone(root, task.milestone, official=True, student="course")
     else:
@@ -209,7 +209,7 @@ def _grade_officially(task: GradingTask, root: Path) -> Result:
 
 
 def save_run(book: Gradebook, task: GradingTask, result: Result, course: str, machine: str) -> None:
-    """Save what a run has measured; of one that did not unlock the milestone, only that it did not."""
+    """Save what a run has measured. If it did not unlock the milestone, save only that."""
     passed = result.verdict.value in PASSING
     boards = [board for board in BOARDS if board.milestone == task.milestone]
     measured = {board.name: board.read(result) for board in boards if passed and board.read(result)}
@@ -241,7 +241,8 @@ def name_machine() -> str:
 def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Iterator[Ranking]:
     """Rank each board that has an entry, for the students in ``rows`` who agreed, or for all enrolled ones.
 
-    Only runs with the newest run's course and machine are compared, and only each student's newest commit counts.
+    Only runs with the same version of the course and the same machine as the newest run are compared, and only each
+    student's newest commit counts.
     """
     agreed = {row.id for row in (book.list_students() if rows is None else rows) if row.leaderboard}
     runs = read_runs(book)
@@ -270,7 +271,7 @@ def _summarize_runs(board: Board, runs: Sequence[LeaderboardRun]) -> Iterator[Bo
 
 
 def format_board_value(board: Board, value: float) -> str:
-    """Write a value with the unit of its board.
+    """Format a value with the unit of its board.
 
     >>> format_board_value(BOARDS[0], 12345.0), format_board_value(BOARDS[4], 0.625)
     ('12,345', '62.5%')
@@ -285,9 +286,9 @@ def format_board_value(board: Board, value: float) -> str:
 
 
 def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tuple[BoardEntry, ...]:
-    """Sort entries, best first, and rank them. Entries whose ranges overlap share a rank, also through others.
+    """Sort entries, best first, and rank them. Entries whose ranges overlap, directly or through others, share a rank.
 
-    The course is listed without a rank.
+    The course's solution is listed without a rank.
     """
     sign = 1 if lower_is_better else -1
 

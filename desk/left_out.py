@@ -1,4 +1,4 @@
-"""Which students and grades a file for another system has to leave out, and the sentences that say so."""
+"""Finds the students and grades that a file for another system has to leave out, and describes them in sentences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from grading.errors import UsageError
 from grading.manifest.model import Milestone
 
 Scores = dict[str, dict[int, Score]]
-"""Student → milestone → score."""
+"""The scores: student → milestone → score."""
 SHOWN = 12
 
 
 def has_grade(score: Score) -> bool:
-    """Tell whether a score has something to import: points, or an excuse."""
+    """Tell whether a score has something to import: points, or excused status."""
     return score.points is not None or score.by_hand.excused
 
 
@@ -37,7 +37,7 @@ def choose_largest_complete_table(
 
 
 def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
-    """Say which students and milestones a file for Canvas leaves out, since it must not have empty cells."""
+    """Describe the students and milestones that a file for Canvas leaves out, since it must not have empty cells."""
     chosen, columns = choose_largest_complete_table(rows, built, reached)
     nobody = [m for m in built if not any(has_grade(reached[row.id][m.id]) for row in rows)]
     if nobody:
@@ -58,25 +58,25 @@ def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milesto
 
 
 def describe_ungraded_students(rows: Sequence[RosterRow], reached: Scores) -> Iterator[str]:
-    """Say whose entries in Classroom 50's file stay as they were, since they have no points."""
+    """List students whose entries in Classroom 50's file stay as they were, since they have no points."""
     none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
     if none:
         yield f"Left as they were, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
 
 
 def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
-    """Say whose grades an earlier course has judged, since files for other systems have no place for it."""
+    """List grades that come from an earlier version of the course, which files for other systems cannot show."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
     if earlier:
         names = ", ".join(
             f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:SHOWN]
         )
         more = " …" if earlier[SHOWN:] else ""
-        yield f"Judged by an earlier course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
+        yield f"From an earlier version of the course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
 
 
 def describe_excused_grades(reached: Scores) -> Iterator[str]:
-    """Say who is excused, which Moodle's import cannot express."""
+    """List grades that are excused, which Moodle's import cannot express."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
     ]
@@ -87,14 +87,14 @@ def describe_excused_grades(reached: Scores) -> Iterator[str]:
 def match_moodle_participants(
     rows: Sequence[RosterRow], participants: Path | None
 ) -> tuple[tuple[RosterRow, ...], list[str]]:
-    """Select the students on Moodle's list of participants, with their addresses as it spells them; and notes.
+    """Select the students on Moodle's list of participants, with addresses as Moodle spells them; also return notes.
 
-    UsageError when that list cannot be read or holds no address.
+    Raise UsageError if that list cannot be read or holds no address.
     """
     if participants is None:
         note = (
-            "Moodle stops at the first e-mail address it does not know, and imports nothing. To check before, export "
-            "the course's participants there, and name that file with --participants."
+            "Moodle stops at the first unknown e-mail address, and imports nothing. To check this first, export "
+            "the course's participants there, and pass that file with --participants."
         )
         return tuple(rows), [note]
     try:
@@ -107,4 +107,4 @@ def match_moodle_participants(
     known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
     here = {row.id for row in known}
     unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]
-    return tuple(known), [f"Left out, since Moodle does not know them: {', '.join(unknown)}."] if unknown else []
+    return tuple(known), [f"Left out, since they are not on Moodle's list: {', '.join(unknown)}."] if unknown else []

@@ -16,12 +16,12 @@ from grading.errors import UsageError
 
 @dataclass(frozen=True)
 class SuspectedRename:
-    """A new student who seems to be one who has left the roster."""
+    """A new student who seems to be the same person as one who has left the roster."""
 
     old: str
     new: str
     because: str
-    """What both have in common, such as the same repository."""
+    """What the two have in common, such as the same repository."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class RosterChanges:
 
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    """Students who were enrolled until now and are not in the roster."""
+    """The students who were enrolled until now but are no longer in the roster."""
     renamed: tuple[SuspectedRename, ...] = ()
-    """Suspected renames of anyone who has left the roster, however long ago."""
+    """The suspected renames of students who have left the roster, however long ago."""
 
 
 SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
@@ -40,11 +40,14 @@ SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
     ("the same e-mail address", lambda row: row.email and row.email.casefold()),
     ("the same login in Canvas", lambda row: row.sis_login and row.sis_login.casefold()),
 )
-"""What identifies a student under another id, most certain first."""
+"""The columns that identify a student under a different id, most certain first."""
 
 
 def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
-    """Compare the roster with the gradebook: who is new, gone or renamed. Nothing before the first collection."""
+    """Compare the roster with the gradebook: who is new, gone or renamed.
+
+    Report nothing before the first collection.
+    """
     before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_known_students()}, book.read_renames()
     if not before:
         return RosterChanges()
@@ -58,7 +61,7 @@ def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
 
 
 def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[RosterRow]) -> Iterator[SuspectedRename]:
-    """Find students of the roster who seem to be one of those who left it."""
+    """Find students in the roster who seem to be the same person as one who left it."""
     for row in absent_rows:
         for because, mark in SAME:
             same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
@@ -68,7 +71,7 @@ def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[Ros
 
 
 def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[str]:
-    """Describe the changes in sentences, with the command to type where there is one."""
+    """Describe the changes in sentences, with the command to run, if there is one."""
     if changes.new:
         yield f"New in the roster since the last collection: {_list_names(changes.new)}."
     if changes.gone:
@@ -86,9 +89,9 @@ def _list_names(names: Sequence[str], limit: int = 12) -> str:
 
 
 def rename_student(folder: Path, rows: Sequence[RosterRow], old_id: str, new_id: str) -> int:
-    """Move everything of a student who left the roster to one who is in it; return how many results moved.
+    """Move all rows of a student who left the roster to one who is in it; return how many results moved.
 
-    UsageError when the old id is unknown or still in the roster, or the new one is not in it.
+    Raise UsageError if the old id is unknown or still in the roster, or if the new one is not in it.
     """
     now = {row.id for row in rows}
     with open_gradebook(folder / FILE) as book:
@@ -100,7 +103,7 @@ def rename_student(folder: Path, rows: Sequence[RosterRow], old_id: str, new_id:
         if new_id not in now:
             raise UsageError(f"{new_id} is not in the roster. Write the new id there first.")
         if old_id not in known:
-            raise UsageError(f"The gradebook has no student {old_id}. Its students are in the table `student`.")
+            raise UsageError(f"The gradebook has no student {old_id}. The table `student` lists its students.")
         moved = sum(grading.student == old_id for grading in book.list_gradings())
         book.rename_student(old_id, new_id, datetime.now(UTC))
     before, after = (folder / "repositories" / f"{name}.git" for name in (old_id, new_id))

@@ -34,13 +34,13 @@ from grading.render.text import to_one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
 LONGEST = 300
-"""How long a text may be: as long as a cell of the exports."""
+"""The greatest length of a text, which is that of a cell in the exports."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
 @dataclass(frozen=True)
 class OverriddenGrade:
-    """One grade with its overrides that count, and the last of them."""
+    """One grade with its overrides that count, and the newest of them."""
 
     student: str
     milestone: int
@@ -57,7 +57,7 @@ def list_overrides(book: Gradebook) -> tuple[OverriddenGrade, ...]:
 def set_override(
     root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, decided_by: str = ""
 ) -> None:
-    """Save what was decided about one grade. UsageError for an invalid value, or without a reason."""
+    """Save what was decided about one grade. Raise UsageError for an invalid value or a missing reason."""
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         made = _make_overrides(book, manifest, student, milestone, values, why, decided_by, datetime.now(UTC))
@@ -67,7 +67,10 @@ def set_override(
 
 
 def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: str, decided_by: str = "") -> int:
-    """Withdraw every override of one grade, so that its measured points count; return how many. UsageError for none."""
+    """Withdraw every override of one grade, so that its measured points count; return how many.
+
+    Raise UsageError if there is none.
+    """
     with open_gradebook(folder / FILE) as book:
         ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
         if not ids:
@@ -96,9 +99,9 @@ def write_overrides_csv(folder: Path, target: Path) -> int:
 
 
 def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str = "") -> int:
-    """Save the overrides of a CSV file, and return how many grades changed. Empty and unchanged cells do nothing.
+    """Save the overrides in a CSV file, and return how many grades changed. Empty and unchanged cells do nothing.
 
-    UsageError that names every wrong row; then nothing is saved.
+    If any row is invalid, save nothing, and raise UsageError with a list of all invalid rows.
     """
     manifest, now = load_manifest_strictly(root), datetime.now(UTC)
     try:
@@ -131,7 +134,7 @@ def _parse_csv_row(
     decided_by: str,
     now: datetime,
 ) -> Iterator[Override]:
-    """Read a row of a CSV file as the overrides that differ from those in force."""
+    """Read a row of a CSV file, and yield the overrides that differ from those in force."""
     cells = {name: _unescape_text((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
@@ -154,7 +157,7 @@ def _make_overrides(
     decided_by: str,
     now: datetime,
 ) -> list[Override]:
-    """Make the overrides of one grade. UsageError for an unknown student or milestone, or without a reason."""
+    """Make the overrides of one grade. Raise UsageError for an unknown student or milestone, or a missing reason."""
     if student not in {row.id for row, _ in book.list_known_students()}:
         raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
     find_built_milestone(manifest, milestone)
@@ -168,7 +171,10 @@ def _make_overrides(
 
 
 def _parse_value(kind: Kind, text: str) -> str:
-    """Convert a value to the text that the table holds; empty for none. UsageError for an invalid one."""
+    """Convert a value to the text for the table; no value becomes an empty text.
+
+    Raise UsageError for an invalid one.
+    """
     if not text or kind == "comment":
         return to_one_line(text, LONGEST)
     if kind == "excused":
@@ -186,7 +192,7 @@ def _parse_value(kind: Kind, text: str) -> str:
 
 
 def _format_value(in_force: EffectiveOverride, kind: Kind) -> str:
-    """Write the value in force of this kind, as a cell of the CSV file."""
+    """Format the value in force of this kind as a cell of the CSV file."""
     match kind:
         case "points":
             return "" if in_force.points is None else f"{in_force.points:g}"

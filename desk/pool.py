@@ -26,9 +26,9 @@ from grading.result import Result
 HERE = Path(__file__).resolve().parent.parent
 TRIES = 2
 WORKERS = 2
-"""How many workers of a grading may reach their limit of wall time: one that trains, one of the demonstration."""
+"""The number of workers in a grading run that may use up their wall-clock limit: in training, in the demonstration."""
 ASIDE_SECONDS = 900
-"""Further time for data sets, the grader's own timings and a busy machine."""
+"""The extra seconds for data sets, the grader's own timings and a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def count_available_cores() -> int:
 def grade_in_processes(
     tasks: Sequence[GradingTask], root: Path, manifest: Manifest, *, jobs: int
 ) -> Iterator[TaskOutcome]:
-    """Grade every task, `jobs` at a time, and yield each when it is done.
+    """Grade every task, `jobs` at a time, and yield each outcome when it is ready.
 
-    The processes are ended when the caller stops iterating or is interrupted.
+    The processes are stopped when the caller stops iterating or is interrupted.
     """
     waiting: queue.SimpleQueue[GradingTask] = queue.SimpleQueue()
     for task in tasks:
@@ -80,7 +80,7 @@ def _feed_grading_process(
     limits: dict[int, float],
     stop: threading.Event,
 ) -> None:
-    """Give one task after another to a grading process, and start a new one when it ends."""
+    """Send one task after another to a grading process, and start a new process when it ends."""
     process: _GradingProcess | None = None
     try:
         while not stop.is_set():
@@ -105,7 +105,7 @@ def _feed_grading_process(
 
 
 def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Build a grading process's environment, without tokens, although student code does not see it either.
+    """Build a grading process's environment. It holds no tokens, although student code would not see them anyway.
 
     Its libraries compute with one thread each, since every core has a process of its own.
     """
@@ -114,7 +114,7 @@ def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class _GradingProcess:
-    """One grading process."""
+    """A running grading process."""
 
     def __init__(self, root: Path) -> None:
         self._folder = tempfile.mkdtemp(prefix=PRIVATE)
@@ -129,14 +129,14 @@ class _GradingProcess:
         self.ended = False
 
     def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:
-        """Let the process grade one task. When it does not answer, `ended` is set."""
+        """Let the process grade one task. If it does not answer, set `ended`."""
         try:
             line = self._request_line(task.to_json() + "\n", seconds, stop)
         except OSError:
             line = b""
         if line is None:
             self.ended = True
-            return TaskOutcome(task, problem=f"grading took longer than {seconds / 60:.0f} minutes and was ended")
+            return TaskOutcome(task, problem=f"grading took longer than {seconds / 60:.0f} minutes and was stopped")
         try:
             answer = json.loads(line)
             if "problem" in answer:
@@ -147,7 +147,7 @@ class _GradingProcess:
             return TaskOutcome(task, problem=f"the grading process ended ({self._describe_exit()})")
 
     def _request_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
-        """Send a line and read the answer; empty when the process ended, None when it took too long."""
+        """Send a line and read the answer. It is empty if the process ended, and None if it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -169,7 +169,7 @@ class _GradingProcess:
         return line
 
     def _describe_exit(self) -> str:
-        """Say how the process ended: its signal or exit code."""
+        """Describe how the process ended: its signal or exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
         code = self._process.poll()
@@ -178,7 +178,7 @@ class _GradingProcess:
         return f"exit code {code}" if code else "without an answer"
 
     def stop(self) -> None:
-        """End the process and everything it started."""
+        """Stop the process and everything it started."""
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM if not self.ended else signal.SIGKILL)
         try:

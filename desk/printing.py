@@ -1,4 +1,4 @@
-"""What `inv` prints about a class: plain lines, cleaned of anything that a student's text may contain."""
+"""Prints what `inv` shows about a class: plain lines, without control characters from students' texts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOWN = 30
 
 
 def make_plain_table(*headings: str) -> Table:
-    """Make a table without lines. A narrow terminal breaks words, so that nothing is cut off."""
+    """Make a table without rules. In a narrow terminal words are wrapped, so that nothing is cut off."""
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
 def print_roster_summary(roster: Roster) -> None:
-    """Print the problems of a roster, and how many students it has."""
+    """Print a roster's problems, and how many students it has."""
     out = open_console()
     print_problems(roster.problems)
     sections = {row.section for row in roster.rows if row.section}
@@ -43,7 +43,7 @@ def print_roster_summary(roster: Roster) -> None:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Print the problems of a file, each with its line and repair."""
+    """Print a file's problems, each with its line and repair."""
     for problem in problems:
         open_console().print(to_one_line(str(problem), 400))
 
@@ -58,7 +58,7 @@ def print_notes(sentences: Iterable[str]) -> None:
 
 
 def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
-    """Print every grade with an override, who decided it and why."""
+    """Print every grade with an override, with who decided it and why."""
     if not overridden:
         open_console().print("No grade is overridden.")
         return
@@ -76,7 +76,7 @@ def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
 
 
 def print_student_problems(problems: Sequence[StudentProblem]) -> None:
-    """Print what went wrong with which student."""
+    """Print what went wrong, and for which student."""
     if not problems:
         return
     table = make_plain_table("student", "what went wrong")
@@ -88,7 +88,7 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
 
 
 def print_collection(summary: CollectionSummary) -> None:
-    """Print what a collection did, and what went wrong with which student."""
+    """Print what a collection did, and what went wrong for which student."""
     out = open_console()
     print_student_problems(summary.troubles)
     if summary.guessed:
@@ -107,7 +107,7 @@ _OUTCOMES: tuple[tuple[FeedbackOutcome, str, str], ...] = (
     ("update", "brought up to date", "to bring up to date"),
     ("same", "unchanged", "unchanged"),
 )
-"""For each outcome the words for what was done, and for what would be."""
+"""For each outcome, the words for what was done and for what would be done."""
 _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
     ("public", "whose repository is not private: others could read the grades there"),
     ("elsewhere", "whose repository is not on GitHub"),
@@ -115,7 +115,7 @@ _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
 
 
 def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
-    """Print what happened to everybody's feedback, who got none, and what to type next."""
+    """Print what happened to each student's feedback, who got none, and what to run next."""
     out = open_console()
     print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:
@@ -137,7 +137,7 @@ def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> 
 
 
 def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
-    """Print the leaderboard's boards; when there is none, say what to do."""
+    """Print the leaderboard's boards; if there is none, print what to do."""
     if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
         open_console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")

@@ -14,7 +14,7 @@ from grading.errors import UsageError
 
 FILE = "pseudonyms.key"
 VARIABLE = "PSEUDONYM_KEY"
-"""The environment variable that gives a workflow the key, since its machine has no such file."""
+"""The environment variable with the key for workflows, whose machines do not have the file."""
 BYTES = 32
 
 QUALITIES = (
@@ -36,16 +36,16 @@ THINGS = (
 
 
 def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
-    """Read the secret from the environment's `VARIABLE`, otherwise from this file, which is created on first use.
+    """Read the secret from the environment's `VARIABLE`, or else from this file, which is created on first use.
 
-    UsageError when the secret is damaged, and when the variable is empty, as GitHub's secrets are when nobody has set
-    them: a key made up instead would be different at every run.
+    Raise UsageError if the secret is damaged or the variable is empty, as an unset secret is on GitHub. A key made up
+    instead would be different in every run.
     """
     if VARIABLE in environ:
         key = _parse_hex_key(environ[VARIABLE])
         if key is None:
             raise UsageError(
-                f"The variable {VARIABLE} does not hold a key for pseudonyms. Give the repository the one that the "
+                f"The variable {VARIABLE} does not hold a key for pseudonyms. Set the secret to the key that the "
                 f"first `inv site` made on your machine: gh secret set {VARIABLE} < class/{FILE}"
             )
         return key
@@ -56,7 +56,7 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(BYTES) + "\n")
-            with contextlib.suppress(FileExistsError):  # another command made it meanwhile, and that one counts
+            with contextlib.suppress(FileExistsError):  # another command was faster: its key counts
                 os.link(temporary, path)
         finally:
             temporary.unlink()
@@ -64,13 +64,13 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
     if key is None:
         raise UsageError(
             f"{path} is not a key: {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
-            "a new one is made, and every student gets another pseudonym."
+            "a new one is created, and every student gets a different pseudonym."
         )
     return key
 
 
 def _parse_hex_key(text: str) -> bytes | None:
-    """Read a key of hexadecimal digits; None when the text is not one."""
+    """Read a key of hexadecimal digits, or return None if the text is not one."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -81,7 +81,7 @@ def _parse_hex_key(text: str) -> bytes | None:
 def assign_pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
     """Map each id to a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
 
-    Ids whose pseudonyms would be equal, which is rare, get nine digits instead of five.
+    In the rare case that two pseudonyms would be equal, both get nine digits instead of five.
     """
     ids = list(ids)
     short = {id_: _derive_pseudonym(id_, key, 5) for id_ in ids}

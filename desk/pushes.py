@@ -1,4 +1,7 @@
-"""When a server received a commit: pushes as it saw them, since authors choose the dates inside commits."""
+"""When a server received a commit.
+
+The server's record of pushes counts, since authors choose the dates inside commits.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,30 @@ from typing import Protocol
 from urllib.parse import unquote
 
 NONE = "0" * 40
-"""What a deleted branch points to."""
+"""The commit id that a deleted branch points to."""
 LARGEST = 8 << 20
 _LINE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n]*> (\d{1,12}) [+-]\d{4}(?:\t[^\n]*)?")
 
 
 @dataclass(frozen=True)
 class Push:
-    """A push: from this time on, a branch pointed to this commit."""
+    """A push, with the time from which a branch pointed to a commit."""
 
     branch: str
-    """Its full name, such as refs/heads/main."""
+    """The branch's full name, such as refs/heads/main."""
     commit: str
     at: datetime
     source: str
-    """Who reported it: github, reflog, or seen (`inv collect` itself, which runs some time after the push)."""
+    """The source: github, reflog, or seen (reported by `inv collect` itself, some time after the push)."""
 
 
 class PushTimeSource(Protocol):
     """A source of push times."""
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes to a branch after `since`, oldest first; empty when this source does not know the repository.
+        """List the pushes to a branch after `since`, oldest first; none if this source does not know the repository.
 
-        GraderError when the source should know it but cannot be asked.
+        Raise GraderError if the source should know it but cannot be asked.
         """
 
 
@@ -42,7 +45,7 @@ class ReflogSource:
     """Push times of bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the updates of the branch since then from its reflog; empty for a repository on another machine."""
+        """List updates of the branch since then from its reflog; none if the repository is on a different machine."""
         if not repository.startswith("file://"):
             return ()
         folder = Path(unquote(repository.removeprefix("file://")))
@@ -57,13 +60,16 @@ class ReflogSource:
 
 
 def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
-    """Find the last push until this time, which is what the branch pointed to."""
+    """Find the last push up to this time, which set what the branch then pointed to."""
     before = [push for push in pushes if push.at <= deadline]
     return max(before, key=lambda p: p.at, default=None)
 
 
 def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
-    """Find the first push that set the branch to a commit, preferring one that a server reported to one only seen."""
+    """Find the first push that set the branch to a commit.
+
+    A push reported by a server is preferred to one only seen.
+    """
     of_it = [push for push in pushes if push.commit == commit]
     told = [push for push in of_it if push.source != "seen"]
     return min(told or of_it, key=lambda p: p.at, default=None)

@@ -1,6 +1,7 @@
-"""`inv regrade`: judges by today's course what an earlier one judged, says who changes, and decides what counts.
+"""`inv regrade`: regrades with the current course what an earlier version graded, and shows whose grades change.
 
-A preview's gradings are saved like any others, but do not count until a regrade is decided (`desk.scores`).
+The instructor then decides what counts. Preview results are saved like any others, but do not count until a regrade is
+decided (`desk.scores`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ ScoreTable = dict[str, dict[int, Score]]
 
 @dataclass(frozen=True)
 class CriterionChange:
-    """A criterion whose judgement has changed."""
+    """A criterion whose outcome has changed."""
 
     title: str
     before: str
@@ -50,7 +51,7 @@ class CriterionChange:
 
 @dataclass(frozen=True)
 class GradeChange:
-    """One student's grade of one milestone, before and after a regrade."""
+    """One student's grade for one milestone, before and after a regrade."""
 
     row: RosterRow
     before: Score
@@ -60,15 +61,15 @@ class GradeChange:
 
 @dataclass(frozen=True)
 class RegradeSummary:
-    """What a regrade has changed, or would change."""
+    """What a regrade changed or would change."""
 
     course: str
-    """The label of today's course."""
+    """The label of the current version of the course."""
     changes: tuple[GradeChange, ...]
     unchanged: int
-    """How many grades were judged again and stay as they are."""
+    """The number of grades that were regraded and stay as they are."""
     earlier: tuple[Score, ...]
-    """Grades that keep an earlier course's judgement, because they are pinned or cannot be judged again."""
+    """The grades that stay with an earlier version of the course, because they are pinned or cannot be regraded."""
     graded: int
     troubles: tuple[StudentProblem, ...]
 
@@ -85,11 +86,11 @@ def regrade_class(
     jobs: int | None = None,
     cluster: str = "",
 ) -> RegradeSummary:
-    """Judge collected submissions of earlier courses by today's, and decide by ``policy`` which judgement counts.
+    """Grade with the current course what earlier versions have graded; ``policy`` decides which result counts.
 
-    With ``preview`` nothing is decided, and the result shows what ``policy`` would change. ``pin`` judges nothing and
-    leaves every grade as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is
-    touched.
+    With ``preview`` nothing is decided, and the summary shows what ``policy`` would change. ``pin`` grades nothing and
+    leaves every grade as it is. No server is contacted. Raise ManifestError, UsageError or GraderError before anything
+    is touched.
     """
     manifest = load_manifest_strictly(root)
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if policy != "pin" else None
@@ -129,7 +130,7 @@ def _grade_outdated_submissions(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Grade until today's course has judged every grade that it can; return how many were graded."""
+    """Grade until the current course has graded everything that it can; return how many submissions were graded."""
     tried: set[GradingTask] = set()
     graded = 0
     while tasks := [task for task in list_regrade_tasks(book, rows, context, today) if task not in tried]:
@@ -141,7 +142,7 @@ def _grade_outdated_submissions(
 def list_regrade_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
 ) -> list[GradingTask]:
-    """List what today's course has yet to judge: submissions that count, and those handed in last or in time."""
+    """List what the current course has yet to grade: submissions that count, and those handed in last or on time."""
     hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
     visits, pushes = book.read_visits(), book.read_pushes()
@@ -189,7 +190,7 @@ def _list_grade_changes(book: Gradebook, before: ScoreTable, after: ScoreTable) 
 
 
 def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[CriterionChange]:
-    """List the criteria whose status differs, in the order of the newer course."""
+    """List the criteria whose status differs, in the order of the newer version of the course."""
     old = {c.name: c for c in (before.criteria if before else ())}
     new = {c.name: c for c in (after.criteria if after else ())}
     for name in {**new, **old}:
@@ -200,7 +201,7 @@ def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[C
 
 
 def _describe_criterion(criterion: CriterionResult | None) -> str:
-    """Describe how a criterion was judged: its status, the measured figure and the required one."""
+    """Describe a criterion's outcome: its status, the measured figure and the required one."""
     if criterion is None:
         return "not required"
     status = words.STATUS_NAMES[criterion.status]
@@ -210,9 +211,9 @@ def _describe_criterion(criterion: CriterionResult | None) -> str:
 
 
 def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
-    """Say in sentences what has changed since earlier courses judged grades of the class, and what to do about it.
+    """Describe in sentences what has changed in the course since the class's earlier grades, and what to do about it.
 
-    Nothing for a class without such grades.
+    Yield nothing for a class without such grades.
     """
     if not (folder / FILE).is_file():
         return
@@ -228,8 +229,8 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     counts = ", ".join(f"{count} of milestone {number}" for number, count in sorted(by_milestone.items()))
     students = len({score.student for score in earlier})
     yield (
-        f"The course has changed: {len(earlier)} grades of {students} students were judged by an earlier one "
-        f"({counts}). They stay as they are and say so. Today's course judges what is handed in from now on."
+        f"The course has changed: {len(earlier)} grades of {students} students come from an earlier "
+        f"version ({counts}). They stay as they are, and are marked. The current version grades what is handed in now."
     )
     for digest in sorted({score.grading.course_digest for score in earlier if score.grading}):
         course = courses.get(digest)
@@ -244,5 +245,5 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
 
 
 def format_points(score: Score) -> str:
-    """Write points for a table; a dash for none."""
+    """Format points for a table, with a dash if there are none."""
     return "—" if score.points is None else f"{score.points:g}"

@@ -1,4 +1,4 @@
-"""Shows a regrade, or its preview, in the terminal and as a page."""
+"""Shows a regrade or its preview in the terminal and as a page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from desk.score_export import escape_formula
 from grading.render.text import to_one_line
 
 MOST = 30
-"""How many rows the terminal shows; the page and the CSV file have all of them."""
+"""The number of rows that the terminal shows; the page and the CSV file have all of them."""
 
 
 def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
-    """Render the page, which needs no script and no request, has a dark form and can be printed."""
+    """Render the page. It needs no script and no request, has a dark mode and can be printed."""
     title = "What a regrade would change" if preview else "What the regrade has changed"
     template = build_template_environment().get_template("regrade.html.jinja")
     return template.render(
@@ -33,12 +33,12 @@ def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
     verb = "would change" if preview else "changed"
     told = f"{len(summary.changes)} grades {verb}, {summary.unchanged} stay as they are."
     if summary.earlier:
-        told += f" {len(summary.earlier)} are still judged by an earlier course."
+        told += f" {len(summary.earlier)} still come from an earlier version of the course."
     return told
 
 
 def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> Iterator[RenderableType]:
-    """Render the changes for the terminal, with a line for each criterion that is judged differently."""
+    """Render the changes for the terminal, with a line for each criterion whose outcome differs."""
     if summary.changes:
         table = make_plain_table("student", "milestone", "before", "after", "verdict", "criteria")
         for change in summary.changes[:MOST]:

@@ -1,4 +1,4 @@
-"""`inv rehearse`: writes a small class on this machine, to try every command with before there is a real one."""
+"""`inv rehearse`: creates a small class on this machine, to try every command on before there is a real one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from grading.result import CourseRecord, Result
 from grading.submission import list_source_files
 
 USUAL = 4
-"""How many students there are unless another number is given."""
+"""The default number of students."""
 SERVER = "repositories-of-the-rehearsal"
 DEADLINES = "deadlines.yaml"
 RECORDED = Path(__file__).with_name("recorded")
@@ -42,13 +42,13 @@ MARKER = "student_"
 
 
 def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
-    """Write a class into a new folder (roster, bare repositories of the students, deadlines); return the roster's path.
+    """Write a class into a new folder (roster, students' bare repositories, deadlines); return the roster's path.
 
-    A gradebook is added where somebody has recorded results or a new id. UsageError when the folder already holds a
-    roster or for too many students, GraderError when git fails.
+    A gradebook is added if somebody has recorded results or a new id. Raise UsageError if the folder already holds a
+    roster or if there are too many students, and GraderError if git fails.
     """
     if (folder / FILE).exists():
-        raise UsageError(f"{folder / FILE} already exists, so this folder is another class. Name another --folder.")
+        raise UsageError(f"{folder / FILE} already exists, so this folder is another class's. Choose a new --folder.")
     if not 1 <= students <= len(CAST):
         raise UsageError(f"--students must be 1 to {len(CAST)}, not {students}.")
     manifest, at, cast = load_manifest(root), now or datetime.now(UTC), CAST[:students]
@@ -69,7 +69,7 @@ def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: 
 
 
 Texts = dict[Path, tuple[int, str, str]]
-"""For each file the number of its module, its text as it is given out, and its text with the solution."""
+"""For each file: the number of its module, its text as released, and its text with the solution."""
 
 
 def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
@@ -86,7 +86,7 @@ def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
 def _create_student_repository(
     manifest: Manifest, texts: Texts, member: CastMember, server: Path, now: datetime
 ) -> list[str]:
-    """Create a student's repository with all that they pushed, and return the commits, oldest first."""
+    """Create a student's repository with everything they pushed, and return the commits, oldest first."""
     tree, bare = server / f"{member.id}.work", server / f"{member.id}.git"
     for name, (number, given, written) in texts.items():
         path = tree / name
@@ -109,7 +109,7 @@ def _create_student_repository(
             for name, (number, given, _) in texts.items():
                 if number == member.modules:
                     (tree / name).write_text(given, "utf-8")
-        elif turn:  # another try
+        elif turn:  # another attempt
             path.write_text(f"{path.read_text('utf-8')}# try {turn + 1}\n", "utf-8")
         git.at = now - timedelta(days=days)
         git("-C", str(tree), "add", "--all")
@@ -120,7 +120,7 @@ def _create_student_repository(
 
 
 def _apply_student_change(text: str, member: CastMember, module: int, file: str) -> str:
-    """Change a solution's text to what this student has."""
+    """Change a solution's text into this student's version."""
     if member.change in ("unfinished", "renamed") and module == 2:
         text += UNFINISHED
     if member.change == "renamed":
@@ -131,7 +131,7 @@ def _apply_student_change(text: str, member: CastMember, module: int, file: str)
 
 
 def _answer_questions(milestone: Milestone, member: CastMember) -> Answers:
-    """Answer this student's questions correctly; with "wrong", one number of the first milestone is wrong."""
+    """Answer this student's questions correctly; with "wrong", one number for the first milestone is wrong."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers
@@ -147,7 +147,7 @@ def _fill_gradebook(
     commits: dict[str, list[str]],
     now: datetime,
 ) -> None:
-    """Write recorded results into a gradebook as an earlier collection would have, with records of the modules."""
+    """Write recorded results and records of modules into a gradebook, as an earlier collection would have."""
     course = describe_grading_course(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
@@ -169,7 +169,7 @@ def _fill_gradebook(
 
 
 def _load_recorded_result(name: str, member: CastMember, commit: str, at: datetime, course: CourseRecord) -> Result:
-    """Load a recorded result, and change it as if this student's commit had been graded at that time."""
+    """Load a recorded result, and change it as if this student's commit had been graded at this time."""
     found = Result.model_validate_json((RECORDED / f"{name}.json").read_bytes())
     how = "Recorded for the rehearsal with the course’s own solution. "
     return found.model_copy(
@@ -185,7 +185,7 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Make records of a branch `progress`: every module begun and completed, one in three after a failed try."""
+    """Build records for a branch `progress`: every module begun and completed, one in three after a failed attempt."""
     events = []
     for module in manifest.modules[: member.modules]:
         at = until - timedelta(days=3 * (member.modules - module.number + 1), hours=7 * module.number % 11)
@@ -205,7 +205,7 @@ def _build_published_records(manifest: Manifest, member: CastMember, until: date
 
 
 def _format_deadlines(now: datetime) -> str:
-    """Write deadlines that make some students late, to be added to the end of milestones.yaml."""
+    """Write deadlines that make some students late, as text to add to the end of milestones.yaml."""
     due = [
         f"    - milestone: {milestone}\n      at: {now - timedelta(days=days):%Y-%m-%d} 23:59\n"
         for milestone, days in DUE.items()
@@ -227,9 +227,9 @@ class _StudentGit:
         self.at: datetime | None = None
 
     def __call__(self, *words: str) -> str:
-        """Run git, and return what it prints; GraderError when it fails."""
+        """Run git, and return what it prints; raise GraderError if it fails."""
         times = {}
-        if self.at is not None:  # the bare repository keeps it as the time of the push
+        if self.at is not None:  # the bare repository records it as the time of the push
             times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{int(self.at.timestamp())} +0000")
         done = subprocess.run(  # noqa: S603
             ["git", *words],  # noqa: S607

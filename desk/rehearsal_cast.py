@@ -1,7 +1,7 @@
-"""Who is in a rehearsal's class, and what each of them has done, so that every report has something to show.
+"""The students in a rehearsal's class, and what each has done, so that every report has something to show.
 
-Training takes minutes, so most results are not measured again: `desk/recorded/` holds what gradings of the course's
-own solution found. They were made with the real data:
+Training takes minutes, so most results are not measured again: `desk/recorded/` holds results of the course's own
+solution. They were measured on the real data:
 
     nox -s milestone-2 -- --official --student course --json desk/recorded/milestone-2.json
 
@@ -24,18 +24,18 @@ class CastMember:
     modules: int = 4
     """The number of the last module they have written."""
     answers: Literal["", "right", "wrong"] = "right"
-    """To the first milestone's questions; with "wrong" one answer is."""
+    """The answers to the first milestone's questions; with "wrong", one of them is wrong."""
     change: Literal["", "unfinished", "renamed", "own", "copied"] = ""
-    """How their code differs from the course's solution."""
+    """The way in which their code differs from the course's solution."""
     recorded: tuple[str, ...] = ()
-    """Recorded results that the gradebook holds for each of their pushes."""
+    """The recorded results that the gradebook holds for each of their pushes."""
     days: tuple[int, ...] = (9,)
-    """How many days ago they pushed."""
+    """The number of days since each of their pushes."""
     puts_back: bool = False
-    """Whether their last push restores the skeleton of their last module: what it unlocked is not graded again."""
+    """Whether their last push restores the skeleton of their last module. What that unlocked is not graded again."""
     extension: str = ""
     public: bool = False
-    """Whether they are named on the site and on the leaderboard."""
+    """Whether their name is shown on the site and on the leaderboard."""
     before: str = ""
     """Their id at the last collection, if it was different."""
 

@@ -1,4 +1,4 @@
-"""Shows the class report as a page and in the terminal. Its names and test titles are students' text."""
+"""Shows the class report as a page and in the terminal. Names and test titles in it are text that students wrote."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from grading.render.text import to_one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
-"""The scripts by which the page sorts and filters; the site also uses the first."""
+"""The scripts with which the page sorts and filters; the site also uses the first."""
 MOST = 15
-"""How many rows of each list the terminal shows; the page has all of them."""
+"""The number of rows that the terminal shows of each list; the page has all of them."""
 
 
 def build_template_environment() -> Environment:
@@ -36,9 +36,10 @@ def build_template_environment() -> Environment:
 
 
 def render_report_page(report: ClassReport, evidence: str = "") -> str:
-    """Render the report as HTML without requests, with a dark form, fit to print; its one script sorts and filters.
+    """Render the report as HTML that makes no requests, has a dark mode and can be printed.
 
-    ``evidence`` is the folder next to the page that has each student's evidence (`desk.evidence_pages`).
+    Its one script sorts and filters. ``evidence`` is the folder next to the page that holds each student's evidence
+    (`desk.evidence_pages`).
     """
     script = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
     return (
@@ -65,19 +66,22 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
     if report.earlier:
-        yield f"{report.earlier} grades were judged by an earlier course. See who would change: inv regrade --preview"
+        yield (
+            f"{report.earlier} grades come from an earlier version of the course. "
+            "See who would change: inv regrade --preview"
+        )
     table = make_plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
     if report.stale_grade_count:
-        yield f"{report.stale_grade_count} grades may be out of date. The page says which, and why."
+        yield f"{report.stale_grade_count} grades may be out of date. The page shows which, and why."
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]
         table = make_plain_table(
-            "section", "students", *(f"milestone {number}" for number in numbers), "mean of all points"
+            "section", "students", *(f"milestone {number}" for number in numbers), "mean of total points"
         )
         for section in report.sections:
             having = map(str, section.having)

@@ -1,4 +1,4 @@
-"""Names of repositories in a roster: which of them git may be given, and which mean the same repository."""
+"""Names of repositories in a roster: which of them are safe to pass to git, and which mean the same repository."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST = "https://github.com"
 
 
 def find_repository_problem(text: str) -> tuple[str, str] | None:
-    """Return what is wrong with a repository's name, and the repair; None when git may be given it."""
+    """Return what is wrong with a repository's name and how to fix it, or None if it is safe to pass to git."""
     if PASSWORD.match(text):
         return "the address holds a user name or a password.", "Delete it: git asks your credential helper."
     if any(kind.fullmatch(text) for kind in (SHORT, ADDRESS, SECURE_SHELL, PATH)):
@@ -25,12 +25,12 @@ def find_repository_problem(text: str) -> tuple[str, str] | None:
 
 
 def build_git_address(text: str, host: str = HOST) -> str:
-    """Build the address for git: owner/name becomes an address at `host`, and an address stays as it is."""
+    """Build the address for git: owner/name becomes an address on `host`, and an address stays as it is."""
     return f"{host}/{text}.git" if SHORT.fullmatch(text) else text
 
 
 def parse_github_name(text: str) -> str | None:
-    """Find the owner/name of a repository on GitHub; None for one that is not there.
+    """Return the owner/name of a repository on GitHub, or None for one that is elsewhere.
 
     >>> parse_github_name("git@github.com:octo/hello.git")
     'octo/hello'
@@ -42,7 +42,7 @@ def parse_github_name(text: str) -> str | None:
 
 
 def build_commit_address(text: str | None, commit: str) -> str | None:
-    """Build the address of a commit's page; None for a repository that is not on GitHub.
+    """Build the address of a commit's page, or return None for a repository that is not on GitHub.
 
     >>> build_commit_address("octo/hello", "c0ffee")
     'https://github.com/octo/hello/commit/c0ffee'

@@ -16,7 +16,7 @@ from grading.github.artifact import ArtifactRefusedError, download_artifact_file
 ARTIFACT = "gradebook"
 PACKED, UNPACKED = 1 << 30, 4 << 30
 RUNS = 50
-"""How many runs are searched for the last one that uploaded a gradebook."""
+"""The number of runs that are searched for the last one that uploaded a gradebook."""
 _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
@@ -43,9 +43,9 @@ class _Runs(ApiModel):
 def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
     """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
 
-    The workflow is the one that runs this, unless another's file is named. Only runs of our own default branch count,
-    since a pull request may upload anything. UsageError outside a workflow, GraderError when GitHub cannot be asked or
-    sends something other than a gradebook.
+    The workflow is the one that runs this command, unless the file of a different one is given. Only runs on our own
+    default branch count, since a pull request may upload anything. Raise UsageError outside a workflow, and GraderError
+    if GitHub cannot be asked or sends something other than a gradebook.
     """
     repository, own, branch = _read_workflow_environment(environ)
     github = create_client(environ)
@@ -73,7 +73,10 @@ def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "
 
 
 def _read_workflow_environment(environ: Mapping[str, str]) -> tuple[str, str, str]:
-    """Read the repository, the workflow's file and the branch from the environment; UsageError outside a workflow."""
+    """Read the repository, the workflow's file and the branch from the environment.
+
+    Raise UsageError outside a workflow.
+    """
     found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
     repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
     if found is None or not repository or not branch:

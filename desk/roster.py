@@ -1,4 +1,7 @@
-"""The roster: a CSV file with one row for each student. Everything wrong in it is reported with row and repair."""
+"""The roster: a CSV file with one row for each student.
+
+Each problem in it is reported with its row and how to fix it.
+"""
 
 from __future__ import annotations
 
@@ -23,33 +26,33 @@ LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"(?:(?P<milestone>[1-9][0-9]?):)?(?P<days>[0-9]{1,3})", re.ASCII)
-"""One part of `extension_days`: 3 days for every milestone, or 2:5, five days for milestone 2."""
+"""One part of `extension_days`: 3 means three days for every milestone, and 2:5 five days for milestone 2."""
 WRITTEN = ("name", "section")
-"""Columns with text in any script, which may need joiners (U+200C, U+200D)."""
+"""The columns with text in any script, which may need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
 @dataclass(frozen=True)
 class RosterRow:
-    """One student of the roster."""
+    """One student in the roster."""
 
     id: str
-    """Lower case, as in their student.yaml; their questions are made from it."""
+    """The id, in lower case, as in their student.yaml; their questions are generated from it."""
     name: str | None = None
     email: str | None = None
     github: str | None = None
     repository: str | None = None
     section: str | None = None
     public: bool = False
-    """Whether they agreed to be named on the site."""
+    """Whether they agreed that the site shows their name."""
     extension_days: int = 0
-    """Days that are added to each of their deadlines."""
+    """The number of days added to each of their deadlines."""
     milestone_days: tuple[tuple[int, int], ...] = ()
-    """(milestone, days) for one deadline, instead of `extension_days`, in whose column it is written."""
+    """Pairs (milestone, days) for single deadlines. They replace `extension_days`, and share its column."""
     sis_login: str | None = None
-    """The login that Canvas knows them by, where that is neither `email` nor `id`."""
+    """The login that Canvas knows them by, if that is neither `email` nor `id`."""
     links: bool = False
-    """Whether they agreed that their portfolio links to their repository; needs `public`."""
+    """Whether they agreed that their portfolio links to their repository; requires `public`."""
     leaderboard: bool = False
     """Whether they agreed to be on the leaderboard, by name if `public`."""
 
@@ -70,7 +73,7 @@ class Roster:
 
 
 def read_roster(path: Path) -> Roster:
-    """Read the students of a roster; UsageError that lists every problem if it has any."""
+    """Read the students in a roster. If it has problems, raise UsageError with a list of them."""
     roster = check_roster(path)
     if roster.problems:
         raise UsageError("\n".join(map(str, roster.problems)))
@@ -78,7 +81,7 @@ def read_roster(path: Path) -> Roster:
 
 
 def check_roster(path: Path) -> Roster:
-    """Read the usable rows of a roster and its problems, in the order of the file; UsageError for an unreadable one."""
+    """Read a roster's usable rows and its problems, in file order; raise UsageError for an unreadable file."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -96,7 +99,7 @@ class _RosterParser:
     file: str
     problems: list[Problem] = field(default_factory=list)
     first: dict[tuple[str, str], int] = field(default_factory=dict)
-    """The line on which each value that must be unique was seen first."""
+    """The line on which each value that must be unique was first seen."""
 
     def parse_roster(self, data: bytes) -> Roster:
         """Parse the bytes of a roster."""
@@ -105,11 +108,11 @@ class _RosterParser:
         return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
 
     def _add_problem(self, line: int, message: str, repair: str) -> None:
-        """Add a problem of a line, with its repair."""
+        """Add a problem on a line, with its repair."""
         self.problems.append(Problem(self.file, line, message, repair))
 
     def _decode_text(self, data: bytes) -> str | None:
-        """Decode a roster; None, and a problem, when it is too large or not UTF-8."""
+        """Decode a roster. If it is too large or not UTF-8, add a problem and return None."""
         if len(data) > LARGEST:
             self._add_problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
             return None
@@ -162,7 +165,7 @@ class _RosterParser:
             begins = reader.line_num + 1
 
     def _is_valid_header(self, line: int, names: list[str]) -> bool:
-        """Check the names of the columns, add problems, and return False when the rows cannot be read with them."""
+        """Check the names of the columns, add problems, and return False if the rows cannot be read with them."""
         if len(names) == 1 and re.search(r"[;\t]", names[0]):
             self._add_problem(
                 line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”."
@@ -175,13 +178,13 @@ class _RosterParser:
                     line, f"unknown column {shown}.", f"Delete or rename it. {suggest_name(name, COLUMNS)}"
                 )
         for name in sorted({name for name in names if names.count(name) > 1 and name in COLUMNS}):
-            self._add_problem(line, f"the column {name} is there twice.", "Keep one of the two.")
+            self._add_problem(line, f"there are two columns {name}.", "Keep one of the two.")
         if "id" not in names:
             self._add_problem(line, "there is no column id.", "Add one: the user name in each student's student.yaml.")
         return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
 
     def _parse_row(self, line: int, cells: dict[str, str]) -> RosterRow | None:
-        """Parse one row, and add a problem for everything wrong in it; None without an id."""
+        """Parse one row, and add a problem for everything wrong in it. Return None if it has no id."""
         for name, cell in cells.items():
             allowed = remove_invisible_characters(cell) if name in WRITTEN else ""
             if (
@@ -211,9 +214,7 @@ class _RosterParser:
             name: self._parse_consent(line, name, given[name] or "") for name in ("public", "links", "leaderboard")
         }
         if agreed["links"] and not agreed["public"]:
-            self._add_problem(
-                line, "links is yes and public is not.", "A repository's address names its owner: agree to both."
-            )
+            self._add_problem(line, "links is yes, but public is not.", "An address reveals its owner: agree to both.")
         days, of_milestones = self._parse_extension_days(line, given["extension_days"] or "")
         if id_ is None:
             return None
@@ -231,10 +232,10 @@ class _RosterParser:
         )
 
     def _parse_user_name(self, line: int, column: str, value: str | None) -> str | None:
-        """Parse a user name; None, and a problem, for an invalid one or a missing id."""
+        """Parse a user name. If it is invalid, or if the id is missing, add a problem and return None."""
         if value is None:
             if column == "id":
-                self._add_problem(line, "has no id.", "Write the user name of the student's student.yaml.")
+                self._add_problem(line, "has no id.", "Write the user name from the student's student.yaml.")
             return None
         try:
             return normalize_student_id(value)
@@ -243,7 +244,7 @@ class _RosterParser:
             return None
 
     def _check_unique(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
-        """Add a problem when an earlier row has the same value in this column."""
+        """Add a problem if an earlier row has the same value in this column."""
         if value is None:
             return
         first = self.first.setdefault((column, same(value)), line)
@@ -253,13 +254,13 @@ class _RosterParser:
             )
 
     def _parse_consent(self, line: int, column: str, value: str) -> bool:
-        """Parse yes or no; False, and a problem, for anything else."""
+        """Parse yes or no. For anything else, add a problem and return False."""
         if value.lower() not in WORDS:
             self._add_problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Parse the days for all deadlines and those for single milestones; 0, and a problem, for anything else."""
+        """Parse the days for all deadlines and for single milestones. For anything else, add a problem and return 0."""
         try:
             return parse_late_days(value)
         except ValueError:
@@ -269,7 +270,7 @@ class _RosterParser:
 
 
 def parse_late_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Parse `3 2:5`: 3 days for all deadlines, and 5 for milestone 2. ValueError for anything else or a repeat.
+    """Parse `3 2:5`: 3 days for all deadlines, and 5 for milestone 2. Raise ValueError for anything else.
 
     >>> parse_late_days("3 2:5")
     (3, ((2, 5),))

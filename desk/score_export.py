@@ -1,4 +1,4 @@
-"""The gradebook as files that other systems import. No cell is a formula, whatever a student is called."""
+"""The gradebook as files that other systems import. No cell is ever a formula, whatever a student's name is."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from grading.manifest.model import BuildStatus, Manifest, Milestone
 from grading.render.text import to_one_line
 
 _LIVE = re.compile(r"[=+\-@\t\r\n|%＝＋－＠]")
-"""What a spreadsheet treats as the beginning of a formula."""
+"""The characters that a spreadsheet treats as the beginning of a formula."""
 _UNTOUCHED = "-"
-"""What tells Moodle to leave a grade as it is."""
+"""The cell that tells Moodle to leave a grade as it is."""
 
 
 def escape_formula(text: str) -> str:
@@ -46,7 +46,7 @@ def escape_formula(text: str) -> str:
 
 
 def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Write all scores as CSV: points, verdict, criteria, push and lateness of each milestone, a row per student."""
+    """Write all scores as CSV, a row per student: points, verdict, criteria, push and lateness of each milestone."""
     built = _list_built_milestones(manifest)
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
@@ -87,7 +87,7 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
     An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
     (`choose_largest_complete_table`). An excused grade is `EX`.
 
-    Students are known by their SIS Login ID: the roster's `sis_login`, otherwise the e-mail address, otherwise the id.
+    Students are identified by their SIS Login ID: the roster's `sis_login`, or else the e-mail address, or else the id.
     """
     chosen, built = choose_largest_complete_table(rows, _list_built_milestones(manifest), reached)
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_format_milestone_title(m) for m in built)]
@@ -101,9 +101,10 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
 
 
 def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Write the scores for Moodle, which maps "Email address" to users. UsageError for a student without an address.
+    """Write the scores for Moodle, which maps "Email address" to users.
 
-    A cell with `-` leaves a grade as it is, where an empty one would erase it.
+    Raise UsageError for a student without an address. A cell with `-` leaves a grade as it is, whereas an empty one
+    would erase it.
     """
     without = [row.id for row in rows if row.email is None]
     if without:
@@ -130,11 +131,11 @@ FORMATS: dict[str, Callable[[Sequence[RosterRow], Scores, Manifest], str]] = {
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What an exported file holds."""
+    """What an exported file contains."""
 
     students: int
     notes: tuple[str, ...] = ()
-    """Who or what was left out, and why."""
+    """Sentences on who or what was left out, and why."""
 
 
 def export_scores(
@@ -150,8 +151,8 @@ def export_scores(
 ) -> ExportSummary:
     """Write the class's scores to a file in this format, for all milestones or one.
 
-    `participants` is the list that Moodle exports: students who are not in it are left out. UsageError for an unknown
-    format or milestone, and when a format cannot hold the class.
+    `participants` is the list that Moodle exports: students who are not in it are left out. Raise UsageError for an
+    unknown format or milestone, or if a format cannot hold the class.
     """
     if format_name not in (*FORMATS, "classroom50"):
         raise UsageError(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
@@ -189,7 +190,7 @@ def export_scores(
 
 
 def _select_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
-    """Return the manifest with this milestone alone; UsageError when there is none."""
+    """Return the manifest with this milestone alone; raise UsageError if there is none."""
     if milestone is None:
         return manifest
     find_built_milestone(manifest, milestone)
@@ -207,7 +208,7 @@ def _format_milestone_title(milestone: Milestone) -> str:
 
 
 def _format_score_points(score: Score) -> str:
-    """Write the points as a number; empty for none."""
+    """Format the points as a number, or as an empty text if there are none."""
     return "" if score.points is None else str(score.points)
 
 

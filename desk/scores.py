@@ -1,4 +1,4 @@
-"""Which gradings count: for each student and milestone the one with most points, by when its files were pushed."""
+"""Finds the results that count: for each student and milestone the one with the most points, after lateness."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ from grading.deadlines import DeadlineTerms
 from grading.manifest.model import BuildStatus, Manifest, Milestone
 
 FULL = 100.0
-"""The points of a milestone with every criterion met on time."""
+"""The points for a milestone with every criterion met on time."""
 NOTHING = EffectiveOverride()
 RANK = {"unlocked": 3, "provisional": 2, "not_yet": 1, "error": 0}
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one student in one milestone."""
+    """One student's score for one milestone."""
 
     student: str
     milestone: int
     grading: Grading | None = None
-    """The grading that counts; None when nothing has been graded."""
+    """The result that counts; None if nothing has been graded."""
     push: Push | None = None
-    """The first push with its files."""
+    """The first push with the files that were graded."""
     terms: DeadlineTerms | None = None
     attempts: int = 0
-    """How many different submissions were graded."""
+    """The number of different submissions that were graded."""
     closed: bool = False
-    """Whether it was too late to earn anything when the repository was last visited."""
+    """Whether it was already too late to earn anything when the repository was last visited."""
     course: CourseVersion | None = None
-    """The course that judged it."""
+    """The version of the course that graded it."""
     is_current: bool = True
-    """Whether that is today's course."""
+    """Whether that is the current version of the course."""
     by_hand: EffectiveOverride = NOTHING
-    """What was decided about it by hand."""
+    """The manual decisions about the grade."""
 
     @property
     def verdict(self) -> str | None:
-        """unlocked, provisional, not_yet or error; None when it is not begun."""
+        """The verdict: unlocked, provisional, not_yet or error, or return None if the milestone is not begun."""
         return None if self.grading is None else self.grading.verdict
 
     @property
     def days_late(self) -> int:
-        """Days and part-days since it was due."""
+        """The days late, with every part-day counted as a day."""
         return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
     def remaining_share(self) -> float:
-        """The share of the points that is left after lateness, 0 to 1."""
+        """The share of the points, 0 to 1, that remains after the deduction for lateness."""
         return 1.0 if self.terms is None or self.push is None else self.terms.compute_remaining_share(self.push.at)
 
     @property
     def points(self) -> float | None:
-        """The measured points with the overrides; None for an ungraded or excused score."""
+        """The measured points with the overrides, or return None for an ungraded or excused score."""
         return self.by_hand.compute_points(self.measured_points)
 
     @property
     def measured_points(self) -> float | None:
-        """The measured points, 0 to 100: the earned share of the course's points, times what lateness leaves.
+        """The measured points, 0 to 100: the earned share of the course's points, less the deduction for lateness.
 
-        None for an error, and for a milestone that is not begun while it still can be.
+        None for an error, and for a milestone that is not begun but still can be.
         """
         if self.grading is None:
             return 0.0 if self.closed else None
@@ -84,19 +84,19 @@ class Score:
 
     @property
     def judged_by(self) -> str:
-        """The name of the course that judged it; empty where nothing is graded."""
+        """The label of the course that graded it; empty if nothing is graded."""
         if self.course is None:
             return ""
-        return self.course.label + ("" if self.is_current else ", an earlier course")
+        return self.course.label + ("" if self.is_current else ", an earlier version")
 
 
 def compute_scores(
     book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: RegradeDecision | None = None
 ) -> dict[str, dict[int, Score]]:
-    """Compute every enrolled student's score in every milestone that is built, and return id → milestone → score.
+    """Compute every enrolled student's score for every milestone that is built, and return id → milestone → score.
 
-    ``today`` is the digest of today's course; grades by any other are marked. ``decision`` is a regrade that is not
-    decided yet, to see what it would change.
+    ``today`` is the digest of the current version of the course; grades from any other are marked. ``decision`` is a
+    regrade that is not decided yet, to show what it would change.
     """
     pushes, gradings, visits = book.read_pushes(), book.list_gradings(), book.read_visits()
     arrivals = _find_first_pushes(book.list_submissions(), gradings, pushes)
@@ -107,7 +107,7 @@ def compute_scores(
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
 
     def compute_one_score(row: RosterRow, milestone: Milestone) -> Score:
-        """Compute one student\'s score, with its overrides and the course that judged it."""
+        """Compute one student's score, with its overrides and the version of the course that graded it."""
         submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
         found = _compute_score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
         found = replace(found, by_hand=select_overrides(overrides.get((row.id, milestone.id), [])))
@@ -128,7 +128,7 @@ def _compute_score(
     arrivals: dict[tuple[str, int, str], Push],
     visit: Visit | None,
 ) -> Score:
-    """Compute a student's score in a milestone from the gradings of each submission; the best one counts."""
+    """Compute a student's score for a milestone from the results of each submission; the best one counts."""
     due = find_student_terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last_scoring_moment
     none = Score(row.id, milestone.id, terms=due, closed=closed)
@@ -148,17 +148,17 @@ def _compute_score(
 
 
 def select_gradings(gradings: Iterable[Grading], regrades: Sequence[RegradeDecision]) -> list[list[Grading]]:
-    """Select the gradings that count, usually one, for each submission of one student to one milestone.
+    """Select the results that count, usually one, for each submission by one student for one milestone.
 
-    The course that graded a submission first counts until a regrade by another course is decided, so a change to the
-    course moves no grade by itself. Errors count only where there is nothing else. Results from stand-in data count
-    only until there are results from the real data. ``gradings`` are in order of time.
+    The version of the course that first graded a submission counts until a regrade by a different version is decided,
+    so a change to the course alone moves no grade. Errors count only if there is nothing else. Results from stand-in
+    data count only until there are results from the real data. ``gradings`` are in order of time.
     """
     return [_select_submission_gradings(group, regrades) for group in group_by_submission(gradings)]
 
 
 def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[RegradeDecision]) -> list[Grading]:
-    """Select the gradings of one submission that count after these regrades."""
+    """Select the results of one submission that count after these regrades."""
     sound = [grading for grading in group if grading.verdict != "error"]
     if not sound:
         return [group[-1]]
@@ -174,7 +174,7 @@ def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[Reg
 
 
 def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
-    """Find the ids of a student's gradings that a regrade by another course has replaced."""
+    """Find the ids of a student's results that a regrade by a different version of the course has replaced."""
     decided = select_regrades(read_regrades(book))
     by_milestone: dict[int, list[Grading]] = {}
     for grading in book.list_gradings(student):
@@ -189,7 +189,7 @@ def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
 
 
 def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozenset[str]:
-    """Find the ids of gradings that were made only for the preview of a regrade."""
+    """Find the ids of results that exist only because of the preview of a regrade."""
     decided = {regrade.course_digest for regrade in select_regrades(read_regrades(book)) if regrade.policy != "pin"}
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in book.list_gradings(student):
@@ -204,14 +204,14 @@ def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozen
 
 
 def _find_first_course(group: Sequence[Grading]) -> str:
-    """Return the digest of the course that graded a submission first, apart from errors and provisional results."""
+    """Return the digest of the course that first graded a submission, apart from errors and provisional results."""
     sound = [grading for grading in group if grading.verdict != "error"] or list(group)
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     return firm[0].course_digest
 
 
 def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
-    """Group gradings by submission: equal files are one submission, and so is one commit graded by two courses."""
+    """Group results by submission: equal files are one submission, and so is a commit graded by two course versions."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
     for grading in gradings:

@@ -1,4 +1,4 @@
-"""A class split over machines: a matrix for GitHub Actions, and the gradebooks of its jobs merged into one."""
+"""Splits a class over several machines: a matrix for GitHub Actions, whose jobs' gradebooks are merged into one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from grading.errors import UsageError
 from grading.github.outputs import write_outputs
 
 MOST = 256
-"""How many jobs GitHub lets a matrix have."""
+"""The greatest number of jobs that GitHub allows in a matrix."""
 SUBMISSIONS = 10
-"""How many submissions one job grades, as long as that does not make too many jobs."""
+"""The number of submissions that one job grades, unless that would take too many jobs."""
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
 def format_shard_matrix(submissions: int) -> str:
-    """Write the matrix on one line: each job's shard, such as 3/12. It names no student, since many may read logs."""
+    """Write the matrix on one line: each job's shard, such as 3/12.
+
+    It names no student, since many people may read logs.
+    """
     count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
@@ -36,15 +39,18 @@ def output_matrix(text: str, environ: Mapping[str, str]) -> None:
 
 
 def find_gradebooks(folder: Path) -> list[Path]:
-    """List every gradebook below a folder; UsageError when there is none."""
+    """List every gradebook below a folder; raise UsageError if there is none."""
     found = sorted(folder.rglob(FILE))
     if not found:
-        raise UsageError(f"There is no {FILE} below {folder}. Name the folder that holds the shards' artifacts.")
+        raise UsageError(f"There is no {FILE} below {folder}. Give the folder that holds the shards' artifacts.")
     return found
 
 
 def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[str]:
-    """Select the ids of one shard's students: for 3/12, every twelfth from the third. UsageError for another text."""
+    """Select the ids of one shard's students: for 3/12, every twelfth from the third.
+
+    Raise UsageError for any other text.
+    """
     found = SHARD.fullmatch(shard)
     if found is None or not int(found[1]) <= int(found[2]) <= MOST:
         raise UsageError(f"{shard!r} is not a shard. Write it as 3/12: the third of twelve, at most {MOST}.")
@@ -55,11 +61,11 @@ def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[st
 def merge_gradebooks(into: Path, shards: Sequence[Path]) -> int:
     """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
 
-    Results, pushes and submissions are identified by their contents, so merging twice or in another order changes
-    nothing. Of two visits to a repository the later counts. UsageError, before anything is written, for a file that is
-    not a gradebook.
+    Results, pushes and submissions are identified by their contents, so merging twice or in a different order changes
+    nothing. Of two visits to a repository the later counts. Raise UsageError, before anything is written, for a file
+    that is not a gradebook.
     """
-    for shard in shards:  # bring each up to this version
+    for shard in shards:  # upgrade each to this version
         open_gradebook(shard).__exit__()
     with open_gradebook(into, make=True) as book:
         before = len(book.list_gradings())

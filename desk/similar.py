@@ -1,7 +1,7 @@
-"""Which submissions resemble each other: winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of the code's tokens.
+"""Finds submissions that resemble each other, by winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of code tokens.
 
-Names, numbers and layout do not count, so renaming hides nothing. Code that the course gives everybody is left out, and
-so is code that many have written independently. A resemblance is a reason to look, never a verdict.
+Names, numbers and layout do not count, so renaming hides nothing. Code that the course provides is left out, and so is
+code that many have written independently. A resemblance is a reason to look, never a verdict.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from functools import cache
 import numpy as np
 
 GRAM = 14
-"""Tokens in one fingerprint; a shorter match is chance."""
+"""The number of tokens in one fingerprint. A shorter match could be chance."""
 WINDOW = 8
-"""One of this many fingerprints in a row is kept, so every match of GRAM + WINDOW - 1 tokens is found."""
+"""The number of consecutive fingerprints of which one is kept, so every match of GRAM + WINDOW - 1 tokens is found."""
 COMMON = 0.25
-"""A fingerprint in more than this share of the class does not count."""
+"""The share of the class above which a common fingerprint no longer counts."""
 FEW, MANY = 4, 20
 """The least and the greatest number of students who may share a fingerprint that still counts."""
 GROUPS = 20_000
-"""How many fingerprints are paired at a time."""
+"""The number of fingerprints that are paired at a time."""
 _STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
 _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
-"""Python 3.12 splits f-strings into tokens, and 3.14 t-strings. Here each is one token, as in older versions."""
+"""The tokens that begin and end f-strings (since Python 3.12) and t-strings (since 3.14).
+
+Here each such string is one token, as in older versions.
+"""
 _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
 FINGERPRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
-"""One kept fingerprint of a file, and its first and last line."""
+"""The dtype of one kept fingerprint, with its first and last line in the file."""
 FileFingerprints = Mapping[str, np.ndarray]
-"""A student's fingerprints: file → array of `FINGERPRINT`."""
+"""The fingerprints of a student: file → array of `FINGERPRINT`."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,21 @@ class SimilarPair:
     left: str
     right: str
     share: float
-    """The share of common fingerprints among those of the student with fewer, 0 to 1."""
+    """The share, 0 to 1, of common fingerprints among those of the student who has fewer."""
     common: int
-    """Fingerprints that both have."""
+    """The number of fingerprints that both have."""
     alone: int
-    """How many of these nobody else has."""
+    """The number of these that nobody else has."""
     rarity: float
-    """The sum of 1 / (holders - 1) over them: 1 for one that only these two have, little for a frequent one."""
+    """The sum of 1 / (holders - 1) over the common fingerprints.
+
+    One that only these two have adds 1; a frequent one adds little.
+    """
     matches: tuple[LineMatch, ...]
 
 
 def tokenize_code(source: str) -> list[tuple[str, int]]:
-    """Split code into kinds of tokens with their lines, up to the first place that cannot be read.
+    """Split code into kinds of tokens with their lines, up to the first point that cannot be read.
 
     >>> [kind for kind, _ in tokenize_code("total = count + 1  # add")]
     ['n', '=', 'n', '+', '0']
@@ -99,14 +105,14 @@ def tokenize_code(source: str) -> list[tuple[str, int]]:
 
 
 def _name_token_kind(token: tokenize.TokenInfo) -> str:
-    """Name the kind of a token: n for names, 0 for numbers, otherwise the token itself."""
+    """Return the kind of a token: n for names, 0 for numbers, otherwise the token itself."""
     if token.type == tokenize.NAME:
         return token.string if keyword.iskeyword(token.string) else "n"
     return "0" if token.type == tokenize.NUMBER else token.string
 
 
 def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
-    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals; no given code's."""
+    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals, no given code."""
     sequence = tokenize_code(source)
     values = hash_token_runs([kind for kind, _ in sequence])
     if not len(values):
@@ -121,7 +127,7 @@ def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
 
 
 def hash_token_runs(kinds: Sequence[str]) -> np.ndarray:
-    """Hash each run of `GRAM` tokens: a polynomial in their digests, modulo 2⁶⁴."""
+    """Hash each run of `GRAM` tokens with a polynomial in their digests, modulo 2⁶⁴."""
     count = len(kinds) - GRAM + 1
     if count < 1:
         return np.empty(0, np.uint64)
@@ -153,7 +159,7 @@ def compare_fingerprints(
 ) -> tuple[SimilarPair, ...]:
     """Find pairs that resemble each other, within `own` and between `own` and `others`, the rarest matches first.
 
-    Pairs that share less than `min_share` are left out, and all but the first `max_pairs`.
+    Pairs that share less than `min_share` are left out, and only the first `max_pairs` are returned.
     Code that many have does not count.
     """
     everybody = {**own, **others}
@@ -185,7 +191,7 @@ def compare_fingerprints(
 
 
 def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tuple[np.ndarray, np.ndarray]:
-    """List (fingerprints, student numbers), sorted by fingerprint: each once for each student who has it."""
+    """List (fingerprints, student numbers), sorted by fingerprint, with one entry for each student who has it."""
     empty = np.empty(0, np.uint64)
     own = [np.unique(np.concatenate([empty, *(p["value"] for p in files.values())])) for files in everybody.values()]
     values = np.concatenate([empty, *own])
@@ -197,7 +203,7 @@ def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tupl
 def _count_shared_fingerprints(
     holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, own_count: int, student_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return pairs (left × students + right), and for each how many they share, share alone, and the rarity."""
+    """Return pairs (left × students + right), with how many they share, how many only they share, and the rarity."""
     found = [np.zeros((0, 4))]
     for size, groups in _group_by_holder_count(starts, counts, limit):
         members = holders[groups[:, None] + np.arange(size)]
@@ -238,7 +244,7 @@ def find_similar_pairs(
 
 
 def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np.ndarray) -> tuple[LineMatch, ...]:
-    """Find the lines of the shared fingerprints, join neighbours, and keep the order of the left files."""
+    """Find the lines of the shared fingerprints, join adjacent ones, and keep the order of the left files."""
     places = {value: (file, first, last) for file, value, first, last in _list_rare_fingerprints(right, rare)}
     found = sorted(
         (file, first, last, *places[value])
@@ -266,7 +272,7 @@ def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np
 
 
 def _list_rare_fingerprints(prints: FileFingerprints, rare: np.ndarray) -> Iterator[tuple[str, int, int, int]]:
-    """List file, value, first and last line of each fingerprint that few have."""
+    """List the file, value, first and last line of each fingerprint that few students have."""
     for file, found in prints.items():
         for value, first, last in found[np.isin(found["value"], rare)].tolist():
             yield file, value, first, last

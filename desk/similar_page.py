@@ -14,11 +14,11 @@ from grading.render.progress_watch import ProgressWatch
 from grading.render.text import clean_text
 
 CONTEXT = 2
-"""How many lines are shown before and after a match."""
+"""The number of lines shown before and after a match."""
 LONGEST = 60
-"""How many lines of one match are shown."""
+"""The number of lines shown of one match."""
 MATCHES = 40
-"""How many matches of one pair are shown, the longest ones."""
+"""The number of matches shown of one pair, the longest ones."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +27,32 @@ class MatchSide:
 
     file: str
     lines: tuple[tuple[int, str, bool], ...]
-    """Number, text, and whether the line is part of the match."""
+    """The lines, each with its number, its text, and whether it is part of the match."""
     left_out: int
-    """How many lines of the match are not shown."""
+    """The number of lines of the match that are not shown."""
 
 
 @dataclass(frozen=True)
 class ShownPair:
-    """A pair with what the page shows of it."""
+    """A pair, with what the page shows about it."""
 
     pair: SimilarPair
     left: str
     right: str
-    """The names of the two, with their section or class."""
+    """The names of the two students, with their section or class."""
     lines: tuple[int, int]
-    """How many lines of each are like the other's."""
+    """The number of lines of each student that resemble the other's."""
     matches: tuple[tuple[MatchSide, MatchSide], ...]
     left_out: int
-    """How many matches are not shown, the shortest ones."""
+    """The number of matches that are not shown, the shortest ones."""
 
 
 def write_similarity_page(
     root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
-    """Compare each student's latest submission with the others' and with the classes in `against`, and write the page.
+    """Compare each student's latest submission with the others', and with the classes in `against`; write the page.
 
-    UsageError for a folder without a gradebook or repositories.
+    Raise UsageError for a folder without a gradebook or repositories.
     """
     own = list_latest_submissions(folder)
     others = [one for number, place in enumerate(against, 1) for one in list_latest_submissions(place, f"{number}:")]
@@ -63,7 +63,7 @@ def write_similarity_page(
     pairs = tuple(
         pair
         for pair in compare_fingerprints(*prints)
-        # A student who repeats the course may build on their own work.
+        # Students who repeat the course may build on their own work.
         if by_key[pair.left].row.id != by_key[pair.right].row.id
     )
     names = {one.key: _describe_student(one, folder) for one in by_key.values()}
@@ -72,7 +72,7 @@ def write_similarity_page(
 
 
 def _describe_student(submission: LatestSubmission, folder: Path) -> str:
-    """Return a student's name with the section and, for another class, its folder: Ada Lovelace (A)."""
+    """Return a student's name with the section and, for a different class, its folder: Ada Lovelace (A)."""
     where = [submission.row.section] if submission.row.section else []
     where += [submission.folder.name] if submission.folder != folder else []
     return (submission.row.name or submission.row.id) + (f" ({', '.join(where)})" if where else "")

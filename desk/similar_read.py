@@ -26,42 +26,42 @@ from grading.render.progress_watch import ProgressWatch
 from grading.submission import list_source_files
 
 ALONE = 8
-"""Up to this many submissions are read without further processes, since starting those takes as long."""
+"""The number of submissions up to which no further processes are started, since that takes as long."""
 CHUNK = 8
 
 
 @dataclass(frozen=True)
 class LatestSubmission:
-    """A student's latest submission, in this class or another."""
+    """A student's latest submission, in this class or a different one."""
 
     key: str
     row: RosterRow
     folder: Path
-    """The folder of their class."""
+    """The folder of the student's class."""
     commit: str
 
     @property
     def repository(self) -> Path:
-        """The folder that it was fetched to."""
+        """The repository that the submission was fetched to."""
         return self.folder / "repositories" / f"{self.row.id}.git"
 
 
 @dataclass(frozen=True)
 class SubmissionFiles:
-    """The files of a submission that differ from those given, packed, and their fingerprints."""
+    """The files of a submission that differ from those released, in packed form, and their fingerprints."""
 
     packed: bytes
     prints: FileFingerprints
 
     @property
     def files(self) -> dict[str, str]:
-        """The texts by path."""
+        """The files' texts, by path."""
         found: dict[str, str] = json.loads(zlib.decompress(self.packed))
         return found
 
 
 def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmission]:
-    """List the latest submission of each student whose repository was fetched; UsageError when none was."""
+    """List the latest submission of each student whose repository was fetched; raise UsageError if none was."""
     with open_gradebook(folder / FILE) as book:
         visits, rows = book.read_visits(), book.list_students()
     commits = {row.id: visits[row.id].commit for row in rows if row.id in visits}
@@ -107,13 +107,13 @@ class _CourseCode:
 
     manifest: Manifest
     given: Mapping[str, str]
-    """The files as students get them."""
+    """The files as released to students."""
     known: np.ndarray
     """Their fingerprints."""
 
 
 _course: _CourseCode | None = None
-"""Loaded once per process, not for every submission."""
+"""The course's code, loaded once per process instead of for every submission."""
 
 
 def _load_course_code(root: Path) -> None:
@@ -127,7 +127,7 @@ def _load_course_code(root: Path) -> None:
 
 
 def _read_submission(submission: LatestSubmission) -> tuple[str, SubmissionFiles | None]:
-    """Read a commit's Python files that differ from those given; links and files that are too large are left out."""
+    """Read a commit's Python files that differ from those released; links and files that are too large are left out."""
     assert _course is not None
     try:
         handed_in = read_commit_tree(submission.repository, submission.commit, _course.manifest).files

@@ -1,4 +1,4 @@
-"""Which grades may be out of date: a newer push, another course, or a repository that was not visited."""
+"""Finds grades that may be out of date: after a newer push, after a change to the course, or without a recent visit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from desk.pushes import Push
 from desk.scores import Score
 
 LATE = timedelta(days=1)
-"""A repository that was visited this much earlier than the others has been left out since."""
+"""The time by which the last visit to a repository must lie behind the others' for it to count as left out."""
 Scores = Mapping[str, Mapping[int, Score]]
 
 
@@ -52,11 +52,11 @@ def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | N
 
 
 def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime | None) -> Iterator[str]:
-    """Yield why a score may be out of date: judged by an older course, repository unreadable, or not visited lately."""
+    """Yield why a score may be out of date: an older course, an unreadable repository, or no recent visit."""
     if score.grading is None:
         return
     if not score.is_current:
-        yield f"it was judged by {score.judged_by}"
+        yield f"it was graded by {score.judged_by}"
     if visit is not None and visit.problem:
         yield "the last collection could not read the repository"
     elif visit is not None and newest_visit is not None and newest_visit - visit.at > LATE:

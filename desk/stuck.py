@@ -1,4 +1,4 @@
-"""Who may be stuck, for report and site: a score that anybody can recompute, and at most a tenth of the class."""
+"""Finds who may be stuck, for report and site, by a score that anybody can recompute; at most a tenth of the class."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 FAILURES, WEEKS, PAIRS_BEHIND = 5, 2, 2
-"""The most points for each reason, so that a student who left long ago does not outrank one who is trying now."""
+"""The most points that one reason can add, so that a student who left long ago does not outrank one who is trying."""
 LEAST = 3
-"""Fewer points are ordinary work."""
+"""The least number of points that counts as stuck. Below it, work is going normally."""
 SHARE = 10
-"""One in this many students is named, those with the most points."""
+"""The share of students who are listed, as one in this many: those with the most points."""
 _PART = (
-    f"one for each result in a row that fails the same thing first (at most {FAILURES})",
+    f"one for each consecutive result whose first failure is the same (at most {FAILURES})",
     f"one for each week without progress (at most {WEEKS})",
     f"one for every two modules behind the median of the class (at most {PAIRS_BEHIND})",
 )
 FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
 FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
-"""The formula where modules are not known, as in a gradebook of milestones."""
-SELECTION = f"Students with {LEAST} points or more are named, highest first, but at most one in {SHARE} of the class."
+"""The formula for when modules are not known, as in a gradebook of milestones."""
+SELECTION = f"Students with {LEAST} points or more are listed, highest first, but at most one in {SHARE} of the class."
 
 Key = TypeVar("Key")
 
@@ -30,11 +30,11 @@ class StuckScore:
     """The reasons why a student may be stuck."""
 
     failures: int = 0
-    """How many of the newest results in a row fail the same thing first."""
+    """The number of consecutive newest results whose first failure is the same."""
     days: int = 0
-    """Days since the last progress."""
+    """The number of days since the last progress."""
     behind: int = 0
-    """How many modules the student is behind the median of the class."""
+    """The number of modules by which the student is behind the median of the class."""
 
     @property
     def score(self) -> int:
@@ -48,11 +48,14 @@ class StuckScore:
 
 
 def rank_by_stuck_score(needs: Mapping[Key, StuckScore], recent: Mapping[Key, float]) -> list[Key]:
-    """Rank everybody, most points first; of equals the one who worked last, who can still be reached."""
+    """Rank everybody, most points first. Among equals, the one who worked last comes first."""
     return sorted(needs, key=lambda key: (-needs[key].score, -recent.get(key, 0.0), str(key)))
 
 
 def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, StuckScore], students: int) -> list[Key]:
-    """Select those of a ranking to name, in a class of this many students; any class may have one."""
+    """Select the students at the top of a ranking to list, in a class of this many students.
+
+    Even the smallest class may have one.
+    """
     named = [key for key in ranked if needs[key].score >= LEAST]
     return named[: max(1, students // SHARE)]

@@ -1,4 +1,4 @@
-"""Reads and writes the files of a commit that the grader looks at, as a checkout would leave them."""
+"""Reads and writes the files of a commit that the grader needs, as a checkout would leave them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import MAX_BYTES, list_answer_files, list_source_files
 
 BESIDE = 200
-"""How many other names in a module's folder are written, for the notes on unused files."""
+"""The number of other names in a module's folder that are kept, for the notes on unused files."""
 LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
 @dataclass(frozen=True)
 class SubmissionTree:
-    """The files of a commit that count, as plain data that can be sent to another machine."""
+    """The files of a commit that count, as plain data that can be sent to a different machine."""
 
     files: Mapping[str, bytes | None]
-    """The bytes by path; None for a file that is too large to be handed in."""
+    """The files' bytes, by path; None for a file that is too large to be handed in."""
     links: Mapping[str, str]
     """The targets of symbolic links, by path."""
     beside: tuple[str, ...] = ()
-    """Other names in the same folders, which become empty files."""
+    """The other names in the same folders, which become empty files."""
 
     def write_to(self, into: Path) -> None:
         """Write the files to an empty folder, as a checkout would leave them."""
@@ -40,18 +40,18 @@ class SubmissionTree:
 
 
 def write_commit_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
-    """Write the files of a commit that count to the empty folder ``into``. GitError when the commit cannot be read.
+    """Write the files of a commit that count to the empty folder ``into``. Raise GitError if the commit cannot be read.
 
-    Links and files that are too large are written as such, so that the grader refuses them as it would anywhere.
+    Links stay links and oversized files stay oversized, so that the grader rejects them as it would in a checkout.
     """
     read_commit_tree(repository, commit, manifest).write_to(into)
 
 
 def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> SubmissionTree:
-    """Read the files of a commit that count. GitError when it cannot be read.
+    """Read the files of a commit that count. Raise GitError if the commit cannot be read.
 
-    Links and nested repositories stay what they are, and files that are too large stay too large. No filter, line end
-    or attribute of the repository changes a byte.
+    Links and nested repositories stay what they are, and files that are too large stay too large. No filter,
+    line-ending setting or attribute of the repository changes a byte.
     """
     wanted = _list_wanted_paths(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}
@@ -93,7 +93,7 @@ def _list_wanted_paths(manifest: Manifest) -> set[PurePosixPath]:
 
 
 def _sort_path_names(paths: Iterable[PurePosixPath]) -> list[str]:
-    """Sort paths and write them for git."""
+    """Sort paths and convert them to names for git."""
     return [path.as_posix() for path in sorted(paths)]
 
 

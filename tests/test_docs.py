@@ -352,7 +352,7 @@ def test_every_console_line_is_a_command_or_output_of_one(page: str) -> None:
 
 
 def words_exist(typed: str, root: Path) -> str | None:
-    """Why a command cannot be typed as it is written; None when its names exist."""
+    """Why a command cannot be typed as it is written, or return None if its names exist."""
     words = typed.replace("milestone-N", "milestone-1").replace("NN_name", "02_tensor").split()
     match words:
         case ["tito", *rest]:

@@ -1,4 +1,4 @@
--- The gradebook as it began. What each table and column means: docs/gradebook.md.
+-- The first version of the gradebook. docs/gradebook.md explains each table and column.
 
 CREATE TABLE student (
     id TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Students who are known by another id than before, and the login that Canvas knows somebody by.
+-- Students whose id has changed, and the login by which Canvas knows a student.
 
 ALTER TABLE student ADD COLUMN sis_login TEXT;
 

@@ -1,4 +1,4 @@
--- Grades that name the course they were judged by, decisions about regrades, and what an instructor decides by hand.
+-- Grades that record the version of the course they come from, decisions about regrades, and manual overrides.
 
 CREATE TABLE course (
     digest TEXT PRIMARY KEY,
@@ -11,7 +11,7 @@ INSERT INTO course
 SELECT course_digest, max(json_extract(result, '$.course.name')), max(json_extract(result, '$.course.version')), NULL
 FROM grading GROUP BY course_digest;
 
--- Until now a course that changed graded everybody again, and the newest grading of a submission counted: so it stays.
+-- Before, a change to the course regraded everybody, and a submission's newest result counted. Those keep counting.
 CREATE TABLE regrade (
     course_digest TEXT NOT NULL,
     at TEXT NOT NULL,
@@ -26,7 +26,7 @@ SELECT course_digest, min(started_at), 'replace', 'inv collect' FROM grading GRO
 ALTER TABLE grading ADD COLUMN share REAL NOT NULL DEFAULT 0;
 UPDATE grading SET share = CAST(met AS REAL) / max(1, criteria);
 
--- Append-only: what counts is the newest of each student, milestone and kind that was not taken back.
+-- Append-only: for each student, milestone and kind, the newest override that was not withdrawn counts.
 CREATE TABLE override (
     id TEXT PRIMARY KEY,
     student TEXT NOT NULL REFERENCES student (id),

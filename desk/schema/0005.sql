@@ -1,3 +1,3 @@
--- What students agreed to besides their name.
+-- What students agreed to besides showing their name.
 
 ALTER TABLE student ADD COLUMN links INTEGER NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
--- The leaderboard: who agreed to be on it, and what runs for it have measured. No grade is read from these runs.
+-- The leaderboard: who agreed to be on it, and what its runs have measured. No grade depends on these runs.
 
 ALTER TABLE student ADD COLUMN leaderboard INTEGER NOT NULL DEFAULT 0;
 

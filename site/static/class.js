@@ -1,4 +1,4 @@
-// Makes the class's tables sortable by buttons in their heads. Without this file they stay in the most useful order.
+// Makes the class's tables sortable with buttons in their headers. Without this file they stay in the most useful order.
 
 function value(row, column, numeric) {
   const text = row.cells[column].textContent.trim();

@@ -1,4 +1,4 @@
-// The Tab key skips regions that have nothing to scroll, and a link into a closed part opens it.
+// The Tab key skips regions that have nothing to scroll, and a link into a closed section opens the section.
 
 const regions = document.querySelectorAll(".scroll, pre[tabindex]");
 

@@ -1,4 +1,4 @@
-"""A calendar of the days with records, as SVG: a column for each week, a row for each weekday."""
+"""A calendar of the days with records, as SVG, with a column for each week and a row for each weekday."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from website.counts_and_durations import format_count
 from website.timeline_steps import TimelineStep
 
 WEEKS = 53
-"""How many weeks are shown, the newest ones."""
+"""The number of weeks shown, the newest ones."""
 CELL, LEFT, TOP = 14, 34, 20
 LEVELS = 4
 """The number of shades for days with records."""
@@ -25,14 +25,14 @@ class ActivityCalendar:
     """A drawn calendar."""
 
     said: str
-    """The sentence for those who cannot see the picture."""
+    """The description for those who cannot see the picture."""
     width: int
     height: int
     shapes: Markup
 
 
 def draw_calendar(steps: Sequence[TimelineStep]) -> ActivityCalendar | None:
-    """Draw the days of these steps in UTC, and mark those with an unlocked milestone; None without steps."""
+    """Draw the UTC days of these steps, and mark those with an unlocked milestone; return None without steps."""
     records = Counter(_get_utc_day(step.at) for step in steps)
     if not records:
         return None
@@ -43,7 +43,7 @@ def draw_calendar(steps: Sequence[TimelineStep]) -> ActivityCalendar | None:
     busiest = max(records, key=lambda day: (records[day], day))
     shapes = [_draw_word(LEFT - 6, TOP + CELL * row + 11, name, "end") for row, name in WEEKDAYS.items()]
     weeks = (last - monday).days // 7 + 1
-    shown = -3  # the week that the last month's name was written over
+    shown = -3  # the week above which the last month's name was written
     for week in range(weeks):
         begin = monday + timedelta(weeks=week)
         if (week == 0 or begin.day <= 7) and week - shown >= 3:
@@ -83,10 +83,10 @@ def _get_utc_day(at: datetime) -> date:
 
 
 def _abbreviate_month(day: date) -> str:
-    """Write the short name of a day's month in English, whatever the locale."""
+    """Return the short English name of a day's month, whatever the locale."""
     return "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[day.month - 1]
 
 
 def _format_day(day: date) -> str:
-    """Write a day: 1 Mar 2026."""
+    """Format a day: 1 Mar 2026."""
     return f"{day.day} {_abbreviate_month(day)} {day.year}"

@@ -16,17 +16,17 @@ PATH = "class/leaderboard.html"
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row of a board."""
+    """A row on a board."""
 
     entry: BoardEntry
     name: str
     address: str | None
-    """The address of their portfolio; None for the course."""
+    """The address of the student's portfolio; None for the course."""
     value: str
     low: str
     high: str
     left: float
-    """Where the range begins, from 0 to 100."""
+    """The start of the range, from 0 to 100."""
     width: float
     middle: float
 
@@ -34,14 +34,14 @@ class BoardRow:
 def render_board_pages(
     rankings: Sequence[Ranking], students: Mapping[str, CohortStudent], site: SiteContext
 ) -> SiteFiles:
-    """Render the page, or none where nobody is on a board. ``students`` are those that the site shows."""
+    """Render the page, or no files if nobody is on a board. ``students`` are those that the site shows."""
     boards = [(ranking, _build_board_rows(ranking, students)) for ranking in rankings]
     shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
     return {PATH: site.render_page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
 
 
 def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -> list[BoardRow]:
-    """Make a row for each entry of a board, on an axis that all of them share."""
+    """Build a row for each entry on a board, on an axis that all rows share."""
     entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
     low, high = min(e.low for e in entries), max(e.high for e in entries)
     span = (high - low) or 1.0
@@ -51,7 +51,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
         return round(4 + 92 * (value - low) / span, 2)
 
     def build_row(entry: BoardEntry) -> BoardRow:
-        """Make the row of one entry."""
+        """Build the row for one entry."""
         name, address = _name_student(students.get(entry.student))
         value, least, most = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
         left, width = scale_value(entry.low), max(0.8, round(scale_value(entry.high) - scale_value(entry.low), 2))

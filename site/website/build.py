@@ -28,7 +28,7 @@ from website.student_summary import summarize_story
 ROOT = SITE.parent
 CHUNK = 25
 ALONE = 100
-"""Up to this many students are rendered without further processes, since starting those takes as long."""
+"""The number of students up to which no further processes are started, since that takes as long as rendering."""
 
 CODE = (
     "site/website/*.py",
@@ -51,16 +51,16 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What a build has done."""
+    """What a build did."""
 
     students: int
-    """How many students are in the class."""
+    """The number of students in the class."""
     rendered: int
-    """How many students' pages were rendered again."""
+    """The number of students whose pages were rendered again."""
     files: int
-    """How many files the whole site has."""
+    """The number of files on the entire site."""
     written: int
-    """How many files were new or changed."""
+    """The number of files that were new or changed."""
     removed: int
 
 
@@ -76,9 +76,9 @@ def build_site(
 ) -> BuildSummary:
     """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
 
-    With `sections`, the site shows each student's section of the roster. Students whose ids are in `left_out` do not
-    appear. UsageError for an unknown id, an invalid address, or a target with files that no build has written.
-    ManifestError for an invalid manifest.
+    With `sections`, the site shows each student's section from the roster. Students whose ids are in `left_out` do not
+    appear. Raise UsageError for an unknown id, an invalid address, or a target with files that no build has written,
+    and ManifestError for an invalid manifest.
     """
     known = _remove_left_out_students(source.list_students(), left_out)
     shown = {k.student.id: k.student for k in known}
@@ -137,11 +137,11 @@ def build_site(
 
 
 def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
-    """Raise UsageError when every pseudonym differs: another key would break all addresses that students gave away."""
+    """Raise UsageError if every pseudonym differs, since a new key breaks every address that students have shared."""
     known = {name for name, made in state_before.parts.items() if made.summary is not None}
     if len(known) > 1 and digests and known.isdisjoint(digests):
         raise UsageError(
-            f"Every student would get another pseudonym, and each page of {target} another address. Was pseudonyms.key "
+            f"Every student would get a new pseudonym, and each page of {target} a new address. Was pseudonyms.key "
             "replaced? Restore it from a backup, or build into a folder that does not exist yet."
         )
 
@@ -153,7 +153,7 @@ class _PartBuilder:
         self.site, self.target, self.before, self.there = site, target, before, there
 
     def find_unchanged_part(self, name: str, digest: str) -> BuiltPart | None:
-        """Find the part as an earlier build made it, if its inputs and files are unchanged."""
+        """Find the part that an earlier build made, if the part's inputs and files are unchanged."""
         made = self.before.parts.get(name)
         if made is None or made.digest != digest:
             return None
@@ -213,7 +213,7 @@ def _render_student_batch(
 
 
 _shared: tuple[ClassSource, SiteContext, Path] | None = None
-"""What all jobs of a process share, sent once and not with every job."""
+"""The inputs that all jobs of a process share, sent once instead of with every job."""
 
 
 def _store_shared_inputs(source: ClassSource, site: SiteContext, target: Path) -> None:
@@ -223,13 +223,13 @@ def _store_shared_inputs(source: ClassSource, site: SiteContext, target: Path) -
 
 
 def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
-    """Render some students in another process, which `_store_shared_inputs` has prepared."""
+    """Render some students in a separate process, which `_store_shared_inputs` has prepared."""
     assert _shared is not None
     return list(_render_student_batch(*_shared, job))
 
 
 def _normalize_base_url(base_url: str | None) -> str | None:
-    """Return the site's address with a slash at its end; UsageError for an invalid one."""
+    """Return the site's address with a slash at its end; raise UsageError for an invalid one."""
     if base_url is None:
         return None
     if not base_url.startswith(("https://", "http://")) or any(c in base_url for c in " \"'<>?#"):
@@ -238,7 +238,7 @@ def _normalize_base_url(base_url: str | None) -> str | None:
 
 
 def _remove_left_out_students(students: Sequence[MarkedStudent], left_out: Sequence[str]) -> list[MarkedStudent]:
-    """Return the students without those left out; UsageError for an unknown id."""
+    """Return the students without those left out; raise UsageError for an unknown id."""
     ids = {k.student.id for k in students}
     if missing := sorted(set(left_out) - ids):
         raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
@@ -246,13 +246,13 @@ def _remove_left_out_students(students: Sequence[MarkedStudent], left_out: Seque
 
 
 def _list_shown_roster_fields(student: CohortStudent) -> tuple[str, ...]:
-    """List what a student's pages show of the roster."""
+    """List what a student's pages show from the roster."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")
 
 
 def _list_input_files(kind: str) -> list[Path]:
-    """List the code and templates that pages of this kind are made with."""
+    """List the code and templates that pages of this kind depend on."""
     patterns = (*CODE, *SHARED, *(f"site/templates/{name}.jinja" for name in TEMPLATES[kind]))
     return sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
 

@@ -1,4 +1,4 @@
-"""What an earlier build wrote, and from which inputs: kept next to the site, never in it."""
+"""What an earlier build wrote, and from which inputs. The state is kept next to the site, never in it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class BuildState:
 
 
 def get_state_file(target: Path) -> Path:
-    """Return the file with the state of the site at `target`: next to it, so that it is not published."""
+    """Return the path of the site's state file. It lies next to `target`, not inside, so that it is not published."""
     return target.parent / f".{target.name}.state.json"
 
 
 def read_build_state(target: Path) -> BuildState | None:
-    """Read what the last build left at `target`; None when there is nothing that this version can use."""
+    """Read what the last build left at `target`, or return None if there is nothing that this version can use."""
     try:
         said = json.loads(get_state_file(target).read_bytes())
-        if said["version"] < VERSION:  # everything is made again
+        if said["version"] < VERSION:  # everything is rebuilt
             return BuildState()
         if said["version"] > VERSION:
             return None
@@ -53,7 +53,7 @@ def read_build_state(target: Path) -> BuildState | None:
 
 
 def _parse_part(part: dict[str, Any]) -> BuiltPart:
-    """Read one part from its JSON."""
+    """Read a part from JSON."""
     summary = part["summary"]
     return BuiltPart(part["digest"], part["files"], None if summary is None else parse_summary(summary))
 

@@ -1,4 +1,4 @@
-"""Pictures of a class as numbers that the templates draw: tries by module, unlocks over time, progress."""
+"""Pictures of a class as numbers that the templates draw: attempts by module, unlocks over time, progress."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from website.counts_and_durations import format_count
 from website.student_summary import StudentSummary
 
 LEFT, CELL, HIGH = 190, 26, 26
-"""Where the heat map's cells begin, and their width and height."""
+"""The position at which the heat map's cells begin, and their width and height."""
 WIDTH, TALL = 640, 240
 PROGRESS_TOP = 40.0
-"""Where a bar of the whole class ends, with room for a milestone above it."""
+"""The height of a bar for the entire class, with room for a milestone above it."""
 MOST_TRIES = 4
-"""The shades of a completed module: this many tries, or more, are the darkest."""
+"""The number of shades for a completed module; modules with at least this many attempts get the darkest."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class HeatCell:
     module: str
     x: int
     shade: int
-    """0: not begun; -1: begun; 1 to `MOST_TRIES`: completed, by the number of tries."""
+    """The shade. 0: not begun; -1: begun; 1 to `MOST_TRIES`: completed, by the number of attempts."""
     tries: int
 
     @property
     def words(self) -> str:
-        """The cell in words, for the table."""
+        """The cell's meaning in words, for the table."""
         if self.shade == 0:
             return "–"
         tried = f"{self.tries} tr{'y' if self.tries == 1 else 'ies'}"
@@ -53,29 +53,29 @@ def build_heat_cells(summary: StudentSummary, manifest: Manifest) -> list[HeatCe
 
 @dataclass(frozen=True)
 class UnlockLine:
-    """How many students had one milestone, over time."""
+    """The number of students who had one milestone, over time."""
 
     milestone: int
     path: str
     end: tuple[float, float]
     label: float
-    """The height at which its number is written, away from its neighbours."""
+    """The height at which the milestone's number is written, clear of other labels."""
 
 
 @dataclass(frozen=True)
 class UnlockChart:
-    """Unlocks over time."""
+    """The picture of unlocks over time."""
 
     said: str
     lines: tuple[UnlockLine, ...]
     up: tuple[tuple[float, int], ...]
-    """Marks of the vertical axis: position and number of students."""
+    """The marks on the vertical axis: position and number of students."""
     right: float
     bottom: float
 
 
 def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
-    """Draw one line for each milestone that somebody has, with its number at the end."""
+    """Draw one line for each milestone that somebody has, with the milestone's number at the end."""
     left, right, top, bottom = 44, WIDTH - 40, 12, TALL - 30
     most = max((count for counts in unlocks.counts for count in counts), default=0)
     step = _choose_axis_step(most)
@@ -99,7 +99,7 @@ def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
     marks = tuple((locate_point(0, count)[1], count) for count in range(0, high + 1, step))
-    return UnlockChart(f"Students who have each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
+    return UnlockChart(f"Students with each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
 
 
 def _choose_axis_step(largest: int) -> int:
@@ -123,7 +123,7 @@ def _spread_labels(heights: list[float], distance: float) -> list[float]:
 
 @dataclass(frozen=True)
 class ModuleBar:
-    """One module on the front page's picture."""
+    """One module in the front page's picture."""
 
     module: str
     title: str
@@ -135,7 +135,7 @@ class ModuleBar:
 
 @dataclass(frozen=True)
 class MilestoneMark:
-    """One milestone on the front page's picture, above the module that triggers it."""
+    """One milestone in the front page's picture, above the module that triggers it."""
 
     milestone: int
     x: float
@@ -145,7 +145,7 @@ class MilestoneMark:
 
 @dataclass(frozen=True)
 class ProgressPicture:
-    """How far the class has come."""
+    """The front page's picture of how far the class has got."""
 
     said: str
     bars: tuple[ModuleBar, ...]

@@ -1,4 +1,4 @@
-"""Tasks, questions and criteria over a class: how often each is missed, and how well it separates students."""
+"""Tasks, questions and criteria over a class: how often each is failed, and how well it separates students."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ class ClassItem:
     id: str
     title: str
     where: str
-    """The module's or the milestone's page."""
+    """The path of the module's or the milestone's page."""
     failed: int
-    """How many students failed it at least once."""
+    """The number of students who failed the item at least once."""
     records: int
-    """How many records of all students it failed in."""
+    """The number of records, over all students, in which the item failed."""
     open: int
-    """How many students fail it in their latest record."""
+    """The number of students who fail the item in their latest record."""
     statistics: ItemStatistics
     milestone: int | None = None
-    """The milestone that requires it; None for a task."""
+    """The milestone that requires the item; None for a task."""
 
     @property
     def met(self) -> int:
-        """How many students' work on it was graded."""
+        """The number of students whose work on the item was graded."""
         return self.statistics.met
 
     @property
     def percent(self) -> float:
-        """The percentage of them who failed it at least once."""
+        """The percentage of these students who failed the item at least once."""
         return 100 * self.failed / self.met if self.met else 0.0
 
 
 @dataclass(frozen=True)
 class ClassItems:
-    """All items of a class, those missed most first."""
+    """All items of a class, those failed most first."""
 
     tasks: tuple[ClassItem, ...]
     questions: tuple[ClassItem, ...]
@@ -49,11 +49,11 @@ class ClassItems:
 
 
 ItemLabel = tuple[str, str, str, int | None]
-"""Id, title, page, milestone."""
+"""The id, title, page and milestone of an item."""
 
 
 def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> ClassItems:
-    """Analyse every item that somebody's graded work covers, among the items of its kind."""
+    """Analyse every item that is covered by somebody's graded work, relative to the other items of the same kind."""
     tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
     questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
     missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]
@@ -89,7 +89,7 @@ def _label_criteria(manifest: Manifest) -> Iterator[ItemLabel]:
 
 
 def _rank_items(named: Iterable[ItemLabel], met: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
-    """Rank the items that somebody met, worst first; ``met`` has each student's items, with what they missed."""
+    """Rank the items that somebody attempted, worst first; ``met`` maps each student's items to what they failed."""
     known = {name[0]: name for name in named}
     outcomes: list[dict[str, ItemOutcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
     statistics = analyse_items(outcomes, list(known))

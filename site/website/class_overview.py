@@ -1,4 +1,4 @@
-"""The data of the class's pages: who is where, who may be stuck, and what has changed."""
+"""The data for the class's pages: how far everybody is, who may be stuck, and what has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from website.student_summary import StudentSummary
 
 WEEK = timedelta(days=7)
 WEEKS = 20
-"""The most points of the picture of unlocks over time; a longer time has longer steps."""
+"""The greatest number of points in the picture of unlocks over time; a longer time gets longer steps."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class OverviewRow:
 
     summary: StudentSummary
     section: str | None
-    """None where the site does not show it."""
+    """The section; None if the site does not show it."""
     days: int | None
-    """Days from their last progress to the newest record of the class; None without any record."""
+    """The number of days from the student's last progress to the class's newest record; None if there is no record."""
     need: StuckScore
     reasons: tuple[str, ...]
     """The reasons for the score, in words."""
@@ -36,7 +36,7 @@ class OverviewRow:
 
 @dataclass(frozen=True)
 class ClassShare:
-    """How many students of the class are in one state."""
+    """The number of students in the class who are in one state."""
 
     label: str
     count: int
@@ -47,7 +47,7 @@ class ClassShare:
 
 @dataclass(frozen=True)
 class WeeklyChange:
-    """How many students did something in the week up to the newest record, and in the week before."""
+    """The number of students who did something in the week up to the newest record, and in the week before."""
 
     label: str
     now: int
@@ -59,27 +59,27 @@ class WeeklyChange:
 
 @dataclass(frozen=True)
 class UnlockCounts:
-    """How many students had each milestone at the end of each step of time."""
+    """The number of students who had each milestone at the end of each time step."""
 
     ends: tuple[datetime, ...]
     days: int
-    """The days of one step."""
+    """The length of one step, in days."""
     counts: tuple[tuple[int, ...], ...]
     """The counts, by milestone and then by step."""
 
 
 @dataclass(frozen=True)
 class ClassOverview:
-    """The whole class."""
+    """The data for the entire class."""
 
     rows: tuple[OverviewRow, ...]
     """The students, highest score first."""
     unlocked: tuple[ClassShare, ...]
-    """How many students have unlocked each milestone."""
+    """The number of students who have unlocked each milestone."""
     completed: tuple[ClassShare, ...]
-    """How many students have completed each module."""
+    """The number of students who have completed each module."""
     places: tuple[ClassShare, ...]
-    """How many students work on each module that is built."""
+    """The number of students who are working on each module that is built."""
     changes: tuple[WeeklyChange, ...]
     unlocks: UnlockCounts | None
     items: ClassItems
@@ -93,7 +93,7 @@ class ClassOverview:
 
     @property
     def finished(self) -> int:
-        """How many students have every milestone that is built."""
+        """The number of students who have every milestone that is built."""
         return sum(row.finished for row in self.rows)
 
 
@@ -102,7 +102,7 @@ def build_overview(
 ) -> ClassOverview:
     """Build the overview from the students' summaries; ``sections`` are by pseudonym, if the site shows them."""
     students = sorted(summaries, key=lambda s: s.pseudonym)
-    # Ages are measured from a date that no student can choose: unverified records count only where all are unverified.
+    # Ages are measured from a date that no student can choose: unverified records count only if all are unverified.
     dated = [s for s in students if s.verified] if any(s.verified and s.newest for s in students) else students
     newest = max((datetime.fromisoformat(s.newest) for s in dated if s.newest), default=None)
     return ClassOverview(
@@ -120,14 +120,14 @@ def build_overview(
 def _build_ranked_rows(
     students: list[StudentSummary], dated: list[StudentSummary], newest: datetime | None, sections: Mapping[str, str]
 ) -> Iterable[OverviewRow]:
-    """Make a row for each student, ranked by how much help they may need."""
+    """Build a row for each student, ranked by how much help they may need."""
     begun = [datetime.fromisoformat(s.first) for s in dated if s.first]
     middle = median_low(s.modules_done for s in students) if students else 0
     days = {s.pseudonym: _count_days_since(s.progress_at, newest) for s in students}
     whole = _count_days_since(min(begun).isoformat(), newest) if begun else None
 
     def compute_stuck_score(s: StudentSummary) -> StuckScore:
-        """Compute why a student may be stuck; nothing once every milestone is unlocked."""
+        """Compute why a student may be stuck; return an empty score once every milestone is unlocked."""
         if s.towards is None:
             return StuckScore()
         idle = days[s.pseudonym] if s.progress_at else whole
@@ -145,7 +145,7 @@ def _build_ranked_rows(
 
 
 def _list_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[str]:
-    """Say in words why a student may be stuck."""
+    """List in words why a student may be stuck."""
     if need.failures > 1:
         yield f"task {summary.repeated} failed {need.failures} times in a row"
     if not summary.records:
@@ -157,7 +157,7 @@ def _list_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[str]:
 
 
 def _count_days_since(time: str | None, newest: datetime | None) -> int | None:
-    """Count the days from a time to the newest record; None without either."""
+    """Count the days from a time to the newest record, or return None without either."""
     return max(0, (newest - datetime.fromisoformat(time)).days) if time and newest else None
 
 
@@ -178,7 +178,7 @@ def _count_completed_modules(students: list[StudentSummary], manifest: Manifest)
 
 
 def _count_current_modules(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
-    """Count the students who work on each module, and those who have completed all."""
+    """Count the students who are working on each module, and those who have completed all."""
     built = [m for m in manifest.modules if m.status is BuildStatus.BUILT]
     for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all modules completed")]:
         count = sum(s.place == place for s in students)
@@ -212,7 +212,7 @@ def _compare_weeks(students: list[StudentSummary], manifest: Manifest, newest: d
 def _count_unlocks_over_time(
     students: list[StudentSummary], manifest: Manifest, newest: datetime | None
 ) -> UnlockCounts | None:
-    """Count the students who had each milestone after each step of time; None in the first week."""
+    """Count the students who had each milestone after each time step, or return None in the first week."""
     times = [
         [datetime.fromisoformat(u.at) for s in students for u in s.unlocked if u.milestone == m.id]
         for m in manifest.milestones

@@ -17,26 +17,26 @@ from website.class_overview import ClassOverview, OverviewRow
 from website.page_renderer import SiteContext, SiteFiles, load_macros
 
 PAGE = 40
-"""How many students a page lists."""
+"""The number of students listed on one page."""
 FIRST = 12
-"""How many names the overview lists; the lists have all of them."""
+"""The number of names that the overview shows; the lists have all of them."""
 
 
 @dataclass(frozen=True)
 class StudentList:
-    """A list of students in one order, over as many pages as needed."""
+    """A list of students in one order, spread over as many pages as needed."""
 
     slug: str
     title: str
     rows: tuple[OverviewRow, ...]
 
     def get_page_path(self, number: int = 1) -> str:
-        """Return the path of one of its pages, which are numbered from 1."""
+        """Return the path of one of the list's pages, which are numbered from 1."""
         return f"class/{self.slug}.html" if number == 1 else f"class/{self.slug}-{number}.html"
 
     @property
     def pages(self) -> list[tuple[OverviewRow, ...]]:
-        """The students of each page."""
+        """The students on each page."""
         return [self.rows[at : at + PAGE] for at in range(0, len(self.rows), PAGE)] or [()]
 
 
@@ -74,7 +74,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
 
 
 def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator[StudentList]:
-    """List everybody by score and by name, then each section, and each milestone that somebody works towards."""
+    """List everybody by score and by name, then each section, then each milestone that somebody is working towards."""
     rows = overview.rows
     yield StudentList("students", "Everybody by score", rows)
     yield StudentList("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
@@ -95,7 +95,7 @@ def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator
 
 
 def _label_pages(view: StudentList) -> Iterator[str]:
-    """Write the text of the link to each page: its number, or its first name where students are in order of names."""
+    """Return the link text for each page: its number or, if students are sorted by name, its first name."""
     for number, rows in enumerate(view.pages, 1):
         yield (
             rows[0].summary.name.rpartition(" ")[0] or rows[0].summary.name
@@ -106,14 +106,14 @@ def _label_pages(view: StudentList) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class StudentParts:
-    """What the pages show of one student, rendered once although several lists have it."""
+    """What the pages show about one student, rendered once for use in several lists."""
 
     picture: Markup
-    """A row of the heat map."""
+    """The student's row in the heat map."""
     heat: Markup
-    """The row of the heat map as a row of a table."""
+    """The same row as a table row."""
     line: Markup
-    """A row of the table of students."""
+    """The student's row in the table of students."""
 
 
 def _render_student_parts(rows: Sequence[OverviewRow], manifest: Manifest) -> dict[str, StudentParts]:

@@ -1,4 +1,4 @@
-"""Where the site's records come from: one student at a time, so that a large class need not fit in memory."""
+"""The sources of the site's records. They load one student at a time, so that a large class need not fit in memory."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from grading import progress
 
 @dataclass(frozen=True)
 class MarkedStudent:
-    """A student with a mark that changes whenever their records may have changed."""
+    """A student with a digest that changes whenever their records may have changed."""
 
     student: CohortStudent
     mark: str
 
 
 class ClassSource(Protocol):
-    """What the site is built from. It can be pickled, since it is sent to other processes."""
+    """A source of records for the site. It can be pickled, since it is sent to other processes."""
 
     def list_students(self) -> Sequence[MarkedStudent]:
-        """List every student of the class."""
+        """List every student in the class."""
 
     def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records."""
@@ -45,14 +45,14 @@ class ClassSource(Protocol):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Records in `folder/STUDENT/progress/`, and perhaps a roster."""
+    """A source that reads records in `folder/STUDENT/progress/`, and perhaps a roster."""
 
     folder: Path
     roster: Path | None = None
     key: Path | None = None
 
     def list_students(self) -> Sequence[MarkedStudent]:
-        """List the students of the roster, or of the folders; UsageError when either is invalid."""
+        """List the students from the roster or the folders; raise UsageError if either is invalid."""
         found = list_folder_students(self.folder, self.roster, key=self.key)
         return tuple(
             MarkedStudent(student, _compute_folder_mark(self.folder / student.id / progress.FOLDER))
@@ -64,22 +64,22 @@ class FolderSource:
         return load_member_from_folder(self.folder, student)
 
     def load_rankings(self) -> tuple[Ranking, ...]:
-        """Return nothing, since published records were not measured on one machine."""
+        """Return no boards, since published records were not measured on one machine."""
         return ()
 
 
 @dataclass(frozen=True)
 class GradebookSource:
-    """Records in a class's gradebook: official results and published records."""
+    """A source that reads a class's gradebook: official results and published records."""
 
     path: Path
 
     def list_students(self) -> Sequence[MarkedStudent]:
-        """List the enrolled students; UsageError when there is no gradebook."""
+        """List the enrolled students; raise UsageError if there is no gradebook."""
         return tuple(MarkedStudent(student, mark) for student, mark in list_students_with_fingerprints(self.path))
 
     def load_member(self, student: CohortStudent) -> CohortMember:
-        """Load one student's records from the gradebook, which is opened each time, in whichever process this is."""
+        """Load one student's records from the gradebook. It is opened each time, since this may be any process."""
         return load_member_from_gradebook(self.path, student)
 
     def load_rankings(self) -> tuple[Ranking, ...]:
@@ -89,7 +89,7 @@ class GradebookSource:
 
 
 def _compute_folder_mark(folder: Path) -> str:
-    """Compute a digest of the names, sizes and times of a folder's files, by which git also detects changes."""
+    """Compute a digest of the names, sizes and times of a folder's files, which git also uses to detect changes."""
     told = hashlib.sha256()
     try:
         files = sorted(os.scandir(folder), key=lambda entry: entry.name)

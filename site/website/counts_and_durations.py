@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def format_duration(passed: timedelta) -> str:
-    """Write a duration in words, rounded to its largest unit.
+    """Format a duration in words, rounded to its largest unit.
 
     >>> format_duration(timedelta(minutes=3)), format_duration(timedelta(hours=30)), format_duration(timedelta(days=20))
     ('3 minutes', '1 day', '3 weeks')
@@ -19,7 +19,7 @@ def format_duration(passed: timedelta) -> str:
 
 
 def format_count(count: int, noun: str, many: str | None = None) -> str:
-    """Write a count with its noun.
+    """Format a count with its noun.
 
     >>> format_count(1, "record"), format_count(1234, "record"), format_count(2, "capability", "capabilities")
     ('1 record', '1,234 records', '2 capabilities')

@@ -1,4 +1,4 @@
-"""Lessons and troubleshooting as HTML: Markdown with maths as MathML and highlighted code, all made at build time."""
+"""Renders lessons and troubleshooting as HTML at build time: Markdown, maths as MathML, and highlighted code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pygments.util import ClassNotFound
 from grading.manifest.model import make_slug
 
 LinkConverter = Callable[[str], str]
-"""Turns an address in the Markdown into an address of the site."""
+"""A function that converts an address in the Markdown into an address on the site."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DocumentPage:
 
 
 def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
-    """Render a whole document. Its text is the course's own, so HTML in it stays HTML."""
+    """Render a complete document. Its text is the course's own, so HTML in it is kept."""
     parser = _build_parser()
     tokens = parser.parse(text)
     _set_anchors_and_links(tokens, link)
@@ -80,13 +80,13 @@ def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSe
 
 
 def render_inline(text: str) -> Markup:
-    """Render a sentence of the course without a paragraph around it."""
+    """Render a sentence from the course without a paragraph around it."""
     return Markup(_build_parser().renderInline(text))  # noqa: S704 - the course's own text
 
 
 @cache
 def _build_parser() -> MarkdownIt:
-    """Build the parser of Markdown, with tables, formulas and highlighted code."""
+    """Build the Markdown parser, with tables, formulas and highlighted code."""
     parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight_code})
     parser.enable(["table", "smartquotes"])
     parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_convert_formula)
@@ -99,7 +99,7 @@ def _build_parser() -> MarkdownIt:
 
 
 def _render_markdown_tokens(tokens: Sequence[Token]) -> Markup:
-    """Render tokens of Markdown as HTML."""
+    """Render Markdown tokens as HTML."""
     parser = _build_parser()
     return Markup(parser.renderer.render(list(tokens), parser.options, {}))  # noqa: S704 - the course's own text
 
@@ -133,12 +133,12 @@ def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any)
 
 
 def _open_scroll_region(label: str) -> str:
-    """Open a region that scrolls by itself, also by keyboard, for content that may be too wide for a phone."""
+    """Open a region that scrolls separately, with mouse or keyboard, for content that may be too wide for a phone."""
     return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 
 def _highlight_code(code: str, language: str, _: str) -> str:
-    """Render a fenced block with highlighted code; the keyboard can reach it to scroll."""
+    """Render a fenced block with highlighted code, which can be focused and scrolled with the keyboard."""
     known = {"pycond": "pycon"}.get(language, language)
     try:
         lexer = get_lexer_by_name(known or "text")

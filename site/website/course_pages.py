@@ -14,13 +14,13 @@ from website.page_renderer import SiteContext, SiteFiles
 
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
 DOCUMENTS = {TROUBLESHOOTING: "troubleshooting.html", Path("docs/glossary.md"): "glossary.html"}
-"""Pages of `docs/` that the site shows, and their names there."""
+"""The pages in `docs/` that the site shows, and their names on the site."""
 
 
 def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int] = ()) -> SiteFiles:
     """Render all files below course/; ``unlocked`` are the milestones that at least one student has.
 
-    UsageError for a link that leads nowhere on the site.
+    Raise UsageError for a link that leads nowhere on the site.
     """
     manifest = site.manifest
     built = list_built_modules(manifest)
@@ -73,7 +73,7 @@ def list_built_modules(manifest: Manifest) -> list[Module]:
 
 
 def list_course_files(root: Path, manifest: Manifest) -> list[Path]:
-    """List every file that the course's pages are made from."""
+    """List every file that the course's pages are built from."""
     lessons = (module.lesson for module in list_built_modules(manifest))
     return [
         root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_list_lesson_pictures(root, manifest))
@@ -86,13 +86,13 @@ def _select_criteria(milestone: Milestone, kind: CriterionKind) -> list[Criterio
 
 
 def _select_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> list[DocumentSection]:
-    """Select the topics that the milestone names, and then those that its criteria name."""
+    """Select the topics that the milestone lists, and then those that its criteria list."""
     named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
     return [topics[anchor] for anchor in named if anchor in topics]
 
 
 def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """List the lessons' pictures, with the path of each below the course's pages."""
+    """List the lessons' pictures, each with its path below the course's pages."""
     folders = {module: root / module.folder / "figures" for module in list_built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"
@@ -102,26 +102,26 @@ def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _make_link_converter(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> LinkConverter:
-    """Make the function that turns links of a course document into links of the site; other addresses stay."""
+    """Make the function that converts links in a course document into links on the site; other addresses stay."""
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in list_built_modules(manifest)}
     pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
 
     def convert_link(address: str) -> str:
-        """Convert a link between Markdown files to one between pages; UsageError if it leads to none."""
+        """Convert a link between Markdown files to one between pages; raise UsageError if it leads to none."""
         if re.match(r"[a-z]+:|#", address):
             return address
         path, _, anchor = address.partition("#")
         where = _resolve_parent_folders(PurePosixPath(source.parent.as_posix(), path))
         if where not in pages:
-            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Fix it.")
+            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page on the site. Fix it.")
         return pages[where] + (f"#{anchor}" if anchor else "")
 
     return convert_link
 
 
 def _resolve_parent_folders(path: PurePosixPath) -> str:
-    """Resolve `..` in a path without looking at the disk."""
+    """Resolve `..` in a path without accessing the disk."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:

@@ -1,4 +1,4 @@
-"""The images that a network named: all of a milestone in one PNG file, from which pages show pieces."""
+"""The images that a network classified. All images of a milestone are in one PNG file, of which pages show pieces."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from PIL import Image
 from grading.result import NamedImage
 
 CELL = 32
-"""Pixels from one image to the next, the size of the largest in a record."""
+"""The distance in pixels from one image to the next, which is the size of the largest image in a record."""
 
 
 def draw_image_sheet(images: Sequence[NamedImage]) -> bytes:
-    """Draw the images in one row, CELL apart, as PNG."""
+    """Draw the images in one row, `CELL` pixels apart, as PNG."""
     sheet = np.zeros((CELL, CELL * len(images), 3), np.uint8)
     for place, image in enumerate(images):
         channels, height, width = image.shape

@@ -1,4 +1,4 @@
-"""The templates, their filters, and the files that all pages share. Everything but our own text is escaped."""
+"""The templates, their filters, and the files that all pages share. All text except our own is escaped."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ NAVIGATION = (COURSE, ("Class", "class/index.html"))
 LEADERBOARD = ("Leaderboard", "class/leaderboard.html")
 
 SiteFiles = dict[str, bytes]
-"""Files of the site: path below its root → content."""
+"""Files on the site: path below the root → content."""
 
 
 @dataclass(frozen=True)
 class SiteContext:
-    """What all pages of a site share."""
+    """The values that all pages of a site share."""
 
     manifest: Manifest
     base_url: str | None = None
-    """The address it will be served at, with a slash at its end; only previews and feeds need it."""
+    """The address that the site will be served at, with a slash at its end; only previews and feeds need it."""
     has_leaderboard: bool = False
 
     def render_page(self, template: str, path: str, /, **values: Any) -> bytes:
         """Render the page at `path`, with links that are relative to it.
 
-        A value `navigation` replaces the navigation of most pages.
+        A value `navigation` replaces the usual navigation.
         """
         shared = {
             "course": self.manifest.course,
@@ -100,7 +100,7 @@ def _build_environment() -> Environment:
 
 
 def format_date(at: datetime) -> str:
-    """Write a day in UTC and in English, whatever the locale.
+    """Format a day in UTC and in English, whatever the locale.
 
     >>> format_date(datetime(2026, 3, 1, tzinfo=UTC))
     '1\\xa0March 2026'
@@ -136,7 +136,7 @@ def load_static_files(course: str) -> SiteFiles:
 
 @cache
 def _load_static() -> dict[str, tuple[str, bytes]]:
-    """Load source name → (path, content), fonts first, since the style sheet names them."""
+    """Load source name → (path, content), fonts first, since the style sheet refers to them."""
     made: dict[str, tuple[str, bytes]] = {}
     for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:
         data = path.read_bytes()

@@ -1,7 +1,7 @@
 """The preview picture of a portfolio's link (Open Graph): 1200×630 pixels, drawn with Pillow alone.
 
-Each pixel is one byte: 0 to 127 lead from the background to the ink, 128 to 255 from the background to the accent.
-So files are small and quickly made, and letters keep their smooth edges.
+Each pixel is one byte. Values 0 to 127 run from the background colour to the ink, and 128 to 255 from the background to
+the accent. So files are small and quick to create, and letters keep their smooth edges.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FULL = 127
 
 @dataclass(frozen=True)
 class CardLine:
-    """A milestone on the picture."""
+    """A milestone in the picture."""
 
     number: int
     name: str
@@ -43,9 +43,9 @@ def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
 
 
 def draw_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
-    """Draw the picture as PNG, with the same bytes for the same words. A name that the fonts cannot write is left out.
+    """Draw the picture as PNG, with the same bytes for the same text. A name that the fonts cannot display is left out.
 
-    Without `verified` the picture says that its records are not verified.
+    Without `verified` the picture states that the records are not verified.
     """
     picture = _draw_background(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
@@ -53,13 +53,13 @@ def draw_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bo
         _draw_fitted_text(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
     file = io.BytesIO()
     picture.putpalette(_compute_palette())
-    # Three times as fast as the default level, for a fifth more bytes.
+    # Three times as fast as the default level, at the cost of a fifth more bytes.
     picture.save(file, "PNG", compress_level=3)
     return file.getvalue()
 
 
 def is_drawable(text: str) -> bool:
-    """Tell whether the fonts have all letters of a text, which they do for Latin script."""
+    """Tell whether the fonts have all letters in a text, which they do for Latin script."""
     return all(_find_font(c) is not None for c in text)
 
 
@@ -73,7 +73,7 @@ def _find_font(letter: str) -> str | None:
 
 @cache
 def _draw_background(course: str, lines: tuple[CardLine, ...], verified: bool) -> Image.Image:
-    """Draw everything but the name, which is the same for many students."""
+    """Draw everything except the name. This part is the same for many students."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
     on_accent.rectangle((0, 0, 14, SIZE[1]), fill=FULL)
@@ -105,7 +105,7 @@ def _draw_circle(picture: Image.Image, centre: tuple[int, int], radius: int, sty
 
 
 def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
-    """Merge both layers; where the accent is drawn, its half of the palette is used."""
+    """Merge both layers; pixels in the accent layer use the second half of the palette."""
     lifted = accent.point(lambda value: 128 + min(value, FULL))
     ink.paste(lifted, mask=accent.point(lambda value: 255 if value else 0))
     return ink

@@ -1,4 +1,4 @@
-"""The README's pictures, made from the real program: a milestone that unlocks, and a class's page."""
+"""The README's pictures, created with the real program: a milestone that unlocks, and a class's page."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ FORMAT = """\
 
 
 def write_readme_images(root: Path) -> list[Path]:
-    """Grade milestone 1, build a simulated class's site, write a picture of each, and return their paths.
+    """Grade milestone 1, build a simulated class's site, save a picture of each, and return the pictures' paths.
 
-    GraderError when milestone 1 is not unlocked or no browser is installed.
+    Raise GraderError if milestone 1 is not unlocked or no browser is installed.
     """
     (root / TARGET).mkdir(parents=True, exist_ok=True)
     return [draw_unlocked_milestone(root), capture_front_page(root)]
 
 
 def draw_unlocked_milestone(root: Path) -> Path:
-    """Draw the report of milestone 1 and its medal as a terminal shows them, scrolling by once."""
+    """Draw the report of milestone 1 and its medal as a terminal shows them, scrolling past once."""
     result = grade_milestone(root, 1, seed=1, again=True)
     if result.verdict is not Verdict.UNLOCKED:
         raise GraderError(f"milestone 1 is {result.verdict.value}. See: nox -s milestone-1 -- --seed 1")
@@ -73,7 +73,7 @@ def draw_unlocked_milestone(root: Path) -> Path:
 
 
 def render_rolling_terminal(shown: RenderableType) -> str:
-    """Render lines as an SVG that scrolls once through a terminal window, or shows the end when motion is reduced."""
+    """Render lines as an SVG that scrolls once through a terminal window, unless the reader prefers reduced motion."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(shown)
     lines = len(console.export_text(clear=False).splitlines())

@@ -1,4 +1,4 @@
-"""Pictures of a record as inline SVG: rectangles, labels, and a sentence for those who cannot see them."""
+"""Pictures from a record as inline SVG: rectangles, labels, and a description for those who cannot see them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from grading.result import RIVAL_SETS, Picture
 
 WIDTH = 640
 MOST_CLASSES, MOST_BARS = 12, 6
-"""With more, a picture would be too small to read."""
+"""The greatest number of items in a picture. With more, it would be too small to read."""
 LONGEST_LABEL = 20
 MOST_RIVALS, LONGEST_RIVAL = 10, 44
 SETS = {
     "compositions": "Functions of new compositions",
-    "made_up": "Functions with words of this run",
+    "made_up": "Functions with words made up for this run",
     "names": "Functions with new names",
     "claims": "True claims of stories",
 }
-"""Titles for the columns of `rivals`."""
+"""The titles for the columns of `rivals`."""
 SMALLEST_CELL, LONGEST_TOKEN, FAINTEST = 8, 10, 4
 """For attention: the least width of a cell, the characters of a token, the least percentage that is drawn."""
 
@@ -34,14 +34,14 @@ class Drawing:
 
     title: str
     said: str
-    """The sentence for those who cannot see the picture."""
+    """The description for those who cannot see the picture."""
     height: int
     shapes: Markup
-    """SVG elements, written here since a template takes ten times as long for hundreds of them."""
+    """The SVG elements. They are written in Python, since a template takes ten times as long for hundreds of them."""
 
 
 def draw_picture(picture: Picture) -> Drawing | None:
-    """Draw a picture of a record; None when it is too large or empty."""
+    """Draw a picture from a record, or return None if it is too large or empty."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
     labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
     return DRAWERS[picture.name](values, labels)
@@ -69,7 +69,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
             shapes.append(draw_box(x, y, wide - 2, tall - 2, f'class="{kind}" fill-opacity="{opacity:.2f}"'))
             if count:
                 shapes.append(draw_word(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
-    said = f"Of {total:,} test images, {int(np.trace(counts)):,} were named correctly."
+    said = f"Of {total:,} test images, {int(np.trace(counts)):,} were classified correctly."
     wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
     if wrong.max() > 0:
         row, column = divmod(int(wrong.argmax()), classes)
@@ -113,14 +113,14 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
         shapes += [draw_word(left - 8, y + 20, label, "end"), draw_box(left, y + 4, width, tall - 8, 'class="time"')]
         shapes.append(draw_word(left + width + 8, y + 20, text))
         parts.append(f"{label} {text}")
-    said = f"Processor time of one training step: {', '.join(parts)}."
+    said = f"CPU time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
         said += f" With {labels[1]} a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
     return Drawing("What a training step takes", said, tall * len(times), _join_shapes(shapes))
 
 
 def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a ladder for each set: the network and its rivals, best on top."""
+    """Draw a ladder for each set, with the network and its rivals, best on top."""
     if len(shares) > MOST_RIVALS or shares.min() < 0 or shares.max() > 1000:
         return None
     shapes, parts, top = [], [], 0.0
@@ -148,7 +148,7 @@ def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
 def _draw_ladder(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Draw bars in order of length, with the network's marked; also return their height together."""
+    """Draw bars in order of length, with the network's marked; also return their total height."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])
@@ -162,7 +162,7 @@ def _draw_ladder(
 
 
 def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw for each layer a row per written token and a column per token before it, shaded by attention."""
+    """Draw, for each layer, a row per written token and a column per preceding token, shaded by attention."""
     layers, written, size = percent.shape
     before = size - written
     left, top, tall = 96, 76, 16
@@ -188,14 +188,14 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     layer, row, column = map(int, np.unravel_index(back.argmax(), back.shape))
     said = (
         "Each row is a token that was written, and each column is a token before it. A stronger colour means that the "
-        f"heads of that layer attend more. To write {labels[before + row + 1]}, for instance, "
+        f"layer's heads attend more. To write {labels[before + row + 1]}, for instance, "
         f"a head in layer {layer + 1} gives {int(back.max())}% to {labels[column]}."
     )
     return Drawing("What it looks at when it writes", said, round(y), _join_shapes(shapes))
 
 
 def _clean_label(label: str, name: str) -> str:
-    """Clean and shorten a label; white space in tokens becomes visible."""
+    """Clean and shorten a label, and make white space in tokens visible."""
     if name == "attention":
         return to_one_line(label.replace("\n", "⏎").replace(" ", "·"))[:LONGEST_TOKEN] or "?"
     return to_one_line(label)[: LONGEST_RIVAL if name.startswith("rivals") else LONGEST_LABEL]

@@ -36,17 +36,19 @@ class LinkedRepository:
         return ((f"commit {commit[:10]}", f"{self.address}/tree/{commit}"), *blobs)
 
     def build_record_address(self, file: str | None) -> str | None:
-        """Build the address of a record on the branch `progress`; None outside GitHub."""
+        """Build the address of a record on the branch `progress`, or return None if it is not on GitHub."""
         return f"{self.address}/blob/progress/{file}" if self.on_github and RECORD.fullmatch(file or "") else None
 
     @property
     def attestations(self) -> str | None:
-        """The page on which GitHub lists what workflows have signed in a public repository."""
+        """The address of the page on which GitHub lists what workflows have signed in a public repository."""
         return f"{self.address}/attestations" if self.on_github else None
 
 
 def build_linked_repository(text: str | None) -> LinkedRepository | None:
-    """Find the address by which a page can link to a repository; None for a path or one that only ssh reaches.
+    """Find the address by which a page can link to a repository.
+
+    Return None for a path, or for a repository that only ssh reaches.
 
     >>> build_linked_repository("octo/hello").address
     'https://github.com/octo/hello'

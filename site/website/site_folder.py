@@ -1,4 +1,4 @@
-"""The folder that a site is written to: which files are there, which are written, and which are removed."""
+"""Reads and writes the folder of a site: lists its files, writes changed ones, and removes old ones."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from website.build_state import BuildState, read_build_state, write_build_state
 from website.page_renderer import SiteFiles
 
 OURS = ("student", "class", "course", "static")
-"""Folders of the site that hold only files of a build; all other files in them are removed."""
+"""The site's folders that hold only files from a build; all other files in them are removed."""
 
 
 def open_site_folder(target: Path) -> BuildState:
-    """Read what an earlier build left in the folder; UsageError when it holds anything else."""
+    """Read what an earlier build left in the folder; raise UsageError if it holds anything else."""
     before = read_build_state(target)
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(
-                f"{target} is not empty, and no site has been built there. Name a folder that does not exist yet."
+                f"{target} is not empty, and no site has been built there. Choose a folder that does not exist yet."
             )
         target.mkdir(parents=True, exist_ok=True)
         before = BuildState()
-        write_build_state(target, before)  # a build that is interrupted can then be repeated
+        write_build_state(target, before)  # so an interrupted build can be repeated
     return before
 
 
@@ -42,7 +42,7 @@ def list_file_sizes(target: Path) -> dict[str, int]:
 
 
 def remove_old_files(target: Path, paths: set[str]) -> int:
-    """Remove files that no longer belong to the site, and folders left empty; return how many files."""
+    """Remove files that no longer belong to the site, and folders left empty; return how many files were removed."""
     old = sorted(path for path in paths if path.partition("/")[0] in OURS)
     for path in old:
         (target / path).unlink()
@@ -53,7 +53,7 @@ def remove_old_files(target: Path, paths: set[str]) -> int:
 
 
 def write_changed_files(target: Path, files: SiteFiles) -> int:
-    """Write the files that differ; return how many."""
+    """Write the files that differ; return how many were written."""
     written = 0
     for path, data in files.items():
         place = target / path

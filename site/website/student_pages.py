@@ -24,7 +24,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     """Render all files below student/PSEUDONYM/."""
     folder = f"student/{story.pseudonym}"
     shared = {
-        # Portfolios are sent to others, so they link to the student's own pages and the course, not to the class.
+        # Outsiders see portfolios, so they link to the student's own pages and the course, not to the class.
         "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
         "story": story,
         "calendar": draw_calendar(story.steps),
@@ -67,7 +67,7 @@ def _list_card_lines(story: StudentStory) -> list[CardLine]:
 
 
 def _collect_feed_values(story: StudentStory, site: SiteContext, folder: str) -> dict[str, Any]:
-    """Collect the values of the feed, newest records first; addresses are absolute where the site's is known."""
+    """Collect the values of the feed, newest records first; addresses are absolute if the site's address is known."""
     steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
     base = f"{site.base_url}{folder}/" if site.base_url else ""
     ids: dict[int | str, str] = {"feed": uuid.uuid5(NAMESPACE, story.pseudonym).urn}

@@ -1,8 +1,8 @@
-"""The story of one student's pages: their records in order, in words and figures that are safe to show.
+"""The content of one student's pages: their records in order, in words and figures that are safe to show.
 
-Records come from a repository that the student can write to. So each record is validated here
-(`grading.result.Result`) and its text cleaned before it is used. Only what is named here is ever shown: never a
-student's id, output of their code, or a path of a machine, and a commit or repository only if the student agreed.
+Records come from a repository that the student can write to. So this module validates each record
+(`grading.result.Result`) and cleans its text before using it. Nothing else is ever shown: never a student's id, their
+code's output or a path on a machine, and a commit or repository only if the student agreed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class UnlockedCapability:
     code: tuple[tuple[str, str], ...]
     """Links to what was graded; empty unless the student agreed."""
     record: str | None
-    """The address of its published record; None unless the student agreed."""
+    """The address of the milestone's published record; None unless the student agreed."""
     result: Result
 
 
@@ -63,10 +63,10 @@ class StudentStory:
 
     pseudonym: str
     name: str
-    """Their name if they agreed to be named, otherwise the pseudonym in words."""
+    """The student's name if they agreed to show it, otherwise the pseudonym in words."""
     named: bool
     repository: LinkedRepository | None
-    """None unless the student agreed that their pages link to it."""
+    """The repository; None unless the student agreed that their pages link to it."""
     steps: tuple[TimelineStep, ...]
     turns: tuple[FoldedSteps, ...]
     """The steps, with consecutive ones of the same module or milestone folded."""
@@ -75,14 +75,14 @@ class StudentStory:
     capabilities: tuple[UnlockedCapability, ...]
     goal: str | None
     damaged: int
-    """How many records could not be read."""
+    """The number of records that could not be read."""
     any_verified: bool
     counted: tuple[tuple[Event, Result | None], ...]
-    """The records that count: the verified ones, or all where none is verified."""
+    """The records that count: the verified ones, or all if none is verified."""
 
 
 def format_pseudonym(pseudonym: str) -> str:
-    """Write a pseudonym as a title.
+    """Format a pseudonym as a title.
 
     >>> format_pseudonym("quiet-otter-40391")
     'Quiet Otter 40391'
@@ -123,7 +123,7 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
 
 
 def _describe_goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
-    """Say what is next, in the words of `tito`; None when everything that is built is done."""
+    """Describe what is next, in the words of `tito`, or return None if everything that is built is done."""
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
     return journey.find_next_goal(manifest, history).sentence
@@ -154,7 +154,7 @@ def _list_capabilities(
     repository: LinkedRepository | None,
     published: dict[int, str],
 ) -> Iterator[UnlockedCapability]:
-    """List the unlocked milestones with their evidence; events in ``earlier`` were judged by an earlier course."""
+    """List the unlocked milestones with their evidence; ``earlier`` events come from earlier course versions."""
     for milestone in manifest.milestones:
         best = history.find_best_attempt(milestone.id)
         if best is None or best.verdict not in PASSING:
@@ -181,13 +181,13 @@ def _list_capabilities(
 
 
 def _clean_writing(writing: Writing) -> Writing:
-    """Clean a written text of invisible characters and of control sequences."""
+    """Remove invisible characters and control sequences from a text that a network wrote."""
     prompt, written = (clean_text(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
 def _clean_image(image: NamedImage) -> NamedImage:
-    """Clean the names of classes in an image's record."""
+    """Clean the class names in an image's record."""
     return image.model_copy(update={"shows": to_one_line(image.shows, 30), "named": to_one_line(image.named, 30)})
 
 

@@ -1,4 +1,4 @@
-"""The summary of one student for the class's pages, small enough to keep between two builds."""
+"""The summary of one student for the class's pages, small enough to keep between builds."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class MissedItem:
     """A task, question or criterion that the student failed at least once."""
 
     records: int
-    """How many records it failed in."""
+    """The number of records in which the item failed."""
     open: bool
-    """Whether the last record also fails it."""
+    """Whether the item also fails in the last record."""
     first: bool
-    """Whether the first record failed it."""
+    """Whether the item failed in the first record."""
     tries: int
-    """Records up to and including the first that passes; 0 while none does."""
+    """The number of records up to and including the first that passes; 0 if none does."""
 
     @property
     def outcome(self) -> ItemOutcome:
-        """The outcome for the statistics of items."""
+        """The outcome that item statistics need."""
         return ItemOutcome(passed_first=not self.first, tries=self.tries)
 
 
@@ -54,36 +54,36 @@ class ModuleEffort:
     """A module that the student has begun."""
 
     tries: int
-    """Graded records up to and including the first whose tests pass; all of them while none do."""
+    """The number of graded records up to and including the first whose tests pass; all of them if none do."""
     completed_at: str | None
 
 
 @dataclass(frozen=True)
 class StudentSummary:
-    """One student in the tables of the class. Times are ISO 8601, in UTC."""
+    """One student in the class's tables. Times are ISO 8601, in UTC."""
 
     pseudonym: str
     name: str
     unlocked: tuple[UnlockedMilestone, ...]
     modules_done: int
     place: str
-    """The module they work on; empty when every built one is completed."""
+    """The module that the student is working on; empty if every built module is completed."""
     towards: int | None
-    """The first built milestone they do not have."""
+    """The first built milestone that the student does not have."""
     attempts: int
-    """How many attempts they have made at that milestone."""
+    """The number of the student's attempts at that milestone."""
     records: int
     first: str | None
     newest: str | None
     """The times of the first and the newest record."""
     days: tuple[str, ...]
-    """The time of the newest record of each day, in the two weeks up to their newest."""
+    """The time of each day's newest record, in the two weeks up to the student's newest."""
     progress_at: str | None
-    """When something last was started, completed or unlocked."""
+    """The time at which something was last started, completed or unlocked."""
     repeated: str | None
-    """The task that the newest records fail first, one after another."""
+    """The task that is the first failure in each of the newest records."""
     times: int
-    """How many records in a row fail that task first."""
+    """The number of consecutive records in which that task is the first failure."""
     graded: tuple[str, ...]
     """The modules whose tasks were graded at least once."""
     asked: tuple[int, ...]
@@ -92,11 +92,11 @@ class StudentSummary:
     """The criteria that were measured at least once, such as 1/module_tests."""
     tasks: dict[str, MissedItem]
     questions: dict[str, MissedItem]
-    """Missed questions by milestone and id, such as 1/linear_network."""
+    """The missed questions by milestone and id, such as 1/linear_network."""
     criteria: dict[str, MissedItem]
-    """Missed criteria by milestone and name."""
+    """The failed criteria by milestone and name."""
     efforts: dict[str, ModuleEffort]
-    """The work on each module that they have begun."""
+    """The work on each module that the student has begun."""
     verified: bool
 
     def to_plain(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class StudentSummary:
 
 
 def parse_summary(plain: dict[str, Any]) -> StudentSummary:
-    """Read a summary from plain values; TypeError or KeyError when another version wrote it."""
+    """Read a summary from plain values; raise TypeError or KeyError if a different version wrote it."""
     return StudentSummary(
         **{
             **plain,
@@ -191,7 +191,7 @@ def _find_last_progress_time(events: list[Event]) -> str | None:
 
 
 def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str | None, int]:
-    """Find the task that the newest graded records in a row fail first, and count them."""
+    """Find the task that is the first failure in the newest consecutive graded records, and count these records."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
     for _, result in reversed(story.counted):
@@ -205,7 +205,7 @@ def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str
 
 
 def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
-    """List for each graded record the modules that it covers, and which of their tasks failed."""
+    """List, for each graded record, the modules that it covers, and which of their tasks failed."""
     covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
@@ -217,7 +217,7 @@ def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tup
 
 
 def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """List for each attempt with graded questions its milestone, and which of them were missed."""
+    """List, for each attempt with graded questions, its milestone, and which of the questions were missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)
@@ -229,7 +229,7 @@ def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator
 
 
 def _list_criterion_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """List for each attempt its milestone, and which of the measured criteria failed."""
+    """List, for each attempt, its milestone, and which of the measured criteria failed."""
     known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
     for event, result in story.counted:
         number = event.milestone or 0
@@ -242,12 +242,12 @@ JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
 
 
 def _was_judged(result: Result, name: str) -> bool:
-    """Tell whether a result judged the criterion of this name."""
+    """Tell whether a result judged the criterion with this name."""
     return any(c.name == name and c.status in JUDGED for c in result.criteria)
 
 
 def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, ModuleEffort]:
-    """Count the tries of each module that was begun."""
+    """Count the attempts at each module that was begun."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
     for module, failed in tasks:

@@ -29,42 +29,42 @@ class StepFigure:
     threshold: str
     met: bool
     margin: str
-    """What is to spare or missing; empty where the threshold is met and nothing can be to spare."""
+    """The margin or the shortfall in words; empty if the threshold is met and cannot be exceeded."""
     margin_share: int
-    """The margin in percent of what is possible, from -100 to 100."""
+    """The margin as a percentage of the possible range, from -100 to 100."""
     how: str
 
 
 @dataclass(frozen=True)
 class TimelineStep:
-    """One record of the timeline."""
+    """One record on the timeline."""
 
     number: int
     kind: str
-    """started, completed, tested (a module whose tests do not pass yet), unlocked, attempt or error."""
+    """The kind: started, completed, tested (a module whose tests do not pass yet), unlocked, attempt or error."""
     at: datetime
     title: str
     summary: str
     attempt: int | None
-    """The number of the attempt at its milestone, from 1."""
+    """The number of the attempt at the milestone, from 1."""
     milestone: int | None
     module: str | None
     figures: tuple[StepFigure, ...]
     curves: tuple[Curve, ...]
     first_fix: str | None
-    """What was to be fixed first."""
+    """The first thing to fix."""
     more: int
-    """How many further failures there were."""
+    """The number of further failures."""
     provisional: tuple[str, ...]
     official: bool
     verified: bool
     reason: str | None
     is_replaced: bool
-    """Whether a regrade has replaced it."""
+    """Whether a regrade has replaced the result."""
     course: str
-    """The course that judged an official result; empty for any other record."""
+    """The version of the course that graded an official result; empty for any other record."""
     then: str = ""
-    """The next step, and how much later it was."""
+    """The next step, and how much later it happened."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,22 @@ class FoldedSteps:
     others: tuple[TimelineStep, ...]
     tries: int
     then: str
-    """What followed the last of them."""
+    """What followed the last of these steps."""
 
 
 RANKS = {"unlocked": 3, "completed": 3, "attempt": 2, "tested": 2, "started": 1, "error": 0}
 
 
 def fold_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...]:
-    """Fold consecutive steps of one title. The first that unlocked or completed something is shown, or the newest."""
+    """Fold consecutive steps with the same title.
+
+    The first that unlocked or completed something is shown, or else the newest.
+    """
     return tuple(_fold_group(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
 
 
 def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
-    """Choose the step to show of a group, and fold the others away."""
+    """Choose which step of a group to show, and fold the others away."""
 
     def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
         """Return a key that sorts steps by what matters most: verified, kind, and number."""
@@ -100,12 +103,12 @@ def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
 
 
 def build_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
-    """Make a step for each record, each with what came next."""
+    """Build a step for each record, with what came next."""
     return tuple(_add_next_steps(list(_describe_records(read, manifest))))
 
 
 def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
-    """Make a step for each record, without what came next."""
+    """Build a step for each record, without what came next."""
     attempts: dict[int | None, int] = {}
     titles = {m.id: f"Module {m.id}: {m.title}" for m in manifest.modules}
     names = {m.id: m.name for m in manifest.milestones}
@@ -116,7 +119,7 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
             attempts[event.milestone] = attempt = attempts.get(event.milestone, 0) + 1
             title = f"Milestone {event.milestone}: {names.get(event.milestone, 'not of this course')}"
         else:
-            title = titles.get(event.module or "", "A module that is not of this course")
+            title = titles.get(event.module or "", "A module that is not in this course")
         failures = words.list_failures(result) if result else []
         yield TimelineStep(
             number=number,
@@ -141,13 +144,13 @@ def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> It
 
 
 def name_judging_course(result: Result, *, is_current: bool) -> str:
-    """Name the course that judged a result, and say whether it has changed since."""
+    """Return the version of the course that graded a result, and whether the course has changed since."""
     course = to_one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
     return course if is_current else f"{course}, which has changed since"
 
 
 def _name_step_kind(event: Event, result: Result | None) -> str:
-    """Name a step's kind: started, error, completed, tested, unlocked or attempt."""
+    """Return a step's kind: started, error, completed, tested, unlocked or attempt."""
     if event.kind in (EventKind.MODULE_STARTED, EventKind.MODULE_RESET):
         return "started"
     if result is not None and result.verdict is Verdict.ERROR:
@@ -160,7 +163,7 @@ def _name_step_kind(event: Event, result: Result | None) -> str:
 
 
 def _summarize_record(event: Event, result: Result | None) -> str:
-    """Summarize a record's criteria in a few words; empty without a result or when the module was completed."""
+    """Summarize a record's criteria in a few words; return nothing without a result or for a completed module."""
     if result is None or _name_step_kind(event, result) == "completed":
         return ""
     return words.summarize_criteria(result).rstrip(".")

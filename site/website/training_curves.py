@@ -1,4 +1,4 @@
-"""Training curves as inline SVG: lines, two axes, and a sentence for those who cannot see them."""
+"""Training curves as inline SVG: lines, two axes, and a description for those who cannot see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.result import Curve
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 32
 POINTS = 80
-"""The most points of one line; more could not be seen."""
+"""The greatest number of points on a line; more would not be visible."""
 SPARK_WIDTH, SPARK_HEIGHT = 80, 18
 
 
@@ -31,17 +31,20 @@ class Plot:
 
     name: str
     said: str
-    """The sentence for those who cannot see the picture."""
+    """The description for those who cannot see the picture."""
     lines: tuple[str, ...]
-    """The attribute `d` of a path for each run."""
+    """The `d` attribute of each run's path."""
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     ends: tuple[tuple[float, float], ...]
-    """Where each line ends."""
+    """The position at which each line ends."""
 
 
 def build_plot(curves: Sequence[Curve]) -> Plot | None:
-    """Plot all runs on the same axes; None when there is nothing to draw. Values that are not finite leave gaps."""
+    """Plot all runs on the same axes, or return None if there is nothing to draw.
+
+    Values that are not finite leave gaps.
+    """
     runs = [run for curve in curves if len(run := _sample_points(curve)) > 1]
     if not runs:
         return None
@@ -75,12 +78,12 @@ class Sparkline:
     """A curve as small as a word, SPARK_WIDTH wide and SPARK_HEIGHT high, with its text."""
 
     line: str
-    """The attribute `d` of its path."""
+    """The `d` attribute of its path."""
     said: str
 
 
 def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
-    """Draw the first run as small as a word; None when there is nothing to draw."""
+    """Draw the first run as small as a word, or return None if there is nothing to draw."""
     runs = [run for curve in curves[:1] if len(run := _sample_points(curve)) > 1]
     if not runs:
         return None

@@ -71,7 +71,7 @@ def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "ASIDE_SECONDS", 1)
     monkeypatch.setattr(pool, "TRIES", 1)
     found = grade_students("hangs", "a", jobs=1)
-    assert found == {"hangs": "grading took longer than 0 minutes and was ended", "a": "graded a"}
+    assert found == {"hangs": "grading took longer than 0 minutes and was stopped", "a": "graded a"}
 
 
 @pytest.mark.usefixtures("fake_grader")

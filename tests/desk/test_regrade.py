@@ -69,7 +69,7 @@ def list_points_and_courses(book: Gradebook, today: str = NEW) -> list[tuple[flo
     return [(one[1].points, one[1].judged_by) for one in found.values()]
 
 
-BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier course", "0.1.0 (bbbbbbbb)"
+BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier version", "0.1.0 (bbbbbbbb)"
 
 
 def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
@@ -153,7 +153,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
 
 
 def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its workers get what an earlier course has judged, and this machine needs no sandbox."""
+    """The cluster's workers get what an earlier version of the course graded, and this machine needs no sandbox."""
     pytest.importorskip("distributed")
     rows = [RosterRow("ada"), RosterRow("bob")]
     fill_gradebook(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
@@ -289,7 +289,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     )
     (school.folder / "server" / "bob.git").rename(school.folder / "server" / "gone.git")
     told = list(describe_course_change(root, class_folder))
-    assert "2 grades of 2 students were judged by an earlier one (2 of milestone 1)" in told[0]
+    assert "2 grades of 2 students come from an earlier version (2 of milestone 1)" in told[0]
     assert "Every file is Python source, and nothing else: ≤ 0 before, ≤ 1 now." in told[1]
     assert told[-1].startswith("To see who would change: inv regrade --preview")
     assert run() == 0

@@ -115,7 +115,7 @@ def test_no_import_erases_a_grade(folder_with_gaps: Path) -> None:
     assert found.students == 2
     judged, nobody, some, none, advice = found.notes
     assert judged.startswith(
-        "Judged by an earlier course, 3 grades: ada (milestone 1: 0.1.0 (cccccccc)), ada (milestone 2"
+        "From an earlier version of the course, 3 grades: ada (milestone 1: 0.1.0 (cccccccc)), ada (milestone 2"
     )
     assert nobody.startswith("Left out, since nobody has points yet: milestone 3")
     assert some == "Left out, since not everybody has points: milestone 2."
@@ -159,12 +159,12 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
 def test_moodle_is_asked_whom_it_knows(folder_with_gaps: Path) -> None:
     """It would stop at the first address it does not know; its own spelling is used."""
     said = export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv").notes
-    assert said[1].startswith("Moodle stops at the first e-mail address it does not know")
+    assert said[1].startswith("Moodle stops at the first unknown e-mail address")
     (folder_with_gaps / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
     found = export_scores(
         ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv", participants=folder_with_gaps / "list.csv"
     )
-    assert found.notes[1:] == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
+    assert found.notes[1:] == ("Left out, since they are not on Moodle's list: bob (bob@x.org).",)
     assert [line["Email address"] for line in parse_csv((folder_with_gaps / "moodle.csv").read_text())] == [
         "ADA@x.org",
         "cyd@x.org",

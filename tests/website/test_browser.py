@@ -240,7 +240,7 @@ def test_items_are_sorted_by_number_and_not_by_letter(open_page: Open) -> None:
     page.locator("#tasks-table").get_by_role("button", name="Task").click()
     ids = [[int(n) for n in text.split(".")] for text in page.locator("#tasks-table tbody th a").all_inner_texts()]
     assert ids == sorted(ids)
-    page.locator("#tasks-table").get_by_role("button", name="Missed it once").click()
+    page.locator("#tasks-table").get_by_role("button", name="Failed at least once").click()
     told = page.locator("#tasks-table tbody td:nth-child(2)").all_inner_texts()
     counts = [int(text.split(" ")[0]) for text in told]
     assert counts == sorted(counts, reverse=True)

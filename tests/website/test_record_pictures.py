@@ -55,7 +55,7 @@ def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
     """The sentence gives the sum of the diagonal and the largest count off the diagonal."""
     said = draw_and_parse(CONFUSIONS)[0].said
     assert said.startswith(
-        "Of 300 test images, 275 were named correctly. Most often confused: cat as dog, 19 of 100 times."
+        "Of 300 test images, 275 were classified correctly. Most often confused: cat as dog, 19 of 100 times."
     )
 
 
@@ -91,7 +91,7 @@ def test_bars_are_as_long_as_their_times() -> None:
     assert float(slow.get("width", "0")) == pytest.approx(4 * float(fast.get("width", "0")), rel=1e-3)
     assert slow.get("x") == fast.get("x")
     assert found.said == (
-        "Processor time of one training step: module 06 40.0 ms, module 13 10.0 ms. "
+        "CPU time of one training step: module 06 40.0 ms, module 13 10.0 ms. "
         "With module 13 a step is 4.0 times as fast as with module 06."
     )
 
@@ -210,4 +210,4 @@ def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) 
     assert text.count('<figure class="picture">') == 3
     assert re.search(r"<text [^>]*>&lt;script&gt;x</text>", text)
     assert "<script>x" not in text
-    assert text.count("Processor time of one training step: module 06 40.0 ms, module 13 10.0 ms.") == 2
+    assert text.count("CPU time of one training step: module 06 40.0 ms, module 13 10.0 ms.") == 2

@@ -95,7 +95,7 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
         make_member(make_started_event("99_nothing"), make_attempt(build_result(milestone=77), 1)), manifest
     )
     assert [s.title for s in story.steps] == [
-        "A module that is not of this course",
+        "A module that is not in this course",
         "Milestone 77: not of this course",
     ]
     assert [(s.module, s.milestone) for s in story.steps] == [(None, None), (None, None)]

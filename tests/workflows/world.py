@@ -40,7 +40,7 @@ class Repository:
         return sha
 
     def resolve(self, ref: str) -> tuple[str, Path]:
-        """The commit of a branch, tag or SHA; KeyError for what is not there."""
+        """The commit of a branch, tag or SHA; raise KeyError for what is not there."""
         sha = self.refs.get(ref.removeprefix("refs/heads/"), ref)
         return sha, self.commits[sha]
 

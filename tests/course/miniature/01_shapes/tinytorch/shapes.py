@@ -15,7 +15,7 @@ class Rectangle:
         self.width, self.height = width, height
 
     def area(self) -> float:
-        """Return width times height; ValueError for a negative side."""
+        """Return width times height; raise ValueError for a negative side."""
         # BEGIN SOLUTION 1.2
         if min(self.width, self.height) < 0:
             raise ValueError(f"a side is negative: {min(self.width, self.height)}")
