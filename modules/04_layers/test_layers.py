@@ -357,7 +357,7 @@ def test_sequential_buffers(student):
     three = student.layers.Dense(3, 2, rng=student.rng(2))
     one = student.layers.Dense(4, 1, bias=False, rng=student.rng(3))
     keeping, deep = student.activations.ReLU(), student.activations.ReLU()
-    keeping.buffers, deep.buffers = three.parameters, one.parameters  # layers that keep something, as module 06's will
+    keeping.buffers, deep.buffers = three.parameters, one.parameters  # layers with buffers, like those in module 06
     outer = sequential(keeping, dense, sequential(sequential(deep)))
     call = "the shapes of buffers(), for layers with two buffers, none, and one inside another Sequential"
     expect.equal(

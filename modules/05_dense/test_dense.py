@@ -195,7 +195,7 @@ def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
         ("last layer to first layer", "gradient of the input to that of the output"), kept, strict=True
     ):
         fine = 0.33 < share < 3.0
-        expect.that(fine, call=call + what, got=float(share), expected="about 1", hint="check the variances, task 5.1")
+        expect.that(fine, call=call + what, got=float(share), expected="about 1", hint="check tasks 5.1 and 5.2")
 
 
 # 5.4: the dropout op

@@ -143,7 +143,7 @@ def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
         got = student.spatial.col2im(columns, shape, tuple(size), stride, padding)
         call = f"col2im({dtype} columns, shape={shape}, kernel_size={tuple(size)}, {stride}, {padding})"
         expect.array(
-            got, crop_padding(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint="add, do not set"
+            got, crop_padding(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint="add to each pixel"
         )
 
 
@@ -325,7 +325,7 @@ def test_conv2d_forward_and_backward(student, rng, case):
         sums = [total + new for total, new in zip(sums, more, strict=True)]
         for name, total in zip(("weight", "bias"), sums, strict=True):
             got = getattr(layer, name).grad
-            expect.array(got, total, call=f"{name}.grad after another backward", hint="accumulate_grad adds up")
+            expect.array(got, total, call=f"{name}.grad after another backward", hint="gradients add up")
 
 
 @task("6.5")

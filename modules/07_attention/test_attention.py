@@ -136,7 +136,7 @@ def test_masked_fill_values(student, rng, shape, its_mask):
             wanted[everywhere] = value
             got = student.attention.masked_fill.forward(before, mask=mask, value=value)
             call = f"masked_fill.forward(x of {dtype} {shape}, mask of {its_mask}, value={value})"
-            expect.array(got, wanted, dtype=dtype, call=call, hint="choose one of the two; do not compute with both")
+            expect.array(got, wanted, dtype=dtype, call=call, hint="choose x or value; do not compute with both")
 
 
 @task("7.3")

@@ -62,7 +62,7 @@ def test_array_dataset_transforms_whole_batches(student, rng):
     indices = rng.integers(0, 6, 4)
     call = f"ArrayDataset(images, labels, transform).fetch(np.array({indices.tolist()}), rng)"
     plain = student.dataloader.ArrayDataset(images, labels).fetch(indices, None)
-    # pad(x, padding) of module 06 stands in for a transform, and the padding for its generator.
+    # pad(x, padding) from module 06 stands in for a transform, and the padding for its generator.
     framed = student.dataloader.ArrayDataset(images, labels, student.spatial.pad).fetch(indices, (1, 2))
     wanted = np.pad(images[indices], ((0, 0), (0, 0), (1, 1), (2, 2)))
     expect.array(plain[0], images[indices], call=f"{call}[0], without a transform")
@@ -562,7 +562,7 @@ def test_prefetch_changes_no_batch(student, rng):
         loader = loading.DataLoader(dataset, 8, shuffle=True, rng=generator, prefetch=depth)
         call = f"DataLoader(dataset, 8, shuffle=True, rng=rng, prefetch={depth})"
         run = [pull_batches(loader)]
-        # The second epoch is left after its first batch, which must not affect the third.
+        # The second epoch is stopped after its first batch, which must not affect the third.
         left = loading.prefetch(loader.epoch(), depth) if depth else loader.epoch()
         run.append([tuple(expect.pull(part, call="a batch") for part in left.send(None))])
         left.close()
@@ -600,7 +600,7 @@ def test_prefetch_works_ahead_by_depth(student, depth):
     items = student.dataloader.prefetch(lines, depth)
     for taken in range(1, 4):
         items.send(None)
-        until = time.monotonic() + 20  # only a stuck thread takes so long
+        until = time.monotonic() + 20  # only a stuck thread takes that long
         while (made := lines.tell() // 2) < taken + depth and time.monotonic() < until:
             time.sleep(0.005)
         call = f"items made by prefetch(items, {depth}) when {taken} have been taken, a while later"
@@ -652,7 +652,7 @@ def test_prefetch_raises_what_the_items_raise(student, rng):
             with expect.raises(kind, call=f"list(DataLoader(a broken dataset, 2, prefetch={depth}))"):
                 list(loader)
     with expect.raises(
-        TypeError, call="list(prefetch(5, 2))", hint="5 is not iterable, which is an error like any other"
+        TypeError, call="list(prefetch(5, 2))", hint="5 is not iterable, and that error is reported like any other"
     ):
         list(loading.prefetch(5, 2))
     expect_no_more_threads(student, before, "list(prefetch(5, 2))")

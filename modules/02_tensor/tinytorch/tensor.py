@@ -48,9 +48,9 @@ def result_dtype(*operands) -> np.dtype:
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
     floating = [dtype for dtype in dtypes if dtype.kind == "f"]
     if floating:
-        return max(floating)  # NumPy orders dtypes by what fits into what: float64 is above float32
+        return max(floating)  # NumPy orders dtypes by safe casting: float64 is above float32
     numbers = [to_array(x).item() for x in operands if not isinstance(x, Tensor)]
-    dtype = np.result_type(*dtypes, *numbers)  # here too, Python's numbers give way to a dtype of their kind
+    dtype = np.result_type(*dtypes, *numbers)  # in NumPy too, Python's numbers adapt to a dtype of their kind
     if dtype.kind in "iu" and any(not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max for number in numbers):
         return DEFAULT_INT
     return DEFAULT_FLOAT if dtype.kind == "f" else dtype
