@@ -17,14 +17,14 @@ MAIN = "refs/heads/main"
 
 
 def format_commit(number: int) -> str:
-    """A commit's name."""
+    """Format a commit id from a number."""
     return f"{number:040x}"
 
 
 def make_graded_result(
     number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1, **changes: object
 ) -> Result:
-    """An official result of commit `number` with so many of two criteria met; its files are its own."""
+    """Make an official result of commit `number` that meets this many of two criteria, with its own files."""
     criteria = (
         build_criterion() if met > 0 else build_criterion("failed", 0.5),
         build_loss_criterion() if met > 1 else build_loss_criterion("failed", 0.2),
@@ -36,7 +36,7 @@ def make_graded_result(
 
 
 def fill_gradebook(path: Path, rows: Sequence[RosterRow], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
-    """A gradebook of these students; of each (commit, criteria met, pushed at), graded an hour later."""
+    """Fill a gradebook for these students from (commit, criteria met, pushed at), each graded an hour later."""
     with open_gradebook(path, make=True) as book:
         book.enroll_students(rows)
         for student, commits in work.items():

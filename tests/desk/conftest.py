@@ -1,4 +1,4 @@
-"""What the tests of the desk share."""
+"""Fixtures and helpers that the desk's tests share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from grading.result import Result
 
 @pytest.fixture
 def class_folder(tmp_path: Path) -> Path:
-    """Where a class's roster, clones, gradebook and key lie."""
+    """Return the folder for a class's roster, clones, gradebook and key."""
     folder = tmp_path / "class"
     folder.mkdir()
     return folder
 
 
 def make_attempt_at(at: datetime, result: Result) -> Event:
-    """An attempt made at this time."""
+    """Make an attempt at this time."""
     raw = progress.make_attempt_event(result.model_copy(update={"started_at": at})).raw
     return Event(Kind.MILESTONE_ATTEMPTED, at, milestone=result.milestone, raw=raw)
 
 
 def publish_records(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
-    """Records and their ledger as `python -m grading.github publish` leaves them on the branch."""
+    """Write records and their ledger as `python -m grading.github publish` leaves them on the branch."""
     files = [progress.record_event(folder, event) for event in events]
     lines = [
         ledger.LedgerLine(0, f"progress/{file.name}", ledger.compute_digest(file.read_bytes()), "", 1, run_id, event.at)

@@ -1,4 +1,4 @@
-"""A school on this machine: a bare repository for each student, that keeps when it was pushed to."""
+"""A school on this machine, with a bare repository for each student that records the times of pushes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECIPE = "modules/04_layers/recipe.py"
 
 
 def make_released_files() -> dict[str, str]:
-    """What a student is given: every file to write, with its gaps."""
+    """Make the files that a student receives: every file to write, with its gaps."""
     manifest = load_manifest(ROOT)
     return {
         p.as_posix(): make_skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in list_student_files(manifest)
@@ -30,7 +30,7 @@ def make_released_files() -> dict[str, str]:
 
 
 def make_solved_files(upto: str = "04_layers") -> dict[str, str]:
-    """Every solution up to a module, and its milestone's recipe."""
+    """Make every solution up to a module, and the recipe of its milestone."""
     manifest = load_manifest(ROOT)
     paths = [p for p in list_student_files(manifest) if p.parts[1] <= upto]
     return {p.as_posix(): make_solution((ROOT / p).read_text("utf-8"), manifest, p) for p in paths}
@@ -56,22 +56,22 @@ class School:
         self.rows: list[RosterRow] = []
 
     def run_git(self, *words: str, at: datetime = TERM) -> str:
-        """Run git, with this time on the server's clock and in the commits."""
+        """Run git with this time on the server's clock and in the commits."""
         stamp = f"@{int(at.timestamp())} +0000"
         env = self.environment | {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp}
         done = subprocess.run(["git", *words], env=env, check=True, capture_output=True, text=True)  # noqa: S607
         return done.stdout.strip()
 
     def get_repository_path(self, student: str) -> Path:
-        """Where a student's repository is."""
+        """Return the path of a student's repository."""
         return self.folder / "server" / f"{student}.git"
 
     def get_work_folder(self, student: str) -> Path:
-        """Where the student works."""
+        """Return the folder in which the student works."""
         return self.folder / "desks" / student
 
     def enroll_student(self, student: str, files: Mapping[str, str] | None = None) -> RosterRow:
-        """A student with a repository that holds these files; without any, one that holds nothing."""
+        """Create a student with a repository that holds these files; without any, the repository is empty."""
         self.run_git("init", "--quiet", "--bare", "--initial-branch=main", str(self.get_repository_path(student)))
         for setting in ("core.logAllRefUpdates true", "uploadpack.allowFilter true"):
             self.run_git("--git-dir", str(self.get_repository_path(student)), "config", *setting.split())
@@ -85,7 +85,7 @@ class School:
     def push_files(
         self, student: str, files: Mapping[str, str], at: datetime = TERM, committed: datetime | None = None
     ) -> str:
-        """Commit these files and push them at this time; the commit."""
+        """Commit these files, push them at this time, and return the commit."""
         for name, text in files.items():
             path = self.get_work_folder(student) / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ NASTY = "<script>alert(1)</script>\x1b[2J{{ 7 * 7 }}"
 
 
 def make_failing_result(number: int, days: int, *tasks: str):
-    """A result that fails these tasks' tests."""
+    """Make a result in which the tests of these tasks fail."""
     failures = tuple(build_failure(task=task, title=f"Fact {task}") for task in tasks)
     broken = build_criterion("failed", 0.5, failures=failures)
     made = make_graded_result(number, met=0, at=TERM + days * DAY)
@@ -38,7 +38,7 @@ def make_failing_result(number: int, days: int, *tasks: str):
 
 @pytest.fixture
 def class_report(class_folder: Path) -> ClassReport:
-    """Ada is through, Bob has tried the same thing three times, Cyd something else, Dan's repository is gone."""
+    """Build a report: Ada is done, Bob failed the same task three times, Cyd another, and Dan's repository is gone."""
     rows = [RosterRow("ada", "Ada"), RosterRow("bob", NASTY, section="A"), RosterRow("cyd"), RosterRow("dan")]
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, {"ada": [(1, 2, TERM)]})) as book:
         for number, days, tasks in ((2, 0, ("1.1",)), (3, 1, ("2.3", "3.1")), (4, 4, ("2.3",)), (5, 6, ("2.3",))):
@@ -89,7 +89,7 @@ def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
 
 
 class Tags(HTMLParser):
-    """What a page is made of."""
+    """A parser that collects a page's tags."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ main(sys.argv[3:])
 
 
 class Cluster:
-    """A scheduler and its workers, each a process of its own."""
+    """A scheduler and its workers, each in its own process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,7 +75,7 @@ class Cluster:
         (folder / "worker.py").write_text(WORKER)
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
-        """A scheduler that writes where it is to a file."""
+        """Start a scheduler that writes its address to a file."""
         self.file.unlink(missing_ok=True)
         options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
         process = self._start(ROOT, "-m", "distributed.cli.dask_scheduler", *options)
@@ -86,7 +86,7 @@ class Cluster:
         raise RuntimeError((self.folder / "log").read_text())
 
     def start_worker(self, course: str = "same") -> subprocess.Popen[bytes]:
-        """A worker of one thread, which ends when its process does."""
+        """Start a worker with one thread, which exits together with its process."""
         options = ("--scheduler-file", str(self.file), "--nthreads", "1", "--no-nanny", "--no-dashboard")
         where = ("--host", "127.0.0.1", "--local-directory", str(self.folder), "--death-timeout", "60")
         return self._start(self.desk, str(self.folder / "worker.py"), str(self.desk), course, *options, *where)
@@ -99,7 +99,7 @@ class Cluster:
         return process
 
     def end(self) -> None:
-        """End all that is left."""
+        """Stop everything that is still running."""
         for process in self.processes:
             process.kill()
             process.wait()
@@ -107,7 +107,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A scheduler without any worker."""
+    """Start a scheduler without any workers."""
     monkeypatch.setattr("desk.cluster.WORKERS_SECONDS", 120)
     folder = tmp_path / "cluster"
     folder.mkdir()
@@ -121,18 +121,18 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
 @pytest.fixture
 def school(tmp_path: Path) -> School:
-    """An empty school."""
+    """Create an empty school."""
     return School(tmp_path / "school")
 
 
 class ActingWatch(SilentWatch):
-    """A watch that does something when the first task is done."""
+    """A progress listener that performs an action when the first task is done."""
 
     def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
         self.happens = happens
 
     def advance(self, done: int, note: str = "") -> None:
-        """Do it."""
+        """Perform the action."""
         if done == 1 and "milestone" in note:
             self.happens()
 
@@ -140,12 +140,12 @@ class ActingWatch(SilentWatch):
 def collect_on_cluster(
     school: School, folder: Path, cluster: Cluster, watch: SilentWatch | None = None
 ) -> CollectionSummary:
-    """Collect the school's class, and grade on the cluster."""
+    """Collect the school's class, and grade it on the cluster."""
     return collect_class(ROOT, folder, school.rows, ReflogSource(), watch or SilentWatch(), cluster=str(cluster.file))
 
 
 def list_graded_students(folder: Path) -> list[str]:
-    """Who has a result in the gradebook."""
+    """List the students with a result in the gradebook."""
     with open_gradebook(folder / FILE) as book:
         return [grading.student for grading in book.list_gradings()]
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def school(tmp_path: Path) -> School:
-    """An empty school."""
+    """Create an empty school."""
     return School(tmp_path / "school")
 
 
@@ -271,7 +271,7 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
 
 
 def is_running(process: str) -> bool:
-    """Whether a process of ours is still at work; one that has ended and is not yet waited for is not."""
+    """Tell whether one of our processes is still running. One that has exited but is not yet reaped does not count."""
     try:
         return "desk.grading_process" in Path(f"/proc/{process}/cmdline").read_text()
     except OSError:
@@ -279,7 +279,7 @@ def is_running(process: str) -> bool:
 
 
 def count_gradings(folder: Path) -> int:
-    """How many results the gradebook holds; 0 while there is none."""
+    """Count the results in the gradebook; 0 if there is no gradebook."""
     if not (folder / FILE).is_file():
         return 0
     try:
@@ -326,7 +326,7 @@ def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
 
 
 def read_verdict_and_points(folder: Path) -> tuple[str | None, float | None]:
-    """Ada's verdict and points of milestone 1, as the gradebook has them."""
+    """Read Ada's verdict and points for milestone 1 from the gradebook."""
     with open_gradebook(folder / FILE) as book:
         score = compute_scores(book, load_manifest(ROOT))["ada"][1]
     return score.verdict, score.points

@@ -69,7 +69,7 @@ def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None
 
 
 def make_terms(zone: str, at: str, days: int = 3) -> DeadlineTerms:
-    """A deadline there, with a tenth off for each day and no grace."""
+    """Make a deadline in this zone, with a tenth off for each day and no grace period."""
     late = {"off_per_day": 0.1, "days": days}
     found = find_student_terms(
         Deadlines.model_validate({"timezone": zone, "late": late, "due": ({"milestone": 1, "at": at},)}),
@@ -175,7 +175,7 @@ def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> N
 
 
 def due_manifest() -> Manifest:
-    """The course with these deadlines."""
+    """Load the course with these deadlines."""
     return load_manifest(ROOT).model_copy(update={"deadlines": DEADLINES})
 
 

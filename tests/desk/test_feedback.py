@@ -39,19 +39,19 @@ PROF = "prof"
 
 @pytest.fixture
 def feedback_folder(class_folder: Path) -> Path:
-    """A class: Ada has everything, Bob half of it, Cyd's repository is on this machine."""
+    """Create a class: Ada has everything, Bob half of it, and Cyd's repository is on this machine."""
     fill_gradebook(class_folder / FILE, ROWS, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": []})
     return class_folder
 
 
 def load_two_milestones() -> Manifest:
-    """The course up to milestone 2, with a deadline for the first."""
+    """Load the course up to milestone 2, with a deadline for the first."""
     manifest = due_manifest()
     return manifest.model_copy(update={"milestones": manifest.milestones[:2]})
 
 
 def format_student_feedback(feedback_folder: Path, student: str, manifest: Manifest) -> str:
-    """What this student reads."""
+    """Return the text that this student reads."""
     with open_gradebook(feedback_folder / FILE) as book:
         return next(
             format_feedback(o, manifest) for o in collect_official_results(book, manifest, ROOT) if o.row.id == student
@@ -132,7 +132,7 @@ def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
 
 @pytest.fixture
 def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
-    """GitHub with the repositories of Ada and Bob, and a token of the instructor's; writes need not wait."""
+    """Start GitHub with Ada's and Bob's repositories and an instructor's token; writes need not wait."""
     hub.users["actions"] = PROF
     monkeypatch.setattr(issues, "PAUSE", 0.0)
     for student in ("ada", "bob"):
@@ -141,12 +141,12 @@ def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
 
 
 def run_feedback(feedback_folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
-    """`inv feedback`, sending unless told otherwise."""
+    """Run `inv feedback`, which sends by default."""
     return send_feedback(ROOT, feedback_folder, ROWS, environ, SilentWatch(), **{"send": True, **options})  # type: ignore[arg-type]
 
 
 def list_issue_bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
-    """What the issues of a student's repository say."""
+    """List the texts of the issues in a student's repository."""
     return [issue["body"] for issue in hub.repository(f"class/{student}").issues]
 
 

@@ -63,13 +63,13 @@ def test_a_repository_that_may_not_be_read_is_said(client: api.Client) -> None: 
 
 @pytest.fixture
 def job_environ(environ: dict[str, str]) -> dict[str, str]:  # noqa: F811
-    """The environment of a run of collect.yml."""
+    """Return the environment of a run of collect.yml."""
     where = {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/collect.yml@refs/heads/main", "GITHUB_REF_NAME": "main"}
     return environ | where
 
 
 def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: object) -> None:  # noqa: F811
-    """A finished run of the workflow, and the gradebook it handed over."""
+    """Add a finished run of the workflow, with the gradebook it uploaded."""
     fields = {"id": number, "path": ".github/workflows/collect.yml", "head_branch": "main", "status": "completed"}
     run = hub.example("workflow-run", **{**fields, "event": "workflow_dispatch", **changes})
     run["head_repository"]["full_name"] = owner
@@ -79,7 +79,7 @@ def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: 
 
 
 def make_gradebook_archive(folder: Path, number: int) -> str:
-    """A gradebook with one result."""
+    """Make an archive of a gradebook with one result."""
     folder.mkdir(exist_ok=True)
     return str(fill_gradebook(folder / f"{number}.sqlite", [RosterRow("ada")], {"ada": [(number, 2, TERM)]}))
 

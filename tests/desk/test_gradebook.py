@@ -154,7 +154,7 @@ def test_every_table_and_column_is_documented(root: Path, class_folder: Path) ->
 
 
 def read_every_row(path: Path) -> list[list[tuple[object, ...]]]:
-    """Every row of every table, in order."""
+    """Read every row of every table, in order."""
     db = sqlite3.connect(path)
     tables = sorted(name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
     rows = [sorted(db.execute(f"SELECT * FROM {table}"), key=repr) for table in tables]  # noqa: S608

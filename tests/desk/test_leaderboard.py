@@ -45,12 +45,12 @@ SPEEDS = {"ada": (20_000, 22_000, 21_000), "bob": (21_500, 24_000, 23_000), COUR
 
 
 def make_entry(student: str, low: float, high: float) -> BoardEntry:
-    """An entry of three runs."""
+    """Make an entry with three runs."""
     return BoardEntry(student, None, low, (low + high) / 2, high, 3, 0)
 
 
 def list_ranks(*entries: BoardEntry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
-    """Who has which rank, the best first."""
+    """List who has which rank, best first."""
     return [(one.student, one.rank) for one in rank_entries(entries, lower_is_better=lower_is_better)]
 
 
@@ -85,7 +85,7 @@ def test_the_course_takes_nobody_s_place() -> None:
 
 
 def make_measured_result(student: str, turn: int, number: int) -> Result:
-    """What a grading of milestone 4 finds."""
+    """Make a result of milestone 4."""
     step = SPEEDS.get(student, SPEEDS[COURSE])[turn]
     times = Picture(
         name="step_microseconds", seed=1, shape=(3,), labels=("06", "13", "alone"), values=(50_000, step, 10_000)
@@ -97,7 +97,7 @@ def make_measured_result(student: str, turn: int, number: int) -> Result:
 
 @pytest.fixture
 def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """A class in which Ada, Bob and Cyd have milestone 4; how often each is run, by a grader that only looks it up."""
+    """Create a class in which Ada, Bob and Cyd have milestone 4, and count the runs of a fake grader."""
     runs: Counter[str] = Counter()
     with open_gradebook(class_folder / FILE, make=True) as book:
         book.enroll_students(ROWS)

@@ -25,7 +25,7 @@ WORK = {"ada": [(1, 1, TERM), (2, 2, TERM + timedelta(days=1))], "bob": [(3, 1, 
 
 @pytest.fixture
 def members_folder(class_folder: Path) -> Path:
-    """A class of Ada, Bob and Cyd."""
+    """Create a class of Ada, Bob and Cyd."""
     fill_gradebook(class_folder / FILE, [ADA, BOB, CYD], WORK)
     (class_folder / "repositories" / "ada.git").mkdir(parents=True)
     return class_folder

@@ -34,7 +34,7 @@ WHY = "The disk of the lab was full."
 
 @pytest.fixture
 def overrides_folder(class_folder: Path) -> Path:
-    """A class: Ada has everything, Bob half of it, Cyd has not begun."""
+    """Create a class: Ada has everything, Bob half of it, and Cyd has not begun."""
     rows = [
         RosterRow("ada", "Ada", "ada@x.org"),
         RosterRow("bob", "Bob", "bob@x.org"),
@@ -45,12 +45,12 @@ def overrides_folder(class_folder: Path) -> Path:
 
 
 def override_grade(overrides_folder: Path, student: str, **values: str) -> None:
-    """An override of milestone 1."""
+    """Override a grade for milestone 1."""
     set_override(ROOT, overrides_folder, student, 1, values, WHY, "prof")  # type: ignore[arg-type]
 
 
 def list_points(overrides_folder: Path) -> list[float | None]:
-    """Everybody's points of milestone 1."""
+    """List everybody's points for milestone 1."""
     with open_gradebook(overrides_folder / FILE) as book:
         return [one[1].points for one in compute_scores(book, load_manifest(ROOT)).values()]
 

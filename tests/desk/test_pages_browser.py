@@ -29,7 +29,7 @@ PAGES = {"report": "report.html", "evidence": "evidence/s00.html", "similar": "s
 
 @pytest.fixture(scope="module")
 def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A class of twelve in two sections, one of them stuck and one not looked at since, and a copied file."""
+    """Create a class of twelve in two sections, with one stuck student, one unvisited repository and a copied file."""
     place = tmp_path_factory.mktemp("pages")
     rows = [RosterRow(f"s{n:02}", f"Student {n}", repository=f"octo/tiny-{n}", section="AB"[n % 2]) for n in range(12)]
     work = {row.id: [(n + 1, n % 3, TERM)] for n, row in enumerate(rows[:9])}
@@ -51,7 +51,10 @@ def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(browser: Browser, pages_folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
-    """`open_page(kind, width, …)`; in the end no console has said anything, and nothing else was asked for."""
+    """Return `open_page(kind, width, …)`.
+
+    At the end, check that the console is empty and that nothing else was requested.
+    """
     with open_pages(browser, f"file://{pages_folder}/") as opened:
         yield lambda kind, width=1280, **options: opened(width, path=PAGES[kind], finished=False, **options)
 

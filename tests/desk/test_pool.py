@@ -33,7 +33,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def fake_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A process that replaces the real one, since the test is about the pool that watches it."""
+    """Replace the real grading process, since these tests are about the pool that watches it."""
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "__init__.py").touch()
     (tmp_path / "desk" / "grading_process.py").write_text(FAKE)
@@ -43,7 +43,7 @@ def fake_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def grade_students(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
-    """What became of these tasks."""
+    """Grade these tasks, and return their outcomes."""
     tasks = [GradingTask(student, 1, "0" * 40, marker) for student in students]
     found: list[TaskOutcome] = list(grade_in_processes(tasks, ROOT, load_manifest(ROOT), jobs=jobs))
     assert sorted(g.task.student for g in found) == sorted(students)

@@ -41,19 +41,19 @@ DAY = timedelta(days=1)
 
 
 def make_judged_result(number: int, met: int, digest: str, days: int = 0, **changes: object):
-    """A grading of commit ``number`` by one of two courses."""
+    """Make a result of commit ``number`` from one of two versions of the course."""
     course = CourseRecord(name="TinyTorch", version="0.1.0", digest=digest)
     return make_graded_result(number, met=met, at=TERM + days * DAY, course=course, **changes)
 
 
 def decide_regrade(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
-    """A decision about a course, so many days into the term."""
+    """Save a decision about a version of the course, this many days into the term."""
     add_regrade(book, RegradeDecision(digest, TERM + days * DAY, policy, "prof"))
 
 
 @pytest.fixture
 def book(class_folder: Path):
-    """Ada had everything and loses half by the new course, Bob the other way round; Cyd's is not judged again."""
+    """Fill a gradebook: Ada loses half with the new course, Bob gains half, and Cyd's work is not regraded."""
     with open_gradebook(class_folder / FILE, make=True) as made:
         made.enroll_students([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
         for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
@@ -64,7 +64,7 @@ def book(class_folder: Path):
 
 
 def list_points_and_courses(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
-    """Everybody's points of milestone 1, and the course that judged them."""
+    """List everybody's points for milestone 1, and the version of the course that graded them."""
     found = compute_scores(book, load_manifest(ROOT), today=today)
     return [(one[1].points, one[1].judged_by) for one in found.values()]
 
@@ -244,7 +244,7 @@ def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
 
 
 def copy_course(folder: Path) -> Path:
-    """The parts of the course that grade."""
+    """Copy the parts of the course that grade."""
     root = folder / "course"
     for name in ("modules", "grading"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -253,7 +253,7 @@ def copy_course(folder: Path) -> Path:
 
 
 def change_course(root: Path, old: str, new: str) -> None:
-    """Another threshold, the first in the manifest that is written so."""
+    """Change the first matching threshold in the manifest."""
     text = (root / "milestones.yaml").read_text("utf-8")
     assert old in text
     (root / "milestones.yaml").write_text(text.replace(old, new, 1), "utf-8")

@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def rehearsal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The class, fetched and not graded."""
+    """Create the class, fetched but not graded."""
     rehearsal_folder = tmp_path_factory.mktemp("rehearsal") / "class"
     write_rehearsal_class(ROOT, rehearsal_folder, len(CAST), NOW)
     rows = read_roster(rehearsal_folder / "roster.csv").rows
@@ -51,13 +51,13 @@ def rehearsal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(rehearsal_folder: Path) -> tuple[RosterRow, ...]:
-    """The roster, without a problem."""
+    """Read the roster, which has no problems."""
     return read_roster(rehearsal_folder / "roster.csv").rows
 
 
 @pytest.fixture(scope="module")
 def manifest(rehearsal_folder: Path) -> Manifest:
-    """The course with the rehearsal's deadlines."""
+    """Load the course with the rehearsal's deadlines."""
     told = yaml.safe_load((rehearsal_folder / DEADLINES).read_text("utf-8"))
     return Manifest.model_validate(load_manifest(ROOT).model_dump() | told)
 

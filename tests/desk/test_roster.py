@@ -12,7 +12,7 @@ from grading.errors import UsageError
 
 
 def write_roster_file(folder: Path, data: str | bytes) -> Path:
-    """A file that holds this."""
+    """Write a roster with this text."""
     path = folder / "roster.csv"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return path

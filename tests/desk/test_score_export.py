@@ -36,13 +36,13 @@ WORK = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]}
 
 @pytest.fixture
 def filled_book(class_folder: Path):
-    """An open gradebook of two students."""
+    """Open a gradebook with two students."""
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", ROWS, WORK)) as book:
         yield book
 
 
 def parse_csv(text: str) -> list[dict[str, str]]:
-    """A CSV file's rows."""
+    """Return the rows of a CSV file."""
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -98,7 +98,7 @@ ROUND = [
 
 @pytest.fixture
 def folder_with_gaps(class_folder: Path) -> Path:
-    """A class in which Ada has two milestones, Bob the first, Cyd none, and nobody the third."""
+    """Create a class in which Ada has two milestones, Bob the first, Cyd none, and nobody the third."""
     path = fill_gradebook(class_folder / FILE, ROUND, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
     with open_gradebook(path) as book:
         book.save_result("ada", make_graded_result(3, milestone=2))

@@ -204,7 +204,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
 
 
 def school_day():
-    """Any day."""
+    """Return a fixed time for commits."""
     from tests.desk.school import TERM
 
     return TERM

@@ -20,7 +20,7 @@ from tests.sandbox.attempts import ATTEMPTS
 
 @pytest.fixture
 def fenced(sandbox: str) -> str:
-    """Not a plain process, which promises little; results say so."""
+    """Skip in a plain process, which promises little and says so in results."""
     if sandbox == "process":
         pytest.skip("a plain process is not confined in this way")
     return sandbox

@@ -52,7 +52,7 @@ TRIED = {
 
 
 def read_fence_table() -> dict[str, tuple[str, ...]]:
-    """Each line of the page's table of fences, and what it says of each."""
+    """Read each row of the page's table of fences, with what it states about each fence."""
     page = (ROOT / "docs/threat-model.md").read_text("utf-8")
     rows = page.partition("| what student code tries | bubblewrap | Landlock | process |\n")[2].partition("\n\n")[0]
     cells = [line.strip("| ").split(" | ") for line in rows.splitlines()[1:]]

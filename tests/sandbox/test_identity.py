@@ -14,7 +14,7 @@ FULL, SMALL, ALONE = "0 0 4294967295", "0 100000 65536", "0 1000 1"
 
 @pytest.fixture
 def root_of(monkeypatch: pytest.MonkeyPatch):
-    """`root_of(map)`: the grader is root of a user namespace with these users and groups."""
+    """Return `root_of(map)`, which makes the grader root of a user namespace with these users and groups."""
 
     def become(users: str) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 0)

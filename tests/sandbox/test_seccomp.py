@@ -18,7 +18,7 @@ PID = 77
 
 
 def run_filter(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
-    """What the filter returns for a call, computed as the kernel does."""
+    """Return the filter's result for a call, computed as the kernel does."""
     code = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, PID)))
     words = struct.pack(
         "=iIQ6Q", number, arch or seccomp.ARCHITECTURES[machine], 0, *arguments, *[0] * (6 - len(arguments))
@@ -39,7 +39,7 @@ def run_filter(machine: str, number: int, *arguments: int, arch: int | None = No
 
 
 def read_kernel_numbers(machine: str) -> dict[str, int]:
-    """What the kernel's header calls each number."""
+    """Read the name of each system call number from the kernel's header."""
     if not HEADERS[machine].is_file():
         pytest.skip("the kernel's headers are not installed")
     found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[machine].read_text())

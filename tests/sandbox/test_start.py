@@ -32,7 +32,7 @@ Interpreter = Callable[[str], None]
 
 @pytest.fixture
 def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
-    """`interpreter(script)`: from now on workers are started with this script in Python's place."""
+    """Return `interpreter(script)`, after which workers are started with this script in place of Python."""
 
     def install(script: str) -> None:
         file = tmp_path / "python"
@@ -46,7 +46,7 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
 
 @pytest.fixture
 def worker(tmp_path: Path):
-    """`worker()`: one as a plain process, whose `tinytorch.code` answers 1."""
+    """Return `worker()`, which starts a plain process whose `tinytorch.code` answers 1."""
     file = tmp_path / "submission/m/tinytorch/code.py"
     file.parent.mkdir(parents=True)
     file.write_text("def f(): return 1\n")
@@ -62,7 +62,7 @@ def worker(tmp_path: Path):
 
 
 def fake_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch, last_words: str) -> None:
-    """Bubblewrap works when it is tried, and fails with these words when a worker is started."""
+    """Make Bubblewrap work when it is tried, and fail with these words when a worker is started."""
     real = shutil.which("bwrap")
     script = folder / "bin" / "bwrap"
     script.parent.mkdir()

@@ -30,7 +30,7 @@ def entries(path):
 
 @pytest.fixture
 def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another prefix with this Python in it, as conda has it: other environments and somebody's data lie below it."""
+    """Create a prefix with this Python in it, as conda does, with other environments and somebody's data below it."""
     prefix = tmp_path / "a prefix"
     library = Path(sysconfig.get_path("stdlib"))
     inside = prefix / "lib" / library.name

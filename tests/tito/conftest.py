@@ -1,4 +1,4 @@
-"""A course repository to type commands in, and what they answer."""
+"""A course repository in which to run commands, and their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command line answered."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Answer:
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the course to work in, the current folder, without a student's traces."""
+    """Make a copy of the course the current folder, without traces of a student."""
     for name in ("milestones.yaml", "docs/milestone-troubleshooting.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -42,7 +42,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def released(repo: Path) -> Path:
-    """The same as a release gives it: gaps in modules 02 and 04, and the texts that students' files began as."""
+    """Make a copy as in a release: gaps in modules 02 and 04, and the texts that students' files began as."""
     manifest, given = load_manifest(repo), {}
     for name in ("02_tensor/tinytorch/tensor.py", "04_layers/tinytorch/layers.py", "04_layers/recipe.py"):
         path = Path("modules", name)
@@ -54,7 +54,7 @@ def released(repo: Path) -> Path:
 
 @pytest.fixture
 def tito(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """`tito("module", "list")` types that command."""
+    """Return a function with which `tito("module", "list")` runs that command."""
 
     def type_(*arguments: str) -> Answer:
         capsys.readouterr()

@@ -31,7 +31,7 @@ COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in comm
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a command in a process of its own."""
+    """Return the environment for a command in a separate process."""
     kept = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS")}
     return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | changes
 
@@ -227,7 +227,7 @@ def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
 
 
 def on_a_terminal(arguments: list[str], width: int, folder: Path, **changes: str) -> str:
-    """What a command shows on a terminal of this width."""
+    """Return what a command prints on a terminal of this width."""
     primary, secondary = pty.openpty()
     command = subprocess.Popen(
         [*MAIN, *arguments], cwd=folder, env=environment(COLUMNS=str(width), **changes), stdin=secondary,

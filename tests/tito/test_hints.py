@@ -15,7 +15,7 @@ from tito.hints import FILE, read_hint_counts
 
 
 def in_one_line(text: str) -> str:
-    """The text without its line breaks."""
+    """Return the text without line breaks."""
     return " ".join(text.split())
 
 

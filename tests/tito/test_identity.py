@@ -13,7 +13,7 @@ from tito import attempt, identity
 
 @pytest.fixture
 def replies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a person at a terminal replies, in order."""
+    """Set what a person at a terminal replies, in order."""
     given: list[str] = []
     monkeypatch.setattr(identity, "can_ask", lambda _: True)
     monkeypatch.setattr(identity.Prompt, "ask", lambda *_, **__: given.pop(0))

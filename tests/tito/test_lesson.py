@@ -47,7 +47,7 @@ The end.
 
 
 def read(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
-    """What is shown of the lesson on a terminal of this width, and what was shown whenever a key was awaited."""
+    """Return what is shown of the lesson on a terminal of this width, and what was shown whenever a key was awaited."""
     out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     before: list[str] = []
 

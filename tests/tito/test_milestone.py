@@ -32,7 +32,7 @@ from tito import quiz as quizzes
 
 @pytest.fixture
 def grader(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Results that the next attempts have, first one first; then the seeds of the demonstrations that were played."""
+    """Set the results of the next attempts, in order; also collect the seeds of the demonstrations that were played."""
     planned: list = []
 
     def grade(_root: Path, number: int, **_: object) -> Result:

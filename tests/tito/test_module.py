@@ -18,7 +18,7 @@ from tito.outline import read_outline
 
 
 def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
-    """A module's result."""
+    """Make a module's result."""
     one = build_criterion() if passed else build_criterion("failed", 0.5, failures=(build_failure(),))
     verdict = Verdict.UNLOCKED if passed else Verdict.NOT_YET
     return build_result(one, milestone=None, module=module, name="Tensor", medal=None, verdict=verdict, curves=())
@@ -26,7 +26,7 @@ def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
 
 @pytest.fixture
 def graded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Modules that were graded, by a grader that passes all but 03; milestones that were tried."""
+    """Collect the modules graded by a grader that passes all except 03, and the milestones attempted."""
     seen: list[str] = []
 
     def grade(_root: Path, module: str, **_: object) -> Result:

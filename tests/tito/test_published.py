@@ -16,14 +16,14 @@ from tests.render.results import build_result
 
 
 def run_git(folder: Path, *arguments: str) -> None:
-    """Run git as somebody."""
+    """Run git under a fixed name."""
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True)  # noqa: S607
 
 
 @pytest.fixture
 def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeRepository]:
-    """A repository whose branch progress has the commits that two runs have made."""
+    """Create a repository whose branch progress has the commits of two runs."""
     made, folder = make_repository(), tmp_path_factory.mktemp("remote")
     run_git(folder, "init", "--quiet", "-b", "progress")
     for run_id, record in ((1, build_result_at(0)), (2, build_result_at(1, build_result()))):
@@ -38,7 +38,7 @@ def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 @pytest.fixture
 def clone(repo: Path, remote: tuple[Path, FakeRepository]) -> Path:
-    """The course repository with that one as its origin, not fetched yet."""
+    """Create the course repository with that remote as its origin, not fetched yet."""
     run_git(repo, "init", "--quiet")
     run_git(repo, "remote", "add", "origin", str(remote[0]))
     return repo

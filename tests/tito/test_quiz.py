@@ -18,7 +18,7 @@ from tito.quiz import ask_questions, join_paragraphs
 
 
 def right_answers(root: Path, student: str) -> dict[str, object]:
-    """Every right answer of a student, found by trying: the course's keys are in the manifest."""
+    """Find every correct answer of a student by trying, since the course's keys are in the manifest."""
     milestone, found = load_manifest(root).milestone(1), {}
     for question, asked in zip(milestone.questions, build_student_questions(milestone, student), strict=True):
         if question.kind == "choice":
@@ -132,7 +132,7 @@ def test_damaged_answers_are_set_aside(repo: Path, tito) -> None:
 
 
 def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers, str]:
-    """What is kept, and all that is shown, where these are the replies."""
+    """Return what is kept and what is shown when these are the replies."""
     milestone, shown = load_manifest(repo).milestone(1), io.StringIO()
     out = Console(file=shown, width=200)
 

@@ -22,14 +22,14 @@ TENSOR = Path("modules/02_tensor/tinytorch/tensor.py")
 
 
 def write_solution(repo: Path, path: Path, extra: str = "") -> str:
-    """Write the solution into a student's file, with something of their own; the text."""
+    """Write the solution and something extra into a student's file, and return the text."""
     text = make_solution((ROOT / path).read_text("utf-8"), load_manifest(repo), path) + extra
     (repo / path).write_text(text, encoding="utf-8")
     return text
 
 
 def list_copies(repo: Path, path: Path) -> list[Path]:
-    """What was kept of a file."""
+    """List the saved copies of a file."""
     return sorted((repo / path).parent.glob(f"kept-*-{path.name}"))
 
 

@@ -24,13 +24,13 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @pytest.fixture(scope="module")
 def manifest(root: Path) -> Manifest:
-    """The course's."""
+    """Load the course's manifest."""
     return load_manifest(root)
 
 
 @pytest.fixture
 def repo(root: Path, tmp_path: Path) -> Path:
-    """A student's repository, of which a session reads no more than the lesson."""
+    """Create a student's repository, from which a session reads only the lesson."""
     lesson = tmp_path / "modules/04_layers/README.md"
     lesson.parent.mkdir(parents=True)
     shutil.copy(root / "modules/04_layers/README.md", lesson)
@@ -38,7 +38,7 @@ def repo(root: Path, tmp_path: Path) -> Path:
 
 
 class Desk:
-    """A session over module 04 with a screen, and with somebody who answers for the tests."""
+    """A session over module 04 with a screen and simulated test runs."""
 
     def __init__(self, root: Path, manifest: Manifest, *, terminal: bool = True, width: int = 100):
         self.screen = io.StringIO()
@@ -60,11 +60,11 @@ class Desk:
 
     @property
     def testing(self) -> str | None:
-        """The task of the job begun last."""
+        """Return the task of the newest job."""
         return self.jobs[-1].task
 
     def see(self, *events: SaveEvent | KeyEvent | ProgressEvent | JobEndEvent | TickEvent) -> str:
-        """What is shown on the screen that these events lead to, without colours."""
+        """Return the screen after these events, without colours."""
         self.screen.seek(0)
         self.screen.truncate()
         for event in events:
@@ -72,12 +72,12 @@ class Desk:
         return ESCAPES.sub("", self.screen.getvalue().rpartition("\x1b[H")[2])
 
     def end(self, *tasks: str | None, job: WatchJob | None = None, **changes: object) -> str:
-        """The last job's tests end, with a failure in each of these tasks."""
+        """Finish the last job's tests, with a failure in each of these tasks."""
         return self.see(JobEndEvent(job or self.jobs[-1], make_result(*tasks, **changes)))
 
 
 def make_result(*tasks: str | None, **changes: object) -> Result:
-    """A result of module 04 in which these tasks fail."""
+    """Make a result of module 04 in which these tasks fail."""
     failures = tuple(build_failure(task=task) for task in tasks)
     one = build_criterion("failed", 0.5, failures=failures) if tasks else build_criterion()
     verdict = Verdict.NOT_YET if tasks else Verdict.UNLOCKED
@@ -87,7 +87,7 @@ def make_result(*tasks: str | None, **changes: object) -> Result:
 
 @pytest.fixture
 def desk(repo: Path, manifest: Manifest) -> Desk:
-    """A wide terminal."""
+    """Create a session on a wide terminal."""
     return Desk(repo, manifest)
 
 

@@ -21,7 +21,7 @@ SHIPPED = Path("solutions/02_tensor/tinytorch/tensor.py")
 
 
 def give_solution(repo: Path) -> str:
-    """Put the solution where a release has it; its text."""
+    """Put the solution where a release has it, and return its text."""
     text = make_solution((ROOT / CODE).read_text("utf-8"), load_manifest(ROOT), CODE)
     (repo / SHIPPED).parent.mkdir(parents=True)
     (repo / SHIPPED).write_text(text, encoding="utf-8")
@@ -29,7 +29,7 @@ def give_solution(repo: Path) -> str:
 
 
 def hand_out(repo: Path, said: str) -> None:
-    """Let the manifest say when solutions are given."""
+    """Set when the manifest gives solutions out."""
     path = repo / "milestones.yaml"
     path.write_text(path.read_text("utf-8").replace("course:\n", f"course:\n  solutions: {said}\n", 1), "utf-8")
 

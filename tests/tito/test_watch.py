@@ -37,7 +37,7 @@ PATIENCE = 60
 
 
 def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = True) -> TestOutcome:
-    """What a test of this task found."""
+    """Make the outcome of a test of this task."""
     return TestOutcome("test_it", task, "It works", build_failure() if failed else None, gap)
 
 
@@ -89,7 +89,7 @@ def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
 
 @contextmanager
 def watch_changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
-    """What is said of these files while the block runs: True for each change, or an error."""
+    """Collect what is reported about these files while the block runs: True for each change, or an error."""
     said: queue.SimpleQueue[object] = queue.SimpleQueue()
     with watch._watch_files(root, frozenset(watched), lambda: said.put(True), said.put):
         while said.empty():  # until the kernel watches
@@ -100,7 +100,7 @@ def watch_changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[obje
 
 
 def wait_for_silence(said: queue.SimpleQueue[object]) -> None:
-    """Forget what has been said, once nothing more follows, on a busy machine either."""
+    """Discard reports until no more follow, even on a busy machine."""
     try:
         while True:
             said.get(timeout=1.5)
@@ -109,7 +109,7 @@ def wait_for_silence(said: queue.SimpleQueue[object]) -> None:
 
 
 def replace_file(file: Path) -> None:
-    """Save as many editors do: a new file in the old one's place."""
+    """Save as many editors do, by moving a new file over the old one."""
     new = file.with_suffix(".new")
     new.write_text("1")
     new.rename(file)
@@ -208,7 +208,7 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch
 
 
 class Terminal:
-    """`tito watch` at a terminal of its own."""
+    """A terminal in which `tito watch` runs."""
 
     def __init__(self, repo: Path, *arguments: str):
         self.keyboard, theirs = pty.openpty()
@@ -240,18 +240,18 @@ class Terminal:
                 self._more.notify_all()
 
     def wait_for(self, words: str) -> str:
-        """What has been shown up to these words, which are then forgotten; an error if they do not come."""
+        """Return and discard everything shown up to these words; raise an error if they do not appear."""
         with self._more:
             assert self._more.wait_for(lambda: words in self.text, PATIENCE), self.text
             before, _, self.text = self.text.partition(words)
         return before
 
     def press(self, keys: str) -> None:
-        """Press some keys."""
+        """Press keys."""
         os.write(self.keyboard, keys.encode())
 
     def close(self) -> None:
-        """End what is still running."""
+        """Stop whatever is still running."""
         self.process.kill()
         self.process.wait()
         os.close(self.theirs)
@@ -266,7 +266,7 @@ def _take_terminal() -> None:
 
 @pytest.fixture
 def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
-    """A student's first module, untouched, under watch."""
+    """Run a student's untouched first module under watch."""
     (repo / CODE).write_text(make_skeleton((root / CODE).read_text("utf-8"), load_manifest(root), CODE))
     opened = Terminal(repo, "01")
     yield opened

@@ -41,7 +41,7 @@ SECRETS = ("-canary", "grace", "nobody yet", "@school", "section-c")
 
 @dataclass(frozen=True)
 class ClassOnDisk:
-    """The folder with the records, its roster, and the site."""
+    """The folder with the records, the roster, and the site."""
 
     records: Path
     roster: Path
@@ -49,23 +49,23 @@ class ClassOnDisk:
 
     @property
     def source(self) -> FolderSource:
-        """Where the site is built from."""
+        """Return the source that the site is built from."""
         return FolderSource(self.records, self.roster)
 
     def pseudonym(self, id_: str) -> str:
-        """Of the student with this id."""
+        """Return the pseudonym of the student with this id."""
         return next(k.student.pseudonym for k in self.source.list_students() if k.student.id == id_)
 
 
 @pytest.fixture(scope="session")
 def manifest() -> Manifest:
-    """The course's own."""
+    """Load the course's own manifest."""
     return load_manifest(ROOT)
 
 
 @pytest.fixture(scope="session")
 def built_class(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> ClassOnDisk:
-    """The class and its site; to be read only."""
+    """Build the class and its site, for tests that only read them."""
     folder = tmp_path_factory.mktemp("class")
     records, roster = folder / "records", folder / "roster.csv"
     for index, id_ in enumerate(("zz-ada-canary", "zz-grace-canary", "zz-alan-canary")):
@@ -78,7 +78,7 @@ def built_class(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def own_class(built_class: ClassOnDisk, tmp_path: Path) -> ClassOnDisk:
-    """A copy of the class to change, without a site."""
+    """Copy the class for a test that changes it, without a site."""
     shutil.copytree(built_class.records, tmp_path / "records")
     shutil.copy(built_class.roster, tmp_path / "roster.csv")
     return ClassOnDisk(tmp_path / "records", tmp_path / "roster.csv", tmp_path / "site")
@@ -86,7 +86,7 @@ def own_class(built_class: ClassOnDisk, tmp_path: Path) -> ClassOnDisk:
 
 @pytest.fixture(scope="session")
 def site_address(built_class: ClassOnDisk) -> Iterator[str]:
-    """Where the site is served."""
+    """Serve the site, and return its address."""
     handler = partial(Quiet, directory=str(built_class.site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
@@ -97,13 +97,13 @@ def site_address(built_class: ClassOnDisk) -> Iterator[str]:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing of it."""
+    """A file server that logs nothing."""
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
-        """A browser that is closed may leave in the middle."""
+        """Handle a request, and tolerate a browser that disconnects early."""
         try:
             super().handle()
         except ConnectionError:
@@ -111,22 +111,22 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
+    """Read every file in a folder."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def make_attempt(result: Result, day: float = 0, **changes: object) -> Event:
-    """An attempt so many days after the first day."""
+    """Make an attempt this many days after the first day."""
     at = DAY + timedelta(days=day)
     return progress.make_run_event(result.model_copy(update={"started_at": at, **changes}))
 
 
 def make_started_event(module: str, day: float = 0) -> Event:
-    """A module begun so many days after the first day."""
+    """Make a module that was begun this many days after the first day."""
     return Event(Kind.MODULE_STARTED, DAY + timedelta(days=day), module=module)
 
 
 def make_member(*events: Event | RecordEntry, name: str | None = None, public: bool = False) -> CohortMember:
-    """A student with these records; plain events are verified."""
+    """Make a student with these records; plain events are verified."""
     entries = tuple(e if isinstance(e, RecordEntry) else RecordEntry(e, verified=True, reason=None) for e in events)
     return CohortMember(CohortStudent("zz-canary", name, None, None, public, "quiet-otter-40391"), entries)

@@ -24,7 +24,7 @@ KINDS += ["portfolio", "empty"]
 
 @pytest.fixture(scope="module")
 def page_paths(built_class: ClassOnDisk) -> dict[str, str]:
-    """A page of each kind: the lesson with formulas and tables, the student with every kind of record."""
+    """Return a page of each kind: the lesson with formulas and tables, the student with every kind of record."""
     ada, nobody = (built_class.pseudonym(id_) for id_ in ("zz-ada-canary", "zz-nobody-canary"))
     return {
         "home": "index.html",
@@ -43,7 +43,10 @@ def page_paths(built_class: ClassOnDisk) -> dict[str, str]:
 
 @pytest.fixture
 def open_page(browser: Browser, site_address: str, page_paths: dict[str, str]) -> Iterator[Open]:
-    """`open_page(kind, width, …)`; at the end no console has a message, and no other host got a request."""
+    """Return `open_page(kind, width, …)`.
+
+    At the end, check that the console is empty and no other host got a request.
+    """
     with open_pages(browser, site_address) as opened:
         yield lambda kind, width=1280, **options: opened(width, path=page_paths[kind], finished=False, **options)
 

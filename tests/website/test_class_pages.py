@@ -21,7 +21,7 @@ from website.student_summary import StudentSummary
 
 @pytest.fixture(scope="module")
 def large_overview(manifest: Manifest) -> ClassOverview:
-    """A hundred students in three sections, of whom every second fails a task again and again."""
+    """Build a hundred students in three sections, of whom every second fails a task repeatedly."""
     kinds = [
         summarize_member(
             manifest,

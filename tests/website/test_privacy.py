@@ -115,7 +115,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
 
 
 def hostile_events(text: str) -> list[Event | RecordEntry]:
-    """One record of each kind with the text wherever a text can be."""
+    """Make one record of each kind with the text in every place that can hold text."""
     fails = build_failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
     failed = build_criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
     measured = build_loss_criterion(title=f"T {text}", how=text, name=text)
@@ -147,14 +147,14 @@ def hostile_events(text: str) -> list[Event | RecordEntry]:
 
 
 class TagCollector(HTMLParser):
-    """The elements of a page with their attributes, without the text."""
+    """A parser that collects a page's elements with their attributes, without the text."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, tuple[str, ...]]] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Addresses whole; of other attributes only that they are there."""
+        """Keep addresses in full; of other attributes keep only the names."""
         kept = (f"{n}={v}" if n in ("href", "src", "id", "class") else n for n, v in attributes)
         self.found.append((tag, tuple(kept)))
 

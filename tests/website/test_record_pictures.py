@@ -45,7 +45,7 @@ PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
 
 def draw_and_parse(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
-    """The drawing, and its shapes as a reader of XML finds them."""
+    """Return the drawing, and its shapes as an XML parser finds them."""
     found = draw_picture(picture)
     assert found is not None
     return found, list(ET.fromstring(f"<svg>{found.shapes}</svg>"))  # noqa: S314 - our own
@@ -97,7 +97,7 @@ def test_bars_are_as_long_as_their_times() -> None:
 
 
 def list_words(shapes: list[ET.Element]) -> list[str]:
-    """The texts of a picture, from top to bottom."""
+    """List the texts in a picture, from top to bottom."""
     return [shape.text or "" for shape in sorted(shapes, key=lambda s: float(s.get("y", "0"))) if shape.tag == "text"]
 
 

@@ -191,7 +191,7 @@ COMMIT = "c0ffee" + "0" * 34
 
 
 def make_linked_member(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> CohortMember:
-    """Ada, whose unlocked milestone 1 was graded officially and published."""
+    """Make Ada, whose unlocked milestone 1 was graded officially and published."""
     official = make_attempt(build_result(official=True))
     assert official.raw is not None
     official.raw["submission"]["commit"] = commit

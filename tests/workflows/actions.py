@@ -1,4 +1,4 @@
-"""The actions that our workflows use, as far as they use them. Each takes the job's workspace and its inputs."""
+"""The actions that our workflows use, as far as they use them. Each receives the job's workspace and its inputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.workflows.world import Event, Run, Token, World
 
 
 class ActionFailed(Exception):  # noqa: N818 - an outcome, as steps have them
-    """The action ended with an error, as the real one would."""
+    """The action failed, as the real one would."""
 
 
 @dataclass(frozen=True)
 class ActionContext:
-    """Where an action runs."""
+    """The context in which an action runs."""
 
     world: World
     run: Run
@@ -29,7 +29,7 @@ class ActionContext:
 
 
 def run_checkout(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """A tree of a repository that the token may read; public ones anybody may."""
+    """Check out a tree of a repository that the token may read; anybody may read public ones."""
     _require_known_inputs(inputs, "repository", "ref", "path", "persist-credentials")
     if inputs.get("persist-credentials") is not False:
         raise ActionFailed("the token is left on disk")
@@ -48,14 +48,14 @@ def run_checkout(place: ActionContext, inputs: dict[str, Any]) -> None:
 
 
 def run_setup_python(_place: ActionContext, inputs: dict[str, Any]) -> None:
-    """Python is installed; its version must be a string, since the number 3.10 would be 3.1."""
+    """Install Python. The version must be a string, since the number 3.10 would become 3.1."""
     _require_known_inputs(inputs, "python-version")
     if not isinstance(inputs["python-version"], str):
         raise ActionFailed("the version is no text")
 
 
 def run_upload_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """A file, or all files of a folder but hidden ones and empty folders, under a name that the run does not have."""
+    """Upload a file, or a folder except hidden files and empty folders, under a name that is new in the run."""
     _require_known_inputs(inputs, "name", "path", "if-no-files-found", "retention-days")
     name, path = inputs["name"], place.workspace / inputs["path"]
     found = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
@@ -77,7 +77,7 @@ def run_upload_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
 
 
 def run_download_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """One artifact by its name, into the path itself; or all that fit a pattern, each in a folder of its name."""
+    """Download one artifact by name into the path itself, or all matching ones into folders with their names."""
     _require_known_inputs(inputs, "name", "pattern", "path")
     if "name" in inputs:
         if inputs["name"] not in place.run.artifacts:
@@ -93,7 +93,7 @@ def run_download_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
 
 
 def run_attest(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """Sign for every file that fits; there must be one."""
+    """Sign every file that matches; there must be at least one."""
     _require_known_inputs(inputs, "subject-path")
     if not (place.token.may("id-token", "write") and place.token.may("attestations", "write")):
         raise ActionFailed("the token may not attest")
@@ -104,7 +104,7 @@ def run_attest(place: ActionContext, inputs: dict[str, Any]) -> None:
 
 
 def run_upload_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """A folder that is a site, under the name that the deployment looks for."""
+    """Upload a folder that is a site, under the name that the deployment expects."""
     _require_known_inputs(inputs, "path")
     if not (place.workspace / inputs["path"] / "index.html").is_file():
         raise ActionFailed(f"{inputs['path']} is no site")
@@ -112,7 +112,7 @@ def run_upload_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
 
 
 def run_deploy_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
-    """Publish what this run has handed over."""
+    """Publish what this run has uploaded."""
     _require_known_inputs(inputs)
     if not (place.token.may("id-token", "write") and place.token.may("pages", "write")):
         raise ActionFailed("the token may not deploy")

@@ -1,4 +1,4 @@
-"""The release, Ada's work on it, and the class in which both meet."""
+"""The release, Ada's work on it, and the class that uses both."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.workflows.story import Chapter, run_week
 
 @pytest.fixture(scope="session")
 def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The release, as it is pushed to the repository that grades."""
+    """Build the release as it is pushed to the repository that grades."""
     folder = tmp_path_factory.mktemp("class")
     return write_release(copy_course_with_grader(root, folder / "course"), folder / "release").target
 
 
 @pytest.fixture(scope="session")
 def worked_on(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ada's tree: module 02 solved, and something tried in the recipe of milestone 1."""
+    """Build Ada's tree: module 02 is solved, and the recipe of milestone 1 was edited."""
     tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("ada") / "tree"))
     text = make_solution((root / TENSOR).read_text(encoding="utf-8"), load_manifest(root), TENSOR)
     (tree / TENSOR).write_text(text, encoding="utf-8")
@@ -36,13 +36,13 @@ def worked_on(root: Path, released: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where nox makes its environments, once for all jobs of all tests."""
+    """Return the folder in which nox creates its environments, once for all jobs of all tests."""
     return tmp_path_factory.mktemp("nox")
 
 
 @pytest.fixture
 def school(running: Hub, released: Path, environments: Path, tmp_path: Path) -> Iterator[School]:  # noqa: F811
-    """A class on its first day."""
+    """Create a class on its first day."""
     with open_school(running, released, environments, tmp_path) as school:
         yield school
 
@@ -55,6 +55,6 @@ def story(
     environments: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Chapter]:
-    """A class's week, lived through once."""
+    """Run through a class's week once."""
     with open_school(running, released, environments, tmp_path_factory.mktemp("week")) as school:
         return run_week(school, released, worked_on)

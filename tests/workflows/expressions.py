@@ -16,11 +16,11 @@ EMBEDDED = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
 class UnmodelledSyntaxError(Exception):
-    """A part of GitHub's syntax that these tests know nothing of: teach it to them, or do without it."""
+    """A part of GitHub's syntax that these tests do not support. Implement it here, or avoid it."""
 
 
 class Context(dict[str, Any]):
-    """A context of which every key is known: to read another is an error of the workflow, not an empty text."""
+    """A context with known keys: reading any other key is an error in the workflow, not an empty text."""
 
     def __init__(self, name: str, values: Mapping[str, Any]):
         super().__init__(values)
@@ -30,7 +30,7 @@ class Context(dict[str, Any]):
 def evaluate_expression(
     text: str, contexts: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None
 ) -> Any:
-    """The value of an expression, without its `${{ }}`."""
+    """Return the value of an expression, given without its `${{ }}`."""
     known = {"format": _format_placeholders, "fromJSON": json.loads, **(functions or {})}
     parser = _Parser(_split_tokens(text), contexts, known)
     value = parser.either()
@@ -40,7 +40,7 @@ def evaluate_expression(
 
 
 def interpolate_value(value: Any, contexts: Mapping[str, Any]) -> Any:
-    """A value of a workflow with its expressions filled in; one that is nothing but an expression keeps its type."""
+    """Fill in the expressions in a workflow's value. A value that is a single expression keeps its type."""
     if not isinstance(value, str):
         return value
     whole = EMBEDDED.fullmatch(value.strip())
@@ -50,7 +50,7 @@ def interpolate_value(value: Any, contexts: Mapping[str, Any]) -> Any:
 
 
 def evaluate_condition(text: str, contexts: Mapping[str, Any], *, cancelled: bool, succeeded: bool) -> bool:
-    """An `if`: unless it asks about the job's state itself, all before it must have succeeded."""
+    """Evaluate an `if`. Unless it checks the job's status itself, everything before it must have succeeded."""
     asked = []
 
     def is_cancelled() -> bool:
@@ -63,12 +63,12 @@ def evaluate_condition(text: str, contexts: Mapping[str, Any], *, cancelled: boo
 
 
 def is_true(value: Any) -> bool:
-    """What counts as true."""
+    """Tell whether a value counts as true."""
     return not (value is None or value is False or value == "" or (value == 0 and not isinstance(value, bool)))
 
 
 def format_value(value: Any) -> str:
-    """How a value is written into a text."""
+    """Format a value as text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -79,7 +79,7 @@ def format_value(value: Any) -> str:
 
 
 def are_loosely_equal(left: Any, right: Any) -> bool:
-    """GitHub's loose equality: texts without regard to case, different types as numbers."""
+    """Apply GitHub's loose equality: texts ignore case, and different types are compared as numbers."""
     if isinstance(left, str) and isinstance(right, str):
         return left.casefold() == right.casefold()
     if type(left) is type(right):
@@ -114,13 +114,13 @@ def _split_tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    """Recursive descent; both sides of `&&` and `||` are evaluated, so that nothing unknown hides behind one."""
+    """A recursive-descent parser. It evaluates both sides of `&&` and `||`, so that nothing unknown is hidden."""
 
     def __init__(self, tokens: list[tuple[str, str]], contexts: Mapping[str, Any], functions: Mapping[str, Any]):
         self.rest, self.contexts, self.functions = tokens, contexts, functions
 
     def either(self) -> Any:
-        """With `||`: the first that is true, or the last."""
+        """Parse operands of `||`, and return the first that is true, or the last."""
         value = self.both()
         while self.take("||"):
             other = self.both()
@@ -128,7 +128,7 @@ class _Parser:
         return value
 
     def both(self) -> Any:
-        """With `&&`: the first that is false, or the last."""
+        """Parse operands of `&&`, and return the first that is false, or the last."""
         value = self.compared()
         while self.take("&&"):
             other = self.compared()
@@ -136,7 +136,7 @@ class _Parser:
         return value
 
     def compared(self) -> Any:
-        """With `==` or `!=`."""
+        """Parse a comparison with `==` or `!=`."""
         value = self.inverted()
         while self.rest and self.rest[0][1] in ("==", "!="):
             sign = self.rest.pop(0)[1]
@@ -144,11 +144,11 @@ class _Parser:
         return value
 
     def inverted(self) -> Any:
-        """With `!`."""
+        """Parse a negation with `!`."""
         return not is_true(self.inverted()) if self.take("!") else self.primary()
 
     def primary(self) -> Any:
-        """A literal, a call, a context's property, or something in parentheses."""
+        """Parse a literal, a call, a context's property, or an expression in parentheses."""
         if not self.rest:
             raise UnmodelledSyntaxError("an expression that ends too early")
         kind, text = self.rest.pop(0)
@@ -174,7 +174,7 @@ class _Parser:
         return value
 
     def call(self, name: str) -> Any:
-        """A function's value."""
+        """Return a function's value."""
         arguments: list[Any] = []
         while not self.take(")"):
             if arguments:
@@ -185,14 +185,14 @@ class _Parser:
         return self.functions[name](*arguments)
 
     def take(self, sign: str) -> bool:
-        """Whether this sign is next; it is passed then."""
+        """Return whether this symbol is next, and skip it if so."""
         if self.rest and self.rest[0] == ("sign", sign):
             self.rest.pop(0)
             return True
         return False
 
     def expect(self, sign: str) -> None:
-        """Pass this sign."""
+        """Skip this symbol, which must be next."""
         if not self.take(sign):
             raise UnmodelledSyntaxError(f"no {sign!r} where one is due")
 

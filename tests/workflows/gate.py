@@ -1,4 +1,4 @@
-"""A gate in front of the local copy of GitHub: a job's token may do there what the job's permissions say."""
+"""A gate in front of the local copy of GitHub. It allows a job's token only what the job's permissions allow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PASSED_ON = ("content-type", "accept", "x-github-api-version", "user-agent")
 
 @dataclass
 class Gate:
-    """What came to the gate."""
+    """The requests that reached the gate."""
 
     upstream: str
     known: str
@@ -42,7 +42,7 @@ class Gate:
     """(method, path, why)."""
 
     def reason(self, method: str, path: str, token: str) -> tuple[int, str] | None:
-        """Why a request is refused, with its status."""
+        """Return why a request is refused, with its status."""
         if token not in self.tokens:
             return 401, "Bad credentials"
         holder = self.tokens[token]
@@ -59,7 +59,7 @@ class Gate:
 
 @contextmanager
 def open_gate(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[Gate]:
-    """The gate, open for these tokens, before a server that knows one token."""
+    """Open the gate for these tokens, in front of a server that knows one token."""
     gate = Gate(upstream, known, tokens)
 
     class Server(BaseHTTPRequestHandler):
@@ -93,7 +93,7 @@ def open_gate(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[G
             self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""A runner's machine for these tests: commands that change a machine are answered by a stub that notes the call."""
+"""A runner's machine for these tests. A stub answers commands that would change it, and logs each call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ cp "{stubs}/pip" "$3/bin/nox"
 
 
 def write_stubs(folder: Path, *names: str) -> Path:
-    """Put stubs into a folder; the file in which they note their calls."""
+    """Write stubs into a folder, and return the file in which they log their calls."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "calls"
     log.touch()
@@ -37,7 +37,7 @@ def write_stubs(folder: Path, *names: str) -> Path:
 
 
 def build_runner_environment(folder: Path, *stubbed: str) -> tuple[dict[str, str], Path]:
-    """A runner's environment, with nothing of ours that a job would not have, and the stubs' notes."""
+    """Build a runner's environment from the stubs, without anything of ours that a job would not have."""
     stubs = folder / "stubs"
     log = write_stubs(stubs, *STUBBED, *stubbed)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT) or name == FENCE}
@@ -54,5 +54,5 @@ def build_runner_environment(folder: Path, *stubbed: str) -> tuple[dict[str, str
 
 
 def has_nox() -> bool:
-    """Whether `nox` can be called as the workflows do."""
+    """Tell whether `nox` can be called as the workflows do."""
     return (Path(sys.executable).parent / "nox").is_file() or shutil.which("nox") is not None

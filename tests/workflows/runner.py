@@ -27,7 +27,7 @@ SLOWEST = 900
 
 @dataclass(frozen=True)
 class WorkflowFile:
-    """A workflow file: whose it is, at which commit."""
+    """A workflow file, with its repository and commit."""
 
     repository: str
     sha: str
@@ -36,7 +36,7 @@ class WorkflowFile:
 
 
 def run_triggered_workflows(world: World, event: Event, folder: Path) -> dict[str, Run]:
-    """Run every workflow of the event's repository that the event sets off: file name → run."""
+    """Run every workflow that the event triggers in its repository: file name → run."""
     sha, tree = world.repositories[event.repository].resolve(event.sha)
     runs = {}
     for name, workflow in syntax.read_workflows(tree).items():
@@ -48,7 +48,7 @@ def run_triggered_workflows(world: World, event: Event, folder: Path) -> dict[st
 
 
 def _passes_filters(name: str, filters: Any, event: Event) -> bool:
-    """Whether an event passes the filters of its trigger in the workflow file of this name."""
+    """Tell whether an event passes the filters of its trigger in the workflow file with this name."""
     match event.name:
         case "workflow_run":
             ended = event.payload["workflow_run"]["name"]
@@ -65,7 +65,7 @@ def _passes_filters(name: str, filters: Any, event: Event) -> bool:
 
 
 class WorkflowRunner:
-    """One run of one workflow file and of all that it calls."""
+    """One run of one workflow file and of all workflows that it calls."""
 
     def __init__(self, world: World, run: Run):
         self.world, self.run = world, run
@@ -74,7 +74,7 @@ class WorkflowRunner:
         self.payload.write_text(json.dumps(run.event.payload))
 
     def workflow(self, file: WorkflowFile, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-        """Run all jobs; what each `needs` context says of them. `granted` is what a calling job may pass on."""
+        """Run all jobs; return each job's entry in the `needs` context. `granted` is what a calling job may pass on."""
         if file.workflow.get("permissions") != {}:
             raise UnmodelledSyntaxError(f"{file.name} does not begin with no permissions")
         self.check_permissions(file, granted)
@@ -91,7 +91,7 @@ class WorkflowRunner:
         return done
 
     def check_permissions(self, file: WorkflowFile, granted: dict[str, str] | None) -> None:
-        """GitHub refuses a whole run in which a called workflow asks for more than its caller has."""
+        """Refuse a run in which a called workflow asks for more permissions than its caller has, as GitHub does."""
         for name, job in file.workflow["jobs"].items():
             if "permissions" not in job:
                 raise UnmodelledSyntaxError(f"{file.name}: the job {name} does not say what it needs")
@@ -102,7 +102,7 @@ class WorkflowRunner:
                 self.check_permissions(self.called(file, job["uses"]), job["permissions"])
 
     def called(self, file: WorkflowFile, uses: str) -> WorkflowFile:
-        """The workflow that a job calls: of a repository at a ref, or of the same commit as the file that calls."""
+        """Return the workflow that a job calls, from a repository at a ref or from the calling file's own commit."""
         if uses.startswith("$/"):
             repository, ref, path = file.repository, file.sha, uses[2:]
         else:
@@ -113,7 +113,7 @@ class WorkflowRunner:
         return WorkflowFile(repository, sha, Path(path).name, syntax.parse_workflow((tree / path).read_text("utf-8")))
 
     def job(self, file: WorkflowFile, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
-        """Run a job, in all cells of its matrix; its entry in the `needs` of others."""
+        """Run a job in all cells of its matrix; return its entry in other jobs' `needs`."""
         before = {need: done[need] for need in syntax.list_needed_jobs(job)}
         contexts = self.contexts(file) | {"needs": Context("needs", before)}
         succeeded = all(need["result"] == "success" for need in before.values())
@@ -132,7 +132,7 @@ class WorkflowRunner:
         return {"result": "failure" if failed else "success", "outputs": Context("outputs", cells[-1].outputs)}
 
     def cell(self, file: WorkflowFile, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
-        """Run the steps of one cell in a workspace of its own."""
+        """Run the steps of one cell in its own workspace."""
         permissions = dict(job["permissions"])
         if self.run.event.from_fork:
             permissions = {what: "read" for what, level in permissions.items() if level != "none"}
@@ -169,7 +169,7 @@ class WorkflowRunner:
     def step(
         self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path, token: str
     ) -> dict[str, str]:
-        """Carry out one step; its outputs."""
+        """Run one step, and return its outputs."""
         if "uses" in step:
             took.action, _, _ = step["uses"].partition("@")
             place = ActionContext(self.world, self.run, self.run.event, workspace, self.world.tokens[token])
@@ -181,7 +181,7 @@ class WorkflowRunner:
         return self.command(took, step, contexts, workspace)
 
     def command(self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path) -> dict[str, str]:
-        """Run a shell as GitHub does, and read what the command has handed on."""
+        """Run a shell as GitHub does, and return the outputs of the command."""
         files = {
             name: workspace / f".{name}-{len(self.run.steps)}" for name in ("OUTPUT", "STEP_SUMMARY", "ENV", "PATH")
         }
@@ -213,7 +213,7 @@ class WorkflowRunner:
         return dict(_parse_outputs(files["OUTPUT"].read_text()))
 
     def contexts(self, file: WorkflowFile) -> dict[str, Any]:
-        """What expressions of a file may ask about; the token is added where steps run."""
+        """Return the contexts for expressions in a file; the token is added where steps run."""
         event = self.run.event
         github = {
             "event": event.payload,
@@ -228,7 +228,7 @@ class WorkflowRunner:
         return {"github": Context("github", github), "job": Context("job", job), "secrets": secrets}
 
     def variables(self, workspace: Path) -> dict[str, str]:
-        """The environment of every step. It has no token; steps that need one get it explicitly."""
+        """Return the environment of every step. It has no token; steps that need one receive it explicitly."""
         event = self.run.event
         return {
             "CI": "true",
@@ -250,7 +250,7 @@ class WorkflowRunner:
 
 
 def _expand_matrix(job: dict[str, Any], contexts: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cells: those that `include` lists, or one without values."""
+    """Return the cells: those that `include` lists, or one without values."""
     if "strategy" not in job:
         return [{}]
     matrix = interpolate_value(job["strategy"]["matrix"], contexts)
@@ -264,7 +264,7 @@ def _interpolate_values(values: dict[str, Any], contexts: dict[str, Any]) -> dic
 
 
 def _parse_outputs(text: str) -> Iterator[tuple[str, str]]:
-    """What a step wrote to GITHUB_OUTPUT, between delimiters."""
+    """Parse what a step wrote to GITHUB_OUTPUT, between delimiters."""
     lines = text.split("\n")
     while lines and lines[0]:
         name, sign, delimiter = lines.pop(0).partition("<<")

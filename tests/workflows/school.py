@@ -1,4 +1,4 @@
-"""A class on GitHub: the released course in a repository of its own, Ada's repository made from it, and Eve's fork."""
+"""A class on GitHub: the released course in its own repository, Ada's repository made from it, and Eve's fork."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TENSOR, RECIPE = Path("modules/02_tensor/tinytorch/tensor.py"), Path("modules/04
 
 
 def copy_course_with_grader(root: Path, target: Path) -> Path:
-    """The course, saying where its releases grade from: links to all of it, and a manifest of its own."""
+    """Copy the course, with a manifest that states where its releases grade; everything else is a link."""
     target.mkdir()
     for path in root.iterdir():
         if path.name not in ("milestones.yaml", ".git", ".nox"):
@@ -37,7 +37,7 @@ def copy_course_with_grader(root: Path, target: Path) -> Path:
 
 @dataclass
 class School:
-    """The class, its copy of GitHub, and what happens there."""
+    """The class and its copy of GitHub, with the events that happen there."""
 
     world: World
     hub: Hub
@@ -49,7 +49,7 @@ class School:
     _number: int = 100
 
     def happens(self, name: str, tree: Path, *, fork: bool = False, **payload: Any) -> dict[str, Run]:
-        """An event of Ada's repository at this tree: the runs it sets off, by file."""
+        """Trigger an event in Ada's repository at this tree; return the runs it sets off, by file."""
         home = {"full_name": ADA, "default_branch": "main", "private": self.world.repositories[ADA].private}
         self._number += 1
         ref, said = "refs/heads/main", {"repository": home, **payload}
@@ -66,7 +66,7 @@ class School:
         return self.set_off(Event(name, ADA, sha, ref, said, self._number))
 
     def ended(self, run: Run) -> dict[str, Run]:
-        """A run has ended: what that sets off, on the default branch's files."""
+        """Report that a run has ended, and run what this triggers, from the files on the default branch."""
         head = run.event.payload["pull_request"]["head"]
         payload = {
             "action": "completed",
@@ -87,7 +87,7 @@ class School:
         return self.set_off(Event("workflow_run", ADA, sha, "refs/heads/main", payload, self._number))
 
     def set_off(self, event: Event) -> dict[str, Run]:
-        """Run what an event sets off."""
+        """Run what an event triggers."""
         runs = run_triggered_workflows(self.world, event, self.folder / f"run-{event.run_id}")
         self.runs += runs.values()
         return runs
@@ -95,7 +95,7 @@ class School:
 
 @contextmanager
 def open_school(hub: Hub, released: Path, environments: Path, folder: Path) -> Iterator[School]:
-    """The class on its first day: nothing has been pushed but the release."""
+    """Open the class on its first day, when only the release has been pushed."""
     hub.clear()
     hub.repository(ADA)
     environ, calls = build_runner_environment(folder)

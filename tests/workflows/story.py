@@ -1,4 +1,4 @@
-"""A week in Ada's class: every event that sets a workflow off, once, and what GitHub showed after each."""
+"""A week in Ada's class: every event that triggers a workflow, once, and what GitHub showed after each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.workflows.world import Run
 
 @dataclass(frozen=True)
 class Chapter:
-    """One event: the run it set off, and the state of Ada's repository afterwards."""
+    """One event: the run it triggered, and the state of Ada's repository afterwards."""
 
     run: Run
     comments: list[dict[str, Any]]
@@ -30,7 +30,7 @@ class Chapter:
 
     @property
     def results(self) -> dict[str, Result]:
-        """The records that the run has left: session → record."""
+        """Return the records that the run left: session → record."""
         found = {}
         for name, archive in self.run.artifacts.items():
             if name != "tinytorch-plan":
@@ -41,17 +41,17 @@ class Chapter:
 
     @property
     def commands(self) -> list[tuple[str, str]]:
-        """(job, step) of all commands, as they were run."""
+        """Return (job, step) of all commands, as they were run."""
         return [(step.job, step.name) for step in self.run.steps if step.command is not None]
 
     def check(self, **expected: str) -> None:
-        """Hold each job to its result; everything that was printed is shown when it is another one."""
+        """Check each job's result, and show everything that was printed if it differs."""
         found = {name.partition(":")[2]: result for name, result in self.run.results().items()}
         assert {name: found[name] for name in expected} == expected, self.run.log()
 
 
 def record_chapter(school: School, run: Run) -> Chapter:
-    """The state of things now, of which later events change nothing."""
+    """Record the current state, which later events do not change."""
     repository = school.hub.repository(ADA)
     progress = read_branch_files(repository, "progress") if "refs/heads/progress" in repository.refs else {}
     state = copy.deepcopy((repository.comments, repository.check_runs))
@@ -60,14 +60,14 @@ def record_chapter(school: School, run: Run) -> Chapter:
 
 
 def copy_with_one_change(released: Path, worked_on: Path, path: Path, folder: Path) -> Path:
-    """A release in which one file alone was worked on."""
+    """Copy a release in which only one file was edited."""
     tree = Path(shutil.copytree(released, folder))
     shutil.copy(worked_on / path, tree / path)
     return tree
 
 
 def run_week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
-    """The events by name, in their order."""
+    """Run the events, and return their chapters by name, in order."""
     recipe = copy_with_one_change(released, worked_on, RECIPE, school.folder / "recipe")
     tensor = copy_with_one_change(released, worked_on, TENSOR, school.folder / "tensor")
     story: dict[str, Chapter] = {}

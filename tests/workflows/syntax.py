@@ -1,4 +1,4 @@
-"""Workflow files as data, with every key that our workflows may have; another one is an error."""
+"""Workflow files as data, with every key that our workflows may have; any other key is an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONCURRENCY = {"group", "cancel-in-progress", "queue"}
 
 
 def parse_workflow(text: str) -> dict[str, Any]:
-    """A workflow; NotModelled for a key that these tests do not know."""
+    """Parse a workflow; raise an error for a key that these tests do not support."""
     workflow: Any = parse_yaml(text).data
     _require_known_keys("workflow", workflow, WORKFLOW)
     _require_known_keys("on", workflow["on"], EVENTS)
@@ -39,21 +39,21 @@ def parse_workflow(text: str) -> dict[str, Any]:
 
 
 def read_workflows(root: Path) -> dict[str, dict[str, Any]]:
-    """The workflows of a repository: file name → workflow."""
+    """Read the workflows of a repository: file name → workflow."""
     return {
         path.name: parse_workflow(path.read_text("utf-8")) for path in sorted((root / ".github/workflows").iterdir())
     }
 
 
 def list_steps(workflow: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(job's name, job, step) of every step."""
+    """List (job's name, job, step) for every step."""
     for name, job in workflow["jobs"].items():
         for step in job.get("steps", ()):
             yield name, job, step
 
 
 def list_needed_jobs(job: dict[str, Any]) -> list[str]:
-    """The jobs that a job waits for."""
+    """List the jobs that a job waits for."""
     said = job.get("needs", [])
     return [said] if isinstance(said, str) else list(said)
 

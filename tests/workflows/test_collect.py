@@ -43,7 +43,7 @@ HELD = """
 
 @dataclass(frozen=True)
 class Collected:
-    """Two collections with the gradebook that each handed over, and what then became of the site."""
+    """Two collections with the gradebook that each uploaded, and the site built from them."""
 
     runs: tuple[Run, Run]
     books: tuple[Path, Path]
@@ -53,7 +53,7 @@ class Collected:
 
 
 def copy_course_with_roster(root: Path, target: Path, folder: Path) -> Path:
-    """The course with the roster of a class, whose repositories are copies of one that has not finished module 02."""
+    """Copy the course with a class's roster, whose repositories are copies of one with module 02 unfinished."""
     shutil.copytree(root, target, ignore=LEFT)
     shutil.copytree(root / ".github", target / ".github")
     write_rehearsal_class(root, folder)
@@ -68,7 +68,7 @@ def copy_course_with_roster(root: Path, target: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Collected:
-    """What becomes of the class when nothing is known, and again when nothing has changed."""
+    """Collect the class when nothing is known, and again when nothing has changed."""
     folder = tmp_path_factory.mktemp("collect")
     tree = copy_course_with_roster(root, folder / "course", folder / "students")
     running.clear()
@@ -107,14 +107,14 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def read_artifact(run: Run, artifact: str) -> bytes:
-    """The gradebook in an artifact of a run."""
+    """Read the gradebook in a run's artifact."""
     assert artifact in run.artifacts, run.log()
     with zipfile.ZipFile(io.BytesIO(run.artifacts[artifact])) as zipped:
         return zipped.read(FILE)
 
 
 def count_results(book: Path) -> dict[str, int]:
-    """How many results a gradebook holds of each student."""
+    """Count the results of each student in a gradebook."""
     with sqlite3.connect(book) as db:
         return dict(db.execute(HELD))
 

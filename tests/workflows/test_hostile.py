@@ -40,13 +40,13 @@ OURS = re.compile(r"\[([^\]]*)\]\(https://github\.com/class/[\w./-]*\)|<!--[^>]*
 
 
 def session_of(miniature: Miniature) -> str:
-    """What grades it."""
+    """Return the session that grades it."""
     about = miniature.about
     return f"module-{about['module']}" if "module" in about else f"milestone-{about.get('milestone', 1)}"
 
 
 def is_possible(miniature: Miniature) -> bool:
-    """Git holds no pipes, and anyone who edits the workflow itself can make a run say anything, as our page says."""
+    """Tell whether it can be a pull request. Git holds no pipes, and a run with an edited workflow can say anything."""
     if miniature.about.get("milestone") in (4, 5) and miniature.folder.name not in OF_MILESTONES_4_AND_5:
         return False
     edits = miniature.about.get("edits", [])
@@ -54,14 +54,14 @@ def is_possible(miniature: Miniature) -> bool:
 
 
 def choose_miniatures() -> list[Miniature]:
-    """All that are possible, or two of them."""
+    """Choose all that are possible, or two of them."""
     found = [m for m in list_miniatures("hostile") if is_possible(m)]
     return found if os.environ.get("TINYTORCH_ALL_HOSTILE") else [m for m in found if m.folder.name in TWO]
 
 
 @pytest.fixture(scope="session")
 def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What students begin with, and a release that gives everything out solved: only what is changed is graded."""
+    """Build what students begin with, and a solved release, so that only what changed is graded."""
     tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("given") / "tree"))
     for path, text in read_starting_files("solution", root).items():
         (tree / path).write_text(text, "utf-8")
@@ -72,7 +72,7 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
-    """The student's tree: the release with the miniature laid over it, and its mark where nothing else marks it."""
+    """Build the student's tree: the release with the miniature laid over it, and a mark if nothing else marks it."""
     laid = build_submission(miniature, root, load_manifest(root), tree.with_name("laid"))
     shutil.copytree(given, tree, symlinks=True)
     for path in sorted(laid.rglob("*")):
@@ -120,7 +120,7 @@ def test_what_was_not_earned_is_not_given_on_github(
 
 
 def check_result(miniature: Miniature, result: Result) -> None:
-    """The verdict of the command at a desk, and no error of the grader's."""
+    """Check that the verdict is that of the command at a desk, and no error of the grader's."""
     assert result.machine.sandbox == choose_fence(official=True)
     assert not [c for c in result.criteria if c.status is CriterionStatus.ERROR]
     if not OF_THE_COMMAND & set(miniature.about):
@@ -129,7 +129,7 @@ def check_result(miniature: Miniature, result: Result) -> None:
 
 
 def check_traces(found: Chapter, folder: Path) -> None:
-    """No request was refused, nothing printed contains a token, and the run made only its own files."""
+    """Check that no request was refused, nothing printed contains a token, and the run created only its own files."""
     assert found.refused == []
     grading = [step for step in found.run.steps if step.job == "grade" and step.command is not None]
     assert grading

@@ -29,13 +29,13 @@ HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{O
 
 
 def read_workflow_texts() -> dict[str, str]:
-    """Every workflow: the course's by name, and those of a release that call them."""
+    """Read every workflow: the course's by name, and those in a release that call them."""
     found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
     return found | {path.name: data.decode() for path, data in build_release_workflows(ROOT, SAMPLE_GRADER).items()}
 
 
 def list_parts(kind: str) -> list[Any]:
-    """Each step that runs or uses something, or each job, with where it stands."""
+    """List each step that runs or uses something, or each job, with its location."""
     found = []
     for name, text in read_workflow_texts().items():
         workflow = syntax.parse_workflow(text)
@@ -111,7 +111,7 @@ def test_an_action_has_one_pin():
 
 
 def grading_jobs() -> list[Any]:
-    """The jobs in which student code is run: by a session that grades, or by the course's own tests."""
+    """List the jobs in which student code runs: in a session that grades, or in the course's own tests."""
     found = []
     for name, text in read_workflow_texts().items():
         for key, job in syntax.parse_workflow(text)["jobs"].items():

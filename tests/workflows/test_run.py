@@ -31,7 +31,7 @@ COURSE = "class/course"
 
 @pytest.fixture(scope="session")
 def ci_runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], list[str]]:
-    """The course's own CI, for a push and a pull request; what would take hours is only noted."""
+    """Run the course's own CI for a push and a pull request; what would take hours is only logged."""
     folder = tmp_path_factory.mktemp("ci")
     tree = folder / "course"
     for name in (".ci/run", ".github/workflows/ci.yml"):
@@ -221,7 +221,7 @@ def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School,
 
 
 def build_path_without(school: School, command: str) -> str:
-    """A PATH of links to everything but one command."""
+    """Build a PATH of links to all commands except one."""
     folder = school.folder / "links"
     folder.mkdir()
     for place in reversed(school.world.environ["PATH"].split(":")):

@@ -1,4 +1,4 @@
-"""What workflows run in: repositories with their commits, a run's artifacts, tokens and what they may do."""
+"""The world in which workflows run: repositories with commits, a run's artifacts, tokens and their permissions."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ LEVELS = ("none", "read", "write")
 
 @dataclass(frozen=True)
 class Token:
-    """A job's token: what it may do, and where."""
+    """A job's token, with its permissions and repository."""
 
     repository: str
     permissions: dict[str, str]
 
     def may(self, permission: str, level: str) -> bool:
-        """Whether it has this permission at least at this level."""
+        """Tell whether the token has this permission at this level or above."""
         return LEVELS.index(self.permissions.get(permission, "none")) >= LEVELS.index(level)
 
 
 @dataclass
 class Repository:
-    """A repository on GitHub: trees by commit, and where its branches and tags point."""
+    """A repository on GitHub: trees by commit, and the commits that its branches and tags point to."""
 
     commits: dict[str, Path] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     private: bool = False
 
     def commit(self, tree: Path, ref: str | None = None) -> str:
-        """Add a tree as a commit, and let a branch or tag point there."""
+        """Add a tree as a commit, and point a branch or tag to it."""
         sha = secrets.token_hex(20)
         self.commits[sha] = tree
         if ref is not None:
@@ -40,7 +40,7 @@ class Repository:
         return sha
 
     def resolve(self, ref: str) -> tuple[str, Path]:
-        """The commit of a branch, tag or SHA; raise KeyError for what is not there."""
+        """Return the commit of a branch, tag or SHA; raise KeyError if it does not exist."""
         sha = self.refs.get(ref.removeprefix("refs/heads/"), ref)
         return sha, self.commits[sha]
 
@@ -62,7 +62,7 @@ class World:
     """Of the repository whose workflows are run."""
 
     def token(self, repository: str, permissions: dict[str, str]) -> str:
-        """A new token."""
+        """Create a new token."""
         value = f"ghs_{secrets.token_hex(18)}"
         self.tokens[value] = Token(repository, permissions)
         return value
@@ -70,7 +70,7 @@ class World:
 
 @dataclass(frozen=True)
 class Event:
-    """What sets a run off."""
+    """An event that triggers a run."""
 
     name: str
     repository: str
@@ -83,14 +83,14 @@ class Event:
 
     @property
     def from_fork(self) -> bool:
-        """Whether it is a pull request of another repository: then tokens may only read."""
+        """Tell whether this is a pull request from a fork, whose tokens may only read."""
         head = self.payload.get("pull_request", {}).get("head", {}).get("repo")
         return self.name == "pull_request" and (head or {}).get("full_name") != self.repository
 
 
 @dataclass
 class StepRun:
-    """One `run:` or `uses:` as it was carried out."""
+    """One `run:` or `uses:` as it was executed."""
 
     workflow: str
     job: str
@@ -119,7 +119,7 @@ class JobRun:
 
 @dataclass
 class Run:
-    """A whole run of one workflow file."""
+    """A complete run of one workflow file."""
 
     event: Event
     workflow: str
@@ -133,7 +133,7 @@ class Run:
     summary: str = ""
 
     def results(self) -> dict[str, str]:
-        """Job → its result; of a matrix, one for all cells."""
+        """Map each job to its result; a matrix has one result for all cells."""
         found: dict[str, str] = {}
         for job in self.jobs:
             name = f"{job.workflow}:{job.job}"
@@ -141,5 +141,5 @@ class Run:
         return found
 
     def log(self) -> str:
-        """Everything that was printed, for a failed test."""
+        """Return everything that was printed, for a failed test."""
         return "\n".join(f"--- {s.workflow} {s.job}: {s.name} ({s.code})\n{s.output[-3000:]}" for s in self.steps)
