@@ -16,7 +16,7 @@ STUDENT = "course"
 
 
 def write_answers(root: Path) -> tuple[Path, ...]:
-    """Write student.yaml and the right answers to every milestone with questions; return the answers' paths."""
+    """Write student.yaml and the correct answers for every milestone with questions; return the answers' paths."""
     (root / OWN).mkdir(exist_ok=True)
     save_student_id(root / OWN, STUDENT)
     asking = [milestone for milestone in load_manifest(root).milestones if milestone.questions]
@@ -26,7 +26,7 @@ def write_answers(root: Path) -> tuple[Path, ...]:
 
 
 def build_right_answers(milestone: Milestone, student: str) -> Answers:
-    """Build a student's right answers from the clear keys; ValueError when they are sealed."""
+    """Build a student's correct answers from the clear keys. Raise ValueError if the keys are sealed."""
     answers: dict[str, Answer] = {}
     for question in milestone.questions:
         if isinstance(question, ChoiceQuestion):

@@ -12,22 +12,22 @@ from grading.errors import UsageError
 
 AUTOGRADER = "autograder.py"
 MAX_PACKED_BYTES = 10 << 20
-"""Largest archive that Classroom 50's runner fetches."""
+"""The size of the largest archive that Classroom 50's runner fetches, in bytes."""
 
 
 def write_bundle(root: Path, target: Path, *, force: bool = False) -> int:
-    """Write the folder of an assignment's autograder; return its size as the published archive.
+    """Write the folder of an assignment's autograder. Return its size as a published archive.
 
     The course in it is the release that students get, with sealed keys and without solutions, because anyone who finds
-    its address can read what Classroom 50 publishes. UsageError when the folder holds anything else, or is too large
-    for the runner to fetch.
+    its address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else,
+    or is too large for the runner to fetch.
     """
     target = target.resolve()
     strange = (
         sorted(p.name for p in target.glob("*") if p.name not in (AUTOGRADER, "course")) if target.is_dir() else []
     )
     if strange:
-        raise UsageError(f"{target} holds {strange[0]}, which is not part of an autograder. Name another folder.")
+        raise UsageError(f"{target} contains {strange[0]}, which is not part of an autograder. Name a different folder.")
     target.mkdir(parents=True, exist_ok=True)
     write_release(root, target / "course", force=force)
     shutil.copyfile(TEMPLATES / "classroom50" / AUTOGRADER, target / AUTOGRADER)

@@ -39,7 +39,7 @@ MACHINE = MachineRecord(
 
 
 def write_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
-    """Write `folder/STUDENT/progress/` with ledgers for so many students, from a seed; return their ids."""
+    """Write `folder/STUDENT/progress/` with ledgers for this number of students, from a seed; return their ids."""
     ids = [f"student-{number:05}" for number in range(1, students + 1)]
     for student_id in ids:
         rng = random.Random(f"{seed} {student_id}")  # noqa: S311 - not secret
@@ -60,7 +60,7 @@ def write_student_records(folder: Path, manifest: Manifest, rng: random.Random, 
 
 
 def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) -> Iterator[Event]:
-    """Simulate modules in order and milestones where they are due, each after some attempts, until a student stops."""
+    """Simulate modules in order and milestones where they are due, each with some attempts, until a student stops."""
     at = START + timedelta(hours=rng.uniform(0, 200))
     skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
     for module in (m for m in manifest.modules if m.status is BuildStatus.BUILT):

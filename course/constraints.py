@@ -1,4 +1,4 @@
-"""Exact versions of what sessions install, read from `uv.lock` and written for pip and uv: `-c FILE`."""
+"""The exact versions of what sessions install: read from `uv.lock`, written as constraints for pip and uv."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER = "# The versions this course was tested with, which its nox sessions ins
 
 
 def format_constraints(root: Path, requirements: Iterable[str] | None = None) -> str:
-    """Write one line `name==version` per locked package, with a marker where the version depends on Python.
+    """Write one line `name==version` per locked package, with a marker if the version depends on Python.
 
     Given ``requirements``, the text covers only these packages and their dependencies.
     """
@@ -29,7 +29,7 @@ def format_constraints(root: Path, requirements: Iterable[str] | None = None) ->
 
 
 def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]:
-    """List the requirements of the project, these dependency groups, and the modules' and milestones' sessions."""
+    """List the requirements of the project, of these dependency groups, and of modules' and milestones' sessions."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     named = [*project["project"]["dependencies"]]
     named += [one for group in groups for one in project["dependency-groups"][group] if isinstance(one, str)]

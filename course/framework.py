@@ -1,4 +1,4 @@
-"""Makes the course's own framework importable in this process where nothing is installed, as in nox sessions."""
+"""Makes the course's own framework importable in this process if it is not installed, as in nox sessions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def put_framework_on_path() -> None:
-    """Add each built module's folder to `sys.path`, so that `tinytorch` is the course's solutions."""
+    """Add each built module's folder to `sys.path`, so that `tinytorch` consists of the course's solutions."""
     folders = [
         str(ROOT / module.folder) for module in load_manifest(ROOT).modules if module.status is BuildStatus.BUILT
     ]

@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def seal_manifest(manifest: Manifest) -> Manifest:
-    """Seal every question of the manifest; ValueError when one has no answer in clear."""
+    """Seal every question of the manifest. Raise ValueError if one has no answer in clear."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones
@@ -31,7 +31,7 @@ def format_manifest(manifest: Manifest) -> str:
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)
     if parse_yaml(text).data != data:
-        raise ValueError("the manifest cannot be written so that it reads back unchanged")
+        raise ValueError("the manifest cannot be written in a form that is unchanged when it is read again")
     return text
 
 
@@ -39,7 +39,7 @@ class _Dumper(yaml.SafeDumper):
     """Indents lists, and keeps lines and paragraphs as blocks."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
-        """Indent lists below their key."""
+        """Indent lists under their key."""
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, _data: object) -> bool:

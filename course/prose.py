@@ -1,7 +1,7 @@
-"""`python -m course.prose`: words in texts, comments and messages that a native editor would mark.
+"""`python -m course.prose`: finds words in texts, comments and messages that a native editor would mark.
 
-The words are in `course/prose.yaml`. With `--warn` those that are nearly always wrong are printed as well, and every
-sentence of more than 30 words. Paths limit the search: `python -m course.prose --warn docs README.md`.
+The words are in `course/prose.yaml`. With `--warn`, words that are nearly always wrong are printed as well,
+and so is every sentence of more than 30 words. Paths limit the search: `python -m course.prose --warn docs README.md`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LEFT_OUT = {
     ".ruff_cache",
     ".pytest_cache",
 }
-"""Folders that are not the course's, where there is no git to say so."""
+"""Folders that are not the course's own, in case there is no git to tell."""
 KEEP = "prose: keep"
 CUT = "\0"
 """Stands for code inside a text: no phrase reaches across it."""
@@ -69,7 +69,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """Words that a rule has found, with their place."""
+    """Words that a rule has found, with their location."""
 
     path: str
     line: int
@@ -78,12 +78,12 @@ class Finding:
     is_ban: bool
 
     def __str__(self) -> str:
-        """One line, which editors turn into a link."""
+        """Format the finding as one line, which editors turn into a link."""
         return f"{self.path}:{self.line}: “{self.words}” → {self.advice}"
 
 
 def load_rules(path: Path = RULES) -> list[Rule]:
-    """Read the rules of the list: those that are banned first."""
+    """Read the rules from the list, bans first."""
     data = yaml.safe_load(path.read_text("utf-8"))
     return [
         Rule(compile_pattern(entry["find"]), entry["write"], entry.get("why", ""), is_ban=kind == "ban")
@@ -125,7 +125,7 @@ def find_long_sentences(path: str, source: str) -> list[Finding]:
 
 
 def extract_prose(path: str, source: str) -> str:
-    """Blank everything that is code: the text keeps its length and its lines."""
+    """Replace all code by blanks, so that the text keeps its length and its lines."""
     if path.endswith(".py"):
         return _extract_python_prose(source)
     if path.endswith((".md", ".md.jinja")):
@@ -138,7 +138,7 @@ def extract_prose(path: str, source: str) -> str:
 
 
 def _extract_python_prose(source: str) -> str:
-    """Keep comments, docstrings and messages of a Python file; code becomes blanks that no phrase crosses."""
+    """Keep the comments, docstrings and messages of a Python file; code becomes blanks that no phrase crosses."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -158,7 +158,7 @@ def _extract_python_prose(source: str) -> str:
 
 
 def _clean_literal(text: str, *, is_comment: bool) -> str:
-    """Keep the words of a string or a comment: its quotes become spaces, and code in it is blanked out."""
+    """Keep the words of a string or a comment. Its quotes become spaces, and any code in it becomes blanks."""
     if is_comment:
         return NOT_PROSE.sub(_blank_out, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)
@@ -181,7 +181,7 @@ def _blank_out(found: re.Match[str]) -> str:
 
 
 def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
-    """List the files with prose below these paths: those that git knows or would add, or all of them without git."""
+    """List the files with prose under these paths: those that git tracks or would add, or all of them without git."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     try:
         listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
@@ -196,7 +196,7 @@ def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    """Print the findings. Returns 0 if nothing is banned, and 1 if something is."""
+    """Print the findings. Return 0 if nothing is banned, and 1 if something is."""
     warn = "--warn" in arguments
     rules = [rule for rule in load_rules() if rule.is_ban or warn]
     banned = 0

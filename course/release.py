@@ -61,7 +61,7 @@ LEFTOVERS = {
     ".mypy_cache",
     ".DS_Store",
 }
-"""Names in an earlier release that belong neither to the course nor to a student's work."""
+"""The names in an earlier release that belong neither to the course nor to a student's work."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ReleaseReport:
 
     target: Path
     files: tuple[Path, ...]
-    """Relative to the target, sorted."""
+    """The paths of the files, relative to the target and sorted."""
     size: int
     """Total bytes."""
 
@@ -81,14 +81,14 @@ class ReleaseReport:
 
     @property
     def has_workflows(self) -> bool:
-        """Whether GitHub grades pushes to repositories made from it."""
+        """Whether GitHub grades pushes to repositories that are made from the release."""
         return any(path.parent == WORKFLOWS for path in self.files)
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
     """Write the student repository of the course at ``root`` to ``target``, completely or not at all.
 
-    ``force`` replaces an earlier release but keeps its `.git`. UsageError when the target holds anything that no
+    ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that no
     release has written; ManifestError or SkeletonError when the course itself is wrong.
     """
     target = target.resolve()
@@ -112,7 +112,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseRe
 
 
 def build_release_files(root: Path) -> dict[Path, bytes]:
-    """Build every file of the release but its lock: path → bytes, the same for the same course."""
+    """Build every file of the release except its lock, by path. The same course always produces the same bytes."""
     manifest = load_manifest_strictly(root)
     if problems := check_files(manifest, root):
         raise ManifestError(problems)
@@ -201,7 +201,7 @@ def _list_given_files(manifest: Manifest, root: Path) -> list[Path]:
 
 
 def _list_package_files(root: Path) -> list[Path]:
-    """List the files of the grader and the command line; UsageError for a suffix that is not known to be shipped."""
+    """List the files of the grader and the command line. Raise UsageError for a suffix that is never shipped."""
     found = []
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*")):
@@ -222,13 +222,13 @@ def _format_toml_list(items: list[str]) -> str:
 
 
 def _build_lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
-    """Build the lock: digests of the course's files and of the student's."""
+    """Build the lock, which contains digests of the course's files and of the student's files."""
     own = find_own_files(files, manifest)
     return lock.encode_lock(new, set(files) - own, own)
 
 
 def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
-    """Refuse any target but a new or empty folder, or, with ``force``, an unchanged earlier release."""
+    """Refuse any target except a new or empty folder, or, with ``force``, an unchanged earlier release."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not target.is_dir():
@@ -237,19 +237,19 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
     if released is None:
         raise UsageError(f"{target} is neither empty nor an earlier release. Name a folder that does not exist yet.")
     if not force:
-        raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
+        raise UsageError(f"{target} contains an earlier release. Replace it with --force, or name a different folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     kept = {path.as_posix() for path in present if not _is_generated(path)}
     worked_on = sorted(n for n in kept if n not in released or lock.digest_file(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(
-            f"{target} holds work that is not from a release: {shown}. Nothing was changed. Name another folder."
+            f"{target} contains work that is not from a release: {shown}. Nothing was changed. Name a different folder."
         )
 
 
 def _read_released_digests(target: Path) -> dict[str, str | None] | None:
-    """Read the digests in an earlier release's lock, and the lock's own; None when it is not a release."""
+    """Read the digests in an earlier release's lock, and the lock's own digest. Return None if there is no release."""
     try:
         said = json.loads((target / lock.FILE).read_bytes())
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None
@@ -264,7 +264,7 @@ def _is_generated(path: Path) -> bool:
 
 
 def _replace_target(new: Path, target: Path, old: Path) -> None:
-    """Move ``new`` to the target and the old target to ``old``; `.git` stays."""
+    """Move ``new`` to the target and the old target to ``old``, but keep the target's `.git`."""
     git = target / ".git"
     if git.exists():
         git.rename(new / ".git")

@@ -1,4 +1,4 @@
-"""Turns a solution file into what students get: every marked block becomes a gap that names its task."""
+"""Turns a solution file into the file that students get: every marked block becomes a gap that names its task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE_LENGTH = 120
 
 
 class SkeletonError(UsageError):
-    """Markers that cannot be used; `problems` says where they are and how to fix them."""
+    """Raised for markers that cannot be used; `problems` says where they are and how to fix them."""
 
     def __init__(self, problems: list[Problem]):
         self.problems = tuple(problems)
@@ -29,7 +29,7 @@ class SkeletonError(UsageError):
 
 @dataclass(frozen=True)
 class Gap:
-    """One marked block: its task, the lines of its two markers (from 1) and their indentation."""
+    """One marked block: its task, the line numbers of its two markers (counted from 1) and their indentation."""
 
     task: str
     begin: int
@@ -53,7 +53,7 @@ def make_partial_skeleton(source: str, manifest: Manifest, path: Path, *tasks: s
 
 
 def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
-    """Find the marked blocks; SkeletonError unless each is balanced, of a known task, and the end of its function."""
+    """Find the marked blocks. Raise SkeletonError unless each has a known task and ends with its function."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -66,7 +66,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, suggest_name(gap.task, known)))
         elif complaint := _find_placement_error(tree, gap):
-            fix = "Let the block begin and end in one function's body, and let nothing follow it there."
+            fix = "Let the block begin and end in the body of one function, with nothing after it in that function."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
         raise SkeletonError(sorted(problems))
@@ -90,7 +90,7 @@ def _rewrite_gaps(source: str, manifest: Manifest, path: Path, is_open: Callable
 
 
 def _format_raise(task: Task, indent: int) -> list[str]:
-    """Format the statement in a gap, as a formatter would."""
+    """Format the statement in a gap as a code formatter would."""
     text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
     one_line = f"{space}raise NotImplementedError({_quote_literal(text)})"
     if len(one_line) <= LINE_LENGTH:
@@ -105,7 +105,7 @@ def _format_raise(task: Task, indent: int) -> list[str]:
 
 
 def _quote_literal(text: str) -> str:
-    """Write a Python literal in double quotes, or in single quotes where that saves escapes."""
+    """Write a Python literal in double quotes, or in single quotes if that saves escapes."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
@@ -127,12 +127,10 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
             begun = found[2], number, len(found[1])
         elif found := END_MARKER.fullmatch(line):
             if not begun:
-                add_problem(
-                    number, "a block ends that never began.", "Delete the line, or put `# BEGIN SOLUTION` above."
-                )
+                add_problem(number, "this block never began.", "Delete the line, or put `# BEGIN SOLUTION` above.")
             elif len(found[1]) != begun[2]:
                 add_problem(
-                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers alike."
+                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both in the same way."
                 )
             else:
                 gaps.append(Gap(begun[0], begun[1], number, begun[2]))
@@ -142,16 +140,16 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
                 number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`."
             )
     if begun:
-        add_problem(begun[1], "a block begins that never ends.", "Put `# END SOLUTION` below its last line.")
+        add_problem(begun[1], "this block never ends.", "Put `# END SOLUTION` below its last line.")
     return gaps, problems
 
 
 def _find_placement_error(tree: ast.Module, gap: Gap) -> str | None:
-    """Say why a block is not the whole remainder of its function; None when it is."""
+    """Return why a block is not the entire rest of its function, or None if it is."""
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]
     if not around:
-        return "this block is in no function, or holds no code."
+        return "this block is not in a function, or contains no code."
     function = max(around, key=lambda f: f.lineno)
     inside = [s for s in function.body if gap.begin < s.lineno < gap.end]
     if any(s.lineno < gap.begin <= (s.end_lineno or 0) for s in function.body):
@@ -159,7 +157,7 @@ def _find_placement_error(tree: ast.Module, gap: Gap) -> str | None:
     if any(s.lineno > gap.end for s in function.body):
         return f"`{function.name}` continues after this block."
     if not inside:
-        return f"this block holds no code of `{function.name}`."
+        return f"this block contains no code of `{function.name}`."
     if (inside[-1].end_lineno or 0) > gap.end or inside[0].col_offset != gap.indent:
         return f"this block is not indented like the body of `{function.name}`."
     return None

@@ -1,6 +1,6 @@
 """Writes modules/10_optimizers/reference.json: the steps of PyTorch's own optimisers, for the module's tests.
 
-Run by hand when a run is added: `pip install torch==2.13.0` in an environment of its own, then
+Run this by hand after adding a run: `pip install torch==2.13.0` in a separate environment, then
 `python course/trajectories.py`. It needs no other part of the course, and no other part needs PyTorch.
 """
 

@@ -1,6 +1,6 @@
 """Writes modules/16_tinygpt/reference.json: PyTorch's layer normalisation and pre-norm block, for the module's tests.
 
-Run by hand when a case is added: `pip install torch==2.13.0` in an environment of its own, then
+Run this by hand after adding a case: `pip install torch==2.13.0` in a separate environment, then
 `python course/transformer_values.py`. It needs no other part of the course, and the course's checks do not need it.
 """
 
@@ -29,7 +29,7 @@ EMBED, HEADS = 4, 2
 
 
 def draw_tensor(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
-    """Draw numbers with four decimals, so that the file holds the exact inputs."""
+    """Draw numbers with four decimals, so that the file contains the exact inputs."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(shape, generator=generator, dtype=torch.float64) * scale + mean
     return numbers.mul(10_000).round().div(10_000)
@@ -59,7 +59,7 @@ def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: fl
 
 
 def compute_block_case() -> dict[str, Any]:
-    """Compute a pre-norm block, whose causal mask is True where PyTorch must *not* look."""
+    """Compute a pre-norm block. Its causal mask is True where PyTorch must *not* look."""
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
     )

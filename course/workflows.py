@@ -1,4 +1,4 @@
-"""The workflows of a student's repository: small callers of the released course's own.
+"""The workflows of a student's repository, which only call those of the released course.
 
 `python -m course.workflows DIR` writes everything that lint reads, with callers for an example repository.
 """
@@ -16,14 +16,14 @@ from grading.manifest.model import GraderRepository
 WORKFLOWS_FOLDER = Path(".github", "workflows")
 TEMPLATES = Path(__file__).with_name("templates") / "workflows"
 COPIED_WORKFLOWS = ("grade.yml", "report.yml")
-"""Shipped unchanged: a release grades its students' repositories."""
+"""The workflows that are shipped unchanged, with which a release grades its students' repositories."""
 TEMPLATE_WORKFLOWS = ("autograde.yml", "autograde-forks.yml")
-"""Rendered from templates, because the manifest says which repository they call."""
+"""The workflows rendered from templates, because the manifest says which repository they call."""
 SAMPLE_GRADER = GraderRepository(repository="example/tinytorch", ref="v1")
 
 
 def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, bytes]:
-    """Build every workflow of a release: path → bytes."""
+    """Build every workflow of a release, by path."""
     # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES),

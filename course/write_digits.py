@@ -20,7 +20,7 @@ TARGET = Path(__file__).resolve().parent.parent / "grading" / "data" / "digits.i
 
 
 def main() -> None:
-    """Write the file, the same bytes for the same images."""
+    """Write the file. The same images always produce the same bytes."""
     from sklearn.datasets import load_digits
 
     found = load_digits()

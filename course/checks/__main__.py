@@ -38,11 +38,11 @@ CHECKS: tuple[Check, ...] = (
     skeletons_fail,
     gaps_fail_alone,
 )
-"""Quick checks come first."""
+"""The checks in the order in which they run: quick ones come first."""
 
 
 def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Run one check; a course that cannot be read is a problem of every check that reads it."""
+    """Run one check. A course that cannot be read counts as a problem in every check that reads it."""
     try:
         return check(course, watch)
     except (ManifestError, SkeletonError) as error:
@@ -58,7 +58,7 @@ def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Pr
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
-    """Run the checks; return 0 if all is well, 1 if something is to be fixed, 2 for an unknown check."""
+    """Run the checks. Return 0 if all is well, 1 if there is something to fix, 2 for an unknown check."""
     console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
     for name in names:
         if name not in known:

@@ -29,8 +29,8 @@ def sizes_are_the_judges(course: CourseTree, watch: ProgressWatch) -> list[Probl
 
 
 def find_allocations(source: str, path: Path) -> list[Problem]:
-    """Find every call in one file that allocates with a value from the student."""
-    fix = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
+    """Find every call in one file that allocates memory according to a value from the student."""
+    fix = "Write the size itself, or take it from `values(…)`, whose sizes are limited."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
         for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_allocations()))
@@ -38,7 +38,7 @@ def find_allocations(source: str, path: Path) -> list[Problem]:
 
 
 class _TaintAnalysis:
-    """Which names hold values from the student, in each function of a file and in any order.
+    """The names that hold values from the student, for each function of a file, no matter in which order they are set.
 
     Values that student code returns are tainted. So is anything computed from them, kept in a list with them, or passed
     to another function of the file. Results of `expect` and `values` are not: they are compared, or of bounded size.
@@ -58,7 +58,7 @@ class _TaintAnalysis:
                     self._taint_assigned_names(node, part.name)
 
     def find_allocations(self) -> Iterator[tuple[int, str]]:
-        """Yield line and text of each call that allocates with a tainted value."""
+        """Yield the line and the text of each call that allocates memory according to a tainted value."""
         for part in self.parts:
             for node in ast.walk(part):
                 if self._is_any_tainted(self._list_sizes(node, part.name), part.name):
@@ -85,7 +85,7 @@ class _TaintAnalysis:
             case ast.Call(func=ast.Name(id="bool" | "float" | "isinstance" | "type")):
                 return False  # no size
             case ast.Call(func=ast.Name(id="min"), args=parts):
-                return all(self._is_tainted(part, function_name) for part in parts)  # a bound of the judge's own
+                return all(self._is_tainted(part, function_name) for part in parts)  # the judge's own limit
             case ast.ListComp(elt=each) | ast.SetComp(elt=each) | ast.GeneratorExp(elt=each):
                 return self._is_tainted(each, function_name)
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
@@ -99,7 +99,7 @@ class _TaintAnalysis:
         return any(self._is_tainted(node, function_name) for node in nodes)
 
     def _taint_assigned_names(self, node: ast.AST, function_name: str) -> None:
-        """Taint the names to which this node gives tainted values."""
+        """Taint the names to which this node assigns tainted values."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -114,7 +114,7 @@ class _TaintAnalysis:
             case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
                 self._taint_targets(target, value, function_name)
             case ast.Call(func=ast.Attribute(value=ast.Name() as kept, attr="append" | "extend"), args=[value]):
-                self._taint_targets(kept, value, function_name)  # its list holds it
+                self._taint_targets(kept, value, function_name)  # its list contains the value
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
                 self._taint_call_parameters(node, self.functions[name], function_name)
             case ast.Call() if self._is_tainted(node.func, function_name):
@@ -122,7 +122,7 @@ class _TaintAnalysis:
                     self._taint_callback(argument, function_name)
 
     def _taint_targets(self, target: ast.AST, value: ast.AST, function_name: str) -> None:
-        """Taint an assignment's targets as far as its values are tainted."""
+        """Taint those targets of an assignment whose values are tainted."""
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for one, its in zip(target.elts, value.elts, strict=True):
                 self._taint_targets(one, its, function_name)
@@ -130,7 +130,7 @@ class _TaintAnalysis:
             self._taint_names(target, function_name)
 
     def _taint_loop_targets(self, target: ast.AST, values: ast.AST, function_name: str) -> None:
-        """Taint a loop's targets as far as the elements are tainted."""
+        """Taint those targets of a loop whose elements are tainted."""
         match target, values:
             case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
                 self._taint_loop_targets(target, values, function_name)

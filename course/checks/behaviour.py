@@ -1,4 +1,4 @@
-"""Solutions pass and gaps fail: runs the students' tests in a worker with no gap, one gap and all gaps open."""
+"""Checks that solutions pass and gaps fail: runs the students' tests in a worker with no, one or all gaps open."""
 
 from __future__ import annotations
 

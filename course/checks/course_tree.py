@@ -25,16 +25,16 @@ class TestCase:
     path: Path
     line: int
     name: str
-    """The name with its parameters: test_values[ReLU]."""
+    """The test's name with its parameters: test_values[ReLU]."""
     tasks: tuple[str, ...]
-    """The ids in its marks."""
+    """The task ids in its marks."""
     says: bool
-    """Whether it has a docstring, its title for the student."""
+    """Whether it has a docstring, which is the title that students see."""
 
 
 @dataclass(frozen=True)
 class CourseTree:
-    """The course at ``root``."""
+    """The course in the folder ``root``."""
 
     root: Path
     manifest: Manifest
@@ -46,7 +46,7 @@ class CourseTree:
 
     @property
     def sources(self) -> dict[Path, str]:
-        """Every file with solutions: path → text."""
+        """The text of every file with solutions, by path."""
         return {path: self.read_text(path) for path in list_student_files(self.manifest)}
 
     @property
@@ -56,7 +56,7 @@ class CourseTree:
 
     @cached_property
     def test_cases(self) -> tuple[TestCase, ...]:
-        """Every case of the students' tests; GraderError when one of their files cannot be collected."""
+        """Every case of the students' tests. Raise GraderError if one of their files cannot be collected."""
         cases = _CaseCollector(self.root)
         files = [
             str(self.root / path)
@@ -74,7 +74,7 @@ class CourseTree:
         return (self.root / path).read_text(encoding="utf-8")
 
     def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Map each task's id to its gaps, each with its file; SkeletonError when markers are wrong."""
+        """Map each task's id to its gaps, each with its file. Raise SkeletonError if markers are wrong."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):
@@ -89,12 +89,12 @@ class _CaseCollector:
         self.root, self.found, self.broken = root, [], []  # type: ignore[var-annotated]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a file that cannot be collected."""
+        """Record a file that cannot be collected."""
         if report.failed:
             self.broken.append(report.longreprtext)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note every case with its marks."""
+        """Record every case with its marks."""
         for item in session.items:
             function = item.function  # type: ignore[attr-defined]  # module tests are functions
             self.found.append(

@@ -114,7 +114,7 @@ def _check_tasks(course: CourseTree, module: Module, with_gap: set[str]) -> Iter
     own = {task.id for task in module.tasks}
     earlier = {task.id for other in course.built_modules if other.number <= module.number for task in other.tasks}
     for test in (case for case in course.test_cases if case.path.parent == module.folder):
-        known, whose = (own, "of its module") if test.path == module.tests else (earlier, "of its module or before")
+        known, whose = (own, "of its module") if test.path == module.tests else (earlier, "of its module or before it")
         if len(test.tasks) != 1 or not set(test.tasks) <= known:
             marked = ", ".join(test.tasks) or "none"
             message = f"{test.name} must have one task {whose}, but has {marked}."

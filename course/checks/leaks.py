@@ -16,9 +16,9 @@ from grading.manifest.problems import MANIFEST_FILE, Problem
 from grading.render.progress_watch import ProgressWatch
 
 MIN_SECRET_LENGTH = 20
-"""Characters, without blanks, that make a solution's line distinctive; `return x` is anyone's."""
+"""The number of characters, without blanks, that makes a solution's line distinctive. Anyone might write `return x`."""
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
-"""A line that computes matches this; `network.backward(criterion.backward())` does not."""
+"""A line that computes something matches this pattern; `network.backward(criterion.backward())` does not."""
 RELEASED_NAMES = {
     ".devcontainer",
     ".gitignore",
@@ -39,7 +39,7 @@ RELEASED_NAMES = {
 MIN_HINT_LENGTH = 8
 """The limit for hints, which are read next to the gap: `np.maximum(x, 0)` is all of ReLU."""
 MIN_CALL_LENGTH = 12
-"""The limit for plain calls: a hint may mention `disable()`."""
+"""The limit for plain calls in hints, since a hint may mention `disable()`."""
 STATEMENT = re.compile(r"^(return|yield|raise|if|elif|while|with) ")
 ASSIGNMENT = re.compile(r" (?:[-+*/@|&]|//|\*\*)?= ")
 BLANKS = re.compile(r"\s+")
@@ -52,22 +52,22 @@ class Secret:
     text: str
     what: str
     is_solution: bool = False
-    """Whether it is a line of a solution, which the manifest may allow in a release."""
+    """Whether the text is a line of a solution, which the manifest may allow in a release."""
 
 
 def no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """The release holds no marker, solution line, answer key, course-only file or path of this machine."""
+    """The release contains no marker, solution line, answer key, course-only file or path of this machine."""
     watch.begin_phase("Searching the release for leaks", None)
     files, hidden, given = build_release_files(course.root), find_secrets(course), {}
     if course.manifest.course.includes_solutions(datetime.now(UTC).date()):
-        # Only these files may then hold lines of solutions.
+        # Only these files may then contain lines of solutions.
         given = {path: data for path, data in files.items() if path.parts[0] == SOLUTIONS.name}
     problems = find_leaks({path: data for path, data in files.items() if path not in given}, hidden)
     return problems + find_leaks(given, [secret for secret in hidden if not secret.is_solution], {SOLUTIONS.name})
 
 
 def find_leaks(files: Mapping[Path, bytes], hidden: list[Secret], top: Set[str] = RELEASED_NAMES) -> list[Problem]:
-    """Find every leak in these files (path → bytes); ``top`` names what a release may have at its top."""
+    """Find every leak in these files (path → bytes). ``top`` lists the names allowed at the top level of a release."""
     return sorted({problem for path, data in files.items() for problem in _find_file_leaks(path, data, hidden, top)})
 
 
@@ -91,7 +91,7 @@ def find_secrets(course: CourseTree) -> list[Secret]:
 
 
 def hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """No hint holds a line of its module's solution, nor what such a line computes."""
+    """No hint contains a line of its module's solution, or what such a line computes."""
     watch.begin_phase("Comparing hints with solutions", None)
     return [problem for module in course.built_modules for problem in _find_telling_hints(course, module)]
 
@@ -109,12 +109,12 @@ def _find_telling_hints(course: CourseTree, module: Module) -> Iterator[Problem]
         for number, hint in enumerate(task.hints, start=1):
             squeezed = _remove_blanks(hint)
             if part := max((part for part in secret if part in squeezed), key=len, default=None):
-                message = f"hint {number} of task {task.id} holds code of the solution: {part[:60]}"
-                yield Problem(MANIFEST_FILE, 1, message, "Say it in words, or as the lesson's formula.")
+                message = f"hint {number} of task {task.id} contains code of the solution: {part[:60]}"
+                yield Problem(MANIFEST_FILE, 1, message, "Describe it in words, or use the lesson's formula.")
 
 
 def _split_computations(line: str) -> Iterator[str]:
-    """Yield what a line of code computes, without blanks: itself and the value it assigns, if long enough."""
+    """Yield what a line of code computes, without blanks: the line itself and the value it assigns, if long enough."""
     code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
     for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
         if len(text := _remove_blanks(part)) >= (MIN_HINT_LENGTH if COMPUTES.search(part) else MIN_CALL_LENGTH):
@@ -150,7 +150,7 @@ def _remove_blanks(text: str) -> str:
 
 
 def _find_line(text: str, offset: int) -> int:
-    """Return the line of the character at this offset, blanks not counted."""
+    """Return the line number of the character at this offset, with blanks not counted."""
     seen = 0
     for number, line in enumerate(text.splitlines(), start=1):
         seen += len(_remove_blanks(line))

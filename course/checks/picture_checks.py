@@ -19,7 +19,7 @@ from grading.manifest.problems import Problem
 from grading.render.progress_watch import ProgressWatch
 
 MIN_ALT_LENGTH = 20
-"""Shortest useful alt text."""
+"""The length of the shortest useful alt text, in characters."""
 
 
 def pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:

@@ -132,7 +132,7 @@ def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
     tasks = (module.tasks[0], module.tasks[1].model_copy(update={"hints": tuple(hints)}))
     manifest = whole.manifest.model_copy(update={"modules": (module.model_copy(update={"tasks": tasks}),)})
     said = list_problems(hints_hide_solutions, CourseTree(whole.root, manifest))
-    assert f"hint {step + 1} of task 1.2 holds code of the solution" in said
+    assert f"hint {step + 1} of task 1.2 contains code of the solution" in said
 
 
 def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
@@ -246,7 +246,7 @@ def test_settings_and_schemas_that_are_behind_are_told(course):
 def test_broken_markers_are_told_and_not_thrown(course):
     """A check that cannot read the sources gives the markers' own complaint."""
     replace_text(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
-    assert f"{CODE.as_posix()}:7: a block ends that never began" in list_problems(no_leaks, course)
+    assert f"{CODE.as_posix()}:7: this block never began" in list_problems(no_leaks, course)
 
 
 def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):

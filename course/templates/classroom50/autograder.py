@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Classroom 50's autograder for TinyTorch: grades the checkout it is started in and writes `result.json` there.
 
-The grading course is next to this file, in `course/`. From the checkout it imports and runs only the student's own
+The course that grades is next to this file, in `course/`. From the checkout it imports and runs only the student's own
 modules, and only in the sandbox. The assignment's name decides what is graded: `milestone-2` in the name means
 milestone 2, and `module-03` means module 03. Only the standard library is needed to start it.
 
-Exit code 0 means graded, with the outcome in `result.json`. Any other code means that the grader could not do its work,
-and no student failed.
+Exit code 0 means graded, with the outcome in `result.json`. Any other code means that the grader failed, and not
+the student.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COURSE = Path(__file__).resolve().parent / "course"
 
 
 def main() -> int:
-    """Grade and export the result; return the exit code that tells the runner whether that worked."""
+    """Grade the checkout and export the result. Return the exit code that tells the runner whether that worked."""
     checkout = Path.cwd()
     os.chdir(COURSE)  # Python may import from its working folder
     session = find_session(os.environ.get("ASSIGNMENT", ""))
@@ -42,7 +42,7 @@ def main() -> int:
         # "Not yet" also has an exit code; only the record shows whether the submission was graded.
         code = run_command(*nox, "-s", session, "--", *options)
         if not record.is_file():
-            return report_failure(f"{session} left no record; nox ended with {code}.")
+            return report_failure(f"{session} wrote no record; nox exited with code {code}.")
         if json.loads(record.read_bytes())["verdict"] == "error":
             return report_failure(f"{session} could not be judged. See the report above and run it again.")
         export = ["--format", "classroom50", "--result", str(record), "--to", str(checkout / "result.json")]
@@ -52,14 +52,14 @@ def main() -> int:
 
 
 def find_session(assignment: str) -> str:
-    """Return the nox session in an assignment's name; end the program when it names none."""
+    """Return the nox session that an assignment's name selects; exit if it selects none."""
     if found := re.search(r"milestone-([1-9])(?!\d)", assignment):
         return f"milestone-{found[1]}"
     if found := re.search(r"module-(\d\d)(?!\d)", assignment):
         folders = sorted(COURSE.glob(f"modules/{found[1]}_*"))
         if len(folders) == 1:
             return f"module-{folders[0].name}"
-    sys.exit(report_failure(f"The assignment {assignment!r} names no milestone-N or module-NN. Rename it."))
+    sys.exit(report_failure(f"The assignment {assignment!r} contains no milestone-N or module-NN. Rename it."))
 
 
 def install_nox(folder: Path) -> list[str]:
@@ -77,7 +77,7 @@ def run_command(*command: str) -> int:
 
 
 def report_failure(reason: str) -> int:
-    """Print the reason for the log and its annotations; return the exit code of a failure."""
+    """Print the reason for the log and its annotations, and return the exit code for a failure."""
     print(f"::error::{reason!a}", file=sys.stderr)
     return 1
 
