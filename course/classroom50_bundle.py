@@ -27,7 +27,7 @@ def write_bundle(root: Path, target: Path, *, force: bool = False) -> int:
         sorted(p.name for p in target.glob("*") if p.name not in (AUTOGRADER, "course")) if target.is_dir() else []
     )
     if strange:
-        raise UsageError(f"{target} contains {strange[0]}, which is not part of an autograder. Name a different folder.")
+        raise UsageError(f"{target} contains {strange[0]}, which an autograder does not have. Name a different folder.")
     target.mkdir(parents=True, exist_ok=True)
     write_release(root, target / "course", force=force)
     shutil.copyfile(TEMPLATES / "classroom50" / AUTOGRADER, target / AUTOGRADER)
