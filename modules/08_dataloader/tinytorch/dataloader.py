@@ -235,7 +235,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
     finally:
         stopped.set()
         permits.put(None)
-        if thread is not threading.current_thread():  # the garbage collector may close the generator in that thread
+        if thread is not threading.current_thread():  # the garbage collector may close us in our own thread
             thread.join()
     # END SOLUTION
 
@@ -313,7 +313,7 @@ def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     # BEGIN SOLUTION 8.9
     try:
         batch = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-    except Exception as error:  # a pickle of arbitrary bytes can fail in any way
+    except Exception as error:  # a pickle of strange bytes can fail in any way
         raise ValueError(f"not a CIFAR-10 batch: {error}") from error
     images, labels = (batch.get(key) if type(batch) is dict else None for key in (b"data", b"labels"))
     if type(labels) is not list or not all(type(label) is int and 0 <= label <= 9 for label in labels):
