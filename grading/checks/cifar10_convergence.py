@@ -1,4 +1,4 @@
-"""Milestone 3: a network trained to convergence on CIFAR-10, judged by the grader's own measurements."""
+"""Milestone 3: a network trained to convergence on CIFAR-10, and measured by the grader itself."""
 
 from __future__ import annotations
 

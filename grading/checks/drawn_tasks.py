@@ -19,9 +19,9 @@ from grading.manifest.model import ImageExperiment, Symmetry
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
 XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
-"""Every labeling of four corners that is not constant."""
+"""All labellings of four corners that are not constant."""
 OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
-"""Labelings other than XOR and its inverse: a program that can only do XOR gets at most three corners of each right."""
+"""Labellings other than XOR and its inverse: a program that knows XOR gets at most three corners of each right."""
 SMALLEST_SIDE, LARGEST_SIDE = 0.8, 1.25
 """The bounds of a drawn square's side length."""
 MAX_CENTRE_SHIFT = 0.5
@@ -40,7 +40,7 @@ class XorSquare:
 
 
 def draw_xor_square(rng: np.random.Generator, *, with_xor_labels: bool) -> XorSquare:
-    """Draw a rotated, scaled and shifted square, labeled by XOR or its inverse, or by one of OTHER_LABELINGS."""
+    """Draw a rotated, scaled and shifted square, labelled by XOR or its inverse, or by one of OTHER_LABELINGS."""
     angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST_SIDE, LARGEST_SIDE)
     middle = 0.5 + rng.uniform(-MAX_CENTRE_SHIFT, MAX_CENTRE_SHIFT, 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

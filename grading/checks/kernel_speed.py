@@ -235,7 +235,7 @@ def _race_modules(
         idle, own = sum(side.idle[WARM_UPS:]), sum(side.seconds[WARM_UPS:])
         if idle > IDLE_SHARE * own:
             call = f"a training step with modules 01 to {module}"
-            got = f"{idle / own:.0%} of its CPU time between its turns, without being asked"
+            got = f"{idle / own:.0%} of its CPU time used between its turns, when nothing was requested"
             raise RecipeError(call, got, "work only during calls: your code must leave no threads running")
     plain_seconds, fast_seconds = (statistics.median(side.seconds[WARM_UPS:]) for side in sides)
     # The median of the gradients, because rounding occasionally decides whether an activation near 0 has a gradient.

@@ -25,7 +25,7 @@ def extract_question_id(title: str) -> str | None:
 
 
 def is_wrong_answer(got: str) -> bool:
-    """Whether a failure's text describes a wrong answer and not a missing one."""
+    """Return whether a failure's text describes a wrong answer and not a missing one."""
     return not got.startswith(_NO_ANSWER)
 
 
@@ -38,7 +38,7 @@ def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> 
         elif failure.title == OPEN_TITLE:
             numbers = {int(n) for n in re.findall(r"\d+", failure.got or "")}
             missed |= {q.id: False for number, q in enumerate(milestone.questions, 1) if number in numbers}
-    if failures and not missed:  # the answers were not judged
+    if failures and not missed:  # the answers were not marked
         return {}
     return {q.id: q.id in missed for q in milestone.questions if missed.get(q.id, True)}
 

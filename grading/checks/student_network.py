@@ -137,7 +137,7 @@ class StudentNetwork:
             for what, here, there in zip(("parameters", "buffers"), own.shapes, weights.shapes, strict=True):
                 if here != there:
                     shapes = _format_shapes(there), _format_shapes(here)
-                    got = f"shapes {shapes[0]} after training, {shapes[1]} when built from another seed"
+                    got = f"shapes {shapes[0]} after training, {shapes[1]} when built from a different seed"
                     expected = "the same list from every seed, before and after training"
                     raise RecipeError(f"network.{what}()", got, expected)
         for what in ("parameters", "buffers"):
@@ -198,7 +198,7 @@ class StudentNetwork:
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """Request the first convolution's output: float64 (n, maps, height, width). Raise RecipeError otherwise."""
+        """Request the first convolution's output: float64 (n, maps, height, width). Raise RecipeError if it is not."""
         call = f"feature_maps(network, images of shape {images.shape})"
         maps = self._get_function("feature_maps")(self._network, images)
         return check_floats(maps, call, (len(images), None, None, None))

@@ -19,7 +19,7 @@ TITLES = {
 HINTS = {
     "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer or "
     "add a third block. Copying constants is learned last.",
-    "made_up": "The words occur only in the training text. Does learn_merges use that text, and not one of its own?",
+    "made_up": "The words occur only in the training text. Does learn_merges use that text, and no other?",
     "names": "Names are copied from the signature, which takes attention. Is the mask causal, and do positions differ?",
 }
 

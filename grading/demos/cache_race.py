@@ -101,6 +101,6 @@ def describe_cache_race(race: CacheRace) -> str:
     said = "the same tokens" if race.same else "different tokens"
     ratio = fast / slow if slow else 0.0
     return (
-        f"{race.total} tokens. With the cache, {said} come {ratio:.1f} times as fast, since each goes through the "
-        "network once. Without it, every new token sends all of them through again."
+        f"{race.total} tokens. With the cache, {said} come {ratio:.1f} times as fast, because each token goes through "
+        "the network only once. Without the cache, every new token sends all earlier ones through again."
     )

@@ -73,7 +73,7 @@ def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> Rend
         )
         for i in surest
     ]
-    heading = Text(f"{told}; it was surest of these.\n")
+    heading = Text(f"{told}. It was most confident about these.\n")
     return Frame("its mistakes", Group(heading, Gallery(pictures)))
 
 

@@ -226,7 +226,7 @@ class WrittenView:
         for name, (written, trial) in self._rivals.items():
             word = {True: "right", False: "wrong", None: "unknown"}[trial.right]
             yield Text.assemble(f"{name} ", (f"({word})", "green" if trial.right else "dim"))
-            line = to_one_line(written) or "nothing that ends"
+            line = to_one_line(written) or "nothing complete"
             yield Text(f"  {shorten_text(line, options.max_width - 2)}", style="dim", no_wrap=True)
 
 
@@ -279,9 +279,10 @@ class RivalTable:
         own, *others = self._attempts.items()
         others.sort(key=lambda row: -count_right(row[1]))
         asked = len(own[1])
-        yield Text(f"How many of {asked} functions, none of them in the training text, compute the right values.")
+        yield Text(f"Correct functions of {asked} that are not in the training text.")
         yield Text(
-            f"In brackets: of {asked // EXERCISE_KINDS} each with new pairs of parts, made-up words, new names.\n"
+            f"In brackets: correct ones of {asked // EXERCISE_KINDS} each with new pairs of parts, made-up words, and "
+            "new pairs of names.\n"
         )
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30

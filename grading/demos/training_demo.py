@@ -132,4 +132,4 @@ def render_misclassified_images(images: DemoImages, probabilities: np.ndarray) -
         shown, answer = images.classes[images.test_labels[i]], images.classes[named[i]]
         caption = f"{shown}, called {answer} ({probabilities[i].max():.0%})"
         pictures.append((ColourPhoto(images.test_images[i]), caption))
-    return Frame("its mistakes", Group(Text(f"{told}; it was surest of these.\n"), Gallery(pictures)))
+    return Frame("its mistakes", Group(Text(f"{told}. It was most confident about these.\n"), Gallery(pictures)))

@@ -130,7 +130,7 @@ class _ExpressionEvaluator:
                 ]
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
                 return _CALLS[name](*(self.evaluate(argument) for argument in node.args))
-        raise RefusedError(f"{ast.unparse(node)[:60]} is more than such a function needs")
+        raise RefusedError(f"{ast.unparse(node)[:60]} is not something that such a function needs")
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
         """Compute the list that a comprehension with one `for` makes."""

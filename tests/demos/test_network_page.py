@@ -201,7 +201,7 @@ def test_the_terminal_says_where_and_how_it_went(
     assert serve_page(DigitPage, None, milestone, 1, Console(file=out, width=40), browser=True)
     text = " ".join(out.getvalue().split())
     assert opened[0] in text
-    assert "Ctrl+C ends it" in text
+    assert "Ctrl+C stops it" in text
     assert "It opens in your browser now" in text
     assert "digits it has never seen" in text
     assert text.endswith("The page has ended.")

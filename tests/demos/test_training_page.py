@@ -112,7 +112,7 @@ def test_a_failure_is_kept_with_what_came_before(colour_images: DemoImages, colo
 def test_the_terminal_says_how_it_went(
     colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It shows the address and the accuracy, and Ctrl+C ends it successfully."""
+    """It shows the address and the accuracy, and Ctrl+C stops it successfully."""
 
     def interrupt(_page: TrainingPage) -> None:
         raise KeyboardInterrupt

@@ -35,7 +35,7 @@ class KernelPage(AnsweringPage, ImagePage):
     """The page that recognises photographs. Its questions are `{"pixels": …}`, 32×32 RGB pixels in base64."""
 
     name = "kernels"
-    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. Give the page a photograph."
+    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. Try a photograph."
 
     def __init__(self, feed: StateFeed, images: DemoImages):
         self._standing = RaceState("", LANES)

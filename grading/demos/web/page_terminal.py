@@ -26,7 +26,7 @@ def announce_page(console: Console, address: str, *, browser: bool) -> None:
     console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
     opened = browser and open_in_browser(address)
     how = "It opens in your browser now." if opened else "Open this address in your browser."
-    console.print(Text(f"{how} Only this machine can reach it. Ctrl+C ends it.\n"))
+    console.print(Text(f"{how} Only this machine can reach it. Ctrl+C stops it.\n"))
 
 
 @contextmanager

@@ -230,7 +230,7 @@ $("own").addEventListener("submit", (event) => {
 
 function showRivals(rivals) {
   const lines = rivals.flatMap(({ name, written, verdict, right }) => {
-    const said = element("dd", written.trim() || "nothing that ends");
+    const said = element("dd", written.trim() || "nothing complete");
     said.title = verdict;
     return [element("dt", `${name}${formatVerdict(right)}`), said];
   });

@@ -58,7 +58,7 @@ export function showFailure(box, failure) {
     list.append(term, description);
   }
   const advice = document.createElement("p");
-  advice.textContent = "Fix it, end the program with Ctrl+C in the terminal, and start it again.";
+  advice.textContent = "Fix it, stop the program with Ctrl+C in the terminal, and start it again.";
   box.replaceChildren(title, advice, list);
   box.hidden = false;
 }
