@@ -1,4 +1,4 @@
-"""The doctor names what a class lacks, with its repair."""
+"""The doctor reports what a class lacks, and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def list_findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
 
 
 def test_a_class_that_is_not_begun(class_folder: Path) -> None:
-    """The roster is missing, and the gradebook only not made yet."""
+    """The doctor reports that the roster is missing, and that the gradebook merely does not exist yet."""
     found = list_findings(class_folder, {})
     assert found["roster"].ok is False
     assert "docs/for-instructors.md" in (found["roster"].mend or "")
@@ -41,7 +41,7 @@ def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
 
 
 def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody would notice it otherwise until the deadline is over."""
+    """Otherwise nobody would notice such an extension until the deadline is over."""
     monkeypatch.setattr("desk.class_doctor.load_manifest_strictly", lambda _root: due_manifest())
     (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
     told = list_findings(class_folder, {})["deadlines"]
@@ -52,7 +52,7 @@ def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypat
 
 
 def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:
-    """For a class on GitHub, the doctor says what the token is for."""
+    """For a class on GitHub, the doctor explains what the token is for."""
     (class_folder / "roster.csv").write_text("id,repository\nada,./ada.git\n")
     open_gradebook(class_folder / FILE, make=True).__exit__()
     found = list_findings(class_folder, {})
@@ -63,7 +63,7 @@ def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:
 
 
 def test_the_repositories_are_asked_about(hub: Hub, environ: dict[str, str], class_folder: Path) -> None:  # noqa: F811
-    """One that cannot be read is named; without a grader in the manifest that is said."""
+    """The doctor reports an unreadable repository, and a manifest without a grader."""
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\nbob,class/gone\n")
     hub.repository("class/alice")
     found = list_findings(class_folder, environ)

@@ -1,4 +1,4 @@
-"""A class's folder stays out of every repository, whichever command makes it."""
+"""A class's folder stays out of every repository, whichever command creates it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.desk.school import ROOT, School
 
 
 def test_git_adds_nothing_of_a_class(tmp_path: Path) -> None:
-    """Neither roster nor gradebook nor key, with any name of the folder and `git add --all`."""
+    """Roster, gradebook and key stay out, whatever the folder is called, even with `git add --all`."""
     git = School(tmp_path).run_git
     git("init", "--quiet", str(tmp_path))
     (tmp_path / "theirs.csv").write_text("username,first_name,last_name,email,section,role\nada,Ada,L,,,student\n")
@@ -27,7 +27,7 @@ def test_git_adds_nothing_of_a_class(tmp_path: Path) -> None:
 
 
 def test_what_somebody_ignores_there_stays(tmp_path: Path) -> None:
-    """A `.gitignore` of theirs is not replaced, and a repository of its own is their decision."""
+    """An existing `.gitignore` is not replaced, and making the folder a repository is the instructor's decision."""
     (tmp_path / ".gitignore").write_text("*.sqlite\n")
     make_class_folder(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "*.sqlite\n"

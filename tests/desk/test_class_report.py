@@ -1,4 +1,4 @@
-"""The class report says who is stuck and what fails, and nothing in it is live."""
+"""The class report shows who is stuck and what fails, and nothing in it is live."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def class_report(class_folder: Path) -> ClassReport:
 
 
 def test_it_counts_and_finds_who_is_stuck(class_report: ClassReport) -> None:
-    """At most one of a class this small is named, with how often it was tried; who is through is not stuck."""
+    """In a class this small at most one student is listed, with the number of attempts.
+
+    A student who is done is not stuck.
+    """
     first = class_report.distributions[0]
     assert first.counts == {"unlocked": 1, "provisional": 0, "not_yet": 2, "error": 0, "not_begun": 1}
     assert first.mean == pytest.approx(33.3)
@@ -68,7 +71,7 @@ def test_it_counts_and_finds_who_is_stuck(class_report: ClassReport) -> None:
 
 
 def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
-    """The item analysis counts wrong answers, not open questions; who is stuck there is still named."""
+    """The item analysis counts wrong answers, not open questions. A student who is stuck there is still listed."""
     asked = "Question axes is answered correctly"
     with open_gradebook(
         fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd")], {})
@@ -101,7 +104,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_runs_nothing_of_others_and_asks_for_nothing(class_report: ClassReport) -> None:
-    """A name is text, whatever it holds; the policy lets our own script run and nothing else."""
+    """A name is text, whatever it contains; the policy allows our own script and nothing else."""
     text = render_report_page(class_report)
     tags = Tags()
     tags.feed(text)
@@ -120,7 +123,7 @@ def test_the_page_runs_nothing_of_others_and_asks_for_nothing(class_report: Clas
 
 
 def test_the_terminal_shows_the_same(class_report: ClassReport) -> None:
-    """Without the escapes of a name."""
+    """The terminal shows the same values, without the escape sequences in a name."""
     out = io.StringIO()
     console = Console(file=out, width=140, markup=False, highlight=False)
     for part in render_report_for_terminal(class_report):
@@ -132,7 +135,7 @@ def test_the_terminal_shows_the_same(class_report: ClassReport) -> None:
 
 
 def test_a_class_before_its_first_collection_has_a_report(class_folder: Path) -> None:
-    """It says so."""
+    """The report states that the class is not collected yet."""
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
         empty = build_class_report(book, load_manifest(ROOT))
     assert "not collected yet" in render_report_page(empty)
@@ -159,7 +162,7 @@ def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
 
 
 def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
-    """A push that is not graded, another course, a repository that was not looked at since; others are not marked."""
+    """The causes are an ungraded push, a changed course and an unvisited repository; other grades are not marked."""
     names = ("ada", "bob", "cyd", "dan", "eve")
     rows = [RosterRow(name) for name in names]
     work = {name: [(number, 2, TERM)] for number, name in enumerate(names, 1)}
@@ -183,7 +186,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
 
 
 def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> None:
-    """The student's page has every criterion and the grade's origin, and no path of this machine as a link."""
+    """The student's page shows every criterion and the grade's origin, and links to no path on this machine."""
     rows = [
         RosterRow("ada", NASTY, repository="octo/tiny-ada", section="A"),
         RosterRow("bob", repository="./bob.git"),
@@ -209,7 +212,7 @@ def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> Non
 
 
 def test_items_are_told_apart_by_who_passes_them(class_folder: Path) -> None:
-    """Of twelve students the six who fail much fail 2.3, and any half of them 3.1: only 2.3 tells them apart."""
+    """Of twelve students, the six weak ones fail 2.3, and a mixed half fails 3.1: only 2.3 tells strong from weak."""
     rows = [RosterRow(f"s{n:02}") for n in range(12)]
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", rows, {})) as book:
         for n, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""A class graded by a real Dask cluster of several processes: what ends there costs a retry and loses nothing."""
+"""A class graded by a real Dask cluster of several processes: whatever dies there costs a retry and loses nothing."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def list_graded_students(folder: Path) -> list[str]:
 def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
     school: School, class_folder: Path, cluster: Cluster
 ) -> None:
-    """Four are graded by what they handed in, one at the second try; a worker that every try kills is named."""
+    """Four are graded from their files, one at the second try; a student whose task kills every worker is listed."""
     for number in range(5):
         student = ("ada", "bob", "cyd", "once", "dies")[number]
         school.enroll_student(student, {RECIPE: f"# {student}\n"})
@@ -168,7 +168,7 @@ def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
 
 
 def test_a_scheduler_that_ends_loses_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
-    """What had arrived is kept, the command says how to go on, and going on grades the rest alone."""
+    """Results that had arrived are kept, the message explains how to continue, and continuing grades only the rest."""
     for student in ("ada", "slow"):
         school.enroll_student(student, {RECIPE: f"# {student}\n"})
     cluster.start_worker()
@@ -184,7 +184,7 @@ def test_a_scheduler_that_ends_loses_nothing(school: School, class_folder: Path,
 
 
 def test_a_worker_with_another_course_grades_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
-    """It is let go; another one grades, and where there is none the command says what to correct."""
+    """Such a worker is dismissed and a different one grades; if there is none, the message explains what to correct."""
     school.enroll_student("ada", {RECIPE: "# ada\n"})
     cluster.start_worker(course="other")
     with pytest.raises(GraderError, match=r"refuses the task: it has another course(?s:.)*No other worker is left"):
@@ -198,7 +198,7 @@ def test_a_worker_with_another_course_grades_nothing(school: School, class_folde
 def test_a_cluster_s_grading_is_a_grading_like_any_other(
     school: School, class_folder: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    """By the real grader, of the same files: the same result as on this machine, but for seed, time and machine."""
+    """The real grader gives the same result as on this machine, apart from seed, time and machine."""
     cluster.desk = ROOT
     cluster.start_worker()
     school.enroll_student("ada", BROKEN)
@@ -214,7 +214,7 @@ def test_a_cluster_s_grading_is_a_grading_like_any_other(
 
 
 def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder: Path) -> None:
-    """The address is named; what was fetched is kept."""
+    """The message contains the address, and what was fetched is kept."""
     school.enroll_student("ada", {RECIPE: "# ada\n"})
     with pytest.raises(GraderError, match=r"No Dask scheduler answers at nonsense://nowhere"):
         collect_class(ROOT, class_folder, school.rows, ReflogSource(), SilentWatch(), cluster="nonsense://nowhere")
@@ -225,7 +225,7 @@ def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder
 def test_without_dask_the_command_says_what_to_install(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is touched."""
+    """The command stops before anything is touched."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="--group cluster"):
         collect_class(ROOT, class_folder, school.rows, ReflogSource(), SilentWatch(), cluster="tcp://x:1")

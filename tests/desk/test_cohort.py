@@ -1,4 +1,4 @@
-"""A class read from folders is in order, always the same for the same records, and marks unverified ones."""
+"""A class read from folders is in order, equal for equal records, and marks unverified ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def test_a_class_is_ordered_and_dated_by_its_newest_record(class_folder: Path) -> None:
-    """Members come by id, records by time, and the clock has no part in it."""
+    """Members come by id and records by time, and the current time plays no part."""
     later = make_attempt_at(DAY + timedelta(days=3), build_result())
     publish_records(class_folder / "zoe", later, make_attempt_at(DAY, build_not_yet()))
     publish_records(class_folder / "ada", make_attempt_at(DAY, build_not_yet()))
@@ -55,7 +55,7 @@ def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
 
 
 def test_what_is_no_record_is_left_out(class_folder: Path, tmp_path: Path) -> None:
-    """Damaged files, links and folders end nothing and count for nothing."""
+    """Damaged files, links and folders stop nothing and count for nothing."""
     publish_records(class_folder / "ada", make_attempt_at(DAY, build_result()))
     (tmp_path / "secret.json").write_text("{}")
     (class_folder / "ada" / "progress" / "a.json").symlink_to(tmp_path / "secret.json")
@@ -68,7 +68,7 @@ def test_what_is_no_record_is_left_out(class_folder: Path, tmp_path: Path) -> No
 
 
 def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path) -> None:
-    """Students without records are members; folders of others are not."""
+    """Students without records are members; students who only have a folder are not."""
     publish_records(class_folder / "ada", make_attempt_at(DAY, build_result()))
     publish_records(class_folder / "stranger", make_attempt_at(DAY, build_result()))
     roster = tmp_path / "roster.csv"
@@ -81,7 +81,7 @@ def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path)
 
 
 def test_a_gradebook_holds_official_results_and_published_records(class_folder: Path) -> None:
-    """Official results are verified; records say what their ledger says; those enrolled no more are left out."""
+    """Official results are verified, the ledger decides for records, and students no longer enrolled are left out."""
     rows = [RosterRow("ada", "Ada Lovelace", public=True), RosterRow("bob"), RosterRow("gone")]
     path = fill_gradebook(class_folder / "gradebook.sqlite", rows, {"ada": [(1, 2, DAY)], "gone": [(2, 2, DAY)]})
     with open_gradebook(path) as book:
@@ -102,13 +102,13 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
-    """The sentence names it."""
+    """The message names the path."""
     with pytest.raises(UsageError, match="missing is not a folder"):
         load_cohort_from_folder(tmp_path / "missing")
 
 
 def test_the_key_is_made_once_for_its_owner_alone(class_folder: Path) -> None:
-    """It stays the same, nobody else may read it, and a damaged one is not replaced in silence."""
+    """The key stays the same, nobody else may read it, and a damaged one is not replaced silently."""
     path = class_folder / "new" / "pseudonyms.key"
     key = read_pseudonym_key(path)
     assert len(key) == 32
@@ -121,7 +121,7 @@ def test_the_key_is_made_once_for_its_owner_alone(class_folder: Path) -> None:
 
 
 def test_a_workflow_gives_the_key_as_a_secret(tmp_path: Path) -> None:
-    """The variable counts more than a file; one that is empty, as an unset secret is, makes no new key."""
+    """The variable takes precedence over a file. An empty one, as for an unset secret, creates no new key."""
     path = tmp_path / "pseudonyms.key"
     assert read_pseudonym_key(path, {"PSEUDONYM_KEY": "0f" * 32 + "\n"}) == b"\x0f" * 32
     for text in ("", "0f" * 31, "key"):
@@ -131,7 +131,7 @@ def test_a_workflow_gives_the_key_as_a_secret(tmp_path: Path) -> None:
 
 
 def test_pseudonyms_depend_on_the_key_and_never_clash() -> None:
-    """Another key gives another name; 20,000 students have 20,000 names, the same in any order."""
+    """A different key gives different names; 20,000 students have 20,000 names, the same in any order."""
     ids = [f"student-{i}" for i in range(20_000)]
     names = assign_pseudonyms(ids, b"k" * 32)
     assert len(set(names.values())) == len(ids)
@@ -141,5 +141,5 @@ def test_pseudonyms_depend_on_the_key_and_never_clash() -> None:
 
 
 def test_the_word_lists_hold_64_different_words_each() -> None:
-    """Which makes the digits of the key's MAC fall on all of them alike."""
+    """So the digits of the key's MAC select every word with equal probability."""
     assert len(set(QUALITIES)) == len(set(THINGS)) == 64

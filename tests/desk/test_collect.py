@@ -1,4 +1,4 @@
-"""A collection grades what is new, goes past what is broken, and loses nothing when it is ended."""
+"""A collection grades what is new, gets past what is broken, and loses nothing when it is killed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def collect_school(school: School, folder: Path, **options: object) -> Collectio
 
 
 def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
-    """What works is unlocked, what does not is not yet, what nobody has begun is not graded, and no file twice."""
+    """Working code unlocks, broken code does not yet, untouched milestones are not graded, and no file is graded twice."""
     school.enroll_student("ada", make_released_files() | make_solved_files())
     school.enroll_student("bob", make_released_files() | BROKEN)
     school.enroll_student("cyd", make_released_files())
@@ -89,7 +89,7 @@ def test_an_untouched_recipe_is_not_begun_however_it_was_uploaded(
 def test_what_was_there_at_the_deadline_is_graded_too(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Work that came later, or took something back, does not hide what was pushed in time."""
+    """Later work, even if it reverts something, does not hide what was pushed on time."""
     monkeypatch.setattr("desk.collect.load_manifest_strictly", lambda _root: due_manifest())
     on_time = school.enroll_student("ada") and school.push_files(
         "ada", make_released_files() | BROKEN, at=DUE - timedelta(days=1)
@@ -111,7 +111,7 @@ def test_what_was_there_at_the_deadline_is_graded_too(
 def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is said, and does not move when it is seen again."""
+    """The command reports this, and the time does not change when the push is seen again."""
     monkeypatch.setattr("desk.collect.load_manifest_strictly", lambda _root: due_manifest())
     school.enroll_student("ada", make_released_files())
     (school.get_repository_path("ada") / "logs/refs/heads/main").unlink()
@@ -125,7 +125,7 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
 
 
 def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> None:
-    """Each is named with its reason; the others are graded."""
+    """Each broken repository is listed with its reason; the others are graded."""
     school.enroll_student("ada", make_released_files() | BROKEN)
     school.enroll_student("empty")
     school.rows += [
@@ -145,7 +145,7 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
 
 
 def test_the_same_files_under_another_commit_are_not_graded_again(school: School, class_folder: Path) -> None:
-    """A change of other files, and a change that is taken back, cost nothing."""
+    """Changing other files, or reverting a change, costs nothing."""
     school.enroll_student("ada", make_released_files() | BROKEN)
     collect_school(school, class_folder)
     school.push_files("ada", {"notes.md": "hello"})
@@ -154,7 +154,7 @@ def test_the_same_files_under_another_commit_are_not_graded_again(school: School
 
 
 def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder: Path) -> None:
-    """It is not even fetched, and the result says why it does not count."""
+    """The file is not even fetched, and the result states why it does not count."""
     school.enroll_student(
         "ada",
         make_released_files() | {"modules/04_layers/recipe.py": "# large\n" * 60_000, "data.bin": "x" * 3_000_000},
@@ -170,7 +170,7 @@ def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder:
 
 
 def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder: Path, tmp_path: Path) -> None:
-    """A link is refused as a link: nothing of this machine is handed in through it."""
+    """A link is refused as a link, so nothing on this machine can be handed in through it."""
     secret = tmp_path / "secret.py"
     secret.write_text("KEY = 1\n")
     school.enroll_student("ada", make_released_files())
@@ -193,7 +193,7 @@ def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder
 def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
     school: School, class_folder: Path, tmp_path: Path
 ) -> None:
-    """What is graded are the bytes that were committed, and nothing of the repository runs."""
+    """The committed bytes are graded, and nothing from the repository runs."""
     ran = tmp_path / "ran"
     attributes = "*.py filter=evil eol=crlf export-subst ident working-tree-encoding=UTF-16\n"
     school.enroll_student(
@@ -218,7 +218,7 @@ def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
 
 
 def test_records_of_the_branch_progress_come_along(school: School, class_folder: Path) -> None:
-    """With what the ledger says of them; what is gone later stays, and says so."""
+    """Each record comes with what the ledger states about it. A record that disappears later is kept and marked."""
     school.enroll_student("ada", make_released_files())
     school.publish_records(
         "ada", make_attempt_at(TERM, build_not_yet()), make_attempt_at(TERM + timedelta(days=1), build_result())
@@ -236,7 +236,7 @@ def test_records_of_the_branch_progress_come_along(school: School, class_folder:
 
 
 def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_folder: Path, tmp_path: Path) -> None:
-    """What it had graded stays graded, the rest is graded by the next, and nothing of it is left running."""
+    """What was graded stays graded, the next collection grades the rest, and no process is left running."""
     for number in range(6):
         school.enroll_student(
             f"s{number}", make_released_files() | {"modules/04_layers/recipe.py": f"def build({number}:\n"}
@@ -290,7 +290,7 @@ def count_gradings(folder: Path) -> int:
 
 
 def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path) -> None:
-    """The one runs no student code; the other asks no server, even when there is none any more."""
+    """Fetching runs no student code, and grading contacts no server, even if none exists any more."""
     for student in ("ada", "bob", "cyd"):
         school.enroll_student(student, make_released_files() | {RECIPE: f"def build({student}:\n"})
     fetched = collect_school(school, class_folder, grade=False)
@@ -306,7 +306,7 @@ def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path)
 def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
     school: School, class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no score meanwhile, though questions are not answered either; the next collection grades it for good."""
+    """Until then it has no score, though questions are unanswered too; the next collection grades it for good."""
     school.enroll_student("ada", make_released_files() | make_solved_files())
     with monkeypatch.context() as broken:
         fake_bubblewrap(tmp_path, broken, "Creating newroot failed: No space left on device")
@@ -335,14 +335,14 @@ def read_verdict_and_points(folder: Path) -> tuple[str | None, float | None]:
 def test_a_full_disk_is_told_with_its_own_option(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A class is in a folder; there is no --to."""
+    """The message suggests --folder, since these commands have no --to."""
     monkeypatch.setattr("desk.collect.FREE_BYTES", 1 << 80)
     with pytest.raises(GraderError, match="Make room for 1 GB, or choose a different --folder"):
         collect_school(school, class_folder)
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
-    """The second collection says that another is running, and does nothing."""
+    """The second collection reports that one is already running, and does nothing."""
     with (class_folder / "collect.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="Another `inv collect` is running"):
@@ -354,7 +354,7 @@ def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None
 def test_a_class_on_a_disk_without_locks_is_collected(
     class_folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Nobody else is at work there; that one must not be is said once."""
+    """The command warns once that only one collection may run at a time."""
 
     def flock(*_: object) -> None:
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""Lateness is counted from the deadline with every extension, by the pushes a server saw."""
+"""Lateness is counted from the deadline with every extension, using pushes that a server recorded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DUE = datetime(2026, 10, 23, 21, 59, 59, tzinfo=UTC)
 
 
 def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
-    """Two days of the section and one of the student's own lead over the end of summer time to the same hour."""
+    """Two days for the section and one for the student cross the end of summer time, to the same hour."""
     plain = find_student_terms(DEADLINES, 1, RosterRow("ada"))
     moved = find_student_terms(DEADLINES, 1, RosterRow("ada", section="evening", extension_days=1))
     assert plain is not None
@@ -61,7 +61,7 @@ def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
     ],
 )
 def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None:
-    """Nothing is deducted within the grace, then a tenth for each day or part-day, and all of it after the last."""
+    """Nothing is deducted in the grace period, then a tenth for each day or part-day, and everything after the last."""
     due = find_student_terms(DEADLINES, 1, RosterRow("ada"))
     assert due is not None
     assert due.count_late_days(DUE + late) == days
@@ -108,7 +108,7 @@ def test_the_last_late_day_ends_at_the_deadline_s_hour() -> None:
 
 
 def test_a_zone_is_known_on_a_machine_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package tzdata brings them all: containers have none, and Debian keeps US/Eastern apart."""
+    """The package tzdata contains all zones: containers have none, and Debian packages US/Eastern separately."""
     monkeypatch.setattr("zoneinfo.TZPATH", ())
     monkeypatch.setattr("zoneinfo._tzpath.TZPATH", ())
     ZoneInfo.clear_cache()
@@ -116,7 +116,7 @@ def test_a_zone_is_known_on_a_machine_without_any(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_extension_may_be_for_one_milestone_alone() -> None:
-    """It takes the place of the student's days for all of them; the section's are added to either."""
+    """It replaces the student's days for all milestones; the section's days are added in either case."""
     row = RosterRow("ada", section="evening", extension_days=1, milestone_days=((1, 4),))
     found = find_student_terms(DEADLINES, 1, row)
     assert found is not None
@@ -125,7 +125,7 @@ def test_an_extension_may_be_for_one_milestone_alone() -> None:
 
 
 def test_extensions_that_reach_nobody_are_named() -> None:
-    """A section that is misspelt or empty, a milestone without a deadline, days without any deadlines."""
+    """Reported are a misspelt or empty section, a milestone without a deadline, and days without any deadlines."""
     rows = [RosterRow("ada", section="Evening"), RosterRow("bob", section="other", milestone_days=((2, 3),))]
     (section, also, milestone) = find_idle_extensions(DEADLINES, rows)
     assert section == (
@@ -144,7 +144,10 @@ def test_extensions_that_reach_nobody_are_named() -> None:
 
 
 def test_which_push_counts() -> None:
-    """The last until the deadline; a commit arrived when it was first pushed, and a server's word goes first."""
+    """The last push before the deadline counts.
+
+    A commit arrived when first pushed, and a server's time is preferred.
+    """
     pushes = [
         Push(MAIN, format_commit(1), DUE - timedelta(days=2), "github"),
         Push(MAIN, format_commit(2), DUE, "github"),
@@ -180,7 +183,7 @@ def due_manifest() -> Manifest:
 
 
 def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
-    """Half on time is more than all of it too late, and less than all of it a day late."""
+    """Half on time beats everything too late, and loses to everything a day late."""
     rows = [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd", extension_days=5), RosterRow("dan")]
     early, late, too_late = DUE - timedelta(days=1), DUE + timedelta(hours=20), DUE + timedelta(days=4)
     work = {"ada": [(1, 1, early), (2, 2, too_late)], "bob": [(3, 1, early), (4, 2, late)], "cyd": [(5, 2, too_late)]}
@@ -196,7 +199,7 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
 
 
 def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -> None:
-    """Then it is 0, as far as anybody has looked."""
+    """After that it scores 0, as far as the last visit can tell."""
     with open_gradebook(fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
         for days, points in ((2, None), (3, None), (4, 0.0)):
             book.save_visit(Visit("ada", DUE + timedelta(days=days)))
@@ -205,7 +208,7 @@ def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -
 
 
 def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
-    """It is left open; what the same files were graded with otherwise counts."""
+    """An error alone leaves the score open; any other result for the same files counts."""
     path = fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob")], {"ada": [(1, 2, DUE)]})
     with open_gradebook(path) as book:
         for student in ("ada", "bob"):
@@ -216,7 +219,7 @@ def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
 
 
 def test_a_submission_is_as_old_as_its_first_commit(class_folder: Path) -> None:
-    """Pushing the same files again, or changing something else, makes nobody late."""
+    """Pushing the same files again, or changing other files, makes nobody late."""
     path = fill_gradebook(class_folder / "g.sqlite", [RosterRow("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
     with open_gradebook(path) as book:
         (one,) = book.list_gradings()

@@ -1,4 +1,4 @@
-"""Each student reads their own official results, in one issue that is brought up to date, and nobody else's."""
+"""All students read their own official results, in one issue that is kept up to date, and nobody else's."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def format_student_feedback(feedback_folder: Path, student: str, manifest: Manif
 
 
 def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path) -> None:
-    """The whole text: a pass that came a day late, what was decided by hand, what comes next, three receipts."""
+    """The complete text: a pass a day late, a manual decision, the next step, and three receipts."""
     work = {"ada": [(1, 1, TERM), (2, 2, DUE + timedelta(hours=20))], "bob": []}
     fill_gradebook(class_folder / FILE, ROWS[:2], work)
     with open_gradebook(class_folder / FILE) as book:
@@ -70,7 +70,7 @@ def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path
 
 
 def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(feedback_folder: Path) -> None:
-    """Each in words of its own; the reason for an override is the instructor's."""
+    """Each case has its own wording; the reason for an override stays with the instructor."""
     with open_gradebook(feedback_folder / FILE) as book:
         book.save_result("cyd", make_graded_result(4, met=0, verdict="error"))
     assert "need do nothing" in format_student_feedback(feedback_folder, "cyd", load_two_milestones())
@@ -87,7 +87,7 @@ def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(feedback_fol
 
 
 def test_nobody_reads_about_another(feedback_folder: Path) -> None:
-    """No name, id, commit or comment of one student is in the text of another."""
+    """No student's text contains another's name, id, commit or comment."""
     set_override(ROOT, feedback_folder, "bob", 1, {"comment": "Come and see me."}, "why", PROF)
     ada, bob = (format_student_feedback(feedback_folder, student, load_two_milestones()) for student in ("ada", "bob"))
     assert not [word for word in ("Bob", "bob", format_commit(2), "Come and see me") if word in ada]
@@ -98,7 +98,7 @@ def test_nobody_reads_about_another(feedback_folder: Path) -> None:
     "text", [LIVE, "</details>", "-->", "@everyone", "| a |\n| - |", "<!-- tinytorch:feedback x -->"]
 )
 def test_no_text_is_live(class_folder: Path, text: str) -> None:
-    """Neither a name, a comment nor what a student's code returned can set anything off, or make the text too long."""
+    """No name, comment or returned value can trigger anything, or make the text too long."""
     fill_gradebook(class_folder / FILE, [RosterRow("ada", text * 20, repository="class/ada")], {"ada": []})
     bad = build_failure(title=text, got=text * 500, hint=text, task=text)
     record = make_graded_result(1, met=1)
@@ -116,7 +116,7 @@ def test_no_text_is_live(class_folder: Path, text: str) -> None:
 
 
 def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
-    """The newest have their receipts, and the others are counted."""
+    """The newest pushes have receipts, and the others are counted."""
     with open_gradebook(feedback_folder / FILE) as book:
         book.save_pushes(
             "bob", [Push(MAIN, format_commit(n), TERM + timedelta(minutes=n), "github") for n in range(100, 1100)]
@@ -151,7 +151,7 @@ def list_issue_bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
 
 
 def test_nothing_is_sent_before_it_is_said_so(feedback_folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
-    """A dry run tells what would be done, and writes nothing."""
+    """A dry run shows what would be done, and writes nothing."""
     found = run_feedback(feedback_folder, environ, send=False)
     assert found == FeedbackSummary({"ada": "open", "bob": "open", "cyd": "elsewhere"})
     assert {method for method, _ in class_hub.asked} == {"GET"}
@@ -162,7 +162,7 @@ def test_an_issue_is_opened_once_and_only_a_changed_one_is_updated(
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
-    """Twice the same changes nothing; a comment for Bob touches Bob's alone."""
+    """Sending twice changes nothing; a comment for Bob updates only Bob's issue."""
     assert run_feedback(feedback_folder, environ).outcomes == {"ada": "open", "bob": "open", "cyd": "elsewhere"}
     assert [issue["title"] for issue in class_hub.repository("class/ada").issues] == [TITLE]
     class_hub.repository("class/ada").issues[0]["body"] = (
@@ -184,7 +184,7 @@ def test_what_somebody_wrote_into_it_is_replaced_and_a_closed_one_stays_closed(
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
-    """A student may edit and close it: no second one is opened."""
+    """A student may edit and close the issue: no second one is opened."""
     run_feedback(feedback_folder, environ)
     issue = class_hub.repository("class/ada").issues[0]
     official = issue["body"]
@@ -214,7 +214,7 @@ def test_another_student_s_issue_is_never_overwritten(
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
-    """A repository that was somebody else's is named, and Bob gets his; after a rename the issue is hers."""
+    """A repository that was another student's is reported, and Bob gets his issue; after a rename the issue is hers."""
     add_issue(class_hub, class_hub.repository("class/ada"), TITLE, "<!-- tinytorch:feedback eve -->\n\nEve's", PROF)
     found = run_feedback(feedback_folder, environ)
     assert found.outcomes["bob"] == "open"
@@ -233,7 +233,7 @@ def test_a_repository_that_others_read_gets_no_grades(
     environ: dict[str, str],  # noqa: F811
     visibility: str,
 ) -> None:
-    """Neither where everybody does, nor where everybody of an enterprise does."""
+    """Neither public nor enterprise-internal repositories get grades."""
     class_hub.repository("class/ada").visibility = visibility
     assert run_feedback(feedback_folder, environ).outcomes["ada"] == "public"
     assert list_issue_bodies(class_hub, "ada") == []
@@ -244,7 +244,7 @@ def test_what_github_refuses_is_one_student_s_trouble(
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
 ) -> None:
-    """Issues that are switched off, a repository that is gone: the others get theirs."""
+    """If issues are disabled or a repository is gone, the other students still get theirs."""
     class_hub.repository("class/ada").has_issues = False
     del class_hub.repositories["class/bob"]
     troubles = {t.student: t.problem for t in run_feedback(feedback_folder, environ).troubles}
@@ -258,7 +258,7 @@ def test_a_lost_answer_opens_no_second_issue(
     environ: dict[str, str],  # noqa: F811
     waits: list[float],  # noqa: F811
 ) -> None:
-    """GitHub has opened it and says that it has not: it is looked for before it is opened again."""
+    """If GitHub opened an issue but reported failure, the issue is searched for before another is opened."""
     class_hub.faults.append(Fault("POST", "/issues$", build_error(502, "oops"), done=True))
     run_feedback(feedback_folder, environ)
     assert len(list_issue_bodies(class_hub, "ada")) == 1
@@ -271,7 +271,7 @@ def test_github_s_limit_is_waited_for_or_ends_the_run(
     environ: dict[str, str],  # noqa: F811
     waits: list[float],  # noqa: F811
 ) -> None:
-    """As long as Retry-After says; an hour is not waited for, and the next run goes on with who is left."""
+    """A run waits as long as Retry-After says, but not for an hour; the next run continues with the others."""
     slow = build_error(403, "You have exceeded a secondary rate limit")
     slow.headers["Retry-After"] = "60"
     class_hub.faults.append(Fault("POST", "class/ada/issues$", slow))
@@ -306,7 +306,7 @@ def test_writes_keep_a_second_s_distance(
 
 
 def test_an_app_is_named(feedback_folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
-    """GitHub does not say whose an app's token is."""
+    """GitHub does not report which app a token belongs to."""
     class_hub.users["actions"] = "class-app[bot]"
     with pytest.raises(UsageError, match="--author"):
         run_feedback(feedback_folder, environ)
@@ -314,7 +314,7 @@ def test_an_app_is_named(feedback_folder: Path, class_hub: Hub, environ: dict[st
 
 
 def test_without_github_there_are_files(feedback_folder: Path, tmp_path: Path) -> None:
-    """No token is needed; each text is written once, and only a changed one again; git ignores the folder."""
+    """No token is needed; each text is written once, and again only if it changed; git ignores the folder."""
     local = [RosterRow(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
     to = tmp_path / "out"
     found = send_feedback(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, SilentWatch(), to=to)

@@ -1,4 +1,4 @@
-"""What the desk asks of GitHub, held to GitHub's own description: push times, and the last run's gradebook."""
+"""What the desk requests from GitHub, checked against GitHub's own description: push times and gradebooks of runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_pushes_are_github_s_own_list(hub: Hub, client: api.Client) -> None:  # 
 
 
 def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:  # noqa: F811
-    """One page is enough when it reaches back to the last push that was known."""
+    """One page is enough if it reaches back to the last known push."""
     for number in range(1, 251):
         add_activity(hub, hub.repository(CLASS), format_commit(number), TERM + number * MINUTE)
     hub.asked.clear()
@@ -49,14 +49,14 @@ def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:
 
 
 def test_repositories_elsewhere_are_not_github_s(hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
-    """Other servers get no request, with a token or without."""
+    """Other servers get no request, whether or not there is a token."""
     for told in (environ, {}):
         assert PushTimeResolver(told).list_pushes("https://example.org/a/b.git", MAIN, None) == ()
     assert hub.asked == []
 
 
 def test_a_repository_that_may_not_be_read_is_said(client: api.Client) -> None:  # noqa: F811
-    """The collection names it and goes on."""
+    """The collection reports it and continues."""
     with pytest.raises(GraderError, match="class/gone"):
         GitHubActivity(client).list_pushes("class/gone", MAIN, None)
 
@@ -90,7 +90,7 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
     tmp_path: Path,
     class_folder: Path,
 ) -> None:
-    """Not with a pull request's, a fork's, another branch's or another workflow's, nor with an empty run."""
+    """Gradebooks from pull requests, forks, other branches, other workflows and empty runs are not used."""
     hub.repository(CLASS)
     assert resume_gradebook(class_folder, job_environ) is None
     for number, changes in enumerate(
@@ -122,7 +122,7 @@ def test_a_run_may_begin_with_another_workflow_s_gradebook(
     tmp_path: Path,
     class_folder: Path,
 ) -> None:
-    """The named one's newest, whatever the workflow that asks has handed over itself."""
+    """The newest gradebook of the given workflow is used, whatever the requesting workflow itself has uploaded."""
     site = job_environ | {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/site.yml@refs/heads/main"}
     hub.repository(CLASS)
     add_run(hub, 1, make_gradebook_archive(tmp_path / "runs", 1))
@@ -138,7 +138,7 @@ def test_what_is_no_gradebook_ends_the_run(
     class_folder: Path,
     tmp_path: Path,
 ) -> None:
-    """No collection starts over by mistake."""
+    """No collection starts from scratch by mistake."""
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
     add_run(hub, 1, str(tmp_path / "no.sqlite"))
     with pytest.raises(GraderError, match="not a gradebook"):
@@ -149,6 +149,6 @@ def test_what_is_no_gradebook_ends_the_run(
 
 
 def test_outside_a_workflow_there_is_no_last_run(class_folder: Path) -> None:
-    """It says what to type instead."""
+    """The message states what to run instead."""
     with pytest.raises(UsageError, match="inv collect"):
         resume_gradebook(class_folder, {})

@@ -1,4 +1,4 @@
-"""The gradebook keeps everything once, comes up to date by numbered steps, and says what it cannot read."""
+"""The gradebook keeps everything once, is upgraded in numbered steps, and reports what it cannot read."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch:
 
 
 def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) -> None:
-    """A record that cannot be kept takes none of its batch with it."""
+    """If one record cannot be saved, none of its batch is."""
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
         book.enroll_students([ADA])
         good = PublishedRecord("ada", "progress/a.json", TERM, 1, "{}", None)
@@ -74,7 +74,7 @@ def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) ->
 
 
 def test_days_of_single_milestones_are_kept(class_folder: Path) -> None:
-    """As the roster has them."""
+    """The days are kept as in the roster."""
     row = RosterRow("ada", extension_days=1, milestone_days=((1, 3), (12, 140)))
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
         book.enroll_students([row, RosterRow("bob")])
@@ -82,7 +82,7 @@ def test_days_of_single_milestones_are_kept(class_folder: Path) -> None:
 
 
 def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
-    """A missing file, another database, no database, and one of a later version each get their sentence."""
+    """A missing file, a different database, no database, and one from a later version each get their own message."""
     path = class_folder / "g.sqlite"
     with pytest.raises(UsageError, match="There is no gradebook"):
         open_gradebook(path)
@@ -115,7 +115,7 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
 def test_an_older_gradebook_is_brought_up_to_date(
     class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each numbered file is run once, in order; one that fails changes nothing."""
+    """Each numbered file is run once, in order; a failing one changes nothing."""
     path = fill_gradebook(class_folder / "g.sqlite", [ADA], {"ada": [(1, 2, TERM)]})
     steps = tmp_path / "schema"
     steps.mkdir()
@@ -137,7 +137,7 @@ def test_an_older_gradebook_is_brought_up_to_date(
 
 
 def test_every_table_and_column_is_documented(root: Path, class_folder: Path) -> None:
-    """docs/gradebook.md names each of them, and none that is not there."""
+    """docs/gradebook.md lists every table and column, and none that do not exist."""
     open_gradebook(class_folder / "g.sqlite", make=True).__exit__()
     db = sqlite3.connect(class_folder / "g.sqlite")
     tables = [
@@ -163,7 +163,7 @@ def read_every_row(path: Path) -> list[list[tuple[object, ...]]]:
 
 
 def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
-    """In any order, and twice, the merged gradebook is what one collection would have written."""
+    """In any order, even twice, the merged gradebook equals what one collection would have written."""
     rows = [RosterRow(f"s{n}") for n in range(9)]
     work = {row.id: [(10 * n + 1, 1, TERM), (10 * n + 2, 2, TERM + timedelta(days=n))] for n, row in enumerate(rows)}
     whole = fill_gradebook(class_folder / "whole.sqlite", rows, work)
@@ -183,7 +183,7 @@ def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
 
 
 def test_who_looked_last_is_believed(class_folder: Path) -> None:
-    """A visit of an older gradebook takes the place of none; its results are added all the same."""
+    """A visit from an older gradebook replaces none, but its results are added."""
     old = fill_gradebook(class_folder / "old.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
     new = fill_gradebook(
         class_folder / "new.sqlite", [RosterRow("ada", section="B")], {"ada": [(2, 2, TERM + timedelta(days=1))]}
@@ -196,7 +196,7 @@ def test_who_looked_last_is_believed(class_folder: Path) -> None:
 
 
 def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Path) -> None:
-    """The good ones before it are not added either."""
+    """Valid gradebooks earlier in the list are not added either."""
     good = fill_gradebook(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
     (class_folder / "bad.sqlite").write_text("x" * 5000)
     with pytest.raises(UsageError, match=r"bad\.sqlite is not a gradebook"):
@@ -206,7 +206,7 @@ def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Pa
 
 @pytest.mark.parametrize(("students", "jobs"), [(0, 1), (1, 1), (11, 2), (2_560, 256), (10_000, 256)])
 def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
-    """Never more jobs than GitHub allows, and no student in two or in none."""
+    """There are never more jobs than GitHub allows, and no student is in two jobs or in none."""
     import json
 
     rows = [RosterRow(f"s{n}") for n in range(students)]
@@ -218,6 +218,6 @@ def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
 
 @pytest.mark.parametrize("wrong", ["0/3", "4/3", "3", "1/257", "a/b", "1/3 ; rm"])
 def test_what_is_no_shard_is_said(wrong: str) -> None:
-    """The sentence shows how it is written."""
+    """The message shows how a shard is written."""
     with pytest.raises(UsageError, match="3/12"):
         select_shard_students([], wrong)

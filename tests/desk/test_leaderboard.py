@@ -1,4 +1,4 @@
-"""The leaderboard ranks what runs can tell apart, of those who agreed, and moves no grade."""
+"""The leaderboard ranks what runs can tell apart, for students who agreed, and changes no grade."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def list_ranks(*entries: BoardEntry, lower_is_better: bool = True) -> list[tuple
 
 
 def test_overlapping_ranges_share_a_rank() -> None:
-    """The next one is behind all of them; ends that touch overlap; alone among equals is first."""
+    """The next entry ranks behind all of them, ranges that touch overlap, and a single best entry is first."""
     assert list_ranks(make_entry("a", 1, 3), make_entry("b", 2, 4), make_entry("c", 5, 6)) == [
         ("a", 1),
         ("b", 1),
@@ -71,7 +71,7 @@ def test_overlapping_ranges_share_a_rank() -> None:
 
 
 def test_who_is_linked_by_overlaps_shares_a_rank() -> None:
-    """A wide range joins those at its two ends, whichever way is better."""
+    """A wide range joins the entries at its two ends, whichever direction is better."""
     three = (make_entry("a", 1, 2), make_entry("wide", 1.5, 9), make_entry("b", 8, 9))
     assert {rank for _, rank in list_ranks(*three)} == {1}
     assert {rank for _, rank in list_ranks(*three, lower_is_better=False)} == {1}
@@ -79,7 +79,7 @@ def test_who_is_linked_by_overlaps_shares_a_rank() -> None:
 
 
 def test_the_course_takes_nobody_s_place() -> None:
-    """It stands where its middle puts it, and neither has a rank nor joins anybody's."""
+    """The course is listed at its median, has no rank, and links nobody's ranges."""
     found = list_ranks(make_entry("a", 1, 2), make_entry(COURSE, 1, 9), make_entry("b", 3, 4))
     assert found == [("a", 1), ("b", 2), (COURSE, None)]
 
@@ -119,7 +119,7 @@ def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[s
 
 
 def test_only_who_agreed_and_has_it_is_run(class_folder: Path, run_counts: Counter[str]) -> None:
-    """Each three times, and the course as often, since kernels are compared with its own."""
+    """Each is run three times, and so is the course, since kernels are compared with the course's own."""
     assert run_leaderboard(ROOT, class_folder, SilentWatch()) == []
     assert run_counts == {"ada": 3, "bob": 3, COURSE: 3}
     assert run_leaderboard(ROOT, class_folder, SilentWatch()) == []
@@ -131,7 +131,7 @@ def test_only_who_agreed_and_has_it_is_run(class_folder: Path, run_counts: Count
 
 @pytest.mark.usefixtures("run_counts")
 def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
-    """Of those that were fetched, where any was: a deadline's commit may never have been."""
+    """Fetched commits are preferred, since a commit before a deadline may never have been fetched."""
     with open_gradebook(class_folder / FILE) as book:
         book.save_result("ada", make_graded_result(5, milestone=4, at=TERM + timedelta(days=1)))
         book.save_result("ada", make_graded_result(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
@@ -143,7 +143,7 @@ def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
 
 
 def test_an_interrupted_leaderboard_goes_on(class_folder: Path, run_counts: Counter[str]) -> None:
-    """Everybody is run once before anybody is run twice, and what was measured is kept."""
+    """Everybody is run once before anybody is run twice, and measurements are kept."""
     run_leaderboard(ROOT, class_folder, SilentWatch(), runs=1)
     assert run_counts == {"ada": 1, "bob": 1, COURSE: 1}
     run_leaderboard(ROOT, class_folder, SilentWatch(), runs=3)
@@ -152,7 +152,7 @@ def test_an_interrupted_leaderboard_goes_on(class_folder: Path, run_counts: Coun
 
 @pytest.mark.usefixtures("run_counts")
 def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
-    """30 ms of the course over 20 to 22 of Ada's; Bob's range overlaps hers; training times come from each network."""
+    """The course's 30 ms is compared with Ada's 20 to 22, and Bob's range overlaps hers; training times are absolute."""
     run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         kernels, seconds = rank_boards(book)
@@ -166,7 +166,7 @@ def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
 
 @pytest.mark.usefixtures("run_counts")
 def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It measures nothing, and is said; what the grader could not judge is a trouble, and is tried again."""
+    """Such a run measures nothing and is reported. One that the grader could not judge is a problem, and is retried."""
     usual = leaderboard.grade_milestone
 
     def fail(*_: object, **__: object) -> Result:
@@ -186,7 +186,7 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
 
 @pytest.mark.usefixtures("run_counts")
 def test_no_grade_comes_of_it(class_folder: Path) -> None:
-    """Scores are what they were, and a student who is renamed keeps their place."""
+    """Scores stay as they were, and a renamed student keeps their rank."""
     manifest = load_manifest(ROOT)
     with open_gradebook(class_folder / FILE) as book:
         before = compute_scores(book, manifest)
@@ -205,7 +205,7 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
 
 @pytest.mark.usefixtures("run_counts")
 def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
-    """Runs stay in the gradebook; nothing of them is shown."""
+    """Runs stay in the gradebook, but none of them is shown."""
     run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         book.enroll_students([ROWS[0], RosterRow("bob", "Bob Hidden")])
@@ -216,7 +216,7 @@ def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
 
 @pytest.mark.usefixtures("run_counts")
 def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) -> None:
-    """Bob is on the board under his pseudonym; nobody else is in any page but by their pseudonym."""
+    """Bob is on the board under his pseudonym, and no page shows anybody else except by pseudonym."""
     source, site = GradebookSource(class_folder / FILE), class_folder.parent / "site"
     build_site(source, site)
     assert not (site / "class" / "leaderboard.html").exists()

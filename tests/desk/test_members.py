@@ -1,4 +1,4 @@
-"""Who came, who left, and who is somebody under another id."""
+"""Who joined, who left, and who is the same person under a different id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def members_folder(class_folder: Path) -> Path:
 
 
 def test_a_roster_is_compared_with_what_was_collected(members_folder: Path) -> None:
-    """New, gone, and the same under another id: by repository, else by e-mail."""
+    """Students are new, gone, or the same under a different id, by repository or else by e-mail."""
     rows = [RENAMED, RosterRow("robert", email="BOB@x.org"), CYD, RosterRow("dan")]
     with open_gradebook(members_folder / FILE) as book:
         assert compare_roster(book, [ADA, BOB, CYD]) == RosterChanges()
@@ -52,13 +52,13 @@ def test_a_roster_is_compared_with_what_was_collected(members_folder: Path) -> N
 
 
 def test_nothing_is_said_before_the_first_collection(class_folder: Path) -> None:
-    """Everybody is new then."""
+    """Before it, everybody would be new."""
     with open_gradebook(class_folder / FILE, make=True) as book:
         assert compare_roster(book, [ADA]) == RosterChanges()
 
 
 def test_records_are_taken_over_and_none_is_lost(members_folder: Path) -> None:
-    """Results, push times and what was fetched are the new id's, whether that has some of its own or not."""
+    """Results, push times and fetched repositories go to the new id, whether or not it already has its own."""
     with open_gradebook(members_folder / FILE) as book:
         book.enroll_students([RENAMED, BOB, CYD])
         pushes = book.read_pushes()["ada"]
@@ -92,7 +92,7 @@ def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(member
     [("ada", "bob", "still in the roster"), ("eve", "bob", "no student eve"), ("zoe", "nobody", "not in the roster")],
 )
 def test_two_people_are_not_joined(members_folder: Path, old: str, new: str, why: str) -> None:
-    """What cannot be meant is refused before anything is written."""
+    """A command that cannot be meant is refused before anything is written."""
     with pytest.raises(UsageError, match=why):
         rename_student(members_folder, [ADA, BOB, CYD], old, new)
     with open_gradebook(members_folder / FILE) as book:

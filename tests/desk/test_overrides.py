@@ -1,4 +1,4 @@
-"""What an instructor decides by hand stands above what is measured, says who and why, and can be taken back."""
+"""An instructor's manual decision takes precedence over what is measured, states who and why, and can be withdrawn."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def list_points(overrides_folder: Path) -> list[float | None]:
 
 
 def test_points_bonus_and_excuse_stand_above_what_is_measured(overrides_folder: Path) -> None:
-    """Points take its place, a bonus is added, excused counts for nothing; the newest of each kind counts."""
+    """Points replace the measured ones, a bonus is added, excused grades do not count; the newest of a kind counts."""
     override_grade(overrides_folder, "ada", points="80", comment="See me.")
     override_grade(overrides_folder, "ada", bonus="5")
     override_grade(overrides_folder, "bob", excused="yes")
@@ -73,7 +73,7 @@ def test_points_bonus_and_excuse_stand_above_what_is_measured(overrides_folder: 
 
 
 def test_no_grading_touches_an_override(overrides_folder: Path) -> None:
-    """A better result, a worse one, a merged gradebook: what was decided counts."""
+    """The decision counts after a better result, a worse one, or a merged gradebook."""
     override_grade(overrides_folder, "bob", points="70")
     with open_gradebook(overrides_folder / FILE) as book:
         book.enroll_students(row for row, _ in book.list_known_students())
@@ -86,7 +86,7 @@ def test_no_grading_touches_an_override(overrides_folder: Path) -> None:
 
 
 def test_one_command_takes_back_what_was_decided(overrides_folder: Path) -> None:
-    """All of it, older points as well; it stays in the gradebook, with who took it back."""
+    """Everything is withdrawn, older points included; it stays in the gradebook, with who withdrew it."""
     override_grade(overrides_folder, "ada", points="80")
     override_grade(overrides_folder, "ada", points="90", comment="Well done.")
     assert withdraw_grade_overrides(overrides_folder, "ada", 1, "A mistake.", "prof") == 3
@@ -115,7 +115,7 @@ def test_one_command_takes_back_what_was_decided(overrides_folder: Path) -> None
 def test_what_cannot_be_meant_is_refused(
     overrides_folder: Path, student: str, values: dict, why: str, said: str
 ) -> None:
-    """With what to write instead; nothing is kept."""
+    """The message states what to write instead, and nothing is saved."""
     with pytest.raises(UsageError, match=said):
         set_override(ROOT, overrides_folder, student, 1, values, why, "prof")
     with pytest.raises(UsageError, match="There is no milestone 9"):
@@ -153,7 +153,7 @@ def test_many_come_and_go_as_a_file(overrides_folder: Path) -> None:
     ],
 )
 def test_a_file_with_a_wrong_row_changes_nothing(overrides_folder: Path, text: str, said: str) -> None:
-    """Every wrong row is named with its line."""
+    """Every invalid row is listed with its line."""
     (overrides_folder / "o.csv").write_text(text)
     with pytest.raises(UsageError, match=f"(?s){said}"):
         import_overrides_csv(ROOT, overrides_folder, overrides_folder / "o.csv", "prof")
@@ -161,7 +161,7 @@ def test_a_file_with_a_wrong_row_changes_nothing(overrides_folder: Path, text: s
 
 
 def test_exports_and_report_show_what_was_decided(overrides_folder: Path) -> None:
-    """Canvas excuses with EX; Moodle cannot, which is said; the report says who has what by hand."""
+    """Canvas excuses with EX; Moodle cannot, which is reported; the report shows manual decisions."""
     override_grade(overrides_folder, "ada", points="80", bonus="5", comment="Well done.")
     override_grade(overrides_folder, "bob", excused="yes")
 

@@ -1,4 +1,4 @@
-"""The desk's pages in a real browser: readable by everybody on a phone, sorted and filtered by keyboard."""
+"""The desk's pages in a real browser: readable for everybody, even on a phone, and sorted and filtered by keyboard."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def list_student_names(page: Page) -> list[str]:
 
 
 def test_students_are_sorted_and_filtered(open_page: Open) -> None:
-    """By points from a head, by section, and by what needs a look; how many are shown is said."""
+    """Students are sorted by points, and filtered by section or open problems; the page states how many are shown."""
     page = open_page("report")
     everybody = list_student_names(page)
     head = page.locator("#students-table th", has_text="Points")
@@ -96,7 +96,7 @@ def test_students_are_sorted_and_filtered(open_page: Open) -> None:
 
 
 def test_points_lead_to_the_evidence_and_back(open_page: Open) -> None:
-    """The page of the student, at the milestone; without scripts as well."""
+    """The link leads to the milestone on the student's page, even without scripts."""
     page = open_page("report", java_script_enabled=False)
     assert page.locator("#students-table tbody tr").count() == 12
     expect(page.locator("#filter")).to_be_hidden()
@@ -108,7 +108,7 @@ def test_points_lead_to_the_evidence_and_back(open_page: Open) -> None:
 
 
 def test_a_pair_is_folded_until_it_is_opened(open_page: Open) -> None:
-    """Its totals are seen at once, its code when it is asked for."""
+    """The totals are visible immediately, and the code once the pair is opened."""
     page = open_page("similar", 390)
     summary = page.locator("summary")
     expect(summary).to_contain_text("Ada (A) and Bob (A)")

@@ -1,4 +1,4 @@
-"""Grading processes side by side: each task is answered once, whatever one of them does."""
+"""Grading processes in parallel: each task is answered once, whatever happens to one of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def grade_students(*students: str, marker: str = "/nowhere", jobs: int = 2) -> d
 
 @pytest.mark.usefixtures("fake_grader")
 def test_a_process_that_dies_costs_its_own_task_only() -> None:
-    """It is tried twice, with a new process; the others are graded."""
+    """The task is tried twice, the second time in a new process; the others are graded."""
     found = grade_students("a", "dies", "b", "lies", "c", "d")
     assert found["dies"] == "the grading process ended (exit code 7)"
     assert found["lies"] == "the grading process ended (without an answer)"
@@ -60,13 +60,13 @@ def test_a_process_that_dies_costs_its_own_task_only() -> None:
 
 
 def test_a_process_that_dies_once_is_forgiven(fake_grader: Path) -> None:
-    """The machine may have killed it for its memory."""
+    """The machine may have killed the process because memory ran out."""
     assert grade_students("once", marker=str(fake_grader / "marker"))["once"] == "graded once"
 
 
 @pytest.mark.usefixtures("fake_grader")
 def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the rest goes on."""
+    """The remaining tasks continue."""
     monkeypatch.setattr(pool, "WORKERS", 0)
     monkeypatch.setattr(pool, "ASIDE_SECONDS", 1)
     monkeypatch.setattr(pool, "TRIES", 1)
@@ -76,7 +76,7 @@ def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("fake_grader")
 def test_who_stops_listening_ends_every_process() -> None:
-    """At once, and nothing of them stays behind."""
+    """All processes stop immediately, and nothing of them remains."""
     tasks = [GradingTask("hangs", 1, "0" * 40, ""), GradingTask("a", 1, "0" * 40, "")]
     listening = grade_in_processes(tasks, ROOT, load_manifest(ROOT), jobs=2)
     assert next(listening).task.student == "a"
@@ -86,7 +86,7 @@ def test_who_stops_listening_ends_every_process() -> None:
 
 
 def test_grading_processes_know_no_token() -> None:
-    """Nor do they start more threads than there are cores."""
+    """Nor do the processes start more threads than there are cores."""
     seen = build_grader_environment(
         {"GITHUB_TOKEN": "x", "GH_TOKEN": "x", "CLASSROOM50_SERVICE_TOKEN": "x", "PATH": os.defpath}
     )

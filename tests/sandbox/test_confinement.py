@@ -28,7 +28,7 @@ def fenced(sandbox: str) -> str:
 
 @pytest.mark.parametrize("device", bubblewrap.DEVICES)
 def test_harmless_devices_open(worker_of, device):
-    """Right code may throw output away or read random bytes."""
+    """Correct code may discard output or read random bytes."""
     source = "def look(device):\n    with open(device, 'rb') as file:\n        return len(file.read(3))\n"
     assert worker_of(source).module("code").look(device) == (0 if device == "/dev/null" else 3)
 
@@ -107,7 +107,7 @@ def test_the_way_out_is_closed(worker_of, attempt):
 
 @pytest.mark.usefixtures("fenced")
 def test_a_thread_is_fenced_like_the_rest(worker_of):
-    """Also one that NumPy's matrix product has started before student code ran."""
+    """This includes a thread that NumPy's matrix product started before student code ran."""
     source = (
         f"{ATTEMPTS}def f():\n    seen = []\n    def g():\n        try: seen.append(open('/etc/passwd').read())\n"
         "        except OSError as error: seen.append(type(error).__name__)\n"
@@ -156,7 +156,7 @@ def test_what_is_covered_over_cannot_be_filled(worker_of):
 
 @pytest.mark.usefixtures("fenced")
 def test_computing_needs_nothing_that_is_refused(worker_of):
-    """Files of its own, threads, compiled code in memory, the clock, random numbers: all that a framework may need."""
+    """A framework may need its own files, threads, compiled code in memory, the clock and random numbers."""
     source = (
         f"{ATTEMPTS}import pathlib, tempfile, mmap, zipfile, shutil, queue, concurrent.futures, random, datetime\n"
         "import lzma, bz2, zlib, hashlib, decimal, sqlite3, uuid\n"
@@ -189,7 +189,7 @@ def test_nothing_of_the_environment_comes_through(worker_of, monkeypatch):
 
 
 def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
-    """All of it and nothing else, also where the sandbox clears what it inherits."""
+    """The worker has all of it and nothing else, even if the sandbox clears the inherited environment."""
     (tmp_path / "m" / "tinytorch").mkdir(parents=True)
     (tmp_path / "m" / "tinytorch" / "code.py").write_text("import os\ndef f(): return dict(os.environ)\n")
     confinement = launch.Confinement(
@@ -220,7 +220,10 @@ def test_matrix_products_use_the_threads_of_the_budget(tmp_path, sandbox, thread
 
 
 def test_a_package_is_there_when_it_is_asked_for(tmp_path, sandbox):
-    """By its import name; one that is not installed is the machine's error, with the command that shows it."""
+    """A package is requested by its import name.
+
+    A missing one is the machine's error, with the command that shows it.
+    """
     (tmp_path / "m" / "tinytorch").mkdir(parents=True)
     (tmp_path / "m" / "tinytorch" / "code.py").write_text("def f():\n    import yaml\n    return yaml.safe_load('1')\n")
     with Worker(
@@ -232,7 +235,7 @@ def test_a_package_is_there_when_it_is_asked_for(tmp_path, sandbox):
 
 
 def test_memory_has_an_end(worker_of):
-    """An allocation beyond the budget is a MemoryError, not the machine's trouble."""
+    """An allocation beyond the budget raises MemoryError, and does not trouble the machine."""
     code = worker_of(
         "def f():\n    kept = []\n    while True: kept.append(bytearray(64 << 20))\ndef g(): return 1\n", memory_mb=1024
     ).module("code")
@@ -260,7 +263,7 @@ def test_a_limit_cannot_be_raised_again(worker_of, sandbox):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="strays are adopted through a Linux call")
 def test_a_daemon_does_not_outlive_its_worker(tmp_path, worker_of, sandbox):
-    """A child that left its process group is ended with the worker; behind a fence there never is one."""
+    """A child that left its process group is stopped with the worker; behind a fence there never is one."""
     mark = tmp_path / "alive"
     source = (
         f"{ATTEMPTS}def f():\n"
@@ -296,7 +299,7 @@ def test_a_shadow_of_numpy_in_the_submission_is_not_used(tmp_path, sandbox):
 
 
 def test_official_grading_without_a_sandbox_is_an_error(monkeypatch):
-    """It is the machine's error, and no fallback."""
+    """A missing sandbox is the machine's error, and nothing falls back to running without one."""
     monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(launch, "find_landlock_problem", lambda: "no Landlock")
     assert launch.choose_fence(official=False) == "process"
@@ -313,7 +316,7 @@ def test_without_bubblewrap_landlock_is_the_fence(monkeypatch):
 
 
 def test_a_fence_may_be_named(monkeypatch):
-    """For tests: it is that one or an error, and a plain process is never official."""
+    """Tests may require one fence. The result is that fence or an error, and a plain process is never official."""
     monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "not here")
     monkeypatch.setattr(launch, "find_landlock_problem", lambda: None)
     for name in ("bubblewrap", "moat"):

@@ -1,4 +1,4 @@
-"""What each fence lets through, tried in a worker, is what docs/threat-model.md says."""
+"""What docs/threat-model.md states about each fence is what a worker finds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_fence_table() -> dict[str, tuple[str, ...]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the table is about Linux")
 @pytest.mark.parametrize("what", TRIED)
 def test_the_table_of_the_threat_model_is_true(worker_of, sandbox, what, tmp_path, monkeypatch):
-    """Open means that it is done, closed that it raises there, or ends the worker."""
+    """Open means that the attempt succeeds. Closed means that it raises there, or kills the worker."""
     data, outside = tmp_path / "data" / "labels", tmp_path / "written"
     data.parent.mkdir()
     data.write_text("1")

@@ -1,4 +1,4 @@
-"""A worker of root's becomes a user that nobody else is; a submission's copy is for such workers alone."""
+"""A worker started by root becomes a user that nobody else is, and a submission's copy is for such workers alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_worker_of_root_is_another_user(root_of):
 
 
 def test_a_container_s_root_makes_its_workers_nobody_or_leaves_them(root_of):
-    """As far as it has users to give."""
+    """The result depends on which users the container has to assign."""
     root_of(SMALL)
     assert identity.choose_user_id() == identity.NOBODY
     root_of(ALONE)
@@ -42,14 +42,14 @@ def test_a_container_s_root_makes_its_workers_nobody_or_leaves_them(root_of):
 
 
 def test_whoever_is_not_root_has_no_users_to_give(monkeypatch):
-    """Workers stay who the grader is."""
+    """Workers keep the grader's user."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert identity.choose_user_id() is None
 
 
 @pytest.mark.skipif(not identity.can_change_user(), reason="only root gives files away")
 def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
-    """Not by other users of the machine, and writable by none but the grader."""
+    """Other users of the machine cannot read the copy, and only the grader can write to it."""
     file = tmp_path / "copy" / "m" / "code.py"
     file.parent.mkdir(parents=True)
     file.write_text("")
@@ -61,7 +61,7 @@ def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
 
 
 def test_a_private_folder_above_keeps_others_out(tmp_path):
-    """A worker that became somebody else could not reach what lies below it."""
+    """A worker under a different user could not reach what lies below the folder."""
     (tmp_path / "x").mkdir(0o700)
     assert not identity.is_reachable_by_all(tmp_path / "x" / "y")
     assert identity.is_reachable_by_all(Path("/usr/bin/python"))

@@ -57,7 +57,7 @@ def test_each_number_is_the_kernel_s(column, machine):
 
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
 def test_every_number_that_is_not_listed_is_refused(machine):
-    """New ones as missing, so that a C library does without them; the others as forbidden."""
+    """New calls are refused as missing, so that a C library does without them; the others as forbidden."""
     column = list(seccomp.ARCHITECTURES).index(machine)
     listed = {call[column] for call in (*seccomp.ALLOWED.values(), *seccomp.BOUNDED.values())}
     for number in range(600):
@@ -93,5 +93,5 @@ def test_another_interface_of_the_same_processor_is_closed():
 
 
 def test_the_filter_is_made_for_known_processors_only():
-    """Where the system call numbers are not known there is no filter, rather than a wrong one."""
+    """If the system call numbers are not known, there is no filter rather than a wrong one."""
     assert seccomp.build_filter("riscv64", PID) is None

@@ -32,7 +32,7 @@ Interpreter = Callable[[str], None]
 
 @pytest.fixture
 def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
-    """Return `interpreter(script)`, after which workers are started with this script in place of Python."""
+    """Return `interpreter(script)`, after which workers are started with this script instead of Python."""
 
     def install(script: str) -> None:
         file = tmp_path / "python"
@@ -87,7 +87,7 @@ def fake_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch, last_words: s
     ],
 )
 def test_an_interpreter_that_does_not_get_ready_is_the_machines_failure(interpreter, worker, script, words):
-    """The words name the machine, how the process ended and the command that looks into it; and they stay."""
+    """The message names the machine, how the process ended and a command to diagnose it, and the failure is kept."""
     interpreter(script)
     with pytest.raises(GraderError, match="on this machine") as caught:
         worker().module("code")
@@ -97,7 +97,7 @@ def test_an_interpreter_that_does_not_get_ready_is_the_machines_failure(interpre
 
 
 def test_a_failed_start_fails_every_request_in_the_same_way(interpreter, worker):
-    """A test that makes something else of the first one meets it again."""
+    """A test that handles the first failure differently meets it again."""
     interpreter("#!/bin/sh\nexit 127\n")
     one = worker()
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_a_wrapper_that_starts_python_is_as_good_as_python(interpreter, worker):
 
 
 def test_another_version_is_refused(interpreter, worker):
-    """Figures of two Pythons or NumPys are not the same measurement: both are named."""
+    """Figures from two versions of Python or NumPy are not the same measurement, so both versions are named."""
     said = "b'\\0\\0\\0\\x18\\0\\0\\0\\x14\\x93\\xa5ready\\xa63.99.1\\xa50.9.9'"
     interpreter(f"{SPEAK}{said})\nimport time\ntime.sleep(9)\n")
     both = r"the worker runs Python 3\.99\.1 with NumPy 0\.9\.9, the grader Python 3\."
@@ -142,7 +142,7 @@ def test_a_start_that_fails_once_is_tried_again(interpreter, worker, tmp_path):
 
 @pytest.mark.parametrize("failures", [1, 2])
 def test_no_process_left_is_tried_again_and_then_told(worker, monkeypatch, tmp_path, failures):
-    """EAGAIN of fork: once is waited for, twice is the machine's failure, and nothing is left behind."""
+    """The first EAGAIN from fork is waited out, the second is the machine's failure, and nothing is left behind."""
     private, popen, left = tmp_path / "private", subprocess.Popen, [None] * failures
     private.mkdir()
     monkeypatch.setattr(launch, "RETRY_SECONDS", 0.0)
@@ -168,7 +168,7 @@ def test_no_process_left_is_tried_again_and_then_told(worker, monkeypatch, tmp_p
     "words", ["Creating newroot failed: No space left on device", "Resource temporarily unavailable"]
 )
 def test_bubblewraps_own_trouble_is_the_machines(worker, tmp_path, monkeypatch, words):
-    """What bwrap says is handed on."""
+    """What bwrap reports is passed on."""
     fake_bubblewrap(tmp_path, monkeypatch, words)
     with pytest.raises(GraderError, match=words):
         worker("bubblewrap").module("code")
@@ -208,7 +208,7 @@ def test_a_module_graded_on_such_a_machine_is_an_error(interpreter, root, monkey
 
 
 def test_a_milestone_of_which_something_else_is_failed_is_an_error_too(interpreter, root, monkeypatch, tmp_path):
-    """Without answers the questions are failed; the rest was never measured, so there is no verdict to keep."""
+    """Without answers the questions fail. The rest was never measured, so there is no verdict to keep."""
     interpreter("#!/bin/sh\nexit 127\n")
     monkeypatch.setattr(grade, "choose_fence", lambda **_: "process")
     tree = tmp_path / "tree"

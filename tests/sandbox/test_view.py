@@ -1,4 +1,4 @@
-"""A worker may read Python, its library and its packages, and nothing next to them."""
+"""A worker may read Python, its library and its packages, and nothing that lies next to them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_loader_names_the_libraries_that_are_needed():
 
 @linux
 def test_where_the_loader_lists_nothing_all_libraries_are_shown(tmp_path, monkeypatch):
-    """Single files of the places where it looks, and no folder."""
+    """Single files are shown in the places where the loader looks, and no folders."""
     monkeypatch.setattr(views, "_list_libraries", lambda *_: [])
     found = find_libraries(Path(sys.executable), [tmp_path])
     assert found
@@ -112,6 +112,6 @@ def test_a_package_of_one_file_is_that_file():
 
 
 def test_a_package_that_is_missing_is_the_machine_s_error():
-    """With the command that shows it."""
+    """The message contains the command that shows it."""
     with pytest.raises(GraderError, match=r"no_such_package is not installed.*tito doctor"):
         make_view(find_interpreter(), ("no_such_package",), frozenset())
