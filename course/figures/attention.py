@@ -74,7 +74,7 @@ def draw_position_waves() -> Figure:
 
 
 def draw_attention_by_position() -> Figure:
-    """Draw weights of positions with the same vector as query and key, and with keys shifted by one position."""
+    """Draw the weights of positions if query and key are the same vector, and if keys are shifted by one position."""
     positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
     keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
     mask, shapes = causal_mask(TOKENS), []
@@ -89,7 +89,7 @@ def draw_attention_by_position() -> Figure:
 
 
 def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float, name: str) -> list[str]:
-    """Draw a square of weights below its name and the axis of the keys."""
+    """Draw a square of weights under its name and the axis of the keys."""
     side = cell_size * len(weights)
     shapes = [draw_word(left, top - 30, name, css_class="bold"), draw_word(left, top - 8, "keys", css_class="small")]
     shapes.append(draw_shades(weights, left, top, cell_size, 1.0))

@@ -1,4 +1,4 @@
-"""Pictures of module 09: a graph with values and gradients, and the memory that a training step holds."""
+"""Pictures of module 09: a graph with values and gradients, and the memory that a training step uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.render.svg import draw_word
 
 
 def draw_computation_graph() -> Figure:
-    """Draw the graph of (a · b + b)², with each value above its gradient, as the tape finds them."""
+    """Draw the graph of (a · b + b)², with each value above its gradient, as the tape computes them."""
     a, b = Tensor(2.0), Tensor(3.0)
     require_grad([a, b])
     with Tape() as tape:
@@ -45,7 +45,7 @@ def draw_computation_graph() -> Figure:
 
 
 def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
-    """Go backward and keep, by entry number, the gradient that reached each entry."""
+    """Run backward and keep the gradient that reached each entry, by entry number."""
     seen: dict[int, Tensor] = {}
     entries, play = list(tape.entries), tape.play
 
@@ -60,7 +60,7 @@ def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
 
 
 def draw_tape_memory() -> Figure:
-    """Draw the bytes of outputs that the tape holds after each op forward and each rule backward."""
+    """Draw the number of bytes in outputs that the tape holds after each op's forward and each rule's backward."""
     rng = np.random.default_rng(0)
     network, criterion = MLP((784, 256, 256, 256, 10), ReLU, rng=rng), CrossEntropyLoss()
     require_grad(network.parameters())

@@ -1,7 +1,7 @@
 """A picture as an SVG document, and its shapes: lines, dots, arrows, images made of pixels.
 
 All pictures are 480 wide, so that 14 px text is readable on a phone. A picture has its own paper, because a page may be
-dark where the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes,
+dark although the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes,
 `word-a` is text.
 """
 
@@ -16,7 +16,7 @@ from markupsafe import escape
 
 WIDTH = 480
 EDGE = 14
-"""Distance from the paper's edge to the drawing."""
+"""The distance from the paper's edge to the drawing, in pixels."""
 
 LIGHT = {"paper": "#fffdf9", "ink": "#1f1d1a", "quiet": "#5e5a53", "faint": "#e0dacf"}
 DARK = {"paper": "#181d23", "ink": "#eceae6", "quiet": "#b3aea5", "faint": "#3a424c"}
@@ -26,7 +26,7 @@ DARK |= {"a": "#6cb4f5", "b": "#ffa262", "c": "#67d18e", "d": "#d09bf5", "e": "#
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: what it shows in a few words, its height, and its shapes in order."""
+    """A picture: a title that says what it shows, its height, and its shapes in order."""
 
     title: str
     height: float
@@ -34,7 +34,7 @@ class Figure:
 
 
 def write_svg(figure: Figure) -> str:
-    """Write the picture's file, the same bytes for the same picture."""
+    """Write the picture's file. The same picture always produces the same bytes."""
     height = format_coordinate(figure.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
@@ -84,9 +84,9 @@ def draw_pixels(
     *,
     pixel_height: float | None = None,
 ) -> str:
-    """Draw an image of integers: pixel (row, column) uses `attributes[levels[row, column]]`, and none below 0.
+    """Draw an image of integers: pixel (row, column) uses `attributes[levels[row, column]]`, and is left out below 0.
 
-    A pixel is a square unless it has a height of its own. Equal neighbours in a row are one stroke.
+    A pixel is a square unless it has its own height. Equal neighbours in a row are drawn as one stroke.
     """
     runs: dict[int, list[str]] = {}
     for row, values in enumerate(np.asarray(levels)):

@@ -14,7 +14,7 @@ from grading.render.svg import draw_box, draw_word, find_round_step
 
 Numbers = Sequence[float] | np.ndarray
 SHADE_COUNT = 16
-"""Steps from empty to full."""
+"""The number of shades from empty to full."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
 def _cut_line(
     start_point: tuple[float, float], end_point: tuple[float, float], low: float, high: float
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return the part of a line between two heights; None if there is none."""
+    """Return the part of a line between two heights, or None if there is no such part."""
     (x1, y1), (x2, y2) = start_point, end_point
     start, end = 0.0, 1.0
     if y1 == y2:
@@ -142,7 +142,7 @@ def draw_shades(
     pixel_height: float | None = None,
     colours: str = "ab",
 ) -> str:
-    """Draw a table of numbers as pixels: fuller towards `full_value`, in the second colour below 0."""
+    """Draw a table of numbers as pixels: stronger towards `full_value`, and in the second colour below 0."""
     values = np.asarray(values, np.float64)
     steps = np.clip(np.rint(np.abs(values) / full_value * SHADE_COUNT), 0, SHADE_COUNT).astype(int)
     levels = np.where(steps == 0, -1, np.where(values > 0, steps, steps + SHADE_COUNT))

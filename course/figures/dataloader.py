@@ -19,7 +19,7 @@ COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 
 def draw_augmented_versions() -> Figure:
-    """Draw a boat of 24×24 pixels as flip and crop change it in sixteen epochs."""
+    """Draw a boat of 24×24 pixels as flips and crops change it in sixteen epochs."""
     boat = _paint_boat()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
@@ -75,7 +75,7 @@ def record_loading_pipeline() -> None:
         begin, lock = time.perf_counter(), threading.Lock()
 
         def sleep_and_record(activity: str, seconds: float, begin=begin, lock=lock, parts=parts) -> None:
-            """Sleep, and record what was done from when to when."""
+            """Sleep, and record what was done, with its start and its end."""
             start = time.perf_counter()
             time.sleep(seconds)
             with lock:

@@ -17,7 +17,7 @@ PIXELS = 54
 
 
 def draw_layer_outputs() -> Figure:
-    """Draw histograms of the outputs of layers 1, 3 and 10 for three initializations."""
+    """Draw histograms of the outputs of layers 1, 3 and 10 for three kinds of initial weights."""
     starts: dict[str, Callable] = {
         "deviation 0.01": lambda rng, shape: rng.normal(0, 0.01, shape).astype("float32"),
         "Xavier": xavier_uniform,

@@ -18,7 +18,7 @@ SHOWN_PICTURE = re.compile(rf"^!\[([^\]]*)\]\({FIGURES_FOLDER}/([^)]*)\)\\\n\*(.
 """A picture in a lesson: its alt text, its file, and, after a line break, its caption in italics."""
 IMAGE_LINK = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 MAX_PICTURE_BYTES = 60 * 1024
-"""Limit for a picture's file."""
+"""The largest size of a picture's file, in bytes."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -55,9 +55,9 @@ def write_changed_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
 
 
 def is_current(path: Path, svg: str) -> bool:
-    """Return whether a file holds this picture, up to differences in the last place of its numbers.
+    """Return whether a file contains this picture, apart from differences in the last digit of its numbers.
 
-    Another processor adds in a different order, and a coordinate between two tenths may be rounded either way.
+    A different processor adds in a different order, and a coordinate between two tenths may be rounded either way.
     """
     if not path.is_file():
         return False
@@ -70,13 +70,13 @@ def is_current(path: Path, svg: str) -> bool:
 
 
 def _are_close(first: str, second: str) -> bool:
-    """Return whether two numbers differ by no more than their last place."""
+    """Return whether two numbers differ by at most one in their last digit."""
     places = max(len(text.partition(".")[2]) for text in (first, second)) or 1
     return abs(float(first) - float(second)) <= 1.01 * 10**-places
 
 
 def run_measurement(name: str) -> None:
-    """Run one of the measurements that pictures are drawn from; UsageError for an unknown name."""
+    """Run one of the measurements that pictures are drawn from. Raise UsageError for an unknown name."""
     put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):

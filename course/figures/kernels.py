@@ -95,12 +95,12 @@ def draw_whitening_directions() -> Figure:
 
 
 def _format_strength(value: float) -> str:
-    """Format two digits, or one and a power of ten: 0.27, 7e-4."""
+    """Format a number with two digits, or with one digit and a power of ten: 0.27, 7e-4."""
     return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def record_step_part_times() -> None:
-    """Time the parts of a training step with module 06's and module 13's network, and record the medians."""
+    """Time the parts of a training step with the networks of modules 06 and 13, and record the medians."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         layers += [Conv2d(before, after, 3, padding=1, rng=rng), BatchNorm2d(after), ReLU(), MaxPool2d(2)]

@@ -72,7 +72,7 @@ def _find_crossings(w1: float, w2: float, bias: float) -> list[tuple[float, floa
 
 
 def draw_learning_rate_effects() -> Figure:
-    """Draw gradient descent on the parabola of task 4.7 with learning rates too small, right and too large."""
+    """Draw gradient descent on the parabola of task 4.7 with three learning rates: too small, good and too large."""
     inputs, targets = Tensor(np.array([[1.0], [2.0], [3.0]])), Tensor(np.array([[2.0], [4.0], [6.0]]))
     shapes = []
     panels = (

@@ -59,7 +59,7 @@ def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
 
 
 def _clip_to_chart(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the parts of a line between the chart's left and right end."""
+    """Return the parts of a line between the chart's left and right ends."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
     return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]

@@ -1,7 +1,7 @@
-"""Values that are measured once and kept: times on one machine, and trainings too long for every check.
+"""Values that are measured once and kept: times on one machine, and training runs that are too long for every check.
 
-Such values do not follow from the code alone. So `inv figures --measure NAME` writes them to records.json, with the
-conditions of the measurement and digests of the solutions, and the pictures are drawn from there.
+Such values cannot be computed from the code alone. So `inv figures --measure NAME` writes them to records.json, with
+the conditions of the measurement and digests of the solutions, and the pictures are drawn from this file.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ MODULES_FOLDER = Path(__file__).resolve().parents[2] / "modules"
 
 
 def read_record(name: str) -> dict[str, Any]:
-    """Read the values of one measurement; KeyError when it was never made."""
+    """Read the values of one measurement. Raise KeyError if it was never made."""
     return json.loads(RECORDS_FILE.read_text(encoding="utf-8"))[name]["values"]
 
 
 def write_record(name: str, description: str, values: dict[str, Any], code_files: Sequence[str]) -> None:
     """Write the values of a measurement, leaving the others as they are.
 
-    `description` says how it was made. `code_files` lists its files below modules/; once one of them changes, the
-    record is stale.
+    `description` says how the measurement was made. `code_files` lists the files under modules/ that it depends on.
+    Once one of them changes, the record is outdated.
     """
     records = json.loads(RECORDS_FILE.read_text(encoding="utf-8")) if RECORDS_FILE.is_file() else {}
     machine = {
@@ -55,7 +55,7 @@ def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
 
 
 def digest_code(source: str) -> str:
-    """Digest what a file does, without docstrings, comment lines and empty lines."""
+    """Compute a digest of what a file does, without docstrings, comment lines and empty lines."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
@@ -66,7 +66,7 @@ def digest_code(source: str) -> str:
 
 
 def round_values(values: np.ndarray, digits: int = 4) -> list[Any]:
-    """Return an array as nested lists of numbers with so many significant digits."""
+    """Return an array as nested lists of numbers with the given number of significant digits."""
     if np.ndim(values) > 1:
         return [round_values(part, digits) for part in values]
     return [float(f"{float(value):.{digits}g}") for value in values]

@@ -40,7 +40,7 @@ def draw_learned_kernels() -> Figure:
 
 
 def draw_window_overlaps() -> Figure:
-    """Draw 3×3 windows on a 7×7 image and the number of windows that hold each pixel, for strides 1, 2 and 3."""
+    """Draw 3×3 windows on a 7×7 image and the number of windows that contain each pixel, for strides 1, 2 and 3."""
     shapes = []
     for place, stride in enumerate((1, 2, 3)):
         count = (7 - 3) // stride + 1

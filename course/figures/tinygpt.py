@@ -91,7 +91,7 @@ def record_copying_network() -> None:
     rng = np.random.default_rng(0)
 
     def draw_lines(count: int) -> np.ndarray:
-        """Draw so many lines of two equal words, or all of them."""
+        """Draw this number of lines with two equal words, or all such lines."""
         words = [bytes(word) for word in rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()]
         return np.array([list(b"say " + word + b": " + word + b"\n") for word in words])
 

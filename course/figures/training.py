@@ -17,7 +17,7 @@ WINDOW, TOLERANCE = 4, 0.02
 
 
 def _make_checkerboard(seed: int, count: int, noise: float) -> ArrayDataset:
-    """Make points on a checkerboard of four fields, some with the wrong label."""
+    """Create points on a checkerboard of four squares, some with the wrong label."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(count, 2))
     wrong = rng.random(count) < noise
@@ -25,7 +25,7 @@ def _make_checkerboard(seed: int, count: int, noise: float) -> ArrayDataset:
 
 
 def _build_trainer(optimizer, hidden_units: int, callbacks=()) -> Trainer:
-    """Build a trainer for such points in float64, so that rounding shows nowhere."""
+    """Build a trainer for such points in float64, so that rounding does not show in any picture."""
     network = MLP((2, hidden_units, hidden_units, 2), ReLU, rng=np.random.default_rng(1))
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
@@ -56,7 +56,7 @@ def draw_training_runs() -> Figure:
 
 
 def draw_early_stopping() -> Figure:
-    """Draw one run's losses with its best epoch, the end by early stopping, and the windows of has_converged."""
+    """Draw one run's losses with its best epoch, the epoch of early stopping, and the windows of has_converged."""
     trainer = _build_trainer(lambda p: Adam(p, lr=0.002), 48, [EarlyStopping(patience=8)])
     loader = DataLoader(_make_checkerboard(0, 120, 0.15), 30, shuffle=True, rng=np.random.default_rng(2))
     history = trainer.fit(loader, 60, validation=DataLoader(_make_checkerboard(5, 300, 0.15), 100))
@@ -91,7 +91,7 @@ def draw_early_stopping() -> Figure:
 
 
 def draw_resumed_losses() -> Figure:
-    """Draw losses of the steps around an interruption, resumed with the whole state and with parts of it lost."""
+    """Draw the losses around an interruption, after resuming with the complete state and with parts of it lost."""
     before, after, data = 60, 16, _make_checkerboard(0, 120, 0.0)
 
     def start_training() -> tuple[Trainer, DataLoader]:
