@@ -1,7 +1,7 @@
 """The tests of module 14: timing, summaries, intervals, comparisons, counted work, the roofline, peak memory.
 
-No test measures this machine: every clock is the judge's own, and moves as the test wants. Random results are judged by
-how often they are right, over so many draws that right code fails in less than one of ten thousand runs.
+No test measures this machine: every clock belongs to the grader, and advances as the test wants. Random results are
+checked by how often they are correct, over so many draws that correct code fails in less than one of 10,000 runs.
 """
 
 import itertools
@@ -15,9 +15,9 @@ from grading.testing import expect, task
 
 
 class Machine:
-    """A machine whose clock the judge moves: each call takes what `cost(name, n)` says, n calls after the first.
+    """A machine whose clock the test advances: a call takes `cost(name, n)` seconds, n calls after the first.
 
-    `called` has the names of the functions in the order of their calls.
+    `called` lists the names of the functions in the order of their calls.
     """
 
     def __init__(self, student, cost):
@@ -25,7 +25,7 @@ class Machine:
         self.clock, self.cost, self.seconds, self.called = self.now.item, cost, 0.5, []
 
     def make_function(self, name):
-        """Return a function whose calls take the time that `cost` says."""
+        """Return a function whose calls take the time that `cost` returns."""
 
         def take_time():
             self.seconds += self.cost(name, len(self.called))
@@ -47,7 +47,7 @@ def make_clock(student, steps):
 
 @pytest.fixture
 def collector(student):
-    """Return the garbage collector of the student's side, which is on before and after the test."""
+    """Return the garbage collector on the student's side, which is on before and after the test."""
     student.benchmarking.enable()
     yield student.benchmarking
     student.benchmarking.enable()
@@ -108,7 +108,7 @@ def test_nothing_but_the_call_is_between_two_readings(student):
 
 @task("14.1")
 def test_the_collector_is_off_while_calls_are_measured(student, collector):
-    """No measured call pays for the garbage of other code, and afterwards the collector runs as before."""
+    """No measured call includes collecting other code's garbage, and afterwards the collector runs as before."""
     states, machine = [], Machine(student, None)
 
     def note_collector_state():
@@ -122,7 +122,7 @@ def test_the_collector_is_off_while_calls_are_measured(student, collector):
 
 @task("14.1")
 def test_a_timer_refuses_to_measure_nothing(student):
-    """No repeats, or a negative number of warm-up calls, is a ValueError before anything is called."""
+    """No repeats, or a negative number of warm-up calls, raises a ValueError before anything is called."""
     machine = Machine(student, lambda *_: 1.0)
     for repeats, warmup in ((0, 3), (-1, 0), (3, -1)):
         with expect.raises(ValueError, call=f"time_calls(work, {repeats}, {warmup})"):
@@ -140,7 +140,7 @@ def interpolate_quantile(samples, q):
 
 @task("14.2")
 def test_a_quantile_lies_between_two_samples(student, rng):
-    """A quantile is at position q · (n - 1) of the sorted samples, on the line between the two samples there."""
+    """A quantile is at position q · (n - 1) of the sorted samples, on the line between the two nearest samples."""
     quantile = student.benchmarking.quantile
     known = [([10.0, 20.0, 40.0], 0.25, 15.0), ([40.0, 10.0, 20.0], 0.75, 30.0)]
     known += [([3.0, 1.0], 0.5, 2.0), ([7.0], 0.3, 7.0)]
@@ -171,7 +171,7 @@ def test_samples_stay_as_they_are(student):
 
 @task("14.2")
 def test_what_has_no_quantile_is_refused(student):
-    """A ValueError is raised for no samples, and for a share below 0, above 1 or nan."""
+    """A ValueError is raised if there are no samples, or if q is below 0, above 1 or nan."""
     for samples, q in (([], 0.5), ([1.0], -0.01), ([1.0, 2.0], 1.01), ([1.0], math.nan)):
         with expect.raises(ValueError, call=f"quantile({samples}, {q})"):
             student.benchmarking.quantile(samples, q)
@@ -227,7 +227,7 @@ def test_resamples_of_zeros_and_ones_are_binomial(student, ones, confidence):
 @task("14.3")
 @pytest.mark.parametrize(("name", "n", "true"), [("median", 25, 1 + math.log(2)), ("mean", 30, 2.0)])
 def test_intervals_hold_what_they_promise(student, rng, name, n, true):
-    """Of 800 synthetic sets of samples, 89% to 99% have the truth in their interval of 95%."""
+    """For 89% to 99% of 800 synthetic sets of samples, the 95% interval contains the true value."""
     statistic, generator = getattr(student.benchmarking.np, name), student.rng(int(rng.integers(1 << 30)))
     sets, held = 800, 0
     for _ in range(sets):
@@ -241,7 +241,7 @@ def test_intervals_hold_what_they_promise(student, rng, name, n, true):
 
 @task("14.3")
 def test_the_generator_decides_the_draws(student):
-    """The same seed gives the same interval, and another seed gives another; one draw gives no width."""
+    """The same seed produces the same interval, a different seed a different one; with one draw the width is 0."""
     samples = [float(x * x) for x in range(30)]
 
     def compute_interval(seed, draws=50):
@@ -265,7 +265,7 @@ def test_the_generator_decides_the_draws(student):
 
 @task("14.3")
 def test_what_has_no_interval_is_refused(student):
-    """A ValueError is raised for no samples, and for a confidence that is not between 0 and 1."""
+    """A ValueError is raised if there are no samples, or if the confidence is not between 0 and 1."""
     for samples, confidence in (([], 0.9), ([1.0, 2.0], 0.0), ([1.0, 2.0], -0.5), ([1.0, 2.0], 1.0), ([1.0, 2.0], 95)):
         with expect.raises(ValueError, call=f"bootstrap_interval({samples}, confidence={confidence}, rng=…)"):
             student.benchmarking.bootstrap_interval(samples, confidence=confidence, rng=student.rng(0))
@@ -320,13 +320,13 @@ def test_a_steady_drift_cancels(student):
 
 
 def pull_seconds(seconds):
-    """Return the result as an array on the judge's side; anything that is not an array is a failure."""
+    """Return the result as an array on the grader's side; anything that is not an array is a failure."""
     return expect.pull(seconds, call="time_in_turns(…)")
 
 
 @task("14.4")
 def test_the_generator_decides_who_begins(student):
-    """The same seed gives the same order, another seed gives another, and each side begins about half of the blocks."""
+    """The same seed produces the same order, a different seed another, and each side begins about half of the blocks."""
 
     def record_order(seed, blocks=30):
         machine = Machine(student, lambda *_: 1.0)
@@ -366,7 +366,7 @@ def test_the_collector_is_off_in_turns(student, collector):
 def draw_blocks(rng, blocks, factor):
     """Return seconds (blocks, 2) of a noisy machine on which the candidate takes `factor` times as long.
 
-    All calls are about 3% slower than they could be, and one in a hundred is disturbed by up to eight times its length.
+    All calls are about 3% slower than they could be, and one in a hundred takes up to eight times as long in addition.
     """
     shape = (blocks, 2, 2)
     noise = 1 + 0.03 * np.abs(rng.normal(size=shape))
@@ -375,7 +375,7 @@ def draw_blocks(rng, blocks, factor):
 
 
 def count_verdicts(student, rng, experiments, factor):
-    """Return how often each verdict was given on a noisy machine."""
+    """Return how often each verdict was reached on a noisy machine."""
     verdicts, generator = {"faster": 0, "slower": 0, "cannot tell": 0}, student.rng(int(rng.integers(1 << 30)))
     for _ in range(experiments):
         got = student.benchmarking.judge(draw_blocks(rng, 30, factor), rng=generator)["verdict"]
@@ -420,7 +420,7 @@ def test_one_disturbed_block_does_not_count(student):
 
 @task("14.5")
 def test_confidence_decides_how_much_is_enough(student):
-    """Nine slower blocks of twelve are enough for a confidence of one half, but not for 0.999."""
+    """Nine slower blocks out of twelve are enough for a confidence of one half, but not for 0.999."""
     seconds = [[1.0, 1.1]] * 9 + [[1.0, 0.95]] * 3
     for confidence, wanted in ((0.5, "slower"), (0.999, "cannot tell")):
         got = student.benchmarking.judge(seconds, confidence, rng=student.rng(2))
@@ -474,7 +474,7 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
 
 @task("14.5")
 def test_too_little_is_no_verdict(student):
-    """Fewer than 8 blocks, or a block in which a function took no time, is a ValueError."""
+    """Fewer than 8 blocks, or a block in which a function took no time, raises a ValueError."""
     for last in ([0.0, 2.0], [1.0, 0.0], [-1.0, 2.0]):
         with expect.raises(ValueError, call=f"judge(10 blocks, the last of {last}, rng=…)"):
             student.benchmarking.judge([[1.0, 2.0]] * 9 + [last], rng=student.rng(0))
@@ -513,7 +513,7 @@ def test_products_count_two_for_each_pair(student, name):
 @task("14.6")
 @pytest.mark.parametrize("name", SHAPES)
 def test_backward_is_one_product_for_each_gradient(student, name):
-    """Each gradient of a product costs as much as the product, the bias's is a sum, and others are free."""
+    """Each gradient of a product costs as much as the product, and the bias's costs a sum; no others cost anything."""
     for shapes, output, inner in SHAPES[name]:
         size = math.prod(output)
         costs = 2 * inner * size, 2 * inner * size, size
@@ -551,7 +551,7 @@ def test_other_ops_count_by_their_largest_array(student):
 
 @task("14.6")
 def test_nobody_guesses_an_unknown_op(student):
-    """An op that is not in any table is a ValueError that names it."""
+    """An op that is not in any table raises a ValueError that names it."""
     with expect.raises(ValueError, call='count_flops("linear_int8", …)', mentions=("linear_int8",)):
         student.benchmarking.count_flops("linear_int8", [(2, 3)], (2, 4))
 
@@ -630,7 +630,7 @@ def test_a_training_step_is_counted_forward_and_backward(student, rng):
 
 @task("14.7")
 def test_a_number_an_array_used_twice_and_a_view(student):
-    """A square reads x once, a plain number has the bytes of one element, and a reshape moves nothing."""
+    """A square reads x once, a plain number counts as one element, and a reshape moves nothing."""
     x = student.tensor.Tensor(np.arange(6.0).reshape(2, 3))
     student.autograd.require_grad([x])
     profile, product = run_profile(student, lambda: x * x)
@@ -644,7 +644,7 @@ def test_a_number_an_array_used_twice_and_a_view(student):
 
 @task("14.7")
 def test_what_backward_does_not_compute_is_not_counted(student):
-    """If an op's rule gives None for an input, no product and no bytes count for it."""
+    """If an op's rule returns None for an input, no product and no bytes count for that input."""
     tensor, mse = student.tensor, student.layers.mse
     a, b = (tensor.Tensor(np.ones((4, 4), "float32")) for _ in range(2))
     student.autograd.require_grad([a])
@@ -657,7 +657,7 @@ def test_what_backward_does_not_compute_is_not_counted(student):
 
 @task("14.7")
 def test_the_gradients_and_the_times_are_profiles(student):
-    """Gradients are the same as without a profile, and times are those of module 13: counting takes no op's time."""
+    """Gradients equal those without a profile, and times those of module 13: counting adds to no op's time."""
     tensor, autograd = student.tensor, student.autograd
     x, (clock, _) = tensor.Tensor([1.0, 3.0]), make_clock(student, [1] * 1000)
     autograd.require_grad([x])
@@ -687,7 +687,7 @@ def test_an_op_gets_the_time_since_the_op_before(student):
 
 @task("14.7")
 def test_an_op_without_a_rule_has_none_through_a_profile(student):
-    """Backward through an op without a rule is a RuntimeError that names it, as it is without a profile."""
+    """Backward through an op without a rule raises a RuntimeError that names the op, as it does without a profile."""
     tensor = student.tensor
     x = tensor.Tensor([1.0, 2.0])
     student.autograd.require_grad([x])
@@ -702,7 +702,7 @@ def test_an_op_without_a_rule_has_none_through_a_profile(student):
 
 @task("14.8")
 def test_the_slower_of_two_decides(student):
-    """The least time is the longer of arithmetic's and memory's, and the one that takes longer is the limit."""
+    """The least time is the longer of the times for arithmetic and memory, and the one that takes longer is the limit."""
     roofline = student.benchmarking.Roofline(100.0, 10.0)
     for flops, nbytes, seconds, limit in (
         (1000, 10, 10.0, "arithmetic"),
@@ -723,7 +723,7 @@ def test_the_slower_of_two_decides(student):
 
 @task("14.8")
 def test_peaks_come_from_the_best_call(student):
-    """The rates are 2n³ operations of a product, and twice the bytes of a copy, divided by their shortest times."""
+    """The rates are a product's 2n³ operations, and twice a copy's bytes, divided by the shortest time of each."""
     clock, _ = make_clock(student, [4, 2, 5] * 100)
     got = student.benchmarking.measure_roofline(16, 4096, 9, clock)
     call = "measure_roofline(16, 4096, 9, clock) with a clock that advances by 4, 2 and 5 s in turn"
@@ -735,7 +735,7 @@ def test_peaks_come_from_the_best_call(student):
 
 @task("14.8")
 def test_each_peak_has_a_time_of_its_own(student, rng):
-    """Both rates come from the given clock, each from its own time, and more repeats take more readings."""
+    """Both rates come from the given clock, each from its own times, and more repeats read the clock more often."""
     counts = []
     for repeats in (3, 8):
         steps = rng.uniform(1, 9, 200)
@@ -757,7 +757,7 @@ def test_each_peak_has_a_time_of_its_own(student, rng):
 
 @task("14.8")
 def test_ops_are_ranked_by_their_time(student):
-    """Each op has a row, the longest first, with the share of the roof that it reaches."""
+    """Each op has a row, the slowest first, with the fraction of the roof that it reaches."""
     profile, roofline = student.tensor.Trace(), student.benchmarking.Roofline(100.0, 10.0)
     work = {  # seconds, calls, flops, bytes → limit, efficiency
         "exp": ((2.0, 3, 100, 5), ("arithmetic", 0.5)),
@@ -791,7 +791,7 @@ BOOKKEEPING = 2_000_000  # bytes that a call, and the test that it calls back, m
 
 @pytest.fixture
 def tracing(student):
-    """Return the tracing of memory on the student's side, which is off before and after the test."""
+    """Return the memory tracing on the student's side, which is off before and after the test."""
     student.benchmarking.tracemalloc.stop()
     yield student.benchmarking.tracemalloc
     student.benchmarking.tracemalloc.stop()

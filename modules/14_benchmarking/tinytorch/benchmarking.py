@@ -40,10 +40,10 @@ def pause_collector() -> Iterator[None]:
 def time_calls(
     function: Callable, repeats: int = 30, warmup: int = 3, clock: Callable[[], float] = time.perf_counter
 ) -> np.ndarray:
-    """Return the seconds that each of `repeats` calls of function() took, in order, as float64.
+    """Return the seconds that each of `repeats` calls to function() took, in order, as float64.
 
-    `warmup` calls come first and are not measured. The collector is paused while calls are measured. ValueError, before
-    any call, for fewer than one repeat or a negative warmup.
+    `warmup` calls come first and are not measured. The collector is paused while calls are measured. Before any call,
+    raise ValueError if there is not at least one repeat, or if `warmup` is negative.
     """
     # BEGIN SOLUTION 14.1
     if repeats < 1 or warmup < 0:
@@ -61,10 +61,10 @@ def time_calls(
 
 
 def quantile(samples, q: float) -> float:
-    """Return the value below which a share `q` of the samples lies: q = 0 is the smallest, ½ the median, 1 the largest.
+    """Return the value below which a fraction `q` of the samples lies: 0 is the smallest, ½ the median, 1 the largest.
 
     The sorted samples have positions 0 to n - 1, and the quantile is at position q · (n - 1). Between two samples it is
-    on the straight line from one to the other. ValueError for no samples, and for a q outside 0 to 1.
+    on the straight line from one to the other. Raise ValueError if there are no samples, or if q is not from 0 to 1.
 
     >>> quantile([40.0, 10.0, 20.0], 0.75)
     30.0
@@ -81,9 +81,10 @@ def quantile(samples, q: float) -> float:
 
 
 def summarise(samples) -> dict[str, float]:
-    """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of the samples. ValueError without samples.
+    """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of the samples.
 
-    The MAD is the median of the samples' distances from their median, times MAD_TO_STD.
+    The MAD is the median of the samples' distances from their median, times MAD_TO_STD. Raise ValueError if there are
+    no samples.
 
     >>> summarise([5.0, 4.0, 6.0, 5.0, 90.0])
     {'minimum': 4.0, 'median': 5.0, 'mad': 1.4826, 'p95': 73.19...}
@@ -103,12 +104,12 @@ def bootstrap_interval(
     *,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return (low, high), an interval that holds the true statistic in a share `confidence` of experiments.
+    """Return (low, high), an interval that contains the true statistic in a fraction `confidence` of experiments.
 
-    Each of `draws` resamples has as many samples as there are, drawn from them with replacement.
-    `statistic(array, axis=1)` gives a number for each row, as NumPy's functions do. A share (1 - confidence) / 2 of
-    these numbers is below low, and the same share is above high (Efron, 1979). ValueError for no samples, or a
-    confidence outside 0 to 1.
+    Each of the `draws` resamples has len(samples) elements, drawn from the samples with replacement.
+    `statistic(array, axis=1)` returns a number for each row, as NumPy's functions do. A fraction (1 - confidence) / 2
+    of these numbers is below low, and the same fraction is above high (Efron, 1979). Raise ValueError if there are no
+    samples, or if the confidence is not between 0 and 1.
     """
     # BEGIN SOLUTION 14.3
     if not len(samples) or not 0 < confidence < 1:
@@ -128,9 +129,9 @@ def time_in_turns(
     *,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return seconds of shape (blocks, 2): for each block those of `baseline`'s two calls and of `candidate`'s two.
+    """Return seconds of shape (blocks, 2): for each block the total of `baseline`'s two calls and of `candidate`'s two.
 
-    A block is baseline, candidate, candidate, baseline, or the other way round, as a coin of `rng` says. Before that,
+    A block is baseline, candidate, candidate, baseline, or the other way round; `rng` tosses a coin. Before the blocks,
     each function is called `warmup` times without measuring. The collector is paused while calls are measured.
     """
     # BEGIN SOLUTION 14.4
@@ -150,12 +151,12 @@ def time_in_turns(
 
 
 def judge(seconds, confidence: float = 0.99, *, rng: np.random.Generator) -> dict[str, float | str]:
-    """Return what blocks of `time_in_turns` say about the candidate: "ratio", "low", "high" and "verdict".
+    """Return what the blocks of `time_in_turns` show about the candidate: "ratio", "low", "high" and "verdict".
 
     The ratio is the median of candidate / baseline over the blocks, and low and high are its interval with this
-    confidence. The verdict is "faster" if the whole interval is below 1, "slower" if it is above 1, and otherwise
-    "cannot tell". ValueError for fewer than 8 blocks, where even a unanimous vote proves little, and for a block in
-    which a function took no time.
+    confidence. The verdict is "faster" if the entire interval is below 1, "slower" if it is above 1, and otherwise
+    "cannot tell". Raise ValueError if there are fewer than 8 blocks, for which even a unanimous vote proves little, or
+    if a function took no time in a block.
     """
     # BEGIN SOLUTION 14.5
     seconds = np.asarray(seconds)
@@ -185,7 +186,7 @@ def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int,
     """Return the floating-point operations of an op whose inputs and output have these shapes.
 
     Each element of a product's output is a sum of n products, which counts as 2n operations, and a bias adds 1 for each
-    element. Any other op counts as PER_ELEMENT says. ValueError, with the name, for an op in neither table.
+    element. PER_ELEMENT holds the counts of all other ops. Raise ValueError, with the name, if an op is in no table.
 
     >>> count_flops("linear", [(64, 784), (128, 784), (128,)], (64, 128))
     12853248
@@ -203,10 +204,10 @@ def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int,
 def count_backward_flops(
     name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int, ...], given: Sequence[bool]
 ) -> int:
-    """Return the operations of an op's backward; `given` says for each input whether it computed a gradient.
+    """Return the operations of an op's backward; `given` holds for each input whether its gradient was computed.
 
     Each of the first two gradients of a product costs as many operations as the product without its bias. The bias's
-    gradient costs 1 for each element of the output. Any other op counts as PER_ELEMENT says, whatever is given.
+    gradient costs 1 for each element of the output. PER_ELEMENT holds the counts of all other ops, whatever is given.
     """
     # BEGIN SOLUTION 14.6
     if name in PRODUCTS:
@@ -219,8 +220,8 @@ def count_backward_flops(
 def count_bytes(read: Sequence[np.ndarray], written: Sequence[np.ndarray | None]) -> int:
     """Return the bytes that must move: those of each array read, counted once, and of each array written.
 
-    A written None counts as nothing, and so does a view of an array that was read. If nothing is written, nothing
-    moves.
+    In `written`, None and views of an array that was read count as 0. If nothing is written,
+    nothing moves.
     """
     # BEGIN SOLUTION 14.7
     new = [
@@ -258,25 +259,25 @@ class WorkProfile(Profile):
         super().record(Op(op.name, op.forward, rule and backward), inputs, attributes, output)
         moved = count_bytes([tensor.data for tensor in inputs], [output.data])
         self.count(op.name, count_flops(op.name, shapes, output.shape), moved)
-        self.last = self.clock()  # counting is no op's time
+        self.last = self.clock()  # the time for counting belongs to no op
         # END SOLUTION
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """The limits of a machine per second: floating-point operations, and bytes to and from main memory."""
+    """A machine's limits, per second: floating-point operations, and bytes to and from main memory."""
 
     flops: float
     bandwidth: float
 
     def least_seconds(self, flops: float, nbytes: float) -> float:
-        """Return the least seconds that this work can take: arithmetic and memory work at the same time."""
+        """Return the least time, in seconds, that this work can take: arithmetic and memory work at the same time."""
         # BEGIN SOLUTION 14.8
         return max(flops / self.flops, nbytes / self.bandwidth)
         # END SOLUTION
 
     def limit(self, flops: float, nbytes: float) -> str:
-        """Return the one that takes longer: "memory" or "arithmetic"."""
+        """Return which takes longer for this work: "memory" or "arithmetic"."""
         # BEGIN SOLUTION 14.8
         return "memory" if nbytes / self.bandwidth > flops / self.flops else "arithmetic"
         # END SOLUTION
@@ -285,9 +286,9 @@ class Roofline:
 def measure_roofline(
     size: int = 1024, nbytes: int = 1 << 26, repeats: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> Roofline:
-    """Measure both limits by the best of `repeats` calls: a float32 product of two (size, size), a copy of `nbytes`.
+    """Measure both limits with the best of `repeats` float32 products of two (size, size), and copies of `nbytes`.
 
-    A copy moves every byte twice: it is read and written.
+    A copy moves every byte twice: it reads it and writes it.
     """
     matrix, product = np.ones((size, size), np.float32), np.empty((size, size), np.float32)
     source, target = np.ones(nbytes, np.uint8), np.empty(nbytes, np.uint8)
@@ -301,7 +302,7 @@ def measure_roofline(
 def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
     """Return a row for each op, the slowest first, with "op", "calls", "seconds", "limit" and "efficiency".
 
-    The efficiency is the least time that the roofline allows divided by the time the op took, or nan if that is 0.
+    The efficiency is the least time that the roofline allows divided by the time that the op took, or nan if it took 0.
     """
     # BEGIN SOLUTION 14.8
     rows = []
@@ -315,7 +316,7 @@ def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
 
 
 def peak_memory(function: Callable) -> int:
-    """Return by how many bytes Python's and NumPy's memory grew at its peak while function() ran.
+    """Return how many bytes Python's and NumPy's memory use peaked above its initial level while function() ran.
 
     Afterwards, even after an error, tracemalloc is on if it was on before, and off otherwise.
     """
