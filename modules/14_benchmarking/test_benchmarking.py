@@ -326,7 +326,7 @@ def pull_seconds(seconds):
 
 @task("14.4")
 def test_the_generator_decides_who_begins(student):
-    """The same seed produces the same order, a different seed another, and each side begins about half of the blocks."""
+    """The same seed produces the same order, a different seed a new one, and each side begins about half the blocks."""
 
     def record_order(seed, blocks=30):
         machine = Machine(student, lambda *_: 1.0)
@@ -702,7 +702,7 @@ def test_an_op_without_a_rule_has_none_through_a_profile(student):
 
 @task("14.8")
 def test_the_slower_of_two_decides(student):
-    """The least time is the longer of the times for arithmetic and memory, and the one that takes longer is the limit."""
+    """The least time is the longer of the times for arithmetic and for memory; the slower of the two is the limit."""
     roofline = student.benchmarking.Roofline(100.0, 10.0)
     for flops, nbytes, seconds, limit in (
         (1000, 10, 10.0, "arithmetic"),

@@ -21,7 +21,7 @@ SYNC_HINT = "write, flush, os.fsync(file.fileno()), close, and only then replace
 
 
 def compute_sha256(data):
-    """Return the digest that a registry must give."""
+    """Return the digest that a registry must return."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -90,7 +90,7 @@ def fail_in_os(names, action, arguments):
 
 
 def read_each_content(read, path, contents):
-    """Return what `read` gives for a file with each of these contents."""
+    """Return what `read` returns for a file with each of these contents."""
     results = []
     for content in contents:
         path.write_bytes(content)
@@ -109,7 +109,7 @@ def append_to_each_content(append, path, contents, record):
 
 
 def call_with_each(function, arguments):
-    """Return what a function gives for each tuple of arguments."""
+    """Return what a function returns for each tuple of arguments."""
     return [function(*one) for one in arguments]
 
 
@@ -189,7 +189,7 @@ def submit_with_pause(batcher, patience):
     batcher.predict = predict
     with batcher:
         futures = [batcher.submit(1.0), batcher.submit(2.0)]
-        time.sleep(0.1)  # longer proves more, and right code passes whatever it is
+        time.sleep(0.1)  # a longer wait proves more, and correct code passes with any
         futures.append(batcher.submit(3.0))
         for future in futures:
             future.result(patience)
@@ -197,7 +197,7 @@ def submit_with_pause(batcher, patience):
 
 
 def end_block_early(batcher, rows, fail, patience):
-    """Leave the block with rows in line, perhaps by an error; return [rows answered, is the thread alive]."""
+    """Leave the block with rows in the queue, perhaps by an error; return [rows answered, is the thread alive]."""
     import threading
 
     batcher.predict = lambda batch: batch
@@ -264,7 +264,7 @@ def submit_while_block_ends(make, rounds, patience):
 
 
 def cancel_some_rows(batcher, count, cancelled, patience):
-    """Cancel some of the rows in line before the block; return the answers of the others, and the batches."""
+    """Cancel some of the queued rows before the block; return the answers to the others, and the batches."""
     batches = []
 
     def predict(batch):
@@ -281,7 +281,7 @@ def cancel_some_rows(batcher, count, cancelled, patience):
 
 
 def run_wrong_output_count(batcher, count, more, patience):
-    """Run a model that first gives `more` outputs than rows, and return what each caller gets."""
+    """Run a model that first returns `more` outputs than rows, and return what each caller gets."""
     calls = []
 
     def predict(batch):
@@ -302,7 +302,7 @@ def run_wrong_output_count(batcher, count, more, patience):
 
 
 def make_model(name, what):
-    """Make a model on the student's side; `what` says what it does or what is wrong with it."""
+    """Create a model on the student's side; `what` names what it does or what is wrong with it."""
     import numpy as np
 
     def predict(rows):
@@ -366,7 +366,7 @@ def fill_all_slots(service, name, body, at_once, patience):
 
 
 def make_timed_service(service_type, features, waits):
-    """Make a service whose clock advances only in the model, by the next of `waits` for each prediction."""
+    """Create a service whose clock advances only in the model, by the next of `waits` for each prediction."""
     now, waits = [100.0], iter(waits)
 
     def predict(rows):
@@ -377,12 +377,12 @@ def make_timed_service(service_type, features, waits):
 
 
 def send_many_requests(service, body, times):
-    """Send many requests one after another, and return their different statuses."""
+    """Send many requests one after another, and return the set of their statuses."""
     return sorted({service.handle("POST", "/predict", body)[0] for _ in range(times)})
 
 
 def send_from_threads(service, body, callers, each, patience):
-    """Send requests from threads at the same time, and return their different statuses."""
+    """Send requests from threads at the same time, and return the set of their statuses."""
     import threading
 
     statuses, failures = set(), []
@@ -405,7 +405,7 @@ def send_from_threads(service, body, callers, each, patience):
 
 
 def run_canary_requests(canary, start, failures):
-    """Send requests of users start, start + 1, … in turn; `failures` says for both models whether each fails.
+    """Send requests of users start, start + 1, … in turn; `failures` lists for both models whether each fails.
 
     Give back [request, state] where the state changes, the last state, and [requests, failures] of both.
     """
@@ -420,12 +420,12 @@ def run_canary_requests(canary, start, failures):
     return changes, canary.state, counts
 
 
-# 15.1: whole files
+# 15.1: complete files
 
 
 @task("15.1")
 def test_a_file_is_written(student, rng):
-    """The file holds exactly these bytes, new or not, and no other file is left; a path may be a string."""
+    """The file, new or not, holds exactly these bytes, and no other file is left; a path may be a string."""
     folder = student.folder()
     path = folder / "model.bin"
     for size in (0, 1, 70_000):
@@ -456,7 +456,7 @@ def check_steps(seen, call):
 
 @task("15.1")
 def test_bytes_are_on_the_disk_before_they_get_the_name(student, rng):
-    """A new file is written and synced while the old one is whole, and then replaces it in one step."""
+    """A new file is written and synced while the old one is intact, and then replaces it in one step."""
     folder, watch = student.folder(), student.define(watch_files)
     path = folder / "model.bin"
     for size in (100, 50_000):
@@ -476,7 +476,7 @@ def test_bytes_are_on_the_disk_before_they_get_the_name(student, rng):
 
 @task("15.1")
 def test_what_fails_leaves_the_old_file(student):
-    """If the disk fails at any step, the error is raised, the old file is as it was, and no other file is left."""
+    """If the disk fails at any step, the error is raised, the old file is unchanged, and no other file is left."""
     folder, fail = student.folder(), student.define(fail_in_os)
     path = folder / "model.bin"
     path.write_bytes(b"old")
@@ -531,7 +531,7 @@ def test_the_same_bytes_are_stored_once(student, rng):
 
 @task("15.2")
 def test_a_flipped_byte_is_named(student, rng):
-    """Changed, shortened or extended bytes are a ValueError with the digest; putting the right ones repairs them."""
+    """Changed, shortened or extended bytes raise a ValueError with the digest; storing the original repairs them."""
     folder, data, other = student.folder(), rng.bytes(200), rng.bytes(200)
     registry = student.mlops.Registry(folder)
     name, safe = registry.put(data), registry.put(other)
@@ -557,7 +557,7 @@ def flip_bit(data, place, rng):
 
 @task("15.2")
 def test_what_is_not_stored_is_a_key_error(student):
-    """An unknown digest, or a name that is not a digest and leads out of the folder, is a KeyError."""
+    """An unknown digest, or a name that is not a digest and leads out of the folder, raises a KeyError."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     name = registry.put(b"model")
@@ -582,7 +582,7 @@ def test_what_is_not_stored_is_a_key_error(student):
 
 @task("15.2")
 def test_a_crash_while_storing_harms_nothing(student, rng):
-    """Whenever put is cut short, earlier objects remain, and the new one is whole or missing and can be put again."""
+    """Whenever put is interrupted, earlier objects remain; the new one is complete or missing, and can be put again."""
     folder, old, new = student.folder(), rng.bytes(100), rng.bytes(100)
     registry = student.mlops.Registry(folder)
     registry.put(old)
@@ -614,7 +614,7 @@ def make_crashed_folder(student, files):
 
 @task("15.3")
 def test_promoting_and_rolling_back(student, rng):
-    """Promoting adds to the history, unless the object serves already, and rolling back removes the last entry."""
+    """Promoting adds to the history, unless the object is already in service; rolling back removes the last entry."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     names, history = [registry.put(rng.bytes(20)) for _ in range(3)], []
@@ -628,7 +628,7 @@ def test_promoting_and_rolling_back(student, rng):
             registry.promote(name)
             history += [name] if history[-1:] != [name] else []
         one = registry if step % 2 else student.mlops.Registry(folder)
-        hint = "promoting the one that serves changes nothing; promotions must be in the file"
+        hint = "promoting the model in service changes nothing; promotions must be in the file"
         expect.equal(one.history(), history, call=f"history() after step {step}", hint=hint)
 
 
@@ -644,7 +644,7 @@ def test_promoting_twice_does_not_hide_the_way_back(student):
 
 @task("15.3")
 def test_without_an_earlier_one_nothing_rolls_back(student):
-    """With no model or only one, roll_back is a RuntimeError, and the model keeps serving."""
+    """With no model or only one, roll_back raises a RuntimeError, and the model stays in service."""
     registry = student.mlops.Registry(student.folder())
     with expect.raises(RuntimeError, call="roll_back() of an empty registry"):
         registry.roll_back()
@@ -682,7 +682,7 @@ def test_only_what_is_whole_serves(student):
 
 @task("15.3")
 def test_a_crash_leaves_the_earlier_state(student):
-    """Whenever promote or roll_back is cut short, the registry that is opened next has the whole old history."""
+    """Whenever promote or roll_back is interrupted, the registry that is opened next has the complete old history."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     first, second = registry.put(b"first"), registry.put(b"second")
@@ -718,7 +718,7 @@ def write_lines(records):
 
 
 def read_lines(data):
-    """Return the records and damaged lines of a log by the lesson's rule, on the judge's side."""
+    """Return the records and damaged lines of a log by the lesson's rule, on the grader's side."""
     records, damaged = [], []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if len(line) > 8 and line[8:9] == b" " and compute_sha256(line[9:])[:8].encode() == line[:8]:
@@ -746,7 +746,7 @@ def test_records_come_back(student, rng):
 
 @task("15.4")
 def test_a_log_survives_a_cut_at_every_byte(student, rng):
-    """A log cut off after any byte gives all whole records; the next record gets its own line and is read as well."""
+    """A log cut off after any byte yields all complete records; the next record gets its own line and is read too."""
     mlops, path, last = student.mlops, student.folder() / "run.log", {"step": 99}
     data = write_lines(draw_records(rng, 2))
     cuts = [data[:end] for end in range(len(data) + 1)]
@@ -783,7 +783,7 @@ def test_a_damaged_line_is_named_and_costs_itself_alone(student, rng):
 
 @task("15.4")
 def test_a_record_is_on_the_disk_on_return(student):
-    """append_record syncs the file when the whole line is in it, and leaves earlier lines as they are."""
+    """append_record syncs the file when the complete line is in it, and leaves earlier lines as they are."""
     folder = student.folder()
     path = folder / "run.log"
     student.mlops.append_record(path, {"step": 1})
@@ -830,7 +830,7 @@ def test_the_same_is_the_same(student, rng):
 
 @task("15.5")
 def test_whatever_differs_is_different(student, rng):
-    """A change of value, type, dtype, shape, one element among many, or its last bit changes the digest."""
+    """A change in value, type, dtype, shape, one element among many, or its last bit changes the digest."""
     many = rng.normal(size=10_000)
     one_of_many, last_bit = many.copy(), many.copy()
     one_of_many[5_000] += 1.0
@@ -871,7 +871,7 @@ def test_differences_are_named(student, rng):
 
 @task("15.5")
 def test_what_has_no_fingerprint_is_named(student):
-    """An object's repr contains its address, which differs in each run, so it is a TypeError with the path."""
+    """An object's repr contains its address, which differs in each run, so a TypeError with the path is raised."""
     for value in (student.rng(1), student.hold_result(student.mlops.np.empty, 2, "object")):
         with expect.raises(TypeError, mentions=("config.rng.1",), call='fingerprint({"config": {"rng": [0, object]}})'):
             student.mlops.fingerprint({"config": {"rng": [0, value]}})
@@ -913,7 +913,7 @@ def test_psi_by_its_formula(student, rng):
 
 @task("15.6")
 def test_psi_by_hand(student):
-    """The lesson's example of 5 and 5 against 8 and 2 values is right, and a sample with itself gives 0."""
+    """The index is correct for the lesson's 5 and 5 against 8 and 2 values, and 0 for a sample and itself."""
     reference = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     current = np.array([1.0, 1, 2, 2, 3, 3, 4, 4, 9, 9])
     wanted = 3 / 11 * math.log(8.5 / 5.5) - 3 / 11 * math.log(2.5 / 5.5)
@@ -923,7 +923,7 @@ def test_psi_by_hand(student):
 
 @task("15.6")
 def test_empty_bins_and_values_outside_are_finite(student, rng):
-    """The index stays finite where one sample has no values, and values beyond the reference's ends count."""
+    """The index stays finite if a bin is empty in one sample, and values beyond the reference's ends count."""
     reference = rng.uniform(0, 1, 500)
     for current in (np.full(100, 50.0), np.full(100, -50.0), np.array([0.5])):
         got, wanted = student.mlops.psi(reference, current), compute_psi_by_counting(reference, current, 10)
@@ -943,7 +943,7 @@ def compute_kolmogorov_tail(scaled):
 
 
 def find_largest_distance(first, second):
-    """Return D by comparing both shares at each value separately."""
+    """Return D by comparing both fractions at each value separately."""
     return max(abs(float((first <= x).mean()) - float((second <= x).mean())) for x in (*first, *second))
 
 
@@ -959,7 +959,7 @@ def test_ks_is_scipys(student):
 
 @task("15.7")
 def test_ks_by_its_definition(student, rng):
-    """D is the largest difference of shares at any value, and p follows from it."""
+    """D is the largest difference between the fractions at any value, and p follows from it."""
     for n, m, shift, digits in (
         (30, 50, 0.2, 1),
         (200, 150, 0.0, 0),
@@ -1003,7 +1003,7 @@ def test_the_tail_is_scipys(student):
 
 @task("15.8")
 def test_the_tail_by_hand(student, rng):
-    """The tail is exp(-x/2) with 2 degrees, (1 + x/2) times that with 4, and a squared normal's with 1."""
+    """The tail is exp(-x/2) with 2 degrees, (1 + x/2) times that with 4, and with 1 that of a squared normal."""
     for x in (0.0, *map(float, rng.uniform(0, 40, 6))):
         for df, wanted in (
             (1, math.erfc(math.sqrt(x / 2))),
@@ -1056,7 +1056,7 @@ def test_chi2_counts_every_category(student, rng):
 
 @task("15.9")
 def test_holm_by_hand(student):
-    """Of four p-values the smallest is compared with α/4 and the next with α/3; after the first miss none counts."""
+    """Of four p-values the smallest is compared with α/4 and the next with α/3; after the first failure none counts."""
     for p_values, alpha, wanted in (
         ([0.01, 0.04, 0.03, 0.005], 0.05, [True, False, False, True]),
         ([0.0125, 0.0167, 0.024, 0.05], 0.05, [True, False, False, False]),
@@ -1096,7 +1096,7 @@ def draw_tables(rng, size, shifted=None):
 
 @task("15.9")
 def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
-    """Floating arrays go to ks_test and others to chi2_test; the p-values that holm rejects are returned by name."""
+    """Floating-point arrays go to ks_test, others to chi2_test; the p-values that holm rejects are returned by name."""
     reference, current = draw_tables(rng, 60)
     reference["flag"], current["flag"] = np.array([True, False] * 30), np.array([True] * 60)
     reference["half"], current["half"] = np.zeros(60, "float32"), np.ones(60, "float32")
@@ -1121,7 +1121,7 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
 
 @task("15.9")
 def test_false_alarms_are_rare(student, rng):
-    """At most 12% of 300 pairs of tables without drift, 12 features each, give an alarm; uncorrected, half do."""
+    """At most 12% of 300 pairs of tables without drift, 12 features each, raise an alarm; uncorrected, half do."""
     alarms = sum(len(student.mlops.find_drift(*draw_tables(rng, 150))) > 0 for _ in range(300))
     call = "300 times find_drift of 12 features that have not drifted"
     expect.that(
@@ -1131,7 +1131,7 @@ def test_false_alarms_are_rare(student, rng):
 
 @task("15.9")
 def test_a_drift_is_found_and_named(student, rng):
-    """At least 95% of 150 pairs in which one feature of twelve has drifted give its name."""
+    """For at least 95% of 150 pairs in which one feature of twelve has drifted, that feature is reported."""
     found = 0
     for k in range(150):
         name = f"x{k % 8}" if k % 3 else f"c{k % 4}"
@@ -1140,11 +1140,11 @@ def test_a_drift_is_found_and_named(student, rng):
     expect.that(found >= 143, call=call, got=f"{found} found", expected="at least 143")
 
 
-# 15.10: the batcher's line
+# 15.10: the batcher's queue
 
 
 def make_batcher(student, max_batch, max_wait=0.005):
-    """Make a batcher; the functions above give it its model."""
+    """Create a batcher; the functions above set its model."""
     return student.mlops.Batcher(None, max_batch, max_wait)
 
 
@@ -1182,7 +1182,7 @@ def test_a_batch_waits_for_more_rows(student):
 
 @task("15.10")
 def test_the_end_answers_all_and_leaves_no_thread(student):
-    """When the block ends, even by an error, all rows in line are answered immediately and the thread ends."""
+    """When the block ends, even by an error, all queued rows are answered immediately and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
         got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
         call = f"[answers, thread alive] after a block with {rows} rows in line and max_wait=3600"
@@ -1191,7 +1191,7 @@ def test_the_end_answers_all_and_leaves_no_thread(student):
 
 @task("15.10")
 def test_after_the_end_no_row_is_taken(student):
-    """Submitting after the block is a RuntimeError, and every row accepted while the block ends is answered."""
+    """Submitting after the block raises a RuntimeError; every row accepted while the block ends is answered."""
     batcher = make_batcher(student, 4)
     student.define(end_block_early)(batcher, 2, False, PATIENCE)
     with expect.raises(RuntimeError, call="submit after the block"):
@@ -1217,7 +1217,7 @@ def test_every_caller_gets_its_own_answer(student):
 
 @task("15.11")
 def test_an_error_is_its_batchs_alone(student, rng):
-    """An error of the model for one batch reaches the callers of that batch, and the others get their answers."""
+    """An error in the model for one batch reaches the callers of that batch, and the others get their answers."""
     rows = [np.array([float(k), 1.0]) for k in range(12)]
     bad = int(rng.integers(12))
     answers, batches = student.define(run_batches)(make_batcher(student, 4), rows, float(bad), PATIENCE)
@@ -1229,7 +1229,7 @@ def test_an_error_is_its_batchs_alone(student, rng):
 
 @task("15.11")
 def test_rows_that_do_not_fit_together_are_an_error(student):
-    """Rows of different shapes cannot be stacked: an error for this batch, and for no other."""
+    """Rows of different shapes cannot be stacked: this batch gets an error, and no other does."""
     rows = [np.zeros(3), np.zeros(2), np.ones(3), np.ones(3)]
     answers, _ = student.define(run_batches)(make_batcher(student, 2), rows, -1.0, PATIENCE)
     refused = [type(answer) is str and answer.startswith("ValueError") for answer in answers[:2]]
@@ -1239,7 +1239,7 @@ def test_rows_that_do_not_fit_together_are_an_error(student):
 
 @task("15.11")
 def test_a_wrong_number_of_outputs_is_an_error(student):
-    """Too many or too few outputs are a ValueError for the whole batch, since nobody knows whose they are."""
+    """Too many or too few outputs raise a ValueError for the entire batch, since nobody knows whose they are."""
     for more in (1, -1, 3, -4):
         answers = student.define(run_wrong_output_count)(make_batcher(student, 4), 6, more, PATIENCE)
         call = f"6 rows, max_batch=4, first batch of {4 + more} outputs"
@@ -1307,7 +1307,7 @@ def test_what_is_too_large_is_413(student):
 
 @task("15.12")
 def test_what_is_not_a_request_is_400(student):
-    """Every other bad request is a RequestError 400 that says how many features there must be."""
+    """Every other bad request raises a RequestError 400 that states the required number of features."""
     rows = [
         "[]", "[[]]", "[[1, 2]]", "[[1, 2, 3, 4]]", "[[1, 2, 3], [1, 2]]", "[1, 2, 3]", "[[[1, 2, 3]]]",
         "[[1, 2, [3]]]", '[["1", 2, 3]]', "[[true, 2, 3]]", "[[1, null, 3]]", "[[1, 2, {}]]", "null", "3", '"abc"',
@@ -1350,7 +1350,7 @@ def test_a_prediction_is_the_models(student, rng):
 
 @task("15.13")
 def test_without_a_model_it_is_503(student):
-    """A service without a model answers 503; a new model serves from the next request on."""
+    """A service without a model answers 503; a new model is used from the next request on."""
     service = student.mlops.Service(1)
     body = encode_request([[2.0]])
     require_refusal("predict without a model", lambda: service.predict(body), 503)
@@ -1364,7 +1364,7 @@ def test_without_a_model_it_is_503(student):
 
 @task("15.13")
 def test_what_the_model_does_wrong_is_500(student):
-    """A model that raises, or gives NaN or infinity, means 500 without details of the error, and releases its slot."""
+    """If a model raises, or returns NaN or infinity, the status is 500 without details, and the slot is released."""
     service, make = student.mlops.Service(1, max_busy=2), student.define(make_model)
     body = encode_request([[1.0], [2.0]])
     for what in ("raises", "nan", "inf", "-inf") * 2:
@@ -1386,7 +1386,7 @@ def test_what_the_model_does_wrong_is_500(student):
 
 @task("15.13")
 def test_too_many_at_once_is_503(student):
-    """While max_busy predictions are under way, another one is refused immediately; afterwards there is room again."""
+    """While max_busy predictions are running, another one is refused immediately; afterwards there is room again."""
     body = encode_request([[1.0]])
     for at_once in (1, 3, 8):
         service = student.mlops.Service(1) if at_once == 8 else student.mlops.Service(1, max_busy=at_once)
@@ -1415,7 +1415,7 @@ def send_request(service, method, path, body=b""):
 
 @task("15.14")
 def test_the_routes(student):
-    """Each path has its method; other paths give 404 and other methods 405, with a reason."""
+    """Each path has its method; the status is 404 for other paths and 405 for other methods, with a reason."""
     service = student.mlops.Service(2, student.define(make_model)("sum", "one"))
     body = encode_request([[1.0, 2.0]])
     wanted = (200, {"model": "sum", "outputs": [3.0]})
@@ -1512,13 +1512,13 @@ def test_no_request_is_lost_between_threads(student):
 
 
 def locate_user(user, salt):
-    """Return the position, from 0 to 1, that the digest of salt and user gives."""
+    """Return the position, from 0 to 1, that follows from the digest of salt and user."""
     return int(compute_sha256(f"{salt}:{user}".encode())[:8], 16) / 16**8
 
 
 @task("15.15")
 def test_the_share_is_that_of_the_digest(student, rng):
-    """Salt and name alone decide who gets the canary, so about the share does, and always the same users."""
+    """Salt and name alone decide who gets the canary: about the given share of users, and always the same ones."""
     users = [f"user {k}" for k in rng.integers(0, 10**9, 300)] + ["Zoë", "", "a:b"]
     for share, salt in ((0.1, "digits-7"), (0.5, "x"), (0.0, "x"), (1.0, "x")):
         chosen = student.define(call_with_each)(student.mlops.Canary(share, salt).choose, [(user,) for user in users])
@@ -1537,7 +1537,7 @@ def test_the_share_is_that_of_the_digest(student, rng):
 
 @task("15.15")
 def test_a_user_keeps_the_model(student):
-    """A user gets the same answer each time, in any order, from an equal canary, and stays in a wider one."""
+    """A user's choice is the same each time, in any order, from an identical canary, and stays when it is widened."""
     canary, again = student.mlops.Canary(0.3, "s"), student.mlops.Canary(0.3, "s")
     users, each = [(f"user {k}",) for k in range(60)], student.define(call_with_each)
     first = each(canary.choose, users)
@@ -1577,7 +1577,7 @@ def compute_fisher_tail(failures, requests, other_failures, other_requests):
 
 @task("15.16")
 def test_fisher_is_scipys(student, rng):
-    """The probability agrees with SciPy's fisher_exact (reference.json), and it is right at the edges."""
+    """The probability agrees with SciPy's fisher_exact (reference.json), and is correct in extreme cases."""
     for *counts, wanted in REFERENCE["fisher"]:
         expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-7, call=f"fisher_tail{tuple(counts)}")
     for _ in range(40):
@@ -1656,7 +1656,7 @@ def test_each_look_has_its_share_of_alpha(student):
 
 @task("15.16")
 def test_a_tail_of_just_alpha_rolls_back(student):
-    """A canary whose tail is exactly its look's share of alpha is rolled back."""
+    """A canary whose tail equals its look's share of alpha exactly is rolled back."""
     tail = student.mlops.fisher_tail(1, 1, 0, 1)
     canary = student.mlops.Canary(0.5, "s", (1,), tail)
     canary.record("stable", False)

@@ -16,12 +16,12 @@ import numpy as np
 
 
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of bytes as 64 hexadecimal digits: a name that no other bytes have."""
+    """Return the SHA-256 digest of bytes as 64 hexadecimal digits: a name that no other bytes have."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_whole(path, data: bytes) -> None:
-    """Write `data` to a file: whole and on the disk, or not at all. No other file is left, whatever is raised."""
+    """Write `data` to a file: complete and on the disk, or not at all. No other file is left, even after an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     # BEGIN SOLUTION 15.1
@@ -53,23 +53,23 @@ class Registry:
         # END SOLUTION
 
     def get(self, name: str) -> bytes:
-        """Return the bytes with this digest. KeyError if there are none, ValueError with it if they are damaged."""
+        """Return the bytes with this digest. Raise KeyError if there are none, ValueError if they are damaged."""
         # BEGIN SOLUTION 15.2
         path = self.objects / name
         if len(name) != 64 or not name.isalnum() or not path.exists():
             raise KeyError(f"nothing is stored as {name!r}")
         data = path.read_bytes()
         if digest(data) != name:
-            raise ValueError(f"{path} is damaged: its bytes no longer have the digest in its name")
+            raise ValueError(f"{path} is damaged: its bytes no longer match the digest in its name")
         return data
         # END SOLUTION
 
     def history(self) -> list[str]:
-        """Return the digests that were promoted and not rolled back; the last one serves."""
+        """Return the digests that were promoted and not rolled back; the last one is in service."""
         return json.loads(self.serving.read_bytes()) if self.serving.exists() else []
 
     def promote(self, name: str) -> None:
-        """Let a stored object serve; if it serves already, nothing changes. Raises the errors of `get`."""
+        """Put a stored object into service, unless it is already in service. Raise the errors of `get`."""
         # BEGIN SOLUTION 15.3
         self.get(name)
         if self.history()[-1:] != [name]:
@@ -77,11 +77,11 @@ class Registry:
         # END SOLUTION
 
     def roll_back(self) -> str:
-        """Let the previous object serve again and return its digest. RuntimeError without one; errors of `get`."""
+        """Put the previous object back into service and return its digest. Raise RuntimeError if there is none."""
         # BEGIN SOLUTION 15.3
         history = self.history()[:-1]
         if not history:
-            raise RuntimeError("no model was promoted before the one that serves")
+            raise RuntimeError("no model was promoted before the one in service")
         self.get(history[-1])
         write_whole(self.serving, json.dumps(history).encode())
         return history[-1]
@@ -100,7 +100,7 @@ def append_record(path, record: dict) -> None:
 
 
 def read_records(path) -> tuple[list[dict], list[int]]:
-    """Return (the records of lines whose digits match, the numbers, from 1, of all other lines that are not empty)."""
+    """Return (the records of lines whose digits match, the numbers, from 1, of all other non-empty lines)."""
     lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
     # BEGIN SOLUTION 15.4
     whole = [line[:9] == digest(line[9:])[:8].encode() + b" " for line in lines]
@@ -112,8 +112,8 @@ def read_records(path) -> tuple[list[dict], list[int]]:
 def fingerprint(value, path: str = "") -> dict[str, str]:
     """Return the digest of each single value in dicts, lists and tuples, at any depth, under the path that leads to it.
 
-    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". An array counts by dtype, shape and values; None,
-    bool, int, float, str, bytes and empty containers count by type and value. TypeError, with the path, for others.
+    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". An array's digest covers dtype, shape and values; that
+    of None, bool, int, float, str, bytes and empty containers, type and value. Raise TypeError, with the path, if not.
     """
     # BEGIN SOLUTION 15.5
     if isinstance(value, dict | list | tuple) and value:
@@ -138,8 +138,8 @@ def find_differences(first: dict[str, str], second: dict[str, str]) -> list[str]
 def psi(reference, current, bins: int = 10) -> float:
     """Return the population stability index Σ (q - p) · ln(q / p) of two samples of numbers.
 
-    The reference's different quantiles 1/bins, 2/bins, … cut all numbers into B bins; equal values are above them. A
-    bin with c of n values has the share (c + ½) / (n + B/2), which is p for the reference and q for the current sample.
+    The reference's distinct quantiles 1/bins, 2/bins, … are the edges of B bins; values on an edge belong to the bin
+    above it. For a bin with c of n values, p (reference) and q (current) are (c + ½) / (n + B/2).
     """
     # BEGIN SOLUTION 15.6
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
@@ -151,7 +151,7 @@ def psi(reference, current, bins: int = 10) -> float:
 
 
 def ks_test(reference, current) -> tuple[float, float]:
-    """Return (D, p) of n and m numbers; D is the largest difference, over all x, of the two shares of values ≤ x.
+    """Return (D, p) of n and m numbers. D is the largest difference, over all x, between the fractions of values ≤ x.
 
     With λ = D · √(n · m / (n + m)), p is 2 Σ (-1)^(k-1) · exp(-2k²λ²), k = 1, 2, …, or 1 if λ < 0.3.
     """
@@ -213,7 +213,7 @@ def find_drift(reference: dict, current: dict, alpha: float = 0.05) -> dict[str,
 
 
 class Batcher:
-    """Lets threads share a model: its own thread calls `predict`, from rows (n, …) to n outputs, on batches of rows."""
+    """Lets threads share a model: its own thread calls `predict`, rows (n, …) → n outputs, on batches of rows."""
 
     def __init__(self, predict, max_batch: int = 32, max_wait: float = 0.005):
         self.predict, self.max_batch, self.max_wait = predict, max_batch, max_wait
@@ -234,7 +234,7 @@ class Batcher:
         # END SOLUTION
 
     def submit(self, row) -> Future:
-        """Put a row in line, even before the block; `.result()` of its future waits. RuntimeError when closed."""
+        """Queue a row, even before `with`; `.result()` on the returned future waits. Raise RuntimeError if closed."""
         # BEGIN SOLUTION 15.10
         future: Future = Future()
         with self.changed:
@@ -246,7 +246,7 @@ class Batcher:
         # END SOLUTION
 
     def take_batch(self) -> list[tuple]:
-        """Wait for a row, then for `max_batch` rows, `max_wait` s or the end; take the first (row, future)s, or []."""
+        """Wait for a row, then for `max_batch` rows, `max_wait` s or the end; take the first (row, future)s, if any."""
         # BEGIN SOLUTION 15.10
         with self.changed:
             self.changed.wait_for(lambda: self.waiting or self.closed)
@@ -256,7 +256,7 @@ class Batcher:
         # END SOLUTION
 
     def answer(self, batch: list[tuple]) -> None:
-        """Give each future its own output, or all of them the error of stacking or `predict`. Skip cancelled ones."""
+        """Pass each future its own output, or all of them the error of stacking or `predict`. Skip cancelled ones."""
         # BEGIN SOLUTION 15.11
         batch = [(row, future) for row, future in batch if future.set_running_or_notify_cancel()]
         try:
@@ -269,7 +269,7 @@ class Batcher:
         # END SOLUTION
 
     def run(self) -> None:
-        """Answer batch after batch. If that fails, give everybody in line the error, so that nobody waits for ever."""
+        """Answer batch after batch. If that fails, pass the error to all waiting futures, so none waits for ever."""
         batch: list[tuple] = []
         try:
             while batch := self.take_batch():
@@ -282,14 +282,14 @@ class Batcher:
 
 
 class RequestError(Exception):
-    """Why a request gets no prediction: RequestError(HTTP status, a sentence for the caller)."""
+    """The reason why a request gets no prediction: RequestError(HTTP status, a sentence for the caller)."""
 
 
 def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray:
     """Return the rows of a request, {"rows": [[…], …]} in JSON, as float32 (n, features).
 
-    RequestError 413 for more than `max_bytes`, and 400, with the number of features, for every other bad request: other
-    JSON, no rows, `true` instead of a number, NaN, or a number that is too large for float32.
+    Raise RequestError 413 if there are more than `max_bytes`, and 400, with the number of features, if the request is
+    bad: other JSON, no rows, `true` instead of a number, NaN, or a number that is too large for float32.
     """
     # BEGIN SOLUTION 15.12
     if len(body) > max_bytes:
@@ -314,7 +314,7 @@ class Service:
         self.slots, self.recent = threading.Semaphore(max_busy), deque(maxlen=1000)
 
     def predict(self, body: bytes) -> dict:
-        """Return {"model": name, "outputs": lists}. RequestError 503 without a model or when busy, 500 if it fails."""
+        """Return {"model": name, "outputs": lists}. Raise RequestError 503 if no model or busy, 500 if it fails."""
         # BEGIN SOLUTION 15.13
         rows, model = parse_rows(body, self.features), self.model
         if model is None or not self.slots.acquire(blocking=False):
@@ -331,7 +331,7 @@ class Service:
         # END SOLUTION
 
     def health(self, _body: bytes) -> dict:
-        """Return {"model": its name}; RequestError 503 without one."""
+        """Return {"model": its name}. Raise RequestError 503 if there is no model."""
         if (model := self.model) is None:
             raise RequestError(503, "there is no model")
         return {"model": model[0]}
@@ -361,7 +361,7 @@ class Service:
 
 
 def fisher_tail(failures: int, requests: int, other_failures: int, other_requests: int) -> float:
-    """Return P(at least this many failures) if chance spread all failures over all requests (Fisher's exact test)."""
+    """Return P(at least this many failures) if chance spreads all failures over all requests (Fisher's exact test)."""
     # BEGIN SOLUTION 15.16
     total, n, m = failures + other_failures, requests, other_requests
     ways = sum(math.comb(n, k) * math.comb(m, total - k) for k in range(failures, min(total, n) + 1))
@@ -370,7 +370,7 @@ def fisher_tail(failures: int, requests: int, other_failures: int, other_request
 
 
 class Canary:
-    """A new model for a share of the users. `state`: "running", then "rolled back", or "promoted" at the last look."""
+    """A new model for a `share` of users. `state`: "running", then "rolled back", or "promoted" at the last look."""
 
     def __init__(self, share: float, salt: str, looks=(100, 200, 300, 400), alpha: float = 0.05):
         self.share, self.salt, self.looks, self.alpha = share, salt, tuple(looks), alpha
@@ -387,7 +387,7 @@ class Canary:
     def record(self, arm: str, failed: bool) -> str:
         """Count an answer of "canary" or "stable", unless the state is decided, and return the state.
 
-        When the canary's count is in `looks`, roll back if fisher_tail ≤ alpha / len(looks), or promote at the last.
+        If the canary's count is in `looks`, roll back if fisher_tail ≤ alpha / len(looks), or promote at the last look.
         """
         # BEGIN SOLUTION 15.16
         with self.lock:
