@@ -1,12 +1,13 @@
 """The recipe of milestone 5: how the network that writes is built, trained and run.
 
-The grader calls these functions with its own arrays. A text is uint8, its bytes. It consists of documents, each of
-which ends with a byte 0, or it is one long text without any. You do not know its words and rules beforehand: some are
-made up for this run. Three texts are learned, each by its own network: small Python functions, stories, real text.
+The grader calls these functions with its own arrays. A text is a uint8 array of its bytes. It consists of documents,
+each of which ends with a byte 0, or it is one long text without any. You do not know its words and rules beforehand:
+some are made up for this run. Three texts are learned, each by its own network: small Python functions, stories, and
+real text.
 
-Only prefixes are sent: `next_logits` answers with logits, and the grader draws the next token itself. What your network
-has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the process that
-trained, adds a little noise, and puts them into a network that `build` made elsewhere from the same merges.
+Only prefixes are sent: `next_logits` returns logits, and the grader draws the next token itself. What your network has
+learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the training process, adds
+a little noise, and puts them into a network that `build` creates from the same merges in a different process.
 """
 
 import numpy as np
@@ -37,10 +38,10 @@ def encode(merges: np.ndarray, data: bytes) -> np.ndarray:
 
 
 def build(merges: np.ndarray, rng: np.random.Generator) -> GPT:
-    """Return a fresh network for the tokens that these merges make, with weights drawn from `rng`.
+    """Return a fresh network for the tokens that these merges create, with weights drawn from `rng`.
 
-    Its token embeddings begin five times as large as `Embedding` makes them, and its positions as module 07's waves, a
-    tenth as high. Its attribute `tokenizer` is made from the merges, because `train` gets bytes.
+    Its token embeddings begin five times as large as `Embedding` draws them, and its positions as module 07's waves, a
+    tenth as high. Its attribute `tokenizer` is built from the merges, because `train` receives bytes.
     """
     # BEGIN SOLUTION 16.13
     network = GPT(256 + len(merges), CONTEXT, embed_dim=WIDTH, num_heads=HEADS, num_layers=DEPTH, rng=rng)
@@ -60,7 +61,7 @@ def logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
-    """Return the logits of the token after each row: (n, t) → (n, V); only the last CONTEXT tokens of a row count."""
+    """Return the logits for the token after each row: (n, t) → (n, V); only the last CONTEXT tokens of a row count."""
     # BEGIN SOLUTION 16.13
     return logits(network, tokens[:, -CONTEXT:])[:, -1]
     # END SOLUTION
@@ -78,8 +79,8 @@ def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the possible starts of training windows, int64 of (k,), and their length in inputs, one token less.
 
     If there are a hundred documents or more, take the 0.98 quantile of their sizes, END included, rounded down. If that
-    is at most CONTEXT, it is the length, and a window begins with a document. In any other text a window begins
-    anywhere and is CONTEXT long, or as long as a short text allows. No window reaches beyond the text.
+    is at most CONTEXT, it is the length, and each window begins with a document. In any other text a window may begin
+    anywhere and is CONTEXT long, or as long as a short text allows. No window extends beyond the text.
     """
     # BEGIN SOLUTION 16.14
     ends = np.flatnonzero(tokens == END)
@@ -93,10 +94,10 @@ def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
 def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress) -> None:
     """Train the network in place on a text. `rng` is for everything that is random in training.
 
-    Call `progress(step, steps, loss)` about 50 times, after a step, and after the last one. It takes two ints, and the
-    loss of that step's batch as a Python float, and may call `logits` and `next_logits`. Take as many steps as read
-    STEPS · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, and at least one.
-    Training may take `train_seconds` of CPU time.
+    Call `progress(step, steps, loss)` about 50 times, after a step and also after the last one. Its arguments are two
+    ints, and the loss of that step's batch as a Python float; it may call `logits` and `next_logits`. Take enough steps
+    to read STEPS · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, and at least
+    one. Training may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 16.15
     tokens = network.tokenizer.encode(text.tobytes())

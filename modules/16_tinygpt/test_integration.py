@@ -38,7 +38,7 @@ def continue_prompt(ours, merges, network, prompt):
 
 @task("16.15")
 def test_recipe_learns_to_repeat_a_word(student, rng):
-    """After 130 lines such as "say 4 7 2: 4 7 2" it repeats digits that were never together."""
+    """After 130 lines such as "say 4 7 2: 4 7 2" the recipe repeats digits that were never together."""
     ours, merges, network, text = train_on_echoes(student, rng)
     new = [word for word in draw_words(rng, 60) if b"say" + word + b":" not in text][:20]
     right = sum(continue_prompt(ours, merges, network, b"say" + word + b":") == word + b"\0" for word in new)
@@ -49,7 +49,7 @@ def test_recipe_learns_to_repeat_a_word(student, rng):
 
 @task("16.15")
 def test_recipe_keeps_what_it_learned_in_its_parameters(student, rng):
-    """Parameters and buffers, put into a network built from the same merges, give the same logits."""
+    """Parameters and buffers, put into a network built from the same merges, yield the same logits."""
     ours, merges, network, text = train_on_echoes(student, rng, count=120)
     other = ours.build(merges, student.rng(9))
     kept = [values(tensor) for tensor in [*network.parameters(), *network.buffers()]]

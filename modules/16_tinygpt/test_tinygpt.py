@@ -33,7 +33,7 @@ CONTEXT = 96  # of the recipe, as it is given
 
 @task("16.1")
 def test_a_merge_of_the_worked_examples(student):
-    """Each pair becomes one token, from left to right; of three equal tokens the first two do."""
+    """Each pair becomes one token, from left to right; of three equal tokens the first two are merged."""
     for tokens, pair, wanted in (
         ([1, 2, 3, 1, 2], (1, 2), [9, 3, 9]),
         ([5, 5, 5], (5, 5), [9, 5]),
@@ -49,7 +49,7 @@ def test_a_merge_of_the_worked_examples(student):
 
 @task("16.1")
 def test_merges_are_found_from_left_to_right(student, rng):
-    """For any tokens and pairs, even two equal ones, and with -1 between pieces, the result is that of a loop."""
+    """For any tokens and pairs, even of equal tokens, and with -1 between pieces, the result equals that of a loop."""
     for length in (*range(12), 200):
         for pair in ((0, 1), (1, 0), (1, 1)):
             tokens = rng.choice([-1, 0, 1, 1], length)
@@ -67,7 +67,7 @@ def test_merges_are_found_from_left_to_right(student, rng):
 
 @task("16.2")
 def test_merges_of_the_worked_example(student):
-    """In b"low lower lowest" the first merge is l and o, and the second is lo and w."""
+    """In b"low lower lowest" the first merge joins l and o, and the second joins lo and w."""
     got = student.tinygpt.train_bpe(b"low lower lowest", 258)
     hint = "l o and o w both occur three times: the smallest pair is merged, and 108 is below 111"
     expect.equal(got, [(108, 111), (256, 119)], call='train_bpe(b"low lower lowest", 258)', hint=hint)
@@ -110,7 +110,7 @@ def test_every_position_counts(student):
 
 @task("16.2")
 def test_no_token_reaches_from_one_piece_into_the_next(student):
-    """Pairs are counted within pieces: a word with the space before it, a digit, a run of signs, white space."""
+    """Pairs are counted within pieces: a word with the space before it, a digit, a run of symbols, white space."""
     train = student.tinygpt.train_bpe
     for data, wanted in (
         (b"a b a b a b a b", [(32, 98), (32, 97)]),
@@ -127,7 +127,7 @@ def test_no_token_reaches_from_one_piece_into_the_next(student):
 
 @task("16.2")
 def test_training_ends_when_no_pair_occurs_twice(student):
-    """A pair that occurs only once is not merged; 256 tokens need no merges, and fewer are a ValueError."""
+    """A pair that occurs only once is not merged; 256 tokens need no merges, and fewer raise a ValueError."""
     train = student.tinygpt.train_bpe
     for data, size, wanted in ((b"", 300, []), (b"abcdefg", 300, []), (b"ab ab", 256, []), (b"abab", 400, [(97, 98)])):
         expect.equal(train(data, size), wanted, call=f"train_bpe({data}, {size})", hint="stop below a count of 2")
@@ -137,7 +137,7 @@ def test_training_ends_when_no_pair_occurs_twice(student):
 
 @task("16.2")
 def test_more_merges_than_bytes(student, rng):
-    """Tokens go on beyond 512: of 289 pairs that occur twice each, the last one becomes the token 544."""
+    """Tokens continue beyond 512: of 289 pairs that occur twice each, the last one becomes token 544."""
     letters = b"ijklmnopqrstuvwxy"
     words = [bytes(pair) for pair in itertools.product(letters, letters)]
     wanted = [tuple(word) for word in words] + [(544, 122)]
@@ -160,7 +160,7 @@ def test_vocabulary_holds_the_bytes_of_each_token(student):
 
 @task("16.3")
 def test_encoding_makes_the_merges_in_their_order(student, rng):
-    """In each piece the earliest merge goes first, not the longest token and not the first position."""
+    """In each piece the earliest merge is applied first, not the longest token and not the first position."""
     make = student.tinygpt.Tokenizer
     for merges, data, wanted in (
         ([(98, 99), (97, 98)], b"abc", [97, 256]),
@@ -232,7 +232,7 @@ def test_encoding_takes_time_in_proportion_to_the_text(student, rng):
 
 @task("16.4")
 def test_embedding_looks_rows_up(student, rng):
-    """Indices of any shape and integer dtype give one row each, in the dtype of the table."""
+    """Indices of any shape and integer dtype select one row each, in the dtype of the table."""
     for dtype in ("float32", "float64"):
         weight = rng.normal(size=(200, 5)).astype(dtype)
         for shape in ((), (4,), (2, 3), (2, 0), (2, 2, 2)):
@@ -278,7 +278,7 @@ def test_embedding_gradient(student, rng):
 
 @task("16.4")
 def test_embedding_refuses_what_is_no_token(student):
-    """An index outside the table is a ValueError, and one that is not an integer is a TypeError."""
+    """An index outside the table raises a ValueError, and one that is not an integer raises a TypeError."""
     op, weight = student.tinygpt.embedding, np.ones((4, 2))
     for indices in ([-1], [0, 4], [[1], [-4]]):
         with expect.raises(ValueError, call=f"embedding.forward(weight (4, 2), {indices})", hint="check_tokens"):
@@ -290,7 +290,7 @@ def test_embedding_refuses_what_is_no_token(student):
 
 @task("16.4")
 def test_an_embedding_layer_is_drawn_and_learns(student, rng):
-    """An Embedding's weight is normal with standard deviation 0.02, and a tape gives it the op's gradient."""
+    """An Embedding's weight is normal with standard deviation 0.02, and through a tape it gets the op's gradient."""
     layer = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
     weight = values(layer.weight)
     call = "Embedding(500, 60).weight"
@@ -428,7 +428,7 @@ def test_a_cache_returns_all_keys_and_values_so_far(student, rng):
 
 @task("16.6")
 def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
-    """More tokens than the cache has room for are a ValueError with the capacity, and change nothing."""
+    """More tokens than the cache has room for raise a ValueError with the capacity, and nothing changes."""
     tensor, keys = student.tensor.Tensor, rng.normal(size=(1, 2, 6, 3))
     cache = student.tinygpt.KVCache(5)
     with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(6 tokens)"):
@@ -495,7 +495,7 @@ def test_a_later_token_changes_nothing_before_it(student, rng):
 
 @task("16.7")
 def test_attention_with_a_cache_gives_the_same(student, rng):
-    """Fed one token or several at a time, the layer gives the outputs of all tokens together."""
+    """Fed one token or several at a time, the layer returns the same outputs as for all tokens together."""
     layer, tensor = student.tinygpt.CausalSelfAttention(6, 2, rng=student.rng(3)), student.tensor.Tensor
     arrays, x = draw_parameters(layer, rng), rng.normal(size=(3, 8, 6))
     wanted, _ = apply_attention(x, arrays, 2)
@@ -572,7 +572,7 @@ def test_a_block_lists_and_draws_its_layers_in_order(student):
 
 @task("16.8")
 def test_a_block_hands_its_cache_to_the_attention(student, rng):
-    """Fed token by token with a cache, a block gives the outputs of all tokens together."""
+    """Fed token by token with a cache, a block returns the same outputs as for all tokens together."""
     layer, tensor = student.tinygpt.Block(4, 2, rng=student.rng(1)), student.tensor.Tensor
     arrays, x = draw_parameters(layer, rng), rng.normal(size=(2, 6, 4))
     wanted, cache = apply_block(x, arrays, 2), student.tinygpt.KVCache(6)
@@ -625,7 +625,7 @@ def test_parameters_list_the_tied_weight_once(student):
 
 @task("16.9")
 def test_the_first_loss_is_that_of_a_guess(student, rng):
-    """With fresh weights the loss is within 3% of ln V, whatever the size."""
+    """With fresh weights the loss is within 3% of ln V, whatever the network's size."""
     for size, embed, heads, depth in ((64, 32, 4, 2), (512, 64, 4, 3), (300, 16, 2, 4)):
         model = student.tinygpt.GPT(size, 16, embed, heads, depth, rng=student.rng(int(rng.integers(1000))))
         tokens = rng.integers(0, size, (8, 17))
@@ -638,7 +638,7 @@ def test_the_first_loss_is_that_of_a_guess(student, rng):
 
 @task("16.9")
 def test_the_tied_weight_has_the_gradient_of_both_uses(student, rng):
-    """All gradients agree with finite differences, even the token table's where a token is only predicted."""
+    """All gradients agree with finite differences, even the token table's if a token is only predicted."""
     model = student.tinygpt.GPT(6, 4, 4, 2, 1, rng=student.rng(2))
     arrays, tokens, grad = (
         draw_parameters(model, rng, 0.5),
@@ -673,7 +673,7 @@ def test_a_later_token_changes_no_earlier_logit(student, rng):
 
 @task("16.9")
 def test_logits_with_caches_are_the_same(student, rng):
-    """Fed in chunks of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
+    """For chunks of any size, up to the full context, logits are within 1e-4 of those for all tokens together."""
     model, tensor = student.tinygpt.GPT(40, 24, 16, 4, 3, rng=student.rng(6)), student.tensor.Tensor
     draw_parameters(model, rng, 0.3, "float32")
     tokens = rng.integers(0, 40, (3, 24))
@@ -691,7 +691,7 @@ def test_logits_with_caches_are_the_same(student, rng):
 
 @task("16.9")
 def test_more_tokens_than_positions_are_refused(student, rng):
-    """Too many tokens are a ValueError with the context length, with and without caches; a full context is allowed."""
+    """Too many tokens raise a ValueError with the context length, with or without caches; a full context is allowed."""
     model, tensor = student.tinygpt.GPT(9, 5, 4, 2, 1, rng=student.rng(0)), student.tensor.Tensor
     tokens = rng.integers(0, 9, (1, 6))
     with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens"):
@@ -780,7 +780,7 @@ def test_a_text_is_evaluated_in_windows(student, rng):
 
 @task("16.10")
 def test_evaluating_a_text_records_nothing(student):
-    """evaluate_text records nothing, and a text of one token or none is a ValueError."""
+    """evaluate_text records nothing, and a text of one token or none raises a ValueError."""
     tokenizer = student.tinygpt.Tokenizer([])
     model = student.tinygpt.GPT(256, 4, 4, 2, 1, rng=student.rng(1))
     with traced(student.tensor) as trace:
@@ -817,7 +817,7 @@ def test_probabilities_of_the_worked_example(student):
 
 @task("16.11")
 def test_probabilities_for_any_logits(student, rng):
-    """Temperature comes first, then top_k, then top_p of the rest; removed tokens have exactly 0."""
+    """Temperature comes first, then top_k, then top_p of the rest; removed tokens have probability 0 exactly."""
     shapes = ((9,), (3, 9), (2, 2, 5), (1, 1))
     for shape, dtype, _ in itertools.product(shapes, ("float32", "float64"), range(3)):
         logits = (3 * rng.normal(size=shape)).astype(dtype)
@@ -867,7 +867,7 @@ def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
 
 @task("16.11")
 def test_probabilities_of_extreme_logits(student):
-    """Logits of any size give no NaN and no warning; -inf is never chosen."""
+    """Logits of any size cause no NaN and no warning; -inf is never chosen."""
     for logits, options, wanted in (
         ([1000.0, 1000, -1000], {}, [0.5, 0.5, 0]),
         ([-1e9, -1e9], {"temperature": 0.1}, [0.5, 0.5]),
@@ -882,7 +882,7 @@ def test_probabilities_of_extreme_logits(student):
 
 @task("16.11")
 def test_options_out_of_range_are_refused(student):
-    """A negative temperature, a top_k of 0, and a top_p of 0 or above 1 are ValueErrors."""
+    """A negative temperature, a top_k of 0, and a top_p of 0 or above 1 raise a ValueError."""
     for options in ({"temperature": -0.1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}, {"top_p": -0.5}):
         (name,) = options
         with expect.raises(ValueError, mentions=(name,), call=f"sampling_probabilities(logits, {options})"):
@@ -896,7 +896,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("16.12")
 def test_draws_follow_the_probabilities(student, rng):
-    """In 20,000 draws each token is as frequent as its probability says, and one of probability 0 is never drawn."""
+    """In 20,000 draws each token is as frequent as its probability, and one of probability 0 is never drawn."""
     p = np.array([0, 0.02, 0.3, 0, 0.08, 0.25, 0.05, 0.3, 0])
     got = values(student.tinygpt.sample(np.tile(p, (20_000, 1)), student.rng(int(rng.integers(1 << 30)))))
     call = "sample(20,000 equal rows, rng)"
@@ -910,7 +910,7 @@ def test_draws_follow_the_probabilities(student, rng):
 
 @task("16.12")
 def test_each_row_is_drawn_from_its_own(student, rng):
-    """A row with one possible token gives that token, even at both ends; the same rng gives the same draws."""
+    """From a row with one possible token, that token is drawn, even at both ends; the same rng draws the same."""
     places = rng.integers(0, 6, 300)
     places[:2] = 0, 5
     rows = np.eye(6)[places]
@@ -966,7 +966,7 @@ def test_generation_samples_with_its_options(student, rng):
 
 @task("16.12")
 def test_generation_records_nothing_and_ends_at_the_context(student):
-    """Nothing is recorded, more tokens than positions are a ValueError, and the same rng writes the same text."""
+    """Nothing is recorded, more tokens than positions raise a ValueError, and the same rng writes the same text."""
     model = student.tinygpt.GPT(9, 6, 4, 2, 1, rng=student.rng(2))
     generate, prompt = student.tinygpt.generate, np.array([[1, 2]])
     with traced(student.tensor) as trace:
@@ -1031,7 +1031,7 @@ def test_recipe_encodes_any_bytes(student, rng):
 
 @task("16.13")
 def test_recipe_builds_its_network_from_the_generator_alone(student):
-    """The same seed builds the same network, and another seed builds another; all weights are float32."""
+    """The same seed builds the same network, a different seed a different one; all weights are float32."""
     ours, merges, _ = build_recipe(student)
     one, same, other = ([values(p) for p in ours.build(merges, student.rng(seed)).parameters()] for seed in (1, 1, 2))
     for a, b in zip(one, same, strict=True):
@@ -1113,7 +1113,7 @@ def test_recipe_expects_every_token_alike_at_first(student, rng):
 
 @task("16.13")
 def test_recipe_shows_where_attention_looks(student, rng):
-    """attention_maps gives one map per row, layer and head; rows sum to 1, with nothing for later tokens."""
+    """attention_maps returns one map per row, layer and head; rows sum to 1, with 0 for later tokens."""
     ours, merges, network = build_recipe(student)
     size = 256 + len(expect.pull(merges, call="learn_merges"))
     tokens = rng.integers(0, size, (2, 9))
@@ -1131,7 +1131,7 @@ def test_recipe_shows_where_attention_looks(student, rng):
 
 @task("16.14")
 def test_windows_begin_with_a_document(student):
-    """With a hundred documents or more, each begins a window, which fits all but two in a hundred of them."""
+    """With a hundred documents or more, each begins a window, whose length fits all but two in a hundred of them."""
     ours = student.recipe("16_tinygpt")
     for sizes in ([5] * 100, [*[4] * 97, 9, 9, 9], [*range(2, 12)] * 15, [3] * 200):
         documents = [[*range(1, size), 0] for size in sizes]
@@ -1178,7 +1178,7 @@ def test_windows_of_long_documents_begin_anywhere(student):
 
 @task("16.15")
 def test_recipe_reports_its_training(student, rng):
-    """Calls of progress have rising steps up to the last, and losses that fall from about ln V; parameters change."""
+    """Steps passed to progress increase to the last, losses fall from about ln V, and parameters change."""
     text = draw_echoes(rng, 120)
     ours, _, network = build_recipe(student, text)
     before = [values(parameter) for parameter in network.parameters()]
@@ -1188,8 +1188,8 @@ def test_recipe_reports_its_training(student, rng):
     steps, losses = ([report[name] for report in heard.calls] for name in ("step", "loss"))
     call = "progress(step, steps, loss) while training"
     rises = all(a < b for a, b in itertools.pairwise(steps)) and steps[-1] == heard.calls[-1]["steps"]
-    expect.that(rises, call=call, got=heard.calls[-3:], expected="rising steps, the last one included")
-    expect.that(5 <= len(steps) <= 500, call=f"the number of calls of {call}", got=len(steps), expected="about 50")
+    expect.that(rises, call=call, got=heard.calls[-3:], expected="increasing steps, including the last")
+    expect.that(5 <= len(steps) <= 500, call=f"the number of calls to {call}", got=len(steps), expected="about 50")
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses[::10], expected="a loss that falls to less than half")
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still = np.array_equal(values(parameter), old)
@@ -1208,7 +1208,7 @@ def test_recipe_trains_on_a_text_without_documents(student):
     expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
 
 
-# Helpers that compute expected values on this side
+# Helpers that compute expected values on the grader's side
 
 
 def spell_tokens(merges):
@@ -1226,7 +1226,7 @@ def draw_echoes(rng, count):
 
 
 def cut_pieces(data):
-    """Cut a text into pieces: a word, a digit or a run of signs with a space before it, or white space."""
+    """Cut a text into pieces: a word, a digit or a run of symbols with a space before it, or white space."""
     pieces, place = [], 0
     while place < len(data):
         begin = place + (data[place] == 32 and place + 1 < len(data) and classify_byte(data[place + 1]) != "white")
@@ -1244,7 +1244,7 @@ def cut_pieces(data):
 
 
 def classify_byte(byte):
-    """Return what kind of byte it is for `cut_pieces`."""
+    """Return the kind of a byte for `cut_pieces`."""
     letter = bytes([byte])
     if letter.isalpha() or letter.isdigit():
         return "letter" if letter.isalpha() else "digit"
@@ -1356,7 +1356,7 @@ def difference_slopes(function, arrays, step=1e-5):
 
 
 def draw_parameters(layer, rng, scale=0.5, dtype="float64"):
-    """Give a student's layer new random parameters, and return them as arrays."""
+    """Set a student's layer's parameters to new random values, and return them as arrays."""
     arrays = []
     for parameter in layer.parameters():
         arrays.append(scale * rng.normal(size=values(parameter).shape))
@@ -1399,7 +1399,7 @@ def check_parameters(parameters, wanted, *, call):
 
 
 def check_frequencies(draws, p, *, call, hint=None):
-    """Require draws as frequent as `p` says (chi-squared), none where it is 0; right code fails once in a million."""
+    """Require draws as frequent as `p` (chi-squared), none where it is 0; correct code fails once in a million."""
     counts = np.bincount(draws, minlength=len(p))
     expect.equal(int(counts[p == 0].sum()) + int((draws >= len(p)).sum()), 0, call=f"impossible tokens in {call}")
     possible = p > 0

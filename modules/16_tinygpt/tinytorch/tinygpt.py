@@ -4,7 +4,7 @@ Read it in this order: byte-pair encoding, embedding, layer normalisation, atten
 network, loss and bits per byte, sampling. Module 09's Tape differentiates everything.
 """
 
-# ruff: noqa: ARG001, ARG002 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001, ARG002 - every backward takes all the arguments that `Op` passes, even if it does not need them
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tinytorch.tensor import Op, Tensor, apply, wrap
 
 BYTES = 256  # the first tokens are the bytes themselves
 # Cuts text before pairs are counted, so that no token crosses from one word into the next. A word, a digit or a run of
-# signs includes the space before it. White space and the byte 0, which ends a document, are pieces of their own.
+# symbols includes the space before it. White space and the byte 0, which ends a document, are pieces of their own.
 PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\s\x00A-Za-z0-9]+| +(?= )|[\s\x00]")
 
 
@@ -39,7 +39,7 @@ def join_pieces(pieces: Iterable[bytes]) -> np.ndarray:
 def merge_pair(tokens: np.ndarray, pair: tuple[int, int], new: int) -> np.ndarray:
     """Return the tokens with `new` for every occurrence of `pair`, found from left to right; `tokens` stay as they are.
 
-    [1, 2, 3, 1, 2] with (1, 2) → 9 gives [9, 3, 9]; [5, 5, 5] with (5, 5) → 9 gives [9, 5].
+    [1, 2, 3, 1, 2] with (1, 2) → 9 becomes [9, 3, 9]; [5, 5, 5] with (5, 5) → 9 becomes [9, 5].
     """
     # BEGIN SOLUTION 16.1
     places = np.flatnonzero((tokens[:-1] == pair[0]) & (tokens[1:] == pair[1]))
@@ -53,11 +53,11 @@ def merge_pair(tokens: np.ndarray, pair: tuple[int, int], new: int) -> np.ndarra
 
 
 def train_bpe(data: bytes, vocab_size: int) -> list[tuple[int, int]]:
-    """Return the merges of byte-pair encoding in the order in which they were found: merge i makes the token 256 + i.
+    """Return the merges of byte-pair encoding in the order in which they were found: merge i creates token 256 + i.
 
-    The most frequent pair of neighbours within a piece is merged, again and again. Of equally frequent pairs it is the
-    smallest: the smaller left token, then the smaller right one. Every position counts, so b"aaa" has (97, 97) twice.
-    Merging ends with `vocab_size` tokens, or when no pair occurs twice. ValueError for a `vocab_size` below 256.
+    The most frequent pair of neighbours within a piece is merged, again and again. Of equally frequent pairs the
+    smallest is merged: the smaller left token decides, then the smaller right one. Every position counts, so b"aaa" has
+    (97, 97) twice. Merging ends at `vocab_size` tokens, or if no pair occurs twice. Raise ValueError below 256.
     """
     check_range("vocab_size", vocab_size, BYTES)
     # BEGIN SOLUTION 16.2
@@ -77,7 +77,7 @@ def train_bpe(data: bytes, vocab_size: int) -> list[tuple[int, int]]:
 
 
 def check_tokens(tokens, vocab_size: int) -> np.ndarray:
-    """Return tokens as an int64 array; TypeError unless they are integers, ValueError outside 0 to vocab_size - 1."""
+    """Return int64 tokens. Raise TypeError unless they are integers, ValueError unless from 0 to vocab_size - 1."""
     tokens = np.asarray(tokens)
     if tokens.size and tokens.dtype.kind not in "iu":
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
@@ -98,7 +98,7 @@ class Tokenizer:
         # END SOLUTION
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Return the tokens of `data`, int64 of (n,): each piece gets all merges, in their order."""
+        """Return the tokens of `data`, int64 of (n,): all merges are applied to each piece, in their order."""
         # BEGIN SOLUTION 16.3
         pieces = PIECES.findall(data)
         unique = dict.fromkeys(pieces)  # a word that occurs a thousand times is encoded once
@@ -111,14 +111,14 @@ class Tokenizer:
         # END SOLUTION
 
     def decode(self, tokens) -> bytes:
-        """Return the bytes of tokens, a list or an array (n,). Raises the errors of `check_tokens`."""
+        """Return the bytes of tokens, a list or an array (n,). Raise the errors of `check_tokens`."""
         # BEGIN SOLUTION 16.3
         return b"".join(self.vocab[token] for token in check_tokens(tokens, len(self.vocab)))
         # END SOLUTION
 
 
 def embedding_forward(weight, *, indices):
-    """Return rows of `weight`, (V, E), at `indices`, ints (…), as (…, E). Raises the errors of `check_tokens`."""
+    """Return rows of `weight`, (V, E), at `indices`, ints (…), as (…, E). Raise the errors of `check_tokens`."""
     # BEGIN SOLUTION 16.4
     return weight[check_tokens(indices, len(weight))]
     # END SOLUTION
@@ -138,7 +138,7 @@ embedding = Op("embedding", embedding_forward, embedding_backward)
 
 
 class Composite(Sequential):
-    """A layer of `layers` that are not a chain, with all their parameters and buffers; a second input is the caches."""
+    """A layer of `layers` that are not a chain, with all their parameters and buffers; a second input holds caches."""
 
     def __call__(self, *inputs) -> Tensor:
         """Return `forward(*inputs)`."""
@@ -184,7 +184,7 @@ def normalise_rows(x, eps):
 def layer_norm_forward(x, weight, bias, *, eps):
     """Return weight · (x - mean) / √(variance + eps) + bias; the variance divides by E. (…, E), (E,), (E,) → (…, E).
 
-    ValueError, with both sizes, unless the last size of `x` is E.
+    Raise ValueError, with both sizes, unless the last size of `x` is E.
     """
     if x.shape[-1:] != weight.shape:
         raise ValueError(f"the last size of {x.shape} must be {len(weight)}, the size that is normalised")
@@ -227,7 +227,7 @@ class KVCache:
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values of L new tokens, (N, H, L, d) each; return those of all so far, (N, H, length, d) each.
 
-        ValueError with the capacity if there is not enough room; then nothing is added.
+        If there is not enough room, raise ValueError with the capacity, and add nothing.
         """
         # BEGIN SOLUTION 16.6
         start, end = self.length, self.length + keys.shape[2]
@@ -303,9 +303,9 @@ class GPT(Composite):
         return [KVCache(self.context_length) for _ in self.blocks]
 
     def forward(self, x: Tensor, caches: Sequence[KVCache] | None = None) -> Tensor:
-        """Return the logits of the token after each of `x`; with caches, `x` continues the tokens in them.
+        """Return the logits for the token that follows each token of `x`; with caches, `x` continues their tokens.
 
-        ValueError with context_length if there are more tokens than that in all.
+        Raise ValueError, naming context_length, if there are more than context_length tokens in total.
         """
         # BEGIN SOLUTION 16.9
         start = caches[0].length if caches else 0
@@ -330,7 +330,8 @@ def evaluate_text(model: GPT, tokenizer: Tokenizer, data: bytes) -> dict[str, fl
     """Return {"loss": nats per token, "perplexity": e to that, "bits_per_byte": bits ÷ predicted bytes} of a text.
 
     The first token is given, and each other token is predicted once, with nothing recorded. Windows have context_length
-    tokens; each begins with the last token that the previous one predicts. ValueError for fewer than two tokens.
+    tokens; each begins with the last token that the previous one predicts. Raise ValueError if there are fewer than
+    two tokens.
     """
     tokens, nats = tokenizer.encode(data), 0.0
     if len(tokens) < 2:
@@ -351,8 +352,8 @@ def sampling_probabilities(logits, temperature: float = 1.0, top_k: int | None =
 
     In this order: softmax(logits / temperature); only the `top_k` likeliest; of these only the fewest likeliest whose
     sum is at least `top_p`. After each cut the rest is scaled to a sum of 1. Of equal logits the smaller token counts
-    as likelier. A temperature of 0 keeps only the likeliest. ValueError for a temperature below 0, a `top_k` below 1,
-    and a `top_p` that is not above 0 and at most 1.
+    as likelier. A temperature of 0 keeps only the likeliest. Raise ValueError if the temperature is below 0, `top_k`
+    below 1, or `top_p` not above 0 and at most 1.
     """
     check_range("temperature", temperature, 0)
     check_range("top_k", 1 if top_k is None else top_k, 1)
