@@ -1,4 +1,4 @@
-"""Submissions import only what the course has introduced."""
+"""Check that submissions import only what the course has introduced."""
 
 from __future__ import annotations
 

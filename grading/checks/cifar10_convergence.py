@@ -31,7 +31,7 @@ LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
-    """Train to convergence on a drawn task, from two seeds in an official grading. The worst run counts."""
+    """Train to convergence on a drawn task, from two seeds in an official grading run. The worst run counts."""
     milestone, experiment = get_image_experiment(context)
     assert isinstance(experiment, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)

@@ -137,7 +137,7 @@ def _train_on_text(
 def _measure_functions(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have the network write functions with new compositions, made-up operations and new names; then run them."""
+    """Have the network write functions with new compositions, made-up operations and new names, then run them."""
     _, experiment = get_language_experiment(context)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
@@ -296,7 +296,7 @@ def _draw_samples(
 
 
 def _compute_share_right(attempts: Sequence[FunctionAttempt]) -> float:
-    """Return the share of attempts without a mistake; 0 for no attempts."""
+    """Return the share of attempts without a mistake, or 0 if there are no attempts."""
     return sum(attempt.mistake is None for attempt in attempts) / max(1, len(attempts))
 
 

@@ -122,5 +122,5 @@ def explain_failed_text(error: Exception, milestone: Milestone, text_name: str) 
 
 
 def _describe_fresh_share(fresh_share: float) -> str:
-    """Return words like `, and 3% with weights that were never trained`; empty for a share of 0."""
+    """Return text like `, and 3% with weights that were never trained`, or "" if the share is 0."""
     return f", and {fresh_share:.0%} with weights that were never trained" if fresh_share else ""

@@ -126,7 +126,7 @@ def build_layer_case(
             parameter.data = arrays[weight]
 
         def compute_named_arrays() -> dict[str, Any]:
-            """Run the student's layer forward and backward; return the output and each gradient, by name."""
+            """Run the student's layer forward and backward, and return the output and each gradient, by name."""
             for parameter in parameters:
                 parameter.grad = None
             output, of_x = step(made, inputs, grads)
@@ -145,13 +145,13 @@ def build_layer_case(
         x, grad = to_torch(torch, arrays["x"]), to_torch(torch, arrays["grad"], differentiate=False)
 
         def run_and_differentiate_layer() -> Any:
-            """Run PyTorch's layer and its backward pass from the upstream gradient; return the output."""
+            """Run PyTorch's layer and its backward pass from the upstream gradient, and return the output."""
             output = made(x)
             output.backward(grad)
             return output
 
         def compute_named_arrays() -> dict[str, np.ndarray]:
-            """Run PyTorch's layer forward and backward; return the output and each gradient, by name."""
+            """Run PyTorch's layer forward and backward, and return the output and each gradient, by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
             output = run_and_differentiate_layer()
@@ -187,7 +187,7 @@ def build_loss_case(
         guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
 
         def differentiate_loss() -> Any:
-            """Compute the loss, run its backward pass, and return it; nothing is updated."""
+            """Compute the loss, run its backward pass, and return the loss. Nothing is updated."""
             value = criterion(guess, right)
             value.backward()
             return value
@@ -218,7 +218,7 @@ def build_function_case(
         step, grads = student.define(run_and_differentiate), student.tensor.Tensor(arrays["grad"])
 
         def compute_named_arrays() -> dict[str, Any]:
-            """Run the student's function forward and backward; return the output and each gradient, by name."""
+            """Run the student's function forward and backward, and return the output and each gradient, by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = step(made, tensors, grads)
@@ -235,14 +235,14 @@ def build_function_case(
         upstream = None if grad is None else torch.from_numpy(arrays["grad"])
 
         def run_and_differentiate_function() -> Any:
-            """Run PyTorch's function and, where there is an upstream gradient, its backward pass; return the output."""
+            """Run PyTorch's function and, if there is an upstream gradient, its backward pass. Return the output."""
             output = made(*tensors.values())
             if upstream is not None:
                 output.backward(upstream)
             return output
 
         def compute_named_arrays() -> dict[str, np.ndarray]:
-            """Run PyTorch's function forward and backward; return the output and each gradient, by name."""
+            """Run PyTorch's function forward and backward, and return the output and each gradient, by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = run_and_differentiate_function()

@@ -176,7 +176,7 @@ def build_clipping_case() -> ComparisonCase:
         arguments = clip, parameters, grads, 1.0
 
         def compute_clipped_gradients() -> dict[str, Any]:
-            """Clip the gradients with the student's code; return the norm and each clipped gradient, by name."""
+            """Clip the gradients with the student's code, and return the norm and each clipped gradient, by name."""
             norm = student.define(restore_and_clip)(*arguments)
             clipped = {key: read_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": np.array(norm), **clipped}
@@ -194,7 +194,7 @@ def build_clipping_case() -> ComparisonCase:
             return torch.nn.utils.clip_grad_norm_(parameters, 1.0)
 
         def compute_clipped_gradients() -> dict[str, np.ndarray]:
-            """Clip the gradients with PyTorch; return the norm and each clipped gradient, by name."""
+            """Clip the gradients with PyTorch, and return the norm and each clipped gradient, by name."""
             norm = step()
             clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": to_numpy(norm), **clipped}

@@ -52,7 +52,7 @@ def draw_mnist_image(strokes: Strokes) -> np.ndarray:
     ends = np.concatenate([path[1:] if len(path) > 1 else path for path in paths])
     centre = np.full(2, PIXELS / 2)
     ink = _draw_ink(starts + centre, ends + centre)
-    # The first image locates the centre of mass. The second has it as near the middle as keeps all ink inside.
+    # The first image locates the centre of mass. The second image centres it, as far as all ink stays inside.
     rows, columns = np.mgrid[:PIXELS, :PIXELS] + 0.5
     mass = np.array([(columns * ink).sum(), (rows * ink).sum()]) / ink.sum()
     spare = (PIXELS - (high - low) * scale) / 2 - RADIUS

@@ -25,7 +25,7 @@ MARGIN = 2
 
 
 def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, then show it at work, and its mistakes. Exceptions in student code are passed on."""
+    """Train a network, show it at work, then show its mistakes. Exceptions in student code are passed on."""
     digits = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     points: list[TrainingPoint] = []

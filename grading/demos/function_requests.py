@@ -175,5 +175,5 @@ def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
 
 
 def _is_parameter_name(text: str) -> bool:
-    """Return whether a text is an ASCII identifier and no keyword."""
+    """Return whether a text is an ASCII identifier and not a keyword."""
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)

@@ -30,12 +30,12 @@ class GreyPicture:
         self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take one character per column."""
+        """Measure the width: one character per column."""
         width = self._values.shape[1]
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw line by line, with what this console can show."""
+        """Draw line by line, using only characters that this console can display."""
         for upper, lower in zip(self._values[::2], self._values[1::2], strict=True):
             if options.ascii_only:
                 ink = np.clip((upper + lower) / 2, 0, 1) * (len(RAMP) - 1)
@@ -65,12 +65,12 @@ class ColourPhoto:
         self._pixels = np.pad(np.moveaxis(image, 0, -1), ((0, image.shape[1] % 2), (0, 0), (0, 0)), mode="edge")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take one character per column."""
+        """Measure the width: one character per column."""
         width = self._pixels.shape[1]
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw line by line, with what this console can show."""
+        """Draw line by line, using only characters that this console can display."""
         pixels = self._pixels
         if has_many_colours(console) and not options.ascii_only:
             for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
@@ -104,7 +104,7 @@ class DigitBars:
         self._probabilities, self._width, self._columns = probabilities, width, columns
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take room for digits, bars and percentages."""
+        """Measure the room for digits, bars and percentages."""
         width = self._columns * (self._width + 7) + 2 * (self._columns - 1)
         return Measurement(width, width)
 
@@ -131,7 +131,7 @@ class LikeliestClasses:
         self._names, self._width = max(map(len, classes)), width
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take room for names, bars and percentages."""
+        """Measure the room for names, bars and percentages."""
         width = self._names + self._width + 6
         return Measurement(width, width)
 
@@ -167,7 +167,7 @@ class TextCurve:
         self._top, self._number, self._part = top, number, part
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take the available room, forty columns at most."""
+        """Measure the width: the available room, but at most forty columns."""
         width = min(options.max_width, 40)
         return Measurement(width, width)
 

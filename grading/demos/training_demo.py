@@ -26,7 +26,7 @@ BESIDE = 56
 
 
 def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, then show it at work, and its mistakes. Exceptions in student code are passed on."""
+    """Train a network, show it at work, then show its mistakes. Exceptions in student code are passed on."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)

@@ -52,7 +52,7 @@ def measure_repeated_share(samples: Sequence[str]) -> float:
     """Measure the share of four-word sequences that came earlier in the same sample, averaged over samples."""
 
     def measure_repetition(sample: str) -> float:
-        """Return the share of a sample's word runs that repeat an earlier one; 1 for a sample that is too short."""
+        """Return the share of a sample's word runs that repeat an earlier one, or 1 if the sample is too short."""
         runs = _list_word_runs(sample.split(), REPEATED_WORDS)
         return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST_WORDS - REPEATED_WORDS else 1.0
 

@@ -113,7 +113,7 @@ def _make_rivals(
         return complete_prompts
 
     def complete_with_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
-        """Answer each prompt with the nearest training function; `substitute` puts in the prompt's own names."""
+        """Answer each prompt with the nearest training function. With `substitute`, use the prompt's own names."""
         return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]
 
     rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}
