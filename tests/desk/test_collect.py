@@ -47,7 +47,7 @@ def collect_school(school: School, folder: Path, **options: object) -> Collectio
 
 
 def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
-    """Working code unlocks, broken code does not yet, untouched milestones are not graded, and no file is graded twice."""
+    """Working code unlocks, broken code does not, untouched milestones are not graded, and no file is graded twice."""
     school.enroll_student("ada", make_released_files() | make_solved_files())
     school.enroll_student("bob", make_released_files() | BROKEN)
     school.enroll_student("cyd", make_released_files())

@@ -152,7 +152,7 @@ def test_an_interrupted_leaderboard_goes_on(class_folder: Path, run_counts: Coun
 
 @pytest.mark.usefixtures("run_counts")
 def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
-    """The course's 30 ms is compared with Ada's 20 to 22, and Bob's range overlaps hers; training times are absolute."""
+    """The course's 30 ms is compared with Ada's 20 to 22; Bob's range overlaps hers; training times are absolute."""
     run_leaderboard(ROOT, class_folder, SilentWatch())
     with open_gradebook(class_folder / FILE) as book:
         kernels, seconds = rank_boards(book)

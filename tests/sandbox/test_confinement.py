@@ -107,7 +107,7 @@ def test_the_way_out_is_closed(worker_of, attempt):
 
 @pytest.mark.usefixtures("fenced")
 def test_a_thread_is_fenced_like_the_rest(worker_of):
-    """This includes a thread that NumPy's matrix product started before student code ran."""
+    """The fence includes a thread that NumPy's matrix product started before student code ran."""
     source = (
         f"{ATTEMPTS}def f():\n    seen = []\n    def g():\n        try: seen.append(open('/etc/passwd').read())\n"
         "        except OSError as error: seen.append(type(error).__name__)\n"
