@@ -1,4 +1,4 @@
 """milestones.yaml: the model and its reader.
 
-Design: docs/architecture/release.md, in the course's repository.
+The design is described in docs/architecture/release.md, in the course's repository.
 """

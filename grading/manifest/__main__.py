@@ -1,4 +1,4 @@
-"""`python -m grading.manifest`: checks milestones.yaml and writes its schema."""
+"""`python -m grading.manifest`: check milestones.yaml and write its schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 
 @app.command("check")
 def check_manifest(root: Root = ROOT) -> None:
-    """Say what is wrong with milestones.yaml, with line and repair; exit 0 if nothing is, 2 otherwise."""
+    """Report what is wrong with milestones.yaml, with line and repair. Exit with 0 if nothing is wrong, otherwise 2."""
     try:
         manifest = load_manifest_strictly(root)
         if problems := check_files(manifest, root) + check_questions(manifest, root):
@@ -33,7 +33,7 @@ def check_manifest(root: Root = ROOT) -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     built = sum(module.status == "built" for module in manifest.modules)
-    typer.echo(f"milestones.yaml is right: {built} of {len(manifest.modules)} modules built.")
+    typer.echo(f"milestones.yaml is valid: {built} of {len(manifest.modules)} modules built.")
 
 
 @app.command("schema")

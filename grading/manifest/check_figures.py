@@ -1,4 +1,4 @@
-"""The checks and the figures that each measures: what a criterion of a built milestone may name."""
+"""The checks and the figures that each of them measures. A criterion of a built milestone must use one of these."""
 
 CHECK_FIGURES = {
     "source": ("unusable",),

@@ -1,4 +1,4 @@
-"""Checks that the files named in the manifest exist; only the course's checks do this, not every reader."""
+"""Check that the files named in the manifest exist. Only the course's checks do this, not every reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads milestones.yaml as a Manifest; every error names the file, the line and the repair."""
+"""Load milestones.yaml as a Manifest. Every error states the file, the line and the repair."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ __all__ = ["MANIFEST_FILE", "ManifestError", "Problem", "load_manifest", "load_m
 def load_manifest(root: Path) -> Manifest:
     """Load the manifest of the repository at `root`; raise ManifestError if it is missing or wrong.
 
-    Whether the files it names exist is checked in `grading.manifest.file_checks`. Wrong deadlines are ignored here: no
-    student's command uses them, so they must not stop a student. `load_manifest_strictly` reports them to instructors.
+    `grading.manifest.file_checks` checks whether the files it names exist. Wrong deadlines are ignored here, because no
+    student's command uses them. `load_manifest_strictly` reports them to instructors.
     """
     source = read_source(root)
     data, (manifest, findings) = source.data, _validate_manifest(source.data)
@@ -53,9 +53,9 @@ def load_manifest(root: Path) -> Manifest:
 
 
 def load_manifest_strictly(root: Path) -> Manifest:
-    """Load the manifest for instructors; ManifestError also for wrong deadlines and unknown time zones.
+    """Load the manifest for instructors; raise ManifestError for wrong deadlines and unknown time zones as well.
 
-    Students' commands never look up the zone, because their machine may know fewer zones.
+    Students' commands never look up the zone, because their machine may have fewer zones.
     """
     source = read_source(root)
     manifest, findings = _validate_manifest(source.data)
@@ -75,7 +75,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
 def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
     """Return the manifest that this data describes, or what is wrong with it."""
     try:
-        # In strict mode JSON may give a list for a tuple, but not "5" for 5.
+        # In strict mode, JSON may contain a list for a tuple, but not "5" for 5.
         manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         return None, list(map(_translate_error, error.errors(include_url=False)))
@@ -108,7 +108,7 @@ def locate_problems(source: YamlSource, findings: Iterable[Finding]) -> list[Pro
 
 
 def _translate_error(error: ErrorDetails) -> Finding:
-    """Translate one of pydantic's errors into our words."""
+    """Convert one of pydantic's errors to our wording."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     # Below a question or an experiment, pydantic adds its kind to the path, which the file's own path does not have.
     path = tuple(part for index, part in enumerate(place) if not _is_kind_part(place, index))
@@ -144,7 +144,7 @@ def _is_kind_part(place: tuple, index: int) -> bool:
 
 
 def _suggest_value(kind: str, context: dict) -> str:
-    """Say what to write instead of a value of the wrong type or range."""
+    """Suggest what to write instead of a value of the wrong type or range."""
     match kind:
         case "string_type":
             return "Put the text in quotes."
@@ -171,7 +171,7 @@ def _suggest_value(kind: str, context: dict) -> str:
 
 
 def _format_location(path: tuple) -> str:
-    """Say where a path below the top is: in `milestones[0].criteria[2]`."""
+    """Describe where a path below the top is: in `milestones[0].criteria[2]`."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""
 

@@ -1,4 +1,4 @@
-"""The typed manifest: what milestones.yaml may say, and what every reader may rely on."""
+"""The typed manifest: what milestones.yaml may contain, and what every reader may rely on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Task(FrozenModel):
     id: TaskId
     title: Sentence
     hints: tuple[Hint, ...] = Field(min_length=3, max_length=3)
-    """Three steps, each more specific: what to think of, how to begin, the lesson's formula or line."""
+    """Three hints, each more specific than the last: what to think of, how to begin, the lesson's formula or line."""
 
     @property
     def hint(self) -> str:
@@ -46,7 +46,7 @@ class Task(FrozenModel):
 
 
 class Module(FrozenModel):
-    """A folder of the course; its files follow from its id."""
+    """A folder of the course. Its files follow from its id."""
 
     id: ModuleId
     title: Sentence
@@ -104,7 +104,7 @@ class CriterionKind(StrEnum):
 
 
 class Unit(StrEnum):
-    """The unit of a threshold; it decides the range and the printed form."""
+    """The unit of a threshold. It determines the range and the printed form."""
 
     FRACTION = "fraction"
     LOSS = "loss"
@@ -125,18 +125,18 @@ class Criterion(FrozenModel):
     check: Slug
     """The file of grading/checks that measures it."""
     figure: Slug
-    """Which figure of that check."""
+    """The figure of that check."""
     unit: Unit
     at_least: float | None = None
     at_most: float | None = None
     why: Sentence
     """One sentence that tells the student what the figure means."""
     topic: Slug | None = None
-    """The troubleshooting topic that helps when it is not met."""
+    """The troubleshooting topic that helps if the criterion is not met."""
     weight: float = Field(default=1.0, ge=0, le=100)
-    """Its weight in the milestone's score; the verdict requires every criterion, whatever its weight."""
+    """The criterion's weight in the milestone's score. The verdict requires every criterion, whatever its weight."""
     partial: bool = False
-    """Whether a code-quality criterion that is not met still earns the share of its tests that pass."""
+    """Whether a code-quality criterion that is not met still earns points in proportion to its passing tests."""
 
     @model_validator(mode="after")
     def _check_partial(self) -> Criterion:
@@ -163,7 +163,7 @@ class Criterion(FrozenModel):
 
     @property
     def threshold(self) -> float:
-        """The number, whichever side it bounds."""
+        """The threshold, whichever side it bounds."""
         return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
 
     @property
@@ -177,7 +177,7 @@ class Criterion(FrozenModel):
 
 
 def _build_value_error(key: str, message: str, repair: str) -> PydanticCustomError:
-    """Build an error from which the reader can name the line and the repair."""
+    """Build an error that lets the reader report the line and the repair."""
     return PydanticCustomError("value", "{message} {repair}", {"key": key, "message": message, "repair": repair})
 
 
@@ -189,39 +189,39 @@ class Environment(FrozenModel):
 
 
 class Budget(FrozenModel):
-    """How much student code may use before it is stopped.
+    """The resources that student code may use before it is stopped.
 
     All seconds are CPU seconds, even `wall_seconds`, because on a busy machine correct code takes longer without using
-    more. `grading.limits` derives the limits on the clock from them.
+    more CPU time. `grading.limits` derives the wall-clock limits from them.
     """
 
     wall_seconds: float = Field(gt=0)
-    """For all student code in one worker."""
+    """The limit for all student code in one worker."""
     call_seconds: float = Field(gt=0)
-    """For one call in a module test."""
+    """The limit for one call in a module test."""
     train_seconds: float = Field(gt=0)
-    """For one training run, including the grader's own calls to the network."""
+    """The limit for one training run, including the grader's own calls to the network."""
     memory_mb: int = Field(ge=64)
-    """For the address space of one worker."""
+    """The limit for the address space of one worker."""
     threads: int = Field(default=1, ge=1, le=64)
-    """For NumPy's matrix products."""
+    """The number of threads for NumPy's matrix products."""
     module_bytes: int = Field(default=16_000, ge=1000)
-    """Limit for a module's file, compressed with lzma."""
+    """The limit for a module's file, compressed with lzma."""
     recipe_bytes: int = Field(default=6_000, ge=1000)
-    """Limit for a recipe, compressed with lzma."""
+    """The limit for a recipe, compressed with lzma."""
     average_bytes: int = Field(default=5_500, ge=1000)
-    """Limit for a milestone's files compressed together, divided by their number."""
+    """The limit for a milestone's files compressed together, divided by the number of files."""
     output_kb: int = Field(default=256, ge=1)
-    """Limit for printed output; the rest is dropped."""
+    """The limit for printed output. The rest is dropped."""
 
 
 class Experiment(FrozenModel):
     """The settings that every milestone's experiment has."""
 
     demo_runs: int = Field(ge=1)
-    """How often the demonstration runs headless."""
+    """The number of headless runs of the demonstration."""
     weight_noise: float = Field(gt=0, le=0.05)
-    """Standard deviation of the noise added to trained weights in a fresh process, relative to the weights' own."""
+    """The standard deviation of the noise added to trained weights in a fresh process, relative to the weights' own."""
 
 
 class Symmetry(StrEnum):
@@ -255,15 +255,15 @@ class ImageExperiment(Experiment):
     symmetry: Symmetry
     """The transformations that a run may apply to all images alike."""
     shift: float = Field(gt=0, le=4)
-    """Largest shift of a test image along each axis, in pixels; mostly a fraction of one."""
+    """The largest shift of a test image along each axis, in pixels. It is usually a fraction of a pixel."""
     gain: float = Field(gt=0, le=0.5)
-    """Largest change in a test image's brightness, as a share."""
+    """The largest change in a test image's brightness, as a fraction."""
     noise: float = Field(gt=0, le=32)
     """Standard deviation of the noise on each pixel of a test image, on the scale from 0 to 255."""
     probe_images: int = Field(ge=100)
     """Training images on which the grader measures loss and accuracy during training."""
     curve_points: int = Field(ge=10, le=1000)
-    """Measurements in one training run, between the student's steps."""
+    """The number of measurements in one training run, between the student's steps."""
     quick_images: int = Field(ge=200)
     """Images for rough figures: before training, on known images, and in a fresh process."""
     demo_images: int = Field(ge=100)
@@ -283,7 +283,7 @@ class Cifar10Experiment(ImageExperiment):
     kind: Literal["cifar10"]
     data: Literal["cifar10"] = "cifar10"
     official_seeds: int = Field(ge=1, le=5)
-    """Training runs in an official grading, each with its own seed; a desk makes one."""
+    """The number of training runs in official grading, each with its own seed. A student's machine makes one."""
 
 
 class KernelsExperiment(ImageExperiment):
@@ -292,13 +292,13 @@ class KernelsExperiment(ImageExperiment):
     kind: Literal["kernels"]
     data: Literal["cifar10"] = "cifar10"
     official_seeds: int = Field(ge=1, le=5)
-    """Training runs in an official grading, each with its own seed; a desk makes one."""
+    """The number of training runs in official grading, each with its own seed. A student's machine makes one."""
     calibration_images: int = Field(ge=50)
     """Training images from which `compress` may learn how large activations get."""
     turns: int = Field(ge=3)
     """Training steps that each side takes in one round, in turns."""
     rounds: int = Field(ge=1)
-    """Most rounds in which the speed is measured until it suffices."""
+    """The maximum number of rounds in which the speed is measured until it suffices."""
     baseline_limit: float = Field(gt=1)
     """A step of module 06 counts as at most this many times the grader's own matrix products."""
 
@@ -342,7 +342,7 @@ class SealedKey(FrozenModel):
 
 
 class Question(FrozenModel):
-    """The fields that both kinds of capability question have."""
+    """The fields that both kinds of capability questions share."""
 
     id: Slug
     prompt: Sentence
@@ -469,7 +469,7 @@ class Deadlines(FrozenModel):
 
 
 class GraderRepository(FrozenModel):
-    """The public repository that a release is pushed to; it grades students' repositories on GitHub."""
+    """The public repository that a release is pushed to; its workflows grade students' repositories on GitHub."""
 
     repository: Annotated[
         str,

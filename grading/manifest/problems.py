@@ -29,7 +29,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem before its line is known, at a path of the manifest."""
+    """A problem before its line is known, at a path in the manifest."""
 
     path: KeyPath
     message: str

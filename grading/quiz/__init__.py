@@ -1,4 +1,4 @@
-"""Capability questions, with parameters for each student, judged on the grader's side and sealed in a release.
+"""Capability questions with parameters for each student. They are judged in the grader and sealed in a release.
 
-Design: docs/architecture/questions.md, in the course's repository.
+The design is described in docs/architecture/questions.md, in the course's repository.
 """

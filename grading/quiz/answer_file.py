@@ -1,4 +1,4 @@
-"""A student's answers to a milestone's questions, in `answers/milestone-N.yaml`."""
+"""Read and write a student's answers to a milestone's questions, in `answers/milestone-N.yaml`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_answers_file(number: int) -> Path:
 
 
 def load_answers(root: Path, number: int) -> Answers:
-    """Load a milestone's answers, empty ones without a file; raise InvalidFileError if the file is damaged."""
+    """Load a milestone's answers, or none if there is no file; raise InvalidFileError if the file is damaged."""
     found = read_mapping(root, find_answers_file(number))
     if found is None:
         return Answers()
@@ -63,7 +63,7 @@ def load_answers(root: Path, number: int) -> Answers:
 
 
 def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
-    """Replace a milestone's answers; a damaged file is first set aside, and its new path (from `root`) returned."""
+    """Replace a milestone's answers. If the file is damaged, first set it aside, and return its path below `root`."""
     path = find_answers_file(number)
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _rename_damaged_file(root, path) if _is_damaged(root, number) else None

@@ -1,4 +1,4 @@
-"""Numbers as answers: one canonical text for every way to write the same rounded number."""
+"""Convert every way to write the same rounded number to one canonical text, for comparing answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normalize_number(answer: object, digits: int) -> str | None:
     """
     if isinstance(answer, bool) or not isinstance(answer, int | float | str):
         return None
-    if isinstance(answer, int) and answer.bit_length() > 256:  # converting it to text would already take long
+    if isinstance(answer, int) and answer.bit_length() > 256:  # even converting it to text would take long
         return None
     text = str(answer).strip()
     if len(text) > MAX_CHARACTERS or not NUMBER.fullmatch(text):

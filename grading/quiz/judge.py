@@ -1,4 +1,4 @@
-"""Judges answers on the grader's side, against clear keys in the course or sealed keys in a release."""
+"""Judge answers in the grader, with clear keys in the course or sealed keys in a release."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class QuestionVerdict:
     read: str
     """Further reading."""
     why: str | None = None
-    """A sentence for the student when the answer is not correct."""
+    """A sentence for the student if the answer is not correct."""
 
 
 def judge_answers(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
-    """Judge every question in the manifest's order; no answer, whatever it is, raises."""
+    """Judge every question in the manifest's order. No answer, whatever it is, raises an exception."""
     owner = answers.student.lower() if answers.student else None
     if answers.answers and owner != student_id.lower():
         said = (
@@ -58,7 +58,7 @@ def _judge_question(
 
 
 def _find_chosen_options(answer: Answer, options: dict[str, str]) -> list[str] | None:
-    """Return the texts of the options that letters name ("a", "a, c"), or None if a letter names no option."""
+    """Return the texts of the options that letters refer to ("a", "a, c"), or None if a letter is not an option."""
     letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     if not isinstance(letters, list | tuple):
         return None

@@ -1,4 +1,4 @@
-"""The small YAML files that students hand in: parsed as plain data, or refused in one sentence, whatever they hold."""
+"""Parse the small YAML files that students hand in as plain data, or reject them in one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 10
 
 
 class InvalidFileError(UsageError):
-    """A file that cannot be used; the text names the file and line, and says how to fix it."""
+    """A file cannot be used. The message states the file and line, and how to fix the file."""
 
     def __init__(self, path: Path, line: int, message: str):
         super().__init__(f"{path.as_posix()}:{line}: {message}")
@@ -26,14 +26,14 @@ class InvalidFileError(UsageError):
 
 @dataclass(frozen=True)
 class YamlMapping:
-    """A file's top level: text keys, and below them only str, int, float, bool, list and dict."""
+    """A file's top level, with text keys. Below them, there are only str, int, float, bool, list and dict."""
 
     path: Path
     data: dict[str, object]
     lines: dict[Where, int]
 
     def locate_error(self, key_path: Where, message: str) -> InvalidFileError:
-        """Build the error about one part, with its line."""
+        """Build the error for one part of the file, with its line."""
         return InvalidFileError(self.path, self.lines.get(key_path, 1), message)
 
 
@@ -59,7 +59,7 @@ def read_mapping(root: Path, path: Path) -> YamlMapping | None:
 
 
 def parse_mapping(data: bytes, path: Path) -> YamlMapping:
-    """Parse a YAML mapping from bytes; errors name ``path``."""
+    """Parse a YAML mapping from bytes. Errors mention ``path``."""
     if len(data) > MAX_BYTES:
         raise InvalidFileError(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
     try:
@@ -91,7 +91,7 @@ def _find_empty_value(value: object, key_path: Where) -> Where | None:
 
 
 def dump_yaml(data: abc.Mapping[str, object]) -> str:
-    """Write ``data`` as YAML that reads back as the same data; a tuple becomes a list on one line."""
+    """Encode ``data`` as YAML that reads back as the same data. A tuple becomes a list on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -99,14 +99,14 @@ class _Dumper(yaml.SafeDumper):
     """Quotes every text that would be read as something else."""
 
     def ignore_aliases(self, _data: object) -> bool:
-        """Write every value out in full."""
+        """Write every value in full."""
         return True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Quote a text that plain YAML would read as something else."""
     plain = text.lower() not in WORDS and not INTEGER.fullmatch(text) and not DECIMAL.fullmatch(text)
-    # A folded or multi-line text can change its line ends; in double quotes they are escaped.
+    # Line endings in a folded or multi-line text can change. In double quotes, they are escaped.
     style = None if plain and text.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

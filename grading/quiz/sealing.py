@@ -1,10 +1,10 @@
-"""Answer keys in a release: salted scrypt digests instead of the answers.
+"""Seal answer keys for a release: salted scrypt digests replace the answers.
 
 Sealing hides the answers from anyone who reads the files, and checking one guess costs a few milliseconds of processor
 time. It does not stop a program that tries every answer. A question with five options has at most 31 sets of right
 options, and a number below a thousand is found in seconds. No digest on the student's own machine can change that. So
-the verdict at a desk is feedback. The instructor's run makes the one that counts. It takes each student's id from the
-roster (`--student`), so that nobody can submit another student's questions.
+the verdict on a student's machine is feedback, and the instructor's run produces the verdict that counts. That run
+takes each student's id from the roster (`--student`), so that nobody can submit another student's questions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from grading.quiz.decimals import normalize_number
 from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_variants
 
 SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
-"""One guess costs about 3.7 ms and 2 MB, and the 256 digests of a milestone with four number questions one second."""
+"""The cost of a digest. One guess takes about 3.7 ms and 2 MB. The 256 digests for four number questions take 1 s."""
 
 
 def compute_clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
-    """Return the right answer in canonical form; raise ValueError if the question has none in clear."""
+    """Return the right answer in canonical form; raise ValueError if the question's answer is not in clear text."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
@@ -57,7 +57,7 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
     # The salt comes from what a release shows, never from the answer: a fast digest of the answer would reveal it.
     shown = json.dumps([question.id, question.prompt, options])
     salt = hashlib.sha256(shown.encode()).hexdigest()[:32]
-    with ThreadPoolExecutor() as pool:  # scrypt lets other threads run
+    with ThreadPoolExecutor() as pool:  # scrypt releases the GIL
         digests = tuple(
             pool.map(lambda variant: compute_sealed_key(question, variant, keys[variant], salt), range(count))
         )

@@ -1,4 +1,4 @@
-"""The student's id: `student.yaml` in their repository holds one line, `id: ada`."""
+"""Read and write the student's id: `student.yaml` in their repository contains one line, `id: ada`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from grading.quiz.safe_yaml import dump_yaml, read_mapping
 STUDENT_FILE = Path("student.yaml")
 MAX_ID_LENGTH = 39
 USER_NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
-"""GitHub's user names: managed users have an underscore (dana_uni), and old names have hyphens anywhere."""
+"""The pattern of GitHub's user names. Managed users have an underscore (dana_uni), and old names hyphens anywhere."""
 HEADER = "# Your user name. Your capability questions depend on it, so do not change it.\n"
 
 
 def read_student_id(root: Path) -> str | None:
-    """Read the id in lower case, as case does not matter; None without a file, InvalidFileError for a damaged one."""
+    """Read the id in lower case, as case does not matter, or return None if there is no file.
+
+    Raise InvalidFileError if the file is damaged.
+    """
     found = read_mapping(root, STUDENT_FILE)
     if found is None:
         return None
@@ -39,7 +42,7 @@ def save_student_id(root: Path, student_id: str) -> None:
 
 
 def normalize_student_id(student_id: str) -> str:
-    """Return the id in lower case; raise UsageError unless GitHub could have such a user name."""
+    """Return the id in lower case; raise UsageError unless it could be a user name on GitHub."""
     lower = student_id.strip().lower()
     if len(lower) > MAX_ID_LENGTH or not USER_NAME.fullmatch(lower):
         raise UsageError(

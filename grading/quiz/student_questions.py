@@ -1,4 +1,4 @@
-"""A student's own questions: the student's id decides the parameters and the order of the options."""
+"""Build a student's own questions. The student's id determines the parameters and the order of the options."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class StudentQuestion:
     read: str
     """Further reading after a wrong answer."""
     options: dict[str, str] = field(default_factory=dict)
-    """Letter → text; empty for a number question."""
+    """The options: letter → text. The mapping is empty for a number question."""
     digits: int = 0
-    """Required decimals; 0 for a choice question."""
+    """The number of required decimals, which is 0 for a choice question."""
 
 
 def build_student_questions(milestone: Milestone, student_id: str) -> tuple[StudentQuestion, ...]:
@@ -53,7 +53,7 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
 def choose_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
     """Choose 64 combinations of the parameters by a digest of the question; they repeat in turn when there are fewer.
 
-    All of them differ if there are enough combinations; otherwise they repeat in turn.
+    All of them differ if there are enough combinations. Otherwise, they repeat in turn.
     """
     names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
     seed = json.dumps([question.id, names, values])
@@ -72,7 +72,7 @@ def choose_variant(question: NumberQuestion, student_id: str) -> int:
 
 
 def order_options(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
-    """Return the options in this student's order, lettered a, b, c …; the course and a release agree."""
+    """Return the options in this student's order, lettered a, b, c …. The course and a release agree on the order."""
     options = question.options or question.right + question.wrong
     shuffled = sorted(options, key=lambda text: _hash_to_int(f"{student_id.lower()}\0{question.id}\0{text}"))
     return dict(zip(string.ascii_lowercase, shuffled, strict=False))

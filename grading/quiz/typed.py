@@ -1,4 +1,4 @@
-"""Parses a typed answer, or says what is unclear about it, so that no answer is saved that nobody meant."""
+"""Parse a typed answer or explain what is unclear about it, so that only intended answers are saved."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MAX_CHARACTERS = 60
 
 
 class UnclearAnswerError(ValueError):
-    """An answer that could mean nothing or two things; the text asks for it again."""
+    """An unintelligible or ambiguous answer. The message asks for a new one."""
 
 
 def parse_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
     """Parse a typed number, letter or letters: "2,104 bytes" → 2104, "a and c" → ("a", "c").
 
-    Raises UnclearAnswerError.
+    Raise UnclearAnswerError if the answer is unclear.
     """
     return _parse_letters(text, question) if question.kind == "choice" else _parse_number(text, question)
 
@@ -60,7 +60,7 @@ def _is_named_unit(unit: str, prompt: str) -> bool:
 
 
 def _normalize_numeral(digits: str, *, is_whole: bool) -> str:
-    """Rewrite a numeral as Python writes it; a comma or a point may separate thousands or decimals."""
+    """Rewrite a numeral as Python writes it. A comma or a point may separate thousands or decimals."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)
     last = max(digits.rfind(","), digits.rfind("."))

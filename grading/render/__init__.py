@@ -1,4 +1,4 @@
-"""How a result is shown: pure functions of the record, and what moves while one is being made.
+"""Show a result with pure functions of the record, and show the progress of a grading run while it lasts.
 
-Design: docs/architecture/reports.md, in the course's repository.
+The design is described in docs/architecture/reports.md, in the course's repository.
 """

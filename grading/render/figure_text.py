@@ -1,4 +1,4 @@
-"""Formats measured figures by unit, never so that a missed threshold looks as if it were met."""
+"""Format measured figures by unit, so that a missed threshold never looks as if it were met."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ASCII_LEVELS = "_.-=+*%#"
 def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
     """Format a figure as a reader expects it: 97.3%, 0.042, 12, 3.12×; a dash for None.
 
-    `decimals` counts from the unit's usual precision.
+    `decimals` is relative to the unit's usual precision.
 
     >>> format_figure(0.9731, Unit.FRACTION), format_figure(0.0417, Unit.LOSS), format_figure(None, Unit.COUNT)
     ('97.3%', '0.042', '—')
@@ -39,13 +39,13 @@ def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
 
 def _format_trimmed(value: float, decimals: int) -> str:
-    """Format a number with at most so many decimals, without trailing zeros."""
+    """Format a number with at most this many decimals, without trailing zeros."""
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def format_measured(criterion: CriterionResult) -> str:
-    """Format the measured figure, with enough decimals to tell it from a threshold it missed."""
+    """Format the measured figure, with enough decimals to distinguish it from a threshold that it missed."""
     missed = criterion.measured is not None and not _meets_threshold(criterion, criterion.measured)
     for decimals in (1, 2, 3, 4, 6, 9):
         text = format_figure(criterion.measured, criterion.unit, decimals)
@@ -65,7 +65,7 @@ def format_threshold(criterion: CriterionResult | Criterion) -> str:
 
 
 def compute_closeness(criterion: CriterionResult) -> float:
-    """Return how close the figure is to its threshold, from 0 to 1; 1 exactly when the criterion is met."""
+    """Return how close the figure is to its threshold, from 0 to 1. The value is 1 only if the criterion is met."""
     value = criterion.measured
     if value is None or math.isnan(value):
         return 0.0
@@ -78,8 +78,8 @@ def compute_closeness(criterion: CriterionResult) -> float:
 def format_margin(criterion: CriterionResult) -> str:
     """Format how far the figure is above or below its threshold: "2.3 points to spare", "12% short".
 
-    The margin of a share is in points, any other in percent of the threshold. It is empty where no margin is possible,
-    as at 100%.
+    The margin of a share is in points, and any other margin is in percent of the threshold. The text is empty where no
+    margin is possible, as at 100%.
     """
     if criterion.measured is None or not math.isfinite(criterion.measured):
         return ""
@@ -108,14 +108,14 @@ def compute_margin_share(criterion: CriterionResult) -> float:
 
 
 def _find_margin_range(criterion: CriterionResult, *, better: bool) -> float:
-    """Return how far a figure can be from one side of its threshold; the threshold itself when unbounded."""
+    """Return how far a figure can be from one side of its threshold, or the threshold itself if there is no bound."""
     if criterion.unit is Unit.FRACTION and better == (criterion.comparison == "at_least"):
         return 1 - criterion.threshold
     return abs(criterion.threshold)
 
 
 def draw_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
-    """Draw a bar of `width` characters, full only when the share is 1.
+    """Draw a bar of `width` characters, which is full only if the share is 1.
 
     >>> draw_bar(0.5, 6)
     '███░░░'

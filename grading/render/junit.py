@@ -1,4 +1,4 @@
-"""A result as JUnit XML: one test case per criterion, for the viewers of CI services."""
+"""Render a result as JUnit XML, with one test case per criterion, for the viewers of CI services."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from grading.render import figure_text, words
 from grading.render.text import clean_text, label_text, quote_text, to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
-# Characters that XML 1.0 cannot hold, beyond those that `clean_text` removes.
+# Characters that XML 1.0 cannot represent, in addition to those that `clean_text` removes.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(*results: Result) -> str:
-    """Render the XML document, with declaration: one suite for each result, of which there is at least one."""
+    """Render the XML document with its declaration and one suite for each result. There must be at least one result."""
     root = ET.Element("testsuites", name=_clean_xml_line(results[0].course.name))
     for result in results:
         _add_suite(root, result)
@@ -80,7 +80,7 @@ def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult
     figure = f"measured {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
     match criterion.status:
         case CriterionStatus.FAILED:
-            # Only one element: several viewers keep just the first, or reject more.
+            # Use only one element, because several viewers keep just the first or reject more.
             element = ET.SubElement(
                 case, "failure", type="criterion", message=_clean_xml_line(f"{figure}: {criterion.why}")
             )

@@ -1,4 +1,4 @@
-"""A result as GitHub-flavoured Markdown of bounded length, in which nothing from a student's text is live."""
+"""Render a result as GitHub-flavoured Markdown of bounded length, in which nothing from a student's text is active."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from grading.render.text import clean_text, format_count, label_text, quote_text
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 MAX_REPORT_CHARACTERS = 60_000
-"""A GitHub comment holds 65,536."""
+"""The maximum length of a report. A GitHub comment holds 65,536 characters."""
 SHOWN_FAILURES = 12
 MAX_CRITERIA = 60
-"""Rows in a table; a milestone has about ten."""
-_TRUNCATION_NOTE = "The rest does not fit here. The JSON record holds all of it."
+"""The maximum number of rows in a table. A milestone has about ten."""
+_TRUNCATION_NOTE = "The rest does not fit here. The JSON record contains all of it."
 
 _SIGNS = {
     CriterionStatus.PASSED: "✅",
@@ -27,7 +27,7 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that a reader unfolds."""
+    """Blocks that are hidden until a reader unfolds them."""
 
     summary: str
     """Our own HTML, or text from `escape_html`."""
@@ -48,7 +48,7 @@ def render_markdown(result: Result) -> str:
 
 
 def fit_blocks(blocks: Iterable[Block], max_characters: int) -> str:
-    """Join as many blocks as fit, close every fold, and say so when some do not fit."""
+    """Join as many blocks as fit, close every fold, and add a note if some do not fit."""
     kept, max_characters = [], max_characters - len(_TRUNCATION_NOTE) - 2
     for block in blocks:
         text = block if isinstance(block, str) else _render_fold(block, max_characters)
@@ -90,7 +90,7 @@ def _break_links(text: str) -> str:
 
 
 def format_code_span(text: str, max_characters: int = 200) -> str:
-    """Format text as a code span that no backtick in it can end; pipes are escaped for tables."""
+    """Format text as a code span that no backtick in the text can end. Pipes are escaped for tables."""
     text = to_one_line(text, max_characters)
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
@@ -98,14 +98,14 @@ def format_code_span(text: str, max_characters: int = 200) -> str:
 
 
 def format_code_block(text: str, max_characters: int = 2000, language: str = "text") -> str:
-    """Format text as a fenced block that no fence in it can end."""
+    """Format text as a fenced block that no fence in the text can end."""
     text = clean_text(text, max_characters)
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
 def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> Iterator[Block]:
-    """Yield the report without its heading; the first failure is left out when another place shows it."""
+    """Yield the report without its heading. The first failure is left out if it is shown elsewhere."""
     medal = f" Medal: {escape_markdown(result.medal)}." if result.medal and result.verdict.exit_code == 0 else ""
     yield f"**{words.describe_verdict(result)}.** {words.summarize_criteria(result)}{medal}"
     for reason in result.provisional_because[:SHOWN_FAILURES]:
@@ -163,12 +163,12 @@ def _format_criterion_row(criterion: CriterionResult) -> str:
 
 
 def _describe_status(status: CriterionStatus) -> str:
-    """Return the sign and the word for a status."""
+    """Return the symbol and the word for a status."""
     return f"{_SIGNS[status]} {words.STATUS_NAMES[status]}"
 
 
 def render_failure(failure: Failure) -> str:
-    """Render one thing to fix: what and where it is, what came back, and the command that tries it."""
+    """Render one thing to fix: what and where it is, what came back, and the command that tests it."""
     lines = [f"**{escape_markdown(words.format_failure_title(failure))}**"]
     if place := words.format_location(failure):
         lines.append(f"In {format_code_span(place)}")
@@ -184,7 +184,7 @@ def render_failure(failure: Failure) -> str:
 
 
 def render_curves(result: Result) -> Iterator[str]:
-    """Yield the training curves as one block, a line each; nothing when there are none."""
+    """Yield the training curves as one block, with a line for each. Yield nothing if there are no curves."""
     lines = []
     for curve in result.curves[:6]:
         known = [v for v in curve.values if v is not None]

@@ -1,4 +1,4 @@
-"""A milestone's medal as SVG, which needs no font; badges and pages draw the same medal."""
+"""Draw a milestone's medal as SVG, without any font. Badges and pages draw the same medal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ METALS = {
     "platinum": ("#cfe0e6", "#3f6675", "#142b34"),
     "diamond": ("#aee0f7", "#20749e", "#08334a"),
 }
-"""Colours of each metal's disc, rim and number; a medal with any other name is gold."""
+"""The colours of each metal's disc, rim and number. A medal with any other name is gold."""
 UNEARNED_COLOURS = ("#eaeded", "#7f8c8d", "#4d5656")
 _SYMBOLS = re.compile(r"^[^\w]+")
 
 
 def name_medal(medal: str) -> str:
-    """Return the medal's name without the sign before it, which not every font has.
+    """Return the medal's name without the symbol before it, which some fonts do not have.
 
     >>> name_medal("\N{THIRD PLACE MEDAL} Bronze — First Light")
     'Bronze — First Light'
@@ -27,7 +27,7 @@ def name_medal(medal: str) -> str:
 
 
 def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: bool = False) -> str:
-    """Draw a medal WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
+    """Draw a medal, WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
 
     A medal that is not earned yet is grey, without a ribbon. A provisional medal has a dashed rim.
     """

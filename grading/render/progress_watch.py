@@ -1,4 +1,4 @@
-"""The progress of a grading, and how a terminal shows it."""
+"""Report the progress of a grading run, and show it on a terminal."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from grading.render.text import to_one_line
 
 
 class ProgressWatch(Protocol):
-    """A listener for the progress of a grading; it must clean notes, which may hold untrusted text."""
+    """A listener for the progress of a grading run. It must clean notes, which may contain untrusted text."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
         """Begin a phase of `total` steps (None: unknown)."""
 
     def advance(self, done: int, note: str = "") -> None:
-        """Note that this many steps of the phase are done."""
+        """Record that this many steps of the phase are done."""
 
 
 class SilentWatch:
-    """A watch that shows nothing."""
+    """A listener that shows nothing."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
         """Show nothing."""
@@ -46,17 +46,17 @@ class PlainWatch:
         pass
 
     def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
-        """Print the phase's title on a line of its own; a broken pipe does not stop the grading."""
+        """Print the phase's title on a line of its own. A broken pipe does not stop the grading."""
         sign = "-" if self._console.options.ascii_only else "·"
         with contextlib.suppress(OSError, SystemExit):  # Rich raises the latter on a broken pipe
             self._console.print(Text(f"{sign} {to_one_line(title, 200)}"))
 
     def advance(self, done: int, note: str = "") -> None:
-        """Show nothing: a log keeps only the phases."""
+        """Show nothing, because a log keeps only the phases."""
 
 
 class RichWatch:
-    """Shows a spinner and a bar that vanish after the grading; use it as a context manager."""
+    """Shows a spinner and a bar that vanish after the grading. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
@@ -73,7 +73,7 @@ class RichWatch:
         self._progress.stop()
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Replace the line by a new one with an empty bar."""
+        """Replace the line with a new one that has an empty bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(_truncate(title, 60), total=total, note="")
@@ -85,11 +85,11 @@ class RichWatch:
 
 
 def _truncate(text: str, width: int) -> str:
-    """Cut the text to this many columns, without a count of what is missing, as it soon disappears."""
+    """Cut the text to this many columns. The text soon disappears, so no count of what is missing is added."""
     text = to_one_line(text, 400)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def create_watch(console: Console) -> RichWatch | PlainWatch:
-    """Create a moving watch on a terminal, and one that prints a line per phase elsewhere."""
+    """Create an animated listener on a terminal, and otherwise one that prints a line per phase."""
     return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)

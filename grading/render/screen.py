@@ -1,4 +1,4 @@
-"""Where a demonstration draws its frames: a live terminal, plain text, or a recording."""
+"""The screens on which a demonstration draws its frames: a live terminal, plain text, or a recording."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SECONDS_PER_FRAME = 0.05
 
 
 class Screen(Protocol):
-    """A place to draw frames: any Rich renderable, in which a student's text is a cleaned `Text`."""
+    """A place to draw frames. A frame is any Rich renderable in which a student's text is a cleaned `Text`."""
 
     watched: bool
-    """Whether somebody is watching; when nobody is, a demonstration may train for a shorter time."""
+    """Whether somebody is watching. If not, a demonstration may train for a shorter time."""
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Show this frame instead of the last one for at least this long; `keep` leaves it above later ones."""
+        """Show this frame instead of the last one, for at least this long. `keep` leaves it above later ones."""
 
     def ask(self, question: str) -> str | None:
-        """Return the line that somebody types, or None if it is empty or nobody can type."""
+        """Return the line that somebody enters, or None if it is empty or nobody can type."""
 
 
 class RecordingScreen:
@@ -62,7 +62,7 @@ class LiveScreen:
         self._live.stop()
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Draw the frame over the last one, no sooner than an eye can follow."""
+        """Draw the frame over the last one, but no faster than the eye can follow."""
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._live.update("" if keep else renderable, refresh=not keep)
         if keep:
@@ -70,7 +70,7 @@ class LiveScreen:
         self._until = time.monotonic() + seconds
 
     def ask(self, question: str) -> str | None:
-        """Ask below the kept frames; None without a keyboard."""
+        """Ask below the kept frames. Return None if there is no keyboard."""
         if not sys.stdin.isatty():
             return None
         self._live.stop()
@@ -105,7 +105,7 @@ class PlainScreen:
             self._console.print(self._last)
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Print the first frame and kept ones; hold back any other frame until the end."""
+        """Print the first frame and kept ones, and hold back any other frame until the end."""
         if self._first or keep:
             self._console.print(renderable)
             self._first, self._last = False, None
@@ -118,5 +118,5 @@ class PlainScreen:
 
 
 def create_screen(console: Console) -> LiveScreen | PlainScreen:
-    """Create a live screen on a terminal, and one that prints the first and last frame elsewhere."""
+    """Create a live screen on a terminal, and otherwise one that prints the first and last frame."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)

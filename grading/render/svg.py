@@ -1,4 +1,4 @@
-"""SVG shapes shared by everything that draws: a box, a word, and round steps for an axis."""
+"""Draw the SVG shapes that all drawings share (a box, a word), and find round steps for an axis."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from markupsafe import escape
 
 
 def draw_box(x: float, y: float, width: float, height: float, attributes: str) -> str:
-    """Draw a rectangle; `attributes` are its further attributes."""
+    """Draw a rectangle with these additional `attributes`."""
     return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {attributes}/>'
 
 
 def draw_word(x: float, y: float, text: str, anchor: str = "start", degrees: int = 0, css_class: str = "") -> str:
-    """Draw text that starts, ends or is centred at a point; `degrees` rotates it."""
+    """Draw text that starts, ends or is centred at a point, rotated by `degrees`."""
     more = f' transform="rotate({degrees} {x:.5g} {y:.5g})"' if degrees else ""
     more += f' class="{css_class}"' if css_class else ""
     return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 def find_round_step(span: float) -> float:
-    """Return a round distance that divides the span into two to five parts; 0 for an empty span."""
+    """Return a round distance that divides the span into two to five parts, or 0 for an empty span."""
     if not span > 1e-12:
         return 0.0
     size = 10.0 ** math.floor(math.log10(span / 2))

@@ -1,4 +1,4 @@
-"""A result on a terminal: a Rich renderable for any width and encoding that shows untrusted text as plain text."""
+"""Show a result on a terminal of any width and encoding, with untrusted text as plain text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grading.result import CriterionResult, CriterionStatus, Failure, Result, Ve
 
 WIDE_COLUMNS, MAX_COLUMNS = 76, 100
 SHOWN_FAILURES = 6
-"""Failures shown in full besides the first."""
+"""The number of failures shown in full in addition to the first."""
 
 _COLOURS = {Verdict.UNLOCKED: "green", Verdict.PROVISIONAL: "cyan", Verdict.NOT_YET: "yellow", Verdict.ERROR: "red"}
 _SIGNS = {
@@ -36,10 +36,10 @@ class TerminalReport:
 
     result: Result
     again: str | None = None
-    """The command to grade again; by default the session's."""
+    """The command that repeats the grading. The default is the session's command."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """The parts from top to bottom, what to do next last."""
+        """Yield the parts from top to bottom. What to do next comes last."""
         result, wide, plain = self.result, options.max_width >= WIDE_COLUMNS, options.ascii_only
         yield _build_verdict_panel(result)
         yield from _build_criteria_tables(result, wide, plain)
@@ -55,7 +55,7 @@ class TerminalReport:
 
 @dataclass(frozen=True)
 class HangingText:
-    """A text whose lines are indented after the first, wherever a terminal of this width breaks them.
+    """A text whose lines after the first are indented, wherever a terminal of this width breaks them.
 
     A quoted text has a bar before every line instead, if it has several lines or `always` is set.
     """
@@ -87,7 +87,7 @@ class HangingText:
 
 
 def print_report(console: Console, result: Result, *, again: str | None = None) -> None:
-    """Print the report for a terminal of any width; ``again`` is the command that repeats the grading."""
+    """Print the report for a terminal of any width. ``again`` is the command that repeats the grading."""
     console.print(TerminalReport(result, again), width=min(console.width, MAX_COLUMNS), crop=False)
 
 
@@ -141,7 +141,7 @@ def _build_criteria_tables(result: Result, is_wide: bool, ascii_only: bool) -> I
 def _build_criterion_row(
     criterion: CriterionResult, is_wide: bool, ascii_only: bool, shown_texts: set[str]
 ) -> list[RenderableType]:
-    """Build a criterion's row; a reason or method that several rows share is written only once."""
+    """Build a criterion's row. A reason or method that several rows share is shown only once."""
     sign, ascii_sign, colour = _SIGNS[criterion.status]
     bar = Text(figure_text.draw_bar(figure_text.compute_closeness(criterion), 10, ascii_only=ascii_only), style=colour)
     name = Text(to_one_line(criterion.title, 300))
@@ -167,14 +167,14 @@ def _build_criterion_row(
 
 
 def _to_ascii(figure: str) -> str:
-    """Replace signs that plain ASCII lacks."""
+    """Replace symbols that plain ASCII does not have."""
     for sign, word in (("≥", ">="), ("≤", "<="), ("×", "x"), ("—", "-"), ("∞", "inf"), ("−", "-")):
         figure = figure.replace(sign, word)
     return figure
 
 
 def _list_other_failures(result: Result) -> Iterator[RenderableType]:
-    """Yield the other failures; a hint that several share is written only once."""
+    """Yield the other failures. A hint that several of them share is shown only once."""
     others = words.list_failures(result)[1:]
     if not others:
         return
@@ -210,7 +210,7 @@ def build_failure_parts(failure: Failure, *, is_brief: bool) -> Group:
 
 
 def _draw_curves(result: Result, width: int, ascii_only: bool) -> Iterator[RenderableType]:
-    """Yield up to five curves, one line each where the terminal is wide enough."""
+    """Yield up to five curves, each on one line if the terminal is wide enough."""
     heading = None
     for curve in result.curves[:5]:
         known = [v for v in curve.values if v is not None]
@@ -262,7 +262,7 @@ def _describe_first_error(result: Result) -> Iterator[RenderableType]:
 
 
 def _build_first_failure(result: Result, again: str | None) -> Iterator[RenderableType]:
-    """Yield the failure to fix first and the commands that try the fix."""
+    """Yield the failure to fix first and the commands that test the fix."""
     failure = result.first_failure
     if failure is None:
         return
@@ -278,7 +278,7 @@ def _build_first_failure(result: Result, again: str | None) -> Iterator[Renderab
 
 
 def format_command(command_line: str) -> Text:
-    """Format a line to copy, which is never wrapped, whatever the width."""
+    """Format a line to copy. It is never wrapped, whatever the width."""
     return Text(f"  {command_line}", style="bold", no_wrap=True, overflow="ignore")
 
 

@@ -1,4 +1,4 @@
-"""Makes untrusted text harmless, in one place: whatever students' code has printed, raised or named."""
+"""Make untrusted text harmless: whatever student code has printed, raised or named. Only this file does so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}+[ -/]{0,16}+[@-~]"  # CSI: colours, cursor
-    # Strings: titles, links, clipboard. The limit keeps thousands of unterminated ones from taking minutes.
+    # Strings: titles, links, clipboard. Without the limit, thousands of unterminated strings would take minutes.
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,256}+(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"  # any other escape
 )
-# Anywhere, not only at the start of a line: a narrow table may break the line just before it.
+# The pattern matches anywhere, not only at the start of a line: a narrow table may break the line just before it.
 _COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -23,11 +23,11 @@ _BLANK = re.compile(
 )
 _JOINERS = re.compile("[\u200c\u200d]+")
 _VIRAMA = 9
-"""The combining class of signs that remove a consonant's vowel."""
+"""The combining class of marks that remove a consonant's vowel."""
 MAX_MARKS = 4
-"""Combining marks allowed on one letter, more than any language stacks."""
+"""The maximum number of combining marks on one letter, which is more than any language stacks."""
 QUOTE_BAR = "│ "
-"""Stands before quoted text: no line that begins with it is the grader's own."""
+"""The bar before quoted text. No line that begins with it is the grader's own."""
 
 
 def format_count(count: int, noun: str) -> str:
@@ -40,7 +40,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
-    """Cut the text after `max_characters` and say how many are missing (`dropped` are already gone).
+    """Cut the text after `max_characters` and state how many are missing (`dropped` are already gone).
 
     >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'
@@ -52,11 +52,11 @@ def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
 
 
 def clean_text(text: str, max_characters: int = 2000) -> str:
-    """Remove escapes, invisible characters and stacked marks, and cut the text visibly after a limit.
+    """Remove escapes, invisible characters and stacked marks. If the text exceeds a limit, cut it visibly.
 
     A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """
-    # A rough cut first keeps the work bounded, whatever a worker has sent.
+    # A rough cut at the start keeps the work bounded, whatever a worker has sent.
     rough = text[: 20 * max_characters]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
@@ -87,7 +87,7 @@ def remove_invisible_characters(text: str) -> str:
 
 
 def _keep_joiner(match: re.Match[str]) -> str:
-    """Keep one joiner where a word may hold it, and none elsewhere.
+    """Keep one joiner where it may occur in a word, and none elsewhere.
 
     Two marks with only a joiner between them would stack.
     """

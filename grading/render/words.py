@@ -1,4 +1,4 @@
-"""The wording of verdicts, statuses and kinds for every surface, in one place."""
+"""The wording of verdicts, statuses and kinds, in one place for all reports."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def format_session_heading(session: str, name: str) -> str:
 
 
 def describe_verdict(result: Result) -> str:
-    """Describe the result's verdict; a module is passed, not unlocked."""
+    """Describe the result's verdict. A module is passed, not unlocked."""
     return name_verdict(result.verdict, is_module=result.milestone is None)
 
 
 def name_verdict(verdict: Verdict, *, is_module: bool) -> str:
-    """Name a verdict; a module is passed, not unlocked."""
+    """Name a verdict. A module is passed, not unlocked."""
     if is_module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
     return _VERDICT_NAMES[verdict]
@@ -86,7 +86,7 @@ def format_points(result: Result) -> str:
 
 
 def explain_not_measured(criterion: CriterionResult) -> str:
-    """Say why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
+    """Explain why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
     status, why = STATUS_NAMES[criterion.status], to_one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
@@ -94,7 +94,7 @@ def explain_not_measured(criterion: CriterionResult) -> str:
 def group_not_attempted(
     criteria: tuple[CriterionResult, ...],
 ) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
-    """Split off the criteria that were not attempted for a reason that several of them share."""
+    """Separate the criteria that were not attempted for a shared reason from the others."""
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:
@@ -119,7 +119,7 @@ def group_by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Criterion
 
 
 def list_failures(result: Result) -> list[Failure]:
-    """List every failure in order; the first is the one to fix first."""
+    """List every failure in order. The first one is to be fixed first."""
     return [f for c in result.criteria for f in c.failures]
 
 
@@ -131,7 +131,7 @@ def format_location(failure: Failure) -> str | None:
 
 
 def format_failure_title(failure: Failure, max_characters: int = 400) -> str:
-    """Format the failure in one line: "Task 2.3: Addition broadcasts"."""
+    """Format the failure's title on one line: "Task 2.3: Addition broadcasts"."""
     title = to_one_line(failure.title, max_characters)
     return title if failure.task is None else f"Task {to_one_line(failure.task, 10)}: {title}"
 
@@ -157,7 +157,7 @@ def describe_reused_figures(result: Result) -> str | None:
 
 
 def describe_writing(writing: Writing) -> tuple[str, str]:
-    """Describe a text that a network wrote, and the judgement on it, which is empty for real text."""
+    """Describe a text that a network wrote, and the verdict on it. The verdict is empty for real text."""
     what, wrong, right = _WRITINGS[writing.kind]
     judged = "" if writing.right is None else right if writing.right else wrong
     return f"{what} that was started, and the network's continuation", judged

@@ -1,6 +1,6 @@
 """The names that module tests import. Their fixtures, `student` and `rng`, come from the plugin.
 
-Design: docs/architecture/tests.md, in the course's repository.
+The design is described in docs/architecture/tests.md, in the course's repository.
 """
 
 import pytest

@@ -34,7 +34,7 @@ def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
     if ours.kind == "f" and theirs.kind != "b":
         return f"Integers became {ours}: look for a division, a mean, or an array created without a dtype."
     if "b" in (ours.kind, theirs.kind):
-        return f"The result holds {'booleans' if ours.kind == 'b' else 'numbers'}, but it should hold {theirs}."
+        return f"The result contains {'booleans' if ours.kind == 'b' else 'numbers'}, but it should contain {theirs}."
     return f"The dtype is {ours}, but the task asks for {theirs}."
 
 
@@ -53,7 +53,7 @@ def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
     if len(ours) > len(theirs):
         return "The result still has an axis that should be summed or averaged."
     if got.size == expected.size:
-        return "The number of elements is right, but the axes are in the wrong order."
+        return "The number of elements is correct, but the axes are in the wrong order."
     return None
 
 
@@ -61,9 +61,9 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
     """Describe how the elements of two arrays of the same shape differ."""
     wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
-        return "The result has NaN: from inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
+        return "The result contains NaN: from inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
     if np.isinf(got[wrong]).any() and np.isfinite(expected).all():
-        return "The result has infinities: from an overflow or a division by 0."
+        return "The result contains infinities: from an overflow or a division by 0."
     finite = np.isfinite(got).all() and np.isfinite(expected).all()
     if got.size < 2 or not finite or not wrong.any():
         return _diagnose_few(got, expected) if finite and wrong.any() else None
@@ -86,12 +86,12 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
     if got.ndim == 2 and got.shape[0] == got.shape[1] and np.allclose(got.T, expected, rtol=RTOL, atol=ATOL):
         return "Rows and columns are swapped: a transpose is missing, or there is one too many."
     if np.allclose(np.sort(got, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
-        return "The values are right, but their order is wrong."
+        return "The values are correct, but their order is wrong."
     return _find_place(wrong)
 
 
 def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe how a single number differs, if by its sign or a common factor."""
+    """Describe how a single number differs if it is off by its sign or by a common factor."""
     one, other = float(got.flat[0]), float(expected.flat[0])
     if other == 0 or one == 0:
         return None

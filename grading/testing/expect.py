@@ -1,4 +1,4 @@
-"""The expectations of module tests; each failure shows the call, the value, the expected value and a hint."""
+"""The expectations of module tests. Each failure shows the call, the value, the expected value and a hint."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from grading.render.text import label_text
 from grading.testing.diagnose import describe_difference, explain_dtype
 
 MAX_SIZE = 1 << 20
-"""The most elements of an array in a test, which bounds the judge's own computations on it."""
+"""The maximum number of elements of an array in a test. It bounds the judge's own computations on the array."""
 SHOWN, EDGE, MOST_SHOWN = 24, 3, 500
-"""How many elements are shown: all up to SHOWN, otherwise EDGE at each end of an axis, at most MOST_SHOWN."""
+"""The number of elements shown: all up to SHOWN, otherwise EDGE at each end of an axis, but at most MOST_SHOWN."""
 
 NO_ANSWER = (WorkerFailureError, GraderError)
-"""Exceptions that a test must never mistake for one of student code."""
+"""Exceptions that a test must never mistake for one raised by student code."""
 
 
 class Mismatch(AssertionError):  # noqa: N818 - reports show this name as a word
@@ -41,7 +41,7 @@ class Mismatch(AssertionError):  # noqa: N818 - reports show this name as a word
     ):
         self.call, self.got, self.expected, self.hint = call, got, expected, hint
         self.diagnosis = diagnosis
-        """How the two values differ, if there is a simple description."""
+        """A simple description of how the two values differ, if there is one."""
         self.returned_nothing = returned_nothing
         """Whether a call returned None instead of a value."""
         hints = " ".join(part for part in (diagnosis, hint) if part)
@@ -63,8 +63,9 @@ def array(
 ) -> None:
     """Expect an array's shape, its dtype if given, and every value within ``atol + rtol * |expected|``.
 
-    NaN equals NaN. ``hint`` is about shape and values; a wrong dtype gets ``dtype_hint`` or a general hint. ``traps``
-    map a hint on a common mistake to the values that the mistake gives; it replaces all other hints for those values.
+    NaN equals NaN. ``hint`` is about shape and values. For a wrong dtype, ``dtype_hint`` or a general hint is shown.
+    ``traps`` maps the hint for a common mistake to the values that the mistake produces. For these values, that hint
+    replaces all others.
     """
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
@@ -84,7 +85,7 @@ def array(
 
 
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:
-    """Expect a plain value of the same type and value; (2, 3) is not [2, 3] and 1 is not True."""
+    """Expect a plain value of the same type and value: (2, 3) is not [2, 3], and 1 is not True."""
     if not is_same_value(got, expected):
         nothing = got is None and is_call_text(call)
         raise Mismatch(
@@ -93,7 +94,7 @@ def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> Non
 
 
 def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | None = None) -> None:
-    """Expect a condition that was computed on the judge's side to be true."""
+    """Expect a condition to be true. It must have been computed on the judge's side."""
     if isinstance(condition, Proxy):
         raise TypeError("a student's object cannot be a condition: pull a plain value out of it first")
     if not condition:
@@ -143,14 +144,14 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         raise Mismatch(
             call=f"({call}).numpy()",
             got=describe_value(values),
-            expected="a numpy.ndarray, exactly of that type",
+            expected="a numpy.ndarray, of exactly that type",
             hint=hint,
         )
     return _require_bounded_size(values, call=call, hint=hint)
 
 
 def _holds_none(values: Any) -> bool:
-    """Return whether a value claims to be an array whose only element is None; good only for a hint."""
+    """Return whether a value claims to be an array whose only element is None. Use this only for a hint."""
     if type(values) is np.ndarray:
         return values.dtype == object and values.ndim == 0 and values.item() is None
     try:
@@ -160,7 +161,7 @@ def _holds_none(values: Any) -> bool:
 
 
 def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) -> np.ndarray:
-    """Return an array unless it is too large for a test; Mismatch if it is."""
+    """Return an array, or raise Mismatch if it is too large for a test."""
     if values.size > MAX_SIZE:
         wanted = f"an array of at most {MAX_SIZE:,} elements"
         raise Mismatch(call=call, got=f"an array of shape {values.shape}", expected=wanted, hint=hint)
@@ -170,7 +171,7 @@ def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) ->
 def values(tensor: Any) -> np.ndarray:
     """Copy a tensor's values to the judge's side, where a test can compute with them.
 
-    A test that needs a tensor's shape uses that of this copy: the tensor's own shape is only a claim.
+    A test that needs a tensor's shape uses the shape of this copy, because the tensor's own shape is only a claim.
     """
     return np.array(pull(tensor, call="a tensor's values"))
 
@@ -186,7 +187,7 @@ def format_array(values: np.ndarray) -> str:
 def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray) -> tuple[str, str]:
     """Format two arrays of the same shape in aligned columns, with enough digits to show where they differ.
 
-    Of long arrays, only the first wrong element is shown.
+    Only the first wrong element of a long array is shown.
     """
     if got.size > SHOWN:
         index = tuple(int(i) for i in np.argwhere(~close)[0])
@@ -202,7 +203,7 @@ def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray)
 
 
 def _write_columns(got: list[Any], expected: list[Any], close: list[bool]) -> tuple[list[str], list[str]]:
-    """Format two lists of numbers to the same width, with enough digits that unequal ones look different."""
+    """Format two lists of numbers to the same width, with enough digits that unequal numbers look different."""
     for digits in (6, 9, 17):
         texts = [f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in (*got, *expected)]
         ones, others = texts[: len(got)], texts[len(got) :]
@@ -223,12 +224,12 @@ def describe_value(value: Any) -> str:
 
 
 def name_type(value: Any) -> str:
-    """Name a value's type; for a proxy, that of the student's object."""
+    """Name a value's type. For a proxy, name the type of the student's object."""
     return object.__getattribute__(value, "_type_name") if isinstance(value, Proxy) else type(value).__name__
 
 
 class _Brief(reprlib.Repr):
-    """A repr of values of any depth and length in bounded time, with arrays as `show` formats them."""
+    """Formats values of any depth and length in bounded time, with arrays as `format_array` formats them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,7 +260,7 @@ def is_same_value(got: Any, expected: Any) -> bool:
 
 
 def is_call_text(call: str) -> bool:
-    """Return whether this text names a call and not an attribute such as `x.grad`."""
+    """Return whether this text is a call and not an attribute such as `x.grad`."""
     return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 

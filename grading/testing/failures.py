@@ -18,13 +18,13 @@ from grading.testing.plugin import FailedTest
 
 GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
 PRINTED = 200
-"""The characters shown of printed output when a value should have been returned."""
+"""The number of characters of printed output shown when a value should have been returned."""
 
 RETURN = "The function returned None. Does it end with a `return`?"
-RETURN_NOT_PRINT = "`print` only shows a value. Write `return` to return it."
+RETURN_NOT_PRINT = "`print` only displays a value. Write `return` to return it."
 BREAKPOINT = "Delete the line with `breakpoint()`. It works when you run pytest yourself, not when your code is graded."
 INPUT = "Delete the call to `input()`. Nobody can answer when your code is graded."
-EXIT = "Your code ended Python itself. Raise an exception or return instead of calling exit(), quit() or sys.exit()."
+EXIT = "Your code stopped Python itself. Raise an exception or return instead of calling exit(), quit() or sys.exit()."
 ARGUMENTS = "Compare the call with the `def` line of the function: the names, number and order of its arguments."
 KEEP_NAMES = "The tests and later modules need this name. Was it renamed or deleted, or is it indented too far?"
 NONE = "Something on this line is None: a function without a `return`, or a value that was never set."
@@ -33,13 +33,13 @@ POWER = "`^` is not a power in Python. Write `**`."
 ATTRIBUTE = "The attribute was never set or is misspelt, or the value before the dot is not of the type you expect."
 WHOLE = "This line needs an integer. `/` always gives a float; `//` divides integers."
 TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use `~`, `&`, `|`, `.any()` or `.all()`."
-MISSPELT = "That module has no such name. Check the spelling and capitals in its documentation."
+MISSPELT = "That module has no such name. Check the spelling and capitalisation in its documentation."
 MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
 OPERATOR = "An operator on this line does not support the types on its two sides. Check both types."
 AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
-ENDLESS = "A function calls itself endlessly."
-IMPORT = "Compare the name with the lesson's, including capitals. Import only from earlier modules."
-SYNTAX = "Python points at the line where it stopped understanding. The mistake may be just before it."
+ENDLESS = "A function calls itself without end."
+IMPORT = "Compare the name with the lesson's, including the capitalisation. Import only from earlier modules."
+SYNTAX = "Python points to the line that it could not understand. The mistake may be just before it."
 NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops over single numbers."
 UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
 COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
@@ -71,7 +71,7 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
-"""An exception's type, a pattern for its message, and a hint that fits better than the task's own."""
+"""An exception's type, a pattern for its message, and a hint that is more helpful than the task's own."""
 ENDED = {
     "was not loaded": "Lines outside functions run when the file is loaded. Look there for a loop that never ends.",
     "is it sleeping": "The code waits for something: a sleep, a lock, an empty queue, or a thread that never ends.",
@@ -81,7 +81,7 @@ ENDED = {
     "MB of memory": "Something grows: a list in a loop, or an array by broadcasting (n, 1) with (n,) to (n, n).",
     "closed the pipe": "Your code closes files that it did not open.",
 }
-"""A part of the message about a worker's end, and its hint."""
+"""A part of the message about a worker's end, and the hint for it."""
 
 
 def explain_failure(
@@ -95,8 +95,8 @@ def explain_failure(
 ) -> Failure:
     """Explain the failure of a test that ended with this exception.
 
-    ``frames`` are the lines of student code in the traceback, for an exception without its own. ``printed`` is the
-    student code's output during the test. ``is_given`` tells the lines that the course gave.
+    ``frames`` are the lines of student code in the traceback, for an exception that has none. ``printed`` is the
+    student code's output during the test. ``is_given`` tells whether the course provided a line.
     """
     told: dict[str, Any] = {"task": test.task, "title": test.title, "test": test.node}
     task = tasks.get(test.task or "")
@@ -131,15 +131,15 @@ def explain_failure(
 
 
 def find_gap(error: BaseException | None) -> str | None:
-    """Find the task that an unwritten gap names: 2.3 for "Task 2.3: …"."""
+    """Find the task that the message of an unfilled gap mentions: 2.3 for "Task 2.3: …"."""
     named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
     return named.group(1) if named else None
 
 
 def find_hint(error: BaseException) -> str | None:
-    """Find the hint for an exception of student code or a worker's end.
+    """Find the hint for an exception in student code or for a worker's end.
 
-    Return None if there is none that fits better than the task's or the check's.
+    Return None if there is no hint that is more helpful than the task's or the check's.
     """
     kind, message = name_exception(error), str(error)
     if isinstance(error, WorkerFailureError):
@@ -148,7 +148,7 @@ def find_hint(error: BaseException) -> str | None:
 
 
 def find_test_line(error: BaseException) -> str | None:
-    """Find the part of the test's line that raised: `linear.forward(x, weight)`."""
+    """Find the part of the test's line that raised the exception: `linear.forward(x, weight)`."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -171,7 +171,7 @@ def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
 
 
 def join_hints(*hints: str | None) -> str | None:
-    """Join hints into one text of sentences; return None if there are none."""
+    """Join hints into one text of sentences. Return None if there are no hints."""
     known = [hint if hint.endswith((".", "?", "!")) or hint == hints[-1] else f"{hint}." for hint in hints if hint]
     following = [hint[0].upper() + hint[1:] if re.match(r"[a-z]+[ ,]", hint) else hint for hint in known[1:]]
     return " ".join([*known[:1], *following]) or None
@@ -222,7 +222,7 @@ def _explain_unusable(error: BaseException) -> dict[str, str]:
     if "NoneType" in message:
         return {"got": "None", "expected": "a value", "hint": RETURN}
     if match := search_message(r"cannot unpack non-iterable (\w+) object"):
-        hint = "Return all values that the docstring names, separated by commas."
+        hint = "Return all values that the docstring lists, separated by commas."
         return {"got": f"one value, of type {match[1]}", "expected": "several values, as a tuple", "hint": hint}
     if match := search_message(r"expected a plain value here, got an object of type (\w+)"):
         hint = "float(…) or .item() converts a Tensor of one element to a number."
@@ -236,10 +236,10 @@ def _explain_unusable(error: BaseException) -> dict[str, str]:
         return {
             "got": got,
             "expected": expected,
-            "hint": "Check in the docstring which type of value the function returns.",
+            "hint": "Check the docstring to see which type of value the function returns.",
         }
     if match := search_message(r"'(\w+)' object is not \w+|object of type '(\w+)' has no len"):
-        hint = "Check in the docstring which type of value the function returns."
+        hint = "Check the docstring to see which type of value the function returns."
         return {"got": f"a value of type {match[1] or match[2]}", "expected": "several values", "hint": hint}
     if isinstance(error, IndexError):
         return {"got": f"too few elements or axes ({message})", "expected": "as many as the test uses"}

@@ -1,4 +1,4 @@
-"""Tell the lines that the course gave in a student's file from those that the student wrote."""
+"""Distinguish the lines in a student's file that the course provided from those that the student wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grading.remote import Frame
 
 
 class GivenCode:
-    """The functions that a release gave in full, from the texts that the student's files started as."""
+    """The functions that a release provides in full, taken from the original texts of the student's files."""
 
     def __init__(self, root: Path):
         self._root = root
@@ -28,13 +28,14 @@ class GivenCode:
 
 
 def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
-    """List the lines of every function without a gap, each with the function's name; none if it is not Python.
+    """List the lines of every function without a gap, each with the function's name. List none if it is not Python.
 
-    A traceback names a function without its class, so a name that one class leaves to the student counts as theirs.
+    A traceback shows a function without its class. So if one class leaves a function to the student, every function
+    with that name counts as the student's.
     """
     try:
         functions, gaps = list_functions(text), map_gaps_to_tasks(text)
-    except (SyntaxError, ValueError, RecursionError):  # the released texts lie in the student's repository
+    except (SyntaxError, ValueError, RecursionError):  # the released texts are in the student's repository
         return frozenset()
     lines, left = split_lines(text), {name.rpartition(".")[2] for name in gaps}
     given = {name: node for name, node in functions.items() if node.name not in left}
@@ -47,7 +48,7 @@ def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
 
 
 def _read_released_texts(root: Path) -> dict[str, str]:
-    """Read what the student's files started as; nothing in the course's own repository."""
+    """Read the original texts of the student's files. The result is empty in the course's own repository."""
     try:
         return lock.read_released_texts(root)
     except UsageError:

@@ -16,7 +16,7 @@ DIFFERENTIATE = (
 
 
 def name_arguments(forward: Any, count: int) -> list[str]:
-    """List the names that an op's forward gives its arrays: x, weight, bias."""
+    """List the names of the arrays that an op's forward takes: x, weight, bias."""
     try:
         named = list_argument_names(forward) if isinstance(forward, Proxy) else forward.__code__.co_varnames
     except (AttributeError, RemoteError):  # a NumPy function, for example
@@ -38,7 +38,8 @@ def check_gradient(
     """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
 
     ``f`` is the sum of the output weighted by fixed random numbers, so each output element counts differently.
-    Integer arrays are not differentiated. ``None`` for a floating-point array is a missing gradient. Raises Mismatch.
+    Integer arrays are not differentiated. ``None`` for a floating-point array is a missing gradient. Raise Mismatch if
+    a gradient is missing or wrong.
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)

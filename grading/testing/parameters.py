@@ -10,7 +10,7 @@ from grading.testing.expect import values
 
 
 def draw_parameters(layer: Any, rng: np.random.Generator) -> Any:
-    """Replace a layer's parameters by random float64 values of the same shapes, and return the layer."""
+    """Replace a layer's parameters with random float64 values of the same shapes, and return the layer."""
     for parameter in layer.parameters():
         parameter.data = rng.normal(size=values(parameter).shape)
     return layer

@@ -1,7 +1,7 @@
 """The pytest plugin of module tests: the fixtures `student`, `rng` and the mark `task`.
 
 Without a grader, the student's code runs in this process, which is fast and allows a debugger. The grader puts a source
-of workers into the configuration's stash, and the same tests then run against those.
+of workers into the configuration's stash, and the same tests then run against these workers.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
 TASKS = pytest.StashKey["dict[str, Task]"]()
-"""The manifest's tasks, once a failure has needed their hints."""
+"""The manifest's tasks, loaded once a failure needs their hints."""
 GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
-"""The lines that the course gave, once a failure has needed them."""
+"""The lines that the course provided, loaded once a failure needs them."""
 CAUSES = pytest.StashKey[dict[tuple[str, int | None, str | None], str]]()
-"""The first test that failed for each cause: the file and line that raised, and what."""
+"""The first test that failed for each cause. A cause is an exception with the file and line that raised it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class FailedTest:
     """The identity of a failed test."""
 
     node: str
-    """File and name, in pytest's form."""
+    """The file and name, in pytest's form."""
     title: str
-    """The first line of its docstring."""
+    """The first line of the test's docstring."""
     task: str | None
 
 
@@ -98,7 +98,7 @@ class DirectStudent:
 
     @staticmethod
     def hold(thing: Any, name: str) -> Any:
-        """Return an attribute itself, kept on the student's side, where pulling it would make a copy."""
+        """Return an attribute itself, kept on the student's side. Pulling it would make a copy."""
         return getattr(thing, name)
 
     @staticmethod
@@ -113,25 +113,25 @@ class DirectStudent:
 
     @staticmethod
     def read_clock() -> float:
-        """Read the CPU seconds of the student's side; a busy machine changes their differences little."""
+        """Read the CPU seconds of the student's side. A busy machine barely affects their differences."""
         return time.process_time()
 
     @staticmethod
     def lives(thing: Any, name: str) -> Callable[[], bool]:
-        """Make a function that tells whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that returns whether anything on the student's side still keeps an attribute alive."""
         reference = weakref.ref(getattr(thing, name))
         return lambda: reference() is not None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--task 2.3`, which hides the failures of later tasks while one task is being written."""
+    """Add `--task 2.3`, which hides the failures of later tasks while a student works on one task."""
     parser.getgroup("tinytorch").addoption(
         "--task", action="append", default=[], metavar="ID", help="only the tests of this task: 2.3, or 3 in module 02"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of other tasks; raise UsageError for a task that no test has."""
+    """Deselect the tests of other tasks; raise UsageError if no test belongs to the given task."""
     if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
         prefix_tests_with_tasks(items)
     if given := config.getoption("--task"):
@@ -149,7 +149,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
-    """Put each test's task before its name in VS Code's list of tests; the node id stays the same."""
+    """Put each test's task before its name in VS Code's list of tests. The node id stays the same."""
     for item in items:
         for mark in item.iter_markers("task"):
             item.name = f"{mark.args[0]} {item.name}"
@@ -158,7 +158,7 @@ def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
 
 
 def match_tasks(name: str, known: set[str]) -> set[str]:
-    """Find the tasks that a name means: 2.3, or 3, which is the third task of one module or all tasks of module 03."""
+    """Find the tasks that a name refers to: 2.3, or 3 for the third task of one module or all tasks of module 03."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
         return {name}
@@ -168,7 +168,7 @@ def match_tasks(name: str, known: set[str]) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark `task`; raise UsageError if another package hides the student's code."""
+    """Register the mark `task`; raise UsageError if a different package hides the student's code."""
     if config.stash.get(STUDENTS, None) is None and (shadow := find_shadowing_package()) is not None:
         raise pytest.UsageError(
             f"another package named tinytorch hides your code: {shadow}. To remove it: {REMOVE_SHADOW}"
@@ -231,7 +231,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:
-    """Read every task by its id; none if the manifest cannot be read, since a failure can be explained without them."""
+    """Read every task by its id, or none if the manifest is unreadable. Failures can be explained without tasks."""
     from grading.manifest.loader import load_manifest
 
     try:
@@ -256,6 +256,6 @@ def student(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Provide a random generator on the judge's side, which depends on the seed and the test."""
+    """Provide a random generator on the judge's side. It depends on the seed and the test."""
     name = f"{request.path.name}::{request.node.name}"
     return np.random.default_rng([request.config.stash.get(SEED, 0), zlib.crc32(name.encode())])

@@ -1,4 +1,4 @@
-"""Shared tests of the image recipes of all milestones: one behaviour per function."""
+"""Shared tests for the image recipes of all milestones, with one behaviour per function."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def check_build_is_seeded(student: Any, recipe: ImageRecipe) -> None:
         expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
     differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     expect.that(
-        differs, call="the parameters of build(rng) from another seed", got="the same", expected="different ones"
+        differs, call="the parameters of build(rng) from a different seed", got="the same", expected="different ones"
     )
 
 
 def check_probabilities(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """`predict` gives ten probabilities for each image, which do not depend on the other images."""
+    """`predict` returns ten probabilities for each image. They do not depend on the other images."""
     ours, images = recipe.load_recipe(student), recipe.draw_noise(rng, 450)
     network = ours.build(student.rng(3))
     got = expect.pull(ours.predict(network, images), call="predict(network, 450 images)")
@@ -76,7 +76,7 @@ def check_probabilities(student: Any, rng: np.random.Generator, recipe: ImageRec
 
 
 def check_feature_maps(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """`feature_maps` gives one map per kernel of the first convolution, and different maps for different images."""
+    """`feature_maps` returns one map per kernel of the first convolution, and different maps for different images."""
     ours, call = recipe.load_recipe(student), "feature_maps(network, 2 images)"
     got = expect.pull(ours.feature_maps(ours.build(student.rng(3)), recipe.draw_noise(rng, 2)), call=call)
     fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
@@ -86,7 +86,7 @@ def check_feature_maps(student: Any, rng: np.random.Generator, recipe: ImageReci
 
 
 def check_untrained_loss(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """An untrained network has a mean loss near that of guessing, ln 10."""
+    """An untrained network's mean loss is close to the loss of guessing, ln 10."""
     ours, images, labels = recipe.load_recipe(student), recipe.draw_noise(rng, 200), rng.integers(0, 10, 200)
     p = expect.pull(ours.predict(ours.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
     loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
@@ -105,14 +105,14 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress receives, on {count} dark and bright images"
     hint = _suggest_more_steps(told)
-    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="a fall below half of the first", hint=hint)
+    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="less than half the first loss", hint=hint)
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still = np.array_equal(expect.values(parameter), old)
         expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="moved")
 
 
 def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """Training on 256 images of a simple task classifies 120 new ones, and reports progress."""
+    """After training on 256 images of a simple task, the network classifies 120 new ones. Training reports progress."""
     ours, told = recipe.load_recipe(student), Reports(*FIGURES)
     images, labels = recipe.draw_squares(rng, 376)
     network = ours.build(student.rng(5))
@@ -132,7 +132,7 @@ def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe:
 
 
 def check_predicting_while_training(student: Any, rng: np.random.Generator, recipe: ImageRecipe, count: int) -> None:
-    """Calling `predict` inside progress does not change what is learned."""
+    """Calling `predict` from progress does not change what is learned."""
     ours, results = recipe.load_recipe(student), []
     images, labels = recipe.draw_squares(rng, count)
     for asks in (False, True):
@@ -161,20 +161,20 @@ def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: I
     ours.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=ignore_reports)
     expect.array(held, images, call="the images after training")
     expect.array(held_labels, labels, call="the labels after training")
-    expect.array(ours.predict(other, images[:5]), fresh, call="predict of another network, after training one")
+    expect.array(ours.predict(other, images[:5]), fresh, call="predict of a different network, after training one")
 
 
 def _check_progress_reports(told: Reports) -> None:
-    """Check that progress reports have the right types, rising steps, and accuracies from 0 to 1."""
+    """Check that progress reports have the correct types, increasing steps, and accuracies from 0 to 1."""
     told.check_types(int, int, float, float)
     steps, accuracies = ([report[name] for report in told.calls] for name in ("step", "accuracy"))
     rises = all(a < b for a, b in pairwise(steps)) and all(0 <= share <= 1 for share in accuracies)
     call = "progress(step, steps, loss, accuracy)"
-    expect.that(rises, call=call, got=told.calls[-3:], expected="rising steps, and accuracies from 0 to 1")
+    expect.that(rises, call=call, got=told.calls[-3:], expected="increasing steps, and accuracies from 0 to 1")
 
 
 def _suggest_more_steps(told: Reports) -> str | None:
-    """Suggest more steps if training on few images took too few to learn or to report."""
+    """Suggest more steps if training on few images took too few steps to learn or to report."""
     steps = told.calls[-1]["steps"]
     return (
         f"training took only {steps} steps; for few images, use smaller batches and more epochs" if steps < 50 else None

@@ -1,4 +1,4 @@
-"""Stand-ins for the `progress` that a recipe's training calls, with arguments by position or by name."""
+"""Stand-ins for the `progress` function that a recipe's training calls, with arguments by position or by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Reports:
         self.calls: list[dict[str, Any]] = []
 
     def __call__(self, *values: Any, **named: Any) -> None:
-        """Keep one report; an extra value is named after its position, so that `check_types` can show it."""
+        """Keep one report. An extra value is named after its position, so that `check_types` can show it."""
         places = (*self._names, *(f"value {n}" for n in range(len(self._names) + 1, len(values) + 1)))
         self.calls.append(dict(zip(places, values, strict=False)) | named)
 

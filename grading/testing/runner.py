@@ -26,9 +26,9 @@ from grading.testing.given_code import GivenCode
 from grading.testing.students import WorkerPool
 
 TEST_HEADROOM = 160 << 20
-"""The bytes of memory that a test may use; with right answers it uses a tenth."""
+"""The memory that a test may use, in bytes. With correct code, it uses a tenth of this."""
 DRAIN_SECONDS = 0.02
-"""The time in which printed output arrives."""
+"""The time to wait for printed output to arrive, in seconds."""
 INI = Path(__file__).with_name("pytest.ini")
 
 
@@ -39,11 +39,11 @@ class TestOutcome:
     __test__ = False  # a record, not a test class
 
     node: str
-    """File and name, in pytest's form."""
+    """The file and name, in pytest's form."""
     task: str | None
     title: str
     failure: Failure | None
-    """None if the test passed."""
+    """The failure, or None if the test passed."""
     gap: str | None = None
     """The task whose gap the test reached."""
 
@@ -120,7 +120,7 @@ class _Collector:
             self.broken.append(f"{report.nodeid}: {report.longreprtext[-500:]}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Report which module's tests run now, and which test is next."""
+        """Report which module's tests are running, and which test is next."""
         if item.path.name != self.place:
             self.place = item.path.name
             total = sum(other.path == item.path for other in item.session.items)
@@ -130,7 +130,7 @@ class _Collector:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
-        """Run a test with a memory limit, since broadcasting a student's array may make a huge one."""
+        """Run a test with a memory limit, since broadcasting a student's array may create a huge one."""
         self.printed_before = len(self.students.output)
         with limit_memory(TEST_HEADROOM):
             yield
@@ -139,7 +139,7 @@ class _Collector:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Record the outcome of the test's call, or of a setup that failed."""
+        """Record the outcome of the test's call, or of a failed setup."""
         report = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
             test = plugin.describe_test(item, self.root)
@@ -177,7 +177,7 @@ class _Collector:
 
 @contextmanager
 def _plain_environment() -> Iterator[None]:
-    """Hide pytest options and plugins that the environment sets, while the block runs."""
+    """While the block runs, hide pytest options and plugins that are set in the environment."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""Workers for module tests: one for all tests, and a new one after each that dies, up to a limit."""
+"""Workers for module tests: one for all tests, and a new one each time a worker dies, up to a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grading.limits import find_passed_limit
 from grading.remote import WorkerDiedError
 
 TEST_MEMORY = 32 << 20
-"""The bytes that all answers to one test may take; correct code needs at most 8 MB."""
+"""The memory that all answers to one test may take, in bytes. Correct code needs at most 8 MB."""
 PATIENCE = 4
 """The number of dead workers after which the remaining tests are not run."""
 
@@ -39,7 +39,7 @@ class WorkerStudent:
         return self._worker.request("folder")
 
     def hold(self, thing: Any, name: str) -> Any:
-        """Return an attribute itself, kept on the student's side, where pulling it would make a copy."""
+        """Return an attribute itself, kept on the student's side. Pulling it would make a copy."""
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:
@@ -47,18 +47,18 @@ class WorkerStudent:
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:
-        """Define a test's own function in the worker from its source; it must import what it needs itself."""
+        """Define a test's own function in the worker from its source. The function must import what it needs."""
         source = "from __future__ import annotations\n" + inspect.getsource(
             function
         )  # the worker must not evaluate annotations
         return self._worker.request("define", source, function.__name__)
 
     def read_clock(self) -> float:
-        """Read the CPU seconds of the student's side; a busy machine changes their differences little."""
+        """Read the CPU seconds of the student's side. A busy machine barely affects their differences."""
         return self._worker.read_clock()
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
-        """Make a function that tells whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that returns whether anything on the student's side still keeps an attribute alive."""
         reference = self._worker.request("weakref", thing, name)
         return lambda: reference() is not None
 
@@ -78,11 +78,11 @@ class WorkerPool:
         if not self._workers or self._workers[-1].failure is not None:
             if len(self._workers) >= PATIENCE:
                 last = self._workers[-1].failure
-                raise WorkerDiedError(f"not run: your code ended {PATIENCE} workers, the last one because {last}")
+                raise WorkerDiedError(f"not run: your code killed {PATIENCE} workers, the last one because {last}")
             self._workers.append(self._start())
         cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
         if (passed := find_passed_limit(cpu, wall, self._wall_seconds)) is not None:
-            raise WorkerDiedError(f"not run: the tests before it took more than {passed} in all")
+            raise WorkerDiedError(f"not run: the tests before it took more than {passed} in total")
         self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are gone
         return WorkerStudent(self._workers[-1])
 
@@ -92,6 +92,6 @@ class WorkerPool:
         return "".join(w.output for w in self._workers)
 
     def close(self) -> None:
-        """End the last worker; the others are already dead."""
+        """Stop the last worker. The others are already dead."""
         for worker in self._workers:
             worker.close()
