@@ -1,4 +1,4 @@
-"""Every kind of page in a real browser: readable by everybody, at every width, and quiet."""
+"""Every kind of page in a real browser: readable for everybody, at every width, without errors in the console."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_students_are_worth_looking_at(built_class: ClassOnDisk, page_paths:
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_axe_finds_nothing(open_page: Open, kind: str, width: int, scheme: str) -> None:
-    """With everything opened that can be opened, in light and dark."""
+    """The check covers light and dark mode, with everything opened that can be opened."""
     page = open_page(kind, width, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -78,7 +78,7 @@ def test_axe_finds_nothing(open_page: Open, kind: str, width: int, scheme: str) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_fits_every_width(open_page: Open, kind: str) -> None:
-    """From a small phone to a large screen nothing has to be scrolled sideways but what scrolls by itself."""
+    """From a small phone to a large screen, only regions meant to scroll scroll sideways."""
     page = open_page(kind)
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     for width in (320, 375, 600, 768, 1024, 1280, 1920):
@@ -87,7 +87,7 @@ def test_it_fits_every_width(open_page: Open, kind: str) -> None:
 
 
 def test_no_link_is_broken(open_page: Open, built_class: ClassOnDisk) -> None:
-    """On every page of the site: files and anchors, pictures, styles, scripts."""
+    """The check covers files, anchors, pictures, styles and scripts on every page of the site."""
     files = read_files(built_class.site)
     page = open_page("home")
     anchors: dict[str, set[str]] = {}
@@ -116,7 +116,7 @@ def test_no_link_is_broken(open_page: Open, built_class: ClassOnDisk) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_stop_skips_to_the_content(open_page: Open, kind: str) -> None:
-    """The Tab key goes through a page in the order it is read, each stop is seen, and none is a trap."""
+    """The Tab key goes through a page in reading order, each stop is visible, and none is a trap."""
     page = open_page(kind)
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
@@ -145,7 +145,7 @@ def test_the_first_stop_skips_to_the_content(open_page: Open, kind: str) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_there_is_one_heading_and_a_title(open_page: Open, kind: str) -> None:
-    """And no level of headings is left out."""
+    """In addition, no heading level is skipped."""
     page = open_page(kind)
     levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => +one.tagName[1])")
     assert levels[0] == 1
@@ -156,7 +156,7 @@ def test_there_is_one_heading_and_a_title(open_page: Open, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_can_be_read_without_scripts(open_page: Open, kind: str) -> None:
-    """The same words; only help that needs a script is missing."""
+    """The text is the same; only features that need a script are missing."""
     with_scripts = open_page(kind).locator("main h1, main h2, main h3, main p, main li, main tr").count()
     page = open_page(kind, java_script_enabled=False)
     assert page.locator("main h1, main h2, main h3, main p, main li, main tr").count() == with_scripts
@@ -164,7 +164,7 @@ def test_it_can_be_read_without_scripts(open_page: Open, kind: str) -> None:
 
 
 def test_forced_colours_leave_marks_that_can_be_seen(open_page: Open) -> None:
-    """Curves, bars and discs keep a colour of the system's that differs from the ground."""
+    """Curves, bars and discs keep a system colour that differs from the background."""
     page = open_page("portfolio", forced_colors="active")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     for mark, what in ((".curve path", "stroke"), (".margin .met", "fill"), (".curve text", "fill")):
@@ -175,7 +175,7 @@ def test_forced_colours_leave_marks_that_can_be_seen(open_page: Open) -> None:
 
 
 def test_print_leaves_out_what_paper_cannot_do(open_page: Open) -> None:
-    """No navigation, dark ground or cut tables; the portfolio fits the page's width, curves and medals included."""
+    """Print has no navigation, dark background or cut tables; the portfolio fits the page, with curves and medals."""
     page = open_page("portfolio", color_scheme="dark")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 680, "height": 900})
@@ -192,7 +192,7 @@ def list_names(page: Page) -> list[str]:
 
 
 def test_the_class_can_be_sorted(open_page: Open) -> None:
-    """By each column, up and down, by keyboard; the head says how."""
+    """Each column sorts up and down by keyboard, and its header shows the order."""
     page = open_page("students")
     first = list_names(page)
     head = page.locator("#students-table th", has_text="Student")
@@ -210,7 +210,7 @@ def test_the_class_can_be_sorted(open_page: Open) -> None:
 
 
 def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
-    """Each row is a link that says how far its student is, and the table below repeats it for each module."""
+    """Each row is a link that states how far the student has got, and the table below repeats every module."""
     page = open_page("students")
     ada = page.get_by_role("link", name="Ada Łubieńska: ")
     expect(ada).to_have_accessible_name(re.compile(r"Ada Łubieńska: \d+ of 16 modules completed"))
@@ -225,7 +225,7 @@ def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
 
 
 def test_the_lists_lead_to_everybody(open_page: Open) -> None:
-    """By name, and by what they work towards; the list that is shown says so."""
+    """Lists by name and by next milestone contain everybody; the current list is marked."""
     page = open_page("class")
     lists = page.get_by_role("navigation", name="Lists of students")
     lists.get_by_role("link", name="Everybody by name").click()
@@ -250,7 +250,7 @@ def test_items_are_sorted_by_number_and_not_by_letter(open_page: Open) -> None:
 
 
 def test_a_link_into_a_closed_topic_opens_it(open_page: Open, site_address: str) -> None:
-    """So a link to a piece of advice shows the advice."""
+    """So a link to advice shows the advice."""
     page = open_page("milestone")
     topic = page.locator(".prose details").first
     expect(topic).not_to_have_attribute("open", "")
@@ -260,7 +260,7 @@ def test_a_link_into_a_closed_topic_opens_it(open_page: Open, site_address: str)
 
 
 def test_a_portfolio_has_a_preview(open_page: Open, page_paths: dict[str, str]) -> None:
-    """Title, words and a picture of the right size at a whole address."""
+    """The preview has a title, words, and a picture of the right size at an absolute address."""
     page = open_page("portfolio")
     said = {one.get_attribute("property"): one.get_attribute("content") for one in page.locator("meta[property]").all()}
     folder = page_paths["portfolio"].rpartition("/")[0]
@@ -276,7 +276,7 @@ def test_a_portfolio_has_a_preview(open_page: Open, page_paths: dict[str, str]) 
 
 
 def test_the_site_can_be_put_on_a_home_screen(open_page: Open, built_class: ClassOnDisk) -> None:
-    """Its web app manifest names what is there."""
+    """The web app manifest refers only to files that exist."""
     page = open_page("home")
     assert page.locator("link[rel=manifest]").get_attribute("href") == "site.webmanifest"
     manifest = json.loads((built_class.site / "site.webmanifest").read_text("utf-8"))

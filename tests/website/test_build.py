@@ -1,4 +1,4 @@
-"""Building: the same bytes for the same records, only what has changed, nothing of others' touched."""
+"""Builds write the same bytes for the same records, only what has changed, and nothing in other people's files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from website.class_sources import GradebookSource
 
 
 def test_the_same_records_give_the_same_bytes(built_class: ClassOnDisk, own_class: ClassOnDisk) -> None:
-    """In another folder, at another time, with files of other dates, by several processes."""
+    """Neither folder, time, file dates nor the number of processes makes a difference."""
     for path in own_class.records.rglob("*.json"):
         os.utime(path, (1, 1))
     shutil.copy(built_class.records / "pseudonyms.key", own_class.records / "pseudonyms.key")
@@ -36,7 +36,7 @@ def test_the_same_records_give_the_same_bytes(built_class: ClassOnDisk, own_clas
 def test_several_processes_write_what_one_does(
     built_class: ClassOnDisk, own_class: ClassOnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They share nothing but the folder."""
+    """The processes share nothing except the folder."""
     monkeypatch.setattr(building, "ALONE", 0)
     monkeypatch.setattr(building, "CHUNK", 1)
     done = build_site(own_class.source, own_class.site, base_url="https://class.example/course", processes=2)
@@ -45,7 +45,7 @@ def test_several_processes_write_what_one_does(
 
 
 def test_nothing_is_made_again_without_a_change(own_class: ClassOnDisk) -> None:
-    """Neither rendered nor written."""
+    """Pages are neither rendered nor written."""
     first = build_site(own_class.source, own_class.site)
     before = {path: path.stat().st_mtime_ns for path in own_class.site.rglob("*")}
     again = build_site(own_class.source, own_class.site)
@@ -55,7 +55,7 @@ def test_nothing_is_made_again_without_a_change(own_class: ClassOnDisk) -> None:
 
 
 def test_one_new_record_touches_its_student_and_the_class(own_class: ClassOnDisk) -> None:
-    """And leaves the same site as a build from nothing."""
+    """The result is the same site as a build from scratch."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
     progress.record_event(own_class.records / "zz-grace-canary", make_attempt(build_not_yet(), 60))
@@ -74,7 +74,7 @@ def test_one_new_record_touches_its_student_and_the_class(own_class: ClassOnDisk
 def test_a_changed_template_renders_what_it_makes(
     own_class: ClassOnDisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The portfolio's template concerns students, not lessons."""
+    """The portfolio's template affects students, but not lessons."""
     build_site(own_class.source, own_class.site)
     seen: list[str] = []
     real = building._list_input_files
@@ -93,7 +93,7 @@ def test_a_changed_template_renders_what_it_makes(
 
 
 def test_a_page_that_was_deleted_or_cut_is_made_again(own_class: ClassOnDisk) -> None:
-    """What the state says is compared with what is there."""
+    """The saved state is compared with the files on disk."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
     folder = own_class.site / "student" / own_class.pseudonym("zz-ada-canary")
@@ -105,7 +105,7 @@ def test_a_page_that_was_deleted_or_cut_is_made_again(own_class: ClassOnDisk) ->
 
 
 def test_another_key_does_not_rename_the_class_unasked(own_class: ClassOnDisk) -> None:
-    """Addresses that students gave away stay, until somebody builds elsewhere."""
+    """Addresses that students have shared stay valid, unless the site is built into a different folder."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
     (own_class.records / "pseudonyms.key").unlink()
@@ -115,7 +115,7 @@ def test_another_key_does_not_rename_the_class_unasked(own_class: ClassOnDisk) -
 
 
 def test_a_site_of_an_earlier_version_is_made_again(own_class: ClassOnDisk) -> None:
-    """The state of an earlier version cannot be read, but its folder still belongs to a site."""
+    """The state from an earlier version cannot be read, but the folder still counts as a site."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
     get_state_file(own_class.site).write_text('{"version": 1, "parts": {"class": {"gone": true}}}', "utf-8")
@@ -126,7 +126,7 @@ def test_a_site_of_an_earlier_version_is_made_again(own_class: ClassOnDisk) -> N
 
 
 def test_sections_are_told_only_when_asked(own_class: ClassOnDisk) -> None:
-    """Each has a list of its own; without the option no file says who is in which."""
+    """Each section has its own list; without the option no file states who is in which."""
     build_site(own_class.source, own_class.site)
     assert not (own_class.site / "class" / "section-1.html").exists()
     assert not any(b"Section-Canary" in data for data in read_files(own_class.site).values())
@@ -138,7 +138,7 @@ def test_sections_are_told_only_when_asked(own_class: ClassOnDisk) -> None:
 
 
 def test_who_leaves_the_class_leaves_the_site(own_class: ClassOnDisk) -> None:
-    """Their pages are removed, with their folder."""
+    """The student's pages are removed, with their folder."""
     build_site(own_class.source, own_class.site)
     gone = own_class.site / "student" / own_class.pseudonym("zz-grace-canary")
     assert gone.is_dir()
@@ -161,7 +161,7 @@ def test_a_student_can_be_left_out(own_class: ClassOnDisk) -> None:
 
 
 def test_agreeing_to_be_named_renders_anew(own_class: ClassOnDisk) -> None:
-    """The roster is an input of the page."""
+    """The roster is one of the page's inputs."""
     build_site(own_class.source, own_class.site)
     text = own_class.roster.read_text("utf-8")
     own_class.roster.write_text(text.replace("Ada Łubieńska", "Ada Nowak"), "utf-8")
@@ -171,7 +171,7 @@ def test_agreeing_to_be_named_renders_anew(own_class: ClassOnDisk) -> None:
 
 
 def test_a_folder_with_anything_else_is_refused(own_class: ClassOnDisk) -> None:
-    """Nothing in it is touched."""
+    """Nothing in the folder is touched."""
     own_class.site.mkdir()
     (own_class.site / "thesis.txt").write_text("mine", "utf-8")
     with pytest.raises(UsageError, match="is not empty, and no site has been built there"):
@@ -180,7 +180,7 @@ def test_a_folder_with_anything_else_is_refused(own_class: ClassOnDisk) -> None:
 
 
 def test_files_of_others_beside_the_pages_stay(own_class: ClassOnDisk) -> None:
-    """A CNAME for the host, say."""
+    """An example is a CNAME file for the host."""
     build_site(own_class.source, own_class.site)
     (own_class.site / "CNAME").write_text("class.example\n", "utf-8")
     build_site(own_class.source, own_class.site)
@@ -188,7 +188,7 @@ def test_files_of_others_beside_the_pages_stay(own_class: ClassOnDisk) -> None:
 
 
 def test_an_interrupted_build_can_be_repeated(own_class: ClassOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one finishes it, and removes nothing it needs."""
+    """The next build completes it, and removes nothing that is needed."""
     with monkeypatch.context() as patch:
         patch.setattr(building, "render_course_pages", interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -204,7 +204,7 @@ def interrupt(*_: object) -> None:
 
 
 def test_a_damaged_state_is_told_as_a_folder_of_others(own_class: ClassOnDisk) -> None:
-    """Nothing is guessed from it."""
+    """Nothing is guessed from a damaged state."""
     build_site(own_class.source, own_class.site)
     get_state_file(own_class.site).write_text('{"version": 2, "parts": 3}', "utf-8")
     with pytest.raises(UsageError, match="no site has been built there"):
@@ -213,14 +213,14 @@ def test_a_damaged_state_is_told_as_a_folder_of_others(own_class: ClassOnDisk) -
 
 @pytest.mark.parametrize("address", ["class.example", "javascript:alert(1)", 'https://a.example/"><script>', "ftp://x"])
 def test_a_wrong_address_is_refused(own_class: ClassOnDisk, address: str) -> None:
-    """Before anything is written."""
+    """The build stops before anything is written."""
     with pytest.raises(UsageError, match="is not the address of a site"):
         build_site(own_class.source, own_class.site, base_url=address)
     assert not own_class.site.exists()
 
 
 def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
-    """A new official result or published record rebuilds its student's pages, and nobody else's."""
+    """A new official result or published record rebuilds that student's pages, and nobody else's."""
     path = fill_gradebook(
         tmp_path / "gradebook.sqlite",
         [RosterRow("zz-ada", name="Ada Lovelace", public=True), RosterRow("zz-grace", name="Grace Hidden")],

@@ -1,4 +1,4 @@
-"""The class's page: who is where, who may be stuck, and what is missed most."""
+"""The class's page shows how far everybody is, who may be stuck, and what is failed most."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def summarize_member(manifest: Manifest, who: CohortMember, pseudonym: str = "qu
 
 
 def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
-    """What is kept between two runs is what was made."""
+    """A summary saved between two builds is read back unchanged."""
     made = summarize_member(
         manifest,
         make_member(
@@ -38,7 +38,7 @@ def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
 
 
 def test_the_highest_score_comes_first(manifest: Manifest) -> None:
-    """Failing the same task again weighs most, then weeks without progress; each score with what it is made of."""
+    """Repeated failures of one task weigh most, then weeks without progress; each score shows its reasons."""
     again = [make_attempt(make_failing_result(), day) for day in (1, 2, 3)]
     overview = build_overview(
         [
@@ -60,7 +60,7 @@ def test_the_highest_score_comes_first(manifest: Manifest) -> None:
 
 
 def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
-    """However many have earned the points; of equals those who worked last."""
+    """The limit holds however many have the points; among equals, those who worked last are listed."""
     again = [
         summarize_member(
             manifest, make_member(*(make_attempt(make_failing_result(), d + n / 100) for d in (1, 2, 3))), f"a-{n}"
@@ -73,7 +73,7 @@ def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
 
 
 def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
-    """Weeks without a record do not count as being stuck then."""
+    """Weeks without a record then do not count as being stuck."""
     done = replace(summarize_member(manifest, make_member(make_started_event("01_setup"))), towards=None)
     late = summarize_member(manifest, make_member(make_started_event("01_setup", 40)), "late-b-1")
     assert {row.summary.pseudonym: row.need.score for row in build_overview([done, late], manifest).rows}[
@@ -82,7 +82,7 @@ def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
 
 
 def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
-    """Up to the first that passes; later failures of it do not count, and an open module counts all."""
+    """Results count up to the first that passes. Later failures do not count, and an open module counts all."""
     events = [
         make_attempt(make_failing_result(), 1),
         make_attempt(make_failing_result(), 2),
@@ -99,7 +99,7 @@ def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
 
 
 def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
-    """Counted back from the newest record, with who unlocked what."""
+    """Weeks are counted back from the newest record, and show who unlocked what."""
     students = [
         summarize_member(manifest, make_member(make_attempt(build_result(), 20)), "new-a-1"),
         summarize_member(
@@ -115,7 +115,7 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
 
 
 def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
-    """Week by week until the newest record; a long term takes longer steps, and a few days have no picture."""
+    """Steps are weeks up to the newest record. A long term has longer steps, and a few days have no picture."""
     early, late = (
         make_member(make_started_event("01_setup"), make_attempt(build_result(), 3)),
         make_member(make_attempt(build_result(), 27)),
@@ -135,7 +135,7 @@ def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
 
 
 def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest) -> None:
-    """What was not measured was not met; the weak half fails both criteria, so they tell it from the other."""
+    """Unmeasured criteria do not count. The weak half fails both criteria, so these separate strong from weak."""
     name = manifest.milestone(1).criteria[1].name
     weak = [
         build_criterion(
@@ -172,7 +172,7 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
 
 
 def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
-    """Only failures of the same task one after another count as being stuck at it."""
+    """Only consecutive failures of the same task count as being stuck at it."""
     made = summarize_member(
         manifest,
         make_member(
@@ -185,7 +185,7 @@ def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
 
 
 def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
-    """Ages are counted up to the newest verified record."""
+    """Ages are counted back from the newest verified record."""
     forged = make_member(
         RecordEntry(make_attempt(build_result(), 40_000), verified=False, reason="it is not in the ledger")
     )
@@ -198,7 +198,7 @@ def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
 
 
 def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifest) -> None:
-    """One of two missed 2.3 once, and does no more; modules nobody was graded on are not listed."""
+    """One of two failed 2.3 once, but no longer does; modules in which nobody was graded are not listed."""
     students = [
         summarize_member(
             manifest,
@@ -215,7 +215,7 @@ def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifes
 
 
 def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
-    """A missed question counts at its milestone; a title that only looks like one does not."""
+    """A missed question counts for its milestone; a title that merely looks like a question's does not."""
     question = manifest.milestone(1).questions[0].id
     missed = (
         Failure(title=f"Question {question} is answered correctly"),
@@ -231,7 +231,7 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
 
 
 def test_the_distribution_adds_up(manifest: Manifest) -> None:
-    """Everybody is at one place, and has unlocked what they have."""
+    """Everybody is counted in exactly one place, and with exactly their milestones."""
     students = [
         summarize_member(manifest, make_member(make_attempt(build_result())), "a-a-1"),
         summarize_member(manifest, make_member(make_started_event("01_setup")), "b-b-1"),

@@ -1,4 +1,4 @@
-"""The class's pages at the size of a large class: lists of a sensible length, and pictures that say what they show."""
+"""The class's pages for a large class: lists of a sensible length, and pictures with descriptions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def large_overview(manifest: Manifest) -> ClassOverview:
 
 
 def test_no_page_is_longer_than_its_list_allows(large_overview: ClassOverview, manifest: Manifest) -> None:
-    """Everybody stands once in each order, on pages of so many, each of which leads to the others."""
+    """Everybody appears once in each order, on pages of limited length that link to each other."""
     files = render_class_pages(large_overview, SiteContext(manifest))
     for slug in ("students", "names"):
         pages = [data.decode() for path, data in files.items() if re.fullmatch(rf"class/{slug}(-\d+)?\.html", path)]
@@ -50,7 +50,7 @@ def test_no_page_is_longer_than_its_list_allows(large_overview: ClassOverview, m
 
 
 def test_every_section_and_milestone_has_a_list(large_overview: ClassOverview, manifest: Manifest) -> None:
-    """Also those who are in none; together they are the class."""
+    """Students without either have a list as well; together the lists are the class."""
     views = {view.slug: view for view in build_student_lists(large_overview, manifest)}
     sections = [len(views[slug].rows) for slug in ("section-1", "section-2", "section-3", "section-none")]
     assert sections == [30, 30, 30, 10]
@@ -58,7 +58,7 @@ def test_every_section_and_milestone_has_a_list(large_overview: ClassOverview, m
 
 
 def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
-    """Shades go by tries; a module that was begun is outlined, with the tries so far."""
+    """Shades show the number of attempts; a begun module is outlined, with the attempts so far."""
     made = summarize_member(
         manifest,
         make_member(
@@ -76,7 +76,7 @@ def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
 
 
 def test_a_milestone_that_nobody_has_looks_different(large_overview: ClassOverview, manifest: Manifest) -> None:
-    """On the front page: dotted in the picture and on its card, which says so in words."""
+    """The front page shows it dotted in the picture and on its card, and states it in words."""
     marks = draw_progress(large_overview, manifest).marks
     assert [mark.reached for mark in marks] == [True, False, False, False, False]
     front = render_class_pages(large_overview, SiteContext(manifest))["index.html"].decode()
@@ -87,7 +87,7 @@ def test_a_milestone_that_nobody_has_looks_different(large_overview: ClassOvervi
 
 
 def test_unlocks_are_drawn_inside_their_axes(large_overview: ClassOverview, manifest: Manifest) -> None:
-    """One line for each milestone that somebody has; labels of neighbours do not cover each other."""
+    """There is one line for each milestone that somebody has, and labels do not overlap."""
     assert large_overview.unlocks is not None
     chart = draw_unlocks(large_overview.unlocks, manifest)
     assert [line.milestone for line in chart.lines] == [1]
@@ -101,7 +101,7 @@ def test_unlocks_are_drawn_inside_their_axes(large_overview: ClassOverview, mani
 
 
 def test_an_empty_class_has_pages(manifest: Manifest) -> None:
-    """They say that nothing is there, and the front page draws nothing."""
+    """The pages state that there are no records, and the front page draws nothing."""
     nobody: list[StudentSummary] = []
     files = render_class_pages(build_overview(nobody, manifest), SiteContext(manifest))
     assert b"Nobody is in the class yet" in files["class/students.html"]

@@ -1,4 +1,4 @@
-"""`inv site`: says what was done, and what to fix."""
+"""`inv site` reports what was done, and what to fix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_inv(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_builds_and_says_so(own_class: ClassOnDisk) -> None:
-    """The first time everything, the second time nothing."""
+    """The first build writes everything, and the second nothing."""
     arguments = ("--records", str(own_class.records), "--to", str(own_class.site), "--roster", str(own_class.roster))
     first = run_inv(*arguments, "--leave-out", "zz-alan-canary")
     assert first.returncode == 0, first.stderr
@@ -27,7 +27,7 @@ def test_it_builds_and_says_so(own_class: ClassOnDisk) -> None:
 
 
 def test_wrong_use_is_a_sentence(own_class: ClassOnDisk) -> None:
-    """With exit code 2, without a traceback, and nothing written."""
+    """The exit code is 2, there is no traceback, and nothing is written."""
     gone = run_inv("--records", str(own_class.records / "gone"), "--to", str(own_class.site))
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "is not a folder" in gone.stderr

@@ -1,4 +1,4 @@
-"""The feed of a timeline is Atom as RFC 4287 has it, and its ids stay the same."""
+"""A timeline's feed is valid Atom (RFC 4287), and its ids never change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_feed(manifest: Manifest, *events, base_url: str | None = None) -> Elem
 
 @pytest.mark.parametrize("base_url", [None, "https://class.example/x/"])
 def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> None:
-    """Feed and entries have one id, title and time each; links lead to the record on the page."""
+    """The feed and each entry have one id, title and time; links lead to the record on the page."""
     root = parse_feed(
         manifest,
         make_started_event("01_setup"),
@@ -68,6 +68,6 @@ def list_ids(root: ElementTree.Element) -> list[str | None]:
 
 
 def test_a_long_history_makes_no_endless_feed(manifest: Manifest) -> None:
-    """The newest entries are in it."""
+    """The feed contains the newest entries."""
     root = parse_feed(manifest, *(make_started_event("01_setup", day) for day in range(FEED_ENTRIES + 20)))
     assert len(root.findall(f"{ATOM}entry")) == FEED_ENTRIES

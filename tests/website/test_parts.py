@@ -1,4 +1,4 @@
-"""Curves, pictures, lessons: what pages are made of."""
+"""The parts that pages are made of: curves, pictures, lessons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_curve(*values: float | None) -> Curve:
 
 
 def test_a_curve_is_drawn_inside_its_axes() -> None:
-    """From the left edge to the right one, and its words tell where it began and ended."""
+    """The curve runs from the left edge to the right, and its text states the first and last values."""
     drawn = build_plot([make_curve(0.7, 0.3, 0.05)])
     assert drawn is not None
     points = [tuple(map(float, p.split())) for p in drawn.lines[0].removeprefix("M").split("L")]
@@ -43,7 +43,7 @@ def test_a_curve_is_drawn_inside_its_axes() -> None:
 
 
 def test_what_is_not_finite_is_a_gap() -> None:
-    """NaN, infinities and absurd figures are left out; with one point left there is nothing to draw."""
+    """NaN, infinities and absurd values are left out; if only one point remains, nothing is drawn."""
     drawn = build_plot([make_curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
     assert drawn is not None
     assert drawn.lines[0].count("L") == 1
@@ -53,21 +53,21 @@ def test_what_is_not_finite_is_a_gap() -> None:
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (5.0, 5.0), (-2.0, 3.0), (1e-9, 2e-9), (1e11, 9e11)])
 def test_any_range_has_few_round_ticks(values: tuple[float, ...]) -> None:
-    """Two to seven marks, whatever the scale."""
+    """There are two to seven ticks, whatever the scale."""
     drawn = build_plot([make_curve(*values)])
     assert drawn is not None
     assert 2 <= len(drawn.up) <= 7
 
 
 def test_long_curves_are_thinned() -> None:
-    """A million steps make no larger page than a hundred."""
+    """A million steps do not make a larger page than a hundred."""
     drawn = build_plot([make_curve(*(1 / (1 + i) for i in range(5000)))])
     assert drawn is not None
     assert drawn.lines[0].count("L") == POINTS - 1
 
 
 def test_a_card_is_a_picture_of_the_asked_size() -> None:
-    """1200×630, small, and the same bytes for the same words."""
+    """The picture is 1200×630, small, and has the same bytes for the same text."""
     data = draw_card("TinyTorch", "Quiet Otter 40391", LINES)
     picture = Image.open(io.BytesIO(data))
     assert (picture.format, picture.size) == ("PNG", (1200, 630))
@@ -77,7 +77,7 @@ def test_a_card_is_a_picture_of_the_asked_size() -> None:
 
 
 def test_names_outside_of_latin_script_are_left_out_rather_than_drawn_as_boxes() -> None:
-    """The fonts of the site know Latin script."""
+    """The site's fonts only contain Latin script."""
     assert is_drawable("Zoë Łubieńska-Öztürk")
     assert not is_drawable("李雷")
     assert draw_card("TinyTorch", "李雷", LINES) == draw_card("TinyTorch", "", LINES)
@@ -91,7 +91,7 @@ def test_a_long_name_is_drawn_smaller_and_stays_inside() -> None:
 
 
 def test_every_lesson_is_rendered(manifest: Manifest) -> None:
-    """Its maths is MathML, its code highlighted, its headings can be linked to; nothing of Markdown is left over."""
+    """Maths is MathML, code is highlighted, headings can be linked to, and no Markdown is left over."""
     for module in manifest.modules:
         if module.status is BuildStatus.BUILT:
             text = (ROOT / module.lesson).read_text("utf-8")
@@ -104,7 +104,7 @@ def test_every_lesson_is_rendered(manifest: Manifest) -> None:
 
 
 def test_maths_is_mathml() -> None:
-    """Fractions and sums, not their source."""
+    """Fractions and sums are rendered, and their source does not appear."""
     body = render_document("# T\n\n$$\\sum_i \\frac{a_i}{b}$$\n").body
     assert "<mfrac>" in body
     assert "∑" in body or "&#x02211;" in body
@@ -126,14 +126,14 @@ def test_a_link_to_nowhere_is_told(manifest: Manifest, tmp_path) -> None:
 
 
 def test_links_between_lessons_lead_to_pages(manifest: Manifest) -> None:
-    """Not to Markdown files."""
+    """Such links do not lead to Markdown files."""
     pages = render_course_pages(ROOT, SiteContext(manifest))
     assert b'href="02_tensor.html"' in pages["course/03_activations.html"]
     assert not any(b'.md"' in data or b".md#" in data for data in pages.values())
 
 
 def test_a_milestone_that_nobody_unlocked_looks_different(manifest: Manifest) -> None:
-    """Its disc is dotted, and a few words say so to those who cannot see it."""
+    """Its disc is dotted, and a few words state this for those who cannot see it."""
     page = render_course_pages(ROOT, SiteContext(manifest), unlocked=[1, 3])["course/index.html"].decode()
     locked = re.findall(r'<li class="milestone locked">.*?Milestone (\d).*?not unlocked by anybody yet', page)
     assert locked == ["2", "4", "5"]
@@ -156,7 +156,7 @@ def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
 
 
 def test_every_topic_of_the_manifest_is_on_its_milestones_page(manifest: Manifest) -> None:
-    """With its text, ready to be opened."""
+    """Each topic comes with its text, which can be opened."""
     topics = split_sections((ROOT / TROUBLESHOOTING).read_text("utf-8"))
     pages = render_course_pages(ROOT, SiteContext(manifest))
     for milestone in manifest.milestones:

@@ -1,4 +1,4 @@
-"""Nothing of the roster, and nothing that a student's text could set off, gets into the site."""
+"""Nothing from the roster, and nothing that a student's text could trigger, gets into the site."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 def test_nothing_of_the_roster_is_in_any_file_or_file_name(built_class: ClassOnDisk) -> None:
-    """No id, e-mail, user name, repository, section or hidden name; only the name of who agreed."""
+    """Files have no id, e-mail, user name, repository, section or hidden name, only names of students who agreed."""
     files = read_files(built_class.site)
     assert len(files) > 30
     for path, data in files.items():
@@ -50,7 +50,7 @@ def test_nothing_of_the_roster_is_in_any_file_or_file_name(built_class: ClassOnD
 def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(
     built_class: ClassOnDisk, own_class: ClassOnDisk
 ) -> None:
-    """Every other column can be changed without any page changing."""
+    """Changing any other column changes no page."""
     text = own_class.roster.read_text("utf-8")
     text = (
         text.replace("Hidden-Canary", "Other").replace("Section-Canary", "B").replace("school.example", "uni.example")
@@ -68,14 +68,14 @@ def test_the_key_of_the_pseudonyms_stays_where_the_records_are(built_class: Clas
 
 
 def test_another_key_gives_other_addresses(built_class: ClassOnDisk, manifest: Manifest, tmp_path: Path) -> None:
-    """An address cannot be computed from an id."""
+    """An address cannot be computed from an id alone."""
     write_student_records(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
     other = FolderSource(tmp_path).list_students()[0].student.pseudonym
     assert other != built_class.pseudonym("zz-ada-canary")
 
 
 def test_no_page_wants_to_be_found(built_class: ClassOnDisk) -> None:
-    """Every page says noindex, and that no address of it is to be passed on."""
+    """Every page says noindex, and that its address must not be passed on."""
     pages = [data.decode() for path, data in read_files(built_class.site).items() if path.endswith(".html")]
     assert all('<meta name="robots" content="noindex, nofollow">' in page for page in pages)
     assert all('<meta name="referrer" content="no-referrer">' in page for page in pages)
@@ -83,7 +83,7 @@ def test_no_page_wants_to_be_found(built_class: ClassOnDisk) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
-    """In every field of a record that reaches a page, and in names: no element, attribute or address comes of it."""
+    """In names and every displayed field of a record, such text creates no element, attribute or address."""
     told = build_story(make_member(*hostile_events(text), name=text, public=True), manifest)
     harmless = build_story(make_member(*hostile_events("harmless"), name="harmless", public=True), manifest)
     files, expected = (render_student_pages(story, SiteContext(manifest)) for story in (told, harmless))
@@ -96,7 +96,7 @@ def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
 
 
 def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
-    """Output, calls, values, paths, commits and the student's id are the student's and the instructor's affair."""
+    """Output, calls, values, paths, commits and the id are only for the student and the instructor."""
     event = make_attempt(
         build_result(
             build_criterion(

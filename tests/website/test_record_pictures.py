@@ -1,4 +1,4 @@
-"""Pictures of a record on a page: where things are drawn, and what is said instead."""
+"""Pictures from a record on a page: where shapes are drawn, and how the picture is described."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def draw_and_parse(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
 
 
 def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
-    """The sentence gives the sum of the diagonal and the largest count off the diagonal."""
+    """The description states the sum of the diagonal and the largest count off the diagonal."""
     said = draw_and_parse(CONFUSIONS)[0].said
     assert said.startswith(
         "Of 300 test images, 275 were classified correctly. Most often confused: cat as dog, 19 of 100 times."
@@ -60,7 +60,7 @@ def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
 
 
 def test_a_cell_is_as_full_as_its_share() -> None:
-    """Right and wrong answers look different, and a larger share is darker."""
+    """Correct and wrong answers look different, and a larger share is darker."""
     _, shapes = draw_and_parse(CONFUSIONS)
     cells = [(s.get("class"), float(s.get("fill-opacity", "1"))) for s in shapes if s.tag == "rect"]
     assert [kind for kind, _ in cells] == [
@@ -79,13 +79,13 @@ def test_a_cell_is_as_full_as_its_share() -> None:
 
 
 def test_filters_have_the_colours_of_their_channels() -> None:
-    """Grey is 0, red is a large number in the first channel alone."""
+    """Grey is 0, and red is a large number in the first channel alone."""
     _, shapes = draw_and_parse(FILTERS)
     assert [s.get("fill") for s in shapes] == ["#ff8040", "#018081", "#808080", "#808080"]
 
 
 def test_bars_are_as_long_as_their_times() -> None:
-    """From the same left edge; the longest leaves room for its figure."""
+    """Bars start at the same left edge, and the longest leaves room for its figure."""
     found, shapes = draw_and_parse(TIMES)
     slow, fast = (s for s in shapes if s.tag == "rect")
     assert float(slow.get("width", "0")) == pytest.approx(4 * float(fast.get("width", "0")), rel=1e-3)
@@ -102,7 +102,7 @@ def list_words(shapes: list[ET.Element]) -> list[str]:
 
 
 def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
-    """The network is drawn at its share, and the sentence compares it with the best rival of each set."""
+    """The network is drawn at its share, and the description compares it with each set's best rival."""
     found, shapes = draw_and_parse(RIVALS)
     names = [text for text in list_words(shapes) if text in RIVALS.labels]
     assert names[:3] == ["this network", RIVALS.labels[2], RIVALS.labels[1]]
@@ -114,14 +114,14 @@ def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
 
 
 def test_fewer_bits_stand_higher() -> None:
-    """What predicts text best needs the fewest bits."""
+    """The best predictor of text needs the fewest bits."""
     found, shapes = draw_and_parse(BITS)
     assert [text for text in list_words(shapes) if text in BITS.labels] == ["counts", "this network", "unigram"]
     assert found.said.endswith("this network 2.21, the best rival, counts, 2.06.")
 
 
 def test_attention_shows_what_was_seen_and_nothing_later() -> None:
-    """A cell for each token up to the one before the written one, as full as its share if that can be seen at all."""
+    """There is a cell for each token before the written one, shaded by its share if that is visible at all."""
     found, shapes = draw_and_parse(ATTENTION)
     cells = [shape for shape in shapes if shape.get("class") == "time"]
     assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
@@ -131,7 +131,7 @@ def test_attention_shows_what_was_seen_and_nothing_later() -> None:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: p.name)
 def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
-    """And drawn the same every time."""
+    """In addition, the picture is the same every time."""
     found, shapes = draw_and_parse(picture)
     for shape in shapes:
         x, y = float(shape.get("x", "-1")), float(shape.get("y", "-1"))
@@ -161,14 +161,14 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
     ids=str,
 )
 def test_what_cannot_be_seen_is_not_drawn(picture: Picture) -> None:
-    """Too many classes or bars, too small pixels, negative counts, nothing at all: no picture and no error."""
+    """Too many classes or bars, tiny pixels, negative counts or no data give no picture and no error."""
     assert draw_picture(picture) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (64, 1, 1), (1, 1, 62), (1, 1, 64), (1, 31, 62)])
 @pytest.mark.parametrize("value", [0, 1, 10**9])
 def test_attention_of_any_size_and_value_is_drawn(shape: tuple[int, ...], value: int) -> None:
-    """What a record may hold is drawn, or is too small to be seen, and never an error."""
+    """Any valid record is either drawn or too small to be seen, and never an error."""
     labels = tuple(f"t{number}" for number in range(shape[2] + 1))[:64]
     if len(labels) == shape[2] + 1:
         found = draw_picture(
@@ -180,7 +180,7 @@ def test_attention_of_any_size_and_value_is_drawn(shape: tuple[int, ...], value:
 
 
 def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
-    """The prompt and what was written after it, cleaned and escaped, and whether it is right."""
+    """The prompt and the completion are cleaned and escaped, and marked as correct or not."""
     writings = (
         Writing(kind="function", prompt="def f(a):", written="\n    return a\x1b[31m<script>x\u202e", right=True),
         Writing(kind="function", prompt="def g(a):", written="", right=False),
@@ -202,7 +202,7 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
 
 
 def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) -> None:
-    """Each with its sentence, for eyes and for screen readers; hostile labels are text."""
+    """Each picture has a description that is also read by screen readers; hostile labels are text."""
     hostile = CONFUSIONS.model_copy(update={"labels": ("<script>x", "dog", "ship")})
     event = make_attempt(build_result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
     page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))

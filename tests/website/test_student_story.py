@@ -1,4 +1,4 @@
-"""What a student's pages tell: in order, clean, and only of records that count."""
+"""A student's pages show records in order, cleaned, and only those that count."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGED = "it is not in the ledger"
 
 
 def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
-    """Started, not yet, unlocked; attempts are counted, and each step says what followed, and when."""
+    """The order is started, not yet, unlocked. Attempts are counted, and each step states what followed, and when."""
     story = build_story(
         make_member(make_started_event("04_layers"), make_attempt(build_not_yet(), 1), make_attempt(build_result(), 3)),
         manifest,
@@ -39,7 +39,7 @@ def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None
 
 
 def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
-    """Rows match every other rendering, with their margins, and the method of measuring is given once."""
+    """Rows match every other rendering, with margins, and the method of measurement is stated once."""
     same = {"how": "3 runs"}
     story = build_story(
         make_member(make_attempt(build_result(build_criterion(**same), build_criterion("failed", 0.5, **same)))),
@@ -55,7 +55,7 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
 
 
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
-    """It is shown, with the reason, and unlocks nothing."""
+    """Such a record is shown with the reason, and unlocks nothing."""
     forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
     story = build_story(make_member(make_started_event("01_setup"), make_attempt(build_not_yet(), 1), forged), manifest)
     assert story.steps[-1].kind == "unlocked"
@@ -65,7 +65,7 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
-    """A class that keeps no ledger still has pages; each says that it is not verified."""
+    """A class without a ledger still has pages, each of which states that it is not verified."""
     story = build_story(make_member(RecordEntry(make_attempt(build_result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
@@ -90,7 +90,7 @@ def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
 
 
 def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
-    """A record of another course, or a forged one, does not cause a failure."""
+    """A record from a different course, or a forged one, does not cause a failure."""
     story = build_story(
         make_member(make_started_event("99_nothing"), make_attempt(build_result(milestone=77), 1)), manifest
     )
@@ -102,7 +102,7 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
 
 
 def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
-    """Escapes, direction marks and line breaks are gone, and what is long is cut."""
+    """Escapes, direction marks and line breaks are removed, and long text is cut."""
     hostile = build_failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
     story = build_story(
         make_member(make_attempt(build_not_yet(criteria=(build_criterion("failed", 0.1, failures=(hostile,)),)))),
@@ -115,14 +115,14 @@ def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
 
 
 def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
-    """All others appear under their pseudonym, as does a public student without a name."""
+    """All others appear under their pseudonyms, as does a public student without a name."""
     assert build_story(make_member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
     for hidden in (make_member(name="Ada Lovelace"), make_member(public=True)):
         assert build_story(hidden, manifest).name == "Quiet Otter 40391"
 
 
 def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) -> None:
-    """The best attempt counts, and the date is its own."""
+    """The best attempt counts, with its own date."""
     provisional = build_result(verdict="provisional", provisional_because=("Digits stand in.",))
     first = make_attempt(build_result())
     story = build_story(make_member(first, make_attempt(provisional, 5)), manifest)
@@ -132,7 +132,7 @@ def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) 
 
 
 def test_repeats_are_told_as_one(manifest: Manifest) -> None:
-    """The record that unlocked it, how many tries it took, and the others below; what followed the last of them."""
+    """The record that unlocked it is shown with the number of attempts and what followed, and the others are folded."""
     events = (
         make_started_event("04_layers"),
         make_attempt(build_not_yet(), 1),
@@ -154,14 +154,14 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
 
 
 def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
-    """It is folded below what the ledger vouches for."""
+    """The forged record is folded below the verified one."""
     forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
     (turn,) = build_story(make_member(make_attempt(build_not_yet(), 1), forged), manifest).turns
     assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
 
 
 def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
-    """Days in UTC, the fullest darkest, a ring where a milestone was unlocked; nothing without a record."""
+    """Days are in UTC, the busiest is darkest, and a ring marks an unlocked milestone; no records give no calendar."""
     records = (
         make_started_event("01_setup"),
         make_started_event("02_tensor"),
@@ -178,7 +178,7 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
 
 
 def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
-    """The newest 53 weeks are shown, however far apart the records are."""
+    """Only the newest 53 weeks are shown, however far apart the records are."""
     shown = draw_calendar(
         build_story(make_member(make_started_event("01_setup"), make_started_event("02_tensor", 4000)), manifest).steps
     )
@@ -203,7 +203,7 @@ def make_linked_member(agreed: bool, repository: str = "octo/framework", commit:
 
 
 def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None:
-    """Repository, commit, the layer's file, the recipe and the published record; nothing of it for anybody else."""
+    """Links lead to the repository, commit, code, recipe and published record, but only for students who agreed."""
     for agreed in (True, False):
         files = render_student_pages(build_story(make_linked_member(agreed), manifest), SiteContext(manifest))
         page = files["student/quiet-otter-40391/portfolio.html"].decode()
@@ -223,7 +223,7 @@ def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None
 
 
 def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
-    """No commit but 40 digits, no page for a path, and code by commit only where its address is known."""
+    """A commit must be 40 digits, a path has no page, and code is linked only if its address is known."""
     for repository, commit, wanted in (
         ("octo/framework", "main?x", ["https://github.com/octo/framework"]),
         ("https://git.school.example/ada/work.git", COMMIT, ["https://git.school.example/ada/work"]),
@@ -236,7 +236,7 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
 
 
 def test_what_was_signed_is_in_the_published_record() -> None:
-    """The command of the portfolio gives the bytes that the workflow has attested."""
+    """The command in the portfolio reproduces the bytes that the workflow attested."""
     signed = build_result(name="Grüße", seed=7)
     record = progress.encode_event(progress.make_run_event(signed))
     assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == encode_result(signed)
