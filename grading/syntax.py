@@ -8,6 +8,8 @@ import tokenize
 
 from grading.result import Failure
 
+SYNTAX_HINT = "Python points to the line that it could not understand. The mistake may be just before it."
+
 
 def parse_source(text: str, path: str) -> ast.Module | Failure:
     """Parse a file. Return its syntax tree, or the failure if it is not valid Python."""
@@ -49,7 +51,7 @@ def _explain_syntax_error(error: Exception, path: str) -> Failure:
             title="The file is valid Python",
             got=f"{type(error).__name__}: {error.msg} ({path}, line {error.lineno or 1})",
             expected="a file that Python can read",
-            hint="Python points to the line that it could not understand. The mistake may be just before it.",
+            hint=SYNTAX_HINT,
             file=path,
             line=error.lineno or 1,
             detail=pointed,

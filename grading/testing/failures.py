@@ -13,6 +13,7 @@ from grading.manifest.model import Task
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError, choose_frame
 from grading.render.text import label_text, to_one_line
 from grading.result import Failure
+from grading.syntax import SYNTAX_HINT
 from grading.testing.expect import Mismatch, name_exception
 from grading.testing.plugin import FailedTest
 
@@ -39,7 +40,6 @@ OPERATOR = "An operator on this line does not support the types on its two sides
 AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
 ENDLESS = "A function calls itself without end."
 IMPORT = "Compare the name with the lesson's, including the capitalisation. Import only from earlier modules."
-SYNTAX = "Python points to the line that it could not understand. The mistake may be just before it."
 NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops over single numbers."
 UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
 COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
@@ -48,7 +48,7 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("BdbQuit", "", BREAKPOINT),
     ("EOFError|OSError", r"EOF when reading a line|reading from stdin", INPUT),
     ("SystemExit", "", EXIT),
-    ("SyntaxError|IndentationError|TabError", "", SYNTAX),
+    ("SyntaxError|IndentationError|TabError", "", SYNTAX_HINT),
     ("NameError|UnboundLocalError", "", UNKNOWN_NAME),
     ("RecursionError", "", ENDLESS),
     ("ImportError|ModuleNotFoundError", "", IMPORT),

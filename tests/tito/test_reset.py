@@ -122,7 +122,7 @@ def test_only_a_release_can_be_put_back(repo: Path, tito) -> None:
     """In the course's own repository, and where the given texts are damaged, nothing is touched."""
     before = (repo / TENSOR).read_bytes()
     answer = tito("module", "reset", "02")
-    assert (answer.code, "Only a released course has one" in " ".join(answer.err.split())) == (2, True)
+    assert (answer.code, "Only a released course has this file" in " ".join(answer.err.split())) == (2, True)
     (repo / lock.BASE).write_text("[]")
     answer = tito("module", "reset", "02")
     assert (answer.code, "git checkout -- course.base.json" in " ".join(answer.err.split())) == (2, True)

@@ -282,7 +282,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
     terminal.press("h")
     terminal.wait_for("Hint 1 of ")
     (repo / CODE).write_text("def half_typed(:\n")
-    terminal.wait_for("Python points at the line")
+    terminal.wait_for("Python points")
     (repo / CODE).unlink()
     terminal.wait_for("it was not handed in")
     (repo / CODE).write_text(make_solution(source, course, CODE))
