@@ -73,7 +73,7 @@ def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(feedback_fol
     """Each case has its own wording; the reason for an override stays with the instructor."""
     with open_gradebook(feedback_folder / FILE) as book:
         book.save_result("cyd", make_graded_result(4, met=0, verdict="error"))
-    assert "need do nothing" in format_student_feedback(feedback_folder, "cyd", load_two_milestones())
+    assert "nothing for you to do" in format_student_feedback(feedback_folder, "cyd", load_two_milestones())
     bob = format_student_feedback(feedback_folder, "bob", load_two_milestones())
     assert "Fix this first, for milestone 1" in bob
     assert "**The loss after training is small.** A network can be no better than its parts." in bob
