@@ -55,8 +55,8 @@ def write_student_records(folder: Path, manifest: Manifest, rng: random.Random, 
         data = progress.encode_event(event)
         path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.format_session(event)}")
         (folder / path).write_bytes(data)
-        lines.append(ledger.LedgerLine(0, path.as_posix(), ledger.compute_digest(data), "", 1, run, event.at))
-    (folder / ledger.LEDGER_FILE).write_bytes(ledger.append_lines(b"", ledger.LedgerHead(), lines)[0])
+        lines.append(ledger.LedgerLine(0, path.as_posix(), ledger.compute_sha256(data), "", 1, run, event.at))
+    (folder / ledger.LEDGER_FILE).write_bytes(ledger.append_ledger_lines(b"", ledger.LedgerHead(), lines)[0])
 
 
 def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) -> Iterator[Event]:

@@ -17,7 +17,7 @@ from desk.repository import parse_github_name
 from desk.roster import FILE as ROSTER
 from desk.roster import check_roster
 from grading.data.files import locate_data_set
-from grading.data.load import find_source
+from grading.data.load import find_data_source
 from grading.errors import GraderError, UsageError
 from grading.manifest.loader import ManifestError, load_manifest, load_manifest_strictly
 from grading.manifest.model import BuildStatus
@@ -98,7 +98,7 @@ def check_git(_desk: DeskContext) -> Finding:
 def check_data_sets(desk: DeskContext) -> Finding:
     """Check that this machine has the real data sets; without them verdicts are provisional."""
     needed = {m.data for m in load_manifest(desk.root).milestones if m.status is BuildStatus.BUILT and m.data}
-    missing = sorted(name for name in needed if locate_data_set(find_source(name)).missing)
+    missing = sorted(name for name in needed if locate_data_set(find_data_source(name)).missing)
     if not missing:
         return Finding("data sets", True, ", ".join(sorted(needed)) or "none needed")
     found = (

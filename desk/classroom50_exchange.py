@@ -18,7 +18,7 @@ from desk.roster import COLUMNS, RosterRow
 from desk.scores import FULL, Score
 from grading.errors import UsageError
 from grading.export.classroom50_result import SCHEMA as RESULT
-from grading.export.classroom50_result import list_tests
+from grading.export.classroom50_result import list_classroom50_tests
 from grading.export.scored_tests import list_scored_tests
 from grading.files import write_atomically
 from grading.manifest.problems import Problem
@@ -185,7 +185,7 @@ def _build_submission_entry(
         "late": any(score.days_late for score in scores),
         "comment": "; ".join(score.by_hand.comment for score in scores if score.by_hand.comment),
         "course": "; ".join(dict.fromkeys(score.judged_by for score in scores if score.judged_by)),
-        "tests": list_tests(tests),
+        "tests": list_classroom50_tests(tests),
     }
 
 

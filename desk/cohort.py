@@ -201,7 +201,7 @@ def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntr
         except (OSError, ValueError):  # not a regular file of reasonable size
             continue
     try:
-        lines = ledger.split_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))
+        lines = ledger.split_ledger_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))
     except (OSError, ValueError):
         lines = []
     for found in ledger.verify_records(lines, files, check_results=thorough):

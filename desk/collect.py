@@ -27,7 +27,7 @@ from desk.pool import TaskOutcome, count_available_cores, grade_in_processes
 from desk.pushes import PushTimeSource, ReflogSource, find_first_push
 from desk.roster import RosterRow
 from grading.data.files import locate_data_set
-from grading.data.load import find_source
+from grading.data.load import find_data_source
 from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
 from grading.grade import describe_grading_course
@@ -212,7 +212,7 @@ def list_pending_tasks(
         for one in book.list_submissions()
         if one.course_digest == course
     }
-    here = {m.id: m.data is None or not locate_data_set(find_source(m.data)).missing for m in context.milestones}
+    here = {m.id: m.data is None or not locate_data_set(find_data_source(m.data)).missing for m in context.milestones}
     # By any version of the course: `inv regrade` deals with what was graded before the course changed.
     stands = [g for g in book.list_gradings() if _is_final(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}

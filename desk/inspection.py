@@ -191,7 +191,9 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
     """Read the records on the branch `progress`, and check them against its ledger as `grading.github.history` does."""
-    head = next(filter(None, map(ledger.parse_head, git.list_commit_messages(repository, commit, COMMITS))), None)
+    head = next(
+        filter(None, map(ledger.parse_ledger_head, git.list_commit_messages(repository, commit, COMMITS))), None
+    )
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [
         e
@@ -201,7 +203,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     by_path = {entry.path: entry.digest for entry in listed}
     try:
         read = git.read_files(repository, [by_path[ledger.LEDGER_FILE]], largest=ledger.MAX_LEDGER_BYTES)
-        lines = ledger.split_lines(read[by_path[ledger.LEDGER_FILE]] or b"")
+        lines = ledger.split_ledger_lines(read[by_path[ledger.LEDGER_FILE]] or b"")
     except (LookupError, ValueError):
         lines = []
     paths = [path for path in by_path if path.endswith(".json")]
@@ -225,7 +227,7 @@ def _list_ledger_files(lines: list[bytes]) -> list[str]:
     found = []
     for line in reversed(lines):
         try:
-            found.append(ledger.parse_line(line).file)
+            found.append(ledger.parse_ledger_line(line).file)
         except ValueError:
             continue
     return found

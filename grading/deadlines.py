@@ -27,7 +27,7 @@ class DeadlineTerms:
     @property
     def due(self) -> datetime:
         """The deadline, in UTC."""
-        return self.compute_late_day(0)
+        return self.compute_moment_days_late(0)
 
     @property
     def grace_end(self) -> datetime:
@@ -37,9 +37,9 @@ class DeadlineTerms:
     @property
     def last_scoring_moment(self) -> datetime:
         """The last moment at which a push still scores."""
-        return max(self.grace_end, self.compute_late_day(self.days))
+        return max(self.grace_end, self.compute_moment_days_late(self.days))
 
-    def compute_late_day(self, number: int) -> datetime:
+    def compute_moment_days_late(self, number: int) -> datetime:
         """Compute the moment this many days after the deadline, in UTC, at the same local hour.
 
         A local time that is ambiguous or skipped at a clock change is resolved to the later of the two moments.
@@ -52,7 +52,9 @@ class DeadlineTerms:
         if pushed <= self.grace_end:
             return 0
         # A zone may skip an entire day (Samoa in 2011), so the first guess is a day early.
-        return next(n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.compute_late_day(n))
+        return next(
+            n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.compute_moment_days_late(n)
+        )
 
     def compute_remaining_share(self, pushed: datetime) -> float:
         """Compute the remaining fraction of the score: 1 if the push is on time, 0 if it is too late."""

@@ -18,7 +18,7 @@ SCHEMA = "tinytorch/lock/v1"
 
 
 def encode_lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
-    """Encode the content of the lock file: the SHA-256 of the course's files and, separately, of the student's.
+    """Return the lock file's content: the SHA-256 of the course's files and, separately, of the student's.
 
     Both lists are relative to ``root``.
     """
@@ -43,7 +43,7 @@ def find_changed_course_files(root: Path) -> tuple[str, ...]:
 
 
 def read_student_digests(root: Path) -> dict[str, str]:
-    """Read the released digests of the student's files: path → digest. The result is empty without a lock file.
+    """Map each of the student's files to its released digest; empty without a lock file.
 
     Raise UsageError if the lock file cannot be read.
     """
@@ -65,7 +65,7 @@ def encode_released_texts(texts: Mapping[Path, bytes]) -> bytes:
 
 
 def read_released_texts(root: Path) -> dict[str, str]:
-    """Read the released texts of the files that students may change: path → text.
+    """Map each file that students may change to its released text.
 
     Raise UsageError if there are none, as in the course's own repository, or if they cannot be read.
     """
@@ -107,5 +107,5 @@ def digest_text(data: bytes) -> str:
 
 
 def _digest_files(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
-    """Map each file to its digest."""
+    """Map each file to its digest, or to None if it has none."""
     return {path.as_posix(): digest_file(root, path.as_posix()) for path in sorted(files)}

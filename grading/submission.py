@@ -121,7 +121,7 @@ def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) 
 
 
 def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
-    """Read a file's bytes. Return a sentence if the file is refused, or None if it does not exist."""
+    """Return a file's bytes, the sentence that says why it is refused, or None if it does not exist."""
     folder, full = tree, tree / path
     try:
         for part in path.parts[:-1]:

@@ -7,14 +7,14 @@ from tito.console import find_repository
 from tito.outline import Outline, read_outline
 
 
-def complete_modules() -> list[tuple[str, str]]:
-    """List the completions of a module argument: every module's id with its title."""
+def list_module_completions() -> list[tuple[str, str]]:
+    """List (id, title) of every module, to complete a module argument."""
     course = _find_outline()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
-def complete_milestones() -> list[tuple[str, str]]:
-    """List the completions of a milestone argument: every milestone's number with its name."""
+def list_milestone_completions() -> list[tuple[str, str]]:
+    """List (number, name) of every milestone, to complete a milestone argument."""
     course = _find_outline()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 

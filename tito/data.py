@@ -46,9 +46,9 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
     """
     from grading.data.fetch import fetch_data_set as fetch_into_cache  # slow to import
     from grading.data.files import locate_data_set
-    from grading.data.load import find_source, load_images, load_text
+    from grading.data.load import find_data_source, load_images, load_text
 
-    source, out = find_source(name), open_console()
+    source, out = find_data_source(name), open_console()
     interrupted = f"Interrupted. The part downloaded so far is kept. To continue: tito data fetch {name}"
     with say_if_interrupted(interrupted), create_watch(out) as watch:
         if not locate_data_set(source).own:
@@ -92,7 +92,7 @@ def _list_entries() -> list[dict[str, Any]]:
             {
                 "name": source.name,
                 "title": source.title,
-                "here": place.complete,
+                "here": place.is_complete,
                 "from": VARIABLE if place.own else "cache",
                 "folder": place.folder,
                 "missing": list(place.missing),

@@ -21,8 +21,8 @@ def format_figures(result: Result | None) -> list[str]:
     ]
 
 
-def fold_figures(result: Result | None) -> list[str]:
-    """Format the figures as `format_figures` does, but put those that are met in full on one line, as the site does."""
+def format_figures_compactly(result: Result | None) -> list[str]:
+    """Format figures as `format_figures` does, with those met in full and with nothing to spare on one line."""
     full = [
         c
         for c in _list_performance_criteria(result)

@@ -142,7 +142,7 @@ def save_failing_task(root: Path, module_id: str, result: Result, *, task: str |
 
 
 def read_failing_tasks(root: Path) -> dict[str, str]:
-    """Read which task of each module failed first when it was last tested. An unreadable file counts as empty."""
+    """Map each module to the task that failed first when it was last tested; empty if the file is unreadable."""
     try:
         failing = json.loads((make_own_folder(root) / FAILING).read_text(encoding="utf-8"))
         return {module: task for module, task in failing.items() if isinstance(task, str)}
@@ -151,7 +151,7 @@ def read_failing_tasks(root: Path) -> dict[str, str]:
 
 
 def read_hint_counts(root: Path) -> dict[str, int]:
-    """Read how many hints of each task were shown: task → 1 to 3. An unreadable file counts as empty."""
+    """Map each task to how many of its hints were shown, 1 to 3; empty if the file is unreadable."""
     try:
         seen = json.loads((make_own_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}

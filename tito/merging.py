@@ -49,7 +49,7 @@ def _reduce_gaps(text: str) -> str:
 
 
 def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
-    """Shorten the gaps in the three texts, and insert a seam before and after the lines left to the student."""
+    """Return the three texts with reduced gaps, and a seam before and after the lines left to the student."""
     texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
     try:
         functions = [list_functions(text) for text in texts]

@@ -20,7 +20,9 @@ app = typer.Typer(
 MilestoneNumber = Annotated[
     str,
     typer.Argument(
-        metavar="MILESTONE", help="The milestone's number, such as 1.", autocompletion=complete.complete_milestones
+        metavar="MILESTONE",
+        help="The milestone's number, such as 1.",
+        autocompletion=complete.list_milestone_completions,
     ),
 ]
 
@@ -53,7 +55,7 @@ def show_timeline(
       tito milestone timeline --json
       tito milestone timeline --published
     """
-    from tito.evidence import collect_timeline, fold_figures  # reads results in full
+    from tito.evidence import collect_timeline, format_figures_compactly  # reads results in full
 
     root = require_repository()
     course, out = read_outline(root), open_console()
@@ -68,7 +70,7 @@ def show_timeline(
         print_json(collect_timeline(course, history) | more)
         return 0
     best = {m.id: history.find_best_attempt(m.id) for m in course.milestones}
-    figures = {number: fold_figures(event.result) for number, event in best.items() if event is not None}
+    figures = {number: format_figures_compactly(event.result) for number, event in best.items() if event is not None}
     out.print(status.draw_timeline(course, history, figures, out))
     for line in (
         status.describe_damaged_records(history) if records is None else published.describe_unverified_records(records)

@@ -29,7 +29,7 @@ ModuleName = Annotated[
     typer.Argument(
         metavar="[MODULE]",
         help="The module, such as 02_tensor, 02, 2 or tensor. Default: the module that you are working on.",
-        autocompletion=complete.complete_modules,
+        autocompletion=complete.list_module_completions,
     ),
 ]
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task: 4.2, or 2 in module 04.")]

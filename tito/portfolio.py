@@ -24,7 +24,7 @@ def show_portfolio(
       tito portfolio --markdown > portfolio.md
     """
     from grading.manifest.loader import load_manifest  # slow to import
-    from tito.evidence import fold_figures
+    from tito.evidence import format_figures_compactly
 
     root = require_repository()
     history = progress.read_history(root)
@@ -34,7 +34,7 @@ def show_portfolio(
         return 0
     for entry in entries:
         best = history.find_best_attempt(entry["milestone"])
-        entry["figures_text"] = fold_figures(best.result if best is not None else None)
+        entry["figures_text"] = format_figures_compactly(best.result if best is not None else None)
     if as_markdown:
         open_console().file.write(format_portfolio_markdown(entries))
     else:

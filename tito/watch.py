@@ -143,7 +143,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
 def _collect_failed_tasks(
     failed: set[str | None], is_enough: Callable[[TestOutcome], bool]
 ) -> Callable[[TestOutcome], bool]:
-    """Wrap ``is_enough`` so that each failed test's task is added to ``failed``.
+    """Make a copy of ``is_enough`` that also adds each failed test's task to ``failed``.
 
     The tasks must be collected, because a result shows only one of the failures with the same cause.
     """

@@ -81,7 +81,7 @@ def build_step_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]
         parts += [conv, norm, worker.call(activations, "ReLU"), worker.call(spatial, "MaxPool2d", 2)]
         parameters += [worker.request("get", *place) for place in ((conv, "weight"), (norm, "weight"), (norm, "bias"))]
         into = out
-    dense = worker.call(layers, "Dense", shape.features, CLASSES, rng=rng)
+    dense = worker.call(layers, "Dense", shape.dense_input_count, CLASSES, rng=rng)
     parameters += [worker.request("get", dense, name) for name in ("weight", "bias")]
     return worker.call(layers, "Sequential", *parts, worker.call(spatial, "Flatten"), dense), parameters
 
@@ -146,7 +146,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
     They run in a separate process with one thread, because BLAS has already started its threads in this process.
     """
-    command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.products)]
+    command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.product_sizes)]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True

@@ -30,7 +30,7 @@ def is_wrong_answer(got: str) -> bool:
 
 
 def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
-    """Determine from the quiz's failures whether each answered question was answered wrongly."""
+    """Map each answered and judged question to whether it was missed, given the failures of the quiz."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := extract_question_id(failure.title)) is not None:

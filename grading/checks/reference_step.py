@@ -26,13 +26,13 @@ class StepShape:
     channels: tuple[int, int, int]
 
     @property
-    def features(self) -> int:
-        """The number of inputs of the dense layer."""
+    def dense_input_count(self) -> int:
+        """How many numbers the dense layer takes for each image."""
         return self.channels[-1] * (self.side // 8) ** 2
 
     @property
-    def products(self) -> list[list[int]]:
-        """The number of kernels, the numbers in a window and the windows in a batch, for each convolution."""
+    def product_sizes(self) -> list[list[int]]:
+        """For each convolution: the kernels, the numbers in a window, and the windows in a batch."""
         into, sides = (3, *self.channels), (self.side, self.side // 2, self.side // 4)
         return [
             [out, into[i] * 9, self.batch * sides[i] ** 2] for i, out in enumerate(self.channels)
@@ -74,7 +74,10 @@ def draw_step_values(shape: StepShape, rng: np.random.Generator) -> StepValues:
             rng.normal(0, 0.3, out),
         ]
         into = out
-    weights += [rng.normal(0, shape.features**-0.5, (CLASSES, shape.features)), rng.normal(0, 0.1, CLASSES)]
+    weights += [
+        rng.normal(0, shape.dense_input_count**-0.5, (CLASSES, shape.dense_input_count)),
+        rng.normal(0, 0.1, CLASSES),
+    ]
     images = rng.normal(size=(shape.batch, 3, shape.side, shape.side))
     return StepValues(
         images.astype(np.float32),
@@ -154,7 +157,7 @@ def _convolve(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _convolve_backward(
     output_gradient: np.ndarray, inputs: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the convolution's gradients with respect to its inputs and its weight."""
+    """Return the convolution's gradients with respect to its input and its weight."""
     of_weight = np.empty_like(weight)
     for i, j, part in _iterate_kernel_positions(inputs):
         of_weight[:, :, i, j] = np.tensordot(output_gradient, part, axes=((1, 2, 3), (1, 2, 3)))
@@ -163,7 +166,7 @@ def _convolve_backward(
 
 
 def _max_pool(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest value in each 2×2 window of (C, H, W, N), and its position in the window from 0 to 3."""
+    """Return the largest of each 2×2 window of (C, H, W, N), and which of the four it is."""
     c, h, w, n = inputs.shape
     windows = inputs.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
     winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)

@@ -24,7 +24,7 @@ MOST_NAMED, MOST_BYTES = 10, 16_384
 
 
 def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
-    """Count how many images of each class were classified as each class, numbered as in the data set."""
+    """Return a picture of how many images of each class were classified as each class."""
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (targets, answers), 1)
     return Picture(
@@ -33,7 +33,7 @@ def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Se
 
 
 def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """Draw the first parameter with the shape of kernels for such images. Return an empty tuple if there is none."""
+    """Return a picture of the first parameter that has the shape of kernels for such images; empty without one."""
     for array in weights.parameters:
         if (
             array.ndim == 4

@@ -311,7 +311,7 @@ def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str,
 
 
 def build_failure_fields(error: Exception) -> dict[str, Any]:
-    """Turn an exception from student code, or a worker's failure, into fields of a Failure."""
+    """Turn an exception of student code, or the end of a worker, into keyword arguments of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}
     if isinstance(error, WorkerFailureError):

@@ -37,23 +37,23 @@ def download_file(download: Download, folder: Path, watch: ProgressWatch, accept
     """
     reasons = []
     for url in download.urls:
-        part = name_part(download, folder, url)
+        part = name_partial_file(download, folder, url)
         try:
             _download_from_mirror(url, part, download, watch, accept)
         except MirrorError as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}.")
         else:
-            discard_parts(download, folder)
+            delete_partial_files(download, folder)
             return
     raise MirrorError("\n".join(reasons))
 
 
-def name_part(download: Download, folder: Path, url: str) -> Path:
-    """Name the partial file for a mirror's download."""
+def name_partial_file(download: Download, folder: Path, url: str) -> Path:
+    """Return the path of the partial file for a mirror's download."""
     return folder / f"{download.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
 
 
-def discard_parts(download: Download, folder: Path) -> None:
+def delete_partial_files(download: Download, folder: Path) -> None:
     """Delete a file's partial downloads from all mirrors."""
     for part in folder.glob(f"{download.name}.*.part"):
         part.unlink()
@@ -63,8 +63,8 @@ def _download_from_mirror(
     url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
     """Download a file from one mirror and pass it to ``accept``; a refused resumed file is downloaded again."""
-    resumed = _measure_part(part) > 0
-    _complete_part(url, part, download, watch)
+    resumed = _measure_partial_file(part) > 0
+    _finish_partial_file(url, part, download, watch)
     try:
         accept(part)
     except ValueError as error:
@@ -75,22 +75,22 @@ def _download_from_mirror(
         _download_from_mirror(url, part, download, watch, accept)
 
 
-def _complete_part(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Download the rest of a part, with a new connection after each break."""
+def _finish_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
+    """Download the rest of a partial file, with a new connection after each break."""
     for attempt in range(1, ATTEMPTS + 1):
-        before = _measure_part(part)
+        before = _measure_partial_file(part)
         try:
-            _append_to_part(url, part, download, watch)
+            _append_to_partial_file(url, part, download, watch)
         except (requests.RequestException, HTTPError) as error:
-            if attempt == ATTEMPTS or _measure_part(part) <= before:
+            if attempt == ATTEMPTS or _measure_partial_file(part) <= before:
                 raise MirrorError(_explain_network_error(error)) from None
         else:
             return
 
 
-def _append_to_part(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Append the rest of a file to its part, over one connection."""
-    done = _measure_part(part)
+def _append_to_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
+    """Append the rest of a download to its partial file, over one connection."""
+    done = _measure_partial_file(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -114,8 +114,8 @@ def _append_to_part(url: str, part: Path, download: Download, watch: ProgressWat
                 watch.advance(done, _format_megabytes(done, total))
 
 
-def _measure_part(part: Path) -> int:
-    """Measure a part in bytes; 0 if it does not exist."""
+def _measure_partial_file(part: Path) -> int:
+    """Return the size of a partial file in bytes; 0 if it does not exist."""
     return part.stat().st_size if part.exists() else 0
 
 

@@ -90,7 +90,7 @@ def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
 def _download_files(what: Download, folder: Path, source: DataSource, watch: ProgressWatch) -> None:
     """Download, verify and store one download's files; raise UnreachableError if no mirror delivers it."""
     # Importing Requests takes as long as reading MNIST, and is needed only for a download.
-    from grading.data.download import MirrorError, discard_parts, download_file
+    from grading.data.download import MirrorError, delete_partial_files, download_file
 
     def store_files(arrived: Path) -> None:
         """Verify the files of a download, and write each into the folder."""
@@ -108,7 +108,7 @@ def _download_files(what: Download, folder: Path, source: DataSource, watch: Pro
             f"folder, and name it: export {VARIABLE}=FOLDER"
         ) from None
     except OSError:
-        discard_parts(what, folder)  # on a full disk, a partial file should not stay
+        delete_partial_files(what, folder)  # on a full disk, a partial file should not stay
         raise
 
 

@@ -32,8 +32,8 @@ class DataLocation:
     missing: tuple[str, ...]
 
     @property
-    def complete(self) -> bool:
-        """Return whether every file is present."""
+    def is_complete(self) -> bool:
+        """Whether every file is present."""
         return not self.missing
 
 

@@ -36,7 +36,7 @@ class MissingError(GraderError):
     """A data set is missing or incomplete on this machine."""
 
 
-def find_source(name: str) -> DataSource:
+def find_data_source(name: str) -> DataSource:
     """Find a data set's entry in the catalogue; raise UsageError if there is none."""
     if name not in SOURCES:
         raise UsageError(f"There is no data set {name!r}. The data sets are {', '.join(SOURCES)}.")
@@ -62,13 +62,13 @@ def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
     """Download a data set that is missing; return whether it arrived, so that its stand-in is no longer needed."""
-    place = locate_data_set(find_source(name))
+    place = locate_data_set(find_data_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_here(name, watch)
 
 
 def _fetch_unless_here(name: str, watch: ProgressWatch) -> bool:
     """Download a data set unless it is here; return False if only its stand-in can be used."""
-    source = find_source(name)
+    source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing and not place.own:
         try:
@@ -84,7 +84,7 @@ def _fetch_unless_here(name: str, watch: ProgressWatch) -> bool:
 
 def identify_data(name: str) -> str:
     """Identify the data that would be loaded, without reading it: equal texts mean equal data."""
-    source = find_source(name)
+    source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
         return f"{name} is missing"
@@ -129,7 +129,7 @@ def load_text(name: str) -> TextSet:
 
 def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
     """Read a data set's files; return its entry in the catalogue, its place and the files' bytes."""
-    source = find_source(name)
+    source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
         raise MissingError(_explain_missing_files(source, place))

@@ -35,8 +35,8 @@ class CacheRace:
     """Whether writing with the cache produces the same tokens."""
 
     @property
-    def speeds(self) -> tuple[float, float]:
-        """The tokens per second without the cache and with it, each 0 before it is known."""
+    def tokens_per_second(self) -> tuple[float, float]:
+        """Tokens per second without the cache and with it, or 0 before they are known."""
         return (
             self.written / self.seconds if self.seconds else 0.0,
             self.total / self.cached_seconds if self.cached_seconds else 0.0,
@@ -97,7 +97,7 @@ def describe_cache_race(race: CacheRace) -> str:
     """Describe how much the cache saves, or how many tokens have been written so far."""
     if race.written < race.total:
         return f"{race.written} of {race.total} tokens"
-    slow, fast = race.speeds
+    slow, fast = race.tokens_per_second
     said = "the same tokens" if race.same else "different tokens"
     ratio = fast / slow if slow else 0.0
     return (

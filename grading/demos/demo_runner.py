@@ -23,27 +23,27 @@ from grading.submission import copy_submission
 from grading.workers import start_worker
 
 
-def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure | None:
+def run_demo(root: Path, milestone_id: int, *, screen: Screen, seed: int) -> Failure | None:
     """Play a milestone's demonstration with the code at ``root``. Return the failure that stopped it, if any."""
-    with _start_demo_worker(root, number) as (milestone, worker):
+    with _start_demo_worker(root, milestone_id) as (milestone, worker):
         try:
-            DEMOS[number](worker, screen, milestone, seed)
+            DEMOS[milestone_id](worker, screen, milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:
             return Failure(title="The demonstration runs to its end", **build_failure_fields(error))
     return None
 
 
-def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
+def serve_demo(root: Path, milestone_id: int, *, console: Console, seed: int, browser: bool) -> bool:
     """Serve a demonstration's page until interrupted. Return whether student code ran without a failure.
 
-    ``number`` must be one of grading.demos.PAGE_MILESTONES.
+    ``milestone_id`` must be one of grading.demos.PAGE_MILESTONES.
     """
     # These import the server, which nothing else needs.
     from grading.demos.web.network_page import serve_page
     from grading.demos.web.page_classes import PAGE_CLASSES
 
-    with _start_demo_worker(root, number) as (milestone, worker):
-        return serve_page(PAGE_CLASSES[number], worker, milestone, seed, console, browser=browser)
+    with _start_demo_worker(root, milestone_id) as (milestone, worker):
+        return serve_page(PAGE_CLASSES[milestone_id], worker, milestone, seed, console, browser=browser)
 
 
 @contextlib.contextmanager

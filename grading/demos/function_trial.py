@@ -75,7 +75,7 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
 def try_rivals(
     beginning: FunctionBeginning, rivals: Mapping[str, Completer], seed: int
 ) -> dict[str, tuple[str, FunctionTrial]]:
-    """Have each rival continue a beginning, and try each function on the same inputs. Return both by rival."""
+    """Map each rival to its continuation of a beginning and the trial of it, on the same inputs for all."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
     return {name: (one, try_function(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
 

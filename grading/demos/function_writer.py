@@ -74,14 +74,14 @@ class WritingPoint:
     attempts: Sequence[ExerciseAttempt]
 
     @property
-    def parsed(self) -> int:
-        """The number of attempts that parse as functions."""
+    def parsed_count(self) -> int:
+        """How many attempts parse as functions."""
         return sum(attempt.parses for attempt in self.attempts)
 
     @property
-    def right(self) -> int:
-        """The number of attempts that do what their docstrings say."""
-        return count_right(self.attempts)
+    def right_count(self) -> int:
+        """How many attempts do what their docstrings say."""
+        return count_right_attempts(self.attempts)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class FunctionWriter:
         """Decode each token separately."""
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
-    def encode_with(self, text: str, new_tokens: Sequence[int]) -> np.ndarray:
+    def encode_with_tokens(self, text: str, new_tokens: Sequence[int]) -> np.ndarray:
         """Encode a text and append the tokens written after it. Raise ValueError if a token does not exist."""
         if not all(token < len(self._writer.table) for token in new_tokens):
             raise ValueError(f"the network has only {len(self._writer.table)} tokens")
@@ -270,12 +270,12 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
     return ExerciseAttempt(written, True, mistake or find_mistake(exercise.prompt, written, exercise.cases))
 
 
-def count_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
+def count_right_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
     """Count the correct attempts of each of the three kinds."""
-    return [count_right(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
+    return [count_right_attempts(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 
-def count_right(attempts: Sequence[ExerciseAttempt]) -> int:
+def count_right_attempts(attempts: Sequence[ExerciseAttempt]) -> int:
     """Count the attempts that do what their docstrings say."""
     return sum(attempt.mistake is None for attempt in attempts)
 
@@ -283,7 +283,7 @@ def count_right(attempts: Sequence[ExerciseAttempt]) -> int:
 def judge_writers(
     writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[WritingExercise]
 ) -> dict[str, list[ExerciseAttempt]]:
-    """Have the network (NETWORK, listed first) and each rival write the exercises' functions, and judge them."""
+    """Map the network (NETWORK, listed first) and each rival to their judged attempts at the exercises."""
     prompts = [exercise.prompt for exercise in exercises]
     return {NETWORK: writer.write_exercises(exercises)} | {
         name: [judge_attempt(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
@@ -294,7 +294,9 @@ def judge_writers(
 def describe_attempts(point: WritingPoint) -> str:
     """Describe how many functions parse and how many are correct."""
     asked = len(point.attempts)
-    return f"{asked} functions it has never seen: {point.parsed} parse, {point.right} compute the right values"
+    return (
+        f"{asked} functions it has never seen: {point.parsed_count} parse, {point.right_count} compute the right values"
+    )
 
 
 def choose_attempts(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:

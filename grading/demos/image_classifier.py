@@ -74,7 +74,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
 
 
 def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
-    """Describe the images that were loaded, and return whether they are a stand-in for the requested ones."""
+    """Return the name of the images that were loaded, and whether they stand in for those wanted."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
     if data.stand_in_for is None:

@@ -46,13 +46,13 @@ class RaceLane:
     """The processor time used so far."""
 
     @property
-    def part(self) -> float:
+    def done_share(self) -> float:
         """The share of the race that is done, from 0 to 1."""
         return min(self.images / RACE_IMAGES, 1.0)
 
     @property
-    def speed(self) -> float:
-        """The number of images per second."""
+    def images_per_second(self) -> float:
+        """Images per second, of those done so far."""
         return self.images / self.seconds if self.seconds else 0.0
 
 
@@ -67,8 +67,8 @@ class RaceState:
 
     @property
     def speed_up(self) -> float | None:
-        """The speed of module 13 divided by that of module 06, or None until both have been timed."""
-        *_, plain, fast = (lane.speed for lane in self.lanes)
+        """How many times as fast as module 06 module 13 is, or None until both are timed."""
+        *_, plain, fast = (lane.images_per_second for lane in self.lanes)
         return fast / plain if plain and fast else None
 
 
@@ -154,7 +154,7 @@ class TrainingStep:
 
 
 def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
-    """Return a function that runs module 06's loop convolution, as the networks' first layer, on one image."""
+    """Make a function that runs module 06's loop convolution, the networks' first layer, on one image."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def run_loops() -> None:

@@ -102,7 +102,7 @@ class RaceTrack:
         numbers = [format_speed(lane) for lane in lanes]
         width = max(4, room - names - max(map(len, numbers)) - 2)
         for lane, number in zip(lanes, numbers, strict=True):
-            done = draw_bar(lane.part, width, ascii_only=options.ascii_only)
+            done = draw_bar(lane.done_share, width, ascii_only=options.ascii_only)
             yield Text(f"{lane.name:{names}} {done} {number}", style="bold" if lane is lanes[-1] else "", no_wrap=True)
             yield Padding(Text(lane.job, style="dim"), (0, 0, 0, names + 1))
         yield Text()
@@ -115,7 +115,13 @@ class RaceTrack:
 
 def format_speed(lane: RaceLane) -> str:
     """Format a lane's images per second, in constant width."""
-    speed = "-" if not lane.seconds else f"{lane.speed:,.0f}" if lane.speed >= 10 else f"{lane.speed:.1f}"
+    speed = (
+        "-"
+        if not lane.seconds
+        else f"{lane.images_per_second:,.0f}"
+        if lane.images_per_second >= 10
+        else f"{lane.images_per_second:.1f}"
+    )
     return f"{speed:>6} images/s"
 
 

@@ -23,8 +23,8 @@ from grading.demos.function_writer import (
     WritingPoint,
     WritingTask,
     choose_attempts,
-    count_by_kind,
-    count_right,
+    count_right_attempts,
+    count_right_by_kind,
     describe_attempts,
     draw_writing_task,
     judge_writers,
@@ -277,7 +277,7 @@ class RivalTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show a bar for the student's network, then one for each rival, best first."""
         own, *others = self._attempts.items()
-        others.sort(key=lambda row: -count_right(row[1]))
+        others.sort(key=lambda row: -count_right_attempts(row[1]))
         asked = len(own[1])
         yield Text(f"Correct functions of {asked} that are not in the training text.")
         yield Text(
@@ -287,7 +287,7 @@ class RivalTable:
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30
         for name, attempts in (own, *others):
-            right, kinds = count_right(attempts), " + ".join(map(str, count_by_kind(attempts)))
+            right, kinds = count_right_attempts(attempts), " + ".join(map(str, count_right_by_kind(attempts)))
             width = max(4, min(30, options.max_width - (names + 1 if beside else 2) - 20))
             shown = f"{draw_bar(right / asked, width, ascii_only=options.ascii_only)} {right:2} ({kinds})"
             style = "bold" if name == own[0] else ""
@@ -305,7 +305,7 @@ class CacheSpeeds:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show a bar for each speed, and a summary."""
-        slow, fast = self._race.speeds
+        slow, fast = self._race.tokens_per_second
         table = Table.grid(padding=(0, 1, 0, 0))
         width = max(4, min(40, options.max_width - 34))
         for name, speed in (("without the cache", slow), ("with the cache", fast)):

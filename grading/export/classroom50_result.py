@@ -34,12 +34,12 @@ def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) ->
         "graded_at": _format_utc(max(began)),
         "score": sum(test.score for test in tests),
         "max-score": sum(test.max_score for test in tests),
-        "tests": list_tests(tests),
+        "tests": list_classroom50_tests(tests),
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def list_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | int | bool]]:
+def list_classroom50_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | int | bool]]:
     """List the criteria in this format's form of a test."""
     return [
         {

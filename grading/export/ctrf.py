@@ -24,7 +24,7 @@ _STATUSES = {
 
 def render_ctrf(results: Sequence[Result]) -> str:
     """Render the document: one test for each criterion, times in milliseconds."""
-    tests = [_build_test(test) for test in list_scored_tests(results)]
+    tests = [_build_ctrf_test(test) for test in list_scored_tests(results)]
     start = min(_find_start_milliseconds(result) for result in results)
     stop = max(_find_start_milliseconds(result) + round(1000 * result.timing.total) for result in results)
     counts = {status: sum(t["status"] == status for t in tests) for status in ("passed", "failed", "skipped", "other")}
@@ -60,8 +60,8 @@ def _find_start_milliseconds(result: Result) -> int:
     return round(1000 * result.started_at.timestamp())
 
 
-def _build_test(test: ScoredTest) -> dict[str, Any]:
-    """Build the document's entry for one criterion."""
+def _build_ctrf_test(test: ScoredTest) -> dict[str, Any]:
+    """Build the entry for one criterion, as CTRF calls for it."""
     document: dict[str, Any] = {
         "name": test.name,
         "status": _STATUSES[test.status],

@@ -29,13 +29,13 @@ def render_gradescope(results: Sequence[Result]) -> str:
         "test_name_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",  # the harness's own output; what the student's code printed is in the record
-        "tests": [_build_test(number, test) for number, test in enumerate(tests, start=1)],
+        "tests": [_build_gradescope_test(number, test) for number, test in enumerate(tests, start=1)],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _build_test(number: int, test: ScoredTest) -> dict[str, Any]:
-    """Build the document's entry for one criterion."""
+def _build_gradescope_test(number: int, test: ScoredTest) -> dict[str, Any]:
+    """Build the entry for one criterion, as Gradescope shows it."""
     document: dict[str, Any] = {
         "number": str(number),
         "name": test.name,

@@ -56,10 +56,10 @@ def verify_branch_records(
     the contents of the given files, which are the ledger and those that its newest lines name. `repository_id` is
     GitHub's number of the repository, or None when it is unknown.
     """
-    head = next(filter(None, map(ledger.parse_head, islice(messages, MAX_COMMITS))), None)
+    head = next(filter(None, map(ledger.parse_ledger_head, islice(messages, MAX_COMMITS))), None)
     lines: list[bytes] = []
     if sizes.get(ledger.LEDGER_FILE, ledger.MAX_LEDGER_BYTES + 1) <= ledger.MAX_LEDGER_BYTES:
-        lines = ledger.split_lines(read_contents([ledger.LEDGER_FILE])[ledger.LEDGER_FILE])
+        lines = ledger.split_ledger_lines(read_contents([ledger.LEDGER_FILE])[ledger.LEDGER_FILE])
     folder = f"{progress.FOLDER.as_posix()}/"
     records = {path: size for path, size in sizes.items() if path.startswith(folder) and path.endswith(".json")}
     named = ledger.list_named_files(lines[-MAX_RECORDS:])

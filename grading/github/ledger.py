@@ -57,7 +57,7 @@ class LedgerHead:
 
     @property
     def trailer(self) -> str:
-        """The line of a commit message that holds this head; `parse_head` reads it."""
+        """The line of a commit message that holds this head; `parse_ledger_head` reads it."""
         return f"TinyTorch-Ledger: {self.number} {self.digest}"
 
 
@@ -95,16 +95,16 @@ def format_session(event: Event) -> str:
     return f"module-{event.module}" if event.milestone is None else f"milestone-{event.milestone}"
 
 
-def split_lines(data: bytes) -> list[bytes]:
-    """Split the file into lines, with or without a newline at the end; raise ValueError if it is too large."""
+def split_ledger_lines(data: bytes) -> list[bytes]:
+    """Split the ledger into lines, with or without a newline at the end; raise ValueError if it is too large."""
     if len(data) > MAX_LEDGER_BYTES:
         raise ValueError(f"{LEDGER_FILE} is larger than {MAX_LEDGER_BYTES} bytes")
     lines = data.split(b"\n")
     return lines[:-1] if lines[-1] == b"" else lines
 
 
-def append_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> tuple[bytes, LedgerHead]:
-    """Append these lines, numbered and chained to `head`; return the file and its new head.
+def append_ledger_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> tuple[bytes, LedgerHead]:
+    """Append these lines, numbered and chained to `head`; return the ledger's bytes and its new head.
 
     `head` comes from the last publication, not from the end of the file, so that later lines do not vouch for a line
     that somebody has edited or added since.
@@ -123,23 +123,23 @@ def append_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> 
         }
         text = json.dumps(fields).encode()
         data += text + b"\n"
-        head = LedgerHead(head.number + 1, compute_digest(text))
+        head = LedgerHead(head.number + 1, compute_sha256(text))
     return data, head
 
 
-def compute_digest(data: bytes) -> str:
-    """Return the SHA-256 in hexadecimal."""
+def compute_sha256(data: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
-def parse_head(message: str) -> LedgerHead | None:
-    """Return the head in a commit message's last trailer, or None if it has no trailer."""
+def parse_ledger_head(message: str) -> LedgerHead | None:
+    """Return the ledger's head from a commit message's last trailer; None without a trailer."""
     found = _TRAILER.findall(message)
     return LedgerHead(int(found[-1][0]), found[-1][1]) if found else None
 
 
-def parse_line(line: bytes) -> LedgerLine:
-    """Parse one line of the file; ValueError says what is wrong with it."""
+def parse_ledger_line(line: bytes) -> LedgerLine:
+    """Parse one line of the ledger; ValueError says what is wrong with it."""
     if len(line) > MAX_LINE_BYTES:
         raise ValueError("too long for a line of the ledger")
     try:
@@ -162,7 +162,7 @@ def list_named_files(lines: Sequence[bytes]) -> set[str]:
     files = set()
     for raw in lines:
         try:
-            files.add(parse_line(raw).file)
+            files.add(parse_ledger_line(raw).file)
         except ValueError:
             continue
     return files
@@ -199,7 +199,7 @@ def verify_records(
     seen: set[str] = set()
     for index, raw in enumerate(lines):
         try:
-            line = parse_line(raw)
+            line = parse_ledger_line(raw)
         except ValueError as error:
             where = f"{LEDGER_FILE}, line {index + 1}"
             entries.append(RecordEntry(where, None, chain[index] or f"the ledger holds an invalid line: {error}"))
@@ -218,13 +218,13 @@ def verify_records(
 
 
 def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[str | None]:
-    """Return for each line why the chain does not vouch for it, or None.
+    """Return for each line why the chain does not vouch for it, or None if it does.
 
     From the head back, each line vouches for the one before it. When a line does not match the one before it, all
     earlier lines are in doubt, because nobody can tell any more which of them was edited or removed. When the head is
     only assumed to be the last line, the line that does not match is in doubt as well.
     """
-    digests = [compute_digest(line) for line in lines]
+    digests = [compute_sha256(line) for line in lines]
     wanted = head.digest if head is not None else digests[-1] if digests else START_DIGEST
     if wanted not in digests:
         reason = "the ledger does not hold the last published line: lines were edited or removed"
@@ -245,7 +245,7 @@ def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[
 def _parse_previous_digest(line: bytes) -> str | None:
     """Return the digest that a line gives for the line before it, or None if the line is invalid."""
     try:
-        return parse_line(line).previous
+        return parse_ledger_line(line).previous
     except ValueError:
         return None
 
@@ -253,14 +253,14 @@ def _parse_previous_digest(line: bytes) -> str | None:
 def _check_record(
     line: LedgerLine, files: Mapping[str, bytes | None], *, check_results: bool
 ) -> tuple[Event | None, str | None]:
-    """Return the record that a line names, and what is wrong with it."""
+    """Return the event of the record that a line names, and what is wrong with the record; None for either."""
     if line.file not in files:
         return None, "its file is missing"
     data = files[line.file]
     if data is None:
         return None, "it was not read because it is too large or there are too many newer ones"
     event, wrong = _parse_event(data, check_results=check_results)
-    if compute_digest(data) != line.sha256:
+    if compute_sha256(data) != line.sha256:
         return event, "it was edited after it was published"
     if event is not None and event.at != line.started_at:
         return event, "the ledger gives a different time for it"
@@ -268,7 +268,7 @@ def _check_record(
 
 
 def _parse_event(data: bytes | None, *, check_results: bool) -> tuple[Event | None, str | None]:
-    """Parse a record's event, or say what is wrong with it."""
+    """Return a record's event and None, or None and what is wrong with it."""
     if data is None:
         return None, None
     try:

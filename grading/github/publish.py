@@ -84,10 +84,10 @@ def publish_results(
         if not new and not restored:
             return Publication((), head, None, tries)
         added = [
-            LedgerLine(0, r.file, ledger.compute_digest(r.data), "", number, run_id, r.event.at)
+            LedgerLine(0, r.file, ledger.compute_sha256(r.data), "", number, run_id, r.event.at)
             for r in sorted(new, key=lambda r: (r.event.at, r.file))
         ]
-        text, head = ledger.append_lines(b"".join(line + b"\n" for line in before.lines), head, added)
+        text, head = ledger.append_ledger_lines(b"".join(line + b"\n" for line in before.lines), head, added)
         files = restored | {r.file: r.data for r in new} | {ledger.LEDGER_FILE: text}
         files |= _draw_badges(manifest, before.history, records, there)
         commit = commit_files(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
@@ -115,7 +115,7 @@ def _draw_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
     """Draw the badges of the measured milestones, and any that is missing."""
-    events = {ledger.compute_digest(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
+    events = {ledger.compute_sha256(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
     files = {}

@@ -53,7 +53,7 @@ def _join_pieces(pieces: Collection[bytes]) -> np.ndarray:
 
 
 def _merge_pair(joined: np.ndarray, pair: tuple[int, int], new_token: int) -> tuple[np.ndarray, np.ndarray]:
-    """Replace each pair by the token ``new_token``, from left to right. Return the tokens and the kept positions."""
+    """Replace each pair by ``new_token``, from left to right; return the tokens and which positions are kept."""
     places = np.flatnonzero((joined[:-1] == pair[0]) & (joined[1:] == pair[1]))
     if pair[0] == pair[1]:  # of overlapping pairs in a row, take every other one
         run = np.cumsum(np.diff(places, prepend=-2) > 1)

@@ -89,7 +89,7 @@ class NgramWriter:
 
 
 def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) -> _NgramCounts:
-    """Turn counts of sorted n-grams into discounted shares of their contexts."""
+    """Convert the counts of sorted n-grams to discounted shares of their contexts."""
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     discount = once / (once + 2 * twice) if once and twice else 0.5
     contexts, starts, different = np.unique(keys // vocabulary_size, return_index=True, return_counts=True)
@@ -99,6 +99,6 @@ def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) ->
 
 
 def _find_sorted(sorted_array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find each wanted value's position in a sorted array, and whether the array contains the value."""
+    """Return each wanted value's position in a sorted array, and whether it is there."""
     place = np.minimum(np.searchsorted(sorted_array, wanted), len(sorted_array) - 1)
     return place, sorted_array[place] == wanted

@@ -111,7 +111,7 @@ def _write_claim(character: str, animal: str, things: list[str]) -> str:
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """Find out who goes home with what in a completion, as in ("Ben", {"the dog", "the red kite"})."""
+    """List (character, things they go home with) in a completion, as in ("Ben", {"the dog", "the red kite"})."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]
@@ -121,7 +121,7 @@ def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
 
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
-    """Count a completion's true claims, and the claims it should make (or does make, if there are more of them)."""
+    """Return a completion's true claims, and the claims it should make, or makes if those are more."""
     true = dict(find_claims(prompt.answer))
     claims = find_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}

@@ -43,7 +43,7 @@ def load_manifest(root: Path) -> Manifest:
     `grading.manifest.file_checks` checks whether the files it names exist. Wrong deadlines are ignored here, because no
     student's command uses them. `load_manifest_strictly` reports them to instructors.
     """
-    source = read_source(root)
+    source = read_manifest_source(root)
     data, (manifest, findings) = source.data, _validate_manifest(source.data)
     if isinstance(data, dict) and findings and all(finding.path[:1] == ("deadlines",) for finding in findings):
         manifest, findings = _validate_manifest({key: value for key, value in data.items() if key != "deadlines"})
@@ -57,7 +57,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
 
     Students' commands never look up the zone, because their machine may have fewer zones.
     """
-    source = read_source(root)
+    source = read_manifest_source(root)
     manifest, findings = _validate_manifest(source.data)
     if manifest is None:
         raise ManifestError(locate_problems(source, findings))
@@ -73,7 +73,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
 
 
 def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
-    """Return the manifest that this data describes, or what is wrong with it."""
+    """Return the manifest that this data describes and no findings, or None and what is wrong with it."""
     try:
         # In strict mode, JSON may contain a list for a tuple, but not "5" for 5.
         manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
@@ -83,7 +83,7 @@ def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
     return (None, findings) if findings else (manifest, [])
 
 
-def read_source(root: Path) -> YamlSource:
+def read_manifest_source(root: Path) -> YamlSource:
     """Read the manifest's data and lines, unvalidated; raise ManifestError if it is missing or not plain YAML."""
     path = root / MANIFEST_FILE
     try:

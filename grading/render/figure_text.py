@@ -131,7 +131,7 @@ def draw_sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: 
     '▁▂ █'
     """
     levels = _ASCII_LEVELS if ascii_only else _LEVELS
-    kept = [v if v is not None and math.isfinite(v) else None for v in _thin_values(values, width)]
+    kept = [v if v is not None and math.isfinite(v) else None for v in _select_evenly_spaced(values, width)]
     known = [v for v in kept if v is not None]
     if not known:
         return ""
@@ -141,7 +141,7 @@ def draw_sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: 
     return "".join(" " if v is None else levels[round((v - low) / span * 7) if span else 0] for v in kept)
 
 
-def _thin_values(values: tuple[float | None, ...], width: int) -> list[float | None]:
+def _select_evenly_spaced(values: tuple[float | None, ...], width: int) -> list[float | None]:
     """Return at most `width` of the values, evenly spaced, including the last one."""
     if len(values) <= width:
         return list(values)

@@ -44,7 +44,7 @@ class WorkerPaths:
 def build_worker_command(
     confinement: Confinement, private: Path, pipe_descriptor: int
 ) -> tuple[list[str], dict[str, str]]:
-    """Build a worker's command line and environment. Outside bubblewrap, its home is ``private / "home"``."""
+    """Return a worker's command line and environment. Outside bubblewrap, its home is ``private / "home"``."""
     seen = make_view(find_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()}))
     let_workers_read(confinement.submission)
     if confinement.sandbox == "bubblewrap":

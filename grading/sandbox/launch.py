@@ -136,7 +136,7 @@ class WorkerProcess:
         last = (self.output.text().strip().splitlines() or ["it printed nothing"])[-1]
         ended = "it closed the pipe" if code is None else f"it ended with exit code {code}"
         if code is not None and code < 0:
-            ended = f"it was killed ({_signal_name(-code)})"
+            ended = f"it was killed ({_name_signal(-code)})"
         return f"{ended}: {last[:300]}"
 
     def explain_end(self) -> str:
@@ -156,7 +156,7 @@ class WorkerProcess:
             memory = f"{self._confinement.memory_mb:,} MB of memory"
             return f"your code was stopped by the system (SIGKILL), most likely for using too much; it may use {memory}"
         if code < 0:
-            return f"your code crashed Python ({_signal_name(-code)})"
+            return f"your code crashed Python ({_name_signal(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"
 
     def end_process(self) -> None:
@@ -217,7 +217,7 @@ def _start_process(confinement: Confinement) -> WorkerProcess:
     return launched
 
 
-def _signal_name(number: int) -> str:
+def _name_signal(number: int) -> str:
     """Name a signal, such as SIGSEGV; most real-time signals have only a number."""
     try:
         return signal.Signals(number).name

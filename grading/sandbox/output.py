@@ -15,7 +15,7 @@ class OutputTail:
         self._head, self._size = b"", 0
         self._chunks: deque[bytes] = deque()
         self._kept = 0
-        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread = threading.Thread(target=self._keep_first_and_last_output, daemon=True)
         self._thread.start()
 
     def text(self) -> str:
@@ -31,7 +31,7 @@ class OutputTail:
         if self._stream is not None and not self._thread.is_alive():
             self._stream.close()
 
-    def _drain(self) -> None:
+    def _keep_first_and_last_output(self) -> None:
         """Read the stream to its end and keep its first and last part."""
         if self._stream is None:
             return

@@ -35,7 +35,7 @@ class FileView:
     """Covered paths, each below one that is shown."""
 
     def list_by_depth(self) -> list[tuple[Path, bool]]:
-        """List each path and whether it is shown, topmost first."""
+        """List (path, whether it is shown), topmost first."""
         both = [*((path, True) for path in self.shown), *((path, False) for path in self.covered)]
         return sorted(both, key=lambda rule: (len(rule[0].parts), rule[0]))
 
@@ -47,17 +47,19 @@ class FileView:
         """
         covered = {path.resolve() for path in self.covered}
 
-        def uncovered(path: Path) -> Iterator[tuple[Path, bool]]:
-            """Find the readable paths in a folder that are not covered."""
+        def list_uncovered_paths(path: Path) -> Iterator[tuple[Path, bool]]:
+            """Yield (path, whether it is readable) for the paths in a folder that nothing covers."""
             if path in covered or path.is_symlink():
                 return
             whole = not any(other.is_relative_to(path) for other in covered)
             yield path, whole
             if not whole:
                 for entry in path.iterdir():
-                    yield from uncovered(entry)
+                    yield from list_uncovered_paths(entry)
 
-        return tuple(rule for path in sorted({path.resolve() for path in self.shown}) for rule in uncovered(path))
+        return tuple(
+            rule for path in sorted({path.resolve() for path in self.shown}) for rule in list_uncovered_paths(path)
+        )
 
 
 @functools.cache

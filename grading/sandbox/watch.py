@@ -21,14 +21,14 @@ class Watchdog:
     def __init__(self, pid: int, folder: Path, max_tasks: int, end: Callable[[str], None]):
         self._pid, self._folder, self._max_tasks, self._end = pid, folder, max_tasks, end
         self._stopped = threading.Event()
-        threading.Thread(target=self._look, daemon=True).start()
+        threading.Thread(target=self._check_at_intervals, daemon=True).start()
 
     def stop(self) -> None:
         """Stop watching."""
         self._stopped.set()
 
-    def _look(self) -> None:
-        """Check the process at intervals until an excess or the stop."""
+    def _check_at_intervals(self) -> None:
+        """Check the process at intervals; kill it if it has too much of something, and end when stopped."""
         while not self._stopped.wait(SECONDS):
             reason = find_excess(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
@@ -50,7 +50,7 @@ def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
 
 
 def _measure_files(folder: Path, pid: int) -> tuple[int, int]:
-    """Count the files below a folder, and the bytes of these and of the process's unnamed files.
+    """Return the number of files below a folder, and the bytes of these and of the process's unnamed files.
 
     An unreadable folder counts as too many files, since only an attempt to hide files makes a folder unreadable.
     """

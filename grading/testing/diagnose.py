@@ -13,10 +13,10 @@ def describe_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
     if got.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub":
         return None
     if got.shape != expected.shape:
-        return _diagnose_shapes(got, expected)
+        return _describe_shape_difference(got, expected)
     one, other = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(all="ignore"):
-        return _diagnose_numbers(one, other)
+        return _describe_element_differences(one, other)
 
 
 def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
@@ -38,7 +38,7 @@ def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
     return f"The dtype is {ours}, but the task asks for {theirs}."
 
 
-def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
+def _describe_shape_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
     """Describe how two shapes differ."""
     ours, theirs = got.shape, expected.shape
     if tuple(n for n in ours if n != 1) == tuple(n for n in theirs if n != 1):
@@ -57,7 +57,7 @@ def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
     return None
 
 
-def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
+def _describe_element_differences(got: np.ndarray, expected: np.ndarray) -> str | None:
     """Describe how the elements of two arrays of the same shape differ."""
     wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
@@ -66,14 +66,14 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
         return "The result contains infinities: from an overflow or a division by 0."
     finite = np.isfinite(got).all() and np.isfinite(expected).all()
     if got.size < 2 or not finite or not wrong.any():
-        return _diagnose_few(got, expected) if finite and wrong.any() else None
+        return _describe_single_difference(got, expected) if finite and wrong.any() else None
     if not got.any():
         return "Every element is 0: the result is never filled in, or it is multiplied by 0."
     if np.ptp(expected) == 0:  # any error could be a factor or an offset
         return None
     if np.ptp(got) == 0:
         return "All elements are the same, regardless of the input."
-    factor = _find_factor(got, expected)
+    factor = _describe_common_factor(got, expected)
     if factor is not None:
         return factor
     offset = got - expected
@@ -87,10 +87,10 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
         return "Rows and columns are swapped: a transpose is missing, or there is one too many."
     if np.allclose(np.sort(got, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
         return "The values are correct, but their order is wrong."
-    return _find_place(wrong)
+    return _describe_wrong_region(wrong)
 
 
-def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
+def _describe_single_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
     """Describe how a single number differs if it is off by its sign or by a common factor."""
     one, other = float(got.flat[0]), float(expected.flat[0])
     if other == 0 or one == 0:
@@ -103,7 +103,7 @@ def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
     return f"It is {ratio} times what it should be." if ratio else None
 
 
-def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
+def _describe_common_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
     """Describe the factor by which all elements differ; return None if there is no such factor."""
     where = np.abs(expected) > 1e-6
     if where.sum() < 2 or not np.allclose(got[~where], 0, atol=1e-5):
@@ -121,7 +121,7 @@ def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
     )
 
 
-def _find_place(wrong: np.ndarray) -> str | None:
+def _describe_wrong_region(wrong: np.ndarray) -> str | None:
     """Describe where the wrong elements are, if all of them are at one end of an axis."""
     for axis, size in enumerate(wrong.shape):
         others = tuple(a for a in range(wrong.ndim) if a != axis)

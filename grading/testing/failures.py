@@ -177,7 +177,7 @@ def join_hints(*hints: str | None) -> str | None:
     return " ".join([*known[:1], *following]) or None
 
 
-def write_brief(failure: Failure) -> str:
+def format_brief_failure(failure: Failure) -> str:
     """Format a failure for the student's own pytest: the call, the value, the expected value and a hint."""
     place = None if failure.file is None else f"{failure.file}:{failure.line}"
     lines = (failure.detail or "").splitlines()

@@ -139,7 +139,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         known = set().union(*tasks.values())
         wanted: set[str] = set()
         for name in given:
-            found = match_tasks(name, known)
+            found = find_named_tasks(name, known)
             if items and not found:
                 here = ", ".join(sorted(known, key=lambda task: [int(part) for part in task.split(".")]))
                 raise pytest.UsageError(f"no test here belongs to task {name}; the tasks are {here}")
@@ -157,7 +157,7 @@ def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
                 item.originalname = f"{mark.args[0]} {item.originalname}"
 
 
-def match_tasks(name: str, known: set[str]) -> set[str]:
+def find_named_tasks(name: str, known: set[str]) -> set[str]:
     """Find the tasks that a name refers to: 2.3, or 3 for the third task of one module or all tasks of module 03."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
@@ -205,7 +205,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
     """Explain a student's failed test in a few lines."""
     from grading.testing.failures import (
         explain_failure,
-        write_brief,
+        format_brief_failure,
     )  # slow to import, and not needed by a passing test
     from grading.testing.given_code import GivenCode
 
@@ -227,7 +227,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
         if first != test.node:
             hint = f"The reason is the same as in {first.rpartition('::')[2]}. Fix that one first."
             failure = failure.model_copy(update={"call": None, "expected": None, "hint": hint})
-    return write_brief(failure)
+    return format_brief_failure(failure)
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:

@@ -72,7 +72,7 @@ def run_tests(
         *([f"--task={task}"] if task else []), *(str(root / file) for file in files),
     ]  # fmt: skip
     # unraisableexception would collect garbage for 50 ms per run, to find exceptions in the grader's own finalizers.
-    with _plain_environment(), _forget_imports(files):
+    with _hide_pytest_settings(), _forget_imports(files):
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
@@ -176,7 +176,7 @@ class _Collector:
 
 
 @contextmanager
-def _plain_environment() -> Iterator[None]:
+def _hide_pytest_settings() -> Iterator[None]:
     """While the block runs, hide pytest options and plugins that are set in the environment."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

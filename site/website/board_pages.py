@@ -61,7 +61,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
 
 
 def _name_student(student: CohortStudent | None) -> tuple[str, str | None]:
-    """Return a student's name on the site, and the address of their portfolio."""
+    """Return a student's name on the site, and the address of their portfolio or None."""
     if student is None:
         return "The course’s own solution", None
     name = to_one_line(student.name, 80) if student.public and student.name else format_pseudonym(student.pseudonym)

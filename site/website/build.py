@@ -17,10 +17,10 @@ from website.board_pages import render_board_pages
 from website.build_state import BuildState, BuiltPart, write_build_state
 from website.class_overview import build_overview
 from website.class_pages import render_class_pages
-from website.class_sources import ClassSource, MarkedStudent
+from website.class_sources import ClassSource, FingerprintedStudent
 from website.course_pages import list_course_files, render_course_pages
 from website.page_renderer import SITE, SiteContext, SiteFiles, load_static_files
-from website.site_folder import list_file_sizes, open_site_folder, remove_old_files, write_changed_files
+from website.site_folder import list_file_sizes, read_site_folder_state, remove_old_files, write_changed_files
 from website.student_pages import render_student_pages
 from website.student_story import build_story
 from website.student_summary import summarize_story
@@ -84,14 +84,14 @@ def build_site(
     shown = {k.student.id: k.student for k in known}
     rankings = [r for r in source.load_rankings() if any(entry.student in shown for entry in r.entries)]
     site = SiteContext(load_manifest(root), _normalize_base_url(base_url), bool(rankings))
-    before = open_site_folder(target)
+    before = read_site_folder_state(target)
     there = list_file_sizes(target)
     part_builder = _PartBuilder(site, target, before, there)
 
     manifest_digest = _compute_digest([root / "milestones.yaml"], site.base_url or "", str(site.has_leaderboard))
     base = {kind: _compute_digest(_list_input_files(kind), manifest_digest) for kind in TEMPLATES}
     digests = {
-        k.student.pseudonym: _compute_text_digest(base["student"], k.mark, *_list_shown_roster_fields(k.student))
+        k.student.pseudonym: _compute_text_digest(base["student"], k.fingerprint, *_list_shown_roster_fields(k.student))
         for k in known
     }
     _require_known_pseudonyms(before, digests, target)
@@ -177,7 +177,7 @@ def _render_students(
     source: ClassSource,
     site: SiteContext,
     target: Path,
-    todo: Sequence[MarkedStudent],
+    todo: Sequence[FingerprintedStudent],
     digests: dict[str, str],
     processes: int | None,
 ) -> Iterator[RenderedStudent]:
@@ -237,7 +237,9 @@ def _normalize_base_url(base_url: str | None) -> str | None:
     return base_url.rstrip("/") + "/"
 
 
-def _remove_left_out_students(students: Sequence[MarkedStudent], left_out: Sequence[str]) -> list[MarkedStudent]:
+def _remove_left_out_students(
+    students: Sequence[FingerprintedStudent], left_out: Sequence[str]
+) -> list[FingerprintedStudent]:
     """Return the students without those left out; raise UsageError for an unknown id."""
     ids = {k.student.id for k in students}
     if missing := sorted(set(left_out) - ids):

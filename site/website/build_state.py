@@ -35,7 +35,7 @@ class BuildState:
 
 
 def get_state_file(target: Path) -> Path:
-    """Return the path of the site's state file. It lies next to `target`, not inside, so that it is not published."""
+    """Return the path of the file with the state of the site at `target`, next to it so that it is not published."""
     return target.parent / f".{target.name}.state.json"
 
 

@@ -117,7 +117,7 @@ class StudentParts:
 
 
 def _render_student_parts(rows: Sequence[OverviewRow], manifest: Manifest) -> dict[str, StudentParts]:
-    """Render each student's rows, by pseudonym."""
+    """Map each student's pseudonym to their rendered rows."""
     macros = load_macros("student_row.jinja")
     made = {}
     for row in rows:

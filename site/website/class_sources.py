@@ -23,17 +23,17 @@ from grading import progress
 
 
 @dataclass(frozen=True)
-class MarkedStudent:
+class FingerprintedStudent:
     """A student with a digest that changes whenever their records may have changed."""
 
     student: CohortStudent
-    mark: str
+    fingerprint: str
 
 
 class ClassSource(Protocol):
     """A source of records for the site. It can be pickled, since it is sent to other processes."""
 
-    def list_students(self) -> Sequence[MarkedStudent]:
+    def list_students(self) -> Sequence[FingerprintedStudent]:
         """List every student in the class."""
 
     def load_member(self, student: CohortStudent) -> CohortMember:
@@ -51,11 +51,11 @@ class FolderSource:
     roster: Path | None = None
     key: Path | None = None
 
-    def list_students(self) -> Sequence[MarkedStudent]:
+    def list_students(self) -> Sequence[FingerprintedStudent]:
         """List the students from the roster or the folders; raise UsageError if either is invalid."""
         found = list_folder_students(self.folder, self.roster, key=self.key)
         return tuple(
-            MarkedStudent(student, _compute_folder_mark(self.folder / student.id / progress.FOLDER))
+            FingerprintedStudent(student, _compute_folder_fingerprint(self.folder / student.id / progress.FOLDER))
             for student in found
         )
 
@@ -74,9 +74,12 @@ class GradebookSource:
 
     path: Path
 
-    def list_students(self) -> Sequence[MarkedStudent]:
+    def list_students(self) -> Sequence[FingerprintedStudent]:
         """List the enrolled students; raise UsageError if there is no gradebook."""
-        return tuple(MarkedStudent(student, mark) for student, mark in list_students_with_fingerprints(self.path))
+        return tuple(
+            FingerprintedStudent(student, fingerprint)
+            for student, fingerprint in list_students_with_fingerprints(self.path)
+        )
 
     def load_member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from the gradebook. It is opened each time, since this may be any process."""
@@ -88,8 +91,8 @@ class GradebookSource:
             return tuple(rank_boards(book))
 
 
-def _compute_folder_mark(folder: Path) -> str:
-    """Compute a digest of the names, sizes and times of a folder's files, which git also uses to detect changes."""
+def _compute_folder_fingerprint(folder: Path) -> str:
+    """Compute a digest of the names, sizes and times of a folder's files, by which git also detects changes."""
     told = hashlib.sha256()
     try:
         files = sorted(os.scandir(folder), key=lambda entry: entry.name)

@@ -62,7 +62,7 @@ def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
 
 
 def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
-    """Split a document into its third-level sections, by anchor."""
+    """Map each anchor of a document to its third-level section."""
     tokens = _build_parser().parse(text)
     _set_anchors_and_links(tokens, link)
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and int(token.tag[1]) <= 3]
@@ -90,7 +90,7 @@ def _build_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight_code})
     parser.enable(["table", "smartquotes"])
     parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_convert_formula)
-    parser.add_render_rule("table_open", lambda *_: f"{_open_scroll_region('Table')}<table>\n")
+    parser.add_render_rule("table_open", lambda *_: f"{_format_scroll_region_start('Table')}<table>\n")
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     parser.add_render_rule("math_block", _render_formula_block)
     parser.add_render_rule("math_inline_double", _render_formula_block)
@@ -129,11 +129,11 @@ def _convert_formula(content: str, options: dict[str, Any]) -> str:
 def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
     """Render a formula on a line of its own."""
     maths = _convert_formula(tokens[index].content, {"display_mode": True})
-    return f"{_open_scroll_region('Formula')}{maths}</div>\n"
+    return f"{_format_scroll_region_start('Formula')}{maths}</div>\n"
 
 
-def _open_scroll_region(label: str) -> str:
-    """Open a region that scrolls separately, with mouse or keyboard, for content that may be too wide for a phone."""
+def _format_scroll_region_start(label: str) -> str:
+    """Return the tag that opens a region that scrolls by itself, also by keyboard, for wide content."""
     return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 

@@ -92,7 +92,7 @@ def _select_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> 
 
 
 def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """List the lessons' pictures, each with its path below the course's pages."""
+    """Map each picture of the lessons to its path below the course's pages."""
     folders = {module: root / module.folder / "figures" for module in list_built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"

@@ -21,7 +21,7 @@ from website.counts_and_durations import format_count
 from website.course_documents import render_inline
 from website.image_sheets import CELL
 from website.record_pictures import draw_picture
-from website.training_curves import SPARK_HEIGHT, SPARK_WIDTH, build_plot, build_sparkline
+from website.training_curves import SPARK_HEIGHT, SPARK_WIDTH, build_curve_plot, build_sparkline
 
 SITE = Path(__file__).resolve().parents[1]
 STATIC = SITE / "static"
@@ -86,7 +86,7 @@ def _build_environment() -> Environment:
         "date": format_date,
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "plural": format_count,
-        "plot": build_plot,
+        "plot": build_curve_plot,
         "spark": build_sparkline,
         "medal_name": medal.name_medal,
         "draw": draw_picture,
@@ -136,7 +136,7 @@ def load_static_files(course: str) -> SiteFiles:
 
 @cache
 def _load_static() -> dict[str, tuple[str, bytes]]:
-    """Load source name → (path, content), fonts first, since the style sheet refers to them."""
+    """Map each source name to (path, content), fonts first, since the style sheet names them."""
     made: dict[str, tuple[str, bytes]] = {}
     for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:
         data = path.read_bytes()

@@ -42,7 +42,7 @@ def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
     return found
 
 
-def draw_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
+def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
     """Draw the picture as PNG, with the same bytes for the same text. A name that the fonts cannot display is left out.
 
     Without `verified` the picture states that the records are not verified.

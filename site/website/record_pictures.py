@@ -148,7 +148,7 @@ def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
 def _draw_ladder(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Draw bars in order of length, with the network's marked; also return their total height."""
+    """Return bars in order of length, with the network's marked, and their height together."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])

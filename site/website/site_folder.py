@@ -13,7 +13,7 @@ OURS = ("student", "class", "course", "static")
 """The site's folders that hold only files from a build; all other files in them are removed."""
 
 
-def open_site_folder(target: Path) -> BuildState:
+def read_site_folder_state(target: Path) -> BuildState:
     """Read what an earlier build left in the folder; raise UsageError if it holds anything else."""
     before = read_build_state(target)
     if before is None:
@@ -28,7 +28,7 @@ def open_site_folder(target: Path) -> BuildState:
 
 
 def list_file_sizes(target: Path) -> dict[str, int]:
-    """List every file below the folder, with its size."""
+    """Map every file below the folder to its size."""
     found, folders = {}, [(target, "")]
     while folders:
         folder, prefix = folders.pop()

@@ -12,7 +12,7 @@ from grading.render.badge import render_badge
 from website.activity_calendar import draw_calendar
 from website.image_sheets import draw_image_sheet
 from website.page_renderer import COURSE, SiteContext, SiteFiles
-from website.preview_card import CardLine, draw_card
+from website.preview_card import CardLine, draw_preview_card
 from website.student_story import StudentStory
 
 FEED_ENTRIES = 50
@@ -40,7 +40,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     files[f"{folder}/feed.xml"] = site.render_page(
         "feed.xml.jinja", f"{folder}/feed.xml", **_collect_feed_values(story, site, folder)
     )
-    files[f"{folder}/card.png"] = draw_card(
+    files[f"{folder}/card.png"] = draw_preview_card(
         site.manifest.course.name, story.name, _list_card_lines(story), verified=story.any_verified
     )
     for capability in story.capabilities:

@@ -27,8 +27,8 @@ from website.timeline_steps import (
     StepFigure,
     TimelineStep,
     ValidatedRecord,
-    build_steps,
-    fold_steps,
+    build_timeline_steps,
+    fold_timeline_steps,
     list_figures,
     name_judging_course,
     select_curves,
@@ -100,7 +100,7 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     student = member.student
     named = student.public and bool(student.name)
     repository = build_linked_repository(student.repository) if student.public and student.links else None
-    steps = build_steps(read, manifest)
+    steps = build_timeline_steps(read, manifest)
     modules, milestones = (
         journey.list_module_states(manifest, history),
         journey.list_milestone_states(manifest, history),
@@ -111,7 +111,7 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
         named=named,
         repository=repository,
         steps=steps,
-        turns=fold_steps(steps),
+        turns=fold_timeline_steps(steps),
         modules=modules,
         milestones=milestones,
         capabilities=tuple(_list_capabilities(manifest, history, earlier, repository, _find_published_files(read))),
@@ -139,7 +139,7 @@ def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecor
 
 
 def _find_published_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
-    """Find the file of each milestone's newest verified record that unlocked it."""
+    """Map each unlocked milestone to the file of its newest verified record."""
     return {
         entry.event.milestone: entry.file
         for entry, result in read
@@ -192,7 +192,7 @@ def _clean_image(image: NamedImage) -> NamedImage:
 
 
 def _list_evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
-    """List how a result was measured, as terms and values."""
+    """Yield how a result was measured, as (term, value)."""
     yield "Course", name_judging_course(result, is_current=is_current)
     for data in result.data[:5]:
         stand_in = f", instead of {to_one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""

@@ -191,7 +191,7 @@ def _find_last_progress_time(events: list[Event]) -> str | None:
 
 
 def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str | None, int]:
-    """Find the task that is the first failure in the newest consecutive graded records, and count these records."""
+    """Return the task that the newest graded records in a row fail first, and how many they are."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
     for _, result in reversed(story.counted):
@@ -205,7 +205,7 @@ def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str
 
 
 def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
-    """List, for each graded record, the modules that it covers, and which of their tasks failed."""
+    """Yield for each graded record and module that it covers: module, task → whether it failed."""
     covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
@@ -217,7 +217,7 @@ def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tup
 
 
 def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """List, for each attempt with graded questions, its milestone, and which of the questions were missed."""
+    """Yield for each attempt with graded questions: milestone, question → whether it was missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)
@@ -229,7 +229,7 @@ def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator
 
 
 def _list_criterion_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """List, for each attempt, its milestone, and which of the measured criteria failed."""
+    """Yield for each attempt: milestone, measured criterion → whether it failed."""
     known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
     for event, result in story.counted:
         number = event.milestone or 0
@@ -247,7 +247,7 @@ def _was_judged(result: Result, name: str) -> bool:
 
 
 def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, ModuleEffort]:
-    """Count the attempts at each module that was begun."""
+    """Map each module that was begun to the tries it took."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
     for module, failed in tasks:
@@ -262,7 +262,7 @@ def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, boo
 
 
 def _collect_missed_items(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, MissedItem]:
-    """Collect the items that were failed at least once."""
+    """Map each item that was failed at least once to how often and when, given the outcomes of each record."""
     met: Counter[str] = Counter()
     records: Counter[str] = Counter()
     first: dict[str, bool] = {}

@@ -81,16 +81,16 @@ class FoldedSteps:
 RANKS = {"unlocked": 3, "completed": 3, "attempt": 2, "tested": 2, "started": 1, "error": 0}
 
 
-def fold_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...]:
+def fold_timeline_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...]:
     """Fold consecutive steps with the same title.
 
     The first that unlocked or completed something is shown, or else the newest.
     """
-    return tuple(_fold_group(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
+    return tuple(_choose_step_of_group(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
 
 
-def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
-    """Choose which step of a group to show, and fold the others away."""
+def _choose_step_of_group(steps: list[TimelineStep]) -> FoldedSteps:
+    """Choose the step to show of a group, and fold the others away."""
 
     def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
         """Return a key that sorts steps by what matters most: verified, kind, and number."""
@@ -102,12 +102,12 @@ def _fold_group(steps: list[TimelineStep]) -> FoldedSteps:
     return FoldedSteps(told, others, sum(step.kind != "started" for step in steps), steps[-1].then)
 
 
-def build_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
+def build_timeline_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
     """Build a step for each record, with what came next."""
-    return tuple(_add_next_steps(list(_describe_records(read, manifest))))
+    return tuple(_add_next_steps(list(_build_steps_without_next(read, manifest))))
 
 
-def _describe_records(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
+def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
     """Build a step for each record, without what came next."""
     attempts: dict[int | None, int] = {}
     titles = {m.id: f"Module {m.id}: {m.title}" for m in manifest.modules}

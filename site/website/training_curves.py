@@ -40,7 +40,7 @@ class Plot:
     """The position at which each line ends."""
 
 
-def build_plot(curves: Sequence[Curve]) -> Plot | None:
+def build_curve_plot(curves: Sequence[Curve]) -> Plot | None:
     """Plot all runs on the same axes, or return None if there is nothing to draw.
 
     Values that are not finite leave gaps.

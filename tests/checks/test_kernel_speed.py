@@ -83,8 +83,8 @@ def test_the_grader_s_own_products_are_timed_in_a_process_of_their_own() -> None
 
 def test_products_are_those_of_the_drawn_network() -> None:
     """Kernels, window and windows of each convolution; pooling leaves a quarter of the windows."""
-    assert SMALL.products == [[4, 27, 8 * 256], [8, 36, 8 * 64], [8, 72, 8 * 16]]
-    assert SMALL.features == 8 * 4
+    assert SMALL.product_sizes == [[4, 27, 8 * 256], [8, 36, 8 * 64], [8, 72, 8 * 16]]
+    assert SMALL.dense_input_count == 8 * 4
 
 
 def test_shapes_are_drawn_for_the_framework() -> None:
@@ -132,7 +132,7 @@ def test_the_calibration_needs_nothing_of_the_course(tmp_path: Path) -> None:
     """It runs as a script anywhere, and takes a step for each line."""
     script = Path(kernel_speed.__file__).with_name("product_timing.py")
     done = subprocess.run(
-        [sys.executable, str(script), json.dumps(SMALL.products)],
+        [sys.executable, str(script), json.dumps(SMALL.product_sizes)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": ""},
         input="\n\n",

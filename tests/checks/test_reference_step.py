@@ -56,7 +56,7 @@ def test_shapes_and_values_are_drawn() -> None:
     rng = np.random.default_rng(0)
     shapes = [draw_step_shape(rng) for _ in range(20)]
     assert len(set(shapes)) > 10
-    work = [sum(a * b * c for a, b, c in shape.products) for shape in shapes]
+    work = [sum(a * b * c for a, b, c in shape.product_sizes) for shape in shapes]
     assert max(work) < 3 * min(work)
     first, second = draw_step_values(SMALL, rng), draw_step_values(SMALL, rng)
     assert all((a != b).any() for a, b in zip(first.weights, second.weights, strict=True))

@@ -31,7 +31,7 @@ def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     name = request.param
     if FOLDER.is_dir():
         monkeypatch.setenv(VARIABLE, str(FOLDER))
-        if locate_data_set(SOURCES[name]).complete:
+        if locate_data_set(SOURCES[name]).is_complete:
             yield name
             return
     pytest.skip(f"{name} is not in {FOLDER}; name a folder that has it in {VARIABLE}")

@@ -58,7 +58,7 @@ def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
     """Load MNIST if it is on this machine, else its stand-in, without any download."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
-        if not FOLDER.is_dir() or not locate_data_set(SOURCES["mnist"]).complete:
+        if not FOLDER.is_dir() or not locate_data_set(SOURCES["mnist"]).is_complete:
             patch.setattr(image_classifier, "load_or_fetch_images", lambda *_: load_digits())
         yield load_demo_images(milestone, 1, SilentWatch())
 

@@ -343,8 +343,8 @@ def make_ledger() -> tuple[bytes, ledger.LedgerHead, dict[str, bytes]]:
     some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
     files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
     at = datetime(2026, 3, 1, tzinfo=UTC)
-    lines = [ledger.LedgerLine(0, file, ledger.compute_digest(data), "", 7, 11, at) for file, data in files.items()]
-    data, head = ledger.append_lines(b"", ledger.LedgerHead(), lines)
+    lines = [ledger.LedgerLine(0, file, ledger.compute_sha256(data), "", 7, 11, at) for file, data in files.items()]
+    data, head = ledger.append_ledger_lines(b"", ledger.LedgerHead(), lines)
     return data, head, files
 
 
@@ -369,7 +369,7 @@ def read_ledger(data: bytes) -> bool:
     """No line but those that were published is vouched for; whether all of them are."""
     original, head, files = make_ledger()
     try:
-        lines = ledger.split_lines(data)
+        lines = ledger.split_ledger_lines(data)
     except ValueError:
         return False
     verified = [entry for entry in ledger.verify_records(lines, files, head=head, repository_id=7) if entry.verified]

@@ -14,7 +14,14 @@ from grading import progress
 from grading.github import ledger
 from grading.github.branch_records import BranchRecords
 from grading.github.history import fetch_history
-from grading.github.ledger import LedgerHead, LedgerLine, append_lines, parse_line, split_lines, verify_records
+from grading.github.ledger import (
+    LedgerHead,
+    LedgerLine,
+    append_ledger_lines,
+    parse_ledger_line,
+    split_ledger_lines,
+    verify_records,
+)
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
 from tests.github.place import FakeRepository, make_repository
@@ -54,7 +61,7 @@ def find_record(repository: FakeRepository, index: int) -> str:
 
 def read_ledger_lines(repository: FakeRepository) -> list[bytes]:
     """Read the lines of the ledger."""
-    return split_lines(repository.read_files()[ledger.LEDGER_FILE])
+    return split_ledger_lines(repository.read_files()[ledger.LEDGER_FILE])
 
 
 def rewrite_ledger(repository: FakeRepository, new: list[bytes]) -> None:
@@ -139,10 +146,10 @@ def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: FakeReposit
     """Even with the right digests; and the next publication is chained to the last one, not to it."""
     forged = progress.encode_event(progress.make_run_event(build_result_at(9, build_result())))
     file = "progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json"
-    line = LedgerLine(0, file, ledger.compute_digest(forged), "", repository.number, 9, build_result_at(9).started_at)
-    text, _ = append_lines(
+    line = LedgerLine(0, file, ledger.compute_sha256(forged), "", repository.number, 9, build_result_at(9).started_at)
+    text, _ = append_ledger_lines(
         repository.read_files()[ledger.LEDGER_FILE],
-        LedgerHead(5, ledger.compute_digest(read_ledger_lines(repository)[-1])),
+        LedgerHead(5, ledger.compute_sha256(read_ledger_lines(repository)[-1])),
         [line],
     )
     repository.push({file: forged, ledger.LEDGER_FILE: text})
@@ -179,7 +186,9 @@ def test_records_of_another_repository_are_told(repository: FakeRepository, mani
 def test_the_same_line_twice_counts_once(repository: FakeRepository) -> None:
     """A record that the ledger names again is verified only where it was published."""
     old = read_ledger_lines(repository)
-    again = append_lines(b"", LedgerHead(5, ledger.compute_digest(old[-1])), [parse_line(old[0])])[0].rstrip(b"\n")
+    again = append_ledger_lines(b"", LedgerHead(5, ledger.compute_sha256(old[-1])), [parse_ledger_line(old[0])])[
+        0
+    ].rstrip(b"\n")
     entries = verify_records([*old, again], dict(repository.read_files()), repository_id=repository.number)
     assert [e.reason for e in entries if e.number in (1, 6)] == [None, "the ledger lists it twice"]
 
@@ -188,7 +197,7 @@ def test_a_publication_is_found_below_a_students_commits(repository: FakeReposit
     """What the ledger must end with is read from the last publication's commit, whatever was committed on top."""
     for i in range(10):
         repository.push({"notes.txt": b"%d" % i})
-    assert fetch_records(repository).head == LedgerHead(5, ledger.compute_digest(read_ledger_lines(repository)[-1]))
+    assert fetch_records(repository).head == LedgerHead(5, ledger.compute_sha256(read_ledger_lines(repository)[-1]))
     assert list_reasons(repository) == [None] * 5
 
 
@@ -219,9 +228,10 @@ def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
         event = progress.make_run_event(build_result_at(minute))
         file, data = f"progress/{run_id}.json", progress.encode_event(event)
         files[file] = data
-        published.append(LedgerLine(0, file, ledger.compute_digest(data), "", 1, run_id, event.at))
-    text, head = append_lines(b"", LedgerHead(), published)
-    assert [e.run_id for e in verify_records(split_lines(text), files, head=head, repository_id=1)] == [9, 2, 3, 1]
+        published.append(LedgerLine(0, file, ledger.compute_sha256(data), "", 1, run_id, event.at))
+    text, head = append_ledger_lines(b"", LedgerHead(), published)
+    entries = verify_records(split_ledger_lines(text), files, head=head, repository_id=1)
+    assert [e.run_id for e in entries] == [9, 2, 3, 1]
 
 
 GOOD = {
@@ -261,21 +271,21 @@ GOOD = {
 def test_a_line_that_is_none_says_why(line: bytes | dict, reason: str) -> None:
     """Every field is checked for what it has to be."""
     with pytest.raises(ValueError, match=reason):
-        parse_line(line if isinstance(line, bytes) else json.dumps(line).encode())
+        parse_ledger_line(line if isinstance(line, bytes) else json.dumps(line).encode())
 
 
 def test_a_written_line_is_read_as_it_was() -> None:
     """What `append` writes, `parse` reads."""
     at_ = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(microseconds=1)
-    text, head = append_lines(
+    text, head = append_ledger_lines(
         b"no end of line", LedgerHead(), [LedgerLine(0, "progress/a.json", "a" * 64, "", 7, 8, at_)]
     )
-    assert parse_line(split_lines(text)[1]) == LedgerLine(
+    assert parse_ledger_line(split_ledger_lines(text)[1]) == LedgerLine(
         1, "progress/a.json", "a" * 64, ledger.START_DIGEST, 7, 8, at_
     )
-    assert head == LedgerHead(1, ledger.compute_digest(split_lines(text)[1]))
-    assert ledger.parse_head(f"x\n\n{head.trailer}\n") == head
-    assert ledger.parse_head("TinyTorch-Ledger: 1 abc") is None
+    assert head == LedgerHead(1, ledger.compute_sha256(split_ledger_lines(text)[1]))
+    assert ledger.parse_ledger_head(f"x\n\n{head.trailer}\n") == head
+    assert ledger.parse_ledger_head("TinyTorch-Ledger: 1 abc") is None
 
 
 json_values = st.recursive(
@@ -294,11 +304,11 @@ raw_records = st.binary(max_size=200) | near_records.map(lambda v: json.dumps(v)
 def test_no_ledger_and_no_record_crash_the_reader(raw: list[bytes], records: list[bytes | None], known: bool) -> None:
     """Whatever stands on the branch becomes entries, and only what the chain holds is verified."""
     files = {"progress/a.json" if i == 0 else f"progress/{i}.json": data for i, data in enumerate(records)}
-    head = LedgerHead(1, ledger.compute_digest(raw[-1])) if known and raw else None
-    for entry in verify_records(split_lines(b"\n".join(raw)), files, head=head, repository_id=1):
+    head = LedgerHead(1, ledger.compute_sha256(raw[-1])) if known and raw else None
+    for entry in verify_records(split_ledger_lines(b"\n".join(raw)), files, head=head, repository_id=1):
         assert entry.reason is None or entry.reason.strip()
         if entry.verified:
-            assert ledger.compute_digest(files[entry.file]) in b"\n".join(raw).decode()
+            assert ledger.compute_sha256(files[entry.file]) in b"\n".join(raw).decode()
 
 
 @given(raw_records)
@@ -314,5 +324,5 @@ def test_no_record_crashes_its_reader(data: bytes) -> None:
 @given(st.text(max_size=300))
 def test_no_message_crashes_the_reader_of_heads(message: str) -> None:
     """A commit message names a head or does not."""
-    head = ledger.parse_head(message)
+    head = ledger.parse_ledger_head(message)
     assert head is None or head.trailer in message

@@ -70,13 +70,13 @@ def test_the_first_publication_makes_the_branch(repository: FakeRepository, mani
     assert line == {
         "number": 1,
         "file": published.added[0],
-        "sha256": ledger.compute_digest(files[published.added[0]]),
+        "sha256": ledger.compute_sha256(files[published.added[0]]),
         "previous": ledger.START_DIGEST,
         "repository": repository.number,
         "run_id": 7,
         "started_at": "2026-03-01T12:30:00+00:00",
     }
-    assert ledger.parse_head(repository.commit(published.commit)["message"]) == published.head
+    assert ledger.parse_ledger_head(repository.commit(published.commit)["message"]) == published.head
 
 
 def test_what_is_published_is_read_back_verified(repository: FakeRepository, manifest: Manifest) -> None:

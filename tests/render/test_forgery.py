@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grading.demos.web.network_page import serialize_failure
-from grading.export.classroom50_result import list_tests
+from grading.export.classroom50_result import list_classroom50_tests
 from grading.export.ctrf import render_ctrf
 from grading.export.runner_result import render_runner_result
 from grading.export.scored_tests import list_scored_tests
@@ -103,7 +103,7 @@ def render_documents(record: Result) -> Iterator[str]:
     for note in collect_line_notes((record,)):
         yield from (note.path, note.title, note.message)
     yield from iterate_strings(json.loads(render_ctrf([record])))
-    yield from iterate_strings(list_tests(list_scored_tests([record])))
+    yield from iterate_strings(list_classroom50_tests(list_scored_tests([record])))
     yield from iterate_strings(json.loads(base64.b64decode(render_runner_result([record]))))
     # On a page, each text has its own paragraph next to its name.
     yield from (f"text: {text}" for text in iterate_strings(serialize_failure(record.first_failure)))

@@ -16,8 +16,8 @@ from website.build import ROOT
 from website.course_documents import render_document, split_sections
 from website.course_pages import DOCUMENTS, TROUBLESHOOTING, render_course_pages
 from website.page_renderer import SiteContext
-from website.preview_card import CardLine, draw_card, is_drawable
-from website.training_curves import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, build_plot
+from website.preview_card import CardLine, draw_preview_card, is_drawable
+from website.training_curves import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, build_curve_plot
 
 LINES = [
     CardLine(1, "Basic Inference", True),
@@ -32,7 +32,7 @@ def make_curve(*values: float | None) -> Curve:
 
 def test_a_curve_is_drawn_inside_its_axes() -> None:
     """The curve runs from the left edge to the right, and its text states the first and last values."""
-    drawn = build_plot([make_curve(0.7, 0.3, 0.05)])
+    drawn = build_curve_plot([make_curve(0.7, 0.3, 0.05)])
     assert drawn is not None
     points = [tuple(map(float, p.split())) for p in drawn.lines[0].removeprefix("M").split("L")]
     assert points[0][0] == LEFT
@@ -44,48 +44,48 @@ def test_a_curve_is_drawn_inside_its_axes() -> None:
 
 def test_what_is_not_finite_is_a_gap() -> None:
     """NaN, infinities and absurd values are left out; if only one point remains, nothing is drawn."""
-    drawn = build_plot([make_curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
+    drawn = build_curve_plot([make_curve(1.0, None, math.nan, math.inf, 1e300, 0.5)])
     assert drawn is not None
     assert drawn.lines[0].count("L") == 1
-    assert build_plot([make_curve(1.0, None, math.inf)]) is None
-    assert build_plot([]) is None
+    assert build_curve_plot([make_curve(1.0, None, math.inf)]) is None
+    assert build_curve_plot([]) is None
 
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (5.0, 5.0), (-2.0, 3.0), (1e-9, 2e-9), (1e11, 9e11)])
 def test_any_range_has_few_round_ticks(values: tuple[float, ...]) -> None:
     """There are two to seven ticks, whatever the scale."""
-    drawn = build_plot([make_curve(*values)])
+    drawn = build_curve_plot([make_curve(*values)])
     assert drawn is not None
     assert 2 <= len(drawn.up) <= 7
 
 
 def test_long_curves_are_thinned() -> None:
     """A million steps do not make a larger page than a hundred."""
-    drawn = build_plot([make_curve(*(1 / (1 + i) for i in range(5000)))])
+    drawn = build_curve_plot([make_curve(*(1 / (1 + i) for i in range(5000)))])
     assert drawn is not None
     assert drawn.lines[0].count("L") == POINTS - 1
 
 
 def test_a_card_is_a_picture_of_the_asked_size() -> None:
     """The picture is 1200×630, small, and has the same bytes for the same text."""
-    data = draw_card("TinyTorch", "Quiet Otter 40391", LINES)
+    data = draw_preview_card("TinyTorch", "Quiet Otter 40391", LINES)
     picture = Image.open(io.BytesIO(data))
     assert (picture.format, picture.size) == ("PNG", (1200, 630))
     assert len(data) < 50_000
-    assert draw_card("TinyTorch", "Quiet Otter 40391", LINES) == data
-    assert draw_card("TinyTorch", "Quiet Otter 40392", LINES) != data
+    assert draw_preview_card("TinyTorch", "Quiet Otter 40391", LINES) == data
+    assert draw_preview_card("TinyTorch", "Quiet Otter 40392", LINES) != data
 
 
 def test_names_outside_of_latin_script_are_left_out_rather_than_drawn_as_boxes() -> None:
     """The site's fonts only contain Latin script."""
     assert is_drawable("Zoë Łubieńska-Öztürk")
     assert not is_drawable("李雷")
-    assert draw_card("TinyTorch", "李雷", LINES) == draw_card("TinyTorch", "", LINES)
+    assert draw_preview_card("TinyTorch", "李雷", LINES) == draw_preview_card("TinyTorch", "", LINES)
 
 
 def test_a_long_name_is_drawn_smaller_and_stays_inside() -> None:
     """Nothing is drawn in the right margin."""
-    picture = Image.open(io.BytesIO(draw_card("TinyTorch", "Maximiliane-Theodora " * 4, LINES))).convert("L")
+    picture = Image.open(io.BytesIO(draw_preview_card("TinyTorch", "Maximiliane-Theodora " * 4, LINES))).convert("L")
     margin = picture.crop((1125, 0, 1200, 630)).getextrema()
     assert margin[0] == margin[1]
 

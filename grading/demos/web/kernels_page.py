@@ -103,7 +103,7 @@ class KernelPage(AnsweringPage, ImagePage):
         standing = self._standing
         profile = list_profile_rows(standing.before, standing.after) if standing.before and standing.after else None
         lanes = [
-            {"name": lane.name, "job": lane.job, "part": lane.part, "speed": format_speed(lane)}
+            {"name": lane.name, "job": lane.job, "part": lane.done_share, "speed": format_speed(lane)}
             for lane in standing.lanes
         ]
         race = {"stage": standing.stage, "lanes": lanes, "summary": describe_race(standing)}

@@ -27,8 +27,8 @@ from grading.demos.function_writer import (
     WritingPoint,
     WritingTask,
     choose_attempts,
-    count_by_kind,
-    count_right,
+    count_right_attempts,
+    count_right_by_kind,
     describe_attempts,
     draw_writing_task,
     judge_writers,
@@ -163,7 +163,7 @@ class LanguagePage(AnsweringPage):
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
         """Draw the next token, and return it with its candidates and with whether it is the last."""
-        token = writer.draw_next_token(writer.encode_with(text, written), temperature, top_p, self._rng)
+        token = writer.draw_next_token(writer.encode_with_tokens(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.decode_each([*written, token.number]))
         return {
             "token": token.number,
@@ -179,7 +179,7 @@ class LanguagePage(AnsweringPage):
 
     def _compute_attention(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
         """Compute every head's attention among a text's last tokens, scaled from 0 to 255."""
-        tokens = writer.encode_with(text, written)
+        tokens = writer.encode_with_tokens(text, written)
         maps = writer.compute_attention(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
         if layers * heads > MOST_HEADS:
@@ -203,7 +203,7 @@ class LanguagePage(AnsweringPage):
         writer.train(self._task, self._add_point, lambda: self._handle_report(writer, report))
         exercises = self._task.exercises
         attempts = judge_writers(writer, self._rivals, exercises)
-        right = {name: [count_right(some), *count_by_kind(some)] for name, some in attempts.items()}
+        right = {name: [count_right_attempts(some), *count_right_by_kind(some)] for name, some in attempts.items()}
         prompt = writer.encode(exercises[0].prompt.text)
         race = race_cache(worker, writer.student_writer, prompt, lambda _: self._handle_report(writer, report))
         self._publish_state("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
@@ -226,7 +226,9 @@ class LanguagePage(AnsweringPage):
         points = self._points
         state = {
             "about": self._task.about,
-            "points": [[p.step, p.steps, round(p.loss, 4), p.right, p.parsed, len(p.attempts)] for p in points],
+            "points": [
+                [p.step, p.steps, round(p.loss, 4), p.right_count, p.parsed_count, len(p.attempts)] for p in points
+            ],
             "summary": describe_attempts(points[-1]) if points else "",
             "exercise": self._task.exercises[0].prompt.text,
             "history": [_describe_attempt(step, attempt) for step, attempt in choose_attempts(points, HISTORY)],
@@ -242,7 +244,7 @@ def _describe_attempt(step: float, attempt: ExerciseAttempt) -> dict[str, Any]:
 
 def _describe_cache(race: CacheRace) -> dict[str, Any]:
     """Describe a race with and without the cache for the page, as JSON."""
-    return {"speeds": [round(speed, 1) for speed in race.speeds], "summary": describe_cache_race(race)}
+    return {"speeds": [round(speed, 1) for speed in race.tokens_per_second], "summary": describe_cache_race(race)}
 
 
 def _read_fields(question: Any, **types: Any) -> list[Any]:
