@@ -39,12 +39,12 @@ class DeadlineTerms:
         """The last moment at which a push still scores."""
         return max(self.grace_end, self.compute_moment_days_late(self.days))
 
-    def compute_moment_days_late(self, number: int) -> datetime:
+    def compute_moment_days_late(self, days: int) -> datetime:
         """Compute the moment this many days after the deadline, in UTC, at the same local hour.
 
         A local time that is ambiguous or skipped at a clock change is resolved to the later of the two moments.
         """
-        local = (self.local + number * DAY).replace(tzinfo=self.zone)
+        local = (self.local + days * DAY).replace(tzinfo=self.zone)
         return max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
     def count_late_days(self, pushed: datetime) -> int:
