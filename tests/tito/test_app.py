@@ -46,7 +46,7 @@ def test_there_are_exactly_these_commands() -> None:
 @pytest.mark.parametrize("command", [(), ("module",), ("milestone",), *COMMANDS])
 @pytest.mark.usefixtures("repo")
 def test_help_helps(tito, command: tuple[str, ...]) -> None:
-    """Every command explains itself, with an example that names it, in plain text."""
+    """Every command explains itself in plain text, with an example that contains the command."""
     answer = tito(*command, "--help")
     assert answer.code == 0
     assert "\x1b" not in answer.out
@@ -79,7 +79,7 @@ def test_a_misspelt_command_is_answered_with_the_right_one(tito, wrong: tuple[st
     ],
 )
 def test_what_is_planned_cannot_be_worked_on(repo: Path, tito, arguments: tuple[str, ...]) -> None:
-    """A planned part is named as planned, exit code 2, and nothing is recorded."""
+    """A planned part is reported as planned with exit code 2, and nothing is recorded."""
     manifest = (repo / "milestones.yaml").read_text(encoding="utf-8")
     for name in ("  - id: 16_tinygpt\n", "  - id: 5\n"):
         manifest = manifest.replace(name, f"{name}    status: planned\n")
@@ -103,7 +103,7 @@ def test_commands_work_from_any_folder_of_the_repository(repo: Path, tito, monke
 @pytest.mark.parametrize("command", [("milestone", "status"), ("milestone", "test", "1"), ("module", "list")])
 @pytest.mark.parametrize("damage", ["course: [", "modules: 3\n", "\x00", "modules: []\nmilestones: []\n", ""])
 def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: tuple[str, ...], damage: str) -> None:
-    """A manifest that cannot be read ends in a sentence with file and line, exit code 2."""
+    """An unreadable manifest gives a message with file and line, and exit code 2."""
     (repo / "milestones.yaml").write_text(damage)
     answer = tito(*command)
     assert answer.code == 2
@@ -123,7 +123,7 @@ def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: t
 def test_expected_errors_are_sentences(
     tito, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
 ) -> None:
-    """The machine's errors, the grader's and an interruption end with their exit code and no traceback."""
+    """Machine errors, grader errors and interruptions have their own exit codes and no traceback."""
 
     def fail(**_: object) -> int:
         raise error
@@ -136,7 +136,7 @@ def test_expected_errors_are_sentences(
 
 @pytest.mark.usefixtures("repo")
 def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody expected keeps its traceback, and is an error of ours: never 1, which is a student's."""
+    """An unexpected error keeps its traceback and counts as ours: its exit code is never 1, which is a student's."""
 
     def fail(**_: object) -> int:
         raise RuntimeError("a bug")
@@ -150,7 +150,7 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("arguments", [["milestone", "status"], []])
 def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
-    """What makes `tito milestone status` and `tito` quick: no NumPy, pytest, pydantic, command line framework."""
+    """`tito milestone status` and `tito` are quick without NumPy, pytest, pydantic and the command-line framework."""
     record_event(repo, progress.make_attempt_event(build_not_yet()))
     probe = (
         f"import sys; from tito.app import run_command_line; run_command_line({arguments}); print(sorted(sys.modules))"
@@ -163,7 +163,7 @@ def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> No
 
 
 def test_tito_alone_says_where_one_is_and_what_is_next(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module, how far the course is and one command; outside a repository, the help."""
+    """It shows the module, the progress and one command; outside a repository, the help."""
     record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     answer = tito()
     assert answer.code == 0
@@ -176,7 +176,7 @@ def test_tito_alone_says_where_one_is_and_what_is_next(repo: Path, tito, monkeyp
 
 
 def test_the_version_is_shown(tito) -> None:
-    """Of the course, as it is installed."""
+    """The version is that of the installed course."""
     answer = tito("--version")
     assert (answer.code, answer.err) == (0, "")
     assert re.fullmatch(r"tito \d+\.\d+\.\d+\n", answer.out)
@@ -193,7 +193,7 @@ def test_the_version_is_shown(tito) -> None:
     ],
 )
 def test_a_shell_completes_commands_and_names(typed: str, offered: set[str]) -> None:
-    """Commands, modules and milestones, without a word of anything else."""
+    """Completion offers commands, modules and milestones, and nothing else."""
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TITO_COMPLETE": "complete_bash"}
     done = subprocess.run(MAIN, env=environment(**words), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -202,7 +202,7 @@ def test_a_shell_completes_commands_and_names(typed: str, offered: set[str]) -> 
 
 @pytest.mark.usefixtures("repo")
 def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line's framework turns Ctrl-C into an exit code without a word."""
+    """Ctrl-C gives a message, although the command-line framework alone would only set an exit code."""
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -219,7 +219,7 @@ def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
-    """The short way and the framework's way print the same."""
+    """The shortcut and the framework print the same."""
     record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     quick = tito("milestone", "status", "--json")
     assert app(["milestone", "status", "--json"], standalone_mode=False) == 0
@@ -259,7 +259,7 @@ def test_listings_fit_a_terminal(repo: Path, command: str, width: int) -> None:
 
 @pytest.mark.usefixtures("repo")
 def test_an_ascii_terminal_is_no_trouble() -> None:
-    """Where only ASCII can be written, tito writes ASCII and does not fail."""
+    """If only ASCII can be written, tito writes ASCII and does not fail."""
     for command in (["milestone", "timeline"], ["module", "start", "02"], ["doctor"]):
         done = subprocess.run(
             [*MAIN, *command], env=environment(PYTHONIOENCODING="ascii", LC_ALL="C"), capture_output=True, check=False

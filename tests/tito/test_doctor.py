@@ -20,7 +20,7 @@ from tito import doctor
 
 @pytest.mark.usefixtures("repo")
 def test_every_finding_has_a_name_and_trouble_has_a_repair(tito) -> None:
-    """Each check is listed; whatever is wrong comes with its repair, and the exit code agrees."""
+    """Each check is listed, every problem comes with a repair, and the exit code agrees."""
     answer = tito("doctor", "--json")
     findings = json.loads(answer.out)
     names = ["python", "packages", "manifest", "editable install", "sandbox", "worker", "course files", "cache folder"]
@@ -32,7 +32,7 @@ def test_every_finding_has_a_name_and_trouble_has_a_repair(tito) -> None:
 
 
 def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`tinytorch` must be this repository's module folders: not absent, not elsewhere, and all of them."""
+    """`tinytorch` must be all of this repository's module folders: neither missing nor in a different place."""
     here = sorted((repo / "modules").glob("*/tinytorch"))
 
     def installed(*places: Path) -> None:
@@ -52,13 +52,13 @@ def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pyte
 
 
 def test_missing_packages_are_named(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pyproject.toml requires and is not installed is listed."""
+    """Packages that pyproject.toml requires but are not installed are listed."""
     monkeypatch.setattr(metadata, "requires", lambda _name: ["numpy>=2", "no-such-package-at-all>=1"])
     assert doctor.check_packages(repo).found == "not installed: no-such-package-at-all"
 
 
 def test_changed_course_files_are_named(repo: Path) -> None:
-    """An edited test is found and the command that brings it back is given."""
+    """An edited test is found, and the command that restores it is shown."""
     (repo / lock.FILE).write_bytes(lock.encode_lock(repo, [Path("milestones.yaml")], []))
     assert doctor.check_course_files(repo).ok
     (repo / "milestones.yaml").write_text("edited")
@@ -66,7 +66,7 @@ def test_changed_course_files_are_named(repo: Path) -> None:
 
 
 def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without bubblewrap and Landlock the reasons are given and nothing is called broken."""
+    """Without bubblewrap and Landlock the reasons are shown, and nothing is called broken."""
     monkeypatch.setattr(bubblewrap, "find_bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(launch, "find_landlock_problem", lambda: None)
     monkeypatch.setattr(doctor.sys, "platform", "linux")
@@ -78,7 +78,7 @@ def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Fence, versions and round trip are told; an interpreter that only a shell can start is found out."""
+    """Sandbox, versions and round-trip time are shown; an interpreter that only a shell can start is detected."""
     finding = doctor.check_worker_start(repo)
     assert finding.ok, finding
     here = f"Python {'.'.join(map(str, sys.version_info[:3]))}, NumPy {metadata.version('numpy')}"
@@ -95,13 +95,13 @@ def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_cache_that_cannot_be_written_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is named with its repair."""
+    """The folder is shown with its repair."""
     monkeypatch.setattr(cache, "can_keep_figures", lambda: False)
     assert "writable" in doctor.check_cache_folder(repo).mend
 
 
 def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
-    """Both are named and leave the other checks alone."""
+    """Both are reported, and the other checks still run."""
     (repo / FOLDER).mkdir()
     (repo / FOLDER / "bad.json").write_text("{")
     (repo / "milestones.yaml").write_text("modules: [")
@@ -112,7 +112,7 @@ def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
 
 
 def test_a_check_that_breaks_is_a_finding(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check that raises is reported, and those after it run."""
+    """A check that raises is reported, and the following checks still run."""
 
     def fail() -> None:
         raise OSError("broken")

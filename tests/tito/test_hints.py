@@ -1,4 +1,4 @@
-"""`tito hint`: one step at a time, remembered, for the task that is meant."""
+"""`tito hint` shows one hint at a time, for the right task, and remembers which were shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_one_line(text: str) -> str:
 
 
 def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
-    """Three commands show three steps, one each; the fourth shows the last one again and where all of them are."""
+    """Three commands show three hints; the fourth repeats the last one, and states where to see all."""
     hints = [in_one_line(hint) for hint in load_manifest(repo).task("4.2").hints]
     shown = [in_one_line(tito("hint", "--task", "4.2").out) for _ in range(len(hints) + 1)]
     for number, text in enumerate(shown[:-1]):
@@ -32,7 +32,7 @@ def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
 
 
 def test_all_shows_every_step(repo: Path, tito) -> None:
-    """`--all` shows the three steps in order, and other tasks' are untouched."""
+    """`--all` shows the three hints in order, and other tasks' are unaffected."""
     text = in_one_line(tito("hint", "--task", "4.2", "--all").out)
     places = [text.index(in_one_line(hint)) for hint in load_manifest(repo).task("4.2").hints]
     assert places == sorted(places)
@@ -40,7 +40,7 @@ def test_all_shows_every_step(repo: Path, tito) -> None:
 
 
 def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> None:
-    """The first gap of the current module; where there is none, the sentence says how to name a task."""
+    """It is the current module's first gap. If there is none, the message explains how to choose a task."""
     code = repo / "modules" / "01_setup" / "tinytorch" / "setup.py"
     assert tito("hint").code == 2
     assert "tito hint --task 1.5" in tito("hint").err
@@ -50,7 +50,7 @@ def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> Non
 
 @pytest.mark.usefixtures("repo")
 def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first failure of the last test run, until it passes; another task's pass changes nothing."""
+    """It is the first failure of the last test run, until that task passes; passing a different task has no effect."""
     failing = build_criterion("failed", 0.5, failures=(build_failure(task="1.4"),))
     results = {
         "fails": build_result(
@@ -78,7 +78,7 @@ def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: 
     ("said", "found"), [("2.10", "2.10"), ("Task 2.3", "2.3"), ("02.03", "2.3"), ("3", "4.3"), (" 4.1 ", "4.1")]
 )
 def test_a_task_is_found_by_its_number(tito, said: str, found: str) -> None:
-    """By the whole number, or by its place in the current module."""
+    """The full number works, and so does the position in the current module."""
     tito("module", "start", "04")
     assert f"Task {found}: " in tito("hint", "--task", said).out
     assert f"Task {found}: " in tito("hint", said).out
@@ -89,7 +89,7 @@ def test_a_task_is_found_by_its_number(tito, said: str, found: str) -> None:
     [("4.99", "04_layers has the tasks 4.1 to 4.9"), ("99.1", "no task '99.1'"), ("²", "Tasks are numbered: 4.2")],
 )
 def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, tito, said: str, words: str) -> None:
-    """Exit 2, the module's tasks, and nothing is remembered."""
+    """The exit code is 2, the module's tasks are listed, and nothing is remembered."""
     answer = tito("hint", "--task", said)
     assert answer.code == 2
     assert words in in_one_line(answer.err)
@@ -98,7 +98,7 @@ def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, t
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"4.2": "x"}', "{" * 100_000, '{"4.2": -1}', '{"4.2": 77}'])
 def test_a_damaged_memory_costs_nothing(repo: Path, tito, damage: str) -> None:
-    """What was seen is forgotten, a hint is shown all the same, and Git ignores the folder."""
+    """The shown hints are forgotten, a hint is still shown, and Git ignores the folder."""
     (make_own_folder(repo) / FILE).write_text(damage)
     assert "Task 4.2: " in tito("hint", "--task", "4.2").out
     assert (repo / ".tito" / ".gitignore").read_text() == "*\n"

@@ -1,4 +1,4 @@
-"""A student is asked who they are when they begin, and not after a minute of grading."""
+"""Students are asked who they are when they begin, not after a minute of grading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_first_module_asks_who_you_are(repo: Path, tito, replies: list[str]) -> None:
-    """A name that cannot be one is asked for again, and a known student is not asked."""
+    """An invalid name is asked for again, and a known student is not asked."""
     replies += ["not a name", "Ada"]
     assert tito("module", "start", "01").code == 0
     assert read_student_id(repo) == "ada"
@@ -30,14 +30,14 @@ def test_the_first_module_asks_who_you_are(repo: Path, tito, replies: list[str])
 
 
 def test_it_can_be_put_off(repo: Path, tito, replies: list[str]) -> None:
-    """An empty answer starts the module all the same."""
+    """With an empty answer the module still starts."""
     replies.append("")
     assert tito("module", "start", "01").code == 0
     assert read_student_id(repo) is None
 
 
 def test_without_a_terminal_the_file_is_named(repo: Path, tito) -> None:
-    """With the line to write into it; a damaged one is named with its line."""
+    """The message contains the line to write into the file; a damaged file is reported with its line."""
     answer = tito("module", "start", "01")
     assert answer.code == 0
     assert "Write one line to student.yaml: id: your-user-name" in answer.out
@@ -48,7 +48,7 @@ def test_without_a_terminal_the_file_is_named(repo: Path, tito) -> None:
 
 
 def test_a_milestone_asks_before_it_measures(repo: Path, tito, replies: list[str], monkeypatch) -> None:
-    """The questions are part of its verdict, so a minute of grading comes after."""
+    """The questions are part of the verdict, so a minute of grading comes afterwards."""
     known: list[str | None] = []
 
     def grade(*_: object, **__: object) -> None:

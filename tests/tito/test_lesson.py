@@ -1,4 +1,4 @@
-"""A lesson on a terminal shows its questions, keeps its answers back, and breaks no figure."""
+"""A lesson on a terminal shows its questions, holds back their answers, and breaks no figure."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
 
 
 def test_a_question_is_shown_and_its_answer_waits_for_a_key() -> None:
-    """Answer before you unfold: both questions, one after the other."""
+    """Both questions are shown, one after the other, and answers appear only after a key."""
     shown, before = read(["", ""])
     assert "How many bytes?" in before[0]
     assert "Eight" not in before[0]
@@ -78,26 +78,26 @@ def test_a_question_is_shown_and_its_answer_waits_for_a_key() -> None:
 
 @pytest.mark.parametrize("reply", ["q", "Ctrl-C"])
 def test_a_lesson_can_be_left_at_a_question(reply: str) -> None:
-    """Without the answer and without a traceback."""
+    """Leaving shows neither the answer nor a traceback."""
     shown, _ = read(["", reply])
     assert "Eight of them." in shown
     assert "Since" not in shown
 
 
 def test_without_somebody_to_ask_everything_is_shown() -> None:
-    """Questions with their answers."""
+    """Questions are shown together with their answers."""
     shown, _ = read(None)
     assert re.search(r"How many bytes\?\s+Eight of them\.\s+\? And why\?\s+Since they are\.", shown)
 
 
 def test_a_figure_is_not_broken() -> None:
-    """Its lines stay whole on a narrow terminal, without the margin that all of them have."""
+    """Lines stay intact on a narrow terminal, without their common indentation."""
     shown, _ = read(None, width=40)
     assert "\n" + "x" * 120 + "\n  below" in shown
 
 
 def test_a_picture_is_told_in_words() -> None:
-    """Its file, what it shows, and its caption, set apart from the text, and nothing of Markdown's signs."""
+    """File, description and caption are shown, set apart from the text, without Markdown characters."""
     shown, _ = read(None)
     assert re.search(r"▌ figures/fall.svg A stone, falling\.\s+▌ It falls ever faster\.", shown)
     assert "🌆" not in shown
@@ -105,7 +105,7 @@ def test_a_picture_is_told_in_words() -> None:
 
 
 def test_formulas_are_readable() -> None:
-    """Signs and small letters, and nothing of TeX."""
+    """Formulas use symbols and small letters, and no TeX."""
     shown, _ = read(None)
     assert "a · b = Σᵢ aᵢ bᵢ" in shown
     assert "$$" not in shown
@@ -116,7 +116,7 @@ def test_formulas_are_readable() -> None:
 
 @pytest.mark.parametrize("lesson", sorted(ROOT.glob("modules/*/README.md")), ids=lambda path: path.parent.name)
 def test_every_lesson_keeps_its_questions_and_formulas(lesson: Path) -> None:
-    """As many questions as there are folds, each with an answer, and no formula left as TeX."""
+    """There are as many questions as folds, each with an answer, and no formula is left as TeX."""
     text = lesson.read_text(encoding="utf-8")
     parts = [part for part in split_lesson(text) if part.question]
     assert len(parts) == text.count("<details>")

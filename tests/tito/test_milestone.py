@@ -1,4 +1,4 @@
-"""`tito milestone …` and `tito portfolio`: the attempt, the moment it unlocks, and what is left of it."""
+"""`tito milestone …` and `tito portfolio`: the attempt, the moment it unlocks, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 def test_an_attempt_is_shown_and_recorded(repo: Path, tito, grader: list) -> None:
-    """What is not unlocked yet exits 1, is in the history, and leads to help; there is no badge."""
+    """A milestone that is not unlocked yet exits with 1, is in the history, and leads to help; there is no badge."""
     grader.append(build_not_yet())
     answer = tito("milestone", "test", "1")
     assert answer.code == 1
@@ -59,7 +59,7 @@ def test_an_attempt_is_shown_and_recorded(repo: Path, tito, grader: list) -> Non
 
 
 def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> None:
-    """The grader's error is an attempt, too, and not called a failure."""
+    """The grader's error also counts as an attempt, and is not called a failure."""
     grader.append(build_result(build_criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR))
     answer = tito("milestone", "test", "1")
     assert answer.code == 3
@@ -68,7 +68,7 @@ def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> Non
 
 
 def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
-    """The first success has medal, sentence, demonstration, badge, progress and next goal; the second no party."""
+    """The first success shows medal, sentence, demonstration, badge, progress and next goal; the second does not."""
     milestone = load_manifest(repo).milestone(1)
     grader.append(build_result())
     answer = tito("milestone", "test", "1")
@@ -95,7 +95,7 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
 
 @pytest.mark.usefixtures("repo")
 def test_kept_figures_say_when_they_were_measured(tito, grader: list) -> None:
-    """The report says since when nothing has changed, and the way to new figures is given."""
+    """The report shows since when nothing has changed, and how to measure again."""
     at = datetime(2026, 11, 30, 8, 15, tzinfo=UTC)
     grader.append(build_result(build_criterion(measured_at=at)))
     answer = " ".join(tito("milestone", "test", "1").out.split())
@@ -106,7 +106,7 @@ def test_kept_figures_say_when_they_were_measured(tito, grader: list) -> None:
 
 
 def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, grader: list, monkeypatch) -> None:
-    """At a terminal, answers are kept, and a student who puts questions off is measured all the same."""
+    """On a terminal, answers are kept, and a student who postpones questions is still measured."""
     save_student_id(repo, "ada")
     asked: list[str] = []
 
@@ -133,7 +133,7 @@ def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, 
 
 @pytest.mark.parametrize("student", ["id: [", "id: bob\n"])
 def test_damaged_or_foreign_answers_ask_nothing(repo: Path, tito, grader: list, monkeypatch, student: str) -> None:
-    """The report says what is wrong with them; nobody has to answer before that."""
+    """The report states what is wrong with the answers; no question is asked before that."""
     (repo / "student.yaml").write_text(student)
     save_answers(repo, 1, Answers("ada", {"training_memory": 1}))
     monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
@@ -144,7 +144,7 @@ def test_damaged_or_foreign_answers_ask_nothing(repo: Path, tito, grader: list, 
 
 @pytest.mark.usefixtures("repo")
 def test_from_provisional_to_unlocked_is_celebrated(tito, grader: list) -> None:
-    """A provisional pass says so; the full one after it is a success of its own."""
+    """A provisional pass is marked as such; the full pass after it is celebrated again."""
     grader.append(build_result(verdict=Verdict.PROVISIONAL, provisional_because=("measured on a stand-in",)))
     first = tito("milestone", "test", "1")
     assert first.code == 0
@@ -154,7 +154,7 @@ def test_from_provisional_to_unlocked_is_celebrated(tito, grader: list) -> None:
 
 
 def test_a_later_provisional_pass_leaves_the_badge(repo: Path, tito, grader: list) -> None:
-    """The badge is the best attempt's, whatever the last one was."""
+    """The badge shows the best attempt, whatever the last one was."""
     stand_in = {"verdict": Verdict.PROVISIONAL, "provisional_because": ("measured on a stand-in",)}
     for outcome in (build_result(), build_result(**stand_in)):
         grader[:] = [outcome]
@@ -165,7 +165,7 @@ def test_a_later_provisional_pass_leaves_the_badge(repo: Path, tito, grader: lis
 def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
     repo: Path, tito, grader: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The milestone stays unlocked, with its badge, and the trouble is named."""
+    """The milestone stays unlocked, with its badge, and the problem is reported."""
 
     def fail(*_: object, **__: object) -> None:
         raise GraderError("no worker")
@@ -181,7 +181,7 @@ def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
 def test_a_demonstration_plays_or_says_what_stopped_it(
     repo: Path, tito, grader: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Frames are drawn with the seed that was asked for; student code that fails ends it with exit code 1."""
+    """Frames are drawn with the given seed; failing student code ends the demonstration with exit code 1."""
     answer = tito("milestone", "demo", "1", "--seed", "7")
     assert (answer.code, answer.out.strip()) == (0, "a frame")
     assert grader == [7]
@@ -195,7 +195,7 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
 
 @pytest.mark.usefixtures("repo")
 def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
-    """Milestone 1 runs only in the terminal; --no-browser means nothing without --web. Both are wrong usage."""
+    """Milestone 1 plays only in the terminal, and --no-browser requires --web. Otherwise it is wrong usage."""
     answer = tito("milestone", "demo", "1", "--web")
     assert answer.code == 2
     assert "runs only in the terminal" in answer.err
@@ -209,7 +209,7 @@ def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
 @pytest.mark.usefixtures("repo")
 @pytest.mark.parametrize(("well", "code"), [(True, 0), (False, 1)])
 def test_a_page_is_served(tito, monkeypatch: pytest.MonkeyPatch, *, well: bool, code: int) -> None:
-    """With the seed asked for and the browser unless told not to; 1 when student code failed meanwhile."""
+    """The page uses the given seed, and opens in the browser by default; the exit code is 1 if student code failed."""
     served: list = []
 
     def serve(_root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
@@ -250,7 +250,7 @@ def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
-    """Once the milestone is unlocked; before, it says what measures it."""
+    """The medal is shown once the milestone is unlocked; before, the message states what measures it."""
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 1
     assert "tito milestone test 1" in answer.out
@@ -261,7 +261,7 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
 
 
 def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
-    """COMPLETED, IN PROGRESS and LOCKED stand beside the milestones, and one command is next."""
+    """COMPLETED, IN PROGRESS and LOCKED are shown with the milestones, and one command is next."""
     assert "IN PROGRESS" in tito("milestone", "status").out
     record_event(repo, make_attempt_event(build_not_yet()))
     assert "best attempt 0 of 2 criteria, 1 attempt" in tito("milestone", "status").out
@@ -276,7 +276,7 @@ def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
 
 
 def test_damage_is_told(repo: Path, tito) -> None:
-    """A damaged record is named by status, with the place it was moved to."""
+    """The status reports a damaged record, with the place it was moved to."""
     (repo / FOLDER).mkdir()
     (repo / FOLDER / "bad.json").write_text("{")
     answer = tito("milestone", "status")
@@ -333,7 +333,7 @@ def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: 
 
 
 def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) -> None:
-    """Capabilities, date, figures, seed and digest, as text, Markdown and JSON; nothing that is not unlocked."""
+    """It lists capabilities, date, figures, seed and digest as text, Markdown and JSON, for unlocked milestones."""
     assert "Nothing is unlocked yet" in tito("portfolio").out
     record_event(repo, make_attempt_event(build_not_yet()))
     assert json.loads(tito("portfolio", "--json").out) == []
@@ -348,7 +348,7 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
 
 
 def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
-    """As on the site: a row for each figure with a margin, and one line for those with nothing to spare."""
+    """As on the site, each figure with a margin has a row, and figures without one share a line."""
     full = [
         build_criterion(kind=CriterionKind.PERFORMANCE, name=name, title=f"All of {name} is right")
         for name in ("a", "b")
@@ -362,7 +362,7 @@ def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
 
 
 def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
-    """Prompt and rest together, said to be right or wrong; in Markdown as code that no fence in it can end."""
+    """Prompt and completion are shown, marked correct or wrong; in Markdown as code that no fence in it can end."""
     wrote = (
         Writing(kind="function", prompt='def f(a):\n    """Return a."""', written="\n    return a", right=True),
         Writing(kind="story", prompt="Ben had a dog.", written="\n```\n# Passed", right=False),
@@ -387,7 +387,7 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
 def test_a_forged_record_cannot_drive_the_terminal(
     repo: Path, tito, command: str, forged: Callable[[], Result]
 ) -> None:
-    """Escapes and markup in records, and in the names of damaged ones, are shown as text in every listing."""
+    """Escapes and markup in records, and in damaged records' names, are shown as text in every listing."""
     record_event(repo, make_attempt_event(forged()))
     (repo / FOLDER / "\x1b[31mred.json").write_text("{")
     arguments = {"portfolio": ("portfolio",), "doctor": ("doctor",), "troubleshoot": ("milestone", command, "1")}
@@ -397,7 +397,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
 
 
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
-    """The shapes of `--json` are those of docs/result-format.md."""
+    """The shapes of `--json` match docs/result-format.md."""
     wrote = Writing(kind="text", prompt="What light", written=" is it")
     record_event(repo, make_attempt_event(build_result(writings=(wrote,))))
     document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What runs on GitHub have published is shown from a clone, verified or not."""
+"""Records that runs on GitHub published are shown from a clone, verified or not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_published_records_are_shown_after_a_fetch(clone: Path, tito) -> None:
 
 
 def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple[Path, FakeRepository], tito) -> None:
-    """An edit on the branch, and a record that no run has published."""
+    """The cases are an edit on the branch, and a record that no run has published."""
     folder, _ = remote
     unlocked = sorted((folder / "progress").glob("2*"))[1]
     unlocked.write_bytes(unlocked.read_bytes().replace(b"0.0417", b"0.0001"))

@@ -1,4 +1,4 @@
-"""`tito milestone quiz`: who is asked, what is kept, what is asked again."""
+"""`tito milestone quiz`: who is asked, what is kept, and what is asked again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def right_answers(root: Path, student: str) -> dict[str, object]:
 
 
 def test_a_new_student_says_who_they_are(repo: Path, tito) -> None:
-    """Without a terminal the id comes from --student, is kept, and cannot be changed in passing."""
+    """Without a terminal the id comes from --student, is kept, and cannot be changed by accident."""
     unknown = tito("milestone", "quiz", "1")
     assert unknown.code == 2
     assert "--student" in unknown.err
@@ -47,7 +47,7 @@ def test_a_new_student_says_who_they_are(repo: Path, tito) -> None:
 
 
 def test_without_answers_the_questions_are_printed(repo: Path, tito) -> None:
-    """Every question of this student with its number and how to answer, and no key of ours; nothing is kept."""
+    """Each of this student's questions is shown with its number and how to answer, but no key; nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada")
     asked = build_student_questions(load_manifest(repo).milestone(1), "ada")
     assert all(f"Question {place} of {len(asked)}\n" in answer.out for place in range(1, len(asked) + 1))
@@ -66,7 +66,7 @@ def test_a_printed_question_has_no_ragged_lines() -> None:
 
 
 def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
-    """Each answer is kept beside the earlier ones; when all are right the exit code is 0."""
+    """Each answer is kept with the earlier ones; when all are correct the exit code is 0."""
     right = right_answers(repo, "ada")
     first, *others = right
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", f"{first}={right[first]}")
@@ -83,7 +83,7 @@ def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
 
 
 def test_a_wrong_answer_says_where_to_read(repo: Path, tito) -> None:
-    """The lesson's place is named beside what is not right yet."""
+    """The relevant place in the lesson is shown with each wrong answer."""
     question = load_manifest(repo).milestone(1).questions[0]
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", f"{question.id}=-1")
     assert answer.code == 1
@@ -109,7 +109,7 @@ def test_an_answer_that_cannot_be_meant_is_refused(repo: Path, tito, said: str) 
 
 
 def test_another_students_answers_are_left_alone(repo: Path, tito) -> None:
-    """Answers of somebody else are neither used nor replaced."""
+    """A different student's answers are neither used nor replaced."""
     file = repo / "answers" / "milestone-1.yaml"
     file.parent.mkdir()
     file.write_text("student: bob\nanswers:\n  training_memory: 3\n")
@@ -120,7 +120,7 @@ def test_another_students_answers_are_left_alone(repo: Path, tito) -> None:
 
 
 def test_damaged_answers_are_set_aside(repo: Path, tito) -> None:
-    """A file that cannot be read is told with its line, and kept under another name."""
+    """An unreadable file is reported with its line, and kept under a different name."""
     file = repo / "answers" / "milestone-1.yaml"
     file.parent.mkdir()
     file.write_text("answers: [")
@@ -147,7 +147,7 @@ def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Ans
 
 
 def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
-    """Its question is still there, with where to read; what is unclear is asked for again, nothing skips."""
+    """The question stays, with where to read; unclear answers are asked for again, and nothing is skipped."""
     right = list(right_answers(repo, "ada").values())
     replies = ["twenty", "-1", f"{right[0]}", "", *right[2:]]
     kept, shown = run_conversation(repo, Answers("ada"), replies)
@@ -164,7 +164,7 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
 
 
 def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:
-    """Every answer so far is in the file, and the message says so and how to go on."""
+    """Every answer so far is in the file, and the message states this and how to continue."""
     right = list(right_answers(repo, "ada").values())
     with pytest.raises(Interrupted, match=r"1 answer kept in answers/milestone-1.yaml.*tito milestone quiz 1"):
         run_conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])

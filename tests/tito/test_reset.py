@@ -1,4 +1,4 @@
-"""`tito module reset`: what was given is back, what was written is kept, and other tasks are left alone."""
+"""`tito module reset` restores the released text, keeps a copy of the student's, and leaves other tasks alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def list_copies(repo: Path, path: Path) -> list[Path]:
 
 
 def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
-    """Code and recipe are as given, each copy holds what was there, and the command that is named restores it."""
+    """Code and recipe are as released, each copy holds the previous text, and the command shown restores it."""
     given = {path: (released / path).read_text("utf-8") for path in (CODE, RECIPE)}
     mine = {path: write_solution(released, path, f"# mine: {path.name}\n") for path in given}
     answer = tito("module", "reset", "04")
@@ -50,7 +50,7 @@ def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
 
 @pytest.mark.parametrize("task", [(), ("--task", "4.2")])
 def test_a_module_that_was_reset_is_no_longer_completed(released: Path, tito, task: tuple[str, ...]) -> None:
-    """It is in progress again, and the answer says how it is completed once more."""
+    """The module is in progress again, and the answer explains how to complete it once more."""
     write_solution(released, CODE)
     progress.record_event(released, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "04_layers"))
     answer = tito("module", "reset", "04", *task)
@@ -60,7 +60,7 @@ def test_a_module_that_was_reset_is_no_longer_completed(released: Path, tito, ta
 
 
 def test_a_second_reset_writes_over_no_copy(released: Path, tito) -> None:
-    """Two resets within a second keep two texts."""
+    """Two resets within a second keep two copies."""
     for word in ("first", "second"):
         (released / TENSOR).write_text(f"# {word}\n")
         assert tito("module", "reset", "tensor").code == 0
@@ -68,7 +68,7 @@ def test_a_second_reset_writes_over_no_copy(released: Path, tito) -> None:
 
 
 def test_what_is_as_given_is_left_alone(released: Path, tito) -> None:
-    """No copy is made, and the sentence says so; line ends alone are no work."""
+    """No copy is made, and the message states this; changed line endings alone do not count."""
     (released / TENSOR).write_bytes((released / TENSOR).read_bytes().replace(b"\n", b"\r\n"))
     answer = tito("module", "reset", "02")
     assert (answer.code, "Nothing was changed" in answer.out) == (0, True)
@@ -76,7 +76,7 @@ def test_what_is_as_given_is_left_alone(released: Path, tito) -> None:
 
 
 def test_a_deleted_file_comes_back(released: Path, tito) -> None:
-    """A recipe, too; nothing is there to keep."""
+    """A deleted recipe comes back too; there is nothing to keep."""
     for path, module in ((TENSOR, "02"), (RECIPE, "04")):
         given = (released / path).read_bytes()
         (released / path).unlink()
@@ -87,7 +87,7 @@ def test_a_deleted_file_comes_back(released: Path, tito) -> None:
 
 @pytest.mark.parametrize(("said", "task"), [("2.4", "2.4"), ("6", "2.6"), ("2.3", "2.3"), ("2.10", "2.10")])
 def test_one_task_is_put_back_and_no_other(released: Path, tito, said: str, task: str) -> None:
-    """Its gaps are open, also in functions inside functions; every other line is the student's."""
+    """The task's gaps are open again, even in nested functions; every other line is the student's."""
     given = (released / TENSOR).read_text("utf-8")
     mine = write_solution(released, TENSOR, "\n\ndef helper():\n    return 1\n")
     assert tito("module", "reset", "02", "--task", said).code == 0
@@ -108,7 +108,7 @@ def test_one_task_is_put_back_and_no_other(released: Path, tito, said: str, task
     ],
 )
 def test_a_task_without_a_place_is_refused(released: Path, tito, text: str, words: str) -> None:
-    """What cannot be found is not guessed: the sentence says why, what to type instead, and nothing was changed."""
+    """Nothing is guessed: the message states why and what to run instead, and nothing is changed."""
     (released / TENSOR).write_text(text)
     answer = tito("module", "reset", "02", "--task", "2.3")
     assert answer.code == 2
@@ -119,7 +119,7 @@ def test_a_task_without_a_place_is_refused(released: Path, tito, text: str, word
 
 
 def test_only_a_release_can_be_put_back(repo: Path, tito) -> None:
-    """In the course's own repository, and where the given texts are damaged, nothing is touched."""
+    """In the course's own repository, or with damaged released texts, nothing is touched."""
     before = (repo / TENSOR).read_bytes()
     answer = tito("module", "reset", "02")
     assert (answer.code, "Only a released course has this file" in " ".join(answer.err.split())) == (2, True)
@@ -131,7 +131,7 @@ def test_only_a_release_can_be_put_back(repo: Path, tito) -> None:
 
 @pytest.mark.usefixtures("released")
 def test_a_task_of_another_module_is_refused(tito) -> None:
-    """The module's own tasks are named."""
+    """The message lists the module's own tasks."""
     answer = tito("module", "reset", "02", "--task", "4.1")
     assert answer.code == 2
     assert "no task '4.1'" in answer.err
