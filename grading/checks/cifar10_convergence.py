@@ -78,7 +78,7 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Describe how each figure that only this milestone has misses its threshold."""
+    """Map each figure that only this milestone has to the failure to report if it misses its threshold."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(

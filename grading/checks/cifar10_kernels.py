@@ -101,7 +101,7 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """Describe how each figure that only this milestone has misses its threshold."""
+    """Map each figure that only this milestone has to the failure to report if it misses its threshold."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",

@@ -237,7 +237,7 @@ def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -
 
 
 def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Describe how each figure that milestones 2 to 4 have in common misses its threshold."""
+    """Map each figure that milestones 2 to 4 have in common to the failure to report if it misses its threshold."""
     return {
         "fresh_accuracy": Failure(
             title="A network that has not been trained answers by chance",

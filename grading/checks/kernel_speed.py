@@ -251,7 +251,7 @@ def _race_modules(
 def _describe_speed_failures(
     figures: dict[str, float], best_round: SpeedRound, product_limit: float
 ) -> dict[str, Failure]:
-    """Describe how each figure misses its threshold."""
+    """Map each figure to the failure to report if it misses its threshold."""
     held = (
         f", counted as {product_limit * best_round.products * 1e3:.1f} ms"
         if best_round.plain > product_limit * best_round.products

@@ -53,7 +53,7 @@ def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_s
 def explain_text_failures(
     figures: Mapping[str, float], network_bits: float, unigram_bits: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
-    """Describe text that was predicted badly, copied or repeated."""
+    """Map each figure of real text to the failure to report if it was predicted badly, copied or repeated."""
     shown = f"“{samples[0][:SAMPLE_CHARACTERS]}…”"
     return {
         "bits_ratio": Failure(
@@ -79,7 +79,7 @@ def explain_text_failures(
 
 
 def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
-    """Describe how each figure that all three texts have misses its threshold."""
+    """Map each figure that all three texts have to the failure to report if it misses its threshold."""
     return {
         "fresh_ratio": Failure(
             title="A network that has not been trained finds every token about equally likely",

@@ -147,7 +147,7 @@ def compute_binary_cross_entropy(probabilities: np.ndarray, targets: np.ndarray)
 
 
 def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str, tuple[Failure, ...]]:
-    """Describe how each figure misses its threshold, with the run that misses it by most."""
+    """Map each figure to the failures to report if it misses its threshold, from the run that misses it by most."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)

@@ -115,7 +115,7 @@ class WorkerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the process and its group; `end` cleans up afterwards."""
+        """Kill the process and its group; `end_process` cleans up afterwards."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
