@@ -2,5 +2,5 @@
 
 All of this runs in the grader's process, never next to student code. Start with `load.py`.
 
-Design: docs/architecture/data.md, in the course's repository.
+The design is described in docs/architecture/data.md, in the course's repository.
 """

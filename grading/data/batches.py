@@ -50,9 +50,9 @@ def _load_safe_pickle(data: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows only the names in an array's pickle and replaces them by this file's own classes.
+    """An unpickler that accepts only the names in an array's pickle and replaces them with this file's own classes.
 
-    NumPy trusts the state that it is given (item size, flags, fields), so even NumPy's types are not allowed.
+    NumPy trusts the state that it receives (item size, flags, fields), so even NumPy's types are not allowed.
     """
 
     def find_class(self, module: str, name: str) -> type:
@@ -62,7 +62,7 @@ class _Unpickler(pickle.Unpickler):
         return _KNOWN[module, name]
 
     def persistent_load(self, pid: object) -> NoReturn:
-        """Refuse a reference to something outside the file."""
+        """Reject a reference to something outside the file."""
         raise pickle.UnpicklingError(f"it refers to something outside the file, {pid!r:.80}")
 
 

@@ -24,7 +24,7 @@ class DataSet:
     test_inputs: np.ndarray
     test_targets: np.ndarray
     digest: str
-    """SHA-256 that identifies the data."""
+    """The SHA-256 that identifies the data."""
     stand_in_for: str | None = None
     """The data set that this one replaces; results measured on a stand-in are provisional."""
     classes: tuple[str, ...] = DIGITS
@@ -52,7 +52,7 @@ class TextSet:
     name: str
     data: bytes
     digest: str
-    """SHA-256 that identifies the text."""
+    """The SHA-256 that identifies the text."""
     stand_in_for: str | None = None
     """The data set that this one replaces; results measured on a stand-in are provisional."""
 

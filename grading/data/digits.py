@@ -26,8 +26,8 @@ BOX, MARGIN = 20, 4
 def load_digits() -> DataSet:
     """Load 1,442 training and 355 test images of shape (1, 28, 28); raise DamagedError if the file is damaged.
 
-    Every fifth image of each class is a test image. The file is ordered by writer, so both parts have every writer.
-    Held-out writers would make a harder test than MNIST's, and 95% would be out of reach.
+    Every fifth image of each class is a test image. The file is ordered by writer, so both parts contain every writer.
+    With held-out writers, the test would be harder than MNIST's, and 95% would be out of reach.
     """
     rows = read_idx(read_data_file(Path(__file__).parent, FILE))
     images, targets = enlarge_digits(rows[:, :-1].reshape(-1, 1, 8, 8)), rows[:, -1].astype(np.int64)

@@ -19,21 +19,21 @@ from grading.data.sources import Download
 from grading.render.progress_watch import ProgressWatch
 
 TIMEOUTS = (10, 30)
-"""Seconds to connect, and seconds without a byte."""
+"""The time limits, in seconds: for connecting, and for waiting for the next byte."""
 ATTEMPTS = 5
-"""How often one mirror may break off if each attempt receives something."""
+"""The number of times that a mirror may break off if each attempt receives something."""
 CHUNK = 1 << 16
 
 
 class MirrorError(Exception):
-    """A mirror did not deliver the file; the message tells the user why."""
+    """A mirror did not deliver the file. The message tells the user why."""
 
 
 def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
     """Download a file from the first mirror that has it, and pass its path to ``accept``.
 
     ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused parts
-    are deleted; an interrupted one stays, so that it can be resumed. Write errors (OSError) are not caught.
+    are deleted, but an interrupted part is kept, so that it can be resumed. Write errors (OSError) are not caught.
     """
     reasons = []
     for url in download.urls:
@@ -98,7 +98,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
         answer.raise_for_status()
         if answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             mode = "ab"
-        else:  # this server sends only whole files
+        else:  # this server sends only complete files
             mode, done = "wb", 0
         length = answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else None

@@ -1,4 +1,4 @@
-"""Fetch a data set into the cache: download, unpack and verify each file, then put it in place atomically."""
+"""Fetch a data set into the cache: download, unpack and verify each file, then move it into place atomically."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _lock_folder(folder: Path, watch: ProgressWatch) -> Iterator[None]:
 
 
 def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
-    """Delete unfinished files of a killed process, which have the names that `write_atomically` gives."""
+    """Delete unfinished files of a killed process. They have the names that `write_atomically` uses."""
     for file in source.files:
         for unfinished in folder.glob(f".{file.name}.*"):
             unfinished.unlink()
@@ -139,13 +139,13 @@ def _unpack_download(arrived: Path, what: Download) -> Iterator[tuple[DataFile, 
                     verify_file(data, known)
                     yield known, data
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"it is not a whole archive ({type(error).__name__})") from None
+        raise ValueError(f"it is not a complete archive ({type(error).__name__})") from None
     if wanted:
         raise ValueError(f"it lacks {', '.join(wanted)}")
 
 
 def _explain_write_error(error: OSError, folder: Path, source: DataSource) -> GraderError:
-    """Explain why a data set's folder cannot be written, and how to continue."""
+    """Explain why a data set's folder is not writable, and how to continue."""
     again = f"`tito data fetch {source.name}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free

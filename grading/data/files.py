@@ -15,7 +15,7 @@ from grading.errors import GraderError
 
 VARIABLE = "TINYTORCH_DATA"
 LARGEST = 64 * 2**20
-"""The most bytes of a data set's file; a larger one is not read."""
+"""The maximum size of a data set's file, in bytes. A larger file is not read."""
 
 
 class DamagedError(GraderError):
@@ -24,11 +24,11 @@ class DamagedError(GraderError):
 
 @dataclass(frozen=True)
 class DataLocation:
-    """The folder of a data set's files; if all are missing, the folder they would go to."""
+    """The folder of a data set's files or, if all of them are missing, the folder for them."""
 
     folder: Path
     own: bool
-    """Whether the user named the folder, in which nothing is ever changed."""
+    """Whether the folder is the one that the user named. Nothing in it is ever changed."""
     missing: tuple[str, ...]
 
     @property
@@ -43,14 +43,14 @@ def find_cache_folder() -> Path:
 
 
 def find_named_folder() -> Path | None:
-    """Return the folder that TINYTORCH_DATA names, or None if it is not set, GraderError if it is not a folder."""
+    """Return the folder set by TINYTORCH_DATA, or None if it is not set; raise GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
     folder = Path(named).expanduser().absolute()
     if not folder.is_dir():
         raise GraderError(
-            f"{VARIABLE} names {folder}, which is not a folder. Name an existing one, or `unset {VARIABLE}`."
+            f"{VARIABLE} is set to {folder}, which is not a folder. Set it to an existing one, or `unset {VARIABLE}`."
         )
     return folder
 
@@ -70,7 +70,7 @@ def locate_data_set(source: DataSource) -> DataLocation:
 
 
 def _list_missing_files(folder: Path, source: DataSource) -> tuple[str, ...]:
-    """List the data set's files that a folder lacks."""
+    """List the data set's files that are missing from a folder."""
     return tuple(file.name for file in source.files if find_file(folder, file) is None)
 
 
@@ -83,7 +83,7 @@ def find_file(folder: Path, file: DataFile) -> Path | None:
 def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes:
     """Read a file's unpacked bytes; raise DamagedError if they do not match its checksum.
 
-    With ``fixed`` False, the checksum is not compared.
+    If ``fixed`` is False, the checksum is not compared.
     """
     path = find_file(folder, file)
     if path is None:

@@ -1,4 +1,4 @@
-"""Read the IDX format of the MNIST files: a header that gives the shape, then one byte per element.
+"""Read the IDX format of the MNIST files: a header with the shape, followed by one byte per element.
 
 Format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", file formats.
 """
@@ -17,7 +17,7 @@ def read_idx(data: bytes) -> np.ndarray:
     """Read the array in an IDX file of unsigned bytes, as a read-only view of ``data``.
 
     The header has two zero bytes, the element type, the number of dimensions n, and n sizes as big-endian 32-bit
-    integers: ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``. Raises ValueError for anything else.
+    integers: ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``. Raise ValueError for anything else.
     """
     if len(data) < 4 or data[:2] != b"\0\0":
         raise ValueError("it does not begin with an IDX header")

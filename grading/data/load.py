@@ -96,7 +96,7 @@ def identify_data(name: str) -> str:
 
 
 def load_images(name: str) -> DataSet:
-    """Load images from the folder that TINYTORCH_DATA names, or from the cache; nothing is downloaded.
+    """Load images from the folder set by TINYTORCH_DATA, or from the cache. Nothing is downloaded.
 
     Raise UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
     damaged file in the cache is set aside.
@@ -137,7 +137,7 @@ def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile
 
 
 def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile) -> bytes:
-    """Read one file's bytes; they are verified unless the file is the user's own and has no fixed form."""
+    """Read one file's bytes. They are verified unless the file is the user's own and has no fixed form."""
     path = find_file(place.folder, file)
     try:
         return read_data_file(place.folder, file, fixed=source.fixed or not place.own)
@@ -163,9 +163,9 @@ def _explain_missing_files(source: DataSource, place: DataLocation) -> str:
 
 
 def _suggest_repair(source: DataSource, place: DataLocation) -> str:
-    """Say how to replace a damaged file."""
+    """Explain how to replace a damaged file."""
     if place.own:
-        return f"Replace it by a good copy, or `unset {VARIABLE}`."
+        return f"Replace it with a good copy, or `unset {VARIABLE}`."
     return f"Download it again: `tito data fetch {source.name}`"
 
 

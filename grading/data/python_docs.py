@@ -1,4 +1,4 @@
-"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it, which every Python includes."""
+"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it. Every Python includes it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from grading.data.dataset import TextSet
 
 
 def load_python_docs() -> TextSet:
-    """Load about 500 KB of text; its bytes, and so its digest, depend on the version of Python."""
+    """Load about 500 KB of text. Its bytes, and therefore its digest, depend on the version of Python."""
     data = "\n".join(topics[name] for name in sorted(topics)).replace("\0", "").encode()
     return TextSet("python-docs", data, hashlib.sha256(data).hexdigest(), stand_in_for="shakespeare")

@@ -1,6 +1,6 @@
 """The stand-in for CIFAR-10: ten kinds of shapes and patterns, drawn with integer arithmetic only.
 
-A class is a shape of any position, size, orientation and colour on a varying background. No single pixel gives it away,
+A class is a shape in any position, size, orientation and colour on a varying background. No single pixel gives it away,
 so a linear model does little better than guessing, and a convolutional network does well.
 """
 
@@ -80,7 +80,7 @@ def _draw_balanced_classes(dice: RandomIntegers, count: int) -> np.ndarray:
 
 
 def _draw_backgrounds(count: int, dice: RandomIntegers) -> np.ndarray:
-    """Draw a linear colour gradient for each image: int16 (n, 3, 32, 32)."""
+    """Draw a linear colour gradient for each image: int16 (count, 3, 32, 32)."""
     across = np.arange(SIZE, dtype=np.int16) - SIZE // 2
     slope_x, slope_y = dice.draw_between(-12, 12, 2, count, CHANNELS, 1, 1)
     return dice.draw_between(0, 255, count, CHANNELS, 1, 1) + (slope_x * across) // 4 + (slope_y * across[:, None]) // 4
@@ -94,7 +94,7 @@ def _paint_masks(images: np.ndarray, masks: np.ndarray, dice: RandomIntegers) ->
 
 
 def _draw_square_masks(count: int, dice: RandomIntegers) -> np.ndarray:
-    """Draw the mask of a small distracting square anywhere: bool (n, 32, 32)."""
+    """Draw the mask of a small distracting square anywhere: bool (count, 32, 32)."""
     dx, dy = _compute_offsets(*dice.draw_between(0, SIZE - 1, 2, count))
     return np.maximum(abs(dx), abs(dy)) <= dice.draw_between(1, 2, count, 1, 1)
 
@@ -139,4 +139,4 @@ _FORMS = {
     "checks": lambda u, v, r, w: _is_in_square(u, v, r) & ((u // w + v // w) % 2 == 0),
     "pair": lambda u, v, r, _w: _is_in_disc(u, abs(v) - r // 2 - 1, r // 2),
 }
-"""A shape's name → a function that tells which offsets (u, v) belong to it, given its radius and line width."""
+"""A shape's name → a function that returns which offsets (u, v) belong to it, given its radius and line width."""

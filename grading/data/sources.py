@@ -24,10 +24,10 @@ class Download:
 
     name: str
     urls: tuple[str, ...]
-    """Mirrors, in the order in which they are tried."""
+    """The mirrors, in the order in which they are tried."""
     gives: tuple[DataFile, ...]
     limit: int
-    """The most bytes that a mirror may send."""
+    """The maximum number of bytes that a mirror may send."""
     checksum: str | None = None
     """The checksum of the download, if it is the same on all mirrors."""
 
@@ -42,9 +42,9 @@ class DataSource:
     """The folder of its files, below the data folder."""
     downloads: tuple[Download, ...]
     size: int
-    """The approximate bytes to download."""
+    """The approximate download size, in bytes."""
     disk: int
-    """The approximate bytes on disk, including the space for unpacking."""
+    """The approximate space on disk, in bytes, including the space for unpacking."""
     stand_in: str | None
     """The data set that replaces it offline."""
     fixed: bool

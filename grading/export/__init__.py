@@ -1,4 +1,4 @@
-"""Results in the formats of other tools: gradebooks, reporters and test dashboards. Pure functions of result records.
+"""Export results in the formats of gradebooks, reporters and test dashboards, with pure functions of result records.
 
-Design: docs/architecture/reports.md, in the course's repository.
+The design is described in docs/architecture/reports.md, in the course's repository.
 """

@@ -19,7 +19,7 @@ _STATUSES = {
     CriterionStatus.NOT_ATTEMPTED: "skipped",
     CriterionStatus.ERROR: "other",
 }
-"""CTRF has no error; `other` is neither a success nor a failure of the code."""
+"""CTRF has no status for errors. `other` is neither a success nor a failure of the code."""
 
 
 def render_ctrf(results: Sequence[Result]) -> str:

@@ -1,4 +1,4 @@
-"""What runs in workflows on GitHub; nothing else of the grader imports it.
+"""The code that runs in workflows on GitHub. Nothing else in the grader imports it.
 
-Design: docs/architecture/github.md, in the course's repository.
+The design is described in docs/architecture/github.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""The check run `TinyTorch`: its conclusion, and a note on each line of the student's code that a failure names."""
+"""Publish the check run `TinyTorch`: its conclusion, and a note on each line of student code that has a failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.result import Failure, Result, Verdict
 
 CHECK_RUN_NAME = "TinyTorch"
 ANNOTATIONS_PER_REQUEST = 50
-"""GitHub accepts no more annotations in one request."""
+"""The maximum number of annotations that GitHub accepts in one request."""
 MAX_ANNOTATIONS = 200
 MAX_LINE_NUMBER = 100_000
 Conclusion = Literal["success", "failure", "neutral"]

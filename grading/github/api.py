@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 TRIES = 4
 MAX_WAIT = timedelta(minutes=5)
-"""A job waits no longer than this for GitHub's rate limit. It then says so and can be run again."""
+"""The maximum time that a job waits for GitHub's rate limit. After that, it reports the problem and can be rerun."""
 IDEMPOTENT_METHODS = {"GET", "HEAD", "PUT", "DELETE"}
 """Requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out, and a second
 PATCH would add its annotations again: see `retry_lost_requests`."""
@@ -117,7 +117,7 @@ def _find_failed_request(error: GitHubException) -> httpx.Request | None:
 
 @contextmanager
 def translate_errors(subject: str) -> Iterator[None]:
-    """Turn every GitHub error into a GraderError that names what was being accessed, such as "the comment"."""
+    """Convert every GitHub error to a GraderError that states what was being accessed, such as "the comment"."""
     try:
         yield
     except RateLimitExceeded as error:

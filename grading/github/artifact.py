@@ -31,14 +31,14 @@ from grading.result import CriterionStatus, Result, decide_verdict
 ARTIFACT_PREFIX = "tinytorch-"
 RESULT_FILE, PLAN_FILE = "result.json", "plan.json"
 MAX_ARCHIVE_BYTES = 4 << 20
-"""Limit for the archive."""
+"""The size limit for the archive."""
 MAX_FILE_BYTES = 16 << 20
-"""Limit for the file in it."""
+"""The size limit for the file in the archive."""
 MOST_ARTIFACTS = 1000
 CLOCK_TOLERANCE = timedelta(days=1)
-"""The clocks of two machines differ by less."""
+"""The tolerance for the clocks of two machines, which differ by less than this."""
 PARALLEL_DOWNLOADS = 4
-"""Artifacts fetched at the same time."""
+"""The number of artifacts fetched at the same time."""
 
 
 class Artifact(ApiModel):
@@ -56,7 +56,7 @@ class _ArtifactList(ApiModel):
 
 
 class ArtifactRefusedError(Exception):
-    """An artifact that is not accepted; the message says why."""
+    """An artifact was not accepted. The message states the reason."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manife
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
-    """List a run's artifacts by name; the newest wins when a job that ran again left several."""
+    """List a run's artifacts by name. The newest wins if a job that ran again left several."""
     owner, name = repository.split("/")
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(

@@ -1,4 +1,4 @@
-"""The records of a branch, whichever way its files are read: through GitHub's API or from a clone."""
+"""Verify the records of a branch, whether its files are read through GitHub's API or from a clone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed since the last report, in lines of Markdown."""
+"""Describe what has changed since the last report, in lines of Markdown."""
 
 from __future__ import annotations
 

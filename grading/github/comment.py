@@ -1,4 +1,4 @@
-"""The comment under a pull request: a pure function of the report, of bounded length, in which no text is live."""
+"""Build the comment on a pull request: a pure function of the report, of bounded length, in which no text is active."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from grading.result import CriterionStatus, Result, Verdict
 
 MARKER = "<!-- tinytorch:report -->"
 MAX_CHARACTERS = 60_000
-"""GitHub accepts 65,536."""
+"""The maximum length of a comment. GitHub accepts 65,536 characters."""
 MAX_FRONT_CHARACTERS = 40_000
-"""Limit for the unfolded part; only hostile text ever needs more than a tenth."""
+"""The limit for the unfolded part. Only hostile text ever needs more than a tenth of it."""
 MAX_LIST_CHARACTERS = 5_000
-"""Limit for one list."""
+"""The limit for one list."""
 MAX_ROWS = 40
 TROUBLE = (
     "This is a problem with the grader, the machine or GitHub, not with your code. "
@@ -65,10 +65,10 @@ class RunReport:
     run: ReportingRun
     reused: tuple[ReusedResult, ...] = ()
     problems: tuple[str, ...] = ()
-    """Failures of the grader, the machine or GitHub, in words; never the student's."""
+    """The failures of the grader, the machine or GitHub, in words. They are never the student's."""
     skipped: tuple[str, ...] = ()
     previous: ReportState | None = None
-    """State left by the last report."""
+    """The state left by the last report."""
     from_fork: bool = False
     """Whether another repository's own workflow did the grading."""
     manifest: Manifest | None = None
@@ -81,7 +81,7 @@ class RunReport:
 
 
 def build_comment(report: RunReport) -> str:
-    """Build the whole comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
+    """Build the complete comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
     run = report.run
     foot = encode_state(
         build_next_state(report.ordered_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit)
@@ -156,7 +156,7 @@ def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
 
 
 def _describe_run(report: RunReport) -> str:
-    """Say which run this is and what it counts for."""
+    """Describe which run this is and what it counts for."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:
         counts = "An official grading, like the instructor's own run."

@@ -17,14 +17,14 @@ from grading.errors import UsageError
 
 EVENT_NAMES = ("pull_request", "push", "workflow_dispatch", "schedule", "workflow_run")
 MAX_PAYLOAD_BYTES = 25 << 20
-"""GitHub's own limit."""
+"""GitHub's own limit on an event's size."""
 _COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class WorkflowEvent:
-    """What happened, in which repository, to which of the student's commits."""
+    """What happened, in which repository, and to which of the student's commits."""
 
     name: str
     """pull_request, push, workflow_dispatch, schedule or workflow_run."""

@@ -24,7 +24,7 @@ START_DIGEST = "0" * 64
 """The digest in the first line, which has no line before it."""
 MAX_LEDGER_BYTES = 4_000_000
 MAX_LINE_BYTES = 1_000
-"""Ours have about 350."""
+"""The maximum length of a line, in bytes. The course's own lines have about 350."""
 _RECORD_PATH = re.compile(r"progress/[\w.-]{1,200}\.json", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TRAILER = re.compile(r"^TinyTorch-Ledger: (\d{1,9}) ([0-9a-f]{64})$", re.MULTILINE)
@@ -35,15 +35,15 @@ class LedgerLine:
     """One published record."""
 
     number: int
-    """Counts from 1 in the order of publication."""
+    """The line's number, counted from 1 in the order of publication."""
     file: str
-    """Its path on the branch."""
+    """The record's path on the branch."""
     sha256: str
     """The digest of the file's bytes."""
     previous: str
-    """SHA-256 of the line before; `START_DIGEST` for the first."""
+    """The SHA-256 of the line before, or `START_DIGEST` for the first line."""
     repository: int
-    """GitHub's number of the repository it was published in, which does not change as a name may."""
+    """GitHub's number for the repository that it was published in. Unlike a name, the number never changes."""
     run_id: int
     started_at: datetime
 
@@ -67,7 +67,7 @@ class RecordEntry:
 
     file: str
     event: Event | None
-    """None when the file is not a readable record."""
+    """The record's event, or None if the file is not a readable record."""
     reason: str | None
     """Why it is not verified, as a clause, or None if it is verified."""
     run_id: int | None = None
@@ -85,7 +85,7 @@ class RecordEntry:
 
     @property
     def sort_key(self) -> tuple[datetime, int, str]:
-        """A sort key by the start of the run; entries without a date come last."""
+        """A sort key by the start of the run. Entries without a date come last."""
         never = datetime.max.replace(tzinfo=UTC)
         return (self.event.at if self.event else never, self.run_id or 0, self.file)
 
@@ -107,7 +107,7 @@ def append_ledger_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLin
     """Append these lines, numbered and chained to `head`; return the ledger's bytes and its new head.
 
     `head` comes from the last publication, not from the end of the file, so that later lines do not vouch for a line
-    that somebody has edited or added since.
+    that somebody has edited or added in the meantime.
     """
     if data and not data.endswith(b"\n"):
         data += b"\n"
@@ -158,7 +158,7 @@ def parse_ledger_line(line: bytes) -> LedgerLine:
 
 
 def list_named_files(lines: Sequence[bytes]) -> set[str]:
-    """List the files that these lines name, skipping lines that are not valid."""
+    """List the files that these lines refer to, skipping lines that are not valid."""
     files = set()
     for raw in lines:
         try:

@@ -1,4 +1,4 @@
-"""What a workflow step passes on: outputs that later steps and jobs read, and its part of the run's summary."""
+"""Write what a workflow step passes on: outputs for later steps and jobs, and its part of the run's summary."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def write_outputs(file: Path, values: Mapping[str, str]) -> None:
-    """Append outputs to the file that GITHUB_OUTPUT names.
+    """Append outputs to the file in GITHUB_OUTPUT.
 
-    Each value stands between random delimiters of its own, so that no value can end early and begin another output.
+    Each value is enclosed in its own random delimiters, so that no value can end early and start a new output.
     """
     with file.open("a", encoding="utf-8") as out:
         for name, value in values.items():

@@ -1,4 +1,4 @@
-"""Plans which modules and milestones a commit has to be graded for, and which reuse their record."""
+"""Plan which modules and milestones of a commit have to be graded, and which can reuse their record."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from grading.result import Result, Verdict
 from grading.submission import copy_submission
 
 OVERHEAD_MINUTES = 10
-"""Time for everything around the student's own code: packages, data sets, calibration of the machine."""
+"""The time for everything around the student's own code: packages, data sets, calibration of the machine."""
 
 MAX_PLAN_BYTES = 100_000
-"""Limit for a plan; the longest plan of a course of this size has a tenth of it."""
+"""The size limit for a plan. The longest plan of a course of this size needs a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ReusedResult:
     title: str
     verdict: str
     started_at: datetime
-    """When it was graded."""
+    """The time at which it was graded."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GradingPlan:
     jobs: tuple[GradingJob, ...]
     reused: tuple[ReusedResult, ...]
     skipped: tuple[str, ...]
-    """Sessions that are still as released, because nobody has worked on them."""
+    """The sessions that still match the release, because nobody has worked on them."""
 
     def to_json(self) -> str:
         """Encode the plan on one line, from which `decode_plan` decodes it."""
@@ -67,7 +67,7 @@ class GradingPlan:
 def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
     """Decode a plan from an artifact, which others may have written.
 
-    Titles and minutes come from the manifest. ValueError, as a sentence, for anything but a plan of this course.
+    Titles and minutes come from the manifest. Raise ValueError, with a sentence, for any plan but this course's.
     """
     known = {candidate.session: candidate for candidate in _list_candidates(manifest)}
     try:

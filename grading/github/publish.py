@@ -1,4 +1,4 @@
-"""Publishing: results become records on the branch `progress`, lines of its ledger, and badges."""
+"""Publish results as records on the branch `progress`, as lines of its ledger, and as badges."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 MAX_ATTEMPTS = 30
-"""How often another run may come first before this one gives up. Each time, at least one run succeeds."""
+"""The number of times that another run may come first before this one gives up. Each time, at least one succeeds."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What publishing did."""
+    """The outcome of publishing."""
 
     added: tuple[str, ...]
     """The new records' files on the branch; none when all were there already."""

@@ -1,4 +1,4 @@
-"""`python -m grading.github publish`: turns a run's results into records after a push to the default branch."""
+"""`python -m grading.github publish`: turn a run's results into records after a push to the default branch."""
 
 from __future__ import annotations
 

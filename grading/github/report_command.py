@@ -1,4 +1,4 @@
-"""`python -m grading.github report`: reports a run's results in its summary, a comment and a check run."""
+"""`python -m grading.github report`: report a run's results in its summary, a comment and a check run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def deliver_report(
 
 
 def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manifest: Manifest) -> RunReport:
-    """Gather what the run planned and the results it left."""
+    """Gather the run's plan and the results that it left."""
     empty = RunReport((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
     try:
         plan = read_run_plan(github, event.repository, run.id, manifest)

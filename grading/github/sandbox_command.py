@@ -1,4 +1,4 @@
-"""`python -m grading.github sandbox`: makes the machine's best sandbox work, or says why it cannot."""
+"""`python -m grading.github sandbox`: make the machine's best sandbox work, or report why it cannot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sandbox_command() -> None:
 
 
 def prepare_sandbox() -> str:
-    """Make bubblewrap work, unless another sandbox is requested, and name the one that gradings will use.
+    """Make bubblewrap work, unless a different sandbox is requested, and return the one that grading will use.
 
     Raise GraderError if official grading would refuse this machine.
     """
@@ -46,7 +46,7 @@ def prepare_sandbox() -> str:
 
 
 def _repair_bubblewrap() -> None:
-    """Do what is missing, in order, until bubblewrap works; raise GraderError if it never does."""
+    """Take the missing steps in order until bubblewrap works; raise GraderError if it never does."""
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:

@@ -1,4 +1,4 @@
-"""The one comment per pull request that is ours: found by marker and author, updated, never posted twice."""
+"""Keep a single comment per pull request: it is found by marker and author, updated, and never posted twice."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def update_comment(
 
 
 def is_from_newer_run(client: Client, repository: str, state: ReportState | None, run: ReportingRun) -> bool:
-    """Return whether the state comes from a run that began after ours, which GitHub confirms, as it may be forged."""
+    """Return whether the state comes from a run that began after ours. The state may be forged, so ask GitHub."""
     if state is None or (state.run, state.attempt) <= (run.id, run.attempt):
         return False
     owner, name = repository.split("/")

@@ -1,4 +1,4 @@
-"""How a worker process is started and confined: bubblewrap, Landlock, or a limited process.
+"""Start a worker process and confine it with bubblewrap, Landlock, or limits alone.
 
-Design: docs/architecture/isolation.md, in the course's repository.
+The design is described in docs/architecture/isolation.md, in the course's repository.
 """

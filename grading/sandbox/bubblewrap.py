@@ -20,7 +20,7 @@ SUBMISSION = Path("/submission")
 
 @functools.cache
 def find_bubblewrap_problem() -> str | None:
-    """Try bubblewrap; return why it cannot be used here, or None if it works."""
+    """Try bubblewrap. Return why it cannot be used on this machine, or None if it works."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
     reason = ""
@@ -68,9 +68,9 @@ def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environmen
 def _list_isolation_options() -> list[str]:
     """List the options for separate namespaces, an empty /tmp, four devices, and no /proc, which describes the machine.
 
-    Root inside a user namespace still counts as root for many files. So a root grader makes no user namespace. Its
-    worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before that, it uses
-    its right to mount to limit the number of files in /tmp.
+    Root inside a user namespace still counts as root for many files. So a root grader creates no user namespace. Its
+    worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before that, the worker
+    uses its right to mount to limit the number of files in /tmp.
     """
     rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if can_change_user() else [])]
     return [

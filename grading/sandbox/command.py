@@ -31,14 +31,14 @@ THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class WorkerPaths:
-    """The folders that a worker uses, by the paths that it sees."""
+    """The folders that a worker uses, with the paths that it sees."""
 
     home: Path
-    """Its current folder, the only one that it may write."""
+    """The worker's current folder, the only one that it may write to."""
     worker: Path
     submission: Path
     site: tuple[Path, ...]
-    """The folders of packages on its import path."""
+    """The folders of packages on the worker's import path."""
 
 
 def build_worker_command(
@@ -87,7 +87,7 @@ def build_worker_command(
 
 
 def _prepare_folders(confinement: Confinement, seen: FileView, private: Path) -> WorkerPaths:
-    """Make a home folder, and a folder of links to the packages, so that no other installed package is found."""
+    """Create a home folder, and a folder of links to the packages, so that no other installed package is found."""
     home, site = private / "home", private / "site"
     home.mkdir()
     site.mkdir()
@@ -126,7 +126,7 @@ def _describe_plain_fence(confinement: Confinement, seen: FileView, places: Work
     shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
     private, become = places.home.parent, choose_user_id()
     if become is not None and is_reachable_by_all(*shown, private):
-        with contextlib.suppress(PermissionError):  # root may lack that right
+        with contextlib.suppress(PermissionError):  # even root may not have that right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
             fence |= {"become": become, "limits": _compute_limits(confinement, has_own_user=become != NOBODY)}
@@ -141,7 +141,7 @@ def _list_file_rights(shown: dict[Path, int], places: WorkerPaths) -> dict[str, 
 
 
 def _read_kernel_release() -> tuple[int, ...]:
-    """Parse the kernel's version, as far as it consists of numbers."""
+    """Parse the part of the kernel's version that consists of numbers."""
     return tuple(int(part) for part in platform.release().partition("-")[0].split(".")[:2] if part.isdigit())
 
 

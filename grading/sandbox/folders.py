@@ -1,4 +1,4 @@
-"""Temporary folders that are reliably deleted, whatever student code did to them."""
+"""Create temporary folders and delete them reliably, whatever student code has done to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Make a temporary folder that exists while the block runs."""
+    """Create a temporary folder that exists while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         yield folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 NOBODY = 65534
 FIRST = 1 << 30
-"""From this number on, no system has users."""
+"""No system assigns user ids from this number upwards."""
 _started = itertools.count()
 
 
@@ -20,7 +20,7 @@ def can_change_user() -> bool:
 def choose_user_id() -> int | None:
     """Choose an unused user id for one worker; return None if the grader is not root.
 
-    Each worker gets its own, since the kernel counts threads per user. If such ids do not exist, it is nobody.
+    Each worker has its own id, since the kernel counts threads per user. If there are no such ids, choose nobody.
     """
     if not can_change_user():
         return None

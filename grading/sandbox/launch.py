@@ -1,4 +1,4 @@
-"""Start a worker behind the strongest fence available, and end it reliably."""
+"""Start a worker behind the strongest fence available, and stop it reliably."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
 
 FENCES = ("bubblewrap", "landlock", "process")
-"""The fences from strongest to weakest; docs/threat-model.md says what each one stops."""
+"""The isolation mechanisms ("fences"), strongest first. docs/threat-model.md describes what each one stops."""
 VARIABLE = "TINYTORCH_FENCE"
-"""The variable that names the fence to use, for tests."""
+"""The variable that selects the fence, for tests."""
 RETRY_SECONDS = 1.0
-ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and says what is wrong."
+ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and reports what is wrong."
 _live: set[int] = set()
 """The running workers of this process, which are not strays."""
 
@@ -42,7 +42,7 @@ class Confinement:
     submission: Path
     """The copy of the student's files."""
     folders: tuple[str, ...]
-    """Module folders below the submission that go on the import path."""
+    """The module folders below the submission that are put on the import path."""
     memory_mb: int
     cpu_seconds: int
     output_kb: int = 256
@@ -53,7 +53,7 @@ class Confinement:
     packages: tuple[str, ...] = ()
     """Installed packages besides NumPy that student code may import, by import name."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Additional environment variables."""
+    """The additional environment variables."""
 
 
 def choose_fence(*, official: bool) -> str:

@@ -1,4 +1,4 @@
-"""Read a worker's printed output so that it never blocks, and keep only as much as a person would read."""
+"""Read a worker's printed output, so that the worker never blocks. Keep only as much as a person would read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OutputTail:
         self._thread.start()
 
     def text(self) -> str:
-        """Return the kept output, with a note where some was dropped."""
+        """Return the kept output, with a note where something was dropped."""
         tail = b"".join(self._chunks)
         dropped = self._size - len(self._head) - len(tail)
         middle = f"\n… {dropped:,} bytes not kept …\n".encode() if dropped > 0 else b""

@@ -73,7 +73,7 @@ def read_usage(pid: int) -> Usage | None:
 
 
 def _find_longest_wait(pid: int) -> float:
-    """Find the longest time that one of a process's threads has waited; 0 if the kernel does not record it."""
+    """Find the longest time that one of a process's threads has waited, or 0 if the kernel does not record it."""
     longest = 0
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

@@ -1,7 +1,7 @@
-"""End the processes that student code left behind, where no sandbox does it.
+"""Kill the processes that student code left behind, where no sandbox does so.
 
 On Linux, the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). So a daemon that left its
-process group is still found and ended. In bubblewrap, the process namespace does all this.
+process group is still found and killed. In bubblewrap, the process namespace does all this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def adopt_orphans() -> None:
 
 
 def end_strays(live: Set[int]) -> None:
-    """Kill adopted orphans, in rounds since each may have children; ``live`` workers are spared."""
+    """Kill adopted orphans, in several rounds because each may have children. ``live`` workers are spared."""
     for _ in range(ROUNDS):
         strays = [pid for pid in _list_children() if pid not in live and _is_in_other_session(pid)]
         if not strays:
@@ -41,7 +41,7 @@ def end_strays(live: Set[int]) -> None:
 
 
 def _list_children() -> list[int]:
-    """List this process's children; none if the kernel does not report them."""
+    """List this process's children, or none if the kernel does not report them."""
     with contextlib.suppress(OSError):
         return find_children(os.getpid())
     return []

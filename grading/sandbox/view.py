@@ -20,19 +20,19 @@ PACKAGES = ("numpy", "msgpack")
 """The packages that every worker imports."""
 LOADER_CACHE = Path("/etc/ld.so.cache")
 LIBRARY = re.compile(r"(?:=> |^\s*)(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
-"""Matches a line of the loader's output: a library's name, its path, and its address."""
+"""The pattern of a line of the loader's output: a library's name, its path, and its address."""
 
 
 @dataclass(frozen=True)
 class FileView:
-    """The paths that are shown with everything below them, and those that are covered; the deeper path decides."""
+    """The paths that are shown with everything below them, and those that are covered. The deeper path decides."""
 
     python: Path
     packages: tuple[Path, ...]
-    """Packages from outside the standard library, and the folders of their bundled libraries."""
+    """The packages from outside the standard library, and the folders of their bundled libraries."""
     shown: frozenset[Path]
     covered: frozenset[Path]
-    """Covered paths, each below one that is shown."""
+    """The covered paths, each of which is below one that is shown."""
 
     def list_by_depth(self) -> list[tuple[Path, bool]]:
         """List (path, whether it is shown), topmost first."""
@@ -41,9 +41,9 @@ class FileView:
 
     @functools.cached_property
     def readable(self) -> tuple[tuple[Path, bool], ...]:
-        """The real paths for a fence that cannot cover: each path, and whether it is readable or only listable.
+        """The real paths for a fence that cannot cover paths: each path, and whether it is readable or only listable.
 
-        A folder that contains something covered is replaced by its entries, and may itself be listed.
+        A folder that contains a covered path is replaced by its entries, and may itself be listed.
         """
         covered = {path.resolve() for path in self.covered}
 
@@ -103,7 +103,7 @@ def find_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     The system's loader lists them: in trace mode it prints what it would load for Python with these modules preloaded.
     """
     found = {path for folder in folders if folder.is_dir() for path in _list_libraries(python, folder)}
-    # Only glibc's loader prints such a list. For any other, take every library in its search folders.
+    # Only glibc's loader prints such a list. For any other loader, use every library in its search folders.
     places = [Path(name) for name in ("/lib", "/usr/lib", "/usr/local/lib")]
     everything = (path for place in places for pattern in ("*.so*", "*/*.so*") for path in place.glob(pattern))
     return found or {path for path in everything if path.is_file()}

@@ -16,7 +16,7 @@ MAX_BYTES = 256 << 20
 
 
 class Watchdog:
-    """A thread that checks a process and its folder; at an excess it calls ``end`` once, with the reason."""
+    """A thread that checks a process and its folder. If it finds an excess, it calls ``end`` once, with the reason."""
 
     def __init__(self, pid: int, folder: Path, max_tasks: int, end: Callable[[str], None]):
         self._pid, self._folder, self._max_tasks, self._end = pid, folder, max_tasks, end

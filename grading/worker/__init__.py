@@ -1,4 +1,4 @@
 """The only files of the grader that run next to student code: `main.py`, its codec `wire.py`, `frames.py`, the fence.
 
-Design: docs/architecture/isolation.md, in the course's repository.
+The design is described in docs/architecture/isolation.md, in the course's repository.
 """

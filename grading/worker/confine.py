@@ -10,7 +10,7 @@ import landlock
 import seccomp
 
 NOGROUP = 65534
-"""The group that may read a submission's copy; see `grading/sandbox/identity.py`."""
+"""The group that may read the copy of a submission (see `grading/sandbox/identity.py`)."""
 PR_SET_NO_NEW_PRIVS = 38
 MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
 
@@ -55,13 +55,13 @@ def drop_rights() -> None:
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set limits that student code cannot raise again; limits that the system does not have are skipped."""
+    """Set limits that student code cannot raise again. Limits that the system does not have are skipped."""
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # The soft limit sends SIGXCPU, which names the reason. The hard limit kills a second later.
+            # The soft limit sends SIGXCPU, which identifies the reason. The hard limit kills it a second later.
             soft = value - 1 if name == "RLIMIT_CPU" else value
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (soft, value))

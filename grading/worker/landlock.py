@@ -1,9 +1,9 @@
 """Restrict this process with Landlock to the files that it was given.
 
-Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the
-kernel's interface (Linux 5.13) restricts files. Later versions add more: 2 moving files between folders, 3 truncating
-files, 4 TCP, 5 device commands, 6 signals and abstract sockets of other processes. The kernel's
-Documentation/userspace-api/landlock.rst describes it.
+Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the kernel's interface (Linux 5.13)
+restricts files. Later versions restrict more: version 2 moving files between folders, 3 truncating files, 4 TCP, 5
+device commands, 6 signals and abstract sockets of other processes. Landlock is described in the kernel's
+Documentation/userspace-api/landlock.rst.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ ALL_FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) 
 """All file rights that a version knows and can restrict."""
 ALL_TCP, ALL_SCOPES = 0b11, 0b11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
-"""The rights that apply to a file; the others apply only to folders."""
+"""The rights that apply to a file. The other rights apply only to folders."""
 
 LIST = READ_DIR
 READ = READ_FILE | READ_DIR
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def read_landlock_version() -> int:
-    """Ask the kernel for its Landlock version; 0 if it has none or Landlock is disabled."""
+    """Ask the kernel for its Landlock version. Return 0 if it has none or Landlock is disabled."""
     return max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION))
 
 

@@ -67,18 +67,18 @@ class Worker:
         self.resumed: list[object] = []
 
     def keep_object(self, value: object) -> tuple[int, list]:
-        """Give a new handle to an object that stays here."""
+        """Create a new handle for an object that stays in the worker."""
         self.last += 1
         value = value.value if type(value) is HeldValue else value
         self.objects[self.last] = value
         return wire.HANDLE, [self.last, type(value).__name__]
 
     def resolve_reference(self, code: int, payload: int) -> object:
-        """Find the object or callback that a request names."""
+        """Find the object or callback that a request refers to."""
         return self.objects[payload] if code == wire.HANDLE else self.make_callback(payload)
 
     def make_callback(self, number: object) -> object:
-        """Make a function that calls the grader's; meanwhile, the grader may send further requests."""
+        """Make a function that calls the grader's function. During the call, the grader may send further requests."""
 
         def call(*args: object, **kwargs: object) -> object:
             """Report these values to the grader and return its answer."""
@@ -93,14 +93,14 @@ class Worker:
         return call
 
     def send_message(self, message: list) -> None:
-        """Send one message; an object that cannot cross stays here under a handle."""
+        """Send one message. An object that cannot be sent stays in the worker under a handle."""
         data = wire.encode_value(message, self.keep_object, max_plain=wire.MAX_REPLY_PLAIN)
         if len(data) > wire.MAX_REPLY:
             raise wire.WireError(f"a value of {len(data):,} bytes is larger than {wire.MAX_REPLY:,}")
         wire.send_frame(self.sock, data)
 
     def serve_requests(self) -> None:
-        """Answer requests until the grader resumes a callback or ends."""
+        """Answer requests until the grader resumes a callback or exits."""
         while True:
             request = wire.decode_value(wire.receive_frame(self.sock, max_bytes=1 << 31), self.resolve_reference)
             number, dropped, verb, *arguments = request
@@ -143,7 +143,7 @@ class Worker:
         return function(*args, **kwargs)
 
     def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
-        """Apply an operator; a comparison's result stays here even if it is plain."""
+        """Apply an operator. A comparison's result stays in the worker even if it is plain."""
         value = OPERATORS[name](*operands)
         return BoxedValue(value) if kept and type(value) in PLAIN else value
 
@@ -165,11 +165,11 @@ class Worker:
         return module
 
     def do_rng(self, seed: int) -> object:
-        """Create a random generator here."""
+        """Create a random generator in the worker."""
         return np.random.default_rng(seed)
 
     def do_folder(self) -> object:
-        """Create an empty folder here, the only place where both student code and its tests can see files."""
+        """Create an empty folder in the worker, the only place where student code and its tests both see files."""
         import pathlib  # imported here, so that starting a worker does not wait for them
         import tempfile
 
@@ -188,7 +188,7 @@ class Worker:
         return weakref.ref(getattr(thing, name))
 
     def do_define(self, source: str, name: str) -> object:
-        """Define a test's own function here."""
+        """Define a test's own function in the worker."""
         names: dict[str, object] = {}
         exec(source, names)  # noqa: S102 - the grader's text, in the process that runs the student's
         return names[name]
@@ -199,14 +199,14 @@ class Worker:
 
 
 class HeldValue:
-    """A wrapper for a value that goes out under its own handle, plain or not."""
+    """A wrapper for a value that is sent under its own handle, plain or not."""
 
     def __init__(self, value: object):
         self.value = value
 
 
 class BoxedValue:
-    """A wrapper that hides a plain value for good, so that only its handle goes out."""
+    """A wrapper that hides a plain value for good, so that only its handle is sent."""
 
     def __init__(self, value: object):
         self.value = value

@@ -18,9 +18,9 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32 = 0x40000000
-"""From this number on, x86_64 has a different interface (x32), which Python does not use."""
+"""The number from which x86_64 has a different interface (x32), which Python does not use."""
 YOUNG = 424
-"""From this number on, calls are recent and have the same number everywhere; C libraries work without them."""
+"""The number from which calls are recent and have the same number everywhere. C libraries work without them."""
 
 # Each call's number on x86_64 and on aarch64; None where that processor has no such call.
 ALLOWED = {
@@ -67,8 +67,8 @@ O_TRUNC, WRITING = 0x200, 0x3
 TERMINAL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, which Python uses on descriptors."""
 DESCRIPTOR = (0, 1, 2, 3, 4, 1030)
-"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. Not allowed are signals to others, larger pipes, and locks, by which two workers
-could communicate through a file that both may only read."""
+"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. Not allowed are signals to others, larger pipes, and locks. With locks, two
+workers could communicate through a file that both may only read."""
 ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 102, 103)
 """Advice on memory use. MADV_COLD, MADV_PAGEOUT and fadvise64 are not allowed: the system's cached pages of a file
 outlive a process, so the next one could detect which pages this one has evicted."""
@@ -116,7 +116,7 @@ def restrict_calls() -> None:
 
 
 def _build_argument_check(name: str, pid: int) -> list[bytes]:
-    """Build the instructions that judge one call by its arguments; every path through them ends in a return."""
+    """Build the instructions that judge one call by its arguments. Every path through them ends in a return."""
     if name == "clone":
         return [
             _load_argument(0),
@@ -151,7 +151,7 @@ def _build_argument_check(name: str, pid: int) -> list[bytes]:
 
 
 def _load_argument(index: int) -> bytes:
-    """Build the instruction that loads an argument's lower half; the kernel reads all these arguments as ints."""
+    """Build the instruction that loads an argument's lower half. The kernel reads all these arguments as ints."""
     return _encode_instruction(LOAD, OFFSET_ARGUMENTS + 8 * index)
 
 

@@ -25,18 +25,18 @@ MAX_DIMENSIONS = 32
 SMALL = 1 << 16
 CHUNK = 4 << 20
 MAX_PLAIN = 4 << 20
-"""The most bytes of a message without its arrays."""
+"""The maximum size of a message without its arrays, in bytes."""
 MAX_REPLY, MAX_REPLY_PLAIN = 16 << 20, 1 << 19
-"""The most bytes of a worker's message, in total and without arrays. Correct code needs a tenth and a fifth of them."""
+"""The maximum bytes of a worker's message, in total and without arrays. Correct code needs a tenth and a fifth."""
 MAX_NESTING, MAX_REPLY_NESTING = 40, 32
 """The depth of nested lists. A value from a reply still fits into a request that wraps it."""
 MAX_EMPTY = 1 << 20
 """The largest product of an empty array's other axes, since a sum along the empty one would have that size."""
 MAX_HANDLE = 1 << 63
 MAX_TEXT = 200
-"""The most characters of a text in a report."""
+"""The maximum number of characters of a text in a report."""
 MAX_DIGITS = 1000
-"""The most digits of an integer beyond 64 bits."""
+"""The maximum number of digits of an integer beyond 64 bits."""
 
 
 class WireError(Exception):
@@ -46,7 +46,7 @@ class WireError(Exception):
 def encode_value(
     value: Any, make_reference: Callable[[Any], tuple[int, Any] | None], *, max_plain: int = MAX_PLAIN
 ) -> bytes:
-    """Encode a value as bytes. ``name`` turns an object into (HANDLE or CALLBACK, payload), or None to refuse it."""
+    """Encode a value as bytes. ``name`` converts an object to (HANDLE or CALLBACK, payload), or None to refuse it."""
     bodies: list[memoryview] = []
 
     def encode_extension(item: Any) -> msgpack.ExtType:
@@ -98,9 +98,9 @@ def decode_value(
     max_plain: int = MAX_PLAIN,
     max_nesting: int = MAX_NESTING,
 ) -> Any:
-    """Decode a value from bytes; ``resolve(HANDLE or CALLBACK, payload)`` returns what a reference stands for.
+    """Decode a value from bytes. ``resolve(HANDLE or CALLBACK, payload)`` returns what a reference stands for.
 
-    The result can be encoded again. Raises only WireError for malformed bytes.
+    The result can be encoded again. Malformed bytes raise only WireError.
     """
     depth, end, taken = 0, 4 + int.from_bytes(data[:4], "big"), 0
     if not 4 < end <= len(data):
@@ -234,7 +234,7 @@ def send_frame(sock: socket.socket, data: bytes) -> None:
 def receive_frame(sock: socket.socket, *, max_bytes: int, wait: Callable[[], float] | None = None) -> bytearray:
     """Receive one frame. ``wait`` is called repeatedly for the seconds to wait, and raises to stop waiting.
 
-    EOFError at the end of the stream, WireError for a frame that is too large.
+    Raise EOFError at the end of the stream, or WireError for a frame that is too large.
     """
     size = int.from_bytes(_receive_exactly(sock, 4, wait), "big")
     if size > max_bytes:

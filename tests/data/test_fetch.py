@@ -322,8 +322,8 @@ def test_another_archive_is_not_even_opened(
     [
         (build_tar({"data_batch_1": make_cifar_files()["data_batch_1"]}), "it lacks data_batch_2"),
         (build_tar(make_cifar_files() | {"test_batch": b"other"}), "MD5 checksum is not that of test_batch"),
-        (build_tar(make_cifar_files())[:-3000], "not a whole archive"),
-        (b"no archive", "not a whole archive"),
+        (build_tar(make_cifar_files())[:-3000], "not a complete archive"),
+        (b"no archive", "not a complete archive"),
     ],
     ids=["a file is missing", "a file is another", "truncated", "no archive"],  # the bytes say when they were made
 )

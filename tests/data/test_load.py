@@ -129,7 +129,7 @@ def test_a_folder_without_the_data_set_leaves_the_cache(
 def test_a_variable_that_names_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slip in the path is not taken for a missing data set."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
-    with pytest.raises(GraderError, match=r"TINYTORCH_DATA names .*nowhere, which is not a folder"):
+    with pytest.raises(GraderError, match=r"TINYTORCH_DATA is set to .*nowhere, which is not a folder"):
         load_images("mnist")
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_file_of_the_user_is_left_alone(tmp_path: Path, monkeypatch: p
     files = make_mnist_files()
     files[LABELS] = DAMAGES[damage](files[LABELS])
     monkeypatch.setenv(VARIABLE, str(write_files(tmp_path / "own", files)))
-    with pytest.raises(DamagedError, match=rf"{LABELS} is damaged: .*Replace it by a good copy"):
+    with pytest.raises(DamagedError, match=rf"{LABELS} is damaged: .*Replace it with a good copy"):
         load_images("mnist")
     assert read_folder(tmp_path / "own") == files
 
@@ -291,7 +291,7 @@ def test_another_text_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A text has one form: other bytes in the user's own folder are not Shakespeare."""
     monkeypatch.setitem(SOURCES, "shakespeare", make_text_source(find_closed_port(), b"the plays"))
     monkeypatch.setenv(VARIABLE, str(write_files(tmp_path / "own", {"plays.txt": b"the plais"})))
-    with pytest.raises(DamagedError, match=r"plays.txt is damaged.*Replace it by a good copy"):
+    with pytest.raises(DamagedError, match=r"plays.txt is damaged.*Replace it with a good copy"):
         load_text("shakespeare")
 
 
