@@ -1,4 +1,4 @@
-"""`tito watch` as events come in: what is tested next, what is shown, what each key does."""
+"""`tito watch` as events arrive: what is tested next, what is shown, what each key does."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def desk(repo: Path, manifest: Manifest) -> Desk:
 
 
 def test_the_first_test_that_fails_opens_its_task(desk: Desk) -> None:
-    """It begins with all tests; after that a save runs those of the open task, and the failure is explained."""
+    """All tests run first. Then a save runs those of the open task, and the failure is explained."""
     assert desk.testing is None
     shown = desk.end("4.3")
     for words in ("Module 04_layers", "Task 4.3: A row is added", "NumPy broadcasts when", "pytest modules/", KEYS):
@@ -102,7 +102,7 @@ def test_the_first_test_that_fails_opens_its_task(desk: Desk) -> None:
 
 
 def test_a_task_that_passes_leads_to_the_next_that_has_not(desk: Desk) -> None:
-    """Without another save; what has passed stays on the screen beside the next failure."""
+    """No further save is needed, and what has passed stays on the screen with the next failure."""
     desk.end("4.3")
     desk.see(SaveEvent())
     assert "Task 4.3 passes" in desk.end()
@@ -114,7 +114,7 @@ def test_a_task_that_passes_leads_to_the_next_that_has_not(desk: Desk) -> None:
 
 
 def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
-    """When the open task fails, those before it are tested again: what broke there may be why."""
+    """If the open task fails, earlier tasks are tested again, since what broke there may be the reason."""
     desk.end("4.3")
     desk.see(SaveEvent())
     assert "Task 4.3: A row is added" in desk.end("4.3")
@@ -129,7 +129,7 @@ def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
 
 
 def test_the_same_failure_is_not_shown_twice(desk: Desk) -> None:
-    """Nothing before the open task fails: the screen stays, and nothing more is tested."""
+    """If nothing before the open task fails, the screen stays and nothing more is tested."""
     desk.end("4.3")
     desk.see(SaveEvent())
     desk.end("4.3")
@@ -141,7 +141,7 @@ def test_the_same_failure_is_not_shown_twice(desk: Desk) -> None:
 
 
 def test_a_task_that_was_left_out_is_not_forgotten(desk: Desk) -> None:
-    """Where a later task's gap is in the way, that one is open first and the earlier one after it."""
+    """If a later task's gap is in the way, that task opens first and the earlier one after it."""
     desk.end("4.3")
     desk.see(SaveEvent())
     desk.end("4.5")
@@ -182,7 +182,7 @@ def test_a_save_during_a_test_starts_again_with_the_newest(desk: Desk) -> None:
 
 
 def test_the_end_of_a_module_is_recorded_once_and_says_what_is_next(desk: Desk, repo: Path) -> None:
-    """After the last task all tests run together; then the module is completed, and the next command named."""
+    """After the last task all tests run together; then the module is completed, and the next command is shown."""
     for earlier in ("01_setup", "02_tensor", "03_activations"):
         progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, earlier))
     desk.end("4.9")
@@ -215,7 +215,7 @@ def test_a_module_that_no_longer_passes_together_is_not_completed(desk: Desk, re
 
 
 def test_a_provisional_pass_says_why(desk: Desk) -> None:
-    """Where files of the course were changed, for example."""
+    """One reason is that files of the course were changed."""
     reason = "course files differ from the release: milestones.yaml"
     desk.end("4.9")
     desk.see(SaveEvent())
@@ -224,7 +224,7 @@ def test_a_provisional_pass_says_why(desk: Desk) -> None:
 
 
 def test_h_shows_one_hint_after_the_other(desk: Desk, manifest: Manifest) -> None:
-    """Of the open task, as `tito hint` does."""
+    """Hints belong to the open task, as with `tito hint`."""
     desk.end("4.3")
     task = manifest.task("4.3")
     for hint in task.hints[:2]:
@@ -233,7 +233,7 @@ def test_h_shows_one_hint_after_the_other(desk: Desk, manifest: Manifest) -> Non
 
 
 def test_each_hint_is_shown_once_and_does_not_pile_up(desk: Desk, manifest: Manifest) -> None:
-    """Each key replaces what the one before showed; a fourth `h` shows no hint, but where to read on."""
+    """Each key replaces what the previous one showed; a fourth `h` shows where to read on instead of a hint."""
     desk.end("4.3")
     hints = [" ".join(hint.split()) for hint in manifest.task("4.3").hints]
     for number, hint in enumerate(hints):
@@ -258,7 +258,7 @@ def test_a_failure_under_watch_is_known_to_the_next_hint(desk: Desk, repo: Path)
 
 
 def test_l_lists_the_tasks(desk: Desk, manifest: Manifest) -> None:
-    """What has passed, what is open, what is still to come."""
+    """The list shows tasks that passed, the open one, and those still to come."""
     desk.end("4.3")
     lines = desk.see(KeyEvent("l")).splitlines()
     signs = {line.split()[2]: line.split()[0] for line in lines if re.match(r" *[●○✗] Task", line)}
@@ -268,7 +268,7 @@ def test_l_lists_the_tasks(desk: Desk, manifest: Manifest) -> None:
 
 
 def test_t_shows_what_the_lesson_says_on_the_task(desk: Desk) -> None:
-    """Its own section and no other."""
+    """Only the task's own section is shown."""
     desk.end("4.3")
     shown = desk.see(KeyEvent("t"))
     assert "Task 4.3: Dense" in shown
@@ -277,7 +277,7 @@ def test_t_shows_what_the_lesson_says_on_the_task(desk: Desk) -> None:
 
 
 def test_t_needs_no_lesson(desk: Desk, repo: Path) -> None:
-    """Without a section on the task its title is shown."""
+    """If the task has no section, its title is shown."""
     (repo / "modules/04_layers/README.md").unlink()
     desk.end("4.3")
     assert "Task 4.3: Dense" in desk.see(KeyEvent("t"))
@@ -307,7 +307,7 @@ def test_tasks_whose_failures_have_one_cause_all_fail(desk: Desk) -> None:
 
 
 def test_a_slow_test_is_named_with_its_seconds(desk: Desk) -> None:
-    """After three seconds, on one line, however narrow; a quick one is only counted."""
+    """It is shown after three seconds, on one line, however narrow; a quick test is only counted."""
     desk.see(ProgressEvent(desk.jobs[-1], 4, 16, "Dense sleeps " * 20))
     assert desk.see(TickEvent()).endswith("Testing module 04_layers: 4 of 16")
     desk.now += 4.2
@@ -317,7 +317,10 @@ def test_a_slow_test_is_named_with_its_seconds(desk: Desk) -> None:
 
 
 def test_q_ends_it(desk: Desk) -> None:
-    """A capital one as well; other keys do nothing. What was being tested is aborted, and how to go on is said."""
+    """A capital Q works too; other keys do nothing.
+
+    A running test is aborted, and the message explains how to continue.
+    """
     desk.end("4.3")
     before = len(desk.jobs)
     for key in "x?\n1":
@@ -333,7 +336,7 @@ def test_q_ends_it(desk: Desk) -> None:
 
 
 def test_tests_that_cannot_be_run_say_why(desk: Desk) -> None:
-    """And the next save tries again."""
+    """The next save tries again."""
     desk.end("4.3")
     desk.see(SaveEvent())
     assert "restore them" in desk.see(JobEndEvent(desk.jobs[-1], None, "Missing: a test. Please restore them."))
@@ -342,7 +345,7 @@ def test_tests_that_cannot_be_run_say_why(desk: Desk) -> None:
 
 
 def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
-    """Not as something to fix in the code."""
+    """The message does not present it as something to fix in the code."""
     broken = build_criterion("error", None, explanation="a worker cannot be started on this machine")
     desk.end("4.3")
     desk.see(SaveEvent())
@@ -353,7 +356,7 @@ def test_a_failure_of_the_machine_is_named_as_such(desk: Desk) -> None:
 
 
 def test_how_far_the_tests_came_is_said(desk: Desk) -> None:
-    """While they run, and with the first failure."""
+    """Progress is shown while tests run, and with the first failure."""
     desk.end("4.3")
     desk.see(SaveEvent())
     job = desk.jobs[-1]
@@ -362,7 +365,7 @@ def test_how_far_the_tests_came_is_said(desk: Desk) -> None:
 
 
 def test_without_a_terminal_it_prints_plainly(repo: Path, manifest: Manifest) -> None:
-    """No control characters, no keys, nothing overwritten, and each thing once."""
+    """There are no control characters or keys, nothing is overwritten, and each thing is printed once."""
     desk = Desk(repo, manifest, terminal=False)
     first = desk.end("4.3")
     desk.session.handle_event(SaveEvent())
@@ -386,7 +389,7 @@ def test_no_color_is_honoured(repo: Path, manifest: Manifest, monkeypatch: pytes
 
 
 def test_it_fits_forty_columns(repo: Path, manifest: Manifest) -> None:
-    """Everything but commands to copy, which are never broken."""
+    """Only commands to copy are exempt, since they are never broken."""
     desk = Desk(repo, manifest, width=40)
     desk.session.handle_event(ProgressEvent(desk.jobs[-1], 9, 16))
     shown = desk.end("4.3") + desk.see(KeyEvent("l")) + desk.see(KeyEvent("h"))
@@ -396,7 +399,7 @@ def test_it_fits_forty_columns(repo: Path, manifest: Manifest) -> None:
 
 
 def test_a_record_that_cannot_be_written_is_an_error(desk: Desk, repo: Path) -> None:
-    """Of the disk: it is not hidden behind a module that seems completed."""
+    """The disk's error is not hidden behind a module that seems completed."""
     (repo / progress.FOLDER).write_text("not a folder")
     desk.end("4.9")
     desk.see(SaveEvent())
@@ -406,7 +409,7 @@ def test_a_record_that_cannot_be_written_is_an_error(desk: Desk, repo: Path) -> 
 
 
 def test_a_module_completed_before_is_not_recorded_again(desk: Desk, repo: Path) -> None:
-    """Watching what is done already changes no history."""
+    """Watching a completed module changes no history."""
     done = progress.Event(progress.Kind.MODULE_COMPLETED, datetime.now(UTC), module="04_layers")
     progress.record_event(repo, done)
     assert "is completed" in desk.end()

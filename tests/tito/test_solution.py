@@ -1,4 +1,4 @@
-"""`tito module solution`: only after the tests have passed, only where the course gives it out, and readable."""
+"""`tito module solution` shows a readable solution only after the tests passed, and only if the course gives it out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pass_module(repo: Path) -> None:
 
 
 def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:
-    """A module that was only begun has no solution to show, and the sentence says what to type."""
+    """A module that was only begun has no solution to show, and the message states what to run."""
     text = give_solution(released)
     tito("module", "start", "02")
     answer = tito("module", "solution", "02")
@@ -60,7 +60,7 @@ def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> 
     ],
 )
 def test_a_release_without_solutions_says_why(released: Path, tito, said: str, words: str) -> None:
-    """Never, not yet, or not in this release: three different sentences."""
+    """Never, not yet, and not in this release have three different messages."""
     hand_out(released, said)
     pass_module(released)
     answer = tito("module", "solution", "02")
@@ -84,7 +84,7 @@ def test_what_differs_is_shown(released: Path, tito) -> None:
 
 @pytest.mark.parametrize(("width", "columns"), [(WIDE, True), (WIDE - 1, False)])
 def test_two_columns_where_there_is_room(width: int, columns: bool) -> None:
-    """A wide terminal shows both versions in one line, a narrow one below each other."""
+    """A wide terminal shows both versions side by side, a narrow one below each other."""
     out = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
     show_both_versions(out, CODE, "a = 1\nmine = 2\nc = 3\n", "a = 1\ntheirs = 22\nc = 3\n")
     shown = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ def test_two_columns_where_there_is_room(width: int, columns: bool) -> None:
 
 
 def test_no_column_cuts_a_line() -> None:
-    """What is longer than a column goes on below."""
+    """Text longer than a column continues below."""
     out = Console(file=io.StringIO(), force_terminal=True, width=WIDE, color_system=None)
     long = "x = " + " + ".join(f"number_{n}" for n in range(20))
     show_both_versions(out, CODE, "a = 1\n", f"{long}\n")
@@ -103,7 +103,7 @@ def test_no_column_cuts_a_line() -> None:
 
 
 def test_lines_are_aligned_with_their_numbers() -> None:
-    """A line more on one side leaves the other empty; equal lines far away are left out."""
+    """An extra line on one side leaves the other empty; distant equal lines are left out."""
     mine = ["x"] * 9 + ["a"] + ["y"] * 9 + ["b"]
     theirs = ["x"] * 9 + ["a", "a2"] + ["y"] * 9 + ["b", "c"]
     rows = list(align_lines(mine, theirs))

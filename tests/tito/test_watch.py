@@ -1,4 +1,4 @@
-"""`tito watch` as it is typed: files are watched, keys are read, and a task is done at a real terminal."""
+"""`tito watch` as a command: files are watched, keys are read, and a task is solved at a real terminal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = Tru
     ],
 )
 def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
-    """What comes later is not the first thing to fix: other tests of the task may say what is."""
+    """A later task's gap is not the first thing to fix, since other tests of the task may explain the failure."""
     assert watch.is_decisive_failure(found) is decisive
 
 
@@ -78,7 +78,7 @@ def test_every_failed_task_is_collected() -> None:
 
 
 def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
-    """Those of the module and of earlier ones, recipes and the module's tests; nothing of later modules."""
+    """They are files of the module and earlier ones, recipes and the module's tests, but nothing of later modules."""
     grader = WarmGrader(root, "04_layers")
     watched = watch.list_watched_files(grader, grader.manifest.module("04_layers"))
     names = {path.relative_to(root / "modules").as_posix() for path in watched}
@@ -126,7 +126,7 @@ def replace_file(file: Path) -> None:
     ids=["in place", "by rename", "deleted and restored", "with its folder"],
 )
 def test_each_way_to_save_is_seen(tmp_path: Path, save: Callable[[Path], object]) -> None:
-    """In place or by rename; a file, or its folder, that is gone and comes back."""
+    """Saves in place and by renaming are seen, and so is a file or folder that disappears and returns."""
     file = tmp_path / "modules/01_setup/tinytorch/setup.py"
     file.parent.mkdir(parents=True)
     file.write_text("0")
@@ -137,7 +137,7 @@ def test_each_way_to_save_is_seen(tmp_path: Path, save: Callable[[Path], object]
 
 
 def test_other_files_are_not_a_save(tmp_path: Path) -> None:
-    """Bytecode, an editor's own files, a lesson."""
+    """Ignored are bytecode, an editor's own files and lessons."""
     file = tmp_path / "modules/01_setup/setup.py"
     file.parent.mkdir(parents=True)
     file.write_text("0")
@@ -152,7 +152,7 @@ def test_other_files_are_not_a_save(tmp_path: Path) -> None:
 
 
 def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path) -> None:
-    """With what to try; the watch does not stand still as if nothing were saved."""
+    """The message states what to try, and the watch does not wait as if nothing were saved."""
     said: queue.SimpleQueue[object] = queue.SimpleQueue()
     with watch._watch_files(tmp_path, frozenset(), lambda: None, said.put):
         error = said.get(timeout=PATIENCE)
@@ -177,7 +177,7 @@ def test_a_signal_that_another_thread_gets_wakes_the_one_that_waits(number: int)
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that is older than the course says what to type."""
+    """If the environment is older than the course, the message states what to run."""
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with (
         pytest.raises(UsageError, match=r"pip install -e \."),
@@ -187,7 +187,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Enter and without an echo, also after Ctrl-Z and `fg`; the arrow keys are no letters."""
+    """Keys need no Enter and are not echoed, even after Ctrl-Z and `fg`; arrow keys are not letters."""
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r") as keyboard:
         monkeypatch.setattr(sys, "stdin", keyboard)
@@ -274,7 +274,7 @@ def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
 
 
 def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal) -> None:
-    """Saves lead from one task to the next and to the end; keys help on the way; what was done is recorded."""
+    """Saves lead from task to task up to the end, keys help on the way, and the module is recorded."""
     source, course = (root / CODE).read_text("utf-8"), load_manifest(root)
     terminal.wait_for("Task 1.1 is not written yet.")
     terminal.wait_for("q quit")
@@ -297,7 +297,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
 
 
 def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> None:
-    """As q does: exit code 0, how to go on, and a terminal as it was."""
+    """Like q, it exits with 0, explains how to continue, and restores the terminal."""
     terminal.wait_for("Task 1.1 is not written yet.")
     (repo / CODE).write_text("while True:\n    pass\n")
     terminal.wait_for("Testing task 1.1")
@@ -308,7 +308,7 @@ def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> N
 
 
 def test_without_a_terminal_it_prints_and_a_signal_ends_it(repo: Path, root: Path) -> None:
-    """Keys are off, nothing is overwritten; the tests run after a save all the same."""
+    """Keys are off and nothing is overwritten, but the tests still run after a save."""
     course = load_manifest(root)
     (repo / CODE).write_text(make_skeleton((root / CODE).read_text("utf-8"), course, CODE))
     environment = os.environ | {"PYTHONPATH": str(root)}

@@ -120,7 +120,7 @@ def count_results(book: Path) -> dict[str, int]:
 
 
 def test_every_student_is_graded_by_one_of_two_machines(collected: Collected):
-    """Each has one result in the merged gradebook: none is lost, none is there twice."""
+    """Each student has one result in the merged gradebook: none is lost, and none is duplicated."""
     run = collected.runs[0]
     assert run.results() == {
         "collect.yml:fetch": "success",
@@ -132,7 +132,7 @@ def test_every_student_is_graded_by_one_of_two_machines(collected: Collected):
 
 
 def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected):
-    """Nothing is graded again: the results are those of the first run, to the letter."""
+    """Nothing is graded again: the results are exactly those of the first run."""
     run = collected.runs[1]
     assert run.results()["collect.yml:merge"] == "success", run.log()
     assert any("Started with the gradebook of run 1." in step.output for step in run.steps)
@@ -146,7 +146,7 @@ def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected
 
 
 def test_the_site_shows_the_last_collection(collected: Collected):
-    """A page for each student by the pseudonym of the secret key, and the course's own; then it is deployed."""
+    """Each student has a page under the secret key's pseudonym, the course has its pages, and the site is deployed."""
     assert collected.site.results() == {"site.yml:build": "success", "site.yml:deploy": "success"}, collected.site.log()
     with zipfile.ZipFile(io.BytesIO(collected.site.artifacts["github-pages"])) as zipped:
         names = set(zipped.namelist())
@@ -156,14 +156,14 @@ def test_the_site_shows_the_last_collection(collected: Collected):
 
 
 def test_without_the_secret_no_site_is_written(collected: Collected):
-    """A key of the run's own would rename everybody; the command says how to give it yours."""
+    """A key made up by the run would rename everybody; the message explains how to set your own."""
     assert collected.keyless.results() == {"site.yml:build": "failure", "site.yml:deploy": "skipped"}
     assert collected.keyless.artifacts == {}
     assert "gh secret set PSEUDONYM_KEY < class/pseudonyms.key" in collected.keyless.log()
 
 
 def test_every_command_of_both_workflows_was_run(collected: Collected, root: Path):
-    """None is left that nobody has tried; each ended with 0."""
+    """No command is left untested, and each exited with 0."""
     runs = (*collected.runs, collected.site)
     ran = {(run.workflow, s.job, s.command) for run in runs for s in run.steps if s.command is not None}
     files = {name: syntax.read_workflows(root)[name] for name in ("collect.yml", "site.yml")}
@@ -173,7 +173,7 @@ def test_every_command_of_both_workflows_was_run(collected: Collected, root: Pat
 
 
 def test_the_token_of_the_class_is_where_no_student_code_runs(collected: Collected):
-    """One step has it; the jobs that grade hold no token at all."""
+    """Only one step has it; the jobs that grade hold no token at all."""
     steps = [step for run in collected.runs for step in run.steps]
     assert {s.name for s in steps if "of-the-class" in s.environ.values()} == {"Fetch the class"}
     assert not [s for s in steps if s.job == "grade" and any("ghs_" in value for value in s.environ.values())]

@@ -1,4 +1,4 @@
-"""The expressions of these tests mean what GitHub's documentation says they mean."""
+"""The expressions in these tests mean what GitHub's documentation says."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CONTEXTS: dict[str, Any] = {
     ],
 )
 def test_an_expression_has_its_value(text, value):
-    """Comparison, precedence, and the value of && and ||, which need not be a truth value."""
+    """Checked are comparison, precedence, and the value of && and ||, which need not be a Boolean."""
     assert evaluate_expression(text, CONTEXTS) == value
 
 
@@ -47,7 +47,7 @@ def test_an_expression_has_its_value(text, value):
     "text", ["secrets.KEY", "github.token", "hashFiles('x')", "1 +", "a.*", "'open", "(1", "1 2", ""]
 )
 def test_what_is_not_modelled_is_an_error(text):
-    """An unknown context, key, function or sign gives an error, not an empty text."""
+    """An unknown context, key, function or symbol gives an error, not an empty text."""
     with pytest.raises(UnmodelledSyntaxError):
         evaluate_expression(text, CONTEXTS)
 
@@ -73,5 +73,5 @@ def test_an_expression_that_is_a_whole_value_keeps_its_type():
     ],
 )
 def test_a_condition_is_about_what_came_before_unless_it_says_otherwise(text, succeeded, cancelled, runs):
-    """Without cancelled() a failed step before it is the end."""
+    """Without cancelled(), a failed earlier step makes the condition false."""
     assert evaluate_condition(text, CONTEXTS, succeeded=succeeded, cancelled=cancelled) is runs

@@ -1,4 +1,4 @@
-"""Hostile submissions as pull requests: what the steps of the workflows make of them, up to the comment.
+"""Hostile submissions as pull requests: how the steps of the workflows handle them, up to the comment.
 
 `nox -s hostile -- -n 2` hands in all of them but most of milestones 4 and 5; the ordinary tests two that differ most.
 """
@@ -103,7 +103,7 @@ def test_what_was_not_earned_is_not_given_on_github(
     environments: Path,
     tmp_path: Path,
 ):
-    """It is graded, reported in one comment in which nothing is live, and leaves nothing but its record."""
+    """It is graded, reported in one comment in which nothing is live, and leaves only its record."""
     given = releases[miniature.about["from"]]
     tree = handed_in(miniature, root, given, tmp_path / "tree")
     with open_school(running, given, environments, tmp_path) as school:

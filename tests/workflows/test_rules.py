@@ -1,4 +1,4 @@
-"""What must hold of every workflow, the course's and a release's, whatever else is changed in it."""
+"""Rules for every workflow, in the course and in a release, whatever else changes in it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def list_parts(kind: str) -> list[Any]:
 
 
 def test_all_workflows_are_looked_at():
-    """Those of the course, and those that only a release has."""
+    """They are the course's workflows, and those that only a release has."""
     assert set(read_workflow_texts()) == {
         "ci.yml",
         "collect.yml",
@@ -62,14 +62,14 @@ def test_all_workflows_are_looked_at():
 
 @pytest.mark.parametrize("step", list_parts("run"))
 def test_no_expression_stands_in_a_command(step):
-    """A shell reads exactly the text in the file; values come through the environment, where they are quoted."""
+    """A shell reads exactly the text in the file; values come through the environment, in which they are quoted."""
     assert "${{" not in step["run"]
     assert not re.search(r'(?<!")\$[A-Z]', step["run"])
 
 
 @pytest.mark.parametrize("step", list_parts("run"))
 def test_every_command_is_one_of_the_project_s_own(step):
-    """One line that runs at a desk as well: a session of nox, the script that CI runs, or the installation of nox."""
+    """Each is one line that also runs at a desk: a nox session, the script that CI runs, or the installation of nox."""
     command = step["run"].strip()
     assert command == INSTALL or OURS.fullmatch(command), command
     known = list_nox_sessions(ROOT)
@@ -85,7 +85,7 @@ def test_every_command_is_one_of_the_project_s_own(step):
 
 @pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_an_expression_asks_only_for_what_cannot_be_chosen(name):
-    """No branch name, title or text of anybody's: numbers, digests, names of repositories, and our own outputs."""
+    """Allowed are numbers, digests, repository names and our own outputs, but no branch name, title or user text."""
     for found in EMBEDDED.finditer(read_workflow_texts()[name]):
         expression = re.sub(r"'[^']*'", "", found[1])
         for part in re.findall(r"[a-z_]+(?:\.[\w-]+)+", expression):
@@ -101,7 +101,7 @@ def test_every_action_is_pinned_to_a_commit(name):
 
 
 def test_an_action_has_one_pin():
-    """The same version everywhere."""
+    """Every use has the same version."""
     pins: dict[str, set[str]] = {}
     for text in read_workflow_texts().values():
         for action, pin in re.findall(r"uses: (actions/[\w-]+)@(.*)\n", text):
@@ -123,7 +123,7 @@ def grading_jobs() -> list[Any]:
 
 
 def test_student_code_runs_where_it_is_thought_to():
-    """In a job of grade.yml, one of collect.yml, and where the course's own tests run hostile submissions."""
+    """It runs in one job of grade.yml, one of collect.yml, and the jobs that run the course's own tests."""
     assert [case.id for case in grading_jobs()] == [
         "ci.yml:everything",
         "collect.yml:grade",
@@ -133,7 +133,7 @@ def test_student_code_runs_where_it_is_thought_to():
 
 
 def test_a_class_is_fetched_where_no_student_code_runs():
-    """`collect` says which half of its work is meant wherever it works: the token is in the half that only fetches."""
+    """Every `collect` states which half it runs, and the token is in the half that only fetches."""
     for case in list_parts("run"):
         (step,) = case.values
         if re.match(r"nox -s desk -- collect", step["run"]) and "--plan-matrix" not in step["run"]:
@@ -143,7 +143,7 @@ def test_a_class_is_fetched_where_no_student_code_runs():
 
 @pytest.mark.parametrize("job", grading_jobs())
 def test_a_job_that_runs_student_code_may_only_read_and_holds_no_token(job):
-    """Neither in its permissions nor in a step's environment nor on disk; and it ends by itself."""
+    """No token is in its permissions, a step's environment or on disk; and the job has a time limit."""
     assert job["permissions"] == {"contents": "read"}
     assert "timeout-minutes" in job
     for step in job["steps"]:
@@ -166,7 +166,7 @@ def test_a_job_that_may_write_never_sees_student_code(job):
 
 @pytest.mark.parametrize("name", sorted(read_workflow_texts()))
 def test_no_job_has_a_permission_it_does_not_ask_for_or_a_cache(name):
-    """Nothing by default, each permission with its reason, and no cache in which one run could leave something."""
+    """The default is none, each permission has a reason, and no cache can carry anything between runs."""
     text, workflow = read_workflow_texts()[name], syntax.parse_workflow(read_workflow_texts()[name])
     assert workflow["permissions"] == {}
     assert workflow["cache-mode"] == "none"
@@ -185,7 +185,7 @@ def test_no_workflow_of_the_default_branch_runs_on_a_fork_s_event(name):
 
 
 def test_grading_is_superseded_and_publishing_is_not():
-    """A new commit of a pull request ends the grading of the one before; a publication waits its turn."""
+    """A new commit in a pull request cancels the grading of the previous one; a publication waits its turn."""
     caller, grade = (
         syntax.parse_workflow(read_workflow_texts()["autograde.yml"]),
         syntax.parse_workflow(read_workflow_texts()["grade.yml"]),
@@ -202,7 +202,7 @@ def test_grading_is_superseded_and_publishing_is_not():
 
 
 def test_what_is_linted_is_all_of_it(tmp_path):
-    """With the settings that name why a rule is not kept."""
+    """The settings state why a rule is not kept."""
     assert main([str(tmp_path)], ROOT) == 0
     written = {path.name for path in (tmp_path / ".github/workflows").iterdir()}
     assert written == set(read_workflow_texts())

@@ -86,7 +86,7 @@ def test_a_push_is_published_and_attested(story: dict[str, Chapter]):
 
 
 def test_what_has_its_record_is_not_graded_again(story: dict[str, Chapter]):
-    """A week later, by schedule: the report names the record, and the history is as it was."""
+    """A week later, on schedule, the report refers to the record, and the history is unchanged."""
     found = story["schedule"]
     found.check(plan="success", grade="skipped", report="success", publish="skipped", attest="skipped")
     assert set(found.run.artifacts) == {"tinytorch-plan"}
@@ -96,7 +96,7 @@ def test_what_has_its_record_is_not_graded_again(story: dict[str, Chapter]):
 
 
 def test_by_hand_everything_is_measured_anew(story: dict[str, Chapter]):
-    """Even what has a record of the same files; and it is not published, for nobody has pushed it."""
+    """All is measured even with a record of the same files; nothing is published, since nobody has pushed it."""
     found = story["workflow_dispatch"]
     found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
     assert set(found.results) == {"milestone-1"}
@@ -107,7 +107,7 @@ def test_by_hand_everything_is_measured_anew(story: dict[str, Chapter]):
 
 
 def test_a_fork_s_run_may_only_read(story: dict[str, Chapter]):
-    """It is graded like any other, and says nothing to anybody."""
+    """The run is graded like any other, but reports nothing."""
     found = story["fork"]
     found.check(plan="success", grade="success", report="skipped", publish="skipped", attest="skipped")
     assert {level for job in found.run.jobs for level in job.permissions.values()} == {"read"}
@@ -116,7 +116,7 @@ def test_a_fork_s_run_may_only_read(story: dict[str, Chapter]):
 
 
 def test_a_fork_s_pull_request_is_reported_by_the_default_branch_s_workflow(story: dict[str, Chapter]):
-    """Which checks out the course alone, and finds the pull request by asking GitHub."""
+    """The workflow checks out the course alone, and finds the pull request by asking GitHub."""
     found = story["fork ended"]
     found.check(report="success")
     assert found.commands == REPORT
@@ -129,13 +129,13 @@ def test_a_fork_s_pull_request_is_reported_by_the_default_branch_s_workflow(stor
 
 
 def test_a_run_of_the_repository_s_own_is_not_reported_twice(story: dict[str, Chapter]):
-    """When it ends, the workflow for forks has nothing to do."""
+    """When such a run ends, the workflow for forks has nothing to do."""
     story["own ended"].check(report="skipped")
     assert story["own ended"].comments == story["fork ended"].comments
 
 
 def test_no_job_asks_for_what_its_token_may_not(story: dict[str, Chapter]):
-    """The permissions suffice, in every chapter; and steps that run student code find no token at all."""
+    """The permissions suffice for every event, and steps that run student code find no token."""
     assert {name: found.refused for name, found in story.items() if found.refused} == {}
     steps = [step for found in story.values() for step in found.run.steps if step.command is not None]
     with_token = {step.name for step in steps if any("ghs_" in value for value in step.environ.values())}
@@ -143,7 +143,7 @@ def test_no_job_asks_for_what_its_token_may_not(story: dict[str, Chapter]):
 
 
 def test_no_shell_reads_what_somebody_else_has_chosen(story: dict[str, Chapter]):
-    """The branch of each pull request is named like a command, and nowhere has one been carried out."""
+    """Each pull request's branch is named like a command, and none of these was ever executed."""
     assert "$(touch" in story["fork ended"].run.event.payload["workflow_run"]["head_branch"]
     assert [path for found in story.values() for path in found.run.folder.rglob("owned*")] == []
 
@@ -161,7 +161,7 @@ def test_the_course_s_ci_is_its_script(ci_runs):
 
 
 def test_every_command_of_every_workflow_was_run(story: dict[str, Chapter], ci_runs, released: Path, root: Path):
-    """None is left that nobody has tried; each ended with 0."""
+    """No command is left untested, and each exited with 0."""
     runs = [found.run for found in story.values()] + ci_runs[0]
     ran = {(step.workflow, step.job, step.command) for run in runs for step in run.steps if step.command is not None}
     files = {**syntax.read_workflows(released), "ci.yml": syntax.read_workflows(root)["ci.yml"]}
@@ -186,7 +186,7 @@ def test_a_new_commit_supersedes_the_one_before_it_and_nothing_else(story: dict[
 
 
 def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_path: Path):
-    """The token is as weak as the job says: a workflow that forgets one is noticed here."""
+    """The token is as weak as the job declares, so a workflow that forgets a permission fails here."""
     spoiled = Path(shutil.copytree(released, tmp_path / "spoiled"))
     for name in ("grade.yml", "report.yml"):
         path = spoiled / ".github/workflows" / name
@@ -199,7 +199,7 @@ def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_
 
 
 def test_a_call_that_grants_too_little_is_refused_before_it_begins(school: School, released: Path, tmp_path: Path):
-    """As GitHub does: a called workflow never gets more than its caller has."""
+    """As on GitHub, a called workflow never gets more permissions than its caller has."""
     tree = Path(shutil.copytree(released, tmp_path / "tree"))
     path = tree / ".github/workflows/autograde.yml"
     path.write_text(path.read_text().replace("checks: write", "checks: read"))
