@@ -108,7 +108,7 @@ def test_a_report_of_any_letters_is_shown_on_any_terminal(terminal: dict[str, st
         (["-m", "invoke", "roster", "--folder", "{folder}"], "not CSV|unknown column"),
         (["-m", "nox", "-l"], "milestone-1"),
         (["-m", "course.checks", "manifest_and_disk"], "The course is whole|to fix"),
-        (["-m", "grading.manifest", "check"], "milestones.yaml is right"),
+        (["-m", "grading.manifest", "check"], "milestones.yaml is valid"),
     ],
     ids=lambda value: " ".join(value[1:3]) if isinstance(value, list) else "",
 )
