@@ -406,7 +406,7 @@ def override(
         **FOLDER,
         "send": "Open the issues and update them; without it nothing is sent.",
         "to": "Also write each student's text to this folder, to read or for students without a GitHub repository.",
-        "author": "The account behind GITHUB_TOKEN, if the token is an app's; only its issues are updated.",
+        "author": "The account of an app's GITHUB_TOKEN; only issues opened by this account are updated.",
     }
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:

@@ -112,7 +112,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseRe
 
 
 def build_release_files(root: Path) -> dict[Path, bytes]:
-    """Build every file of the release except its lock, by path. The same course always produces the same bytes."""
+    """Build every file of the release except its lock, keyed by path. The same course always gives the same bytes."""
     manifest = load_manifest_strictly(root)
     if problems := check_files(manifest, root):
         raise ManifestError(problems)

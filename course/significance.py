@@ -40,7 +40,7 @@ def compute_chi2_case(first: list[Any], second: list[Any]) -> dict[str, Any]:
 
 
 def draw_cases() -> dict[str, list[Any]]:
-    """Draw every case from one seed, with ties, different sizes and shifts among them."""
+    """Generate all cases from one seed, including ties, unequal sizes and shifts."""
     rng = np.random.default_rng(15)
     numbers = []
     for n, m, shift, digits in ((20, 20, 0.0, 3), (12, 30, 1.0, 3), (40, 25, 0.5, 0), (5, 7, 3.0, 2), (60, 60, 0.3, 1)):

@@ -23,7 +23,7 @@ SAMPLE_GRADER = GraderRepository(repository="example/tinytorch", ref="v1")
 
 
 def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, bytes]:
-    """Build every workflow of a release, by path."""
+    """Build every workflow of a release, keyed by path."""
     # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES),

@@ -96,7 +96,7 @@ def load_cohort_from_folder(
 def list_folder_students(
     folder: Path, roster: Path | None = None, *, key: Path | None = None
 ) -> tuple[CohortStudent, ...]:
-    """List the students of the class in a folder, by id, without reading any records."""
+    """List the students of the class in a folder, sorted by id, without reading any records."""
     return _build_students(_read_class_rows(folder, roster), read_pseudonym_key(key or folder / FILE))
 
 
@@ -172,7 +172,7 @@ def build_cohort(
 
 
 def _build_students(rows: Iterable[RosterRow], key: bytes) -> tuple[CohortStudent, ...]:
-    """Turn rows of a roster into students with pseudonyms, by id."""
+    """Turn rows of a roster into students with pseudonyms, sorted by id."""
     ordered = sorted(rows, key=lambda row: row.id)
     names = assign_pseudonyms((row.id for row in ordered), key)
     return tuple(CohortStudent(r.id, r.name, r.section, r.repository, r.public, names[r.id], r.links) for r in ordered)

@@ -317,4 +317,4 @@ _SENTENCES = (
     ),
     (r"No space left on device", "the disk is full. Make room, and collect again"),
 )
-"""Patterns of git's frequent errors, each with a sentence to show instead that states the repair."""
+"""Patterns that match common git errors, each with a replacement message that says how to fix the problem."""

@@ -113,13 +113,13 @@ class Gradebook:
             )
 
     def list_students(self) -> tuple[RosterRow, ...]:
-        """List the enrolled students, by id."""
+        """List the enrolled students, sorted by id."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
         return tuple(_convert_cells_to_student(dict(zip(names, row, strict=True))) for row in found)
 
     def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
-        """List every student with rows in the gradebook, by id, and whether they are enrolled."""
+        """List every student with rows in the gradebook, sorted by id, and whether they are enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
@@ -430,7 +430,7 @@ def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
 
 
 def format_time(at: datetime) -> str:
-    """Write a time as text in UTC that sorts in order of time."""
+    """Format a time as a UTC string that sorts chronologically."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

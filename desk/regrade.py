@@ -230,7 +230,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     students = len({score.student for score in earlier})
     yield (
         f"The course has changed: {len(earlier)} grades of {students} students come from an earlier "
-        f"version ({counts}). They stay as they are, and are marked. The current version grades what is handed in now."
+        f"version ({counts}). They are unchanged but flagged. New submissions are graded with the current version."
     )
     for digest in sorted({score.grading.course_digest for score in earlier if score.grading}):
         course = courses.get(digest)

@@ -44,7 +44,7 @@ class ShownPair:
     """The number of lines of each student that resemble the other's."""
     matches: tuple[tuple[MatchSide, MatchSide], ...]
     left_out: int
-    """The number of matches that are not shown, the shortest ones."""
+    """The number of matches that are not shown; the shortest are omitted first."""
 
 
 def write_similarity_page(

@@ -55,7 +55,7 @@ class SubmissionFiles:
 
     @property
     def files(self) -> dict[str, str]:
-        """The files' texts, by path."""
+        """The files' texts, keyed by path."""
         found: dict[str, str] = json.loads(zlib.decompress(self.packed))
         return found
 

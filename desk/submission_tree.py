@@ -21,9 +21,9 @@ class SubmissionTree:
     """The files of a commit that count, as plain data that can be sent to a different machine."""
 
     files: Mapping[str, bytes | None]
-    """The files' bytes, by path; None for a file that is too large to be handed in."""
+    """The files' bytes, keyed by path; None for a file that is too large to be handed in."""
     links: Mapping[str, str]
-    """The targets of symbolic links, by path."""
+    """The targets of symbolic links, keyed by path."""
     beside: tuple[str, ...] = ()
     """The other names in the same folders, which become empty files."""
 
@@ -50,8 +50,8 @@ def write_commit_tree(repository: Path, commit: str, manifest: Manifest, into: P
 def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> SubmissionTree:
     """Read the files of a commit that count. Raise GitError if the commit cannot be read.
 
-    Links and nested repositories stay what they are, and files that are too large stay too large. No filter,
-    line-ending setting or attribute of the repository changes a byte.
+    Links, nested repositories and oversized files are kept as such, and rejected later. No filter, line-ending setting
+    or attribute of the repository changes a byte.
     """
     wanted = _list_wanted_paths(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}

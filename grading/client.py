@@ -241,7 +241,7 @@ class Worker:
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
             raise self._record_failure(ProtocolError("its report has the wrong form"))
         if not all(map(wire.is_reportable, values)):
-            raise self._record_failure(ProtocolError("it reported values that are not numbers or short texts"))
+            raise self._record_failure(ProtocolError("it reported values that are not numbers or short strings"))
         if self._reporting == MAX_NESTED_EVENTS:
             raise self._record_failure(ProtocolError("its progress reports are nested too deeply"))
         self._reporting += 1
@@ -327,7 +327,7 @@ class Worker:
         return build_remote_error(to_one_line(type_name, 100), names, message, tuple(told))
 
     def _require_types(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
-        """Return the values if they have exactly these types; otherwise fail the worker."""
+        """Return the values if they have exactly these types; otherwise stop the worker and raise its failure."""
         if type(values) is not list or [type(v) for v in values] != list(kinds):
             raise self._record_failure(ProtocolError("its answer has the wrong form"))
         return values

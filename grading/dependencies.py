@@ -35,7 +35,7 @@ def list_grader_files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def digest_files(root: Path, files: Iterable[Path], digest: Any = None) -> str:
-    """Return the SHA-256 of files and of their names below ``root``; continues ``digest`` if one is given."""
+    """Return the SHA-256 of files and of their paths relative to ``root``; continue ``digest`` if one is given."""
     digest = digest or hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -10,7 +10,7 @@ GAP = re.compile(
     r"""(?:\)|\n(?:(?P=indent)    ["'][^\n]*\n)*(?P=indent)\))$""",
     re.MULTILINE,
 )
-"""The pattern of a gap as it is written in a release, on one line or several."""
+"""A pattern that matches a gap as it is written in a release, on one line or several."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

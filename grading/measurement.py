@@ -86,11 +86,11 @@ class Measurement:
     """A check's figures and, for each one, the failures to show if it misses its threshold."""
 
     figures: Mapping[str, float | None]
-    """The figures by name. None means that a figure could not be measured, because student code failed."""
+    """The figures, keyed by name. None means that a figure could not be measured, because student code failed."""
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     rivals: Mapping[str, str] = field(default_factory=dict)
-    """The rivals' results, for each figure that has rivals. They are shown instead of ``how``."""
+    """The results of the baselines, for each figure that is compared with any. They are shown instead of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()

@@ -1,4 +1,4 @@
-"""The result record of one grading run. Renderings read nothing else."""
+"""The result record of one grading run. Renderers read nothing else."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class NamedImage(Record):
     shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=32)], Annotated[int, Field(ge=1, le=32)]]
     """The channels (grey, or red, green and blue), the height and the width."""
     pixels: Annotated[str, Field(max_length=4096)]
-    """One byte per value, as base64, in the order of an array of this shape."""
+    """One byte per value, as base64, in row-major (C) order for this shape."""
 
     @property
     def content(self) -> bytes:
@@ -336,7 +336,7 @@ class Result(Record):
 
 
 def _drop_unknown_place(failure: Failure, lines: dict[str, int]) -> Failure:
-    """Remove a failure's file if it is not one of these, and its line if the file has no such line."""
+    """Remove a failure's file if it is not in ``lines``, and its line if the file has no such line."""
     file = failure.file if failure.file in lines else None
     line = failure.line if file is not None and 0 < (failure.line or 0) <= lines[file] else None
     return failure.model_copy(update={"file": file, "line": line})

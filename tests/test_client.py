@@ -228,7 +228,7 @@ def test_a_report_holds_numbers_and_short_texts_alone(worker_of, value):
     """Student code gets an error if it reports anything else, and the worker continues."""
     source = f"import numpy as np\ndef f(progress): progress(1, np.float32(2), loss={value})\ndef g(): return 1\n"
     code = worker_of(source).module("code")
-    with pytest.raises(TypeError, match="only numbers and short texts can be reported") as caught:
+    with pytest.raises(TypeError, match="only numbers and short strings can be reported") as caught:
         code.f(lambda *_, **__: pytest.fail("nothing is reported"))
     assert caught.value.frames[-1].line == 2
     assert code.g() == 1

@@ -53,7 +53,7 @@ class Figure(CodeBlock):
 
 
 class LessonMarkdown(Markdown):
-    """Markdown whose code blocks are unwrapped figures."""
+    """Markdown whose code blocks hold text diagrams, which must not be wrapped."""
 
     elements = Markdown.elements | {"fence": Figure, "code_block": Figure}
 

@@ -36,7 +36,7 @@ def read_published_records(root: Path) -> BranchRecords:
             sizes[path] = int(size)
 
     def read_files(paths: Collection[str]) -> Mapping[str, bytes]:
-        """Read the bytes of these files from the branch, by path."""
+        """Read the bytes of these files from the branch, keyed by path."""
         return dict(zip(paths, _read_blobs(root, [blobs[path] for path in paths]), strict=True))
 
     log = _run_git(root, "log", "--first-parent", f"--max-count={MAX_COMMITS}", "--format=%B%x00", found)

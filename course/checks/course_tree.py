@@ -46,7 +46,7 @@ class CourseTree:
 
     @property
     def sources(self) -> dict[Path, str]:
-        """The text of every file with solutions, by path."""
+        """The text of every file with solutions, keyed by path."""
         return {path: self.read_text(path) for path in list_student_files(self.manifest)}
 
     @property

@@ -16,7 +16,7 @@ from grading.manifest.problems import MANIFEST_FILE, Problem
 from grading.render.progress_watch import ProgressWatch
 
 MIN_SECRET_LENGTH = 20
-"""The number of characters, without blanks, that makes a solution's line distinctive. Anyone might write `return x`."""
+"""How many characters, without whitespace, make a line of a solution distinctive. Anyone might write `return x`."""
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
 """A line that computes something matches this pattern; `network.backward(criterion.backward())` does not."""
 RELEASED_NAMES = {
@@ -114,7 +114,7 @@ def _find_telling_hints(course: CourseTree, module: Module) -> Iterator[Problem]
 
 
 def _split_computations(line: str) -> Iterator[str]:
-    """Yield what a line of code computes, without blanks: the line itself and the value it assigns, if long enough."""
+    """Yield what a line of code computes, without whitespace: the line and the value it assigns, if long enough."""
     code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
     for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
         if len(text := _remove_blanks(part)) >= (MIN_HINT_LENGTH if COMPUTES.search(part) else MIN_CALL_LENGTH):

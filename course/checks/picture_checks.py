@@ -1,4 +1,4 @@
-"""Every lesson shows its pictures with alt texts, and each picture is what the code draws now."""
+"""Every lesson shows its pictures with alt text, and each picture is what the code draws now."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def draw_attention_by_position() -> Figure:
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
     shapes.append(draw_word(26, 158, "queries", "middle", -90, css_class="small"))
     shapes.append(
-        draw_word(40, 282, "on the left each finds itself, on the right the one before it", css_class="small")
+        draw_word(40, 282, "left: each token attends to itself; right: to the one before it", css_class="small")
     )
     return Figure("Attention weights with one projection for queries and keys, and with two", 298, shapes)
 

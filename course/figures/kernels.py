@@ -79,7 +79,7 @@ def draw_gradient_blocks() -> Figure:
 
 
 def draw_whitening_directions() -> Figure:
-    """Draw the directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
+    """Draw the principal directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
     shapes = [draw_word(14, 24, "27 directions, strongest first, with their variances", css_class="bold")]

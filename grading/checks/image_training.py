@@ -243,7 +243,7 @@ def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageR
             title="A network that has not been trained answers by chance",
             got=f"{figures['fresh_accuracy']:.1%} of the test images correct before any training",
             expected="about 10%, the accuracy of guessing",
-            hint="build must draw every weight at random from rng. Nothing in it may know what an image shows.",
+            hint="build must draw every weight at random from rng. Nothing in it may depend on what images show.",
         ),
         "forgotten_accuracy": Failure(
             title="With fresh weights restored, it answers by chance again",

@@ -43,7 +43,7 @@ def draw_integers(below: int, *shape: int) -> Draw:
 
 
 def combine_draws(**draws: Draw) -> Callable[[np.random.Generator], Arrays]:
-    """Combine drawing functions into one that returns all arrays of a case by name."""
+    """Combine drawing functions into one that returns all arrays of a case, keyed by name."""
     return lambda rng: {name: draw(rng) for name, draw in draws.items()}
 
 
@@ -126,7 +126,7 @@ def build_layer_case(
             parameter.data = arrays[weight]
 
         def compute_named_arrays() -> dict[str, Any]:
-            """Run the student's layer forward and backward, and return the output and each gradient, by name."""
+            """Run the student's layer forward and backward, and return the output and each gradient, keyed by name."""
             for parameter in parameters:
                 parameter.grad = None
             output, of_x = step(made, inputs, grads)
@@ -151,7 +151,7 @@ def build_layer_case(
             return output
 
         def compute_named_arrays() -> dict[str, np.ndarray]:
-            """Run PyTorch's layer forward and backward, and return the output and each gradient, by name."""
+            """Run PyTorch's layer forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
             output = run_and_differentiate_layer()
@@ -175,7 +175,7 @@ def build_loss_case(
         step = student.define(compute_loss_and_gradient)
 
         def compute_named_arrays() -> dict[str, Any]:
-            """Compute the student's loss and its gradient, by name."""
+            """Compute the student's loss and its gradient, keyed by name."""
             value, gradient = step(criterion, *inputs)
             return {"the loss": read_array(value), f"{GRADIENT_PREFIX}prediction": read_array(gradient)}
 
@@ -193,7 +193,7 @@ def build_loss_case(
             return value
 
         def compute_named_arrays() -> dict[str, np.ndarray]:
-            """Compute PyTorch's loss and its gradient, by name."""
+            """Compute PyTorch's loss and its gradient, keyed by name."""
             guess.grad = None
             value = differentiate_loss()
             return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
@@ -206,7 +206,7 @@ def build_loss_case(
 def build_function_case(
     name: str, size: str, ours: Builder, theirs: Builder, grad: Draw | None = None, **draws: Draw
 ) -> ComparisonCase:
-    """Build the case of a function of tensors. If ``grad`` is given, the function is also differentiated on a tape."""
+    """Build the test case for a function of tensors. If ``grad`` is given, it is also differentiated on a tape."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""
@@ -218,7 +218,7 @@ def build_function_case(
         step, grads = student.define(run_and_differentiate), student.tensor.Tensor(arrays["grad"])
 
         def compute_named_arrays() -> dict[str, Any]:
-            """Run the student's function forward and backward, and return the output and each gradient, by name."""
+            """Run the student's function forward and backward; return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = step(made, tensors, grads)
@@ -242,7 +242,7 @@ def build_function_case(
             return output
 
         def compute_named_arrays() -> dict[str, np.ndarray]:
-            """Run PyTorch's function forward and backward, and return the output and each gradient, by name."""
+            """Run PyTorch's function forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = run_and_differentiate_function()
@@ -258,7 +258,7 @@ def build_function_case(
 
 
 def build_array_case(name: str, size: str, ours: Builder, theirs: Builder, **draws: Draw) -> ComparisonCase:
-    """Build the case of a function that takes arrays and returns one array."""
+    """Build the test case for a function that takes arrays and returns one array."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side."""

@@ -73,7 +73,7 @@ class CaseSide:
     """One side of a case: the student's or PyTorch's."""
 
     compute: Callable[[], Mapping[str, Any]]
-    """Returns arrays by name. The names of gradients begin with GRADIENT_PREFIX."""
+    """Returns arrays, keyed by name. The names of gradients begin with GRADIENT_PREFIX."""
     run: Callable[[int], float]
     """Repeats the work the given number of times and returns the time taken, in seconds."""
 
@@ -122,9 +122,9 @@ class Comparison:
     name: str
     size: str
     difference: float | None = None
-    """The largest difference between any two values."""
+    """The largest difference between corresponding values."""
     gradient_difference: float | None = None
-    """The largest difference between any two gradients, or None if nothing is differentiated."""
+    """The largest difference between corresponding gradients, or None if nothing is differentiated."""
     same: bool = False
     seconds: float | None = None
     """The time of one run of the student's code."""

@@ -100,7 +100,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
         def compute_updated_parameter() -> dict[str, Any]:
-            """Return the parameter after the steps of the student's optimizer, by name."""
+            """Return the parameter after the steps of the student's optimizer, keyed by name."""
             return {"the parameter": step(make([parameter], **options), parameter, arrays["start"], arrays["grads"])}
 
         kept = [student.hold(student.tensor.Tensor(arrays[key]), "data") for key in ("start", "grads")]
@@ -121,7 +121,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
                 optimizer.step()
 
         def compute_updated_parameter() -> dict[str, np.ndarray]:
-            """Return the parameter after the steps of PyTorch's optimizer, by name."""
+            """Return the parameter after the steps of PyTorch's optimizer, keyed by name."""
             step(make([parameter], **options))
             return {"the parameter": to_numpy(parameter).copy()}
 
@@ -176,7 +176,7 @@ def build_clipping_case() -> ComparisonCase:
         arguments = clip, parameters, grads, 1.0
 
         def compute_clipped_gradients() -> dict[str, Any]:
-            """Clip the gradients with the student's code, and return the norm and each clipped gradient, by name."""
+            """Clip gradients with the student's code, and return the norm and each clipped gradient, keyed by name."""
             norm = student.define(restore_and_clip)(*arguments)
             clipped = {key: read_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": np.array(norm), **clipped}
@@ -194,7 +194,7 @@ def build_clipping_case() -> ComparisonCase:
             return torch.nn.utils.clip_grad_norm_(parameters, 1.0)
 
         def compute_clipped_gradients() -> dict[str, np.ndarray]:
-            """Clip the gradients with PyTorch, and return the norm and each clipped gradient, by name."""
+            """Clip the gradients with PyTorch, and return the norm and each clipped gradient, keyed by name."""
             norm = step()
             clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": to_numpy(norm), **clipped}

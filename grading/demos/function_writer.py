@@ -36,7 +36,7 @@ WATCHED = 9
 POINTS = 24
 """The approximate number of times that training is measured."""
 MOST_BYTES = 100
-"""The most bytes in a completion. The longest correct one has 80."""
+"""The maximum number of bytes in a completion. The longest correct one has 80."""
 UNWATCHED_SECONDS = 15.0
 """The processor time after which training is stopped if nobody is watching."""
 NETWORK = "your network"

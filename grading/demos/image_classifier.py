@@ -74,7 +74,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
 
 
 def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
-    """Return the name of the images that were loaded, and whether they stand in for those wanted."""
+    """Return the name of the images that were loaded, and whether they replace the ones requested."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
     if data.stand_in_for is None:

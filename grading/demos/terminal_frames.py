@@ -30,7 +30,7 @@ class ScreenWatch:
         self._screen.show_frame(Text(title))
 
     def advance(self, done: int, note: str = "") -> None:
-        """Show a frame with the share that is done."""
+        """Show a frame with the fraction completed."""
         share = f" {done / self._total:.0%}" if self._total else ""
         self._screen.show_frame(Text(f"{self._title}{share} {note}"))
 

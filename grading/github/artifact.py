@@ -107,7 +107,7 @@ def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manife
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
-    """List a run's artifacts by name. The newest wins if a job that ran again left several."""
+    """Return a run's artifacts, keyed by name. The newest wins if a job that ran again left several."""
     owner, name = repository.split("/")
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(

@@ -95,7 +95,7 @@ def build_run_summary(report: RunReport) -> str:
 
 
 def _build_body(report: RunReport, max_characters: int) -> str:
-    """Join the front and the folded results."""
+    """Join the visible part and the collapsed results."""
     head = build_front(report)
     return "\n\n".join([head, *_fold_results(report.ordered_results, max_characters - len(head))])
 

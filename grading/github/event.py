@@ -1,7 +1,8 @@
 """The event that triggered a workflow, read from a step's environment.
 
-Anybody can write the texts of an event: who opens a pull request chooses the names of its branch and repository. Fields
-with a fixed form are checked here; `ref`, `actor` and `head_repository` remain untrusted text for the caller.
+Anyone can control the text fields of an event: anyone who opens a pull request chooses the names of its branch and
+repository. Fields with a fixed form are checked here; `ref`, `actor` and `head_repository` remain untrusted text for
+the caller.
 """
 
 from __future__ import annotations

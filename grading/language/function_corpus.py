@@ -220,7 +220,7 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
 
 
 def _pick_by_share(items: list, share: float) -> tuple[str, str]:
-    """Return the item at this share, 0 to below 1, of the list's length."""
+    """Return the item at this fraction (0 ≤ share < 1) of the list's length."""
     return items[int(share * len(items))]
 
 

@@ -12,7 +12,7 @@ from grading.language.documents import END_MARK, encode_documents
 PASSAGE_CHARACTERS = 4_000
 """The approximate length of a passage in characters. Every passage ends at the end of a paragraph."""
 HELD_OUT_EVERY = 10
-"""The interval of held-out passages: one in this many is not in the training text."""
+"""One passage in this many is held out of the training text."""
 COPIED_WORDS, REPEATED_WORDS = 8, 4
 """The number of words in a row that count as copied if the training text has them, and as repeated if they recur."""
 FEWEST_WORDS = 10

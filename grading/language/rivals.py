@@ -40,7 +40,7 @@ def measure_right_function_share(
 
 
 def make_function_rivals(functions: FunctionCorpus) -> dict[str, Completer]:
-    """Make the rivals, by name, that write functions by counting or copying those in the training text."""
+    """Make rivals that write functions by counting or copying those in the training text, keyed by name."""
     return _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
 
 
@@ -86,7 +86,7 @@ def measure_text_rivals(training_text: bytes, held_out: Sequence[bytes]) -> Riva
 def _make_rivals(
     text: np.ndarray, documents: Sequence[str], prompt_pattern: re.Pattern, most_bytes: int
 ) -> dict[str, Completer]:
-    """Make the rivals that write, by name: n-grams of tokens, n-grams of bytes, and the nearest document."""
+    """Make the rivals that write, keyed by name: n-grams of tokens, n-grams of bytes, and the nearest document."""
     data = text.tobytes()
     tokenizer = Tokenizer(data, VOCABULARY_SIZE)
     tokens, single = tokenizer.encode(data), [bytes([byte]) for byte in range(BYTES)]

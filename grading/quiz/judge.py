@@ -58,7 +58,7 @@ def _judge_question(
 
 
 def _find_chosen_options(answer: Answer, options: dict[str, str]) -> list[str] | None:
-    """Return the texts of the options that letters refer to ("a", "a, c"), or None if a letter is not an option."""
+    """Return the text of each option that the letters refer to ("a", "a, c"), or None if a letter is not an option."""
     letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     if not isinstance(letters, list | tuple):
         return None

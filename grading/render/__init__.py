@@ -1,4 +1,4 @@
-"""Show a result with pure functions of the record, and show the progress of a grading run while it lasts.
+"""Render a result with pure functions of its record, and show progress during a grading run.
 
 The design is described in docs/architecture/reports.md, in the course's repository.
 """

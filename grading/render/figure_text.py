@@ -108,7 +108,7 @@ def compute_margin_share(criterion: CriterionResult) -> float:
 
 
 def _find_margin_range(criterion: CriterionResult, *, better: bool) -> float:
-    """Return how far a figure can be from one side of its threshold, or the threshold itself if there is no bound."""
+    """Return the largest possible distance from a threshold on one side, or the threshold if there is no bound."""
     if criterion.unit is Unit.FRACTION and better == (criterion.comparison == "at_least"):
         return 1 - criterion.threshold
     return abs(criterion.threshold)

@@ -14,7 +14,7 @@ from grading.render.text import to_one_line
 
 
 class ProgressWatch(Protocol):
-    """A listener for the progress of a grading run. It must clean notes, which may contain untrusted text."""
+    """A listener for the progress of a grading run. It must sanitise notes, which may contain untrusted text."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
         """Begin a phase of `total` steps (None: unknown)."""

@@ -18,7 +18,7 @@ def encode_result(result: Result) -> str:
 
 
 def decode_result(encoded: str | bytes) -> Result:
-    """Decode a record strictly, so that "1" is not a number; raise ValidationError if it is not one."""
+    """Decode a record strictly, so that "1" does not count as a number. Raise ValidationError if it is invalid."""
     return Result.model_validate_json(encoded, strict=True)
 
 

@@ -53,7 +53,7 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
 
 
 def read_usage(pid: int) -> Usage | None:
-    """Read the usage of a process and its descendants, including ended ones.
+    """Read the resource usage of a process and its descendants, including those that have exited.
 
     Return None if the kernel does not report it.
     """

@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "msgpack")
 """The packages that every worker imports."""
 LOADER_CACHE = Path("/etc/ld.so.cache")
 LIBRARY = re.compile(r"(?:=> |^\s*)(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
-"""The pattern of a line of the loader's output: a library's name, its path, and its address."""
+"""A pattern that matches a line of the loader's output: a library's name, its path, and its address."""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class DirectStudent:
 
     @staticmethod
     def rng(seed: int) -> np.random.Generator:
-        """Create a random generator on the student's side."""
+        """Create a random number generator in the student's process."""
         return np.random.default_rng(seed)
 
     def folder(self) -> Path:

@@ -31,7 +31,7 @@ class WorkerStudent:
         return self._worker.recipe(module_id)
 
     def rng(self, seed: int) -> Any:
-        """Create a random generator on the student's side."""
+        """Create a random number generator in the student's process."""
         return self._worker.rng(seed)
 
     def folder(self) -> Any:

@@ -1,4 +1,5 @@
-"""The only files of the grader that run next to student code: `main.py`, its codec `wire.py`, `frames.py`, the fence.
+"""The only files of the grader that share a process with student code: `main.py`, `wire.py`, `frames.py` and the fence.
 
-The design is described in docs/architecture/isolation.md, in the course's repository.
+`wire.py` is the codec; the fence is `confine.py`, `landlock.py` and `seccomp.py`. The design is described in
+docs/architecture/isolation.md, in the course's repository.
 """

@@ -85,7 +85,7 @@ class Worker:
             for value in (*args, *kwargs.values()):
                 if not wire.is_reportable(value):
                     kind = type(value).__name__
-                    raise TypeError(f"only numbers and short texts can be reported, not a {kind}; convert it first")
+                    raise TypeError(f"only numbers and short strings can be reported, not a {kind}; convert it first")
             self.send_message(["event", number, list(args), kwargs])
             self.serve_requests()
             return self.resumed.pop()

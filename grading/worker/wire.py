@@ -34,7 +34,7 @@ MAX_EMPTY = 1 << 20
 """The largest product of an empty array's other axes, since a sum along the empty one would have that size."""
 MAX_HANDLE = 1 << 63
 MAX_TEXT = 200
-"""The maximum number of characters of a text in a report."""
+"""The maximum length of a string in a report, in characters."""
 MAX_DIGITS = 1000
 """The maximum number of digits of an integer beyond 64 bits."""
 

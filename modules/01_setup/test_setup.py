@@ -83,7 +83,7 @@ def test_bytes_of_an_array_no_machine_can_hold(student):
 
 @task("1.2")
 def test_bytes_refuse_a_negative_size(student):
-    """array_bytes() with a negative size raises a ValueError that names the shape."""
+    """array_bytes() with a negative size raises a ValueError that states the shape."""
     for shape in ((4, -1), (-2, -3)):
         with expect.raises(ValueError, call=f"array_bytes({shape})", mentions=(str(shape),)):
             student.setup.array_bytes(shape)
@@ -106,7 +106,7 @@ def test_loop_agrees_with_numpy(student, rng):
 
 @task("1.3")
 def test_loop_refuses_different_lengths(student):
-    """dot_loop() of vectors of different lengths raises a ValueError that names both."""
+    """dot_loop() raises a ValueError that states both lengths if the vectors differ in length."""
     check_length_errors(student.setup.dot_loop, "dot_loop")
 
 
@@ -203,7 +203,7 @@ def test_vectorised_takes_lists_too(student):
 
 @task("1.5")
 def test_vectorised_refuses_different_lengths(student):
-    """dot_vectorised() of vectors of different lengths raises a ValueError that names both."""
+    """dot_vectorised() raises a ValueError that states both lengths if the vectors differ in length."""
     check_length_errors(student.setup.dot_vectorised, "dot_vectorised")
 
 

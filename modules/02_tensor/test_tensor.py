@@ -227,7 +227,7 @@ def test_item_is_a_python_number(student, values, expected):
 @task("2.2")
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (0,), (2, 0)])
 def test_item_needs_exactly_one_element(student, shape):
-    """item() of a tensor with no elements, or with several, raises a ValueError that names the shape."""
+    """item() of a tensor with no elements, or with several, raises a ValueError that states the shape."""
     with expect.raises(ValueError, call=f"Tensor(array of shape {shape}).item()", mentions=(str(shape),)):
         student.tensor.Tensor(np.zeros(shape)).item()
 
@@ -313,7 +313,7 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
     ],
 )
 def test_a_number_only_counts_with_a_higher_kind(student, dtype, number, expected):
-    """A number takes the dtype of the tensor it meets, unless its kind is above the tensor's, or it does not fit."""
+    """A number takes the dtype of the tensor it is combined with, unless its kind ranks higher, or it does not fit."""
     tensor = student.tensor.Tensor(np.ones(2, dtype))
     call = f"result_dtype(tensor of {dtype}, {number})"
     expect.equal(get_dtype_name(student.tensor.result_dtype(tensor, number)), expected, call=call)
@@ -390,7 +390,7 @@ def test_random_shapes_broadcast_as_in_numpy(student, rng):
     [((2, 3), (4,)), ((2, 3), (2,)), ((3,), (0,)), ((2, 3, 4), (5, 3, 4)), ((2, 1), (3, 1)), ((2, 5), (3, 1))],
 )
 def test_shapes_that_clash_are_named(student, a, b):
-    """broadcast_shape() of shapes that do not fit raises a ValueError that names both."""
+    """broadcast_shape() of shapes that do not fit raises a ValueError that states both."""
     for first, second in ((a, b), (b, a)):
         with expect.raises(ValueError, call=f"broadcast_shape({first}, {second})", mentions=(str(first), str(second))):
             student.tensor.broadcast_shape(first, second)
@@ -398,7 +398,7 @@ def test_shapes_that_clash_are_named(student, a, b):
 
 @task("2.4")
 def test_a_clash_names_the_two_sizes(student):
-    """The error of broadcast_shape() names the two sizes that clash."""
+    """The error of broadcast_shape() states the two sizes that clash."""
     call = "broadcast_shape((7, 11, 1), (13, 5))"
     with expect.raises(ValueError, call=call, mentions=("sizes 11 and 13",), hint='write "sizes 11 and 13"'):
         student.tensor.broadcast_shape((7, 11, 1), (13, 5))

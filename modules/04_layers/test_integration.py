@@ -204,7 +204,7 @@ def build_network(student, sizes, activation):
 
 
 def accumulate_gradients(network, criterion, inputs, targets):
-    """Run one more forward and backward, and return copies of all gradients."""
+    """Run one more forward and backward pass, and return copies of all gradients."""
     criterion(network(inputs), targets)
     network.backward(criterion.backward())
     return [values(parameter.grad) for parameter in network.parameters()]

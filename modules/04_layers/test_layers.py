@@ -111,7 +111,7 @@ def test_linear_keeps_float32(student, rng):
 
 @task("4.2")
 def test_linear_refuses_other_sizes(student):
-    """An input whose last size is not n_in raises a ValueError, which names both shapes if it comes through apply."""
+    """An input whose last size is not n_in raises a ValueError, which states both shapes if it comes through apply."""
     weight = np.ones((4, 3))
     for shape in ((2,), (3, 4), (3, 1), (2, 3, 2)):
         call = f"linear of shapes {shape} and (4, 3)"
@@ -493,7 +493,7 @@ def test_mse_by_hand(student):
 
 @task("4.6")
 def test_bce_of_a_guess(student):
-    """Answering 0.5 to everything costs ln 2, whatever the labels are."""
+    """Predicting 0.5 for every example gives a loss of ln 2, whatever the labels are."""
     for labels in ([0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]):
         loss = student.layers.BCELoss()(student.tensor.Tensor([0.5] * 4), student.tensor.Tensor(labels))
         expect.array(

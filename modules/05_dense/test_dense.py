@@ -27,7 +27,7 @@ def test_fans(student, rng):
 
 @task("5.1")
 def test_fans_need_two_axes(student):
-    """Two axes are enough; a shape with fewer raises a ValueError that names it."""
+    """Two axes are enough; a shape with fewer raises a ValueError that states it."""
     expect.equal(student.dense.fans((2, 3)), (3, 2), call="fans((2, 3))")
     for shape in ((), (7,)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"fans({shape})"):

@@ -53,7 +53,7 @@ def test_output_size_counts_places(student, rng):
 
 @task("6.1")
 def test_output_size_refuses_a_kernel_that_does_not_fit(student):
-    """A kernel larger than the padded axis raises a ValueError that names both sizes."""
+    """A kernel larger than the padded axis raises a ValueError that states both sizes."""
     for size, kernel, padding in ((4, 5, 0), (3, 8, 2), (2, 19, 7)):
         call = f"output_size({size}, {kernel}, 1, {padding})"
         with expect.raises(ValueError, mentions=(str(kernel), str(size + 2 * padding)), call=call):
@@ -249,7 +249,7 @@ def test_convolution_in_float32(student, rng):
 
 @task("6.4")
 def test_convolution_refuses_what_does_not_fit(student):
-    """Through apply, arrays that do not fit raise a ValueError that names both shapes."""
+    """Through apply, arrays that do not fit raise a ValueError that states both shapes."""
     call, op = student.tensor.apply, student.spatial.conv2d
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((2, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 9), (2, 2, 5, 5))):
         with expect.raises(ValueError, mentions=(str(x), str(weight)), call=f"conv2d of shapes {x} and {weight}"):

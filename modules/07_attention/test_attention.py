@@ -99,7 +99,7 @@ def test_padding_mask_is_true_for_what_is_not_padding(student, rng):
 
 @task("7.2")
 def test_padding_mask_refuses_what_does_not_fit(student):
-    """A sequence longer than the padded length, or with fewer than 0 tokens, raises a ValueError that names it."""
+    """A sequence longer than the padded length, or with fewer than 0 tokens, raises a ValueError that states it."""
     for lengths in ([1, 7, 2], [2, -7]):
         with expect.raises(ValueError, mentions=("7",), call=f"padding_mask({lengths}, 6)"):
             student.attention.padding_mask(lengths, 6)
@@ -601,7 +601,7 @@ def test_positions_far_away_are_exact(student, rng):
 
 @task("7.7")
 def test_positions_refuse_an_odd_number(student):
-    """An odd number of features raises a ValueError that names it."""
+    """An odd number of features raises a ValueError that states it."""
     for length, dim in ((4, 1), (4, 7), (2, 33), (0, 5)):
         with expect.raises(ValueError, mentions=(str(dim),), call=f"sinusoidal_positions({length}, {dim})"):
             student.attention.sinusoidal_positions(length, dim)

@@ -1,4 +1,4 @@
-"""The tests of module 08: each example once per epoch, batches that can be repeated, threads that end, safe files."""
+"""The tests of module 08: each example once per epoch, reproducible batches, threads that end, files safe to load."""
 
 import gzip
 import math
@@ -17,7 +17,7 @@ from grading.testing import expect, task
 
 @task("8.1")
 def test_any_dataset_makes_batches_one_by_one(student, rng):
-    """A dataset that only has single examples still returns a batch: an array of inputs and one of targets."""
+    """A dataset that can only fetch single examples still returns a batch: an array of inputs and one of targets."""
     images, labels = rng.integers(0, 256, (7, 2, 3), dtype=np.uint8), rng.integers(0, 10, 7)
     dataset = student.dataloader.ListDataset([(image, int(label)) for image, label in zip(images, labels, strict=True)])
     indices = rng.integers(0, 7, 5)
@@ -47,7 +47,7 @@ def test_array_dataset_holds_pairs(student, rng):
 
 @task("8.1")
 def test_array_dataset_needs_a_target_for_each_input(student):
-    """Unequal lengths raise a ValueError that names both."""
+    """Unequal lengths raise a ValueError that states both."""
     for n, m in ((5, 4), (4, 5)):
         with expect.raises(ValueError, mentions=("5", "4"), call=f"ArrayDataset({n} inputs, {m} targets)"):
             student.dataloader.ArrayDataset(np.zeros((n, 2)), np.zeros(m))
@@ -88,7 +88,7 @@ def test_a_batch_is_a_copy(student, rng, indices):
 
 @task("8.1")
 def test_array_dataset_indexes_once(student, rng):
-    """A fetch of an ArrayDataset takes less than a third of the time of fetching the same examples one by one."""
+    """Fetching a batch of an ArrayDataset takes less than a third as long as fetching its examples one by one."""
     dataset = student.dataloader.ArrayDataset(
         rng.integers(0, 9, 20_000, np.uint8), rng.integers(0, 9, 20_000, np.uint8)
     )

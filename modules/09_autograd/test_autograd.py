@@ -186,7 +186,7 @@ def test_power_rule_at_and_below_zero(student):
     grad = np.array([1.0, 2, 9, 5, 6, 7, 8, 4])
     grad_a, grad_b = op_with_rule.backward(grad, a**b, a, b)
     wanted = [-4, 2 * 12, 9 * -1 / 2.25, 5, 0, 0, 0, 4]
-    call = f"the rule of power for a = {a.tolist()}, b = {b.tolist()}"
+    call = f"the backward rule of power for a = {a.tolist()}, b = {b.tolist()}"
     expect.array(grad_a, wanted, call=call)
     expect.array(
         grad_b,
@@ -202,7 +202,7 @@ def test_power_rule_with_exponent_zero(student):
     op_with_rule = find_op_with_rule(student, "power")
     a = np.array([0.0, 2.0, -2.0])
     grad_a, _ = op_with_rule.backward(np.ones(3), np.ones(3), a, np.zeros(3))
-    expect.array(grad_a, np.zeros(3), call="the rule of power for a = [0, 2, -2], b = 0")
+    expect.array(grad_a, np.zeros(3), call="the backward rule of power for a = [0, 2, -2], b = 0")
 
 
 @task("9.3")
@@ -212,7 +212,7 @@ def test_power_rule_where_the_power_is_not_finite(student):
     a, b = np.array([0.0, -8.0, 0.0, 0.0, 4.0]), np.array([-1.0, 1 / 3, -0.5, 0.5, 0.5])
     output = np.array([np.inf, np.nan, np.inf, 0.0, 2.0])
     grad_a, grad_b = op_with_rule.backward(np.ones(5), output, a, b)
-    call = "the rule of power for a = [0, -8, 0, 0, 4], b = [-1, 1/3, -1/2, 1/2, 1/2]"
+    call = "the backward rule of power for a = [0, -8, 0, 0, 4], b = [-1, 1/3, -1/2, 1/2, 1/2]"
     hint = "choose 0 with np.where after the product: inf · 0 and NaN · 0 are NaN"
     expect.array(grad_b, [0, 0, 0, 0, 2 * np.log(4)], call=f"{call}: the exponents' gradient", hint=hint)
     expect.array(grad_a, [-np.inf, np.nan, -np.inf, np.inf, 0.25], call=call, hint="b · a ** (b - 1)")
@@ -224,7 +224,8 @@ def test_power_rule_with_infinite_gradients(student):
     op_with_rule, inf = find_op_with_rule(student, "power"), np.inf
     a, b = np.array([0.0, 2.0, -2.0, -2.0]), np.array([0.0, 0.0, 0.0, 2.0])
     grad_a, grad_b = op_with_rule.backward(np.full(4, inf), a**b, a, b)
-    call, hint = "the rule of power for a = [0, 2, -2, -2], b = [0, 0, 0, 2], grad inf", "choose, do not multiply by 0"
+    call = "the backward rule of power for a = [0, 2, -2, -2], b = [0, 0, 0, 2], grad inf"
+    hint = "choose, do not multiply by 0"
     expect.array(grad_a, [0, 0, 0, -inf], call=call, hint=hint)
     expect.array(grad_b, [0, inf, 0, 0], call=f"{call}: the exponents' gradient", hint=hint)
 
@@ -236,7 +237,7 @@ def test_power_rule_of_large_numbers(student):
     a, b = np.array([1e19], "float32"), np.array([4.0], "float32")
     grad_a, grad_b = op_with_rule.backward(np.ones(1, "float32"), np.array([np.inf], "float32"), a, b)
     for name, got in (("a", grad_a), ("b", grad_b)):
-        call = f"the rule of power for a = 1e19, b = 4 in float32: the gradient of {name}"
+        call = f"the backward rule of power for a = 1e19, b = 4 in float32: the gradient of {name}"
         expect.array(got, [np.inf], dtype="float32", call=call, hint='np.errstate(all="ignore")')
 
 
@@ -423,7 +424,7 @@ def test_what_has_no_slope_is_not_recorded(student):
 @task("9.7")
 @pytest.mark.parametrize("dtype", ["int64", "bool", "uint8"])
 def test_only_floating_tensors_have_gradients(student, dtype):
-    """For integers and bools, require_grad raises a TypeError that names the dtype."""
+    """For integers and bools, require_grad raises a TypeError that states the dtype."""
     x = student.tensor.Tensor(np.ones(3, dtype))
     with expect.raises(TypeError, mentions=(dtype,), call=f"require_grad([tensor of {dtype}])"):
         student.autograd.require_grad([x])
@@ -845,7 +846,7 @@ def test_backward_of_many_elements_needs_a_grad(student):
         y.backward(student.tensor.Tensor([1.0, 2.0]))
     with expect.raises(ValueError, mentions=("(3,)", "(3, 1)"), call="(x * x).backward(grad of (3, 1)) for x of (3,)"):
         y.backward(student.tensor.Tensor([[1.0], [2.0], [3.0]]))
-    expect.equal(x.grad, None, call="x.grad after a backward that was refused")
+    expect.equal(x.grad, None, call="x.grad after a backward pass that was refused")
     y.backward(student.tensor.Tensor([1.0, 0.0, -1.0]))
     expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), after other grads were refused")
 

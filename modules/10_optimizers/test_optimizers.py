@@ -325,7 +325,7 @@ def test_clipping_scales_all_gradients_alike(student, rng):
         got = student.optimizers.clip_grad_norm(parameters, share * norm)
         call = f"clip_grad_norm(parameters, {share * norm:.3f}), norm {norm:.3f}"
         expect.that(type(got) is float, call=call, got=got, expected="a Python float")
-        expect.array(got, norm, call=call, hint="take the root of the sum of all squares of all gradients together")
+        expect.array(got, norm, call=call, hint="take the square root of the sum of squares over all gradients")
         for parameter, grad in zip(parameters, grads, strict=False):
             hint, traps = "use one factor for all", {"gradients must shrink when their norm is above max_norm": grad}
             wanted, clipped = share * grad, f"a gradient after {call}"

@@ -271,7 +271,7 @@ def test_a_step_runs_forward_once(student, rng):
 
 @task("11.4")
 def test_a_step_leaves_no_recorder(student, rng):
-    """After a step nothing is recorded any more, even if the network has failed."""
+    """Recording stops after each step, even if the network raised an error."""
     net = build_small_network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     trainer.train_step(*make_tensors(student, *draw_examples(rng, 4)))
@@ -1171,7 +1171,7 @@ def expect_state_unchanged(state, before, *, call, hint):
 
 
 def format_state_entries(state, names):
-    """Return these entries of a state as text, by name."""
+    """Return these entries of a state as text, keyed by name."""
     return {name: json.dumps(convert_arrays_to_lists({name: state[name]})) for name in names}
 
 

@@ -178,7 +178,7 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
         weight[was_zero] = 0
         weight[~mask_smallest(weight, zeros / 24)] = 0
         call = f"the weight after train_step {step} of PruningTrainer(…, begin=1, end=4, final=0.75)"
-        hint = "a weight that was 0 before the step is 0 after it: mask after every step, then prune to the schedule"
+        hint = "a weight that was 0 before the step is 0 after it: mask after every step, then prune by the schedule"
         expect.array(layer.weight, weight, rtol=1e-9, atol=1e-12, call=call, hint=hint)
         expect.array(figures["loss"], float((error**2).mean()), call=f"the loss of train_step {step}")
         expect.equal(trainer.step, step, call=f"trainer.step after train_step {step}")

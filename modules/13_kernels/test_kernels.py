@@ -145,7 +145,7 @@ def test_what_the_outer_recorder_takes_counts_for_no_op(student):
         _ = x.exp()
     wanted = {"add": 1.0, "sum": 1.0, "less": 1.0}
     hint = "read the clock again when the outer recorder has returned"
-    expect.equal(profile.seconds, wanted, call="the seconds of a profile inside another one", hint=hint)
+    expect.equal(profile.seconds, wanted, call="the seconds measured by a nested profile", hint=hint)
     expect.equal(sorted(outer.seconds), ["add", "exp", "less", "sum"], call="the ops that the outer profile received")
 
 
@@ -181,12 +181,12 @@ def test_a_buffer_is_lent_and_used_again(student):
     space = student.kernels.Workspace()
     with space.borrow((3, 5), "float64") as array:
         expect.equal((array.shape, array.dtype), ((3, 5), np.dtype("float64")), call='borrow((3, 5), "float64")')
-        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent")
+        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is in use")
     first = read_buffer_addresses(student, space)
     expect.equal(len(first), 1, call="the number of idle buffers when the block has ended")
     with space.borrow((2, 2, 2), "float32") as array:
         expect.equal((array.shape, array.dtype), ((2, 2, 2), np.dtype("float32")), call='borrow((2, 2, 2), "float32")')
-        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent again")
+        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is in use again")
     expect.equal(
         read_buffer_addresses(student, space), first, call="the idle buffer after it was used for a smaller array"
     )
@@ -199,8 +199,8 @@ def test_two_users_never_share(student):
     for round_number in range(3):
         with space.borrow((100,), "float32"):
             with space.borrow((50,), "float64"):
-                expect.equal(len(space.idle), 0, call="the number of idle buffers while both are lent")
-            expect.equal(len(space.idle), 1, call="the number of idle buffers while one of two is lent")
+                expect.equal(len(space.idle), 0, call="the number of idle buffers while both are in use")
+            expect.equal(len(space.idle), 1, call="the number of idle buffers while one of two is in use")
         (one, size), (two, _) = read_buffer_addresses(student, space)
         expect.that(one + size <= two, call=f"two buffers after round {round_number + 1}", got=f"at {one} and {two}, "
                     f"{size} bytes long", expected="memory that does not overlap")  # fmt: skip
@@ -239,7 +239,7 @@ def list_bounds(slices):
 
 @task("13.3")
 def test_blocks_hold_what_the_cache_holds(student, rng):
-    """Blocks hold all rows, in order, each as many as fit in CACHE; the last block holds the rest."""
+    """Together the blocks hold all rows in order; each holds as many as fit in CACHE, the last block the rest."""
     kernels = student.kernels
     cache = kernels.CACHE
     expect.equal(
@@ -284,7 +284,7 @@ def test_results_come_in_the_order_of_the_blocks(student):
 
 @task("13.4")
 def test_blocks_really_run_at_the_same_time(student):
-    """Two threads that wait for each other both arrive; afterwards no thread is left."""
+    """Two threads that wait for each other both arrive; afterwards no thread is left running."""
     threading = student.dataloader.threading
     before = threading.active_count()
     got = student.kernels.run_blocks(threading.Barrier(2).wait, [20.0, 20.0], 2)
@@ -295,7 +295,7 @@ def test_blocks_really_run_at_the_same_time(student):
 
 @task("13.4")
 def test_an_error_reaches_the_caller(student):
-    """With any number of threads the first failed block's error is raised, with its message, and no thread is left."""
+    """For any number of threads the first failed block's error is raised with its message; no thread keeps running."""
     threading = student.dataloader.threading
     before = threading.active_count()
     for threads in (1, 2, 3):
@@ -380,7 +380,7 @@ def test_the_blocked_convolution_is_a_convolution(student, rng, case):
 @task("13.6")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_output(student, rng):
-    """With 1, 2 and 3 threads the results have the same bits, and no thread is left."""
+    """With 1, 2 and 3 threads the results have the same bits, and no thread is left running."""
     x, weight = (rng.normal(size=s).astype("float32") for s in ((4, 3, 17, 9), (6, 3, 3, 3)))
     threading, op = student.dataloader.threading, student.kernels.blocked_conv2d
     before = threading.active_count()

@@ -561,7 +561,7 @@ def test_nobody_guesses_an_unknown_op(student):
 
 @task("14.7")
 def test_bytes_are_read_and_written_once(student):
-    """A read array counts once, even if it is passed twice; written arrays count, but views and None do not."""
+    """An array that is read counts once, even if passed twice; written arrays count, but views and None do not."""
     tensor, count = student.tensor, student.benchmarking.count_bytes
     x = student.hold(tensor.Tensor(np.arange(12.0)), "data")
     w = student.hold(tensor.Tensor(np.ones((2, 3), "float32")), "data")

@@ -682,7 +682,7 @@ def test_only_what_is_whole_serves(student):
 
 @task("15.3")
 def test_a_crash_leaves_the_earlier_state(student):
-    """Whenever promote or roll_back is interrupted, the registry that is opened next has the complete old history."""
+    """No matter when promote or roll_back is interrupted, a registry opened afterwards has the complete old history."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     first, second = registry.put(b"first"), registry.put(b"second")
@@ -985,8 +985,8 @@ def test_p_at_its_ends(student):
         expect.array(student.mlops.ks_test(first, second), wanted, rtol=1e-9, call="ks_test of equal samples")
     for first, second in ((a, a + 1000), (a + 1000, a)):
         distance, p = student.mlops.ks_test(first, second)
-        expect.array(distance, 1.0, rtol=1e-9, call="D of samples that are apart")
-        call = "p of two samples of 100 that are apart: 2 exp(-2 · 50)"
+        expect.array(distance, 1.0, rtol=1e-9, call="D of samples that do not overlap")
+        call = "p of two samples of 100 that do not overlap: 2 exp(-2 · 50)"
         expect.array(p, 2 * math.exp(-100), rtol=1e-6, atol=0, call=call)
 
 
@@ -1073,7 +1073,7 @@ def test_holm_by_hand(student):
 
 @task("15.9")
 def test_holm_by_adjusted_values(student, rng):
-    """A p-value is rejected if it and all smaller ones are at most alpha / (m - i); alpha is 5% by default."""
+    """A hypothesis is rejected if all p-values up to its own are at most alpha / (m - i); alpha is 5% by default."""
     cases = [[float(p) for p in rng.uniform(0, 0.3, int(rng.integers(1, 9))) ** 2] for _ in range(60)]
     for alpha in (None, 0.01, 0.02):
         arguments = [(p_values,) if alpha is None else (p_values, alpha) for p_values in cases]
@@ -1085,7 +1085,7 @@ def test_holm_by_adjusted_values(student, rng):
 
 
 def draw_tables(rng, size, shifted=None):
-    """Draw two tables of eight numbers and four categories without drift, except in one feature if `shifted`."""
+    """Draw two tables with eight numeric and four categorical features, without drift except in `shifted`."""
     tables = []
     for moved in (None, shifted):
         numbers = {f"x{k}": rng.normal(1.0 if moved == f"x{k}" else 0.0, 1, size) for k in range(8)}
@@ -1096,7 +1096,7 @@ def draw_tables(rng, size, shifted=None):
 
 @task("15.9")
 def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
-    """Floating-point arrays go to ks_test, others to chi2_test; the p-values that holm rejects are returned by name."""
+    """Floating-point arrays go to ks_test, others to chi2_test; rejected p-values are returned, keyed by name."""
     reference, current = draw_tables(rng, 60)
     reference["flag"], current["flag"] = np.array([True, False] * 30), np.array([True] * 60)
     reference["half"], current["half"] = np.zeros(60, "float32"), np.ones(60, "float32")
@@ -1123,7 +1123,7 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
 def test_false_alarms_are_rare(student, rng):
     """At most 12% of 300 pairs of tables without drift, 12 features each, raise an alarm; uncorrected, half do."""
     alarms = sum(len(student.mlops.find_drift(*draw_tables(rng, 150))) > 0 for _ in range(300))
-    call = "300 times find_drift of 12 features that have not drifted"
+    call = "300 calls to find_drift, each with 12 features that have not drifted"
     expect.that(
         alarms <= 36, call=call, got=f"{alarms} alarms", expected="at most 36", hint="apply holm to all p-values"
     )

@@ -910,7 +910,7 @@ def test_draws_follow_the_probabilities(student, rng):
 
 @task("16.12")
 def test_each_row_is_drawn_from_its_own(student, rng):
-    """From a row with one possible token, that token is drawn, even at both ends; the same rng draws the same."""
+    """From a row with one possible token, that token is drawn, even the first or last; equal rngs draw equal tokens."""
     places = rng.integers(0, 6, 300)
     places[:2] = 0, 5
     rows = np.eye(6)[places]
@@ -1220,7 +1220,7 @@ def spell_tokens(merges):
 
 
 def draw_echoes(rng, count):
-    """Draw documents that say a word of three letters twice: "say tok: tok"."""
+    """Draw documents that contain a three-letter word twice: "say tok: tok"."""
     words = rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()
     return b"".join(b"say " + bytes(word) + b": " + bytes(word) + b"\0" for word in words)
 

@@ -1,4 +1,4 @@
-"""The preview picture of a portfolio's link (Open Graph): 1200×630 pixels, drawn with Pillow alone.
+"""The preview image for links to a portfolio (Open Graph): 1200×630 pixels, drawn with Pillow alone.
 
 Each pixel is one byte. Values 0 to 127 run from the background colour to the ink, and 128 to 255 from the background to
 the accent. So files are small and quick to create, and letters keep their smooth edges.

@@ -48,7 +48,7 @@ class LinkedRepository:
 def build_linked_repository(text: str | None) -> LinkedRepository | None:
     """Find the address by which a page can link to a repository.
 
-    Return None for a path, or for a repository that only ssh reaches.
+    Return None for a path, or for a repository that is reachable only over SSH.
 
     >>> build_linked_repository("octo/hello").address
     'https://github.com/octo/hello'

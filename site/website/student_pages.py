@@ -58,7 +58,7 @@ def describe_story(story: StudentStory) -> str:
     names = [c.milestone.name + (" (provisional)" if c.provisional else "") for c in story.capabilities]
     if not story.any_verified:
         return f"{story.name} built a deep-learning framework from NumPy up. Its records are not verified."
-    return f"{story.name} built a deep-learning framework from NumPy up. Measured by running it: {', '.join(names)}."
+    return f"{story.name} built a deep-learning framework from NumPy up. Its measured capabilities: {', '.join(names)}."
 
 
 def _list_card_lines(story: StudentStory) -> list[CardLine]:
@@ -67,7 +67,7 @@ def _list_card_lines(story: StudentStory) -> list[CardLine]:
 
 
 def _collect_feed_values(story: StudentStory, site: SiteContext, folder: str) -> dict[str, Any]:
-    """Collect the values of the feed, newest records first; addresses are absolute if the site's address is known."""
+    """Collect the feed's entries, newest first; addresses are absolute if the site's address is known."""
     steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
     base = f"{site.base_url}{folder}/" if site.base_url else ""
     ids: dict[int | str, str] = {"feed": uuid.uuid5(NAMESPACE, story.pseudonym).urn}

@@ -19,7 +19,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 80, 18
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis, with its position and text."""
+    """A tick on an axis, with its position and text."""
 
     at: float
     text: str

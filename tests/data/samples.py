@@ -21,7 +21,7 @@ def encode_idx(array: np.ndarray) -> bytes:
 
 
 def make_mnist_files() -> dict[str, bytes]:
-    """A tiny MNIST: 6 training and 4 test images, by file name, unpacked."""
+    """A tiny MNIST: 6 training and 4 test images, unpacked, keyed by file name."""
     rng = np.random.default_rng(1)
     return {
         "train-images-idx3-ubyte": encode_idx(rng.integers(0, 256, (6, 28, 28))),

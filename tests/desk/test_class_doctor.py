@@ -16,7 +16,7 @@ from tito.doctor import Finding
 
 
 def list_findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
-    """Return the doctor's findings, by name."""
+    """Return the doctor's findings, keyed by name."""
     return {finding.name: finding for finding in run_class_checks(DeskContext(ROOT, folder, told))}
 
 

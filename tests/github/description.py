@@ -62,5 +62,5 @@ def _add_segments(path: str, item: dict[str, Any]) -> Iterator[tuple[str, dict[s
 
 
 def list_examples(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the description's own examples by name, which fill fields that no test checks."""
+    """Return the description's own examples, keyed by name, which fill fields that no test checks."""
     return {name: example["value"] for name, example in description["components"]["examples"].items()}

@@ -67,7 +67,7 @@ def copy_with_one_change(released: Path, worked_on: Path, path: Path, folder: Pa
 
 
 def run_week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
-    """Run the events, and return their chapters by name, in order."""
+    """Run the events, and return their chapters in order, keyed by name."""
     recipe = copy_with_one_change(released, worked_on, RECIPE, school.folder / "recipe")
     tensor = copy_with_one_change(released, worked_on, TENSOR, school.folder / "tensor")
     story: dict[str, Chapter] = {}

@@ -29,7 +29,7 @@ HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{O
 
 
 def read_workflow_texts() -> dict[str, str]:
-    """Read every workflow: the course's by name, and those in a release that call them."""
+    """Read every workflow, keyed by name: the course's, and those in a release that call them."""
     found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
     return found | {path.name: data.decode() for path, data in build_release_workflows(ROOT, SAMPLE_GRADER).items()}
 

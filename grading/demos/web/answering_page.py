@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 20.0
 """The time for which a question waits if training does not report."""
 
 PendingQuestion = tuple[Any, Future[dict[str, Any]]]
-"""A parsed question, and the future of its answer."""
+"""A parsed question, and a future for its answer."""
 
 
 class AnsweringPage(NetworkPage):
@@ -78,7 +78,7 @@ class AnsweringPage(NetworkPage):
             _set_answer(self._waiting.get()[1], {"failure": serialize_failure(self._failure)})
 
     def _answer_pending(self, pending: PendingQuestion, network: Any, report: FailureReporter) -> None:
-        """Answer one question. Raise only if the worker is lost, because other errors concern just this question."""
+        """Answer one question. Raise only if the worker is lost, because other errors affect only this question."""
         parsed, future = pending
         if self._ended.is_set():
             return

@@ -56,7 +56,7 @@ class NetworkPage:
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
     def list_calls(self) -> Mapping[str, PageCall]:
-        """List the calls that the page may make, by name."""
+        """Return the calls that the page may make, keyed by name."""
         return {}
 
     def run(

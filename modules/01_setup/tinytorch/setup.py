@@ -32,7 +32,7 @@ def system_info() -> dict[str, str | int]:
 def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
     """Return how many bytes the elements of an array of this shape and dtype take, without creating the array.
 
-    Raise ValueError, naming the shape, when a size is negative.
+    Raise ValueError, stating the shape, when a size is negative.
 
     >>> array_bytes((1000, 1000))
     4000000
@@ -49,7 +49,7 @@ def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
 def dot_loop(a, b) -> float:
     """Return the dot product a[0]*b[0] + a[1]*b[1] + … of two vectors as a Python float, computed in a Python loop.
 
-    Raise ValueError, naming both lengths, when they differ.
+    Raise ValueError, stating both lengths, when they differ.
 
     >>> dot_loop([1, 2, 3], [10, 20, 30])
     140.0

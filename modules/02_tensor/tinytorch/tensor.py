@@ -136,7 +136,7 @@ class Trace:
 
 
 def wrap(array) -> Tensor:
-    """Return a Tensor around `array` itself, without the copy that `Tensor(array)` makes."""
+    """Return a Tensor that wraps `array` itself, without the copy that `Tensor(array)` makes."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(array)
     return tensor
@@ -217,7 +217,7 @@ def matmul_forward(a, b):
 
 
 def mean_forward(a, axis, keepdims):
-    """Return the mean over `axis`, which is float32 for integers and bools."""
+    """Return the mean over `axis`; the result is float32 for integers and bools."""
     # BEGIN SOLUTION 2.8
     return as_floating(a).mean(axis=axis, keepdims=keepdims)
     # END SOLUTION
@@ -281,7 +281,7 @@ class Tensor:
         # END SOLUTION
 
     def backward(self, grad: Tensor | None = None) -> None:
-        """Add to the `grad` of all tensors with `requires_grad` behind this one. Raise RuntimeError without a tape."""
+        """Add to the `grad` of all `requires_grad` tensors that led to this one. Raise RuntimeError without a tape."""
         if self.tape is None:
             raise RuntimeError("no tape has recorded how this tensor was computed (see module 09)")
         self.tape.backward(self, grad)

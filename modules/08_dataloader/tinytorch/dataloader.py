@@ -257,7 +257,7 @@ def parse_idx(data: bytes) -> np.ndarray:
 
     The header has two zero bytes, a type (a key of IDX_TYPES), the number of axes, and the size of each axis, as a
     big-endian uint32. Big-endian elements follow. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raise ValueError for a
-    different beginning, an unknown type, and more or fewer bytes than the sizes promise (naming both numbers).
+    different beginning, an unknown type, and more or fewer bytes than the sizes promise (stating both numbers).
     """
     # BEGIN SOLUTION 8.8
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:

@@ -49,7 +49,7 @@ def multiply_backward(grad, output, a, b):
 
 
 def divide_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a / b; the slopes are 1 / b in `a` and -a / b² in `b`."""
+    """Return `(grad_a, grad_b)` of a / b; the derivatives with respect to `a` and `b` are 1 / b and -a / b²."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad / b, a.shape), unbroadcast(-grad * output / b, b.shape)
     # END SOLUTION

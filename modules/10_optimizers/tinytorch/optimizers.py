@@ -260,7 +260,7 @@ class Scheduler:
         return {"count": self.count, "base_lr": float(self.base_lr)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Load a state returned by `state_dict`, and set the learning rate. Raise ValueError, as `checked` does."""
+        """Load a state returned by `state_dict`, and set the learning rate. Raise ValueError when `checked` does."""
         # BEGIN SOLUTION 10.7
         new = checked(state, self.state_dict())
         self.count, self.base_lr = new["count"], new["base_lr"]

@@ -23,7 +23,7 @@ from tinytorch.tensor import Tensor
 
 
 def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    """Return the means over all examples, by name, from pairs of a batch's length and its own means.
+    """Return the means over all examples, keyed by name, from pairs of a batch's length and its own means.
 
     A batch of three examples counts three times as much as a batch of one. Raise ValueError if there are no examples.
 
@@ -113,7 +113,7 @@ class Trainer:
         self.epoch, self.step, self.history, self.stopped, self.loader = 0, 0, [], None, None
 
     def measure(self, output: Tensor, targets: Tensor, loss: Tensor) -> dict[str, float]:
-        """Return the loss and the metrics of one batch, by name."""
+        """Return the loss and the metrics of one batch, keyed by name."""
         return {"loss": loss.item()} | {name: float(metric(output, targets)) for name, metric in self.metrics.items()}
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:

@@ -26,7 +26,7 @@ CACHE = 1 << 19  # the bytes of scratch memory that stay in the cache: half of a
 
 
 class Profile:
-    """A recorder that adds up each op's run time in `seconds`, by name: "conv2d", or "conv2d backward".
+    """A recorder that adds up each op's run time in `seconds`, keyed by name: "conv2d", or "conv2d backward".
 
     An op's time is the time since the previous op, minus the time that the outer recorder, such as a tape, took.
     """

@@ -285,7 +285,7 @@ class GPT(Composite):
     """Predicts the next token at every position: tokens (N, L) → logits (N, L, vocab_size) (Radford et al., 2019).
 
     `token_embedding`, `position_embedding`, `blocks` and `norm` are drawn from `rng` in this order. The head, which
-    turns features into logits, has the weight of `token_embedding` and no bias. `parameters()` lists that weight once.
+    turns features into logits, shares the weight of `token_embedding`, without a bias. `parameters()` lists it once.
     """
 
     def __init__(self, vocab_size: int, context_length: int, embed_dim: int, num_heads: int, num_layers: int, *, rng):
