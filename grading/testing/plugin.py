@@ -89,7 +89,7 @@ class DirectStudent:
 
     @staticmethod
     def rng(seed: int) -> np.random.Generator:
-        """Create a random number generator in the student's process."""
+        """Create a random number generator for the student's code."""
         return np.random.default_rng(seed)
 
     def folder(self) -> Path:
