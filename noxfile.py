@@ -95,7 +95,7 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
 
 
 def list_packages_up_to(module_id: str) -> list[str]:
-    """List the packages that this module needs, and those before it that its tests may use."""
+    """List the installable packages of this module and of every one before it, which its tests may use."""
     last = MANIFEST.module(module_id).number
     return [package for module in MANIFEST.modules if module.number <= last for package in module.packages]
 

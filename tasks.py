@@ -547,7 +547,7 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     },
 )
 def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
-    """Compare what students have handed in, and write similar pairs side by side."""
+    """Compare what students in a class folder have handed in, and write similar pairs side by side to a page."""
     from desk.similar_page import write_similarity_page
     from grading.render.progress_watch import create_watch
     from tito.console import open_console

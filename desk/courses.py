@@ -20,10 +20,10 @@ SHOWN = 5
 def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
     """Describe the current version of the course in the repository at ``root``."""
     record = describe_grading_course(root, manifest)
-    return CourseVersion(record.digest, record.name, record.version, _describe_course_contents(root, manifest))
+    return CourseVersion(record.digest, record.name, record.version, _describe_grading_basis(root, manifest))
 
 
-def _describe_course_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
+def _describe_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
     """Return what a course grades by, as JSON values: the criteria as shown, and a digest of everything else."""
     milestones = {}
     for milestone in manifest.milestones:

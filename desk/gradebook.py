@@ -116,14 +116,14 @@ class Gradebook:
         """List the enrolled students, sorted by id."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
-        return tuple(_convert_cells_to_student(dict(zip(names, row, strict=True))) for row in found)
+        return tuple(_convert_row_to_student(dict(zip(names, row, strict=True))) for row in found)
 
     def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
         """List every student with rows in the gradebook, sorted by id, and whether they are enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
-            (_convert_cells_to_student(dict(zip(names, cells, strict=True))), bool(enrolled))
+            (_convert_row_to_student(dict(zip(names, cells, strict=True))), bool(enrolled))
             for enrolled, *cells in found
         )
 
@@ -239,10 +239,7 @@ class Gradebook:
         return Result.model_validate_json(row[0])
 
     def save_records(self, student: str, records: Iterable[PublishedRecord]) -> None:
-        """Save the records from the student's branch.
-
-        Records that are gone from it stay here, but are no longer verified.
-        """
+        """Save all records of the student's branch; stored ones that are missing here are no longer verified."""
         with self.open_transaction() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
@@ -411,8 +408,8 @@ def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
     return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(RosterRow))
 
 
-def _convert_cells_to_student(cells: dict[str, Any]) -> RosterRow:
-    """Convert the cells of the table to a student."""
+def _convert_row_to_student(cells: dict[str, Any]) -> RosterRow:
+    """Convert a row of the student table, by column name, to a RosterRow."""
     of_milestones = parse_late_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
     return RosterRow(**{**cells, **agreed, "milestone_days": of_milestones})

@@ -72,7 +72,7 @@ def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Mani
         for score in of:
             graded = score.grading
             pushed = f"{score.push.at:%Y-%m-%d %H:%M:%S}Z" if score.push else ""
-            cells += [_format_score_points(score), score.verdict or ""]
+            cells += [_format_points_or_empty(score), score.verdict or ""]
             cells += [graded.met, graded.criteria] if graded else ["", ""]
             cells += [pushed, score.days_late, score.course.label if score.course else ""]
             cells += ["" if score.course is None else "yes" if score.is_current else "no"]
@@ -96,7 +96,7 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
     for row in chosen:
         who = [row.name or row.id, "", "", row.sis_login or row.email or row.id, row.section or ""]
         of = [reached[row.id][m.id] for m in built]
-        lines.append([*who, *("EX" if score.by_hand.excused else _format_score_points(score) for score in of)])
+        lines.append([*who, *("EX" if score.by_hand.excused else _format_points_or_empty(score) for score in of)])
     return _format_rows_as_csv([head, possible, *lines])
 
 
@@ -112,7 +112,7 @@ def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
         raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
     built = _list_built_milestones(manifest)
     lines: list[list[object]] = [
-        [row.name or row.id, row.email, *(_format_score_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)]
+        [row.name or row.id, row.email, *(_format_points_or_empty(reached[row.id][m.id]) or _UNTOUCHED for m in built)]
         for row in rows
     ]
     for row, line in zip(rows, lines, strict=True):  # a column that Moodle ignores
@@ -207,7 +207,7 @@ def _format_milestone_title(milestone: Milestone) -> str:
     return f"Milestone {milestone.id}: {milestone.name}"
 
 
-def _format_score_points(score: Score) -> str:
+def _format_points_or_empty(score: Score) -> str:
     """Format the points as a number, or as an empty text if there are none."""
     return "" if score.points is None else str(score.points)
 

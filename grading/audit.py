@@ -144,7 +144,7 @@ class _ImportRules:
 def _find_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]:
     """Find every import, name and attribute that the rules forbid."""
     names = _map_imported_names(tree)
-    for node in _walk_imported_code(tree, names):
+    for node in _walk_code_reachable_on_import(tree, names):
         match node:
             case ast.Import(names=aliases):
                 for alias in aliases:
@@ -216,8 +216,8 @@ def _expand_name(node: ast.expr, names: Names) -> list[str]:
     return [".".join([start, *reversed(parts)]) for start in known]
 
 
-def _walk_imported_code(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
-    """Walk every node that may run on import: all but those below TYPE_CHECKING or __name__ == "__main__"."""
+def _walk_code_reachable_on_import(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
+    """Walk every node that may run on import, in function bodies too, but not below TYPE_CHECKING or __main__."""
     bound = _find_rebound_names(tree)
     sure = {name: known for name, known in names.items() if name not in bound}
     todo: list[ast.AST] = [tree]

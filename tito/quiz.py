@@ -169,7 +169,7 @@ def _load_kept_answers(root: Path, number: int, student: str, out: Console) -> A
 
 
 def _save_kept_answers(root: Path, number: int, answers: Answers, out: Console) -> Answers:
-    """Save the answers, and report where a damaged file was moved to."""
+    """Save the answers, print where a damaged file was moved to, and return the same answers."""
     aside = save_answers(root, number, answers)
     if aside is not None:
         out.print(Text(f"The damaged file is now {aside.as_posix()}.", style="yellow"))

@@ -124,7 +124,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
             result = grader.grade(
                 task=job.task,
                 watch=_EventReporter(job, emit),
-                is_enough=_collect_failed_tasks(failed, (lambda _: False) if job.whole else is_decisive_failure),
+                is_enough=_collect_failed_tasks(failed, (lambda _: False) if job.whole else fails_without_later_task),
                 aborted=job.aborted,
             )
         except (UsageError, GraderError, OSError) as error:
@@ -157,7 +157,7 @@ def _collect_failed_tasks(
     return note_outcome
 
 
-def is_decisive_failure(outcome: TestOutcome) -> bool:
+def fails_without_later_task(outcome: TestOutcome) -> bool:
     """Return whether to stop after this test: it failed, and not because a later task is still open."""
     own, gap = ([int(part) for part in (task or "").split(".") if part] for task in (outcome.task, outcome.gap))
     return outcome.failure is not None and gap <= own

@@ -20,7 +20,7 @@ COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 def draw_augmented_versions() -> Figure:
     """Draw a boat of 24×24 pixels as flips and crops change it in sixteen epochs."""
-    boat = _paint_boat()
+    boat = _paint_boat_indices()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
     looks = [f'stroke="{colour}"' for colour in COLOURS]
@@ -31,7 +31,7 @@ def draw_augmented_versions() -> Figure:
     return Figure("One image of a boat, and sixteen augmented versions of it", 392, shapes)
 
 
-def _paint_boat() -> np.ndarray:
+def _paint_boat_indices() -> np.ndarray:
     """Paint the image with indices into COLOURS."""
     y, x = np.mgrid[:SIZE, :SIZE]
     boat = np.where(y < 15, SKY, SEA)

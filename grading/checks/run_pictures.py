@@ -77,7 +77,7 @@ def select_named_images(
 
 
 def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
-    """Draw how long a training step takes in each module."""
+    """Record how long a training step takes in each module, in microseconds, as a picture to be drawn later."""
     values = tuple(min(round(one * 1e6), 10**9) for one in seconds.values())
     return Picture(name="step_microseconds", seed=seed, shape=(len(values),), labels=tuple(seconds), values=values)
 

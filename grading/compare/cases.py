@@ -60,17 +60,17 @@ OPERATIONS: list[Operation] = [
 def list_dot_product_cases() -> list[ComparisonCase]:
     """List module 01's cases, which show how much slower a loop is than NumPy."""
 
-    def get_function(name: str) -> Callable[[Any], Any]:
+    def make_setup_lookup(name: str) -> Callable[[Any], Any]:
         """Return a function that looks up one of module 01's functions."""
         return lambda student: getattr(student.setup, name)
 
     return [
         build_array_case(
-            "dot_loop", "1,000", get_function("dot_loop"), lambda torch: torch.dot,
+            "dot_loop", "1,000", make_setup_lookup("dot_loop"), lambda torch: torch.dot,
             a=draw_positives(1000), b=draw_positives(1000),
         ),
         build_array_case(
-            "dot_vectorised", "100,000", get_function("dot_vectorised"), lambda torch: torch.dot,
+            "dot_vectorised", "100,000", make_setup_lookup("dot_vectorised"), lambda torch: torch.dot,
             a=draw_positives(100_000), b=draw_positives(100_000),
         ),
     ]  # fmt: skip
@@ -224,9 +224,9 @@ def bind_attention(layer: Any) -> Callable[..., Any]:
     """Turn an attention layer into a function of its input and parameters. This runs on the student's side."""
     parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
 
-    def attend(x: Any, *weights: Any) -> Any:
-        """Attend with these parameters."""
-        for part, weight, bias in zip(parts, weights[::2], weights[1::2], strict=True):
+    def attend(x: Any, *weights_and_biases: Any) -> Any:
+        """Set the layer's parameters (weight, bias, weight, bias, …) and run it on x."""
+        for part, weight, bias in zip(parts, weights_and_biases[::2], weights_and_biases[1::2], strict=True):
             part.weight, part.bias = weight, bias
         return layer(x)
 

@@ -95,7 +95,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
     shape = (256, 256)
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
+        """Prepare the student's side, which takes optimizer steps."""
         make, step = getattr(student.optimizers, name), student.define(apply_gradients)
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
@@ -138,7 +138,7 @@ def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
     """Build the case of a schedule's learning rates."""
 
     def prepare_ours(student: Any, _arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
+        """Prepare the student's side, which records the learning rate of every step."""
         follow, tensor = student.define(record_learning_rates), student.tensor.Tensor([0.0])
         arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), options, SCHEDULE_STEPS
         return build_worker_side(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
@@ -170,7 +170,7 @@ def build_clipping_case() -> ComparisonCase:
     shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
+        """Prepare the student's side, which clips gradients."""
         tensor, clip = student.tensor.Tensor, student.optimizers.clip_grad_norm
         parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
         arguments = clip, parameters, grads, 1.0
@@ -229,7 +229,7 @@ def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> Compari
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
+        """Prepare the student's side, which takes a training step with an image network."""
         network = build_student_image_network(student, student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[2:], strict=True):
             parameter.data = array
@@ -408,7 +408,7 @@ def build_gpt_case() -> ComparisonCase:
     """Build the case of training steps of a small GPT, with AdamW and clipping."""
 
     def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
+        """Prepare the student's side, which takes a training step with a GPT."""
         gpt, tensor = student.tinygpt, student.tensor.Tensor
         network = gpt.GPT(VOCAB, LENGTH, WIDTH, HEADS, BLOCKS, rng=student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[1:], strict=True):

@@ -271,7 +271,7 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
 
 
 def count_right_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
-    """Count the correct attempts of each of the three kinds."""
+    """Count the correct attempts of each kind; attempts alternate through the three kinds, as exercises do."""
     return [count_right_attempts(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 

@@ -67,7 +67,7 @@ class RaceState:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times as fast as module 06 module 13 is, or None until both are timed."""
+        """How many times faster module 13 is than module 06, or None until both are timed."""
         *_, plain, fast = (lane.images_per_second for lane in self.lanes)
         return fast / plain if plain and fast else None
 

@@ -41,7 +41,7 @@ class ScoredTest:
 
 
 def list_scored_tests(results: Sequence[Result]) -> tuple[ScoredTest, ...]:
-    """List every criterion of every result, in order."""
+    """List every criterion of every result, in order, as a test with points."""
     criteria = [criterion for result in results for criterion in result.criteria]
     scale = 100 if any(c.partial or c.weight != int(c.weight) for c in criteria) else 1
     return tuple(_build_scored_test(result, criterion, scale) for result in results for criterion in result.criteria)

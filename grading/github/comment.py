@@ -156,7 +156,7 @@ def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
 
 
 def _describe_run(report: RunReport) -> str:
-    """Describe which run this is and what it counts for."""
+    """Describe in Markdown the commit, the workflow run, and whether this is official or only feedback."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:
         counts = "An official grading, like the instructor's own run."

@@ -80,7 +80,7 @@ class RecordEntry:
 
     @property
     def session(self) -> str | None:
-        """The graded session as nox names it: milestone-2, module-02_tensor."""
+        """The graded nox session, such as milestone-2 or module-02_tensor; None if the entry has no event."""
         return None if self.event is None else format_session(self.event)
 
     @property

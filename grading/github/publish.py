@@ -114,7 +114,7 @@ def _build_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord
 def _draw_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
-    """Draw the badges of the measured milestones, and any that is missing."""
+    """Draw the badges (SVG and JSON) of the measured milestones, and any that is missing, by file name."""
     events = {ledger.compute_sha256(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}

@@ -27,7 +27,7 @@ def parse_answer(text: str, question: StudentQuestion) -> Number | str | tuple[s
 
 
 def _parse_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
-    """Parse one or more letters of the question's options."""
+    """Parse letters of the question's options: one letter as text, several as a tuple."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
     if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):

@@ -154,7 +154,7 @@ def _list_capabilities(
     repository: LinkedRepository | None,
     published: dict[int, str],
 ) -> Iterator[UnlockedCapability]:
-    """List the unlocked milestones with their evidence; ``earlier`` events come from earlier course versions."""
+    """List the unlocked milestones with their evidence; ``earlier`` holds the id() of each older version's event."""
     for milestone in manifest.milestones:
         best = history.find_best_attempt(milestone.id)
         if best is None or best.verdict not in PASSING:

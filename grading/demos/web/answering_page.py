@@ -67,7 +67,7 @@ class AnsweringPage(NetworkPage):
         while not self._waiting.empty():
             self._answer_pending(self._waiting.get(), network, report)
 
-    def _handle_end(self, network: Any, report: FailureReporter) -> None:
+    def _handle_training_end(self, network: Any, report: FailureReporter) -> None:
         """Answer questions after training, until the page ends."""
         while not self._ended.is_set():
             self._answer_pending(self._waiting.get(), network, report)

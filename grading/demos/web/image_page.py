@@ -44,7 +44,7 @@ class ImagePage(NetworkPage):
         shown = self._describe_answers(self._images.test_labels, p) | self._describe_result(reader, p)
         self._publish_state("ready", accuracy=accuracy, tested=len(p), **shown)
         ready(self.done.format(accuracy=accuracy, tested=len(p)))
-        self._handle_end(reader, report)
+        self._handle_training_end(reader, report)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return entries for the page's state about the answers to the first test images."""

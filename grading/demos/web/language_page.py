@@ -208,7 +208,7 @@ class LanguagePage(AnsweringPage):
         race = race_cache(worker, writer.student_writer, prompt, lambda _: self._handle_report(writer, report))
         self._publish_state("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
         ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Ask it for yours.")
-        self._handle_end(writer, report)
+        self._handle_training_end(writer, report)
 
     def _handle_report(self, network: FunctionWriter, report: FailureReporter) -> None:
         """Answer waiting questions, and wait a moment for the question about the next token."""

@@ -77,14 +77,14 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_handle_end`. Exceptions in student code are passed on."""
+        """Train, publish the phase "ready", and call `_handle_training_end`. Pass on exceptions in student code."""
         raise NotImplementedError
 
     def _handle_report(self, network: Any, report: FailureReporter) -> None:
         """Do the page's work each time training reports its progress."""
 
-    def _handle_end(self, network: Any, report: FailureReporter) -> None:
-        """Do the page's work once training is over."""
+    def _handle_training_end(self, network: Any, report: FailureReporter) -> None:
+        """Do the page's work once training is over; by default there is none."""
 
     def _wait_for_close(self) -> None:
         """Wait until the page is closed."""
