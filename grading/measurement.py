@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from grading.submission import Submission
 
 if TYPE_CHECKING:  # pytest is slow to import, and cached figures do not need it
     from grading.testing.runner import TestOutcome
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,13 @@ class Measurement:
     """The CPU time of each network's training, without the grader's own requests in between."""
     data: DataRecord | None = None
     """The data set that the figures were measured on."""
+
+
+def get_experiment(context: CheckContext, kind: type[E]) -> tuple[Milestone, E]:
+    """Look up the context's milestone and its experiment, which the check knows to be of this kind."""
+    assert context.milestone is not None
+    assert isinstance(context.milestone.experiment, kind)
+    return context.milestone, context.milestone.experiment
 
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:

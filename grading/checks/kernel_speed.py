@@ -38,7 +38,7 @@ from grading.checks.student_network import RecipeError, build_failure_fields, ch
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES
@@ -169,10 +169,8 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 def measure_kernel_speed(context: CheckContext) -> Measurement:
     """Race the modules in rounds of interleaved turns, until one round is fast enough. The best round counts."""
-    assert context.milestone is not None
-    experiment = context.milestone.experiment
-    assert isinstance(experiment, KernelsExperiment)
-    wanted = next(c for c in context.milestone.criteria if c.figure == "speed_up")
+    milestone, experiment = get_experiment(context, KernelsExperiment)
+    wanted = next(c for c in milestone.criteria if c.figure == "speed_up")
     (seed,) = context.derive_seeds("speed", 1)
     rng = make_grader_rng(seed)
     rounds: list[SpeedRound] = []
@@ -186,7 +184,7 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
         plain.close()
         fast.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        hint = f"Run the module's tests first: tito module test {context.milestone.trigger[:2]}"
+        hint = f"Run the module's tests first: tito module test {milestone.trigger[:2]}"
         title = "Module 13 takes a training step with a network that it has not seen before"
         return build_failed_measurement("kernel_speed", Failure(title=title, hint=hint, **build_failure_fields(error)))
     limit = experiment.baseline_limit

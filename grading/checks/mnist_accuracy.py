@@ -9,19 +9,19 @@ from grading.checks.image_training import (
     describe_shared_failures,
     explain_failed_training,
     format_dominance_suffix,
-    get_image_experiment,
     train_and_measure_network,
 )
 from grading.checks.student_network import RecipeError
 from grading.data.load import load_or_fetch_images
-from grading.measurement import CheckContext, Measurement, build_failed_measurement
+from grading.manifest.model import ImageExperiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 
 def measure_mnist(context: CheckContext) -> Measurement:
     """Train once on all images of a drawn task, and measure the accuracy of the weights alone."""
-    milestone, experiment = get_image_experiment(context)
+    milestone, experiment = get_experiment(context, ImageExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
     how = describe_method(data, experiment, [seed])

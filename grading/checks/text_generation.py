@@ -28,7 +28,7 @@ from grading.checks.text_generation_failures import (
     explain_text_failures,
     explain_wrong_functions,
 )
-from grading.checks.text_training import TextRun, compute_softmax, get_language_experiment, train_and_measure_writer
+from grading.checks.text_training import TextRun, compute_softmax, train_and_measure_writer
 from grading.client import Worker
 from grading.data.load import load_or_fetch_text
 from grading.language.documents import Prompt
@@ -46,7 +46,7 @@ from grading.language.rivals import (
 from grading.language.story_corpus import count_true_claims, draw_story_corpus, measure_true_claim_share
 from grading.language.text_writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure, Picture, Writing
 
@@ -81,7 +81,7 @@ class FunctionAttempt:
 
 def measure_language(context: CheckContext) -> Measurement:
     """Train, carry and test a network for each of three texts. Of a figure that all three have, the worst counts."""
-    milestone, experiment = get_language_experiment(context)
+    milestone, experiment = get_experiment(context, LanguageExperiment)
     data = load_or_fetch_text(experiment.data, context.watch)
     (seed,) = context.derive_seeds("language", 1)
     rng = make_grader_rng(seed, "texts")
@@ -138,7 +138,7 @@ def _measure_functions(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Have the network write functions with new compositions, made-up operations and new names, then run them."""
-    _, experiment = get_language_experiment(context)
+    _, experiment = get_experiment(context, LanguageExperiment)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
     cases = {figure: [draw_function_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
@@ -191,7 +191,7 @@ def _measure_stories(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Train on stories, have new ones finished, and compare the true claims with fresh weights and rivals."""
-    _, experiment = get_language_experiment(context)
+    _, experiment = get_experiment(context, LanguageExperiment)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
@@ -222,7 +222,7 @@ def _measure_text(
     runs: list[TextRun],
 ) -> TextFindings:
     """Measure bits per byte on held-out passages, and how much of the network's own samples is copied or repeated."""
-    _, experiment = get_language_experiment(context)
+    _, experiment = get_experiment(context, LanguageExperiment)
     made = hold_out_passages(data, rng)
     held_out = [passage.encode() for passage in made.held_out]
     run = _train_on_text(context, workers, seed, "text", made.text, runs, held_out)

@@ -10,8 +10,8 @@ from grading.checks.drawn_tasks import CORNERS, XOR, XorSquare, draw_xor_square
 from grading.checks.grader_seeds import make_grader_rng
 from grading.checks.student_network import RecipeError, StudentNetwork, compute_mean_difference, explain_failed_recipe
 from grading.client import Worker
-from grading.manifest.model import Milestone, XorExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement
+from grading.manifest.model import XorExperiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
@@ -42,7 +42,7 @@ class XorRun:
 
 def measure_xor(context: CheckContext) -> Measurement:
     """Train from every seed on a square with XOR labels, then on other labels. The worst of each figure counts."""
-    milestone, experiment = _get_xor_experiment(context)
+    milestone, experiment = get_experiment(context, XorExperiment)
     count = experiment.seeds + experiment.controls
     seeds = context.derive_seeds("xor", count)
     context.watch.begin_phase("Training XOR networks", count)
@@ -75,13 +75,6 @@ def measure_xor(context: CheckContext) -> Measurement:
     )
 
 
-def _get_xor_experiment(context: CheckContext) -> tuple[Milestone, XorExperiment]:
-    """Look up the context's milestone and its XOR experiment."""
-    assert context.milestone is not None
-    assert isinstance(context.milestone.experiment, XorExperiment)
-    return context.milestone, context.milestone.experiment
-
-
 def _train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, square: XorSquare
 ) -> XorRun:
@@ -90,7 +83,7 @@ def _train_and_measure_network(
     The second process runs no student code before the first has ended, because processes that run at the same time
     could communicate.
     """
-    milestone, experiment = _get_xor_experiment(context)
+    milestone, experiment = get_experiment(context, XorExperiment)
     rng = make_grader_rng(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(training_worker, milestone.trigger, seed)
@@ -214,7 +207,7 @@ def _format_right_answers(run: XorRun) -> str:
 
 def _describe_method(context: CheckContext) -> str:
     """Describe how the networks were trained and measured."""
-    _, e = _get_xor_experiment(context)
+    _, e = get_experiment(context, XorExperiment)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "

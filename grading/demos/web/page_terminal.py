@@ -49,9 +49,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 def open_in_browser(address: str) -> bool:
     """Have a browser open an address, without waiting for it. Return whether there is a browser."""
-    if sys.platform == "linux" and not any(
-        map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"))
-    ):
+    if sys.platform == "linux" and not any(map(os.environ.get, DISPLAYS)):
         return False
     try:
         browser = webbrowser.get()
