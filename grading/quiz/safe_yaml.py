@@ -38,7 +38,7 @@ class YamlMapping:
 
 
 def read_mapping(root: Path, path: Path) -> YamlMapping | None:
-    """Read the YAML mapping at ``path`` (relative to ``root``); return None if there is no such file.
+    """Read the YAML mapping at ``path`` (relative to ``root``); return None if the file does not exist.
 
     Raise InvalidFileError for anything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, duplicate
     keys, deep nesting, empty values, or a top level that is not a mapping.

@@ -100,7 +100,7 @@ def test_without_training_nothing_falls(grade_edited_recipe: Callable[..., Resul
 
 
 def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., Result]) -> None:
-    """A recipe that reports nothing in the last tenth of training is told to report."""
+    """If a recipe reports nothing in the last tenth of training, the failure asks for reports."""
     silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
     result = grade_edited_recipe(300, silent)
     assert "late_fall" in list_failed_criteria(result)

@@ -57,7 +57,7 @@ def test_somebody_elses_answers_are_one_thing_to_do(check_quiz, root: Path) -> N
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: int) -> None:
-    """There is no full stop before a comma, and none twice."""
+    """No full stop comes before a comma, and no full stop is doubled."""
     ids = [question.id for question in load_manifest(root).milestone(number).questions]
     failures = check_quiz(dict.fromkeys(ids, -1), number=number).failures["correct"]
     assert len(failures) == len(ids)

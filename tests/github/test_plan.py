@@ -75,7 +75,7 @@ def build_record(released: Path, tree: Path, manifest: Manifest, session: str, *
 
 
 def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
-    """Nobody has worked on it: every session is skipped, and none twice."""
+    """Nobody has worked on it, so every session is skipped exactly once."""
     found = plan_gradings(released, tree, (), manifest)
     assert (found.jobs, found.reused) == ((), ())
     built = [one for one in (*manifest.modules, *manifest.milestones) if one.status == "built"]

@@ -62,7 +62,7 @@ def pad(x, padding):
 
 
 def check_images(x, channels=None) -> None:
-    """Raise ValueError unless `x` has the axes (N, C, H, W), with C equal to `channels` unless that is None."""
+    """Raise ValueError unless `x` has the axes (N, C, H, W), and C equals `channels` if a number is given."""
     if x.ndim != 4 or channels not in (None, x.shape[1]):
         raise ValueError(f"images have the shape (N, C, H, W){f' with C = {channels} here' if channels else ''}")
 
@@ -147,7 +147,7 @@ conv2d = Op("conv2d", conv2d_forward, conv2d_backward)
 
 
 class OpLayer(Layer):
-    """A layer that runs one op, with `attributes`, on its input, its weight, and its bias unless that is None."""
+    """A layer that runs one op, with `attributes`, on its input, its weight and, if it has one, its bias."""
 
     def __init__(self, op: Op, **attributes):
         self.op, self.attributes = op, attributes
