@@ -1,4 +1,4 @@
-"""Push times from GitHub: GitHub keeps a list of each repository's activities, which nobody else can change."""
+"""Push times from GitHub, which keeps a list of each repository's activities that nobody else can change."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from grading.github.api import Client, create_client, translate_errors
 from grading.github.branch import parse_repository_name
 
 MAX_PAGES = 50
-"""The number of pages that are read, with 100 activities each.
+"""The maximum number of pages to read, with 100 activities each.
 
-On a branch with more, the oldest pushes are left out.
+If a branch has more activities, the oldest pushes are left out.
 """
 
 
@@ -28,7 +28,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes, forced pushes and merges to a branch since a time; none outside GitHub."""
+        """List the pushes, force pushes and merges to a branch since a time; empty for repositories outside GitHub."""
         name = parse_github_name(repository)
         if name is None:
             return ()
@@ -51,7 +51,7 @@ class GitHubActivity:
 
 
 class PushTimeResolver:
-    """Asks every source of push times: reflogs on this machine, and GitHub if there is a token."""
+    """Ask each source of push times in turn: reflogs on this machine, then GitHub if there is a token."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._sources: list[PushTimeSource] = [ReflogSource()]
@@ -65,7 +65,7 @@ class PushTimeResolver:
 
 
 def _parse_activity(activity: object, branch: str) -> Push | None:
-    """Read one activity as a push, or return None if it deleted the branch or belongs to a different one."""
+    """Parse one activity as a push, or return None if it deleted the branch or belongs to a different branch."""
     try:
         assert isinstance(activity, dict)
         commit, at = str(activity["after"]), datetime.fromisoformat(activity["timestamp"])
@@ -73,4 +73,4 @@ def _parse_activity(activity: object, branch: str) -> Push | None:
             return None
         return Push(branch, commit, at.astimezone(UTC), "github")
     except (AssertionError, LookupError, TypeError, ValueError):
-        raise GraderError("GitHub lists an activity that cannot be read.") from None
+        raise GraderError("GitHub returned an activity that cannot be parsed.") from None

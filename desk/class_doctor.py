@@ -1,4 +1,4 @@
-"""`inv doctor`: checks what a class needs on this machine and on GitHub, and says how to fix what is missing."""
+"""`inv doctor`: check everything that a class needs on this machine and on GitHub, and explain how to fix problems."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from tito.doctor import (
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
-"""The number of the roster's repositories to check. A wrong setting of an organisation shows in the first few."""
+"""The number of the roster's repositories to check. The first few are enough to reveal a wrong organisation setting."""
 
 
 @dataclass(frozen=True)
 class DeskContext:
-    """The repository and class that are checked."""
+    """The repository and the class to check."""
 
     root: Path
     folder: Path
@@ -83,7 +83,7 @@ def check_official_sandbox(desk: DeskContext) -> Finding:
 
 
 def check_worker(desk: DeskContext) -> Finding:
-    """Check that the process that runs student code starts and answers."""
+    """Check that the process that runs student code starts and responds."""
     return check_worker_start(desk.root)
 
 
@@ -96,13 +96,13 @@ def check_git(_desk: DeskContext) -> Finding:
 
 
 def check_data_sets(desk: DeskContext) -> Finding:
-    """Check that this machine has the real data sets; without them verdicts are provisional."""
+    """Check that this machine has the real data sets; without them, verdicts are provisional."""
     needed = {m.data for m in load_manifest(desk.root).milestones if m.status is BuildStatus.BUILT and m.data}
     missing = sorted(name for name in needed if locate_data_set(find_data_source(name)).missing)
     if not missing:
         return Finding("data sets", True, ", ".join(sorted(needed)) or "none needed")
     found = (
-        f"not here: {', '.join(missing)}. They are downloaded when first needed; without them verdicts are provisional"
+        f"missing: {', '.join(missing)}. They are downloaded when first needed; without them, verdicts are provisional"
     )
     return Finding("data sets", None, found, " and ".join(f"tito data fetch {name}" for name in missing))
 
@@ -114,14 +114,14 @@ def check_disk_space(desk: DeskContext) -> Finding:
         place = place.parent
     free = shutil.disk_usage(place).free
     shown = f"{free / (1 << 30):.0f} GB free at {place}"
-    return Finding("disk", free > FREE_BYTES, shown, None if free > FREE_BYTES else "Make room for at least 1 GB.")
+    return Finding("disk", free > FREE_BYTES, shown, None if free > FREE_BYTES else "Free at least 1 GB.")
 
 
 def check_roster_file(desk: DeskContext) -> Finding:
-    """Check that the class has a roster without problems."""
+    """Check that the class has a roster and that the roster has no problems."""
     path = desk.folder / ROSTER
     if not path.exists():
-        repair = f"Write it; docs/for-instructors.md lists its columns. Then: inv roster --folder {desk.folder}"
+        repair = f"Create it; docs/for-instructors.md lists its columns. Then run: inv roster --folder {desk.folder}"
         return Finding("roster", False, f"there is no {path}", repair)
     found = check_roster(path)
     if found.problems:
@@ -134,11 +134,13 @@ def check_roster_file(desk: DeskContext) -> Finding:
 
 
 def check_deadlines(desk: DeskContext) -> Finding:
-    """Check that deadlines have a known time zone, and that each extension applies to somebody."""
+    """Check that the deadlines have a known time zone, and that each extension applies to at least one student."""
     try:
         found = load_manifest_strictly(desk.root).deadlines
     except ManifestError as error:
-        return Finding("deadlines", False, str(error), "Change milestones.yaml. It does not stop students.")
+        return Finding(
+            "deadlines", False, str(error), "Edit milestones.yaml. Students can keep working in the meantime."
+        )
     path = desk.folder / ROSTER
     idle = list(find_idle_extensions(found, check_roster(path).rows if path.exists() else ()))
     if idle and path.exists():
@@ -163,13 +165,13 @@ def check_gradebook(desk: DeskContext) -> Finding:
 
 
 def check_github_token(desk: DeskContext) -> Finding:
-    """Check that there is a token if the class is on GitHub; push times and the next checks need it."""
+    """Check that there is a token if the class is on GitHub; the push times and the checks below need it."""
     if desk.environ.get("GITHUB_TOKEN"):
         return Finding("token", True, "GITHUB_TOKEN is set")
     if not desk.repositories():
-        return Finding("token", True, "no repository is on GitHub, so none is needed")
+        return Finding("token", True, "no repository is on GitHub, so no token is needed")
     due = load_manifest(desk.root).deadlines is not None
-    found = "GITHUB_TOKEN is not set" + (", so deadlines cannot use the times of pushes" if due else "")
+    found = "GITHUB_TOKEN is not set" + (", so deadlines cannot use push times" if due else "")
     return Finding("token", False if due else None, found, "export GITHUB_TOKEN=$(gh auth token)")
 
 
@@ -177,8 +179,8 @@ def check_grader_repository(desk: DeskContext) -> Finding:
     """Check that the release's repository, which students' workflows call, is public and complete."""
     at = load_manifest(desk.root).course.grader
     if at is None:
-        found = "milestones.yaml names no course.grader, so releases have no workflows and GitHub grades nothing"
-        repair = "Add `grader:` with `repository: owner/name` and `ref: main` below `course:`, and release again."
+        found = "milestones.yaml has no course.grader, so releases have no workflows and GitHub grades nothing"
+        repair = "Add `grader:` with `repository: owner/name` and `ref: main` under `course:`, and release again."
         return Finding("grader", None, found, repair)
     answer = _request_github(desk, f"/repos/{at.repository}")
     if answer is None:
@@ -201,16 +203,15 @@ def check_organisation(desk: DeskContext) -> Finding:
     """Check that the owners of the roster's repositories allow Actions."""
     owners = sorted({name.partition("/")[0] for name in desk.repositories()})
     if not owners:
-        return Finding("organisation", None, "the roster names no repository on GitHub")
+        return Finding("organisation", None, "the roster lists no repository on GitHub")
     for owner in owners:
         answer = _request_github(desk, f"/orgs/{owner}/actions/permissions")
         if answer is not None and answer.get("enabled_repositories") == "none":
             repair = f"https://github.com/organizations/{owner}/settings/actions: allow Actions for all repositories."
-            return Finding("organisation", False, f"{owner} lets no repository run Actions", repair)
+            return Finding("organisation", False, f"{owner} does not let any repository run Actions", repair)
         if answer is not None and answer.get("allowed_actions") == "local_only":
-            repair = (
-                f"https://github.com/organizations/{owner}/settings/actions: also allow the course's and GitHub's own."
-            )
+            settings = f"https://github.com/organizations/{owner}/settings/actions"
+            repair = f"{settings}: also allow GitHub's actions and the course's."
             return Finding(
                 "organisation", False, f"{owner} does not let repositories call the course's workflow", repair
             )
@@ -218,27 +219,27 @@ def check_organisation(desk: DeskContext) -> Finding:
 
 
 def check_repositories(desk: DeskContext) -> Finding:
-    """Check that the roster's first repositories can be read and that Actions are on in them."""
+    """Check that the roster's first repositories can be read and have Actions enabled."""
     names = desk.repositories()[:ASKED]
     for name in names:
         if _request_github(desk, f"/repos/{name}") is None:
-            repair = "Check its name in the roster, and whether your account may read it: gh auth status"
+            repair = "Check its name in the roster, and that your account has access: gh auth status"
             return Finding("repositories", False, f"{name} cannot be read with this token", repair)
         answer = _request_github(desk, f"/repos/{name}/actions/permissions")
         if answer is not None and answer.get("enabled") is False:
             repair = f"https://github.com/{name}/settings/actions: allow Actions."
-            return Finding("repositories", False, f"Actions are off in {name}", repair)
+            return Finding("repositories", False, f"Actions are disabled in {name}", repair)
     return (
         Finding("repositories", True, f"{len(names)} checked, all readable")
         if names
-        else Finding("repositories", None, "the roster names none on GitHub")
+        else Finding("repositories", None, "the roster lists none on GitHub")
     )
 
 
 def _request_github(desk: DeskContext, path: str) -> dict[str, object] | None:
-    """Ask GitHub's API, or return None if this token finds nothing there.
+    """Query GitHub's API, or return None if this token finds nothing at that path.
 
-    Raise GraderError if GitHub cannot be asked.
+    Raise GraderError if GitHub cannot be queried.
     """
     from githubkit.exception import RequestFailed
 

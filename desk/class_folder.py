@@ -8,12 +8,12 @@ IGNORED = "# A class is private: names, grades and the key for pseudonyms stay o
 
 
 def format_folder_option(folder: Path) -> str:
-    """Write the option that selects this folder in a command, or an empty text for `class`, the default."""
+    """Format the command-line option that selects this folder; empty for the default folder, `class`."""
     return "" if folder == Path("class") else f" --folder {folder}"
 
 
 def make_class_folder(folder: Path) -> None:
-    """Create a class's folder unless it exists, and have git ignore all of it. An existing `.gitignore` stays."""
+    """Create a class's folder unless it exists, and make git ignore it. Keep an existing `.gitignore`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".gitignore"
     if not path.exists() and not (folder / ".git").exists():

@@ -1,4 +1,4 @@
-"""The class report as data: how far everybody is, who is stuck, what fails most. Pure functions of a gradebook."""
+"""The class report as data: how far each student is, who is stuck and what fails most, computed from a gradebook."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class MilestoneSummary:
 
 @dataclass(frozen=True)
 class SectionSummary:
-    """One section of the class. Students without a section form one without a name."""
+    """One section of the class. Students without a section form a section without a name."""
 
     name: str
     students: int
     having: tuple[int, ...]
-    """For each milestone that is built, the number of students who have unlocked it."""
+    """For each available milestone, the number of students who have unlocked it."""
     means: tuple[float | None, ...]
     """For each milestone, the mean points of the students who have any."""
     total: float
@@ -81,13 +81,13 @@ class StudentLine:
 
 @dataclass(frozen=True)
 class StuckStudent:
-    """A student who has tried a milestone and got no further."""
+    """A student who has tried a milestone but has not unlocked it."""
 
     row: RosterRow
     milestone: int
     first_to_mend: str
     tries: int
-    """The number of consecutive newest results whose first failure is the same."""
+    """The number of newest results in a row that have the same first failure."""
     days: int
     """The number of days since the first of those results."""
     score: int
@@ -95,14 +95,14 @@ class StuckStudent:
 
 @dataclass(frozen=True)
 class ReportItem:
-    """One thing that students can fail: a task's test, a question, or a criterion."""
+    """An item that students can fail: a task's test, a question or a criterion."""
 
     milestone: int
     kind: ItemKind
     title: str
     students: int
     of: int
-    """The number of students who have begun the milestone."""
+    """The number of students who have started the milestone."""
     statistics: ItemStatistics
 
 
@@ -112,14 +112,14 @@ class ClassReport:
 
     course: str
     at: datetime | None
-    """The time at which a repository was last visited; None before the first collection."""
+    """The time at which any repository was last visited; None before the first collection."""
     lines: tuple[StudentLine, ...]
     distributions: tuple[MilestoneSummary, ...]
     sections: tuple[SectionSummary, ...]
     """The roster's sections; empty if it has none."""
     stuck: tuple[StuckStudent, ...]
     trying: int
-    """The number of milestones, over all students, that were tried and are not unlocked."""
+    """The number of milestones that were tried but are not unlocked, summed over all students."""
     items: tuple[ReportItem, ...]
     questions: tuple[ReportItem, ...]
     criteria: tuple[ReportItem, ...]
@@ -137,7 +137,7 @@ class ClassReport:
 
 
 def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion | None = None) -> ClassReport:
-    """Build the report of a gradebook, in which grades from versions of the course before ``today`` are marked."""
+    """Build the report from a gradebook; grades from versions of the course earlier than ``today`` are marked."""
     rows, visits = book.list_students(), book.read_visits()
     reached = compute_scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
@@ -196,7 +196,7 @@ def _summarize_milestone(milestone: Milestone, scores: Sequence[Score]) -> Miles
 
 
 def _list_points(scores: Iterable[Score]) -> list[float]:
-    """List the points that were measured or given by hand."""
+    """List the points that were measured or set manually."""
     touched = [score for score in scores if score.grading is not None or score.by_hand.describe()]
     return [score.points for score in touched if score.points is not None]
 
@@ -224,22 +224,22 @@ def _summarize_sections(lines: Sequence[StudentLine]) -> Iterable[SectionSummary
 
 @dataclass(frozen=True)
 class _Attempt:
-    """The parts of a result that the report needs."""
+    """The parts of one result that the report needs."""
 
     at: datetime
     verdict: str
     failures: tuple[str, ...]
-    """The titles of failures, in the order in which to fix them."""
+    """The titles of the failures, in the order in which to fix them."""
     unanswered: frozenset[str]
     """The titles of unanswered questions, which do not count as missed."""
     asked_by: Mapping[str, str]
-    """The title of each failure → the criterion it belongs to."""
+    """Maps the title of each failure to the title of its criterion."""
     judged: Mapping[str, bool]
-    """The title of each criterion that was measured → whether it was met."""
+    """Maps the title of each measured criterion to whether it was met."""
 
 
 def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Attempt]]:
-    """Map (student, milestone) to its results, oldest first, without errors and previews of a regrade."""
+    """Map (student, milestone) to the results, oldest first, without errors and regrade previews."""
     found: dict[tuple[str, int], list[_Attempt]] = {}
     owners = {g.id: g.student for g in book.list_gradings()}
     hidden = find_preview_gradings(book)
@@ -261,14 +261,14 @@ def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int],
 
 
 def _find_unanswered_questions(raw_result: Mapping[str, Any]) -> frozenset[str]:
-    """Return the titles of a raw result's failures that are questions left unanswered."""
+    """Return the titles of a raw result's failures that are unanswered questions."""
     failures = [failure for criterion in raw_result["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
     return frozenset(t for t, got in titles if (extract_question_id(t) or t == OPEN_TITLE) and not is_wrong_answer(got))
 
 
 def _format_failure_title(failure: Mapping[str, Any]) -> str:
-    """Format the title of a failure, with its task."""
+    """Format the title of a failure, including its task."""
     task = failure.get("task")
     return f"Task {task}: {failure['title']}" if task else str(failure["title"])
 
@@ -279,14 +279,14 @@ def _list_failure_titles(raw: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _list_failures_with_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """List (title of a failure, title of its criterion) for each failure in a raw result."""
+    """Yield (failure's title, criterion's title) for each failure in a raw result."""
     for criterion in raw["criteria"]:
         for failure in criterion.get("failures", ()):
             yield _format_failure_title(failure), str(criterion["title"])
 
 
 def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
-    """List (title, whether it was met) for each criterion that was judged."""
+    """Yield (title, whether it was met) for each criterion that was judged."""
     for criterion in raw["criteria"]:
         if criterion["status"] in ("passed", "failed"):
             yield str(criterion["title"]), criterion["status"] == "passed"
@@ -295,7 +295,7 @@ def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
 def _find_stuck_students(
     rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
 ) -> tuple[tuple[StuckStudent, ...], int]:
-    """Return the students to list as stuck, and how many milestones have “not yet” as their newest result."""
+    """Return the students to list as stuck, and the number of milestones whose newest result is “not yet”."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
@@ -318,7 +318,7 @@ def _build_report_items(
     history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
 ) -> list[ReportItem]:
-    """List the failures in the newest results and all criteria, those that fail most often first."""
+    """List the failures in the newest results and all criteria, most frequent failures first."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]
@@ -336,7 +336,7 @@ def _build_report_items(
 
 
 def _find_item_outcomes(tried: Sequence[_Attempt], titles: Mapping[str, str]) -> dict[str, ItemOutcome]:
-    """Map each item's title to how one student did on it, from the results that judged its criterion."""
+    """Map each item's title to one student's outcome on it, from the results that judged the item's criterion."""
     found = {}
     for title, criterion in titles.items():
         met = [

@@ -1,4 +1,4 @@
-"""Reads the roster of Classroom 50, and writes the gradebook as its scores (classroom50/scores/v1)."""
+"""Read the roster of Classroom 50, and write the gradebook in its score format (classroom50/scores/v1)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from grading.quiz.student_id import normalize_student_id
 SCORES = "classroom50/scores/v1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]+")
 CLASSROOM, ASSIGNMENT = 39, 100
-"""The greatest lengths of a classroom's and an assignment's short name."""
+"""The maximum lengths of a classroom's and an assignment's short name."""
 
 
 def validate_short_name(name: str, longest: int) -> str:
-    """Return the name if a classroom or an assignment may have it; otherwise raise UsageError."""
+    """Return the name if it is valid for a classroom or an assignment; otherwise raise UsageError."""
     if not NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
-            f"{name!r} is not a short name of Classroom 50. Use 2 to {longest} lower-case letters, digits and hyphens."
+            f"{name!r} is not a Classroom 50 short name. Use 2 to {longest} lower-case letters, digits and hyphens."
         )
     return name
 
@@ -42,24 +42,24 @@ def validate_short_name(name: str, longest: int) -> str:
 def convert_roster(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
-    """Convert the text of Classroom 50's roster.csv to our format; also return the rows that had to be left out.
+    """Convert the text of Classroom 50's roster.csv to our format; also return the problems of rows that were left out.
 
-    Problems state their line in ``file``. Repositories get the names that Classroom 50 gives them. Raise UsageError for
-    a file that is not a roster, or for a name that Classroom 50 does not allow.
+    Each problem states its line in ``file``. Repositories get the names that Classroom 50 gives them. Raise UsageError
+    if the file is not a roster, or if a name is not allowed in Classroom 50.
     """
     normalize_student_id(organisation)
     validate_short_name(classroom, CLASSROOM)
     validate_short_name(assignment, ASSIGNMENT)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
-        raise UsageError("This is not a roster of Classroom 50: it has no column username.")
+        raise UsageError("This is not a Classroom 50 roster: it has no column username.")
     out, problems = io.StringIO(), []
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for line in reader:
         user = (line.get("username") or "").strip()
         if not user or (line.get("role") or "student").strip() not in ("student", ""):
-            continue  # invited and not registered yet, or staff
+            continue  # somebody who was invited but has not registered yet, or a member of staff
         try:
             id_ = normalize_student_id(user)
         except UsageError as error:
@@ -84,17 +84,17 @@ def convert_roster(
 def write_converted_roster(
     source: Path, target: Path, organisation: str, classroom: str, assignment: str
 ) -> tuple[Problem, ...]:
-    """Convert Classroom 50's roster to ours, and return the rows that are left out. An existing file is not replaced.
+    """Convert Classroom 50's roster to ours without replacing a file; return the problems of rows that are left out.
 
     Raise UsageError in the same cases as `convert_roster`.
     """
     if target.exists():
-        raise UsageError(f"{target} already exists and may hold extensions. Move it away, or add to it by hand.")
+        raise UsageError(f"{target} already exists and may contain extensions. Move it elsewhere, or edit it by hand.")
     try:
         text = source.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{source} cannot be read: {error}. Name the roster.csv of the repository classroom50."
+            f"{source} cannot be read: {error}. Give the path of roster.csv in the repository classroom50."
         ) from None
     make_class_folder(target.parent)
     try:
@@ -115,21 +115,22 @@ def format_classroom50_scores(
 ) -> str:
     """Add our scores to Classroom 50's scores.json as manual entries, which it does not overwrite.
 
-    As for our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other name
-    for all milestones. Everything else in `existing` stays: other assignments, other students, students' own
-    submissions, and the entries of students who have no points yet. Raise UsageError if that file is not a scores.json.
+    As for our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other
+    assignment stands for all milestones. Everything else in `existing` is kept: other assignments, other students,
+    students' own submissions, and the entries of students who have no points yet. Raise UsageError if that file is not
+    a scores.json.
     """
     named = re.search(r"milestone-(\d+)", assignment)
     only = int(named[1]) if named else None
     if only is not None and not all(only in reached for reached in scores.values()):
-        raise UsageError(f"There is no milestone {only} to score for {assignment}.")
+        raise UsageError(f"The assignment {assignment} cannot be scored, since there is no milestone {only}.")
     document = _read_scores_document(existing)
     bucket = document["assignments"].setdefault(assignment, {"type": "individual", "entries": []})
     entries: list[dict[str, Any]] = bucket["entries"]
     for row in rows:
         reached = [s for number, s in scores[row.id].items() if only in (None, number) and not s.by_hand.excused]
         if not any(map(has_grade, reached)):
-            continue  # a score of 0 would replace one that somebody has entered
+            continue  # a score of 0 would replace a score that somebody has entered
         owner = row.github or row.id
         found = [entry for entry in entries if str(entry.get("owner", "")).lower() == owner.lower()]
         entry: dict[str, Any] = found[0] if found else {"owner": owner, "submissions": []}
@@ -145,7 +146,7 @@ def format_classroom50_scores(
 def _read_scores_document(existing: Path | None) -> dict[str, Any]:
     """Read an existing scores.json, or return an empty one if there is none.
 
-    Raise UsageError if the file is something else.
+    Raise UsageError if the file is not a scores.json.
     """
     if existing is None or not existing.is_file():
         return {"schema": SCORES, "assignments": {}}
@@ -157,14 +158,14 @@ def _read_scores_document(existing: Path | None) -> dict[str, Any]:
             if not all(isinstance(s, dict) for e in bucket["entries"] for s in e.get("submissions", [])):
                 raise ValueError
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise UsageError(f"{existing} is not a {SCORES} of Classroom 50. Name another file with --to.") from None
+        raise UsageError(f"{existing} is not a Classroom 50 {SCORES}. Choose a different file with --to.") from None
     return document
 
 
 def _build_submission_entry(
     book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Build one submission for all milestones. It is dated after all others, since Classroom 50 counts the latest."""
+    """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest one."""
     graded = [score.grading for score in scores if score.grading is not None]
     tests = [test for grading in graded for test in list_scored_tests([book.load_result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
@@ -190,7 +191,7 @@ def _build_submission_entry(
 
 
 def _parse_submission_time(text: object) -> datetime:
-    """Read a submission's time in UTC, or return a time in 1970 if the text is not a time."""
+    """Parse a submission's time in UTC, or return a time in 1970 if the text is not a time."""
     try:
         at = datetime.fromisoformat(str(text))
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

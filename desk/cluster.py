@@ -1,8 +1,8 @@
-"""`inv collect --cluster`: grades on the workers of a Dask cluster, for a class that outgrows one machine.
+"""`inv collect --cluster`: grade on the workers of a Dask cluster, for a class that is too large for one machine.
 
-A task carries the submission's files and the digest of the course, so a worker needs neither git nor the gradebook. As
+A task contains the submission's files and the digest of the course, so a worker needs neither git nor the gradebook. As
 on one machine (`desk.pool`), each grading task runs in its own process, so student code cannot kill the worker. Results
-come back one by one, in the order in which they finish.
+arrive one by one, in the order in which they finish.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from grading.sandbox.launch import choose_fence
 ROOT = Path(__file__).resolve().parent.parent
 CONNECT_SECONDS = 30
 WORKERS_SECONDS = 1800
-"""The time that the first worker may take to join. A queue starts it only when a node is free."""
+"""The maximum wait for the first worker, in seconds; a batch queue starts a worker only when a node is free."""
 LOOK_SECONDS = 5
-"""The time to wait for a result before checking whether workers have joined."""
+"""The time to wait for a result, in seconds, before checking whether workers have joined."""
 RETIREMENTS = 50
-"""The number of times that a worker is asked to leave."""
+"""The number of times that a worker is asked to shut down."""
 
 
 def require_dask() -> None:
     """Raise UsageError if Dask is not installed; only clusters need it."""
     if importlib.util.find_spec("distributed") is None:
-        raise UsageError("--cluster needs Dask. Type: pip install -e . --group course --group desk --group cluster")
+        raise UsageError("--cluster needs Dask. Run: pip install -e . --group course --group desk --group cluster")
 
 
 def grade_on_cluster(
     tasks: Sequence[GradingTask], *, address: str, root: Path, manifest: Manifest, watch: ProgressWatch
 ) -> Iterator[TaskOutcome]:
-    """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler wrote.
+    """Grade every task on a scheduler's workers; `address` may also be the path of the file that the scheduler wrote.
 
-    Raise GraderError if no scheduler or worker answers, or if the scheduler stops. Outcomes that were yielded before
+    Raise GraderError if no scheduler or worker answers, or if the scheduler stops. Outcomes that were already yielded
     remain valid.
     """
     import distributed
@@ -66,7 +66,7 @@ def grade_on_cluster(
         client = distributed.Client(**where, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise GraderError(
-            f"No Dask scheduler answers at {address}: {to_one_line(str(error), 200)}. Start one: docs/slurm.md"
+            f"No Dask scheduler answers at {address}: {to_one_line(str(error), 200)}. To start one, see docs/slurm.md"
         ) from None
     arrived = 0
     with client:
@@ -83,17 +83,17 @@ def grade_on_cluster(
             raise GraderError(_describe_missing_code("The scheduler", error)) from None
         except (OSError, distributed.CancelledError, distributed.client.FutureCancelledError) as error:
             raise GraderError(
-                f"The cluster at {address} is gone: {to_one_line(str(error), 200)}. {arrived} of {len(tasks)} "
+                f"The connection to {address} was lost: {to_one_line(str(error), 200)}. {arrived} of {len(tasks)} "
                 "results had arrived and are kept.\n"
                 "Start its scheduler and workers again, and run the same command to continue."
             ) from None
 
 
 def _describe_missing_code(program: str, error: BaseException) -> str:
-    """Write a message that a scheduler or worker lacks the course's code, and how to fix this."""
+    """Explain that a scheduler or worker lacks the course's code, and how to fix this."""
     return (
         f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start scheduler and "
-        "workers in the course's repository, with its packages installed: docs/slurm.md"
+        "workers in the course's repository, with its packages installed. See docs/slurm.md"
     )
 
 
@@ -103,17 +103,17 @@ def _wait_for_worker(client: Any, address: str) -> None:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
         raise GraderError(
-            f"No worker joined {address} within {WORKERS_SECONDS // 60} minutes. Start one: docs/slurm.md"
+            f"No worker joined {address} within {WORKERS_SECONDS // 60} minutes. To start one, see docs/slurm.md"
         ) from None
 
 
 def limit_scheduler_retries(dask_scheduler: Any) -> None:
-    """Make the scheduler that runs this function retry a task only once, not three times, when its worker dies."""
+    """Make the scheduler that runs this function retry a task only once, not three times, if its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 
 class _ClusterGrading:
-    """The tasks of one collection, graded on a cluster."""
+    """Grades the tasks of one collection on a cluster."""
 
     def __init__(self, client: Any, course: CourseRecord, manifest: Manifest, tasks: Sequence[GradingTask]) -> None:
         self._client, self._course, self._manifest = client, course, manifest
@@ -127,7 +127,7 @@ class _ClusterGrading:
 
         while self._waiting or self._running:
             if self._client.status != "running":
-                raise distributed.CancelledError("its scheduler has ended")
+                raise distributed.CancelledError("its scheduler has stopped")
             yield from self._submit_tasks()
             if not self._running:
                 continue
@@ -141,7 +141,7 @@ class _ClusterGrading:
                     yield graded
 
     def _submit_tasks(self) -> Iterator[TaskOutcome]:
-        """Give each thread of a worker one task, so that a worker that dies takes only its running tasks with it."""
+        """Give each worker thread one task, so that if a worker dies, only its running tasks are lost."""
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
             task = self._waiting.popleft()
@@ -174,19 +174,19 @@ class _ClusterGrading:
         try:
             return TaskOutcome(task, Result.model_validate_json(answer["result"]))
         except ValueError:
-            return TaskOutcome(task, problem="the answer of its worker is not a result")
+            return TaskOutcome(task, problem="its worker did not return a result")
 
     def _handle_refusal(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
-        """Retire a worker that cannot grade. It refuses immediately, so it would soon be sent every task."""
+        """Retire a worker that cannot grade. It refuses so quickly that it would soon be sent every task."""
         reason = f"A cluster worker refuses the task: {answer['refused']}"
-        for _ in range(RETIREMENTS):  # it does not leave while the scheduler still wants its answer
+        for _ in range(RETIREMENTS):  # it does not shut down while the scheduler still waits for its answer
             if answer["worker"] not in self._client.nthreads():
                 break
             self._client.retire_workers(workers=[answer["worker"]], close_workers=True)
             time.sleep(0.1)
         self._refusals[task] += 1
         if not self._client.nthreads():
-            raise GraderError(f"{reason}\nNo other worker is left. Fix that, and run the same command again.")
+            raise GraderError(f"{reason}\nNo other worker is left. Fix this problem, and run the same command again.")
         if self._refusals[task] < TRIES:
             self._waiting.append(task)
             return None
@@ -212,13 +212,13 @@ def grade_on_worker(
             if graded.result is not None:
                 return {"result": encode_result(graded.result)}
             return {"problem": graded.problem or "no reason given"}
-    except OSError as error:  # a full disk, a folder that cannot be written: the machine's problem
+    except OSError as error:  # a problem of the machine, such as a full disk or a read-only folder
         reason = f"{socket.gethostname()}: {error}"
     return {"refused": reason, "worker": distributed.get_worker().address}
 
 
 def find_refusal_reason(course_digest: str) -> str | None:
-    """Say why this machine cannot grade for that version of the course, or return None if it can.
+    """Return why this machine cannot grade with this version of the course, or None if it can.
 
     It may have a different version, or no sandbox.
     """

@@ -1,4 +1,4 @@
-"""A class and its records, as the site reads them: frozen, in order, and equal for equal records."""
+"""A class and its records, as the site reads them: immutable, sorted, and equal if the records are equal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CohortStudent:
     repository: str | None
     public: bool
     pseudonym: str
-    """The name that the site uses for them and their page, such as quiet-otter-40391."""
+    """The pseudonym that the site uses for the student and their page, such as quiet-otter-40391."""
     links: bool = False
     """Whether the site may link to their repository."""
 
@@ -50,7 +50,7 @@ class RecordEntry:
     event: Event
     verified: bool
     reason: str | None
-    """Why the record is not verified, as a clause; None if it is."""
+    """Why the record is not verified, as a clause; None if it is verified."""
     is_current: bool = True
     """Whether the record comes from the current version of the course, as far as that is known."""
     is_replaced: bool = False
@@ -69,7 +69,7 @@ class CohortMember:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The members of the class, ordered by student id."""
+    """A class: its members, ordered by student id."""
 
     course: str
     members: tuple[CohortMember, ...]
@@ -82,11 +82,11 @@ def load_cohort_from_folder(
 ) -> Cohort:
     """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the branch `progress`.
 
-    `ledger.jsonl` next to the records shows which of them are unchanged since they were published; without it none is
-    verified. With a `roster` (a CSV file) the members are its students, otherwise one for each folder. `key` is the
-    file that holds the secret for pseudonyms. It is `pseudonyms.key` in `folder` by default, and is created on first
-    use. `thorough` also validates every result completely. Raise UsageError for an invalid folder or roster, and
-    ManifestError for an invalid manifest.
+    `ledger.jsonl` next to the records shows which of them are unchanged since they were published; without it, no
+    record is verified. With a `roster` (a CSV file), the members are its students; otherwise each folder is one member.
+    `key` is the file that holds the secret for pseudonyms. It is `pseudonyms.key` in `folder` by default, and is
+    created on first use. `thorough` also validates every result completely. Raise UsageError if the folder or roster is
+    invalid, and ManifestError if the manifest is.
     """
     rows = _read_class_rows(folder, roster)
     entries = {row.id: tuple(_read_folder_entries(folder / row.id, thorough=thorough)) for row in rows}
@@ -101,7 +101,7 @@ def list_folder_students(
 
 
 def load_member_from_folder(folder: Path, student: CohortStudent, *, thorough: bool = False) -> CohortMember:
-    """Load one student of the class in a folder, so that a large class need not be in memory all at once."""
+    """Load one student of the class in a folder, so that a large class never has to fit in memory."""
     return CohortMember(student, tuple(_read_folder_entries(folder / student.id, thorough=thorough)))
 
 
@@ -117,7 +117,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
 
 
 def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
-    """List enrolled students by id, each with a digest that changes with their records; it is empty without records."""
+    """List enrolled students by id, each with a digest of their records; the digest is empty if there are none."""
     with open_gradebook(path) as book:
         rows, fingerprints = book.list_students(), book.compute_record_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
@@ -132,7 +132,7 @@ def load_member_from_gradebook(path: Path, student: CohortStudent) -> CohortMemb
 
 
 def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
-    """List a student's official results and published records in order, without previews of a regrade."""
+    """List a student's official results and published records in order, without regrade previews."""
     found: list[tuple[datetime, int, RecordEntry]] = []
     hidden, replaced, today = (
         find_preview_gradings(book, student),
@@ -165,7 +165,7 @@ def _compute_course_digest() -> str:
 def build_cohort(
     rows: Iterable[RosterRow], entries: Mapping[str, tuple[RecordEntry, ...]], key: bytes, course: str
 ) -> Cohort:
-    """Build the class from rows of a roster and the records of each id."""
+    """Build the class from the rows of a roster and each student's records, keyed by id."""
     members = tuple(CohortMember(student, entries.get(student.id, ())) for student in _build_students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
@@ -181,19 +181,19 @@ def _build_students(rows: Iterable[RosterRow], key: bytes) -> tuple[CohortStuden
 def _read_class_rows(folder: Path, roster: Path | None) -> tuple[RosterRow, ...]:
     """Read the roster's rows; without a roster, make one row for each folder that holds records."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder. Give the folder that holds one folder for each student.")
+        raise UsageError(f"{folder} is not a folder. Give the folder that contains one folder for each student.")
     return tuple(_list_folder_rows(folder)) if roster is None else read_roster(roster).rows
 
 
 def _list_folder_rows(folder: Path) -> Iterator[RosterRow]:
-    """Make a row for each folder that is named like a student and holds records."""
+    """Make a row for each folder that contains records and whose name is a valid student id."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
             yield RosterRow(normalize_student_id(path.name))
 
 
 def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntry]:
-    """Read the records in one student's folder; unreadable ones are left out."""
+    """Read the records in one student's folder, leaving out unreadable ones."""
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
         try:

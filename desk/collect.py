@@ -1,4 +1,4 @@
-"""`inv collect`: inspects every repository, then grades new submissions; each step is saved when it is done.
+"""`inv collect`: inspect every repository, then grade new submissions; each step is saved as soon as it is done.
 
 The remaining work is always derived from the gradebook, so an interrupted collection continues where it stopped.
 """
@@ -37,13 +37,13 @@ from grading.render.progress_watch import ProgressWatch
 from grading.sandbox.launch import choose_fence
 
 PARALLEL_INSPECTIONS = 16
-"""The number of repositories that are inspected at the same time, since most of that is waiting."""
+"""The number of repositories to inspect in parallel; inspecting is mostly waiting, so it is not limited by cores."""
 FREE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class StudentProblem:
-    """Something that went wrong with one student and did not stop the rest."""
+    """A problem with one student that did not stop the collection."""
 
     student: str
     problem: str
@@ -51,7 +51,7 @@ class StudentProblem:
 
 @dataclass(frozen=True)
 class CollectionSummary:
-    """What a collection did."""
+    """A summary of what a collection did."""
 
     students: int
     changed: int
@@ -60,9 +60,9 @@ class CollectionSummary:
     """Milestones measured."""
     troubles: tuple[StudentProblem, ...]
     guessed: int
-    """The number of students for whose newest push no server has reported a time, if there are deadlines."""
+    """The number of students whose newest push has no time reported by a server; 0 if there are no deadlines."""
     roster: RosterChanges = field(default_factory=RosterChanges)
-    """Who joined and who left since the last collection."""
+    """The students who joined or left since the last collection."""
 
 
 def collect_class(
@@ -82,10 +82,10 @@ def collect_class(
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
     ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
-    ``fetch``, only commits that were fetched before are graded. No server is then contacted, so no token is needed
-    where student code runs. Without ``grade``, no student code is run. ``cluster`` is the address of a Dask scheduler
-    whose workers grade. Raise ManifestError, UsageError or GraderError before anything is touched, and GraderError if
-    the cluster is lost. Problems with single students are in `troubles`.
+    ``fetch``, only commits that were fetched before are graded. No server is then contacted, so no token is needed on
+    the machine that runs student code. Without ``grade``, no student code is run. ``cluster`` is the address of a Dask
+    scheduler whose workers grade. Raise ManifestError, UsageError or GraderError before anything is changed, and
+    GraderError if the connection to the cluster is lost. Problems with individual students are in `troubles`.
     """
     manifest, choice = load_manifest_strictly(root), [row for row in rows if students is None or row.id in students]
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
@@ -114,30 +114,30 @@ def collect_class(
 
 @contextlib.contextmanager
 def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect") -> Iterator[None]:
-    """Let only one chore of this name work in the folder at a time; raise UsageError for a second.
+    """Hold a lock so that only one `inv` command of this name works in the folder; raise UsageError if it is taken.
 
-    The lock is released even if the chore is killed.
+    The lock is released even if the command is killed.
     """
     with (folder / f"{chore}.lock").open("w") as file:
         try:
             if not lock_file(file):
-                watch.begin_phase(f"The disk of {folder} has no locks, so run only one `inv {chore}` at a time", None)
+                watch.begin_phase(
+                    f"The disk of {folder} has no file locks, so run only one `inv {chore}` at a time", None
+                )
         except BusyError:
             raise UsageError(f"Another `inv {chore}` is running in {folder}. Wait for it, or stop it.") from None
         yield
 
 
 def require_disk_space(folder: Path) -> None:
-    """Raise GraderError if the disk is almost full, before any work begins."""
+    """Raise GraderError if the disk is almost full."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
-        raise GraderError(
-            f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or choose a different --folder."
-        )
+        raise GraderError(f"{folder} has {free >> 20} MB left on its disk. Free 1 GB, or choose a different --folder.")
 
 
 def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> int:
-    """Count the submissions that wait to be graded; before the first collection, the students."""
+    """Count the submissions waiting to be graded or, before the first collection, the students."""
     if not (folder / FILE).is_file():
         return len(rows)
     manifest = load_manifest_strictly(root)
@@ -149,9 +149,9 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
 def _inspect_repositories(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
-    """Inspect every repository, many at a time, and save each one's findings before the next."""
+    """Inspect every repository, many in parallel, and save the findings from each as soon as they arrive."""
     known, changed, troubles = _load_known_states(book, course), 0, []
-    watch.begin_phase(f"Looking at {len(rows)} repositories", len(rows))
+    watch.begin_phase(f"Inspecting {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
         asked = [
             pool.submit(inspect_repository, row, known.get(row.id, KnownState()), context, datetime.now(UTC))
@@ -182,7 +182,7 @@ def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
 
 
 def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
-    """Save what an inspection found, and return whether it was new. The visit is saved last, as proof of the rest."""
+    """Save an inspection's findings, and return whether any were new. The visit is saved last, to confirm the rest."""
     student = inspection.visit.student
     if inspection.pushes:
         book.save_pushes(student, inspection.pushes)
@@ -201,10 +201,10 @@ def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bo
 def list_pending_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str
 ) -> list[GradingTask]:
-    """List what has been handed in but not graded: each different submission once, early milestones first.
+    """List the submissions that are not graded yet: each different submission once, early milestones first.
 
-    Results with an error do not count as graded. Submissions that were measured on stand-in data are graded again once
-    the real data are on this machine.
+    A submission whose result is an error does not count as graded. Submissions that were measured on stand-in data are
+    graded again once the real data are on this machine.
     """
     visits, pushes = book.read_visits(), book.read_pushes()
     digests: dict[tuple[str, str, int], str | None] = {
@@ -213,7 +213,7 @@ def list_pending_tasks(
         if one.course_digest == course
     }
     here = {m.id: m.data is None or not locate_data_set(find_data_source(m.data)).missing for m in context.milestones}
-    # By any version of the course: `inv regrade` deals with what was graded before the course changed.
+    # Results from any version of the course count as graded here. `inv regrade` handles those from earlier versions.
     stands = [g for g in book.list_gradings() if _is_final(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
     tasks: dict[tuple[str, int, str], GradingTask] = {}
@@ -232,14 +232,14 @@ def list_pending_tasks(
 
 
 def _is_final(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
-    """Tell whether a result is final, so that its submission is not graded again."""
+    """Return whether a result is final, so that its submission is not graded again."""
     if grading.verdict == "error":
         return False
     return grading.verdict != "provisional" or not has_real_data.get(grading.milestone, True)
 
 
 def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int:
-    """Count the students for whose newest push no server has reported a time."""
+    """Count the students whose newest push has no time reported by a server."""
     visits, pushes = book.read_visits(), book.read_pushes()
     heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
     found = [find_first_push(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
@@ -247,13 +247,13 @@ def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int
 
 
 TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
-"""A function that grades tasks, and yields one outcome for each in the order in which they finish."""
+"""The type of a function that grades tasks and yields one outcome for each, in the order in which they finish."""
 
 
 def choose_task_grader(
     root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
 ) -> TaskGrader:
-    """Choose processes on this machine or a cluster's workers. Raise GraderError if this machine has no sandbox."""
+    """Choose processes on this machine or a cluster's workers. Raise GraderError if a local run has no sandbox."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 
@@ -263,7 +263,7 @@ def choose_task_grader(
     processes = jobs or count_available_cores()
 
     def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
-        """Grade the tasks in processes of this machine, and yield each outcome."""
+        """Grade the tasks in processes on this machine, and yield each outcome."""
         watch.begin_phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
         return grade_in_processes(tasks, root, manifest, jobs=processes)
 
@@ -277,7 +277,7 @@ def grade_tasks(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Grade every task, save each result before the next, and return the number of results; add to `troubles`."""
+    """Grade every task, save each result as it arrives, add problems to `troubles`, and return the result count."""
     graded = 0
     for done, one in enumerate(graders(tasks) if tasks else (), start=1):
         about = f"milestone {one.task.milestone}"

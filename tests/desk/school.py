@@ -1,4 +1,4 @@
-"""A school on this machine, with a bare repository for each student that records the times of pushes."""
+"""A school on this machine, with a bare repository for each student that records push times."""
 
 from __future__ import annotations
 

@@ -74,4 +74,4 @@ def test_the_repositories_are_asked_about(hub: Hub, environ: dict[str, str], cla
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")
     assert list_findings(class_folder, environ)["repositories"].ok is True
     hub.repository("class/alice").actions = False
-    assert list_findings(class_folder, environ)["repositories"].found == "Actions are off in class/alice"
+    assert list_findings(class_folder, environ)["repositories"].found == "Actions are disabled in class/alice"

@@ -173,7 +173,7 @@ def test_a_scheduler_that_ends_loses_nothing(school: School, class_folder: Path,
         school.enroll_student(student, {RECIPE: f"# {student}\n"})
     cluster.start_worker()
     cluster.start_worker()
-    with pytest.raises(GraderError, match=r"is gone.*1 of 2 results had arrived and are kept(?s:.)*same command"):
+    with pytest.raises(GraderError, match=r"was lost.*1 of 2 results had arrived and are kept(?s:.)*same command"):
         collect_on_cluster(school, class_folder, cluster, ActingWatch(cluster.processes[0].kill))
     assert list_graded_students(class_folder) == ["ada"]
     (cluster.fake / "go").touch()

@@ -337,7 +337,7 @@ def test_a_full_disk_is_told_with_its_own_option(
 ) -> None:
     """The message suggests --folder, since these commands have no --to."""
     monkeypatch.setattr("desk.collect.FREE_BYTES", 1 << 80)
-    with pytest.raises(GraderError, match="Make room for 1 GB, or choose a different --folder"):
+    with pytest.raises(GraderError, match="Free 1 GB, or choose a different --folder"):
         collect_school(school, class_folder)
 
 
