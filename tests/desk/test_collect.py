@@ -366,4 +366,4 @@ def test_a_class_on_a_disk_without_locks_is_collected(
     with lock_class_folder(class_folder, watch):
         pass
     (told,) = said
-    assert "has no locks" in told
+    assert "has no file locks" in told
