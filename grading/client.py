@@ -31,7 +31,7 @@ from grading.worker import wire
 MAX_MEMORY = 128 << 20
 """The maximum memory in the grader for all answers of a worker, in bytes. All module tests together need 20 MB."""
 OBJECT_BYTES = 64
-"""The bytes of grader memory that one byte of a message's plain part may take."""
+"""The maximum grader memory for one byte of a message's plain part, in bytes."""
 MAX_EVENTS, MAX_REPORTED = 10_000, 10
 """The number of progress reports that one call may send, and the number of values in each."""
 MAX_NESTED_EVENTS = 3
@@ -45,7 +45,7 @@ End = TypeVar("End", WorkerFailureError, GraderError)
 
 
 class Worker:
-    """A running worker, used as a context manager. After its first failure, it stays dead.
+    """A running worker, used as a context manager. After its first failure, it cannot be used again.
 
     The worker starts in the background, so one that is created early is ready when it is needed.
     """
@@ -54,7 +54,7 @@ class Worker:
         """Start a worker whose calls may each take ``call_seconds`` of CPU time, and together ``wall_seconds``."""
         self.confinement = confinement
         self.student_seconds = 0.0
-        """The seconds spent waiting for answers, which count as the student's."""
+        """The time spent waiting for answers, in seconds, which counts as the student's time."""
         self.memory = MAX_MEMORY
         """The bytes that further answers may take. A caller that has dropped the earlier answers may raise it again."""
         self.failure: WorkerFailureError | GraderError | None = None
@@ -82,7 +82,7 @@ class Worker:
         self.close()
 
     def module(self, name: str) -> Any:
-        """Import the student's `tinytorch.<name>`, once. Raise DeadlineError if its top-level code does not end."""
+        """Import the student's `tinytorch.<name>` once. Raise DeadlineError if its top-level code does not finish."""
         if name not in self._modules:
             try:
                 self._modules[name] = self.request("module", f"tinytorch.{name}")
@@ -95,7 +95,7 @@ class Worker:
         return self.request("recipe", f"modules/{module_id}/recipe.py")
 
     def rng(self, seed: int) -> Any:
-        """Create a random generator in the worker."""
+        """Create a random number generator in the worker."""
         return self.request("rng", seed)
 
     @contextmanager
@@ -156,7 +156,7 @@ class Worker:
                 elif kind == "raised" and replied == number:
                     raise self._rebuild_exception(rest)
                 else:
-                    raise self._record_failure(ProtocolError("it answered a question that was not asked"))
+                    raise self._record_failure(ProtocolError("it answered a request that was never sent"))
         finally:
             for extra in range(first_callback, len(self._callbacks)):
                 self._callbacks.pop(extra, None)
@@ -180,7 +180,7 @@ class Worker:
             self._record_failure(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
-        """Kill the worker from a different thread. A waiting request then raises WorkerDiedError."""
+        """Kill the worker from a different thread. A request that is waiting then raises WorkerDiedError."""
         self._aborted = True
         self._launched.kill()
 
@@ -291,7 +291,7 @@ class Worker:
         """Encode a proxy as its handle, and a callable as the number of a callback. Return None for anything else."""
         if isinstance(value, Proxy):
             if value._worker is not self:
-                raise WorkerDiedError("this object belonged to a worker that has ended")
+                raise WorkerDiedError("this object belonged to a worker that has exited")
             return wire.HANDLE, value._handle
         if callable(value):
             number = len(self._callbacks)

@@ -75,7 +75,7 @@ CHECKS = {
     "quiz": _import_check_later("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40
-"""The maximum number of failures of one criterion in a record. Thousands of the same kind would be of no use."""
+"""The maximum number of failures recorded for one criterion. Thousands of the same kind would not help anyone."""
 PRINTED = 64 << 10
 """The number of characters of student output in a record, from all workers together."""
 CHECK_HEADROOM = 4 << 30
@@ -122,7 +122,7 @@ def grade_milestone(
 ) -> Result:
     """Measure one milestone for the repository at ``root``, or for a different tree, ``submission``.
 
-    A check's kept figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
+    A check's kept figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading run
     is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise
     ManifestError, UsageError or GraderError.
     """
@@ -234,7 +234,7 @@ def _run_grading(
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
-        # A report has a single seed: the given one, or the one that most kept figures share.
+        # A report has a single seed: the given seed, or the one that most kept figures share.
         common = Counter(one.seed for one in kept.values()).most_common(1)
         seed = common[0][0] if common else secrets.randbelow(1 << 31)
         seed = seed if request.seed is None else request.seed
@@ -258,9 +258,9 @@ def _run_grading(
         judged, measured = _judge_criteria(context, criteria, memory)
     total = time.monotonic() - clock
     data = tuple(m.data for m in measured if m.data is not None)
-    reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
+    reasons = tuple(f"{d.name} was used instead of {d.stand_in_for}" for d in data if d.stand_in_for is not None)
     if request.official and request.student is None and student is not None:
-        reasons += ("only the submission's own student.yaml says who the student is: pass --student ID",)
+        reasons += ("only the submission's own student.yaml identifies the student: pass --student ID",)
     if course.changed:
         reasons += (f"course files differ from the release: {', '.join(course.changed[:3])}",)
     return Result(
@@ -305,7 +305,10 @@ def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone |
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Find each check's kept figures, in the criteria's order. Drop a stand-in's once the real data are available."""
+    """Find each check's kept figures, in the criteria's order.
+
+    Drop figures from stand-in data once the real data are available.
+    """
     figures: dict[str, list[str]] = {}
     for criterion in criteria:
         figures.setdefault(criterion.check, []).append(criterion.figure)

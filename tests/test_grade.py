@@ -187,7 +187,7 @@ def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree,
     believed = grade_milestone(root, 1, submission=tree, official=True)
     assert (believed.verdict, believed.submission.student) == (Verdict.PROVISIONAL, "course")
     (reason,) = believed.provisional_because
-    assert reason.startswith("only the submission's own student.yaml says")
+    assert reason.startswith("only the submission's own student.yaml identifies")
     assert "--student" in reason
     known = grade_milestone(root, 1, submission=tree, official=True, student="course")
     assert (known.verdict, known.provisional_because) == (Verdict.UNLOCKED, ())

@@ -99,7 +99,7 @@ def check_surfaces(result: Result, surfaces: list[str]) -> None:
         if result.verdict.exit_code:
             assert not lines_that_begin(surface, "UNLOCKED")
     if result.verdict is Verdict.PROVISIONAL:
-        assert all("digits stood in for mnist" in surface for surface in (out, report))
+        assert all("digits was used instead of mnist" in surface for surface in (out, report))
     assert len(report) <= MAX_REPORT_CHARACTERS
     assert not live_in(report)
     suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML

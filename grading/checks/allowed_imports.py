@@ -13,7 +13,7 @@ from grading.syntax import parse_source
 
 
 def count_import_violations(context: CheckContext) -> Measurement:
-    """Audit the imports of every file that parses. The source check reports the others."""
+    """Audit the imports in every file that parses. The source check reports the other files."""
     failures: list[Failure] = []
     files = list_source_files(context.manifest, context.modules)
     for file in files:

@@ -24,7 +24,7 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 TINY = 1e-9
-"""The smallest denominator: a network that knew the answers would start with a loss of 0."""
+"""The smallest denominator. A network that knew the answers would start with a loss of 0."""
 LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 """The two spans of training whose losses are compared, to measure how much the loss still falls late in training."""
 
@@ -76,7 +76,7 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Map each figure that only this milestone has to the failure to report if it misses its threshold."""
+    """For each figure of this milestone alone, describe the failure to report if it misses its threshold."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(

@@ -40,11 +40,11 @@ class CompressedNetwork:
     lost: float
     """The accuracy lost compared with the float network, never below 0."""
     share: float
-    """The network's size in bytes, divided by the size of the float network's numbers in float32."""
+    """The network's size in bytes, divided by the size of the float network's values in float32."""
 
 
 def measure_cifar10_kernels(context: CheckContext) -> Measurement:
-    """Train and carry a network as in milestone 3, then compress it, carry it again, and measure it once more."""
+    """Train, copy and measure a network as in milestone 3, then compress it, and copy and measure it again."""
     milestone, experiment = get_experiment(context, KernelsExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("kernels", experiment.official_seeds if context.official else 1)
@@ -98,13 +98,13 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """Map each figure that only this milestone has to the failure to report if it misses its threshold."""
+    """For each figure of this milestone alone, describe the failure to report if it misses its threshold."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",
             got=f"{worst_run.accuracy:.1%} correct{format_dominance_suffix(worst_run)} (seed {worst_run.seed})",
             expected="at least 75%",
-            hint="Spend the time that your kernels save: more channels in the last layers, or one more epoch.",
+            hint="Spend the time that your kernels save on more channels in the last layers, or on one more epoch.",
         ),
         "int8_loss": Failure(
             title="The network in int8 is nearly as accurate",

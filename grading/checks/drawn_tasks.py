@@ -1,6 +1,6 @@
-"""Draw each run's task from its seed: nobody can know it beforehand, and nothing identifies the test images.
+"""Draw each run's task from its seed, so that nobody knows it beforehand and nothing identifies the test images.
 
-A recipe that knew the task could keep the answers in its source and learn only one bit. So XOR's square is rotated,
+A recipe that knew the task could store the answers in its source and learn only one bit. So XOR's square is rotated,
 scaled and shifted, and its labels are drawn at random. Images are rotated or mirrored, and their classes renumbered.
 Each test image is also shifted by a fraction of a pixel, brightened or darkened, and given noise, so that no sum,
 histogram or digest of its pixels identifies it.
@@ -21,7 +21,9 @@ XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
 """All labellings of four corners that are not constant."""
 OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
-"""Labellings other than XOR and its inverse: a program that knows XOR gets at most three corners of each right."""
+"""Labellings other than XOR and its inverse: a program that knows XOR gets at most three corners of each labelling
+right.
+"""
 SMALLEST_SIDE, LARGEST_SIDE = 0.8, 1.25
 """The bounds of a drawn square's side length."""
 MAX_CENTRE_SHIFT = 0.5
@@ -78,7 +80,7 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
     """Draw one symmetry of the square for all training and test images, and one permutation of their classes.
 
     `square` draws from all eight symmetries. `mirrors` draws from the four that do not turn rows into columns. It is
-    for images where left and right can be swapped, but up and left cannot.
+    for images that may be mirrored, but not rotated by 90°.
     """
     quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)

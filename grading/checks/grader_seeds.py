@@ -1,8 +1,8 @@
 """Derive two generators from a printed seed: one for the grader's own draws, and one for a student's recipe.
 
 A recipe can read its generator's seed. If the grader used the same seed, the recipe would know the order of the test
-images, and how far each is shifted, before it has seen one. So both generators are derived from the printed seed with
-a function that nobody can invert and that is too slow for trying every seed.
+images, and how far each is shifted, before seeing any of them. So both generators are derived from the printed seed
+with a function that nobody can invert and that is too slow for trying every seed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import numpy as np
 
 ROUNDS = 20_000
-"""The rounds of the hash. They take a hundredth of a second for one seed, but months for all 2³¹ seeds."""
+"""The number of hash rounds. They take a hundredth of a second for one seed, but months for all 2³¹ seeds."""
 
 
 def make_grader_rng(seed: int, purpose: str = "run") -> np.random.Generator:

@@ -19,7 +19,7 @@ from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
-"""The number of images that get the time limit of one call. More images get proportionally more time."""
+"""The number of images that may take the time limit of one call. More images get proportionally more time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,23 +230,23 @@ def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -
 
 
 def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Map each figure that milestones 2 to 4 have in common to the failure to report if it misses its threshold."""
+    """For each figure that milestones 2 to 4 share, describe the failure to report if it misses its threshold."""
     return {
         "fresh_accuracy": Failure(
-            title="A network that has not been trained answers by chance",
+            title="An untrained network is no better than chance",
             got=f"{figures['fresh_accuracy']:.1%} of the test images correct before any training",
             expected="about 10%, the accuracy of guessing",
             hint="build must draw every weight at random from rng. Nothing in it may depend on what images show.",
         ),
         "forgotten_accuracy": Failure(
-            title="With fresh weights restored, it answers by chance again",
+            title="With fresh weights restored, it is no better than chance again",
             got=f"{figures['forgotten_accuracy']:.1%} correct with weights that were never trained",
             expected="about 10%: all that was learned is in parameters() and buffers()",
             hint="predict must compute from the current weights, through their .data, in every forward pass.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
-            got=f"{worst_run.accuracy_there:.1%} correct in the process that trained, {worst_run.accuracy:.1%} with "
+            got=f"{worst_run.accuracy_there:.1%} correct in the process that trained it, {worst_run.accuracy:.1%} with "
             f"its weights in a fresh process; answers differ by {figures['carried_difference']:.3f}",
             expected="the same answers from parameters() and buffers() alone",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data. A "
@@ -262,7 +262,7 @@ def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageR
 
 
 def collect_shared_figures(runs: list[ImageRun]) -> dict[str, float | None]:
-    """Collect the figures that milestones 2 to 4 have in common, each from the run where it is worst."""
+    """Collect the figures that milestones 2 to 4 share, each from the run in which it is worst."""
     return {
         "fresh_accuracy": max(run.fresh_accuracy for run in runs),
         "accuracy": min(run.accuracy for run in runs),
@@ -282,7 +282,7 @@ def format_dominance_suffix(run: ImageRun) -> str:
 def build_measurement(
     runs: list[ImageRun], figures: dict[str, float | None], failures: dict[str, Failure], method: str, data: DataSet
 ) -> Measurement:
-    """Assemble a check's measurement from several runs: all curves, and the least accurate run's pictures."""
+    """Assemble a check's measurement from several runs, with all curves and the least accurate run's pictures."""
     return Measurement(
         figures,
         {name: (failure,) for name, failure in failures.items()},

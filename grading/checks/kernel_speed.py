@@ -46,9 +46,11 @@ from grading.sandbox.command import THREAD_VARIABLES
 BASELINE = 6
 """The last module that the slower side sees. Its convolution has no blocks, and its loops are not compiled."""
 IDLE_SHARE = 0.1
-"""The most CPU time that a worker may use outside its turns, as a share of the time in its turns."""
+"""The maximum CPU time that a worker may use outside its turns, as a fraction of the time in its turns."""
 WARM_UPS = 2
-"""The turns that do not count: code is compiled, and memory touched for the first time, only once."""
+"""The number of turns that do not count, because code is compiled and memory is touched for the first time only
+once.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ class SpeedRound:
     """The largest relative difference between module 13's values and either the correct ones or module 06's."""
 
     def compute_speed_up(self, product_limit: float) -> float:
-        """Divide module 06's time, counted as at most ``product_limit`` times the products, by module 13's."""
+        """Divide module 06's time by module 13's.
+
+        At most ``product_limit`` times the products' time counts for module 06.
+        """
         return min(self.plain, product_limit * self.products) / max(self.fast, 1e-9)
 
 
@@ -142,9 +147,10 @@ class TimedStep:
 
 @contextmanager
 def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
-    """Provide a function that runs the step's matrix products and passes once, and returns the CPU seconds they take.
+    """Provide a function that runs the step's matrix products and passes once and returns their CPU time in seconds.
 
-    They run in a separate process with one thread, because BLAS has already started its threads in this process.
+    The products run in a separate process with one thread, because BLAS has already started its threads in this
+    process.
     """
     command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.product_sizes)]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
@@ -156,7 +162,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
         assert answers is not None
 
         def time_products() -> float:
-            """Run the products once, and return the CPU seconds they take."""
+            """Run the products once, and return their CPU time in seconds."""
             print(file=ask, flush=True)
             line = answers.readline()
             if not line:
@@ -194,7 +200,7 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
         f"{best.shape}, one thread, CPU time of the worker processes, medians of {experiment.turns} interleaved "
         f"turns, the best of {len(rounds)} round{'s' * (len(rounds) > 1)}: module 06 {best.plain * 1e3:.1f} ms, "
         f"module 13 {best.fast * 1e3:.1f} ms, the grader's own matrix products {best.products * 1e3:.1f} ms; module 06 "
-        f"counts at most {limit:g} times as much as those"
+        f"counts as at most {limit:g} times their time"
     )
     times = {"module 06": best.plain, "module 13": best.fast, "products alone": best.products}
     return Measurement(
@@ -249,7 +255,7 @@ def _race_modules(
 def _describe_speed_failures(
     figures: dict[str, float], best_round: SpeedRound, product_limit: float
 ) -> dict[str, Failure]:
-    """Map each figure to the failure to report if it misses its threshold."""
+    """For each figure, describe the failure to report if the figure misses its threshold."""
     held = (
         f", counted as {product_limit * best_round.products * 1e3:.1f} ms"
         if best_round.plain > product_limit * best_round.products
@@ -259,10 +265,11 @@ def _describe_speed_failures(
         "speed_up": Failure(
             title="A training step is faster with module 13",
             call=f"optimise(network): {best_round.shape}",
-            got=f"{best_round.fast * 1e3:.1f} ms a step, where module 06 takes {best_round.plain * 1e3:.1f} ms{held}: "
+            got=f"{best_round.fast * 1e3:.1f} ms per step, where module 06 takes {best_round.plain * 1e3:.1f} "
+            f"ms{held}: "
             f"{figures['speed_up']:.2f} times as fast",
             expected="at least 1.5 times as fast",
-            hint="Look at the profile by op: tito milestone demo 4 shows it before and after.",
+            hint="Look at the time of each op: tito milestone demo 4 shows the profile before and after optimise.",
         ),
         "same_values": Failure(
             title="Module 13 computes the same values",

@@ -50,8 +50,8 @@ def measure_mnist(context: CheckContext) -> Measurement:
 def _explain_low_accuracy(run: ImageRun) -> Failure:
     """Describe an accuracy below the threshold, with a hint that depends on whether anything was learned."""
     hint = (
-        "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall from 2.3, "
-        "the loss of guessing."
+        "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall below "
+        "2.3, the loss of guessing."
         if format_dominance_suffix(run)
         else "Train on all images for several epochs, with the learning rate falling towards the end. Shift some "
         "training images by a pixel in each epoch."

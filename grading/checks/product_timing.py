@@ -1,8 +1,8 @@
-"""Time the least that a training step costs on this machine: its matrix products and a few passes over activations.
+"""Time the minimum work of a training step on this machine: its matrix products and a few passes over activations.
 
 The grader runs this file as a separate process with one thread: `python product_timing.py JSON`. For each convolution,
-JSON lists the number of kernels, the numbers in a window, and the windows in a batch. For each line of input, the
-process takes one step and prints its CPU time in nanoseconds. No student code runs here.
+JSON lists the number of kernels, the number of values in a window, and the number of windows in a batch. For each line
+of input, the process takes one step and prints its CPU time in nanoseconds. No student code runs here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import time
 import numpy as np
 
 PASSES = 6
-"""The passes over each activation: about as many as batch normalisation, ReLU and pooling make, with backward."""
+"""The number of passes over each activation, about as many as batch normalisation, ReLU and pooling make forward and
+backward.
+"""
 
 
 def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:

@@ -30,7 +30,7 @@ def is_wrong_answer(got: str) -> bool:
 
 
 def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
-    """Map each answered and judged question to whether it was missed, given the failures of the quiz."""
+    """Map each question that was answered and marked to whether the answer was wrong, given the quiz's failures."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := extract_question_id(failure.title)) is not None:
@@ -52,7 +52,7 @@ def measure_quiz(context: CheckContext) -> Measurement:
     if context.student is None:
         told = Failure(
             title="The answers have a known owner",
-            got="no readable student.yaml, so nobody knows whose numbers belong in your questions",
+            got="no readable student.yaml, so the numbers for your questions are not known",
             expected="a file student.yaml with your user name",
             hint=f"Run {command}: it asks for the name and then asks the questions.",
         )
@@ -72,7 +72,7 @@ def measure_quiz(context: CheckContext) -> Measurement:
             title="The answers are your own",
             got=f"the answers of {owner[:40]}",
             expected=f"answers of {context.student}, whose questions have other numbers",
-            hint=f"Is student.yaml right? If it is, answer your own questions: {command}",
+            hint=f"Is student.yaml correct? If it is, answer your own questions: {command}",
         )
         return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     verdicts = judge_answers(milestone, answers, context.student)
@@ -80,7 +80,7 @@ def measure_quiz(context: CheckContext) -> Measurement:
         Failure(
             title=_TITLE.format(v.question_id),
             got=v.why,
-            expected="the right answer for your own numbers",
+            expected="the correct answer for your own numbers",
             hint=f"Read {v.read.rstrip('.')}. Then: {command}",
         )
         for v in verdicts

@@ -13,7 +13,7 @@ import numpy as np
 
 CLASSES = 10
 EPS = 1e-5
-"""The ε of batch normalisation, the same as in the course and PyTorch's default."""
+"""The ε of batch normalisation. The course uses the same value, and it is PyTorch's default."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class StepShape:
 
     @property
     def dense_input_count(self) -> int:
-        """How many numbers the dense layer takes for each image."""
+        """The number of values that the dense layer takes for each image."""
         return self.channels[-1] * (self.side // 8) ** 2
 
     @property
     def product_sizes(self) -> list[list[int]]:
-        """For each convolution: the kernels, the numbers in a window, and the windows in a batch."""
+        """For each convolution, the number of kernels, of values in a window, and of windows in a batch."""
         into, sides = (3, *self.channels), (self.side, self.side // 2, self.side // 4)
         return [
             [out, into[i] * 9, self.batch * sides[i] ** 2] for i, out in enumerate(self.channels)
@@ -139,7 +139,7 @@ def compute_reference_step(values: StepValues) -> StepAnswer:
 
 
 def _iterate_kernel_positions(inputs: np.ndarray):
-    """Yield each kernel position with the (C, H, W, N) values under it, which are zeros outside the image."""
+    """Yield each kernel position with the (C, H, W, N) values under it. Values outside the image are zeros."""
     height, width = inputs.shape[1:3]
     padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
     for i, j in np.ndindex(3, 3):
@@ -166,7 +166,7 @@ def _convolve_backward(
 
 
 def _max_pool(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest of each 2×2 window of (C, H, W, N), and which of the four it is."""
+    """Return the largest value in each 2×2 window of (C, H, W, N), and its position among the four."""
     c, h, w, n = inputs.shape
     windows = inputs.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
     winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)

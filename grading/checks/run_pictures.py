@@ -1,6 +1,6 @@
-"""Make the pictures in a run's record, as arrays of integers.
+"""Make the pictures for a run's record, as arrays of integers.
 
-They show confused classes, the first kernels, step times, the rivals' results, and a writer's attention.
+They show confused classes, the first kernels, step times, the rivals' results, and the attention of a language network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
 """The limits on attention: how many layers, written tokens, tokens in total, and numbers a picture holds."""
 NETWORK = "this network"
 MOST_NAMED, MOST_BYTES = 10, 16_384
-"""The limits on correctly classified images and on misclassified ones: how many, and how many bytes."""
+"""The limits on correctly classified images and on misclassified ones, each for their number and their bytes."""
 
 
 def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
@@ -33,7 +33,7 @@ def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Se
 
 
 def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """Return a picture of the first parameter that has the shape of kernels for such images; empty without one."""
+    """Return a picture of the first parameter shaped like kernels for such images, or () if there is none."""
     for array in weights.parameters:
         if (
             array.ndim == 4
@@ -85,7 +85,7 @@ def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
 def make_rival_picture(
     shares: Mapping[str, float | None], rival_shares: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
-    """Draw the share that the network and each rival get right in each of RIVAL_SETS."""
+    """Draw the fraction that the network and each rival get right in each of RIVAL_SETS."""
     rivals = list(rival_shares[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
     rows += [[rival_shares[figure][rival] for figure in RIVAL_SETS] for rival in rivals]

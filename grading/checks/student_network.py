@@ -26,9 +26,11 @@ from grading.testing.failures import find_hint
 TOLERANCE = 1e-3
 """The rounding error allowed in float32 probabilities."""
 MAX_WEIGHTS = 64 << 20
-"""The most bytes of all parameters and buffers together, because the grader keeps copies of them."""
+"""The maximum total size of all parameters and buffers in bytes. The grader keeps copies of them."""
 MAX_TENSORS = 1_000
-"""The most tensors in each of the two lists. Noise cannot alter a float's exponent, so each tensor can hide one."""
+"""The maximum number of tensors in each of the two lists. Noise cannot alter a float's exponent, so each tensor can
+hide one.
+"""
 MAX_STEPS = 1e9
 """The largest number of training steps that a progress report may contain."""
 PLAIN_TYPES = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
@@ -102,8 +104,8 @@ class Weights:
 class StudentNetwork:
     """One network built by the student's recipe, in one worker.
 
-    ``outputs`` is the number of probabilities for each input. It is 1 if the only probability is that of a yes.
-    Otherwise there is one for each class, and they add up to 1.
+    ``outputs`` is the number of probabilities for each input. It is 1 for a yes-or-no question. Otherwise there is one
+    probability for each class, and they add up to 1.
     """
 
     def __init__(self, worker: Worker, module_id: str, seed: int, *extra_arrays: np.ndarray, outputs: int = 1):
@@ -118,7 +120,7 @@ class StudentNetwork:
     def copy_weights(self) -> Weights:
         """Copy every parameter and buffer, in order. Raise RecipeError if one of them is not valid."""
         parameters = self._copy_arrays("parameters", self._read_tensors("parameters"), "f", "a float array")
-        if not parameters and not self._compressed:  # a network that is no longer trained may have buffers alone
+        if not parameters and not self._compressed:  # a network that is no longer trained may have only buffers
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
         buffers = self._copy_arrays("buffers", self._read_tensors("buffers"), "fiub", "an array of numbers")
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
@@ -161,7 +163,7 @@ class StudentNetwork:
         """Run the recipe's training on its data, within a time limit."""
 
         def report_steps(*arguments: Any, **keywords: Any) -> None:
-            """Pass on a report if it is two sensible counts."""
+            """Pass on a report if it consists of two sensible counts."""
             counts: list[Any] = [*arguments[:2], *(keywords.get(name) for name in ("step", "steps")[len(arguments) :])]
             step, steps = counts
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):
@@ -222,7 +224,7 @@ class StudentNetwork:
             raise RecipeError(f"network.{list_name}()", f"{len(tensors):,} {list_name}", "a list of a few tensors")
         before = self._counts.setdefault(list_name, len(tensors))
         if len(tensors) != before:
-            got = f"{len(tensors)} {list_name}, where there were {before}"
+            got = f"{len(tensors)} {list_name}, where there were {before} before"
             raise RecipeError(f"network.{list_name}()", got, f"the same {list_name}, in the same order, every time")
         return [_require_object(tensor, f"network.{list_name}()[i]", "a tensor") for tensor in tensors]
 
@@ -269,7 +271,10 @@ def _require_object(value: Any, call: str, expected: str) -> Any:
 
 
 def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Convert an array to float64. Raise RecipeError unless its floats are finite and it fits the shape (None: any)."""
+    """Convert an array to float64.
+
+    Raise RecipeError unless its floats are finite and it fits the shape (None fits any size).
+    """
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
         raise RecipeError(call, _describe_value(values), f"{wanted} of floats")

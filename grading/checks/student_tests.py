@@ -1,4 +1,4 @@
-"""Run module tests and integration tests through workers, and measure the share that passes."""
+"""Run module tests and integration tests through workers, and measure the fraction that passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
-    """Run every test of every module that counts."""
+    """Run all tests of the modules that count."""
     return _run_test_files(context, [m.tests for m in context.modules])
 
 
@@ -28,7 +28,7 @@ def run_integration_tests(context: CheckContext) -> Measurement:
 
 
 def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
-    """Run test files through workers, and measure the share of tests that passes."""
+    """Run test files through workers, and measure the fraction of tests that pass."""
     students = WorkerPool(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(
         context.root,
@@ -52,9 +52,9 @@ def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
 def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     """Select the first few failures of each task in the course's order, but only one for a task not implemented yet.
 
-    A test that fails because a different task is not implemented counts for that task, because its own task has not
-    been reached. One case of each test comes before any further cases, because a test that fails for one shape usually
-    fails for all.
+    A test that fails because a different task is not implemented counts for that other task, because the test has not
+    reached its own. One case of each test comes before any further cases, because a test that fails for one shape
+    usually fails for all.
     """
     by_task: dict[str, list[TestOutcome]] = {}
     for outcome in _merge_same_causes(outcomes):

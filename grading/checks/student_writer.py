@@ -25,13 +25,13 @@ from grading.testing import expect
 BYTES = 256
 MOST_MERGES = 1_000
 LONGEST_TOKEN = 100
-"""The most bytes that a token may have."""
+"""The maximum number of bytes in a token."""
 TOKENS_PER_CALL = 8_192
-"""The most prefix tokens in one request."""
+"""The maximum number of prefix tokens in one request."""
 
 
 def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit: float) -> np.ndarray:
-    """Have the recipe learn merges from a text, and check them: int64 of shape (m, 2)."""
+    """Have the recipe learn merges from a text, check them, and return them as int64 of shape (m, 2)."""
     call = f"learn_merges(text of {len(text):,} bytes)"
     with worker.limit_time(time_limit):
         merges = worker.recipe(module_id).learn_merges(text)
@@ -77,7 +77,10 @@ class StudentWriter(StudentNetwork):
         self._run_training((text,), seed, time_limit, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Have the recipe encode bytes as int64 (t,). Raise RecipeError unless the tokens' bytes join to the input."""
+        """Have the recipe encode bytes as int64 (t,).
+
+        Raise RecipeError unless the tokens' bytes add up to the input.
+        """
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
         tokens = self._get_function("encode")(self._merges, data)
@@ -88,11 +91,14 @@ class StudentWriter(StudentNetwork):
             raise RecipeError(call, f"tokens up to {tokens.max()}", f"tokens below {len(self.table)}")
         joined = b"".join(self.table[token] for token in tokens.tolist())
         if joined != data:
-            raise RecipeError(call, f"tokens that stand for {joined[:60]!r}", "tokens that join to the same text")
+            raise RecipeError(call, f"tokens that stand for {joined[:60]!r}", "tokens whose bytes add up to the text")
         return tokens.astype(np.int64)
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Request the logits of the token after each prefix: float64 (n, V). Equally long ones share a request."""
+        """Request the logits of the token after each prefix: float64 (n, V).
+
+        Prefixes of equal length share a request.
+        """
         lengths = np.array([len(prefix) for prefix in prefixes])
         logits = np.empty((len(prefixes), len(self.table)))
         for length in np.unique(lengths):

@@ -1,8 +1,9 @@
 """Milestone 5: a network that writes functions that run, stories that are true, and text that is its own.
 
-One recipe trains three networks, each on one text. Their weights alone are tested in a process that saw no training.
-That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and parses,
-runs and compares what was written. The share that fresh weights get right is subtracted from the trained weights'.
+One recipe trains three networks, each on one text. Only their weights are tested, in a process that saw no training.
+That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and parses, runs
+and compares what was written. The share that fresh weights get right is subtracted from the share of the trained
+weights.
 """
 
 from __future__ import annotations
@@ -80,14 +81,17 @@ class FunctionAttempt:
 
 
 def measure_language(context: CheckContext) -> Measurement:
-    """Train, carry and test a network for each of three texts. Of a figure that all three have, the worst counts."""
+    """Train, carry and test a network for each of three texts.
+
+    For a figure that all three have, the worst value counts.
+    """
     milestone, experiment = get_experiment(context, LanguageExperiment)
     data = load_or_fetch_text(experiment.data, context.watch)
     (seed,) = context.derive_seeds("language", 1)
     rng = make_grader_rng(seed, "texts")
     how = (
         f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
-        f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, tested in a process that saw no "
+        f"{data.name} (SHA-256 {data.digest[:12]}…); three networks from one recipe, tested in a process that saw no "
         f"training, with weight noise of {experiment.weight_noise:g}, by logits for the next token alone"
     )
     runs: list[TextRun] = []
@@ -137,7 +141,7 @@ def _train_on_text(
 def _measure_functions(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have the network write functions with new compositions, made-up operations and new names, then run them."""
+    """Have the network write functions that use new compositions, made-up operations or new names, then run them."""
     _, experiment = get_experiment(context, LanguageExperiment)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
@@ -145,7 +149,7 @@ def _measure_functions(
     run = _train_on_text(context, workers, seed, "functions", made.text, runs)
 
     def write_and_check(prompt_count: int) -> dict[str, list[FunctionAttempt]]:
-        """Have the network write the first functions of each set, and find what is wrong with each."""
+        """Have the network write the first functions of each set, and find the mistake in each, if any."""
         asked = [prompt for figure in PROMPT_SETS for prompt in prompts[figure][:prompt_count]]
         written = iter(_complete_shuffled(run, asked, FUNCTION_BYTES, rng))
         return {
@@ -190,7 +194,7 @@ def _measure_functions(
 def _measure_stories(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Train on stories, have new ones finished, and compare the true claims with fresh weights and rivals."""
+    """Train on stories, have the network finish new ones, and compare its true claims with fresh weights and rivals."""
     _, experiment = get_experiment(context, LanguageExperiment)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
@@ -334,7 +338,7 @@ def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: 
 def _collect_pictures(
     figures: dict[str, float | None], findings: Sequence[TextFindings], seed: int
 ) -> tuple[Picture, ...]:
-    """Draw the rivals' figures next to the network's, and add the pictures of each text."""
+    """Draw the rivals' figures next to the network's, and add the pictures for each text."""
     ladders = {figure: ladder for one in findings for figure, ladder in one.ladders.items()}
     return (
         make_rival_picture(figures, ladders, seed),
@@ -343,7 +347,7 @@ def _collect_pictures(
 
 
 def _describe_rivals(findings: Sequence[TextFindings]) -> dict[str, str]:
-    """Describe the rivals' results on the same text, best first, for each figure that has rivals."""
+    """For each figure that has rivals, describe their results on the same text, best first."""
     said = {}
     for figure, ladder in ((figure, ladder) for one in findings for figure, ladder in one.ladders.items()):
         bits = figure == BITS

@@ -1,4 +1,4 @@
-"""Describe how each figure of milestone 5 misses its threshold: what was measured, what is required, a first hint."""
+"""Describe failures in milestone 5: what was measured, what is required, and a first hint."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ TITLES = {
 HINTS = {
     "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer or "
     "add a third block. Copying constants is learned last.",
-    "made_up": "The words occur only in the training text. Does learn_merges use that text, and no other?",
-    "names": "Names are copied from the signature, which takes attention. Is the mask causal, and do positions differ?",
+    "made_up": "The words occur only in the training text. Does learn_merges use that text and no other?",
+    "names": "Copying a name from the signature requires attention. Is the mask causal, and does each position have "
+    "its own embedding?",
 }
 
 
 def explain_wrong_functions(
     figure_name: str, prompt: Prompt, written: str, mistake: str | None, share_right: float, fresh_share: float
 ) -> Failure:
-    """Describe a set of functions with too few right ones, and quote its first mistake."""
+    """Describe a set of functions of which too few are correct, and quote the first mistake."""
     return Failure(
         title=TITLES[figure_name],
         call=prompt.text,
-        got=f"{written or 'nothing'}: {mistake or 'right'} "
-        f"({share_right:.0%} of the functions are right{_describe_fresh_share(fresh_share)})",
+        got=f"{written or 'nothing'}: {mistake or 'correct'} "
+        f"({share_right:.0%} of the functions are correct{_describe_fresh_share(fresh_share)})",
         expected=prompt.answer.strip(),
         hint=HINTS[figure_name],
     )
@@ -53,7 +54,7 @@ def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_s
 def explain_text_failures(
     figures: Mapping[str, float], network_bits: float, unigram_bits: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
-    """Map each figure of real text to the failure to report if it was predicted badly, copied or repeated."""
+    """For each figure on real text, describe the failure if the network predicts badly, or copies or repeats text."""
     shown = f"“{samples[0][:SAMPLE_CHARACTERS]}…”"
     return {
         "bits_ratio": Failure(
@@ -73,19 +74,20 @@ def explain_text_failures(
             title="It does not repeat itself",
             got=f"{figures['repeated']:.0%} of all sequences of four words came earlier in the same sample: {shown}",
             expected="at most 20%",
-            hint="A network that has learned little goes around in circles. Does its loss fall at all?",
+            hint="A network that has learned little repeats itself. Does its loss fall at all?",
         ),
     }
 
 
 def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
-    """Map each figure that all three texts have to the failure to report if it misses its threshold."""
+    """For each figure that all three texts share, describe the failure to report if the figure misses its threshold."""
     return {
         "fresh_ratio": Failure(
-            title="A network that has not been trained finds every token about equally likely",
+            title="An untrained network considers all tokens about equally likely",
             got=f"a loss of {figures['fresh_ratio']:.2f} times that of equal probabilities, before any training",
             expected="at least 0.9 times",
-            hint="build must draw every weight at random from rng, and small enough. It must know nothing of any text.",
+            hint="build must draw every weight at random from rng, on a small enough scale. It must know nothing of "
+            "any text.",
         ),
         "forgotten": Failure(
             title="With fresh weights restored, it knows nothing again",
@@ -98,7 +100,8 @@ def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Fa
             call="logits(network, tokens), and next_logits(network, tokens[:, :n])",
             got=f"a logit that changes by {figures['causality']:.2g} when later tokens change or are left out",
             expected="at most 0.0001",
-            hint="Use the causal mask in attention, in training and afterwards. Crop nothing at the beginning.",
+            hint="Use the causal mask in attention, in training and afterwards. Do not cut off tokens at the "
+            "beginning.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",

@@ -17,7 +17,7 @@ from grading.measurement import CheckContext, get_experiment
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32
-"""The number of sequences in the test of causality, and their length in tokens. Only their second halves change."""
+"""The number of sequences in the causality test, and their length in tokens. Only their second halves change."""
 PROBE_BYTES = (CAUSAL_TOKENS + 1) * LONGEST_TOKEN
 """The number of bytes that always contain at least as many tokens as a probe."""
 
@@ -59,7 +59,7 @@ class TextRun:
     difference: float
     """The mean difference between the training process's answers and the fresh process's, with the same weights."""
     causality: float
-    """The largest change of a logit when later tokens change or are left out."""
+    """The largest change in a logit when later tokens change or are left out."""
     numbers: int
     """The number of values in parameters, buffers and merges."""
     held_out: list[np.ndarray]
@@ -77,7 +77,7 @@ def train_and_measure_writer(
     text: np.ndarray,
     held_out: list[bytes],
 ) -> TextRun:
-    """Train on a text in one process, and load the weights into a network in another, which stays open.
+    """Train on a text in one process, and load the weights into a network in another process, which stays open.
 
     The first process encodes the held-out passages only after its weights have been copied. It is closed before the
     second process begins. So neither the network that trains nor the one that answers sees the passages in advance.

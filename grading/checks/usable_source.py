@@ -1,4 +1,4 @@
-"""Check that every file was handed in and is readable Python source, and that none hides stored data."""
+"""Check that every file was handed in and is readable Python source, and that no file hides stored data."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def count_unusable_files(context: CheckContext) -> Measurement:
 def find_stored_data(
     texts: Mapping[str, str], byte_limits: Mapping[str, int], average_limit: int | None
 ) -> Iterator[Failure]:
-    """Yield a failure for each file that holds more information than its limit, in bytes, allows.
+    """Yield a failure for each file that holds more information than its limit in bytes allows.
 
-    If there is none, yield one failure if the files hold more than ``average_limit`` bytes each on average. One long
+    If no file does, yield one failure if the files hold more than ``average_limit`` bytes each on average. One long
     file is a matter of style, but long files everywhere could be hiding data.
     """
     sizes = {name: measure_compressed_size(text) for name, text in texts.items()}
@@ -85,6 +85,6 @@ def _explain_missing_file(path: str, reason: str) -> Failure:
         title="Every file of the course is handed in",
         got=f"{path}: {reason}",
         expected="a plain UTF-8 Python file",
-        hint=f"Put it at {path}. The course's own version shows what to start from.",
+        hint=f"Save it as {path}. Start from the course's own version.",
         file=path,
     )

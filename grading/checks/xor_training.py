@@ -1,4 +1,4 @@
-"""Milestone 1: networks that learn XOR on a square drawn for each run, measured in a process that saw no training."""
+"""Milestone 1: networks learn XOR on a square drawn for each run, and a process that saw no training measures them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
 POINTS, LABELS = CORNERS, np.array(XOR, np.float32)[:, None]
-"""The corners and labels of the usual XOR, which the demonstration shows."""
+"""The corners and labels of standard XOR, which the demonstration shows."""
 CURVE_POINTS = 40
 """The number of times that the grader measures the loss during one training run, between the student's steps."""
 
@@ -41,7 +41,10 @@ class XorRun:
 
 
 def measure_xor(context: CheckContext) -> Measurement:
-    """Train from every seed on a square with XOR labels, then on other labels. The worst of each figure counts."""
+    """Train from every seed on a square with XOR labels, then on other labels.
+
+    The worst value of each figure counts.
+    """
     milestone, experiment = get_experiment(context, XorExperiment)
     count = experiment.seeds + experiment.controls
     seeds = context.derive_seeds("xor", count)
@@ -140,7 +143,7 @@ def compute_binary_cross_entropy(probabilities: np.ndarray, targets: np.ndarray)
 
 
 def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str, tuple[Failure, ...]]:
-    """Map each figure to the failures to report if it misses its threshold, from the run that misses it by most."""
+    """Describe the failures to report for each figure that misses its threshold, from the run that misses it most."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)
@@ -148,19 +151,19 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
     apart = max((*runs, control_run), key=lambda r: r.difference)
     failures = {
         "fresh_loss": Failure(
-            title="A network that has not been trained answers by chance",
+            title="An untrained network is no better than chance",
             got=f"loss {knowing.fresh_loss:.3f} before any training (seed {knowing.seed})",
             expected="about 0.69, the loss of guessing",
             hint="build must draw every weight at random from rng. Nothing in it may know the answers.",
         ),
         "accuracy": Failure(
-            title="All four corners are right after training, from every seed",
+            title="All four corners are classified correctly after training, from every seed",
             got=f"{_format_answers(wrong)} (seed {wrong.seed})",
             expected=_format_right_answers(wrong),
             hint="A hidden layer with a nonlinearity, wide enough and trained long enough, learns this from any seed.",
         ),
         "noisy_accuracy": Failure(
-            title="Points near the four corners are right as well",
+            title="Points near the four corners are classified correctly as well",
             got=f"{shaky.noisy_accuracy:.1%} of noisy points correct (seed {shaky.seed})",
             expected="nearly all: the network must separate regions, not four single points",
             hint="Train until the loss is small, and try a wider hidden layer.",
@@ -209,7 +212,7 @@ def _describe_method(context: CheckContext) -> str:
     """Describe how the networks were trained and measured."""
     _, e = get_experiment(context, XorExperiment)
     return (
-        f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "
+        f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, and the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "
         f"figures from a process that saw no training, with weight noise of {e.weight_noise:g}"
     )

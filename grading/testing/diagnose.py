@@ -1,4 +1,4 @@
-"""Explain how an array differs from the expected one: a flipped sign, a missing factor, a lost axis."""
+"""Explain how an array differs from the expected one: a flipped sign, a missing factor, a missing axis."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _describe_element_differences(got: np.ndarray, expected: np.ndarray) -> str 
     """Describe how the elements of two arrays of the same shape differ."""
     wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
-        return "The result contains NaN: from inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
+        return "The result contains NaN: look for inf - inf, 0 · inf, 0 / 0, or the log or root of a negative number."
     if np.isinf(got[wrong]).any() and np.isfinite(expected).all():
-        return "The result contains infinities: from an overflow or a division by 0."
+        return "The result contains infinity: look for an overflow or a division by 0."
     finite = np.isfinite(got).all() and np.isfinite(expected).all()
     if got.size < 2 or not finite or not wrong.any():
         return _describe_single_difference(got, expected) if finite and wrong.any() else None
@@ -80,7 +80,7 @@ def _describe_element_differences(got: np.ndarray, expected: np.ndarray) -> str 
     if np.ptp(offset) <= 1e-6 + 1e-4 * abs(offset.flat[0]):
         return f"Every element is {abs(offset.flat[0]):.4g} too {'large' if offset.flat[0] > 0 else 'small'}."
     if np.array_equal(got, np.trunc(expected)) or np.array_equal(got, np.floor(expected)):
-        return "The fractions are cut off: by an integer dtype, or by `//` instead of `/`."
+        return "The fractional parts are lost: look for an integer dtype, or for `//` instead of `/`."
     if np.allclose(np.abs(got), np.abs(expected), rtol=RTOL, atol=ATOL):
         return "Only signs are wrong."
     if got.ndim == 2 and got.shape[0] == got.shape[1] and np.allclose(got.T, expected, rtol=RTOL, atol=ATOL):
@@ -91,7 +91,7 @@ def _describe_element_differences(got: np.ndarray, expected: np.ndarray) -> str 
 
 
 def _describe_single_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe how a single number differs if it is off by its sign or by a common factor."""
+    """Describe how a single number differs if its sign is wrong or if it is off by a common factor."""
     one, other = float(got.flat[0]), float(expected.flat[0])
     if other == 0 or one == 0:
         return None
@@ -122,7 +122,7 @@ def _describe_common_factor(got: np.ndarray, expected: np.ndarray) -> str | None
 
 
 def _describe_wrong_region(wrong: np.ndarray) -> str | None:
-    """Describe where the wrong elements are, if all of them are at one end of an axis."""
+    """Describe where the wrong elements are if all of them are at one end of an axis."""
     for axis, size in enumerate(wrong.shape):
         others = tuple(a for a in range(wrong.ndim) if a != axis)
         places = np.flatnonzero(wrong.any(axis=others))

@@ -1,4 +1,4 @@
-"""The expectations of module tests. Each failure shows the call, the value, the expected value and a hint."""
+"""Expectations for module tests. Each failure shows the call, the actual value, the expected value and a hint."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from grading.render.text import label_text
 from grading.testing.diagnose import describe_difference, explain_dtype
 
 MAX_SIZE = 1 << 20
-"""The maximum number of elements of an array in a test. It bounds the judge's own computations on the array."""
+"""The maximum number of elements of an array in a test. It limits what the test itself computes on the array."""
 SHOWN, EDGE, MOST_SHOWN = 24, 3, 500
-"""The number of elements shown: all up to SHOWN, otherwise EDGE at each end of an axis, but at most MOST_SHOWN."""
+"""How many elements are shown: all if there are at most SHOWN, otherwise EDGE at each end of an axis, up to
+MOST_SHOWN.
+"""
 
 NO_ANSWER = (WorkerFailureError, GraderError)
 """Exceptions that a test must never mistake for one raised by student code."""
 
 
 class Mismatch(AssertionError):  # noqa: N818 - reports show this name as a word
-    """A value that is not what the task asks for."""
+    """The error raised if a value is not what the task asks for."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> Non
 
 
 def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | None = None) -> None:
-    """Expect a condition to be true. It must have been computed on the judge's side."""
+    """Expect a condition to be true. The test itself must have computed it, not student code."""
     if isinstance(condition, Proxy):
         raise TypeError("a student's object cannot be a condition: pull a plain value out of it first")
     if not condition:
@@ -124,7 +126,7 @@ def raises(
 
 
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
-    """Pull the values of a tensor, number or list to the judge's side as an exact ndarray."""
+    """Copy the values of a tensor, number or list into an exact ndarray that belongs to the test."""
     if type(value) is np.ndarray:
         return _require_bounded_size(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
@@ -169,9 +171,9 @@ def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) ->
 
 
 def values(tensor: Any) -> np.ndarray:
-    """Copy a tensor's values to the judge's side, where a test can compute with them.
+    """Copy a tensor's values into an array with which a test can compute.
 
-    A test that needs a tensor's shape uses the shape of this copy, because the tensor's own shape is only a claim.
+    A test that needs a tensor's shape uses the shape of this copy, because student code can misreport the tensor's own.
     """
     return np.array(pull(tensor, call="a tensor's values"))
 
@@ -229,7 +231,10 @@ def name_type(value: Any) -> str:
 
 
 class _Brief(reprlib.Repr):
-    """Formats values of any depth and length in bounded time, with arrays as `format_array` formats them."""
+    """A formatter for values of any depth and length that takes bounded time.
+
+    It shows arrays as `format_array` does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -245,7 +250,7 @@ _BRIEF = _Brief()
 
 
 def is_same_value(got: Any, expected: Any) -> bool:
-    """Return whether two plain values have the same types and values at every level."""
+    """Return whether two plain values have the same types and values at every level of nesting."""
     if type(got) is not type(expected):
         return False
     if isinstance(expected, list | tuple):
@@ -260,7 +265,7 @@ def is_same_value(got: Any, expected: Any) -> bool:
 
 
 def is_call_text(call: str) -> bool:
-    """Return whether this text is a call and not an attribute such as `x.grad`."""
+    """Return whether this text describes a call and not an attribute such as `x.grad`."""
     return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 
@@ -272,10 +277,10 @@ def has_non_numbers(value: Any) -> bool:
 
 
 def is_gap(error: BaseException) -> bool:
-    """Return whether an exception comes from a task that has not been written yet."""
+    """Return whether an exception comes from a task that has not been implemented yet."""
     return isinstance(error, NotImplementedError) and str(error).startswith("Task ")
 
 
 def name_exception(error: BaseException) -> str:
-    """Name the type of an exception, as raised on the student's side."""
+    """Return the name of an exception's type, as student code raised it."""
     return getattr(error, "remote_type", type(error).__name__)

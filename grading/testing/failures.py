@@ -1,4 +1,4 @@
-"""Explain a failed test as a `Failure`, for verdicts and for the student's own pytest."""
+"""Explain a failed test as a `Failure`, for grading results and for the student's own pytest runs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ WHOLE = "This line needs an integer. `/` always gives a float; `//` divides inte
 TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use `~`, `&`, `|`, `.any()` or `.all()`."
 MISSPELT = "That module has no such name. Check the spelling and capitalisation in its documentation."
 MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
-OPERATOR = "An operator on this line does not support the types on its two sides. Check both types."
+OPERATOR = "An operator on this line does not support the types of its operands. Check both types."
 AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
-ENDLESS = "A function calls itself without end."
-IMPORT = "Compare the name with the lesson's, including the capitalisation. Import only from earlier modules."
+ENDLESS = "A function calls itself endlessly."
+IMPORT = "Compare the name and its capitalisation with the lesson. Import only from earlier modules."
 NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops over single numbers."
 UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
 COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
@@ -71,7 +71,9 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
-"""An exception's type, a pattern for its message, and a hint that is more helpful than the task's own."""
+"""For each common error: the exception's type, a pattern that matches its message, and a hint that is more helpful than
+the task's own.
+"""
 ENDED = {
     "was not loaded": "Lines outside functions run when the file is loaded. Look there for a loop that never ends.",
     "is it sleeping": "The code waits for something: a sleep, a lock, an empty queue, or a thread that never ends.",
@@ -81,7 +83,7 @@ ENDED = {
     "MB of memory": "Something grows: a list in a loop, or an array by broadcasting (n, 1) with (n,) to (n, n).",
     "closed the pipe": "Your code closes files that it did not open.",
 }
-"""A part of the message about a worker's end, and the hint for it."""
+"""Phrases from the messages about workers that died, each with a hint."""
 
 
 def explain_failure(
@@ -95,8 +97,8 @@ def explain_failure(
 ) -> Failure:
     """Explain the failure of a test that ended with this exception.
 
-    ``frames`` are the lines of student code in the traceback, for an exception that has none. ``printed`` is the
-    student code's output during the test. ``is_given`` tells whether the course provided a line.
+    ``frames`` are the lines of student code in the traceback, for an exception that has no traceback of its own.
+    ``printed`` is the student code's output during the test. ``is_given`` returns whether the course provided a line.
     """
     told: dict[str, Any] = {"task": test.task, "title": test.title, "test": test.node}
     task = tasks.get(test.task or "")
@@ -137,7 +139,7 @@ def find_gap(error: BaseException | None) -> str | None:
 
 
 def find_hint(error: BaseException) -> str | None:
-    """Find the hint for an exception in student code or for a worker's end.
+    """Find the hint for an exception in student code or for a worker that died.
 
     Return None if there is no hint that is more helpful than the task's or the check's.
     """
@@ -148,7 +150,7 @@ def find_hint(error: BaseException) -> str | None:
 
 
 def find_test_line(error: BaseException) -> str | None:
-    """Find the part of the test's line that raised the exception: `linear.forward(x, weight)`."""
+    """Find the expression in the test's line that raised the exception, such as `linear.forward(x, weight)`."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -171,7 +173,7 @@ def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
 
 
 def join_hints(*hints: str | None) -> str | None:
-    """Join hints into one text of sentences. Return None if there are no hints."""
+    """Join hints into one string of complete sentences. Return None if there are no hints."""
     known = [hint if hint.endswith((".", "?", "!")) or hint == hints[-1] else f"{hint}." for hint in hints if hint]
     following = [hint[0].upper() + hint[1:] if re.match(r"[a-z]+[ ,]", hint) else hint for hint in known[1:]]
     return " ".join([*known[:1], *following]) or None
@@ -218,7 +220,7 @@ def _explain_unusable(error: BaseException) -> dict[str, str]:
             "hint": COMMA if count == 1 else f"Return {count} values, separated by commas.",
         }
     if match := search_message(r"^module '([\w.]+)' has no attribute '(\w+)'"):
-        return {"got": f"no {match[2]} in {match[1]}", "expected": "the course's names", "hint": KEEP_NAMES}
+        return {"got": f"no {match[2]} in {match[1]}", "expected": "the names that the course uses", "hint": KEEP_NAMES}
     if "NoneType" in message:
         return {"got": "None", "expected": "a value", "hint": RETURN}
     if match := search_message(r"cannot unpack non-iterable (\w+) object"):

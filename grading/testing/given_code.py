@@ -11,7 +11,7 @@ from grading.remote import Frame
 
 
 class GivenCode:
-    """The functions that a release provides in full, taken from the original texts of the student's files."""
+    """The functions that a release provides in full, read from the original versions of the student's files."""
 
     def __init__(self, root: Path):
         self._root = root
@@ -19,7 +19,7 @@ class GivenCode:
         self._lines: dict[str, frozenset[tuple[str, str]]] = {}
 
     def holds_frame(self, frame: Frame) -> bool:
-        """Return whether a line is still as given, in a function without a gap; False if the release is not known."""
+        """Return whether a line is unchanged and in a function without a gap, or False if the release is not known."""
         if frame.file not in self._lines:
             if self._texts is None:
                 self._texts = _read_released_texts(self._root)
@@ -28,14 +28,16 @@ class GivenCode:
 
 
 def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
-    """List the lines of every function without a gap, each with the function's name. List none if it is not Python.
+    """List the lines of every function without a gap, each with the function's name.
 
-    A traceback shows a function without its class. So if one class leaves a function to the student, every function
+    List none if ``text`` is not Python.
+
+    A traceback shows a function without its class. So if the student writes this function in one class, every function
     with that name counts as the student's.
     """
     try:
         functions, gaps = list_functions(text), map_gaps_to_tasks(text)
-    except (SyntaxError, ValueError, RecursionError):  # the released texts are in the student's repository
+    except (SyntaxError, ValueError, RecursionError):  # the original versions are in the student's repository
         return frozenset()
     lines, left = split_lines(text), {name.rpartition(".")[2] for name in gaps}
     given = {name: node for name, node in functions.items() if node.name not in left}
@@ -48,7 +50,7 @@ def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
 
 
 def _read_released_texts(root: Path) -> dict[str, str]:
-    """Read the original texts of the student's files. The result is empty in the course's own repository."""
+    """Read the original versions of the student's files. The result is empty in the course's own repository."""
     try:
         return lock.read_released_texts(root)
     except UsageError:

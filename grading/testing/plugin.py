@@ -1,7 +1,7 @@
-"""The pytest plugin of module tests: the fixtures `student`, `rng` and the mark `task`.
+"""The pytest plugin for module tests, with the fixtures `student` and `rng` and the mark `task`.
 
-Without a grader, the student's code runs in this process, which is fast and allows a debugger. The grader puts a source
-of workers into the configuration's stash, and the same tests then run against these workers.
+Without a grader, the student's code runs in this process, which is fast and allows a debugger. The grader puts a pool
+of workers into pytest's stash, and the same tests then run against these workers.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
 TASKS = pytest.StashKey["dict[str, Task]"]()
-"""The manifest's tasks, loaded once a failure needs their hints."""
+"""The manifest's tasks, loaded when the first failure needs their hints."""
 GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
-"""The lines that the course provided, loaded once a failure needs them."""
+"""The lines that the course provided, loaded when the first failure needs them."""
 CAUSES = pytest.StashKey[dict[tuple[str, int | None, str | None], str]]()
 """The first test that failed for each cause. A cause is an exception with the file and line that raised it."""
 
@@ -47,7 +47,7 @@ class FailedTest:
     """The identity of a failed test."""
 
     node: str
-    """The file and name, in pytest's form."""
+    """The test's file and name, in pytest's notation."""
     title: str
     """The first line of the test's docstring."""
     task: str | None
@@ -98,27 +98,27 @@ class DirectStudent:
 
     @staticmethod
     def hold(thing: Any, name: str) -> Any:
-        """Return an attribute itself, kept on the student's side. Pulling it would make a copy."""
+        """Return an attribute itself. Pulling it would make a copy."""
         return getattr(thing, name)
 
     @staticmethod
     def hold_result(function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return a call's result itself, kept on the student's side, so that later changes to it can be seen."""
+        """Return a call's result itself and not a copy, so that later changes to it can be seen."""
         return function(*arguments)
 
     @staticmethod
     def define(function: Callable[..., Any]) -> Any:
-        """Define a test's own function on the student's side, where it may start threads or wait for them."""
+        """Return a test's own function, which runs next to student code and may start threads or wait for them."""
         return function
 
     @staticmethod
     def read_clock() -> float:
-        """Read the CPU seconds of the student's side. A busy machine barely affects their differences."""
+        """Read this process's CPU time in seconds. A busy machine barely affects differences between two readings."""
         return time.process_time()
 
     @staticmethod
     def lives(thing: Any, name: str) -> Callable[[], bool]:
-        """Make a function that returns whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that returns whether anything still keeps an attribute alive."""
         reference = weakref.ref(getattr(thing, name))
         return lambda: reference() is not None
 
@@ -202,7 +202,7 @@ def describe_test(item: pytest.Item, root: Path) -> FailedTest:
 
 
 def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
-    """Explain a student's failed test in a few lines."""
+    """Explain in a few lines why a test of a student's code failed."""
     from grading.testing.failures import (
         explain_failure,
         format_brief_failure,
@@ -231,7 +231,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:
-    """Read every task by its id, or none if the manifest is unreadable. Failures can be explained without tasks."""
+    """Read all tasks, keyed by id, or none if the manifest is unreadable. Failures can be explained without tasks."""
     from grading.manifest.loader import load_manifest
 
     try:
@@ -242,7 +242,7 @@ def _read_tasks(root: Path) -> dict[str, Task]:
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest) -> Any:
-    """Provide the student's side: `student.tensor`, `student.recipe("04_layers")` and so on."""
+    """Provide access to the student's code: `student.tensor`, `student.recipe("04_layers")` and so on."""
     students = request.config.stash.get(STUDENTS, None)
     if students is not None:
         return students.student()
@@ -256,6 +256,6 @@ def student(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Provide a random generator on the judge's side. It depends on the seed and the test."""
+    """Provide the test's own random number generator, which depends on the seed and the test."""
     name = f"{request.path.name}::{request.node.name}"
     return np.random.default_rng([request.config.stash.get(SEED, 0), zlib.crc32(name.encode())])

@@ -1,4 +1,4 @@
-"""Shared tests for the image recipes of all milestones, with one behaviour per function."""
+"""Shared tests for the image recipes of all milestones. Each function tests one behaviour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SQUARE, APART = 8, 12
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """An image recipe under test, whose `build`, `predict`, `feature_maps` and `train` have ten classes."""
+    """An image recipe under test. Its `build`, `predict`, `feature_maps` and `train` are for ten classes."""
 
     module: str
     shape: tuple[int, int, int]
@@ -86,7 +86,7 @@ def check_feature_maps(student: Any, rng: np.random.Generator, recipe: ImageReci
 
 
 def check_untrained_loss(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """An untrained network's mean loss is close to the loss of guessing, ln 10."""
+    """An untrained network's mean loss is close to ln 10, the loss of guessing."""
     ours, images, labels = recipe.load_recipe(student), recipe.draw_noise(rng, 200), rng.integers(0, 10, 200)
     p = expect.pull(ours.predict(ours.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
     loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
@@ -108,7 +108,7 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="less than half the first loss", hint=hint)
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still = np.array_equal(expect.values(parameter), old)
-        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="moved")
+        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="changed")
 
 
 def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
@@ -146,8 +146,8 @@ def check_predicting_while_training(student: Any, rng: np.random.Generator, reci
             network, images, labels, rng=student.rng(6), progress=predict_while_training if asks else ignore_reports
         )
         results.append(expect.pull(ours.predict(network, images[:20]), call="predict"))
-    hint = "predict sets evaluation mode, so set training mode again after each call of progress"
-    call = "predict after training that called it"
+    hint = "predict sets evaluation mode, so set training mode again after each call to progress"
+    call = "predictions after training in which progress called predict"
     expect.array(results[1], results[0], call=call, hint=hint, rtol=1e-3, atol=1e-4)
 
 
@@ -161,11 +161,13 @@ def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: I
     ours.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=ignore_reports)
     expect.array(held, images, call="the images after training")
     expect.array(held_labels, labels, call="the labels after training")
-    expect.array(ours.predict(other, images[:5]), fresh, call="predict of a different network, after training one")
+    expect.array(
+        ours.predict(other, images[:5]), fresh, call="predictions of a different network, after training this one"
+    )
 
 
 def _check_progress_reports(told: Reports) -> None:
-    """Check that progress reports have the correct types, increasing steps, and accuracies from 0 to 1."""
+    """Check that progress reports have values of the correct types, increasing steps, and accuracies from 0 to 1."""
     told.check_types(int, int, float, float)
     steps, accuracies = ([report[name] for report in told.calls] for name in ("step", "accuracy"))
     rises = all(a < b for a, b in pairwise(steps)) and all(0 <= share <= 1 for share in accuracies)

@@ -26,7 +26,7 @@ from grading.testing.given_code import GivenCode
 from grading.testing.students import WorkerPool
 
 TEST_HEADROOM = 160 << 20
-"""The memory that a test may use, in bytes. With correct code, it uses a tenth of this."""
+"""The memory that a test may use, in bytes. With correct code, a test uses a tenth of this."""
 DRAIN_SECONDS = 0.02
 """The time to wait for printed output to arrive, in seconds."""
 INI = Path(__file__).with_name("pytest.ini")
@@ -39,13 +39,13 @@ class TestOutcome:
     __test__ = False  # a record, not a test class
 
     node: str
-    """The file and name, in pytest's form."""
+    """The test's file and name, in pytest's notation."""
     task: str | None
     title: str
     failure: Failure | None
     """The failure, or None if the test passed."""
     gap: str | None = None
-    """The task whose gap the test reached."""
+    """The task whose unfilled gap the test reached."""
 
 
 def run_tests(
@@ -59,7 +59,7 @@ def run_tests(
     watch: ProgressWatch | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``), or only one task's, and return each outcome.
+    """Run the tests in ``files`` (relative to ``root``), or only one task's tests, and return each outcome.
 
     The tests after the first outcome for which ``is_enough`` returns True are not run. Raise GraderError if the machine
     fails, or if pytest cannot collect the tests, which means that a course file is broken.
@@ -109,7 +109,7 @@ class _Collector:
         """The number of characters that were printed before the test."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Pass the workers to the plugin that has the fixtures."""
+        """Pass the workers to the plugin that provides the fixtures."""
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
         config.option.tbstyle = "value"  # pytest's own tracebacks are not used here, and they are slow to build
@@ -130,7 +130,7 @@ class _Collector:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
-        """Run a test with a memory limit, since broadcasting a student's array may create a huge one."""
+        """Run a test with a memory limit, since broadcasting a student's array may create a huge array."""
         self.printed_before = len(self.students.output)
         with limit_memory(TEST_HEADROOM):
             yield
@@ -150,7 +150,7 @@ class _Collector:
                 if (shape := find_too_large_shape(error)) is None:
                     error = GraderError(f"the grader ran out of memory in {test.node}")
                 else:
-                    got = f"values so large that judging them takes an array of shape {shape}"
+                    got = f"values so large that checking them takes an array of shape {shape}"
                     error = Mismatch(call=test.title, got=got, expected="values of the size that the task asks for")
             if isinstance(error, GraderError):
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"

@@ -18,7 +18,7 @@ PATIENCE = 4
 
 
 class WorkerStudent:
-    """The `student` fixture for a verdict: the student's modules in a worker."""
+    """The `student` fixture for a grading run, with the student's modules in a worker."""
 
     def __init__(self, worker: Worker):
         self._worker = worker
@@ -39,11 +39,11 @@ class WorkerStudent:
         return self._worker.request("folder")
 
     def hold(self, thing: Any, name: str) -> Any:
-        """Return an attribute itself, kept on the student's side. Pulling it would make a copy."""
+        """Return an attribute itself, which stays in the worker. Pulling it would make a copy."""
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:
-        """Return a call's result itself, kept on the student's side, so that later changes to it can be seen."""
+        """Return a call's result itself, which stays in the worker, so that later changes to it can be seen."""
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:
@@ -54,17 +54,17 @@ class WorkerStudent:
         return self._worker.request("define", source, function.__name__)
 
     def read_clock(self) -> float:
-        """Read the CPU seconds of the student's side. A busy machine barely affects their differences."""
+        """Read the worker's CPU time in seconds. A busy machine barely affects differences between two readings."""
         return self._worker.read_clock()
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
-        """Make a function that returns whether anything on the student's side still keeps an attribute alive."""
+        """Make a function that returns whether anything in the worker still keeps an attribute alive."""
         reference = self._worker.request("weakref", thing, name)
         return lambda: reference() is not None
 
 
 class WorkerPool:
-    """The source of a running worker for each test."""
+    """A pool that provides a running worker for each test."""
 
     def __init__(self, start: Callable[[], Worker], *, wall_seconds: float):
         """Limit the CPU time of all workers together to ``wall_seconds``."""
@@ -82,7 +82,7 @@ class WorkerPool:
             self._workers.append(self._start())
         cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
         if (passed := find_passed_limit(cpu, wall, self._wall_seconds)) is not None:
-            raise WorkerDiedError(f"not run: the tests before it took more than {passed} in total")
+            raise WorkerDiedError(f"not run: the earlier tests took more than {passed} in total")
         self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are gone
         return WorkerStudent(self._workers[-1])
 

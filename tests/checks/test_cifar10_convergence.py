@@ -76,7 +76,7 @@ def test_the_solution_converges(grade_edited_recipe: Callable[..., Result]) -> N
     """It unlocks, provisionally; curve and figures are in the record, and say the same."""
     result = grade_edited_recipe(600)
     assert result.verdict is Verdict.PROVISIONAL, list_failed_criteria(result)
-    assert result.provisional_because == ("colours stood in for cifar10",)
+    assert result.provisional_because == ("colours was used instead of cifar10",)
     loss = next(curve for curve in result.curves if curve.name == "loss")
     assert len(loss.values) >= 30
     assert map_figures_by_criterion(result)["loss_ratio"] == pytest.approx(

@@ -415,7 +415,7 @@ def test_tokens_that_are_not_the_texts_measure_nothing(measure_recipe, criteria)
     measured = measure_recipe(LyingTokenizerRecipe)
     assert list_missed_figures(measured, criteria) == set(criteria)
     (failure,) = measured.failures["compositions"]
-    assert failure.expected == "tokens that join to the same text"
+    assert failure.expected == "tokens whose bytes add up to the text"
 
 
 def test_equal_logits_are_no_choice(measure_recipe, criteria):

@@ -258,12 +258,12 @@ def test_junit_says_what_a_verdict_stands_on() -> None:
     """A stand-in is named next to the verdict, and the data set with its digest."""
     data = DataRecord(name="digits", digest="ab12", stand_in_for="mnist")
     stood_in = build_result(verdict=Verdict.PROVISIONAL).model_copy(
-        update={"provisional_because": ("digits stood in for mnist",), "data": (data,)}
+        update={"provisional_because": ("digits was used instead of mnist",), "data": (data,)}
     )
     found = ET.fromstring(render_junit(stood_in)).iter("property")  # noqa: S314 - our own output
     properties = {p.get("name"): p.get("value") for p in found}
     assert properties["verdict"] == "provisional"
-    assert properties["provisional_because"] == "digits stood in for mnist"
+    assert properties["provisional_because"] == "digits was used instead of mnist"
     assert properties["data"] == "digits, digest ab12"
 
 

@@ -288,7 +288,7 @@ def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) 
         (DeadlineError("no answer within 10 s of CPU time"), "a loop"),
         (DeadlineError("tinytorch.setup was not loaded: no answer within 10 s of CPU time"), "outside functions"),
         (DeadlineError("no answer within 180 s …, and only 0.2 s of CPU time used; is it sleeping or …"), "a lock"),
-        (DeadlineError("not run: the tests before it took more than 180 s in total"), "not run"),
+        (DeadlineError("not run: the earlier tests took more than 180 s in total"), "not run"),
         (WorkerDiedError("not run: your code killed 4 workers, the last one because …"), "not run"),
         (WorkerDiedError("your code ended the program (exit code 0) before it answered"), "exit()"),
         (WorkerDiedError("your code crashed Python (SIGSEGV)"), "as_strided"),
