@@ -53,13 +53,13 @@ def test_info_describes_the_hardware(student):
     ],
 )
 def test_bytes_are_elements_times_their_size(student, shape, dtype, expected):
-    """array_bytes() is the number of elements times the bytes of one."""
+    """array_bytes() returns the number of elements times the size of one element in bytes."""
     expect.equal(student.setup.array_bytes(shape, dtype), expected, call=f'array_bytes({shape}, "{dtype}")')
 
 
 @task("1.2")
 def test_bytes_agree_with_numpy(student, rng):
-    """array_bytes() agrees with the nbytes of a real array of a random shape."""
+    """array_bytes() agrees with the nbytes of a real array with a random shape."""
     shape = tuple(int(n) for n in rng.integers(1, 9, size=4))
     for dtype in ("int8", "float32", "float64"):
         expected = np.zeros(shape, dtype).nbytes
@@ -68,13 +68,13 @@ def test_bytes_agree_with_numpy(student, rng):
 
 @task("1.2")
 def test_bytes_default_to_float32(student):
-    """array_bytes() counts float32 elements when no dtype is given."""
+    """array_bytes() assumes float32 elements if no dtype is given."""
     expect.equal(student.setup.array_bytes((10, 10)), 400, call="array_bytes((10, 10))")
 
 
 @task("1.2")
 def test_bytes_of_an_array_no_machine_can_hold(student):
-    """array_bytes() creates no array, and counts in Python's exact integers."""
+    """array_bytes() creates no array, and computes with Python's exact integers."""
     got = student.setup.array_bytes((10**7, 10**7, 10**7), "float64")
     expect.equal(
         got, 8 * 10**21, call='array_bytes((10**7, 10**7, 10**7), "float64")', hint="math.prod never overflows"
@@ -150,7 +150,7 @@ def test_benchmark_does_not_measure_the_first_call(student):
 @task("1.4")
 @pytest.mark.parametrize("repeats", [1, 2, 7])
 def test_benchmark_calls_once_more_than_it_measures(student, repeats):
-    """benchmark() calls the function once and then `repeats` times more, each time with the arguments."""
+    """benchmark() calls the function once and then `repeats` more times, each time with the arguments."""
     calls = []
     student.setup.benchmark(lambda *arguments: calls.append(arguments), "x", 3, repeats=repeats)
     expect.equal(calls, [("x", 3)] * (repeats + 1), call=f'the calls made by benchmark(f, "x", 3, repeats={repeats})')
@@ -166,7 +166,7 @@ def test_benchmark_repeats_five_times_unless_told(student):
 
 @task("1.4")
 def test_benchmark_grows_with_the_work(student, rng):
-    """benchmark() of dot_loop takes longer for vectors that are 50 times as long."""
+    """benchmark(dot_loop, a, b) returns a longer time for vectors that are 50 times as long."""
     short, long = rng.random(400), rng.random(20_000)
     quick = student.setup.benchmark(student.setup.dot_loop, short, short)
     slow = student.setup.benchmark(student.setup.dot_loop, long, long)
@@ -174,13 +174,13 @@ def test_benchmark_grows_with_the_work(student, rng):
         0 < quick < slow,
         call="benchmark(dot_loop, a, a) for 400 and for 20,000 elements",
         got=f"{quick!r} and {slow!r} seconds",
-        expected="two times above 0, the second one longer",
+        expected="durations above 0, the second longer than the first",
     )
 
 
 @task("1.4")
 def test_benchmark_refuses_no_repeats(student):
-    """benchmark() with fewer than one repeat raises a ValueError and calls nothing."""
+    """benchmark() with fewer than one repeat raises a ValueError and does not call the function."""
     for repeats in (0, -1):
         calls = []
         call = f"benchmark(f, repeats={repeats})"
@@ -209,7 +209,7 @@ def test_vectorised_refuses_different_lengths(student):
 
 @task("1.5")
 def test_comparison_is_consistent(student):
-    """compare_dots() returns two times above zero and their quotient as the speed-up."""
+    """compare_dots() returns two durations above zero, and their quotient as the speed-up."""
     result = student.setup.compare_dots(2_000, student.rng(3))
     call = "compare_dots(2000, rng)"
     expect.equal(sorted(result), ["loop_seconds", "speedup", "vectorised_seconds"], call=f"sorted({call})")
@@ -222,7 +222,7 @@ def test_comparison_is_consistent(student):
 
 @task("1.5")
 def test_vector_beats_loop(student):
-    """compare_dots() of 8,000 elements finds NumPy at least three times as fast as the loop."""
+    """compare_dots() finds NumPy at least three times as fast as the loop for 8,000 elements."""
     # The vectors are short enough for BLAS to stay in one thread. With several, a busy machine can spoil every repeat.
     result = student.setup.compare_dots(8_000, student.rng(4))
     expect.that(
@@ -243,7 +243,7 @@ def test_comparison_depends_on_the_size(student):
         small < large,
         call='compare_dots(500, rng)["loop_seconds"] and compare_dots(10000, rng)["loop_seconds"]',
         got=f"{small!r} and {large!r}",
-        expected="the second time longer",
+        expected="a longer time for the larger size",
     )
 
 
@@ -268,7 +268,7 @@ def check_dot_product(function, name, rng):
             a, b = rng.standard_normal(size).astype(dtype), rng.standard_normal(size).astype(dtype)
             got = function(a, b)
             call = f"{name}(a, b) for {size} {dtype} elements"
-            expect.that(type(got) is float, call=call, got=got, expected="a Python float", hint="float(…) makes one")
+            expect.that(type(got) is float, call=call, got=got, expected="a Python float", hint="use float(…)")
             expect.array(got, np.dot(a.astype("float64"), b.astype("float64")), call=call, rtol=1e-4, atol=1e-4)
 
 

@@ -196,7 +196,7 @@ def test_repr_abbreviates(student):
         "..." in text and len(text) < 200,
         call="repr(Tensor(array of 100,000))",
         got=text,
-        expected="a short text with ...",
+        expected="a short string that contains ...",
     )
 
 
@@ -220,14 +220,14 @@ def test_a_scalar_has_no_length(student):
 @task("2.2")
 @pytest.mark.parametrize(("values", "expected"), [(2.5, 2.5), ([[7]], 7), ([True], True), (0, 0), ([-0.5], -0.5)])
 def test_item_is_a_python_number(student, values, expected):
-    """item() of a single element is a Python number, whatever the number of axes."""
+    """item() returns a single element as a Python number, whatever the number of axes."""
     expect.equal(student.tensor.Tensor(values).item(), expected, call=f"Tensor({values}).item()")
 
 
 @task("2.2")
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (0,), (2, 0)])
 def test_item_needs_exactly_one_element(student, shape):
-    """item() of a tensor with no elements, or with several, raises a ValueError that states the shape."""
+    """item() raises a ValueError that states the shape unless the tensor has exactly one element."""
     with expect.raises(ValueError, call=f"Tensor(array of shape {shape}).item()", mentions=(str(shape),)):
         student.tensor.Tensor(np.zeros(shape)).item()
 
@@ -277,7 +277,7 @@ def test_a_scalar_is_as_true_as_its_number(student, value, truth):
     ],
 )
 def test_tensors_decide_the_dtype(student, dtypes, expected):
-    """Floating-point beats integer beats bool, and within a kind the wider dtype wins, in any order."""
+    """Floating-point beats integer beats bool, and within a kind the wider dtype wins, whatever the order."""
     for order in (dtypes, dtypes[::-1]):
         tensors = [student.tensor.Tensor(np.ones(2, dtype)) for dtype in order]
         call = f"result_dtype(tensors of {', '.join(order)})"
@@ -368,7 +368,7 @@ def test_shapes_stretch_together(student, a, b, expected):
 
 @task("2.4")
 def test_large_sizes_are_compared_by_value(student):
-    """Equal sizes fit, however large: two shapes may hold the same number as different objects."""
+    """Equal sizes fit, however large, even if the two shapes hold the same number as different objects."""
     a, b = np.ones((1, 1000)), np.ones((3, 1000))
     call = "broadcast_shape((1, 1000), (3, 1000))"
     expect.equal(student.tensor.broadcast_shape(a.shape, b.shape), (3, 1000), call=call, hint="compare with == and !=")
@@ -390,7 +390,7 @@ def test_random_shapes_broadcast_as_in_numpy(student, rng):
     [((2, 3), (4,)), ((2, 3), (2,)), ((3,), (0,)), ((2, 3, 4), (5, 3, 4)), ((2, 1), (3, 1)), ((2, 5), (3, 1))],
 )
 def test_shapes_that_clash_are_named(student, a, b):
-    """broadcast_shape() of shapes that do not fit raises a ValueError that states both."""
+    """broadcast_shape() raises a ValueError that states both shapes if they do not fit."""
     for first, second in ((a, b), (b, a)):
         with expect.raises(ValueError, call=f"broadcast_shape({first}, {second})", mentions=(str(first), str(second))):
             student.tensor.broadcast_shape(first, second)
@@ -427,7 +427,7 @@ def test_elementwise_functions_explain_a_clash(student):
 @task("2.4")
 def test_elementwise_functions_pass_other_errors_on(student):
     """Where shapes fit but NumPy still raises a ValueError, an elementwise op's forward raises that error."""
-    hint = "when broadcast_shape raises nothing, raise NumPy's error again: a bare `raise`"
+    hint = "when broadcast_shape raises nothing, re-raise NumPy's error with a bare `raise`"
     with expect.raises(ValueError, call="power.forward(np.array([2]), np.array([-1]))", hint=hint):
         student.tensor.power.forward(np.array([2]), np.array([-1]))
 
@@ -437,7 +437,7 @@ def test_elementwise_functions_pass_other_errors_on(student):
 
 @task("2.5")
 def test_apply_runs_forward_on_the_arrays(student, rng):
-    """apply(op, a, b) returns a tensor of what op.forward computes from both arrays, in this order."""
+    """apply(op, a, b) returns, as a tensor, what op.forward computes from both arrays, in this order."""
     m = student.tensor
     a, b = rng.random((2, 3)), rng.random((2, 3))
     expect.array(m.apply(m.add, m.Tensor(a), m.Tensor(b)), a + b, dtype="float64", rtol=1e-12, call="apply(add, a, b)")
@@ -449,7 +449,7 @@ def test_apply_runs_forward_on_the_arrays(student, rng):
 
 @task("2.5")
 def test_backward_needs_a_tape(student):
-    """Before module 09 nothing records how a tensor was computed, and its backward() says so."""
+    """Before module 09 nothing records how a tensor was computed, so backward() raises a RuntimeError that says so."""
     m = student.tensor
     result = m.apply(m.add, m.Tensor([1.0]), m.Tensor([2.0]))
     expect.equal(result.requires_grad, False, call="apply(add, a, b).requires_grad")
@@ -482,7 +482,7 @@ def test_apply_takes_numbers_arrays_and_lists(student):
 
 @task("2.5")
 def test_apply_computes_in_the_common_dtype(student):
-    """apply() converts the arrays before computing, so a narrow integer does not overflow when it meets a wide one."""
+    """apply() converts arrays before computing, so a narrow integer combined with a wide one does not overflow."""
     m = student.tensor
     small, wide = m.Tensor(np.array([100], "int8")), m.Tensor(np.array([100], "int64"))
     expect.array(m.apply(m.add, small, wide), [200], dtype="int64", call="apply(add, int8 [100], int64 [100])")
@@ -513,7 +513,7 @@ def test_a_number_that_does_not_fit_is_computed_with(student, dtype, number):
             (f"{number}, {dtype} [1, 44]", (number, array), function(number, array.astype("int64"))),
         ):
             tensors = [m.Tensor(x) if x is array else x for x in got]
-            hint = "300 wraps around to 44 in uint8: let result_dtype give int64"
+            hint = "300 wraps around to 44 in uint8: let result_dtype return int64"
             expect.array(m.apply(getattr(m, name), *tensors), wanted, call=f"apply({name}, {call})", hint=hint)
 
 
@@ -545,7 +545,7 @@ def test_apply_names_op_and_shapes_when_they_clash(student):
 
 @task("2.5")
 def test_apply_refuses_what_is_no_number(student):
-    """apply() on anything that is neither a tensor nor a number raises a TypeError."""
+    """apply() raises a TypeError for an input that cannot become a tensor."""
     m = student.tensor
     for wrong in (None, "1", {"a": 1}):
         with expect.raises(TypeError, call=f"apply(add, Tensor([1.0]), {wrong!r})"):
@@ -554,7 +554,7 @@ def test_apply_refuses_what_is_no_number(student):
 
 @task("2.5")
 def test_apply_changes_no_input(student, rng):
-    """apply() leaves the values and dtypes of its inputs alone."""
+    """apply() does not change the values or dtypes of its inputs."""
     m = student.tensor
     a, b = rng.integers(0, 9, 3), rng.random(3)
     first, second = m.Tensor(a), m.Tensor(b)
@@ -572,7 +572,7 @@ def test_apply_tells_the_recorder(student):
         out = m.apply(m.reduce_sum, a, axis=1, keepdims=True)
     call = "the entries of a Trace after apply(reduce_sum, a, axis=1, keepdims=True)"
     entries = trace.entries
-    expect.equal(len(entries), 1, call=f"the number of {call}", hint="call the recorder after forward, once")
+    expect.equal(len(entries), 1, call=f"the number of {call}", hint="call the recorder once, after forward")
     name, inputs, attributes, output = entries[0]
     expect.equal(name, "sum", call=f"the op in {call}")
     expect.equal(attributes, {"axis": 1, "keepdims": True}, call=f"the attributes in {call}")
@@ -611,7 +611,7 @@ def test_only_finished_operations_are_recorded(student):
     m.apply(m.negative, m.Tensor([1.0]))
     names = [entry[0] for entry in trace.entries]
     expect.equal(
-        names, ["less"], call="the ops of a Trace after add (which failed) and less; then, without it, negative"
+        names, ["less"], call="the ops of a Trace after add (which failed), less and, with the Trace removed, negative"
     )
 
 
@@ -700,7 +700,7 @@ def test_operators_run_through_apply(student, sign):
 @task("2.6")
 @pytest.mark.parametrize("sign", OPERATORS)
 def test_operators_name_themselves_when_shapes_clash(student, sign):
-    """An operator on shapes that do not broadcast raises a ValueError that names the op, both shapes and the sizes."""
+    """An operator on shapes that do not broadcast raises a ValueError with the op's name, both shapes and the sizes."""
     function, name = OPERATORS[sign]
     a, b = student.tensor.Tensor(np.ones((2, 3))), student.tensor.Tensor(np.ones((4,)))
     call = f"Tensor of shape (2, 3) {sign} Tensor of shape (4,)"
@@ -774,7 +774,7 @@ def test_matrix_products(student, rng, shape_a, shape_b):
 
 @task("2.7")
 def test_matrix_product_by_hand(student):
-    """[[1, 2], [3, 4]] @ [[5, 6], [7, 8]] is [[19, 22], [43, 50]], in integers."""
+    """[[1, 2], [3, 4]] @ [[5, 6], [7, 8]] is [[19, 22], [43, 50]], with an integer dtype."""
     got = student.tensor.Tensor([[1, 2], [3, 4]]) @ student.tensor.Tensor([[5, 6], [7, 8]])
     expect.array(got, [[19, 22], [43, 50]], dtype="int64", call="Tensor([[1, 2], [3, 4]]) @ Tensor([[5, 6], [7, 8]])")
 
@@ -804,7 +804,7 @@ def test_matrix_product_with_an_array(student, rng):
     ],
 )
 def test_matrix_product_of_wrong_shapes(student, shape_a, shape_b, sizes):
-    """@ on shapes that do not fit raises a ValueError that names the op, both shapes and the sizes that clash."""
+    """@ on shapes that do not fit raises a ValueError with the op's name, both shapes and the sizes that clash."""
     a, b = np.ones(shape_a), np.ones(shape_b)
     hint = f'check before NumPy does, and write "{sizes}"'
     with expect.raises(ValueError, call=f"matmul_forward of {shape_a} and {shape_b}", mentions=(sizes,), hint=hint):
@@ -842,7 +842,7 @@ def test_matrix_product_runs_through_apply(student):
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -2, (0, 2), (-1, 0), (0, 1, 2), ()])
 def test_reductions_over_axes(student, rng, name, axis):
-    """A reduction removes the axes it runs over, or leaves them with size 1."""
+    """A reduction removes the axes it runs over, or keeps them with size 1 if keepdims is True."""
     array = rng.uniform(-3, -1, (2, 3, 4))
     tensor = student.tensor.Tensor(array)
     for keepdims in (False, True):
@@ -876,7 +876,7 @@ def test_reductions_by_default(student, rng, name):
     ],
 )
 def test_reductions_of_integers(student, name, values, expected, dtype):
-    """Integers stay integers, except in a mean, which is float32; a sum of bools counts the true ones."""
+    """Integers stay integers, except in a mean, which is float32; a sum of bools counts the True values."""
     got = getattr(student.tensor.Tensor(values), name)()
     expect.array(got, expected, dtype=dtype, call=f"Tensor({values}).{name}()")
 
@@ -884,7 +884,7 @@ def test_reductions_of_integers(student, name, values, expected, dtype):
 @task("2.8")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "uint64"])
 def test_sums_of_integers_are_int64(student, dtype):
-    """A sum of small or unsigned integers is int64: it neither overflows nor wraps around when more is subtracted."""
+    """A sum of small or unsigned integers is int64: it does not overflow, or wrap around when it falls below 0."""
     tensor = student.tensor.Tensor(np.full((3, 2), 1 if dtype == "bool" else 100).astype(dtype))
     one = 1 if dtype == "bool" else 100
     call = f"(Tensor of {dtype} holding {one} six times)"
@@ -906,7 +906,7 @@ def test_reductions_of_nothing(student):
 @task("2.8")
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
 def test_reductions_over_a_missing_axis(student, name):
-    """A reduction over a missing axis raises a ValueError that names the op and the shape."""
+    """A reduction over a missing axis raises a ValueError with the op's name and the shape."""
     with expect.raises(ValueError, call=f"Tensor of shape (2, 3).{name}(axis=2)", mentions=(name, "(2, 3)")):
         getattr(student.tensor.Tensor(np.ones((2, 3))), name)(axis=2)
 
@@ -948,7 +948,7 @@ def test_reshape_of_one_and_of_no_elements(student):
 @task("2.9")
 @pytest.mark.parametrize("shape", [(4, 4), (5, -1), (-1, -1)])
 def test_reshape_to_another_size(student, shape):
-    """reshape() to a shape of a different size raises a ValueError that names the op and the tensor's shape."""
+    """reshape() to a different number of elements raises a ValueError with the op's name and the tensor's shape."""
     call = f"Tensor of shape (2, 3).reshape{shape}"
     with expect.raises(ValueError, call=call, mentions=("reshape", "(2, 3)")):
         student.tensor.Tensor(np.ones((2, 3))).reshape(*shape)
@@ -977,7 +977,7 @@ def test_transpose_without_axes_reverses(student, rng, shape):
 @task("2.9")
 @pytest.mark.parametrize("axes", [(0, 0), (0, 2), (0, 1, 2), (1,)])
 def test_transpose_of_wrong_axes(student, axes):
-    """transpose() needs every axis exactly once; anything else raises a ValueError that names the op and the shape."""
+    """transpose() needs every axis exactly once; anything else raises a ValueError with the op's name and the shape."""
     call = f"Tensor of shape (2, 3).transpose{axes}"
     with expect.raises(ValueError, call=call, mentions=("transpose", "(2, 3)")):
         student.tensor.Tensor(np.ones((2, 3))).transpose(*axes)
@@ -1034,7 +1034,7 @@ def test_indexing_one_element_gives_a_tensor(student):
 
 @task("2.10")
 def test_indexing_with_arrays_and_tensors(student, rng):
-    """Integer arrays and tensors select rows, and boolean ones select the elements they mark, alone or in a tuple."""
+    """Integer arrays and tensors select rows, and boolean ones select where they are True, alone or in a tuple."""
     tensor_class = student.tensor.Tensor
     array = rng.standard_normal((4, 3))
     rows, columns = rng.integers(0, 4, 5), rng.integers(-3, 3, 5)
@@ -1049,7 +1049,7 @@ def test_indexing_with_arrays_and_tensors(student, rng):
     }
     for text, key in keys.items():
         as_tensors = tuple(map(make_key_converter(tensor_class), key)) if isinstance(key, tuple) else tensor_class(key)
-        hint = "replace each tensor by its array, even inside a tuple"
+        hint = "replace each tensor with its array, even inside a tuple"
         expect.array(tensor_class(array)[key], array[key], call=f"tensor[{text}] with arrays")
         expect.array(tensor_class(array)[as_tensors], array[key], call=f"tensor[{text}] with tensors", hint=hint)
 
@@ -1104,12 +1104,12 @@ def test_indexing_runs_through_apply(student):
 
 
 def make_shared_array(student, dtype):
-    """Make three ones in the student's process, where the test can change them: plain arrays are copied out of it."""
+    """Create three ones in the student's process, where the test can change them; plain arrays would be copies."""
     return student.tensor.np.ma.ones(3, dtype)
 
 
 def make_key_converter(tensor_class):
-    """Return a function that turns an array in a key into a tensor, and leaves slices and ints alone."""
+    """Return a function that turns an array in a key into a tensor, and leaves slices and ints unchanged."""
     return lambda part: tensor_class(part) if isinstance(part, np.ndarray) else part
 
 

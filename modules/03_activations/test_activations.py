@@ -34,7 +34,7 @@ REDUCE = "each group along `axis` adds up to 1: reduce along `axis`, with keepdi
 
 
 class Case(NamedTuple):
-    """An activation under test: the call that makes it, its op, the op's attributes, and its formula."""
+    """An activation under test: the call that creates it, its op, the op's attributes, and its formula."""
 
     call: str
     op: str
@@ -47,7 +47,7 @@ class Case(NamedTuple):
         return REDUCE if self.op == "softmax" else None
 
     def make_layer(self, student):
-        """Make the activation in the student's process, with its own defaults if the call has no arguments."""
+        """Create the activation in the student's process, with its own defaults if the call has no arguments."""
         name, _, given = self.call.partition("(")
         return getattr(student.activations, name)(**(self.attributes if given != ")" else {}))
 
@@ -70,7 +70,7 @@ SHAPES = ((7,), (1, 4), (3, 5), (2, 3, 4))
 
 @every_activation
 def test_values(student, rng, case):
-    """Every element of a tensor of any shape gets the value of the formula, in the tensor's own dtype."""
+    """Every element of the output agrees with the formula, for any shape, in the input's dtype."""
     layer, call = case.make_layer(student), case.call
     for shape in SHAPES:
         x = rng.normal(0, 2, shape)
@@ -85,7 +85,7 @@ def test_values(student, rng, case):
 
 @every_activation
 def test_integers_are_computed_in_float32(student, rng, case):
-    """A tensor of integers is computed in float32, forward and backward."""
+    """For a tensor of integers, output and gradient are computed in float32."""
     x = rng.integers(-3, 4, (3, 4))
     layer, call = case.make_layer(student), f"{case.call}(tensor of int64)"
     hint = "as_floating(x) gives float32 for integers"
@@ -97,7 +97,7 @@ def test_integers_are_computed_in_float32(student, rng, case):
 
 @every_activation
 def test_backward_agrees_with_finite_differences(student, rng, case):
-    """The op's backward agrees with finite differences."""
+    """The op's backward function agrees with finite differences."""
     for shape in ((5,), (3, 4), (2, 3, 2)):
         x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 3, shape)  # away from the bend at 0
         check_gradient(getattr(student.activations, case.op), x, **case.attributes)
@@ -176,7 +176,7 @@ def test_backward_says_what_it_misses(student, rng, case):
 
 @task("3.1")
 def test_relu_at_its_bend(student):
-    """ReLU gives 0 for 0 and below, and its slope at exactly 0 is 0."""
+    """ReLU gives 0 for 0 and for negative numbers, and its slope at exactly 0 is 0."""
     x, grad = np.array([-2.0, -0.0, 0.0, 3.0]), np.array([5.0, 6.0, 7.0, -8.0])
     layer = student.activations.ReLU()
     expect.array(layer(student.tensor.Tensor(x)), [0, 0, 0, 3], call="ReLU()([-2, -0, 0, 3])")
@@ -195,7 +195,7 @@ def test_relu_of_large_numbers(student):
 
 @task("3.1")
 def test_relu_stops_an_infinite_gradient(student):
-    """Where x is above 0 the gradient passes; where it is not, the gradient is 0, however large it was."""
+    """The gradient passes where x is above 0; everywhere else it becomes 0, however large it was."""
     layer = student.activations.ReLU()
     layer(student.tensor.Tensor([-2.0, 0.0, 3.0, -1.0]))
     got = layer.backward(student.tensor.Tensor([math.inf, -math.inf, math.inf, 1.0]))
@@ -209,7 +209,7 @@ def test_relu_stops_an_infinite_gradient(student):
 @task("3.2")
 @pytest.mark.parametrize("slope", [0.2, 0.0, 1.0, 3.0, -0.5])
 def test_leaky_relu_with_any_slope(student, slope):
-    """LeakyReLU multiplies by negative_slope below 0, whatever its value, and scales gradients in the same way."""
+    """LeakyReLU multiplies negative numbers by any negative_slope, and scales their gradients in the same way."""
     layer, call = student.activations.LeakyReLU(negative_slope=slope), f"LeakyReLU(negative_slope={slope})"
     hint = "choose by the sign of x; the larger of two values is correct only for slopes from 0 to 1"
     got = layer(student.tensor.Tensor([-2.0, -1.0, 0.0, 0.5, 4.0]))
@@ -217,12 +217,12 @@ def test_leaky_relu_with_any_slope(student, slope):
     got = layer.backward(student.tensor.Tensor([1.0, -2.0, 3.0, -4.0, 5.0]))
     wanted = [slope, -2 * slope, 3 * slope, -4, 5]
     call = f"{call}: the gradient at [-2, -1, 0, 0.5, 4] for grad [1, -2, 3, -4, 5]"
-    expect.array(got, wanted, dtype="float32", call=call, hint="0 itself belongs to the lower side")
+    expect.array(got, wanted, dtype="float32", call=call, hint="0 itself counts as negative here")
 
 
 @task("3.2")
 def test_leaky_relu_slope_by_position(student):
-    """LeakyReLU's slope is 0.01 by default, and may be given by position."""
+    """LeakyReLU's slope is 0.01 by default, and may be passed by position."""
     x = student.tensor.Tensor([-100.0])
     expect.array(student.activations.LeakyReLU()(x), [-1.0], call="LeakyReLU()([-100])")
     expect.array(student.activations.LeakyReLU(0.5)(x), [-50.0], call="LeakyReLU(0.5)([-100])")
@@ -293,7 +293,7 @@ def test_tanh_by_hand(student):
 @task("3.5")
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_softmax_along_any_axis(student, rng, axis):
-    """Softmax adds up to 1 along any axis it is given, and its gradients add up to 0."""
+    """Softmax outputs add up to 1 along any given axis, and their gradients add up to 0."""
     x, grad = rng.normal(0, 3, (2, 3, 4)), rng.normal(size=(2, 3, 4))
     layer, call = student.activations.Softmax(axis=axis), f"Softmax(axis={axis})(x) of shape (2, 3, 4)"
     hint = "reduce along `axis`, with keepdims=True"
@@ -310,7 +310,7 @@ def test_softmax_along_any_axis(student, rng, axis):
 @task("3.5")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_softmax_is_stable(student, dtype):
-    """Softmax of ±1e4 gives exact probabilities without an overflow, and so does a row of -1e4 alone."""
+    """Softmax of ±1e4 gives exact probabilities without an overflow, even in a row that holds only -1e4."""
     x = np.array([[-1e4, 0, 1e4], [1e4, 1e4, -1e4], [-1e4, -1e4, -1e4], [9999, 1e4, 9998]], dtype)
     wanted = [[0, 0, 1], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], compute_softmax(np.array([1.0, 2, 0])).tolist()]
     layer = student.activations.Softmax()
@@ -324,7 +324,7 @@ def test_softmax_is_stable(student, dtype):
 
 @task("3.5")
 def test_softmax_ignores_what_is_added_to_all(student, rng):
-    """Softmax stays the same when one number is added to all scores of a group."""
+    """Softmax stays the same when the same number is added to all scores of a group."""
     x = rng.normal(size=(3, 5))
     shifted = x + rng.normal(0, 100, (3, 1))
     got = student.activations.Softmax()(student.tensor.Tensor(shifted))
@@ -355,7 +355,7 @@ def test_softmax_of_nothing(student):
 @task("3.6")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gelu_is_stable(student, dtype):
-    """GELU of a large number is the number itself or 0, and its slope is 1 or 0."""
+    """GELU of a number far from 0 is the number itself or 0, and the slope there is 1 or 0."""
     most = float(np.finfo(dtype).max) / 4
     x = np.array([-most, -1e4, -100, 0, 100, 1e4, most], dtype)
     layer, call = student.activations.GELU(), f"GELU()([-{most:.0e}, -1e4, -100, 0, 100, 1e4, {most:.0e}]) in {dtype}"

@@ -37,12 +37,12 @@ def test_a_networks_whole_gradient(student, rng, activation):
         tensor.data = start
         call = f"Dense(3, 4), {activation}(), Dense(4, 1), Sigmoid(), BCELoss: [{index}] of a gradient of {start.shape}"
         slope = (ends[0] - ends[1]) / 2e-6
-        expect.array(values(got)[index], slope, call=call, rtol=1e-4, hint="check each layer's backward on its own")
+        expect.array(values(got)[index], slope, call=call, rtol=1e-4, hint="check each layer's backward separately")
 
 
 @task("4.3")
 def test_every_parameter_gets_a_gradient(student, rng):
-    """After one backward every parameter of a deep network has a finite gradient in the parameter's shape and dtype."""
+    """After a backward pass, all parameters of a deep network have finite gradients with their own shape and dtype."""
     network, criterion = build_network(student, (3, 8, 7, 6, 2), "Tanh"), student.layers.MSELoss()
     inputs, targets = (student.tensor.Tensor(rng.uniform(size=s).astype("float32")) for s in ((9, 3), (9, 2)))
     criterion(network(inputs), targets)
@@ -84,12 +84,12 @@ def test_a_linear_network_cannot_learn_xor(student):
     call = "the loss of Dense(2, 8), Dense(8, 1), Sigmoid() after 300 steps on XOR"
     expect.array(loss, math.log(2), call=call, atol=0.005, hint="a chain of Dense layers is one Dense layer")
     right = int(((values(network(inputs)) > 0.5) == (XOR > 0.5)).sum())
-    expect.that(right < 4, call="how many of the four points it gets right", got=right, expected="at most 3")
+    expect.that(right < 4, call="the number of correct points out of four", got=right, expected="at most 3")
 
 
 @task("4.1")
 def test_gradients_of_two_batches_add_up(student, rng):
-    """Two backward passes leave the sum of both gradients, and after zero_grad the next gradient counts alone."""
+    """Two backward passes leave the sum of both gradients, and after zero_grad the next gradient starts from 0."""
     network, criterion = build_network(student, (2, 5, 1), "Tanh"), student.layers.MSELoss()
     batches, alone = [], []
     for rows in (4, 3):
@@ -166,7 +166,7 @@ def test_recipe_takes_any_number_of_points(student, rng):
 
 @task("4.9")
 def test_recipe_may_be_asked_while_it_trains(student):
-    """Asking for predictions inside progress does not change what is learned."""
+    """Asking for predictions during a call to progress does not change what is learned."""
     recipe, results = student.recipe("04_layers"), []
     for asks in (False, True):
         network = recipe.build(student.rng(4))
@@ -190,7 +190,7 @@ def test_recipe_changes_only_its_own_network(student):
     expect.array(recipe.predict(other, POINTS), fresh, call="predict for another network, after training one")
     differs = not np.allclose(recipe.predict(trained, POINTS), fresh, atol=0.1)
     expect.that(
-        differs, call="predict for the trained network", got="as when it was fresh", expected="different answers"
+        differs, call="predict for the trained network", got="the same as before training", expected="different answers"
     )
     expect.array(inputs, POINTS, call="the inputs after training")
 

@@ -26,7 +26,7 @@ def test_accumulate_adds_gradients_up(student, rng):
 
 @task("4.1")
 def test_accumulate_keeps_the_parameters_dtype(student, rng):
-    """Every gradient takes the dtype of its parameter, including the second."""
+    """Every gradient, even the second, takes the dtype of its parameter."""
     for dtype in ("float32", "float64"):
         parameter, grad = student.tensor.Tensor(np.zeros(3, dtype)), rng.normal(size=3)
         for count in (1, 2):
@@ -42,7 +42,7 @@ def test_accumulate_shares_no_memory(student):
     student.layers.accumulate_grad(parameter, array)
     first = parameter.grad
     student.layers.accumulate_grad(parameter, array)
-    hint = "make a new Tensor of the sum; += on an array changes it for all code that holds it"
+    hint = "create a new Tensor for the sum; += on an array changes it for all code that holds it"
     expect.array(first, [1, 1], call="the first gradient, after a second was added", hint=hint)
     array.fill(9.0)
     expect.array(first, [1, 1], call="the first gradient, after the array it came from was changed", hint=hint)
@@ -79,7 +79,7 @@ def test_zero_grad_forgets(student, rng):
 @task("4.2")
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (5, 3), (2, 4, 3), (0, 3)])
 def test_linear_values(student, rng, shape):
-    """Output j is the sum of all inputs times weight[j], plus bias[j], for an input with any leading axes."""
+    """Output j is the sum of all inputs times weight[j], plus bias[j], for an input with any number of leading axes."""
     x, weight, bias = rng.normal(size=shape), rng.normal(size=(4, 3)), rng.normal(size=4)
     op, call = student.layers.linear, f"linear.forward of shapes {shape} and (4, 3)"
     plain = (x[..., None, :] * weight).sum(axis=-1)
@@ -111,7 +111,7 @@ def test_linear_keeps_float32(student, rng):
 
 @task("4.2")
 def test_linear_refuses_other_sizes(student):
-    """An input whose last size is not n_in raises a ValueError, which states both shapes if it comes through apply."""
+    """An input whose last size is not n_in raises a ValueError, which states both shapes if apply raises it."""
     weight = np.ones((4, 3))
     for shape in ((2,), (3, 4), (3, 1), (2, 3, 2)):
         call = f"linear of shapes {shape} and (4, 3)"
@@ -141,7 +141,7 @@ def test_dense_has_parameters_of_the_right_shape(student):
 
 @task("4.3")
 def test_dense_without_bias(student, rng):
-    """Dense(3, 2, bias=False) has only a weight, which gets its gradient."""
+    """Dense(3, 2, bias=False) has only a weight, which receives a gradient."""
     layer = student.layers.Dense(3, 2, bias=False, rng=student.rng(1))
     x, grad = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     expect.equal(layer.bias, None, call="Dense(3, 2, bias=False).bias")
@@ -156,7 +156,7 @@ def test_dense_without_bias(student, rng):
 @task("4.3")
 @pytest.mark.parametrize("n_in", [4, 100])
 def test_dense_starts_uniform_within_its_bound(student, n_in):
-    """Weights and biases fill the range from -b to b evenly, where b is 1 / sqrt(in_features)."""
+    """Weights and biases are spread evenly over the range from -b to b, where b is 1 / sqrt(in_features)."""
     layer, bound = student.layers.Dense(n_in, 4000, rng=student.rng(7)), 1 / math.sqrt(n_in)
     for name in ("weight", "bias"):
         drawn, call = values(getattr(layer, name)).ravel(), f"Dense({n_in}, 4000).{name}"
@@ -164,7 +164,7 @@ def test_dense_starts_uniform_within_its_bound(student, n_in):
         inside, wanted = 0.98 * bound < largest <= bound * 1.000001, f"just under {bound}"
         expect.that(inside, call=f"the largest |value| of {call}", got=largest, expected=wanted, hint=hint)
         counts = np.histogram(drawn, bins=4, range=(-bound, bound))[0] / len(drawn)
-        call = f"the shares of {call} in the four quarters of its range"
+        call = f"the fractions of {call} in the four quarters of its range"
         expect.array(counts, np.full(4, 0.25), call=call, atol=0.04, hint=hint)
 
 
@@ -203,7 +203,7 @@ def test_dense_forward(student, rng, shape):
     ("rows", "n_in", "n_out"), [((5,), 0, 2), ((5,), 3, 0), ((0,), 3, 2), ((2, 0), 0, 0), ((), 0, 2)]
 )
 def test_linear_op_of_nothing(student, rows, n_in, n_out):
-    """Without rows, inputs or outputs every array still has its shape, and sums of nothing are 0."""
+    """With no rows, inputs or outputs, every array still has the correct shape, and empty sums are 0."""
     x, weight, bias = np.ones((*rows, n_in)), np.ones((n_out, n_in)), np.full(n_out, 7.0)
     call = f"linear.forward(x of {x.shape}, weight of {weight.shape}, bias)"
     output = expect.pull(student.layers.linear.forward(x, weight, bias), call=call)
@@ -231,7 +231,7 @@ def test_dense_takes_many_features(student, rng):
 
 @task("4.3")
 def test_dense_is_one_recorded_op(student, rng):
-    """A recorder is called for one op, linear, on the input and the parameter tensors themselves."""
+    """A recorder is called for one op, linear, with the input and the parameter tensors themselves."""
     layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(4, 3)))
     with traced(student.tensor) as trace:
         layer(x)
@@ -240,7 +240,7 @@ def test_dense_is_one_recorded_op(student, rng):
         tensor.grad = student.tensor.Tensor(number)
     hint = "pass the tensors themselves to apply, so that gradients reach them"
     marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
-    expect.equal(marks, [5.0, 6.0, 7.0], call="marks left at the op's inputs, found at x, weight, bias", hint=hint)
+    expect.equal(marks, [5.0, 6.0, 7.0], call="marks set on the op's inputs, read from x, weight, bias", hint=hint)
 
 
 @task("4.3")
@@ -353,7 +353,7 @@ def test_sequential_buffers(student):
     sequential, dense = student.layers.Sequential, student.layers.Dense(2, 2, rng=student.rng(1))
     network = sequential(dense, student.activations.ReLU(), sequential(dense, dense))
     call = "Sequential(Dense(2, 2), ReLU(), Sequential(Dense(2, 2), Dense(2, 2))).buffers()"
-    expect.equal(network.buffers(), [], call=call, hint="a Dense and a ReLU keep nothing but their parameters")
+    expect.equal(network.buffers(), [], call=call, hint="Dense and ReLU have no buffers")
     three = student.layers.Dense(3, 2, rng=student.rng(2))
     one = student.layers.Dense(4, 1, bias=False, rng=student.rng(3))
     keeping, deep = student.activations.ReLU(), student.activations.ReLU()
@@ -367,7 +367,7 @@ def test_sequential_buffers(student):
 
 @task("4.4")
 def test_sequential_of_no_layers(student, rng):
-    """Sequential() without layers returns its input and its gradient, and has neither parameters nor buffers."""
+    """Sequential() without layers returns inputs and gradients unchanged, and has neither parameters nor buffers."""
     network, x = student.layers.Sequential(), rng.normal(size=(2, 3))
     expect.array(network(student.tensor.Tensor(x)), x, call="Sequential()(x)")
     expect.array(network.backward(student.tensor.Tensor(x)), x, call="Sequential().backward(grad)")
@@ -410,7 +410,7 @@ def test_loss_values(student, rng, name, formula, shape):
         call = f"{name}()(prediction, target) of shape {shape}"
         traps = {
             "the mean over all elements, not the sum": formula(p, t) * p.size,
-            "a minus sign is missing, or one too many": -formula(p, t),
+            "a minus sign is missing, or there is one too many": -formula(p, t),
         }
         expect.array(loss, formula(p, t), dtype=dtype, call=call, traps=traps)
 
@@ -429,7 +429,7 @@ def test_loss_gradient(student, rng, name, formula, shape):
         move = np.zeros(shape)
         move[index] = 1e-6
         wanted[index] = (formula(p + move, t) - formula(p - move, t)) / 2e-6
-    traps = {"in a mean over n elements, each has 1/n of its gradient": wanted * p.size}
+    traps = {"in a mean over n elements, each element's gradient is divided by n": wanted * p.size}
     expect.array(criterion.backward(), wanted, dtype="float64", call=call, traps=traps, rtol=1e-4)
     criterion(tensor(p.astype("float32")), tensor(t.astype("float32")))
     expect.array(criterion.backward(), wanted, dtype="float32", call=f"{call}, in float32", rtol=1e-4)
@@ -444,7 +444,7 @@ def test_loss_op_uses_the_incoming_gradient(student, rng, name, formula):
     once, none = op.backward(np.array(1.0), output, p, t)
     scaled, _ = op.backward(np.array(-2.5), output, p, t)
     call = f"{op.name}.backward(grad, output, prediction, target)"
-    expect.array(scaled, -2.5 * expect.pull(once, call=call), call=f"{call} for grad -2.5, against grad 1")
+    expect.array(scaled, -2.5 * expect.pull(once, call=call), call=f"{call} for grad -2.5, compared with grad 1")
     expect.equal(none, None, call=f"{call}[1]", hint="the target has no gradient")
 
 
@@ -472,7 +472,7 @@ def test_loss_of_integers_is_float32(student, name, formula, dtype):
 
 @every_loss
 def test_loss_says_what_does_not_fit(student, name, formula):
-    """Different shapes raise a ValueError with both, even where they would broadcast; backward needs a loss first."""
+    """Different shapes raise a ValueError that states both, even if they broadcast; backward needs a loss first."""
     criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
     loss = criterion(tensor([0.5, 0.5]), tensor([1.0, 1.0]))
     expect.array(loss, formula(np.full(2, 0.5), np.ones(2)), call=f"{name}()([0.5, 0.5], [1, 1])")
@@ -484,7 +484,7 @@ def test_loss_says_what_does_not_fit(student, name, formula):
 
 @task("4.5")
 def test_mse_by_hand(student):
-    """Errors of 1, -2 and 3 have the mean square 14/3 and the gradients 2/3, -4/3 and 2."""
+    """Errors of 1, -2 and 3 have a mean square of 14/3 and the gradients 2/3, -4/3 and 2."""
     criterion = student.layers.MSELoss()
     loss = criterion(student.tensor.Tensor([2.0, 0.0, 5.0]), student.tensor.Tensor([1.0, 2.0, 2.0]))
     expect.array(loss, 14 / 3, call="MSELoss()([2, 0, 5], [1, 2, 2])")
@@ -503,7 +503,7 @@ def test_bce_of_a_guess(student):
 
 @task("4.6")
 def test_bce_of_certainty(student):
-    """A certain, correct answer costs almost nothing; a certain, wrong one costs -ln(1e-7), with a finite gradient."""
+    """The loss of a certain answer is near 0 if it is correct and -ln(1e-7) if it is wrong, and its slope is finite."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     hint = "keep the probabilities EPSILON away from 0 and from 1 before any logarithm or division"
     for p, t, wanted, slope in (
@@ -522,7 +522,7 @@ def test_bce_of_certainty(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float32(student):
-    """In float32, a certain, wrong answer also costs about 16, with a finite gradient of the correct sign."""
+    """In float32, a certain but wrong answer also has a loss of about 16, and a finite gradient of the correct sign."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
         call = f"BCELoss()([{p}], [{t}]) in float32"
@@ -534,7 +534,7 @@ def test_bce_of_certainty_in_float32(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float16(student):
-    """In float16, where 1 - 1e-7 is 1, losses and gradients stay finite, and a correct answer costs almost nothing."""
+    """In float16, where 1 - 1e-7 is 1, losses and gradients stay finite, and a correct answer has a loss near 0."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, least, most in (([1, 0], [1, 0], 0, 2e-3), ([1, 1], [0, 0], 5, 20), ([0, 0], [1, 1], 5, 20)):
         prediction, target = (tensor(np.array(numbers, "float16")) for numbers in (p, t))
@@ -569,7 +569,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
 
 @task("4.7")
 def test_step_forgets_older_gradients(student, rng):
-    """Older gradients do not count; the step's own gradients can be read afterwards."""
+    """Older gradients are cleared; the step's own gradients can be read afterwards."""
     layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     weight = values(layer.weight)
@@ -606,11 +606,11 @@ def test_step_keeps_tensors_and_dtype(student, rng):
 
 @task("4.8")
 def test_recipe_builds_from_its_generator(student):
-    """Build draws every weight from rng: equal seeds give equal networks, and different seeds different ones."""
+    """build() draws every weight from rng: equal seeds give equal networks, and different seeds different ones."""
     recipe = student.recipe("04_layers")
     first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
     expect.that(
-        len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="4, for two Dense layers"
+        len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="4 or more, for two Dense layers"
     )
     for mine, same in zip(first, again, strict=True):
         expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
@@ -622,7 +622,7 @@ def test_recipe_builds_from_its_generator(student):
 
 @task("4.8")
 def test_recipe_predicts_probabilities(student, rng):
-    """Predict returns one probability for each point, row by row, as a float array of shape (n, 1)."""
+    """predict() returns one probability for each point, row by row, as a float array of shape (n, 1)."""
     recipe = student.recipe("04_layers")
     network, points = recipe.build(student.rng(5)), rng.uniform(0, 1, (9, 2)).astype("float32")
     got = recipe.predict(network, points)
@@ -643,7 +643,7 @@ def test_recipe_predictions_come_from_the_parameters(student):
     for mine, its in zip(network.parameters(), other.parameters(), strict=True):
         mine.data = values(its)
     wanted = recipe.predict(other, POINTS)
-    call = "predict after all parameters were taken from another network"
+    call = "predict after all parameters were replaced with those of another network"
     expect.array(recipe.predict(network, POINTS), wanted, call=call, hint="compute from network.parameters() alone")
     for mine, values_before in zip(network.parameters(), saved, strict=True):
         mine.data = values_before
@@ -652,7 +652,7 @@ def test_recipe_predictions_come_from_the_parameters(student):
 
 @task("4.8")
 def test_recipe_starts_without_knowledge(student):
-    """A fresh network's answers cost about ln 2, not much less: it knows nothing about XOR."""
+    """A fresh network has a loss of about ln 2, not much less, because it knows nothing about XOR."""
     recipe = student.recipe("04_layers")
     for seed in range(3):
         loss = compute_bce(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
@@ -690,7 +690,7 @@ def test_recipe_learns(student, rng, labels):
 
 @task("4.9")
 def test_recipe_tells_its_progress(student):
-    """Train calls progress about 50 times with the step, the number of steps, and a loss that falls."""
+    """train() calls progress about 50 times with the step, the number of steps, and a loss that falls."""
     told, recipe = Reports("step", "steps", "loss"), student.recipe("04_layers")
     network = recipe.build(student.rng(1))
     recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=told)
@@ -711,15 +711,15 @@ def interpret_loss(loss: float) -> tuple[str, str]:
     if not math.isfinite(loss):
         return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
     if loss > 0.8:
-        return "worse than answering 0.5 to everything", "train must use the targets it is given, in the inputs' order"
+        return "worse than always answering 0.5", "train must use the targets it is given, in the inputs' order"
     if loss > 0.6:
         hint = "a nonlinearity between the layers, steps that change every weight, a learning rate that is not tiny"
-        return "as good as answering 0.5 to everything", hint
-    return "better than answering 0.5 to everything", "more steps, a larger learning rate, or a wider hidden layer"
+        return "as good as always answering 0.5", hint
+    return "better than always answering 0.5", "more steps, a larger learning rate, or a wider hidden layer"
 
 
 def make_shared_array(student):
-    """Make two ones in the student's process, where the test can change them: plain arrays are copied out of it."""
+    """Create two ones in the student's process, where the test can change them; plain arrays would be copies."""
     return student.tensor.np.ma.ones(2, "float32")
 
 

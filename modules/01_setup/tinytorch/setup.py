@@ -1,4 +1,4 @@
-"""Measure before you build: the machine, the weight of an array, a stopwatch, and a loop against a vector."""
+"""Measure before you build: the machine, the size of an array, a stopwatch, and a loop compared with NumPy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def system_info() -> dict[str, str | int]:
     """Return a description of this machine as plain values. No measurement means anything without one.
 
     Keys: `python` and `numpy`, their versions as strings; `machine`, the processor family ("x86_64", "arm64");
-    `processors`, their number as an int (1 when the system does not say); `blas`, the name of the library that NumPy
-    multiplies matrices with ("unknown" when NumPy does not say).
+    `processors`, how many there are, as an int (1 if the system does not report it); `blas`, the name of the library
+    that NumPy multiplies matrices with ("unknown" if NumPy does not report it).
     """
     # BEGIN SOLUTION 1.1
     built_with = np.show_config(mode="dicts").get("Build Dependencies", {})
@@ -68,7 +68,7 @@ def benchmark(function, *arguments, repeats: int = 5) -> float:
     """Return the shortest time, in seconds, that a call to `function(*arguments)` took.
 
     The first call is not measured: it pays for cold caches and lazy imports. Then come `repeats` calls, each measured
-    on its own. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
+    separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
     ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4

@@ -13,10 +13,10 @@ NUMBER = (int, float, np.bool, np.integer, np.floating)  # Python's bool is an i
 
 
 def to_array(data, dtype=None) -> np.ndarray:
-    """Return a new array of `data`: a number, nested lists, an array or a Tensor. It never shares memory with `data`.
+    """Return `data` (a number, nested lists, an array or a Tensor) as a new array that shares no memory with it.
 
-    Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype.
-    A given `dtype` overrides both. Raise ValueError for ragged lists and TypeError for anything but real numbers.
+    Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype. A
+    given `dtype` overrides these rules. Raise ValueError for ragged lists and TypeError for anything but real numbers.
 
     >>> to_array([1, 2.5]).dtype
     dtype('float32')
@@ -40,9 +40,9 @@ def to_array(data, dtype=None) -> np.ndarray:
 def result_dtype(*operands) -> np.dtype:
     """Return the dtype in which `operands`, tensors and numbers, are combined: floating-point beats integer beats bool.
 
-    Among tensors of the highest kind the widest decides, so int64 with float32 gives float32. A number counts only
-    when its kind beats every tensor's, or when there is no tensor. It then counts as float32, int64 or bool. An int
-    that an integer dtype cannot hold, such as 300 with uint8, gives int64.
+    Among tensors of the highest kind the widest dtype decides, so int64 with float32 gives float32. A number counts
+    only when its kind ranks above every tensor's, or when there is no tensor. It then counts as float32, int64 or bool.
+    An int that an integer dtype cannot hold, such as 300 with uint8, gives int64.
     """
     # BEGIN SOLUTION 2.3
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
@@ -65,7 +65,7 @@ def as_floating(array):
 
 
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape to which shapes `a` and `b` stretch together.
+    """Return the shape to which the shapes `a` and `b` broadcast.
 
     Once the shapes are aligned on the right, each pair of sizes must be equal or contain a 1. The shorter shape is
     filled with ones on its left: (2, 1, 4) and (3, 1) → (2, 3, 4). Raise ValueError with both shapes and the clash
@@ -86,7 +86,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise(function):
-    """Return `function`, which takes two arrays, with better errors: `broadcast_shape` explains why shapes clash."""
+    """Give `function`, which takes two arrays, better errors: `broadcast_shape` explains why their shapes clash."""
 
     def forward(a, b):
         # BEGIN SOLUTION 2.4
@@ -145,9 +145,9 @@ def wrap(array) -> Tensor:
 def apply(op: Op, *inputs, **attributes) -> Tensor:
     """Run `op` on tensors, or on anything that can become one, and return a Tensor: every op runs through here.
 
-    `op.forward` receives arrays of the inputs' common dtype. If it raises a ValueError, that is raised again with the
-    op's name and the shapes in front of its message. The recorder, if there is one, receives `op`, a tuple of the input
-    tensors (the originals, not copies in the common dtype), `attributes` and the output.
+    `op.forward` receives arrays of the inputs' common dtype. If it raises a ValueError, `apply` raises a new one with
+    the op's name and the shapes in front of its message. The recorder, if there is one, receives `op`, a tuple of the
+    input tensors (the originals, not copies in the common dtype), `attributes` and the output.
     """
     # BEGIN SOLUTION 2.5
     operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
@@ -188,7 +188,7 @@ def reflected(op):
 
 
 def reduction(op, doc):
-    """Return the method of Tensor that runs `op` over `axis`: an int, a tuple of ints, or None for all."""
+    """Return the method of Tensor that runs `op` over `axis`: an int, a tuple of ints, or None for all axes."""
 
     def method(self, axis=None, keepdims=False):
         # BEGIN SOLUTION 2.8
@@ -324,7 +324,7 @@ class Tensor:
     min = reduction(reduce_min, "Return the smallest element over `axis`. Raise ValueError if there is none.")
 
     def reshape(self, *shape) -> Tensor:
-        """Return the same elements in a new shape, given as ints or one tuple; a size of -1 means "what is left"."""
+        """Return the same elements in a new shape, given as ints or one tuple; one size may be -1, for what is left."""
         # BEGIN SOLUTION 2.9
         return apply(reshape, self, shape=shape[0] if len(shape) == 1 else shape)
         # END SOLUTION

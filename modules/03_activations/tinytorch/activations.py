@@ -79,7 +79,7 @@ def relu_forward(x):
 
 
 def relu_backward(grad, output, x):
-    """Return `(grad_x,)`: `grad` where `x` is above 0, otherwise 0, also at exactly 0 and for an infinite `grad`."""
+    """Return `(grad_x,)`: `grad` where `x` is above 0, and 0 everywhere else, even where `grad` is infinite."""
     # BEGIN SOLUTION 3.1
     return (gate_gradient(x > 0, grad),)
     # END SOLUTION
@@ -108,7 +108,7 @@ def leaky_relu_forward(x, negative_slope):
 
 
 def leaky_relu_backward(grad, output, x, negative_slope):
-    """Return `(grad_x,)`: `grad` where `x` is above 0, else `negative_slope * grad`, also at exactly 0."""
+    """Return `(grad_x,)`: `grad` where `x` is above 0, else `negative_slope * grad`, including at exactly 0."""
     # BEGIN SOLUTION 3.2
     return (np.where(x > 0, grad, negative_slope * grad),)
     # END SOLUTION
@@ -148,7 +148,7 @@ sigmoid = Op("sigmoid", sigmoid_forward, sigmoid_backward)
 
 
 class Sigmoid(Activation):
-    """The logistic function: any number becomes a probability.
+    """The logistic function, which turns any number into a probability.
 
     >>> Sigmoid()(Tensor([-1e4, 0.0, 1e4]))
     Tensor([0. , 0.5, 1. ])

@@ -83,7 +83,7 @@ def linear_forward(x, weight, bias=None):
 
 
 def linear_backward(grad, output, x, weight, bias=None):
-    """Return `(grad_x, grad_weight)` or, with a bias, `(grad_x, grad_weight, grad_bias)`, each in its array's shape.
+    """Return `(grad_x, grad_weight)` or, with a bias, `(grad_x, grad_weight, grad_bias)`, each with its array's shape.
 
     Every row of `x` used the same weight and bias, so their gradients are sums over all rows, that is, over all axes
     of `grad` but the last.
@@ -261,7 +261,7 @@ EPSILON = 1e-7
 def clip_probabilities(prediction):
     """Return `prediction` in floating point, kept EPSILON away from 0 and 1, or further if its dtype is too coarse.
 
-    In float16 the last number before 1 is 1 - 2⁻¹¹, so 1 - EPSILON would be 1 again.
+    In float16 the largest number below 1 is 1 - 2⁻¹¹, so 1 - EPSILON would be 1 again.
     """
     prediction = as_floating(prediction)
     margin = max(EPSILON, float(np.finfo(prediction.dtype).epsneg))
@@ -288,7 +288,7 @@ bce = Op("bce", bce_forward, bce_backward)
 
 
 class BCELoss(Loss):
-    """The binary cross-entropy of probabilities, in nats: a guess of 0.5 costs ln 2.
+    """The binary cross-entropy of probabilities, in nats: a guess of 0.5 has a loss of ln 2.
 
     >>> BCELoss()(Tensor([0.5, 0.5]), Tensor([0.0, 1.0]))
     Tensor(0.6931)
