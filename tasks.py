@@ -114,9 +114,9 @@ def release(_context: Context, to: str, force: bool = False) -> None:
 @chore(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
 def classroom50(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py with the released course."""
-    from course.classroom50_bundle import write_bundle
+    from course.classroom50_bundle import write_autograder_folder
 
-    size = write_bundle(ROOT, Path(to), force=force)
+    size = write_autograder_folder(ROOT, Path(to), force=force)
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
 
 
@@ -130,7 +130,7 @@ def figures(_context: Context, measure: list[str] | None = None) -> None:
     from grading.manifest.loader import load_manifest
 
     for name in measure or ():
-        gallery.run_measurement(name)
+        gallery.run_picture_measurement(name)
     for path in gallery.write_changed_figures(ROOT, [module.id for module in load_manifest(ROOT).modules]):
         sys.stdout.write(f"{path.relative_to(ROOT).as_posix()} written\n")
 
@@ -138,9 +138,9 @@ def figures(_context: Context, measure: list[str] | None = None) -> None:
 @chore()
 def answers(_context: Context) -> None:
     """Write the course's own correct answers, after a question has changed."""
-    from course.answers import write_answers
+    from course.answers import write_correct_answers
 
-    for path in write_answers(ROOT):
+    for path in write_correct_answers(ROOT):
         sys.stdout.write(f"{path.as_posix()} written\n")
 
 

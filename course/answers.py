@@ -15,7 +15,7 @@ from grading.submission import OWN
 STUDENT = "course"
 
 
-def write_answers(root: Path) -> tuple[Path, ...]:
+def write_correct_answers(root: Path) -> tuple[Path, ...]:
     """Write student.yaml and the correct answers for every milestone with questions; return the answers' paths."""
     (root / OWN).mkdir(exist_ok=True)
     save_student_id(root / OWN, STUDENT)

@@ -15,7 +15,7 @@ MAX_PACKED_BYTES = 10 << 20
 """The size of the largest archive that Classroom 50's runner fetches, in bytes."""
 
 
-def write_bundle(root: Path, target: Path, *, force: bool = False) -> int:
+def write_autograder_folder(root: Path, target: Path, *, force: bool = False) -> int:
     """Write the folder of an assignment's autograder. Return its size as a published archive.
 
     The course in it is the release that students get, with sealed keys and without solutions, because anyone who finds

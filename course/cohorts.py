@@ -38,16 +38,16 @@ MACHINE = MachineRecord(
 )
 
 
-def write_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
+def write_simulated_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
     """Write `folder/STUDENT/progress/` with ledgers for this number of students, from a seed; return their ids."""
     ids = [f"student-{number:05}" for number in range(1, students + 1)]
     for student_id in ids:
         rng = random.Random(f"{seed} {student_id}")  # noqa: S311 - not secret
-        write_student_records(folder / student_id, manifest, rng, student_id)
+        write_simulated_records(folder / student_id, manifest, rng, student_id)
     return ids
 
 
-def write_student_records(folder: Path, manifest: Manifest, rng: random.Random, student_id: str) -> None:
+def write_simulated_records(folder: Path, manifest: Manifest, rng: random.Random, student_id: str) -> None:
     """Write one student's records and their ledger."""
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
@@ -64,14 +64,16 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
     at = START + timedelta(hours=rng.uniform(0, 200))
     skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
     for module in (m for m in manifest.modules if m.status is BuildStatus.BUILT):
-        for passed in _draw_attempts(rng, skill):
+        for passed in _simulate_attempt_outcomes(rng, skill):
             at += timedelta(hours=rng.expovariate(1 / 30))
-            yield progress.make_run_event(_build_module_result(manifest, module, at, passed, rng, student_id))
+            yield progress.make_run_event(_simulate_module_result(manifest, module, at, passed, rng, student_id))
         milestone = manifest.triggered_by(module)
         if milestone is not None and milestone.status is BuildStatus.BUILT:
-            for passed in _draw_attempts(rng, skill):
+            for passed in _simulate_attempt_outcomes(rng, skill):
                 at += timedelta(hours=rng.expovariate(1 / 20))
-                yield progress.make_run_event(_build_milestone_result(manifest, milestone, at, passed, rng, student_id))
+                yield progress.make_run_event(
+                    _simulate_milestone_result(manifest, milestone, at, passed, rng, student_id)
+                )
         if rng.random() > stays:
             coming = manifest.modules[manifest.modules.index(module) + 1 :]
             if coming and rng.random() < 0.6:  # a student who stops at a task they cannot do
@@ -80,12 +82,12 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
                     at += timedelta(hours=rng.expovariate(1 / 10))
                     if following.status is BuildStatus.BUILT:
                         retry = random.Random(student_id)  # noqa: S311 - not secret
-                        result = _build_module_result(manifest, following, at, False, retry, student_id)
+                        result = _simulate_module_result(manifest, following, at, False, retry, student_id)
                         yield progress.make_run_event(result)
             return
 
 
-def _draw_attempts(rng: random.Random, skill: float) -> list[bool]:
+def _simulate_attempt_outcomes(rng: random.Random, skill: float) -> list[bool]:
     """Draw up to four failed attempts and then a passed one."""
     failed = 0
     while rng.random() > skill and failed < 4:
@@ -93,12 +95,12 @@ def _draw_attempts(rng: random.Random, skill: float) -> list[bool]:
     return [False] * failed + [True]
 
 
-def _build_module_result(
+def _simulate_module_result(
     manifest: Manifest, module: Module, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
     """Build the result of one attempt at a module."""
     task = rng.choice(module.tasks)
-    failures = () if passed else (_build_failure(module, task.id, task.title, task.hint),)
+    failures = () if passed else (_make_example_failure(module, task.id, task.title, task.hint),)
     criterion = CriterionResult(
         kind=CriterionKind.CODE_QUALITY,
         name="module_tests",
@@ -114,12 +116,12 @@ def _build_module_result(
     return _build_result(manifest, started_at, (criterion,), rng, student_id, module=module.id, name=module.title)
 
 
-def _build_milestone_result(
+def _simulate_milestone_result(
     manifest: Manifest, milestone: Milestone, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
     """Build the result of one attempt at a milestone."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
-    criteria = tuple(_build_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
+    criteria = tuple(_simulate_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))
     curves = tuple(
         Curve(
@@ -146,14 +148,14 @@ def _build_milestone_result(
         medal=milestone.medal,
         data=data,
         curves=curves if wrong != "module_tests" else (),
-        pictures=_build_pictures(milestone, rng) if wrong != "module_tests" else (),
-        writings=_build_writings(milestone) if wrong != "module_tests" else (),
-        named_images=_build_named_images(milestone, rng) if wrong != "module_tests" else (),
+        pictures=_simulate_pictures(milestone, rng) if wrong != "module_tests" else (),
+        writings=_simulate_writings(milestone) if wrong != "module_tests" else (),
+        named_images=_simulate_named_images(milestone, rng) if wrong != "module_tests" else (),
         provisional_because=("Digits of scikit-learn stand in for MNIST.",) if data and data[0].stand_in_for else (),
     )
 
 
-def _build_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
+def _simulate_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
     """Build a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
     if milestone.data is None:
         return ()
@@ -184,7 +186,7 @@ def _build_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, 
     return tuple(found)
 
 
-def _build_writings(milestone: Milestone) -> tuple[Writing, ...]:
+def _simulate_writings(milestone: Milestone) -> tuple[Writing, ...]:
     """Build the writings of a language network."""
     if not isinstance(milestone.experiment, LanguageExperiment):
         return ()
@@ -197,7 +199,7 @@ def _build_writings(milestone: Milestone) -> tuple[Writing, ...]:
     )
 
 
-def _build_named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
+def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
     """Build classified images of noise, for image networks only."""
     if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
         return ()
@@ -210,7 +212,7 @@ def _build_named_images(milestone: Milestone, rng: random.Random) -> tuple[Named
     )
 
 
-def _build_criterion(
+def _simulate_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
     """Build a criterion's result; it fails if `failing_part` is its name, or by chance if that is its kind."""
@@ -226,7 +228,7 @@ def _build_criterion(
         if criterion.name == "module_tests":
             module = rng.choice(manifest.modules_for(milestone))
             task = rng.choice(module.tasks)
-            failures = (_build_failure(module, task.id, task.title, task.hint),)
+            failures = (_make_example_failure(module, task.id, task.title, task.hint),)
         elif criterion.name == "quiz" and milestone.questions:
             question = rng.choice(milestone.questions)
             failures = (Failure(title=f"Question {question.id} is answered correctly", got="another answer"),)
@@ -247,7 +249,7 @@ def _build_criterion(
     )
 
 
-def _build_failure(module: Module, task: str, title: str, hint: str) -> Failure:
+def _make_example_failure(module: Module, task: str, title: str, hint: str) -> Failure:
     """Build a failure of this task."""
     return Failure(
         task=task,

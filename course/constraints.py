@@ -24,7 +24,7 @@ def format_constraints(root: Path, requirements: Iterable[str] | None = None) ->
     """
     packages = _read_packages(root)
     wanted = {p["name"] for p in packages} if requirements is None else _find_needed_packages(packages, requirements)
-    lines = [f"{p['name']}=={p['version']}{_format_marker(p)}\n" for p in packages if p["name"] in wanted]
+    lines = [f"{p['name']}=={p['version']}{_format_environment_marker(p)}\n" for p in packages if p["name"] in wanted]
     return HEADER + "".join(lines)
 
 
@@ -44,12 +44,12 @@ def find_unlocked_requirements(root: Path, manifest: Manifest) -> list[str]:
     for package in _read_packages(root):
         versions.setdefault(package["name"], []).append(package["version"])
 
-    def is_locked(text: str) -> bool:
+    def has_locked_version(requirement_text: str) -> bool:
         """Return whether the lock has a version that fits."""
-        requirement = Requirement(text)
+        requirement = Requirement(requirement_text)
         return any(requirement.specifier.contains(v) for v in versions.get(canonicalize_name(requirement.name), ()))
 
-    return sorted({text for text in list_requirements(root, manifest, *groups) if not is_locked(text)})
+    return sorted({text for text in list_requirements(root, manifest, *groups) if not has_locked_version(text)})
 
 
 def _read_packages(root: Path) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _find_needed_packages(packages: list[dict[str, Any]], requirements: Iterable
     return found
 
 
-def _format_marker(package: dict[str, Any]) -> str:
+def _format_environment_marker(package: dict[str, Any]) -> str:
     """Return what limits a locked version to environments, as ` ; (python_version < "3.12")`; empty for all."""
     markers = package.get("resolution-markers", [])
     return " ; " + " or ".join(f"({marker})" for marker in markers) if markers else ""

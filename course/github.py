@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from course.release import compute_given_digests
+from course.release import compute_skeleton_digests
 from grading.github.__main__ import main
 
 if __name__ == "__main__":
-    main(compute_given_digests)
+    main(compute_skeleton_digests)

@@ -82,17 +82,17 @@ class Finding:
         return f"{self.path}:{self.line}: “{self.words}” → {self.advice}"
 
 
-def load_rules(path: Path = RULES) -> list[Rule]:
+def load_prose_rules(path: Path = RULES) -> list[Rule]:
     """Read the rules from the list, bans first."""
     data = yaml.safe_load(path.read_text("utf-8"))
     return [
-        Rule(compile_pattern(entry["find"]), entry["write"], entry.get("why", ""), is_ban=kind == "ban")
+        Rule(compile_phrase_pattern(entry["find"]), entry["write"], entry.get("why", ""), is_ban=kind == "ban")
         for kind in ("ban", "warn")
         for entry in data[kind]
     ]
 
 
-def compile_pattern(text: str) -> re.Pattern[str]:
+def compile_phrase_pattern(text: str) -> re.Pattern[str]:
     """Compile a pattern whose spaces also match the line break of a wrapped text, and which matches whole words."""
     spaced = text.replace(" ", r"(?:[ \t]+|[ \t]*\n[ \t]*)")
     start = r"\b" if text[0].isalnum() else ""
@@ -100,7 +100,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     return re.compile(f"{start}(?:{spaced}){end}", re.IGNORECASE)
 
 
-def find_words(path: str, source: str, rules: Iterable[Rule]) -> list[Finding]:
+def find_unwanted_words(path: str, source: str, rules: Iterable[Rule]) -> list[Finding]:
     """Find the words of these rules in the prose of one file, in order of its lines."""
     prose, lines, findings = extract_prose(path, source), source.splitlines(), []
     for rule in rules:
@@ -129,12 +129,12 @@ def extract_prose(path: str, source: str) -> str:
     if path.endswith(".py"):
         return _extract_python_prose(source)
     if path.endswith((".md", ".md.jinja")):
-        source = FENCED.sub(_blank_out, source)
+        source = FENCED.sub(_blank_out_match, source)
     if path.endswith((".yaml", ".yml", ".toml", ".sql", ".sh", ".cff")):
         source = re.sub(r"^(\s*)#", r"\1 ", source, flags=re.MULTILINE)
     if path.endswith(".jinja"):
-        source = JINJA.sub(_blank_out, source)
-    return NOT_PROSE.sub(_blank_out, source)
+        source = JINJA.sub(_blank_out_match, source)
+    return NOT_PROSE.sub(_blank_out_match, source)
 
 
 def _extract_python_prose(source: str) -> str:
@@ -152,32 +152,32 @@ def _extract_python_prose(source: str) -> str:
                 if source[index] in " \t":
                     prose[index] = " "
         if is_text:
-            prose[start:end] = _clean_literal(source[start:end], is_comment=found.type == token.COMMENT)
+            prose[start:end] = _keep_literal_prose(source[start:end], is_comment=found.type == token.COMMENT)
         end_before = end
     return "".join(prose)
 
 
-def _clean_literal(text: str, *, is_comment: bool) -> str:
+def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
     """Keep the words of a string or a comment. Its quotes become spaces, and any code in it becomes blanks."""
     if is_comment:
-        return NOT_PROSE.sub(_blank_out, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
+        return NOT_PROSE.sub(_blank_out_match, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)
     if opening is None:  # the middle of an f-string, since Python 3.12
-        return NOT_PROSE.sub(_blank_out, text)
+        return NOT_PROSE.sub(_blank_out_match, text)
     length, quotes = len(opening[0]), opening[1]
     inner = text[length : -len(quotes)]
     if len(quotes) == 1 and not re.search(r"\s", inner):  # one word is a key or a name
         return CUT * len(text)
     if "f" in opening[0].lower():
-        inner = FIELD.sub(_blank_out, inner)
+        inner = FIELD.sub(_blank_out_match, inner)
     mark = CUT if len(quotes) == 3 else " "
     before = " " * (length - len(quotes)) + (quotes if len(quotes) == 3 else mark * len(quotes))
-    return before + NOT_PROSE.sub(_blank_out, FENCED.sub(_blank_out, inner)) + mark * len(quotes)
+    return before + NOT_PROSE.sub(_blank_out_match, FENCED.sub(_blank_out_match, inner)) + mark * len(quotes)
 
 
-def _blank_out(found: re.Match[str]) -> str:
+def _blank_out_match(match: re.Match[str]) -> str:
     """Replace a match by blanks of the same length, and keep its line breaks."""
-    return "".join(char if char == "\n" else CUT for char in found[0])
+    return "".join(char if char == "\n" else CUT for char in match[0])
 
 
 def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
@@ -198,12 +198,12 @@ def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
 def main(arguments: list[str], root: Path = ROOT) -> int:
     """Print the findings. Return 0 if nothing is banned, and 1 if something is."""
     warn = "--warn" in arguments
-    rules = [rule for rule in load_rules() if rule.is_ban or warn]
+    rules = [rule for rule in load_prose_rules() if rule.is_ban or warn]
     banned = 0
     for name in list_texts(root, [one for one in arguments if one != "--warn"]):
         try:
             source = (root / name).read_text("utf-8")
-            findings = find_words(name, source, rules)
+            findings = find_unwanted_words(name, source, rules)
             if warn:
                 findings += find_long_sentences(name, source)
         except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):

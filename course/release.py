@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course import constraints
-from course.figures.gallery import FIGURES_FOLDER, list_images
+from course.figures.gallery import FIGURES_FOLDER, list_lesson_images
 from course.manifest_text import format_manifest, seal_manifest
 from course.skeleton import make_skeleton, make_solution
 from course.workflows import WORKFLOWS_FOLDER as WORKFLOWS
@@ -118,7 +118,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
         raise ManifestError(problems)
     files = {Path(name): (root / name).read_bytes() for name in COPIED_FILES}
     files |= {path: (root / path).read_bytes() for path in _list_package_files(root)}
-    for path in _list_given_files(manifest, root):
+    for path in _list_lesson_and_test_files(manifest, root):
         files[path] = (root / path).read_bytes()
     for path in list_student_files(manifest):
         files[path] = make_skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
@@ -132,7 +132,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
     files[constraints.CONSTRAINTS_FILE] = _format_release_constraints(root, manifest).encode()
     files[Path("milestones.yaml")] = format_manifest(seal_manifest(manifest)).encode()
     files |= {name: text.encode() for name, text in render_templates(root, manifest).items()}
-    own = find_own_files(files, manifest)
+    own = find_student_owned_files(files, manifest)
     texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}
     return files | {lock.BASE: lock.encode_released_texts(texts)}
 
@@ -143,13 +143,13 @@ def list_student_files(manifest: Manifest) -> list[Path]:
     return code + [m.recipe for m in manifest.milestones if m.status is BuildStatus.BUILT]
 
 
-def find_own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
+def find_student_owned_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
     """Find the files that students may change freely: code, recipes, and files no verdict uses, such as Markdown."""
     own = {*list_student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
     return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FIGURES_FOLDER}
 
 
-def compute_given_digests(root: Path, manifest: Manifest) -> dict[str, str]:
+def compute_skeleton_digests(root: Path, manifest: Manifest) -> dict[str, str]:
     """Map each student file's path to the digest of its skeleton, for `lock.is_untouched`."""
     texts = {
         path: make_skeleton((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)
@@ -190,13 +190,13 @@ def _format_release_constraints(root: Path, manifest: Manifest) -> str:
     return constraints.format_constraints(root, constraints.list_requirements(root, manifest, "github"))
 
 
-def _list_given_files(manifest: Manifest, root: Path) -> list[Path]:
+def _list_lesson_and_test_files(manifest: Manifest, root: Path) -> list[Path]:
     """List lessons with their pictures, tests of built modules, and the reference figures of some tests."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is BuildStatus.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
     lessons = {module: (root / module.lesson).read_text(encoding="utf-8") for module in built}
-    pictures = [module.folder / image for module, lesson in lessons.items() for image in list_images(lesson)]
+    pictures = [module.folder / image for module, lesson in lessons.items() for image in list_lesson_images(lesson)]
     return [path for module in built for path in (module.lesson, module.tests)] + pictures + tests + references
 
 
@@ -223,7 +223,7 @@ def _format_toml_list(items: list[str]) -> str:
 
 def _build_lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
     """Build the lock, which contains digests of the course's files and of the student's files."""
-    own = find_own_files(files, manifest)
+    own = find_student_owned_files(files, manifest)
     return lock.encode_lock(new, set(files) - own, own)
 
 
@@ -239,7 +239,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
     if not force:
         raise UsageError(f"{target} contains an earlier release. Replace it with --force, or name a different folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
-    kept = {path.as_posix() for path in present if not _is_generated(path)}
+    kept = {path.as_posix() for path in present if not _is_generated_file(path)}
     worked_on = sorted(n for n in kept if n not in released or lock.digest_file(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
@@ -258,7 +258,7 @@ def _read_released_digests(target: Path) -> dict[str, str | None] | None:
     return released and released | {lock.FILE.as_posix(): lock.digest_file(target, lock.FILE.as_posix())}
 
 
-def _is_generated(path: Path) -> bool:
+def _is_generated_file(path: Path) -> bool:
     """Whether a path is generated, such as a cache or an egg-info folder."""
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 

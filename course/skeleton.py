@@ -65,7 +65,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
         if gap.task not in known:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, suggest_name(gap.task, known)))
-        elif complaint := _find_placement_error(tree, gap):
+        elif complaint := _explain_bad_gap_placement(tree, gap):
             fix = "Let the block begin and end in the body of one function, with nothing after it in that function."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
@@ -84,13 +84,13 @@ def _rewrite_gaps(source: str, manifest: Manifest, path: Path, is_open: Callable
     lines = source.splitlines()
     for gap in reversed(find_gaps(source, manifest, path)):
         inside = lines[gap.begin : gap.end - 1]
-        new = _format_raise(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
+        new = _format_gap_statement(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
         lines[gap.begin - 1 : gap.end] = new
     return "\n".join(lines) + "\n"
 
 
-def _format_raise(task: Task, indent: int) -> list[str]:
-    """Format the statement in a gap as a code formatter would."""
+def _format_gap_statement(task: Task, indent: int) -> list[str]:
+    """Format the `raise NotImplementedError` that fills a gap, as a code formatter would."""
     text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
     one_line = f"{space}raise NotImplementedError({_quote_literal(text)})"
     if len(one_line) <= LINE_LENGTH:
@@ -144,7 +144,7 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
     return gaps, problems
 
 
-def _find_placement_error(tree: ast.Module, gap: Gap) -> str | None:
+def _explain_bad_gap_placement(tree: ast.Module, gap: Gap) -> str | None:
     """Return why a block is not the entire rest of its function, or None if it is."""
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]

@@ -63,11 +63,13 @@ RUNS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def record_run(optimizer: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None) -> list:
-    """Take the steps and return the rows to keep."""
+def record_optimizer_run(
+    optimizer_name: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None
+) -> list[list[float]]:
+    """Take an optimizer's steps on the small problem, and return the rows of values that are kept."""
     inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
     weight, bias, gain, _unused = parameters = [torch.tensor(v).requires_grad_() for v in START.values()]
-    taking = getattr(torch.optim, optimizer)(parameters, **options)
+    taking = getattr(torch.optim, optimizer_name)(parameters, **options)
     schedule = None
     if scheduler is not None:
         name, arguments = scheduler
@@ -99,7 +101,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = []
     for name, (optimizer, options, *more) in RUNS.items():
-        rows = record_run(optimizer, options, **(more[0] if more else {}))
+        rows = record_optimizer_run(optimizer, options, **(more[0] if more else {}))
         header = {"name": name, "optimizer": optimizer, "options": options, **(more[0] if more else {})}
         lines = ",\n    ".join(json.dumps(row) for row in rows)
         runs.append(f'  {json.dumps(header)[:-1]}, "rows": [\n    {lines}]}}')

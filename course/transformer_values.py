@@ -39,11 +39,11 @@ def shorten(tensor: torch.Tensor) -> Any:
     """Return nested lists of numbers with nine significant digits."""
     nested = tensor.detach().tolist()
 
-    def shorten_each(value: Any) -> Any:
+    def round_nested(value: Any) -> Any:
         """Shorten a number or every number in a list."""
-        return [shorten_each(v) for v in value] if isinstance(value, list) else float(f"{value:.9g}")
+        return [round_nested(v) for v in value] if isinstance(value, list) else float(f"{value:.9g}")
 
-    return shorten_each(nested)
+    return round_nested(nested)
 
 
 def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def get_score_state(score: Score) -> str:
 def _summarize_milestone(milestone: Milestone, scores: Sequence[Score]) -> MilestoneSummary:
     """Summarize a milestone's scores: states, mean, lateness and histogram."""
     counts = Counter(map(get_score_state, scores))
-    points = _list_points(scores)
+    points = _list_known_points(scores)
     bars = Counter(min(max(int(BINS * one / FULL), 0), BINS - 1) for one in points)
     late = sum(score.days_late > 0 for score in scores)
     return MilestoneSummary(
@@ -195,7 +195,7 @@ def _summarize_milestone(milestone: Milestone, scores: Sequence[Score]) -> Miles
     )
 
 
-def _list_points(scores: Iterable[Score]) -> list[float]:
+def _list_known_points(scores: Iterable[Score]) -> list[float]:
     """List the points that were measured or set manually."""
     touched = [score for score in scores if score.grading is not None or score.by_hand.describe()]
     return [score.points for score in touched if score.points is not None]
@@ -218,7 +218,7 @@ def _summarize_sections(lines: Sequence[StudentLine]) -> Iterable[SectionSummary
         having = tuple(sum(score.verdict in ("unlocked", "provisional") for score in column) for column in columns)
         total = _compute_mean([line.total for line in found]) or 0.0
         yield SectionSummary(
-            name, len(found), having, tuple(_compute_mean(_list_points(column)) for column in columns), total
+            name, len(found), having, tuple(_compute_mean(_list_known_points(column)) for column in columns), total
         )
 
 
@@ -273,21 +273,21 @@ def _format_failure_title(failure: Mapping[str, Any]) -> str:
     return f"Task {task}: {failure['title']}" if task else str(failure["title"])
 
 
-def _list_failure_titles(raw: Mapping[str, Any]) -> Iterable[str]:
+def _list_failure_titles(raw_result: Mapping[str, Any]) -> Iterable[str]:
     """List the titles of the failures in a raw result."""
-    return (title for title, _ in _list_failures_with_criteria(raw))
+    return (title for title, _ in _list_failures_with_criteria(raw_result))
 
 
-def _list_failures_with_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _list_failures_with_criteria(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield (failure's title, criterion's title) for each failure in a raw result."""
-    for criterion in raw["criteria"]:
+    for criterion in raw_result["criteria"]:
         for failure in criterion.get("failures", ()):
             yield _format_failure_title(failure), str(criterion["title"])
 
 
-def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
+def _list_judged_criteria(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
     """Yield (title, whether it was met) for each criterion that was judged."""
-    for criterion in raw["criteria"]:
+    for criterion in raw_result["criteria"]:
         if criterion["status"] in ("passed", "failed"):
             yield str(criterion["title"]), criterion["status"] == "passed"
 
@@ -335,13 +335,13 @@ def _build_report_items(
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))
 
 
-def _find_item_outcomes(tried: Sequence[_Attempt], titles: Mapping[str, str]) -> dict[str, ItemOutcome]:
+def _find_item_outcomes(attempts: Sequence[_Attempt], criteria_by_title: Mapping[str, str]) -> dict[str, ItemOutcome]:
     """Map each item's title to one student's outcome on it, from the results that judged the item's criterion."""
     found = {}
-    for title, criterion in titles.items():
+    for title, criterion in criteria_by_title.items():
         met = [
             one.judged[criterion] if title == criterion else title not in one.asked_by
-            for one in tried
+            for one in attempts
             if criterion in one.judged
         ]
         if met:

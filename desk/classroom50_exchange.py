@@ -105,7 +105,7 @@ def write_converted_roster(
     return problems
 
 
-def format_classroom50_scores(
+def merge_classroom50_scores(
     book: Gradebook,
     rows: Sequence[RosterRow],
     scores: dict[str, dict[int, Score]],
@@ -163,13 +163,13 @@ def _read_scores_document(existing: Path | None) -> dict[str, Any]:
 
 
 def _build_submission_entry(
-    book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
+    book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, existing_submissions: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest one."""
     graded = [score.grading for score in scores if score.grading is not None]
     tests = [test for grading in graded for test in list_scored_tests([book.load_result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
-    at = max([at, *(_parse_submission_time(s.get("datetime")) + timedelta(seconds=1) for s in own)])
+    at = max([at, *(_parse_submission_time(s.get("datetime")) + timedelta(seconds=1) for s in existing_submissions)])
     tag = f"submit/manual-{at:%Y-%m-%dT%H-%M-%SZ}"
     return {
         "schema": RESULT,

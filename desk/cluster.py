@@ -80,7 +80,7 @@ def grade_on_cluster(
                 arrived += 1
                 yield graded
         except ImportError as error:
-            raise GraderError(_describe_missing_code("The scheduler", error)) from None
+            raise GraderError(_explain_missing_course_code("The scheduler", error)) from None
         except (OSError, distributed.CancelledError, distributed.client.FutureCancelledError) as error:
             raise GraderError(
                 f"The connection to {address} was lost: {to_one_line(str(error), 200)}. {arrived} of {len(tasks)} "
@@ -89,7 +89,7 @@ def grade_on_cluster(
             ) from None
 
 
-def _describe_missing_code(program: str, error: BaseException) -> str:
+def _explain_missing_course_code(program: str, error: BaseException) -> str:
     """Explain that a scheduler or worker lacks the course's code, and how to fix this."""
     return (
         f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start scheduler and "
@@ -164,11 +164,11 @@ class _ClusterGrading:
         if isinstance(error, distributed.KilledWorker):
             return TaskOutcome(task, problem=f"the worker that graded it died, {TRIES} times")
         if error is not None:
-            raise GraderError(_describe_missing_code("A worker", error))
+            raise GraderError(_explain_missing_course_code("A worker", error))
         answer: Mapping[str, str] = future.result()
         future.release()
         if "refused" in answer:
-            return self._handle_refusal(task, answer)
+            return self._retire_refusing_worker(task, answer)
         if "problem" in answer:
             return TaskOutcome(task, problem=answer["problem"])
         try:
@@ -176,7 +176,7 @@ class _ClusterGrading:
         except ValueError:
             return TaskOutcome(task, problem="its worker did not return a result")
 
-    def _handle_refusal(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
+    def _retire_refusing_worker(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
         """Retire a worker that cannot grade. It refuses so quickly that it would soon be sent every task."""
         reason = f"A cluster worker refuses the task: {answer['refused']}"
         for _ in range(RETIREMENTS):  # it does not shut down while the scheduler still waits for its answer

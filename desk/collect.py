@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from course.release import compute_given_digests
+from course.release import compute_skeleton_digests
 from desk.class_folder import make_class_folder
 from desk.courses import describe_course
-from desk.decisions import add_course
+from desk.decisions import save_course_version
 from desk.git import read_git_version
 from desk.gradebook import FILE, CommitSubmission, Gradebook, Grading, open_gradebook
 from desk.grading_process import GradingTask
@@ -96,10 +96,10 @@ def collect_class(
     with lock_class_folder(folder, watch), open_gradebook(folder / FILE, make=True) as book:
         require_disk_space(folder)
         roster = compare_roster(book, rows)
-        add_course(book, now)
+        save_course_version(book, now)
         book.enroll_students(rows)
         context = InspectionContext(
-            folder.resolve(), base or Path.cwd(), manifest, compute_given_digests(root, manifest), times
+            folder.resolve(), base or Path.cwd(), manifest, compute_skeleton_digests(root, manifest), times
         )
         changed, troubles = _inspect_repositories(book, choice, context, course, watch) if fetch else (0, [])
         graded = (
@@ -214,7 +214,7 @@ def list_pending_tasks(
     }
     here = {m.id: m.data is None or not locate_data_set(find_data_source(m.data)).missing for m in context.milestones}
     # Results from any version of the course count as graded here. `inv regrade` handles those from earlier versions.
-    stands = [g for g in book.list_gradings() if _is_final(g, here)]
+    stands = [g for g in book.list_gradings() if _is_final_grading(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
     tasks: dict[tuple[str, int, str], GradingTask] = {}
     for row in rows:
@@ -231,7 +231,7 @@ def list_pending_tasks(
     return sorted(tasks.values(), key=lambda t: (t.milestone, t.student, t.commit))
 
 
-def _is_final(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
+def _is_final_grading(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
     """Return whether a result is final, so that its submission is not graded again."""
     if grading.verdict == "error":
         return False
@@ -262,12 +262,12 @@ def choose_task_grader(
     choose_fence(official=True)
     processes = jobs or count_available_cores()
 
-    def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
+    def grade_on_this_machine(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
         """Grade the tasks in processes on this machine, and yield each outcome."""
         watch.begin_phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
         return grade_in_processes(tasks, root, manifest, jobs=processes)
 
-    return grade_here
+    return grade_on_this_machine
 
 
 def grade_tasks(

@@ -54,10 +54,10 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
         yield f"The grader has changed in {len(grader)} file{'s' * (len(grader) > 1)}."
 
 
-def _parse_threshold(text: str) -> tuple[str, float | None, str]:
+def _split_threshold(text: str) -> tuple[str, float | None, str]:
     """Split a threshold into sign, number and unit, so that a number written differently does not count as a change.
 
-    >>> _parse_threshold("≤ 150000") == _parse_threshold("≤ 150,000")
+    >>> _split_threshold("≤ 150000") == _split_threshold("≤ 150,000")
     True
     """
     found = re.fullmatch(r"(\D*?)([\d.,\s]*\d)(.*)", text)
@@ -74,7 +74,7 @@ def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mappin
             yield f"{name} asks for more: {new['title']} ({new['needed']})."
         elif new is None:
             yield f"{name} no longer asks for: {old['title']} ({old['needed']})."
-        elif _parse_threshold(old["needed"]) != _parse_threshold(new["needed"]):
+        elif _split_threshold(old["needed"]) != _split_threshold(new["needed"]):
             yield f"{name}, {new['title']}: {old['needed']} before, {new['needed']} now."
         elif old["title"] != new["title"]:
             yield f"{name}: “{old['title']}” is now called “{new['title']}”."

@@ -42,7 +42,7 @@ class RegradeDecision:
     by_whom: str
 
 
-def add_course(book: Gradebook, course: CourseVersion) -> None:
+def save_course_version(book: Gradebook, course: CourseVersion) -> None:
     """Save a version of the course; what it grades by is saved the first time it is known."""
     with book.open_transaction() as db:
         db.execute(
@@ -52,13 +52,13 @@ def add_course(book: Gradebook, course: CourseVersion) -> None:
         )
 
 
-def read_courses(book: Gradebook) -> dict[str, CourseVersion]:
+def read_course_versions(book: Gradebook) -> dict[str, CourseVersion]:
     """Map each digest to its version of the course, for all that the gradebook knows."""
     found = book.run_query("SELECT digest, name, version, contents FROM course ORDER BY digest")
     return {row[0]: CourseVersion(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
 
-def add_regrade(book: Gradebook, regrade: RegradeDecision) -> None:
+def save_regrade_decision(book: Gradebook, regrade: RegradeDecision) -> None:
     """Save a decision; of two about the same version of the course, the later counts."""
     with book.open_transaction() as db:
         db.execute(
@@ -67,13 +67,13 @@ def add_regrade(book: Gradebook, regrade: RegradeDecision) -> None:
         )
 
 
-def read_regrades(book: Gradebook) -> tuple[RegradeDecision, ...]:
+def read_regrade_decisions(book: Gradebook) -> tuple[RegradeDecision, ...]:
     """Read every decision, oldest first."""
     found = book.run_query("SELECT course_digest, at, policy, by_whom FROM regrade ORDER BY at, course_digest")
     return tuple(RegradeDecision(digest, parse_time(at), policy, whom) for digest, at, policy, whom in found)
 
 
-def select_regrades(regrades: Iterable[RegradeDecision]) -> tuple[RegradeDecision, ...]:
+def select_latest_regrades(regrades: Iterable[RegradeDecision]) -> tuple[RegradeDecision, ...]:
     """Select the decisions that count: the last one about each version of the course, in order of time."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
@@ -114,9 +114,9 @@ class EffectiveOverride:
     comment: str | None = None
     """A comment for the student."""
 
-    def compute_points(self, measured: float | None) -> float | None:
+    def compute_points(self, measured_points: float | None) -> float | None:
         """Return the overriding or else the measured points, plus the bonus, or None if excused or without points."""
-        points = measured if self.points is None else self.points
+        points = measured_points if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None
         return round((points or 0.0) + self.bonus, 2)
@@ -129,7 +129,7 @@ class EffectiveOverride:
         return ", ".join(parts)
 
 
-def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
+def save_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
     """Save overrides: all of them, or none if one fails."""
     with book.open_transaction() as db:
         db.executemany(
@@ -161,7 +161,7 @@ def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
     return found
 
 
-def select_overrides(overrides: Iterable[Override]) -> EffectiveOverride:
+def combine_overrides(overrides: Iterable[Override]) -> EffectiveOverride:
     """Select the overrides of one grade that count: the newest of each kind."""
     newest = {one.kind: one.value for one in overrides}
     points, bonus = newest.get("points"), newest.get("bonus")

@@ -78,7 +78,7 @@ def _collect_evidence(book: Gradebook, report: ClassReport, line: StudentLine) -
             state=get_score_state(score),
             commit=build_commit_address(line.row.repository, score.grading.commit),
             measured=tuple(map(_describe_measurement, raw["criteria"])),
-            facts=tuple(_list_facts(score, raw)),
+            facts=tuple(_list_grade_facts(score, raw)),
             stale=stale,
         )
 
@@ -102,7 +102,7 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
     )
 
 
-def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _list_grade_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """List how the grade was arrived at, as (term, value)."""
     assert score.grading is not None
     yield "Judged by", score.judged_by

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from desk.class_folder import make_class_folder
 from desk.collect import StudentProblem, lock_class_folder
-from desk.decisions import read_courses
+from desk.decisions import read_course_versions
 from desk.feedback_text import OfficialResults, format_feedback, match_receipts
 from desk.gradebook import FILE, Gradebook, open_gradebook
 from desk.issues import FeedbackIssues, IssueChange, look_up_login
@@ -63,7 +63,7 @@ def send_feedback(
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         texts = {o.row.id: format_feedback(o, manifest) for o in collect_official_results(book, manifest, root)}
-        earlier = find_earlier_ids(book.read_renames())
+        earlier = map_current_to_earlier_ids(book.read_renames())
     written = write_feedback_files(texts, to) if to is not None else 0
     troubles = [StudentProblem(r.id, "it was never collected. Run: inv collect") for r in rows if r.id not in texts]
     places = {row.id: parse_github_name(row.repository or "") for row in rows if row.id in texts}
@@ -87,10 +87,10 @@ def send_feedback(
     return FeedbackSummary(outcomes, tuple(troubles), written)
 
 
-def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
+def map_current_to_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
     """Map the current id of each renamed student to all their earlier ids.
 
-    >>> find_earlier_ids({"ada": "ada_b", "ada_b": "ada_c"}) == {"ada_c": {"ada", "ada_b"}}
+    >>> map_current_to_earlier_ids({"ada": "ada_b", "ada_b": "ada_c"}) == {"ada_c": {"ada", "ada_b"}}
     True
     """
     found: dict[str, set[str]] = {}
@@ -105,7 +105,7 @@ def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
 
 def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[OfficialResults]:
     """Collect the official results of each enrolled student; no student's results contain anything from another's."""
-    courses, pushes = read_courses(book), book.read_pushes()
+    courses, pushes = read_course_versions(book), book.read_pushes()
     handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
     for one in book.list_submissions():
         course = courses.get(one.course_digest)

@@ -56,10 +56,11 @@ class OfficialResults:
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
     """Write the text of the student's issue, starting with the marker; the same rows give the same text."""
     marker = MARKER.format(student=official.row.id)
-    return f"{marker}\n\n{fit_blocks(_format_blocks(official, manifest), MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
+    blocks = _build_feedback_blocks(official, manifest)
+    return f"{marker}\n\n{fit_blocks(blocks, MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
 
 
-def _format_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
+def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
     """Write the blocks of the text: introduction, table, next step, each milestone, receipts."""
     row = official.row
     who = f"{escape_markdown(row.name)} ({format_code_span(row.id)})" if row.name else format_code_span(row.id)
@@ -169,7 +170,7 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
         yield f"Provisional: {escape_markdown(reason)}"
     if unmet := [c for c in result.criteria if c.status is not CriterionStatus.PASSED]:
         one, several = words.group_not_attempted(tuple(unmet))
-        lines = [_describe_unmet(criterion) for criterion in one[:UNMET]]
+        lines = [_describe_unmet_criterion(criterion) for criterion in one[:UNMET]]
         lines += [f"{len(criteria)} more: {escape_markdown(why, 600)}" for why, criteria in several.items()]
         lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
         yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -177,7 +178,7 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
     yield f"Graded with the course {escape_markdown(score.judged_by)}, from commit {commit}."
 
 
-def _describe_unmet(criterion: CriterionResult) -> str:
+def _describe_unmet_criterion(criterion: CriterionResult) -> str:
     """Describe a criterion that is not met: measured and required, or why it was not measured."""
     title = escape_markdown(criterion.title)
     if criterion.status is not CriterionStatus.FAILED:

@@ -274,9 +274,9 @@ class Gradebook:
         return {student: digest.hexdigest() for student, digest in told.items()}
 
     @contextmanager
-    def open_transaction_with(self, other: Path) -> Iterator[sqlite3.Connection]:
+    def open_transaction_with_shard(self, shard_path: Path) -> Iterator[sqlite3.Connection]:
         """Open a transaction that also sees another gradebook, as `shard`."""
-        self._db.execute("ATTACH ? AS shard", (_build_database_uri(other),))
+        self._db.execute("ATTACH ? AS shard", (_build_database_uri(shard_path),))
         try:
             with self.open_transaction() as db:
                 # Replaced rows are missing for a moment, so references to them are checked at the end.

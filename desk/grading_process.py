@@ -82,18 +82,18 @@ def serve_tasks(root: Path) -> None:
     except BrokenPipeError:
         pass  # nobody reads the answers any more
     finally:
-        _delete_temporary_folder()
+        _delete_own_temporary_folder()
 
 
-def _exit_with_parent(parent: int) -> None:
+def _exit_with_parent(parent_pid: int) -> None:
     """Exit, and stop the sandbox with it, when the collection that started this process is killed."""
-    while os.getppid() == parent:
+    while os.getppid() == parent_pid:
         time.sleep(1)
-    _delete_temporary_folder()
+    _delete_own_temporary_folder()
     os._exit(1)
 
 
-def _delete_temporary_folder() -> None:
+def _delete_own_temporary_folder() -> None:
     """Delete this process's temporary folder, trying again while an unfinished grading still writes there."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):

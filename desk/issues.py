@@ -75,7 +75,7 @@ class FeedbackIssues:
         def sync_once() -> IssueChange:
             """Read the issue, and write it if it differs."""
             found = self._find_issue(repository, {student, *earlier_ids})
-            if found is not None and _normalize_text(found.body) == _normalize_text(body):
+            if found is not None and _normalize_issue_text(found.body) == _normalize_issue_text(body):
                 return "same"
             about = parse_response(_Repository, self._github.rest.repos.get(owner, name))
             if not about.private or about.visibility == "internal":
@@ -129,6 +129,6 @@ class FeedbackIssues:
         self._next_write = time.monotonic() + PAUSE
 
 
-def _normalize_text(body: str | None) -> str:
+def _normalize_issue_text(body: str | None) -> str:
     """Normalize a text for comparison: GitHub may change line ends, and drop the last one."""
     return (body or "").replace("\r\n", "\n").strip()

@@ -142,7 +142,7 @@ def run_leaderboard(
     They run one at a time, everybody once before anybody twice, so that other load on the machine affects all equally.
     Runs that are already saved are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, name_machine()
+    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, get_machine_name()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
         tasks = [
@@ -151,7 +151,9 @@ def run_leaderboard(
             if not milestones or task.milestone in milestones
         ]
         have = [
-            (r.student, r.milestone, r.commit) for r in read_runs(book) if (r.course, r.machine) == (course, machine)
+            (r.student, r.milestone, r.commit)
+            for r in read_leaderboard_runs(book)
+            if (r.course, r.machine) == (course, machine)
         ]
         todo = [task for turn in range(runs) for task in tasks if have.count(_get_run_key(task)) <= turn]
         watch.begin_phase(f"Measuring {len(todo)} submissions, one at a time", len(todo))
@@ -162,7 +164,7 @@ def run_leaderboard(
             except GraderError as error:
                 troubles.append(f"{task.student or 'the course'}, milestone {task.milestone}: {error}")
                 continue
-            save_run(book, task, result, course, machine)
+            save_leaderboard_run(book, task, result, course, machine)
     return troubles
 
 
@@ -208,7 +210,7 @@ def _grade_officially(task: GradingTask, root: Path) -> Result:
     return result
 
 
-def save_run(book: Gradebook, task: GradingTask, result: Result, course: str, machine: str) -> None:
+def save_leaderboard_run(book: Gradebook, task: GradingTask, result: Result, course: str, machine: str) -> None:
     """Save what a run has measured. If it did not unlock the milestone, save only that."""
     passed = result.verdict.value in PASSING
     boards = [board for board in BOARDS if board.milestone == task.milestone]
@@ -225,7 +227,7 @@ def save_run(book: Gradebook, task: GradingTask, result: Result, course: str, ma
         db.execute(f"INSERT OR IGNORE INTO rerun VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - of ours
 
 
-def read_runs(book: Gradebook) -> list[LeaderboardRun]:
+def read_leaderboard_runs(book: Gradebook) -> list[LeaderboardRun]:
     """Read every run for the leaderboard, oldest first."""
     columns = "student, milestone, commit_sha, course_digest, machine, at, verdict, measured"
     found = book.run_query(f"SELECT {columns} FROM rerun ORDER BY at, student")  # noqa: S608 - names of ours
@@ -233,7 +235,7 @@ def read_runs(book: Gradebook) -> list[LeaderboardRun]:
     return [LeaderboardRun(**dict(zip(names, cells, strict=True)), measured=json.loads(last)) for *cells, last in found]
 
 
-def name_machine() -> str:
+def get_machine_name() -> str:
     """Return this machine's name, since speeds can be compared only on the same one."""
     return f"{platform.node()}, {platform.machine()}"
 
@@ -245,7 +247,7 @@ def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Ite
     student's newest commit counts.
     """
     agreed = {row.id for row in (book.list_students() if rows is None else rows) if row.leaderboard}
-    runs = read_runs(book)
+    runs = read_leaderboard_runs(book)
     for board in BOARDS:
         mine = [run for run in runs if run.milestone == board.milestone and run.student in agreed | {COURSE}]
         if not mine:
@@ -292,18 +294,18 @@ def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tup
     """
     sign = 1 if lower_is_better else -1
 
-    def get_range_ends(entry: BoardEntry) -> tuple[float, float]:
+    def get_sortable_range(entry: BoardEntry) -> tuple[float, float]:
         """Return the better end of an entry's range and then the worse one, so that smaller is better in both."""
         return (entry.low, entry.high) if lower_is_better else (-entry.high, -entry.low)
 
     ranked: list[BoardEntry] = []
     reach, rank, place = float("-inf"), 0, 0
-    for entry in sorted(entries, key=lambda one: (get_range_ends(one), one.student)):
+    for entry in sorted(entries, key=lambda one: (get_sortable_range(one), one.student)):
         if entry.student == COURSE:
             ranked.append(entry)
             continue
         place += 1
-        best, worst = get_range_ends(entry)
+        best, worst = get_sortable_range(entry)
         if best > reach:
             rank = place
         reach = max(reach, worst)

@@ -16,9 +16,9 @@ from desk.decisions import (
     EffectiveOverride,
     Kind,
     Override,
-    add_overrides,
+    combine_overrides,
     read_overrides,
-    select_overrides,
+    save_overrides,
     withdraw_overrides,
 )
 from desk.gradebook import FILE, Gradebook, open_gradebook
@@ -51,7 +51,7 @@ class OverriddenGrade:
 def list_overrides(book: Gradebook) -> tuple[OverriddenGrade, ...]:
     """List every grade with an override in force, by student and milestone."""
     found = read_overrides(book).items()
-    return tuple(OverriddenGrade(*key, select_overrides(overrides), overrides[-1]) for key, overrides in found)
+    return tuple(OverriddenGrade(*key, combine_overrides(overrides), overrides[-1]) for key, overrides in found)
 
 
 def set_override(
@@ -63,7 +63,7 @@ def set_override(
         made = _make_overrides(book, manifest, student, milestone, values, why, decided_by, datetime.now(UTC))
         if not made:
             raise UsageError("Say what to override: --points 80, --bonus 5, --excused or --comment TEXT.")
-        add_overrides(book, made)
+        save_overrides(book, made)
 
 
 def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: str, decided_by: str = "") -> int:
@@ -89,10 +89,15 @@ def write_overrides_csv(folder: Path, target: Path) -> int:
     with open_gradebook(folder / FILE) as book:
         found = list_overrides(book)
     for one in found:
-        cells = [_format_value(one.in_force, kind) for kind in KINDS]
+        cells = [_format_override_value(one.in_force, kind) for kind in KINDS]
         last = [one.last.why, one.last.by_whom, f"{one.last.at:%Y-%m-%d %H:%M}Z"]
         writer.writerow(
-            [escape_formula(one.student), one.milestone, *map(_escape_unless_number, cells), *map(escape_formula, last)]
+            [
+                escape_formula(one.student),
+                one.milestone,
+                *map(_escape_formula_unless_number, cells),
+                *map(escape_formula, last),
+            ]
         )
     write_atomically(target, text.getvalue().encode())
     return len(found)
@@ -115,18 +120,18 @@ def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str
         before = read_overrides(book)
         for line, row in enumerate(rows, start=2):
             try:
-                found = list(_parse_csv_row(book, manifest, before, row, decided_by, now))
+                found = list(_parse_override_row(book, manifest, before, row, decided_by, now))
             except (UsageError, ValueError) as error:
                 problems.append(Problem(source.name, line, "this row cannot be used:", str(error)))
                 continue
             made += found
         if problems:
             raise UsageError("\n".join(map(str, problems)))
-        add_overrides(book, made)
+        save_overrides(book, made)
     return len({(override.student, override.milestone) for override in made})
 
 
-def _parse_csv_row(
+def _parse_override_row(
     book: Gradebook,
     manifest: Manifest,
     overrides_before: Mapping[tuple[str, int], Sequence[Override]],
@@ -135,15 +140,19 @@ def _parse_csv_row(
     now: datetime,
 ) -> Iterator[Override]:
     """Read a row of a CSV file, and yield the overrides that differ from those in force."""
-    cells = {name: _unescape_text((row.get(name) or "").strip()) for name in COLUMNS}
+    cells = {name: _unescape_formula((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
     student, milestone = cells["student"], int(cells["milestone"])
-    known = select_overrides(overrides_before.get((student, milestone), []))
+    known = combine_overrides(overrides_before.get((student, milestone), []))
     values: dict[Kind, str] = {kind: cells[kind] for kind in KINDS if cells[kind]}
     if values.get("excused", "").lower() in NO:
         values.pop("excused", None)
-    new = {k: v for k, v in values.items() if _parse_value(k, v) != _parse_value(k, _format_value(known, k))}
+    new = {
+        k: v
+        for k, v in values.items()
+        if _parse_override_value(k, v) != _parse_override_value(k, _format_override_value(known, k))
+    }
     yield from _make_overrides(book, manifest, student, milestone, new, cells["why"], decided_by or cells["by"], now)
 
 
@@ -165,12 +174,12 @@ def _make_overrides(
         raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
     who = to_one_line(decided_by, 80) or getpass.getuser()
     return [
-        Override(student, milestone, kind, _parse_value(kind, value), now, who, to_one_line(why, LONGEST))
+        Override(student, milestone, kind, _parse_override_value(kind, value), now, who, to_one_line(why, LONGEST))
         for kind, value in values.items()
     ]
 
 
-def _parse_value(kind: Kind, text: str) -> str:
+def _parse_override_value(kind: Kind, text: str) -> str:
     """Convert a value to the text for the table; no value becomes an empty text.
 
     Raise UsageError for an invalid one.
@@ -191,7 +200,7 @@ def _parse_value(kind: Kind, text: str) -> str:
     return f"{number:g}"
 
 
-def _format_value(in_force: EffectiveOverride, kind: Kind) -> str:
+def _format_override_value(in_force: EffectiveOverride, kind: Kind) -> str:
     """Format the value in force of this kind as a cell of the CSV file."""
     match kind:
         case "points":
@@ -204,7 +213,7 @@ def _format_value(in_force: EffectiveOverride, kind: Kind) -> str:
             return in_force.comment or ""
 
 
-def _escape_unless_number(text: str) -> str:
+def _escape_formula_unless_number(text: str) -> str:
     """Keep a number as it is, with its minus sign; make any other text harmless in a spreadsheet."""
     try:
         float(text)
@@ -213,6 +222,6 @@ def _escape_unless_number(text: str) -> str:
     return text
 
 
-def _unescape_text(text: str) -> str:
+def _unescape_formula(text: str) -> str:
     """Remove the apostrophe that `escape_formula` put before a text."""
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text

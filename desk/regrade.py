@@ -19,11 +19,11 @@ from desk.courses import compare_courses, describe_course
 from desk.decisions import (
     Policy,
     RegradeDecision,
-    add_course,
-    add_regrade,
-    read_courses,
-    read_regrades,
-    select_regrades,
+    read_course_versions,
+    read_regrade_decisions,
+    save_course_version,
+    save_regrade_decision,
+    select_latest_regrades,
 )
 from desk.gradebook import FILE, Gradebook, Grading, open_gradebook
 from desk.grading_process import GradingTask
@@ -97,7 +97,7 @@ def regrade_class(
     now = describe_course(root, manifest)
     decision = RegradeDecision(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
     with lock_class_folder(folder, watch), open_gradebook(folder / FILE) as book:
-        add_course(book, now)
+        save_course_version(book, now)
         troubles: list[StudentProblem] = []
         before = compute_scores(book, manifest, today=now.digest)
         graded = 0
@@ -107,7 +107,7 @@ def regrade_class(
         after = compute_scores(book, manifest, today=now.digest, decision=decision)
         changes = tuple(_list_grade_changes(book, before, after))
         if not preview:
-            add_regrade(book, decision)
+            save_regrade_decision(book, decision)
     changed = {(change.after.student, change.after.milestone) for change in changes}
     all_after = [score for reached in after.values() for score in reached.values() if score.grading is not None]
     judged = {(s.student, s.milestone) for reached in before.values() for s in reached.values() if not s.is_current}
@@ -220,8 +220,8 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     manifest, where = load_manifest_strictly(root), format_folder_option(folder)
     now = describe_course(root, manifest)
     with open_gradebook(folder / FILE) as book:
-        reached, courses = compute_scores(book, manifest, today=now.digest), read_courses(book)
-        decided = {one.course_digest: one.policy for one in select_regrades(read_regrades(book))}
+        reached, courses = compute_scores(book, manifest, today=now.digest), read_course_versions(book)
+        decided = {one.course_digest: one.policy for one in select_latest_regrades(read_regrade_decisions(book))}
     earlier = [score for one in reached.values() for score in one.values() if score.grading and not score.is_current]
     if not earlier:
         return

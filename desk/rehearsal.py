@@ -16,7 +16,7 @@ from desk.git import build_git_environment
 from desk.gradebook import FILE as BOOK
 from desk.gradebook import PublishedRecord, open_gradebook
 from desk.grading_process import GradingTask
-from desk.leaderboard import name_machine, save_run
+from desk.leaderboard import get_machine_name, save_leaderboard_run
 from desk.rehearsal_cast import CAST, COPIED, DUE, OWN, CastMember
 from desk.roster import FILE, read_roster
 from grading import progress
@@ -162,7 +162,7 @@ def _fill_gradebook(
                     book.save_result(member.before or member.id, found)
                     if member.public:
                         task = GradingTask(member.id, milestone.id, commit, "")
-                        save_run(book, task, found, course.digest, name_machine())
+                        save_leaderboard_run(book, task, found, course.digest, get_machine_name())
             if member.recorded:
                 begun = now - timedelta(days=member.days[0])
                 book.save_records(member.before or member.id, _build_published_records(manifest, member, begun))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.classroom50_exchange import ASSIGNMENT, CLASSROOM, format_classroom50_scores, validate_short_name
+from desk.classroom50_exchange import ASSIGNMENT, CLASSROOM, merge_classroom50_scores, validate_short_name
 from desk.gradebook import FILE, open_gradebook
 from desk.left_out import (
     Scores,
@@ -170,7 +170,7 @@ def export_scores(
             notes += describe_canvas_omissions(rows, _list_built_milestones(manifest), found)
         if format_name == "classroom50":
             notes += describe_ungraded_students(rows, found)
-            text = format_classroom50_scores(
+            text = merge_classroom50_scores(
                 book,
                 rows,
                 found,

@@ -9,11 +9,11 @@ from desk.decisions import (
     CourseVersion,
     EffectiveOverride,
     RegradeDecision,
-    read_courses,
+    combine_overrides,
+    read_course_versions,
     read_overrides,
-    read_regrades,
-    select_overrides,
-    select_regrades,
+    read_regrade_decisions,
+    select_latest_regrades,
 )
 from desk.extensions import find_student_terms
 from desk.gradebook import CommitSubmission, Gradebook, Grading, Visit
@@ -100,8 +100,8 @@ def compute_scores(
     """
     pushes, gradings, visits = book.read_pushes(), book.list_gradings(), book.read_visits()
     arrivals = _find_first_pushes(book.list_submissions(), gradings, pushes)
-    decided = select_regrades([*read_regrades(book), *([decision] if decision else ())])
-    courses, overrides = read_courses(book), read_overrides(book)
+    decided = select_latest_regrades([*read_regrade_decisions(book), *([decision] if decision else ())])
+    courses, overrides = read_course_versions(book), read_overrides(book)
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
@@ -110,7 +110,7 @@ def compute_scores(
         """Compute one student's score, with its overrides and the version of the course that graded it."""
         submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
         found = _compute_score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
-        found = replace(found, by_hand=select_overrides(overrides.get((row.id, milestone.id), [])))
+        found = replace(found, by_hand=combine_overrides(overrides.get((row.id, milestone.id), [])))
         if found.grading is None:
             return found
         digest = found.grading.course_digest
@@ -175,7 +175,7 @@ def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[Reg
 
 def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
     """Find the ids of a student's results that a regrade by a different version of the course has replaced."""
-    decided = select_regrades(read_regrades(book))
+    decided = select_latest_regrades(read_regrade_decisions(book))
     by_milestone: dict[int, list[Grading]] = {}
     for grading in book.list_gradings(student):
         by_milestone.setdefault(grading.milestone, []).append(grading)
@@ -190,7 +190,11 @@ def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
 
 def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozenset[str]:
     """Find the ids of results that exist only because of the preview of a regrade."""
-    decided = {regrade.course_digest for regrade in select_regrades(read_regrades(book)) if regrade.policy != "pin"}
+    decided = {
+        regrade.course_digest
+        for regrade in select_latest_regrades(read_regrade_decisions(book))
+        if regrade.policy != "pin"
+    }
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in book.list_gradings(student):
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)

@@ -101,7 +101,7 @@ STEPS = (
 
 def _merge_gradebook(book: Gradebook, shard: Path) -> None:
     """Merge one shard's gradebook in one transaction."""
-    with book.open_transaction_with(shard) as db:
+    with book.open_transaction_with_shard(shard) as db:
         for step in STEPS:
             db.execute(step)
         apply_renames(db)

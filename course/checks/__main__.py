@@ -10,12 +10,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from course.checks.allocations import sizes_are_the_judges
-from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
+from course.checks.allocations import check_sizes_come_from_judge
+from course.checks.behaviour import check_gaps_fail_alone, check_skeletons_fail, check_solutions_pass
 from course.checks.course_tree import CourseTree
-from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
-from course.checks.leaks import hints_hide_solutions, no_leaks
-from course.checks.picture_checks import pictures_are_current
+from course.checks.disk import (
+    check_manifest_and_disk,
+    check_settings_agree,
+    check_sizes_are_kept,
+    check_tasks_are_whole,
+)
+from course.checks.leaks import check_hints_hide_solutions, check_no_leaks
+from course.checks.picture_checks import check_pictures_are_current
 from course.skeleton import SkeletonError
 from grading.entry import run_command
 from grading.errors import GraderError, UsageError
@@ -26,19 +31,24 @@ from grading.render.progress_watch import ProgressWatch, create_watch
 ROOT = Path(__file__).resolve().parents[2]
 Check = Callable[[CourseTree, ProgressWatch], list[Problem]]
 CHECKS: tuple[Check, ...] = (
-    manifest_and_disk,
-    tasks_are_whole,
-    sizes_are_kept,
-    settings_agree,
-    no_leaks,
-    hints_hide_solutions,
-    sizes_are_the_judges,
-    pictures_are_current,
-    solutions_pass,
-    skeletons_fail,
-    gaps_fail_alone,
+    check_manifest_and_disk,
+    check_tasks_are_whole,
+    check_sizes_are_kept,
+    check_settings_agree,
+    check_no_leaks,
+    check_hints_hide_solutions,
+    check_sizes_come_from_judge,
+    check_pictures_are_current,
+    check_solutions_pass,
+    check_skeletons_fail,
+    check_gaps_fail_alone,
 )
 """The checks in the order in which they run: quick ones come first."""
+
+
+def get_argument_name(check: Check) -> str:
+    """Return the name that selects a check on the command line: its function's name without `check_`."""
+    return check.__name__.removeprefix("check_")
 
 
 def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Problem]:
@@ -54,12 +64,12 @@ def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Pr
             Problem(name.as_posix(), 1, "does not exist.", "Write it, or set `status: planned` in milestones.yaml.")
         ]
     except (GraderError, UsageError, OSError) as error:
-        return [Problem(check.__name__, 1, f"the check could not be run: {error}", "Fix this first.")]
+        return [Problem(get_argument_name(check), 1, f"the check could not be run: {error}", "Fix this first.")]
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
     """Run the checks. Return 0 if all is well, 1 if there is something to fix, 2 for an unknown check."""
-    console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
+    console, known = Console(highlight=False), {get_argument_name(check): check for check in CHECKS}
     for name in names:
         if name not in known:
             console.print(Text(f"There is no check {name}. {suggest_name(name, known)}"))
@@ -71,7 +81,7 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
         return 1
     wrong = 0
     for check in [known[name] for name in names] or CHECKS:
-        title = (inspect.getdoc(check) or check.__name__).splitlines()[0]
+        title = (inspect.getdoc(check) or get_argument_name(check)).splitlines()[0]
         with create_watch(console) as watch:
             problems = run_check(check, course, watch)
         console.print(Text(f"{'✗' if problems else '✓'} {title}", style="red" if problems else "green"))

@@ -20,20 +20,20 @@ ALLOCATING = frozenset(
 """Functions and methods whose arguments are sizes or counts."""
 
 
-def sizes_are_the_judges(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_sizes_come_from_judge(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """No test makes an array or counts its steps with a size that came from the student."""
     watch.begin_phase("Following what comes from the student through the tests", None)
     files = [*(module.tests for module in course.built_modules), *course.integration_tests]
     files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
-    return [problem for path in files for problem in find_allocations(course.read_text(path), path)]
+    return [problem for path in files for problem in find_student_sized_allocations(course.read_text(path), path)]
 
 
-def find_allocations(source: str, path: Path) -> list[Problem]:
+def find_student_sized_allocations(source: str, path: Path) -> list[Problem]:
     """Find every call in one file that allocates memory according to a value from the student."""
     fix = "Write the size itself, or take it from `values(…)`, whose sizes are limited."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
-        for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_allocations()))
+        for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_tainted_allocations()))
     ]
 
 
@@ -57,14 +57,14 @@ class _TaintAnalysis:
                 for node in ast.walk(part):
                     self._taint_assigned_names(node, part.name)
 
-    def find_allocations(self) -> Iterator[tuple[int, str]]:
+    def find_tainted_allocations(self) -> Iterator[tuple[int, str]]:
         """Yield the line and the text of each call that allocates memory according to a tainted value."""
         for part in self.parts:
             for node in ast.walk(part):
-                if self._is_any_tainted(self._list_sizes(node, part.name), part.name):
+                if self._is_any_tainted(self._list_size_expressions(node, part.name), part.name):
                     yield node.lineno, ast.unparse(node)  # type: ignore[attr-defined]  # an expression
 
-    def _list_sizes(self, node: ast.AST, function_name: str) -> list[ast.expr]:
+    def _list_size_expressions(self, node: ast.AST, function_name: str) -> list[ast.expr]:
         """List the parts of an expression that say how much it allocates on the judge's side."""
         match node:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ALLOCATING:

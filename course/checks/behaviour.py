@@ -26,33 +26,33 @@ WALL_SECONDS = 600
 Rewrite = Callable[[str, Manifest, Path], str]
 
 
-def solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
     files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     outcomes = _run_tests(course, make_solution, files, watch)
     fix = "Fix the solution or the test."
     return [
-        _build_problem(course, o, f"fails on the solution: {_summarize_failure(o.failure)}", fix)
+        _build_problem(course, o, f"fails on the solution: {_shorten_failure(o.failure)}", fix)
         for o in outcomes
         if o.failure
     ]
 
 
-def gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Each gap, opened alone, fails every test of its own task, with its own task's message and no other."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
     watch.begin_phase("Opening each gap alone", len(tasks))
     # One process per core: pytest runs in the calling process, and a hundred gaps take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(partial(_check_gap, course), modules, tasks)
+        found = pool.map(partial(_check_gap_alone, course), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
             problems += its_problems
             watch.advance(done, f"task {task.id}")
     return problems
 
 
-def skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With all gaps open, as students begin, no test passes and each failure names a task."""
     files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     problems = []
@@ -61,22 +61,22 @@ def skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
             fix = "Let it call code that a task writes."
             problems.append(_build_problem(course, outcome, "passes on the untouched skeleton.", fix))
         elif outcome.gap is None:
-            message = f"fails on the skeleton without naming a task: {_summarize_failure(outcome.failure)}"
+            message = f"fails on the skeleton without naming a task: {_shorten_failure(outcome.failure)}"
             problems.append(
                 _build_problem(course, outcome, message, "Call student code inside the test, not around it.")
             )
     return problems
 
 
-def _check_gap(course: CourseTree, module: Module, task: Task) -> list[Problem]:
+def _check_gap_alone(course: CourseTree, module: Module, task: Task) -> list[Problem]:
     """Return what is wrong with the tests while only this task's gap is open."""
 
-    def open_gap(source: str, manifest: Manifest, path: Path) -> str:
+    def open_only_this_gap(source: str, manifest: Manifest, path: Path) -> str:
         """Open this task's gap only."""
         return make_partial_skeleton(source, manifest, path, task.id)
 
     problems = []
-    for outcome in _run_tests(course, open_gap, [module.tests], None):
+    for outcome in _run_tests(course, open_only_this_gap, [module.tests], None):
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
@@ -84,7 +84,7 @@ def _check_gap(course: CourseTree, module: Module, task: Task) -> list[Problem]:
                 problems.append(_build_problem(course, outcome, f"passes while its task {task.id} is open.", fix))
         elif outcome.gap != task.id:
             named = (
-                f"names task {outcome.gap}" if outcome.gap else f"names no task: {_summarize_failure(outcome.failure)}"
+                f"names task {outcome.gap}" if outcome.gap else f"names no task: {_shorten_failure(outcome.failure)}"
             )
             message = f"fails while only task {task.id} is open, and {named}"
             problems.append(_build_problem(course, outcome, message, "Let the gap's own message reach the student."))
@@ -116,7 +116,7 @@ def _run_tests(
             students.close()
 
 
-def _summarize_failure(failure: Failure | None) -> str:
+def _shorten_failure(failure: Failure | None) -> str:
     """Return what the failed call returned, or else the failure's title, in at most 150 characters."""
     got = " ".join((failure.got or failure.title).split()) if failure else ""
     return got if len(got) <= 150 else f"{got[:149]}…"

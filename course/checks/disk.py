@@ -9,7 +9,7 @@ from pathlib import Path
 
 from course.checks.course_tree import CourseTree
 from course.constraints import LOCK_FILE, find_unlocked_requirements
-from course.figures.gallery import list_images
+from course.figures.gallery import list_lesson_images
 from course.release import LEFTOVERS
 from course.skeleton import make_solution
 from grading import result_schema
@@ -24,21 +24,21 @@ LESSON_LINES = range(150, 401)
 CODE_LINES = range(351)
 
 
-def manifest_and_disk(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_manifest_and_disk(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every file in the manifest exists, its questions can be asked, and no other module file exists."""
     watch.begin_phase("Comparing manifest and disk", None)
     problems = [*check_files(course.manifest, course.root), *check_questions(course.manifest, course.root)]
     return problems + list(_find_unnamed_files(course))
 
 
-def tasks_are_whole(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_tasks_are_whole(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every task has a gap, a test and a heading in its lesson; every test has one task and a title."""
     watch.begin_phase("Following each task through code, tests and lesson", None)
     gaps = course.find_task_gaps()
     return [problem for module in course.built_modules for problem in _check_tasks(course, module, set(gaps))]
 
 
-def sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Lessons have 150 to 400 lines, and a student's finished file at most 350."""
     watch.begin_phase("Counting lines", None)
     problems = []
@@ -53,7 +53,7 @@ def sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     return problems
 
 
-def settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """The editable install lists the built modules, the lock fits the requirements, and the schemas are current."""
     watch.begin_phase("Comparing settings and schemas", None)
     problems = []
@@ -86,7 +86,7 @@ def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
     named |= {
         module.folder / image
         for module in course.built_modules
-        for image in list_images(course.read_text(module.lesson))
+        for image in list_lesson_images(course.read_text(module.lesson))
     }
     folders = {parent for path in named for parent in path.parents}
     for full in sorted((course.root / "modules").rglob("*")):
@@ -97,12 +97,12 @@ def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
             yield Problem(path.as_posix(), 1, "milestones.yaml does not name this.", "Delete it, or name its module.")
 
 
-def _check_tasks(course: CourseTree, module: Module, with_gap: set[str]) -> Iterator[Problem]:
+def _check_tasks(course: CourseTree, module: Module, task_ids_with_gap: set[str]) -> Iterator[Problem]:
     """Yield what is missing for a module's tasks and tests."""
     tests = [case for case in course.test_cases if case.path == module.tests]
     headings = [line for line in course.read_text(module.lesson).splitlines() if line.startswith("#")]
     for task in module.tasks:
-        if task.id not in with_gap:
+        if task.id not in task_ids_with_gap:
             repair = f"Mark its solution with `# BEGIN SOLUTION {task.id}`."
             yield Problem(module.code.as_posix(), 1, f"task {task.id} has no gap.", repair)
         if not any(task.id in test.tasks for test in tests):

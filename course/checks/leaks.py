@@ -55,7 +55,7 @@ class Secret:
     """Whether the text is a line of a solution, which the manifest may allow in a release."""
 
 
-def no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """The release contains no marker, solution line, answer key, course-only file or path of this machine."""
     watch.begin_phase("Searching the release for leaks", None)
     files, hidden, given = build_release_files(course.root), find_secrets(course), {}
@@ -66,9 +66,17 @@ def no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     return problems + find_leaks(given, [secret for secret in hidden if not secret.is_solution], {SOLUTIONS.name})
 
 
-def find_leaks(files: Mapping[Path, bytes], hidden: list[Secret], top: Set[str] = RELEASED_NAMES) -> list[Problem]:
-    """Find every leak in these files (path → bytes). ``top`` lists the names allowed at the top level of a release."""
-    return sorted({problem for path, data in files.items() for problem in _find_file_leaks(path, data, hidden, top)})
+def find_leaks(
+    files: Mapping[Path, bytes], secrets: list[Secret], allowed_top_names: Set[str] = RELEASED_NAMES
+) -> list[Problem]:
+    """Find every leak in a release's files (path → bytes), including top-level names that it may not have."""
+    return sorted(
+        {
+            problem
+            for path, data in files.items()
+            for problem in _find_file_leaks(path, data, secrets, allowed_top_names)
+        }
+    )
 
 
 def find_secrets(course: CourseTree) -> list[Secret]:
@@ -76,48 +84,50 @@ def find_secrets(course: CourseTree) -> list[Secret]:
     found = [Secret(str(course.root), "the path of this repository")]
     for path, source in course.sources.items():
         gaps = find_gaps(source, course.manifest, path)
-        given = _remove_blanks(_remove_solutions(source, gaps))
+        given = _unify_blanks_and_quotes(_remove_solutions(source, gaps))
         for number, line in list_solution_lines(source, gaps):
-            text = _remove_blanks(line.strip().removeprefix("return ").partition("  # ")[0])
+            text = _unify_blanks_and_quotes(line.strip().removeprefix("return ").partition("  # ")[0])
             if len(text) >= MIN_SECRET_LENGTH and COMPUTES.search(text) and text not in given:
                 found.append(Secret(text, f"line {number} of {path.as_posix()}'s solution", is_solution=True))
     questions = [q for milestone in course.manifest.milestones for q in milestone.questions]
     found += [
-        Secret(_remove_blanks(q.answer), f"the answer to question {q.id}")
+        Secret(_unify_blanks_and_quotes(q.answer), f"the answer to question {q.id}")
         for q in questions
         if isinstance(q, NumberQuestion) and q.answer
     ]
     return found
 
 
-def hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """No hint contains a line of its module's solution, or what such a line computes."""
     watch.begin_phase("Comparing hints with solutions", None)
-    return [problem for module in course.built_modules for problem in _find_telling_hints(course, module)]
+    return [problem for module in course.built_modules for problem in _find_hints_with_solution_code(course, module)]
 
 
-def _find_telling_hints(course: CourseTree, module: Module) -> Iterator[Problem]:
+def _find_hints_with_solution_code(course: CourseTree, module: Module) -> Iterator[Problem]:
     """Yield hints with code that neither the lesson nor the given files reveal."""
     sources = {path: source for path, source in course.sources.items() if module.folder in path.parents}
     gaps = {path: find_gaps(source, course.manifest, path) for path, source in sources.items()}
-    given = _remove_blanks(
+    given = _unify_blanks_and_quotes(
         "\n".join([course.read_text(module.lesson), *(_remove_solutions(sources[p], gaps[p]) for p in sources)])
     )
     lines = [line for path, source in sources.items() for _, line in list_solution_lines(source, gaps[path])]
-    secret = {part for line in lines for part in _split_computations(line) if part not in given}
+    secret = {part for line in lines for part in _extract_computations(line) if part not in given}
     for task in module.tasks:
         for number, hint in enumerate(task.hints, start=1):
-            squeezed = _remove_blanks(hint)
+            squeezed = _unify_blanks_and_quotes(hint)
             if part := max((part for part in secret if part in squeezed), key=len, default=None):
                 message = f"hint {number} of task {task.id} contains code of the solution: {part[:60]}"
                 yield Problem(MANIFEST_FILE, 1, message, "Describe it in words, or use the lesson's formula.")
 
 
-def _split_computations(line: str) -> Iterator[str]:
+def _extract_computations(line: str) -> Iterator[str]:
     """Yield what a line of code computes, without whitespace: the line and the value it assigns, if long enough."""
     code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
     for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
-        if len(text := _remove_blanks(part)) >= (MIN_HINT_LENGTH if COMPUTES.search(part) else MIN_CALL_LENGTH):
+        if len(text := _unify_blanks_and_quotes(part)) >= (
+            MIN_HINT_LENGTH if COMPUTES.search(part) else MIN_CALL_LENGTH
+        ):
             yield text
 
 
@@ -127,24 +137,24 @@ def _remove_solutions(source: str, gaps: tuple[Gap, ...]) -> str:
     return "\n".join(line for number, line in enumerate(source.splitlines(), start=1) if number not in hidden)
 
 
-def _find_file_leaks(path: Path, data: bytes, hidden: list[Secret], top: Set[str]) -> Iterator[Problem]:
+def _find_file_leaks(path: Path, data: bytes, secrets: list[Secret], allowed_top_names: Set[str]) -> Iterator[Problem]:
     """Yield every leak in one file."""
     name = path.as_posix()
-    if path.parts[0] not in top or "__pycache__" in path.parts:
+    if path.parts[0] not in allowed_top_names or "__pycache__" in path.parts:
         yield Problem(name, 1, "is not for students.", "Leave it out in course/release.py.")
     text = data.decode("utf-8", "replace")
     for number, line in enumerate(text.splitlines(), start=1):
         if MARKER_MENTION.search(line):
             yield Problem(name, number, "a solution's marker is left.", "Write the line without marker words.")
-    squeezed = _remove_blanks(text)
-    for secret in hidden:
+    squeezed = _unify_blanks_and_quotes(text)
+    for secret in secrets:
         at = squeezed.find(secret.text)
         if at >= 0:
             repair = "Use other words, or show it outside the solution if students should have it."
             yield Problem(name, _find_line(text, at), f"{secret.what} leaks: {secret.text[:60]}", repair)
 
 
-def _remove_blanks(text: str) -> str:
+def _unify_blanks_and_quotes(text: str) -> str:
     """Remove blanks and make all quotes double."""
     return BLANKS.sub("", text).replace("'", '"')
 
@@ -153,7 +163,7 @@ def _find_line(text: str, offset: int) -> int:
     """Return the line number of the character at this offset, with blanks not counted."""
     seen = 0
     for number, line in enumerate(text.splitlines(), start=1):
-        seen += len(_remove_blanks(line))
+        seen += len(_unify_blanks_and_quotes(line))
         if seen > offset:
             return number
     return 1

@@ -12,7 +12,7 @@ from course.figures.gallery import (
     SHOWN_PICTURE,
     draw_module,
     is_current,
-    list_images,
+    list_lesson_images,
 )
 from grading.manifest.model import Module
 from grading.manifest.problems import Problem
@@ -22,7 +22,7 @@ MIN_ALT_LENGTH = 20
 """The length of the shortest useful alt text, in characters."""
 
 
-def pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
+def check_pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Each lesson's pictures are what the code draws now, and have an alt text and a caption."""
     watch.begin_phase("Drawing the lessons' pictures", len(course.built_modules))
     problems: list[Problem] = []
@@ -55,7 +55,7 @@ def _check_module_pictures(course: CourseTree, module: Module) -> Iterator[Probl
         elif len(shown[name]) < MIN_ALT_LENGTH:
             message = f"has too short an alt text for {FIGURES_FOLDER}/{name}."
             yield Problem(module.lesson.as_posix(), 1, message, "Say what it shows, between the brackets.")
-    for image in list_images(lesson):
+    for image in list_lesson_images(lesson):
         if image.removeprefix(f"{FIGURES_FOLDER}/") not in drawn:
             message = f"shows {image}, which no code draws."
             yield Problem(module.lesson.as_posix(), 1, message, "Add it to course/figures, or delete it.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from tinytorch.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinytorch.dense import MLP, he_normal, xavier_uniform
@@ -54,7 +56,7 @@ def draw_vanishing_gradients() -> Figure:
     shapes = draw_frame(chart, x, y, x_label="layers still to pass on the way back")
     shapes.append(draw_word(14, 24, "size of the gradient, 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
-        sizes = _measure_gradients(activation, init)
+        sizes = _measure_layer_gradients(activation, init)
         shapes.append(draw_curve(chart, range(LAYERS, -1, -1), sizes, f"line-{kind}"))
         for layer, size in zip(range(LAYERS, -1, -1), sizes, strict=True):
             shapes.append(draw_dot(chart.map_x(layer), chart.map_y(size), f"fill-{kind}", 3))
@@ -73,7 +75,7 @@ def draw_vanishing_gradients() -> Figure:
     return Figure("Size of a gradient through ten layers of sigmoids and of ReLUs", 304, shapes)
 
 
-def _measure_gradients(activation, init) -> list[float]:
+def _measure_layer_gradients(activation: type, init: Callable) -> list[float]:
     """Return the root mean square of the gradient after the last layer and before each, from last to first."""
     rng = np.random.default_rng(0)
     network = MLP([UNITS] * (LAYERS + 1), activation, init, rng=rng)

@@ -8,7 +8,7 @@ from tinytorch.attention import attention_scores, causal_mask, scaled_dot_produc
 from tinytorch.tensor import Tensor, apply
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_shades
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_signed_heatmap
 from grading.render.svg import draw_box, draw_word
 
 TOKENS = 12
@@ -62,9 +62,9 @@ def draw_position_waves() -> Figure:
         draw_word(40, 24, "48 positions, 32 columns", css_class="bold"),
         draw_word(276, 24, "dot products", css_class="bold"),
     ]
-    shapes.append(draw_shades(positions, 40, 36, 6, 1.0, pixel_height=4))
+    shapes.append(draw_signed_heatmap(positions, 40, 36, 6, 1.0, pixel_height=4))
     shapes.append(draw_box(40, 36, 192, 192, 'fill="none" class="axis"'))
-    shapes.append(draw_shades(products, 276, 36, 4, products.max()))
+    shapes.append(draw_signed_heatmap(products, 276, 36, 4, products.max()))
     shapes.append(draw_box(276, 36, 192, 192, 'fill="none" class="axis"'))
     shapes.append(draw_word(32, 132, "position", "middle", -90, css_class="small"))
     shapes.append(draw_word(136, 246, "fast waves     …     slow waves", "middle", css_class="small"))
@@ -92,7 +92,7 @@ def _draw_weights(weights: np.ndarray, left: float, top: float, cell_size: float
     """Draw a square of weights under its name and the axis of the keys."""
     side = cell_size * len(weights)
     shapes = [draw_word(left, top - 30, name, css_class="bold"), draw_word(left, top - 8, "keys", css_class="small")]
-    shapes.append(draw_shades(weights, left, top, cell_size, 1.0))
+    shapes.append(draw_signed_heatmap(weights, left, top, cell_size, 1.0))
     return [*shapes, draw_box(left, top, side, side, 'fill="none" class="axis"')]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from tinytorch.activations import ReLU
 from tinytorch.autograd import Tape, require_grad
@@ -49,12 +51,12 @@ def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
     seen: dict[int, Tensor] = {}
     entries, play = list(tape.entries), tape.play
 
-    def keep_gradient(entry, grad, grads):
+    def record_entry_gradient(entry: tuple, grad: np.ndarray, grads: dict) -> Any:
         """Keep the gradient that reaches this entry."""
         seen[next(i for i, known in enumerate(entries) if known is entry)] = Tensor(grad)
         return play(entry, grad, grads)
 
-    tape.play = keep_gradient
+    tape.play = record_entry_gradient
     loss.backward()
     return seen
 

@@ -100,7 +100,7 @@ def draw_pixels(
     return f'<g class="pixels" transform="{where}">{"".join(paths)}</g>'
 
 
-def _write_style() -> str:
+def _build_stylesheet() -> str:
     """Write the style sheet: classes for light pages, and changes for dark ones."""
     names = "".join(f"--{name}:{colour};" for name, colour in LIGHT.items())
     dark = "".join(f"--{name}:{colour};" for name, colour in DARK.items())
@@ -121,4 +121,4 @@ def _write_style() -> str:
     )
 
 
-_STYLE = _write_style()
+_STYLE = _build_stylesheet()

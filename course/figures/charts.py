@@ -94,7 +94,7 @@ def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
     parts: list[list[tuple[float, float]]] = [[]]
     points = chart.map_points(xs, ys)
     for one, other in pairwise(points):
-        ends = _cut_line(one, other, low, high)
+        ends = _clip_line_to_heights(one, other, low, high)
         if ends is None:
             continue
         if parts[-1] and parts[-1][-1] == ends[0]:
@@ -104,15 +104,15 @@ def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
     return "".join(draw_path(part, css_class) for part in parts if part)
 
 
-def _cut_line(
-    start_point: tuple[float, float], end_point: tuple[float, float], low: float, high: float
+def _clip_line_to_heights(
+    start_point: tuple[float, float], end_point: tuple[float, float], low_y: float, high_y: float
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return the part of a line between two heights, or None if there is no such part."""
     (x1, y1), (x2, y2) = start_point, end_point
     start, end = 0.0, 1.0
     if y1 == y2:
-        return (start_point, end_point) if low <= y1 <= high else None
-    for edge, inward in ((low, y2 > y1), (high, y2 < y1)):
+        return (start_point, end_point) if low_y <= y1 <= high_y else None
+    for edge, inward in ((low_y, y2 > y1), (high_y, y2 < y1)):
         share = (edge - y1) / (y2 - y1)
         start, end = (max(start, share), end) if inward else (start, min(end, share))
     if start >= end:
@@ -132,7 +132,7 @@ def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, attr
     return "".join(shapes)
 
 
-def draw_shades(
+def draw_signed_heatmap(
     values: np.ndarray,
     x: float,
     y: float,

@@ -8,7 +8,7 @@ from tinytorch.layers import Dense, Sequential
 from tinytorch.spatial import Conv2d, Flatten
 
 from course.figures.canvas import WIDTH, Figure
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_shades
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_signed_heatmap
 from grading.render.svg import draw_box, draw_word
 
 
@@ -50,7 +50,7 @@ def draw_pruned_weights() -> Figure:
         ("4 channels removed, 1,728 bytes", small),
     ):
         shapes.append(draw_word(14, top - 10, f"{name}", css_class="bold"))
-        shapes.append(draw_shades(values, 14, top, 12.4, most, pixel_height=7))
+        shapes.append(draw_signed_heatmap(values, 14, top, 12.4, most, pixel_height=7))
         shapes.append(draw_box(14, top, 446.4, 7 * len(values), 'fill="none" class="axis"'))
         top += 7 * len(values) + 38
     assert weight.nbytes == 2304

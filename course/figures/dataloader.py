@@ -18,7 +18,7 @@ BLACK, SKY, SEA, HULL, SAIL, SUN = range(6)
 COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 
-def draw_augmented_versions() -> Figure:
+def draw_augmented_boats() -> Figure:
     """Draw a boat of 24×24 pixels as flips and crops change it in sixteen epochs."""
     boat = _paint_boat_indices()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
@@ -96,5 +96,5 @@ def record_loading_pipeline() -> None:
     write_record("pipeline", about, runs, ["08_dataloader/tinytorch/dataloader.py"])
 
 
-FIGURES = {"versions": draw_augmented_versions, "pipeline": draw_loading_pipeline}
+FIGURES = {"versions": draw_augmented_boats, "pipeline": draw_loading_pipeline}
 MEASUREMENTS = {"pipeline": record_loading_pipeline}

@@ -22,9 +22,9 @@ MAX_PICTURE_BYTES = 60 * 1024
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def list_images(lesson: str) -> list[str]:
+def list_lesson_images(lesson_markdown: str) -> list[str]:
     """List the files of all images in a lesson's Markdown, as they are written there."""
-    return IMAGE_LINK.findall(lesson)
+    return IMAGE_LINK.findall(lesson_markdown)
 
 
 def list_drawings(module_id: str) -> dict[str, Callable[[], Figure]]:
@@ -66,16 +66,16 @@ def is_current(path: Path, svg: str) -> bool:
         return True
     if NUMBER.sub("#", old) != NUMBER.sub("#", svg):
         return False
-    return all(_are_close(*pair) for pair in zip(NUMBER.findall(old), NUMBER.findall(svg), strict=True))
+    return all(_are_numerals_close(*pair) for pair in zip(NUMBER.findall(old), NUMBER.findall(svg), strict=True))
 
 
-def _are_close(first: str, second: str) -> bool:
+def _are_numerals_close(first_numeral: str, second_numeral: str) -> bool:
     """Return whether two numbers differ by at most one in their last digit."""
-    places = max(len(text.partition(".")[2]) for text in (first, second)) or 1
-    return abs(float(first) - float(second)) <= 1.01 * 10**-places
+    places = max(len(text.partition(".")[2]) for text in (first_numeral, second_numeral)) or 1
+    return abs(float(first_numeral) - float(second_numeral)) <= 1.01 * 10**-places
 
 
-def run_measurement(name: str) -> None:
+def run_picture_measurement(name: str) -> None:
     """Run one of the measurements that pictures are drawn from. Raise UsageError for an unknown name."""
     put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}

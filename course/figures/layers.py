@@ -49,7 +49,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
     ]
     shapes = [draw_word(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
     for (w1, w2), bias in zip(network[0].weight.numpy(), network[0].bias.numpy(), strict=True):
-        ends = _find_crossings(w1, w2, bias)
+        ends = _find_line_ends_in_square(w1, w2, bias)
         if len(ends) == 2:
             (x1, y1), (x2, y2) = [(chart.map_x(x), chart.map_y(y)) for x, y in ends]
             shapes.append(draw_line(x1, y1, x2, y2, "line-ink dash thin"))
@@ -64,7 +64,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
     return [shape for shape in shapes if shape]
 
 
-def _find_crossings(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
+def _find_line_ends_in_square(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
     """Return where the line w1 x + w2 y + bias = 0 leaves the drawn square."""
     low, high = -0.5, 1.5
     ends = [(x, -(w1 * x + bias) / w2) for x in (low, high)] + [(-(w2 * y + bias) / w1, y) for y in (low, high)]

@@ -47,7 +47,7 @@ def draw_array_strides() -> Figure:
     shapes = [draw_word(EDGE, 24, "memory: one strip of bytes, 4 for each float32")]
     for place, value in enumerate(x.numpy().ravel()):
         left = EDGE + wide * place
-        shapes.append(_draw_cell(left, 34, wide, place))
+        shapes.append(_draw_memory_cell(left, 34, wide, place))
         shapes.append(draw_word(left + wide / 2, 34 + CELL / 2 + 5, f"{value:g}", "middle"))
         shapes.append(draw_word(left + 1, 34 + CELL + 14, f"{4 * place}", css_class="small"))
     for which, (name, view) in enumerate(views):
@@ -58,14 +58,16 @@ def draw_array_strides() -> Figure:
         for i, j in np.ndindex(array.shape):
             place = start + (i * array.strides[0] + j * array.strides[1]) // 4
             at = left + CELL * j, top + CELL * i
-            shapes.append(_draw_cell(*at, CELL, int(place)))
+            shapes.append(_draw_memory_cell(*at, CELL, int(place)))
             shapes.append(draw_word(at[0] + CELL / 2, at[1] + CELL / 2 + 5, f"{array[i, j]:g}", "middle"))
     return Figure("One strip of memory, read as x, as x.T and as x[::2]", 266, shapes)
 
 
-def _draw_cell(x: float, y: float, wide: float, place: int) -> str:
+def _draw_memory_cell(x: float, y: float, width: float, memory_position: int) -> str:
     """Draw a cell whose colour shows its position in memory."""
-    return draw_box(x + 1, y + 1, wide - 2, CELL - 2, f'class="fill-a" fill-opacity="{0.06 + 0.055 * place:.3g}"')
+    return draw_box(
+        x + 1, y + 1, width - 2, CELL - 2, f'class="fill-a" fill-opacity="{0.06 + 0.055 * memory_position:.3g}"'
+    )
 
 
 FIGURES = {"broadcasting": draw_broadcasting, "strides": draw_array_strides}

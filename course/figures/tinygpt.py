@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 from tinytorch.tinygpt import GPT, next_token_loss, sampling_probabilities
 
 from course.figures.canvas import WIDTH, Figure
-from course.figures.charts import Chart, Scale, draw_bars, draw_curve, draw_frame, draw_shades
+from course.figures.charts import Chart, Scale, draw_bars, draw_curve, draw_frame, draw_signed_heatmap
 from course.figures.records import read_record, round_values, write_record
 from grading.render.svg import draw_box, draw_word
 
@@ -46,7 +46,7 @@ def draw_attention_heads() -> Figure:
     for head in range(4):
         left, top = 40 + 226 * (head % 2), 54 + 222 * (head // 2)
         shapes.append(draw_word(left, top - 26, f"head {head + 1}", css_class="bold"))
-        shapes.append(draw_shades(weights[head], left, top, size, 1.0))
+        shapes.append(draw_signed_heatmap(weights[head], left, top, size, 1.0))
         shapes.append(draw_box(left, top, 12 * size, 12 * size, 'fill="none" class="axis"'))
         for place, letter in enumerate(letters):
             at = size * (place + 0.5)
@@ -90,7 +90,7 @@ def record_copying_network() -> None:
     """Train the network of task 16.12, and keep its losses and its last block's weights for one line."""
     rng = np.random.default_rng(0)
 
-    def draw_lines(count: int) -> np.ndarray:
+    def sample_copying_lines(count: int) -> np.ndarray:
         """Draw this number of lines with two equal words, or all such lines."""
         words = [bytes(word) for word in rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()]
         return np.array([list(b"say " + word + b": " + word + b"\n") for word in words])
@@ -98,7 +98,7 @@ def record_copying_network() -> None:
     model = GPT(256, context_length=12, embed_dim=32, num_heads=4, num_layers=2, rng=rng)
     optimizer, losses = AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.99)), []
     for step in range(501):
-        lines = draw_lines(32)
+        lines = sample_copying_lines(32)
         with Tape():
             loss = next_token_loss(model(Tensor(lines[:, :-1])), Tensor(lines[:, 1:]))
         if step % 10 == 0:

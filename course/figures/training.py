@@ -94,7 +94,7 @@ def draw_resumed_losses() -> Figure:
     """Draw the losses around an interruption, after resuming with the complete state and with parts of it lost."""
     before, after, data = 60, 16, _make_checkerboard(0, 120, 0.0)
 
-    def start_training() -> tuple[Trainer, DataLoader]:
+    def build_seeded_training() -> tuple[Trainer, DataLoader]:
         """Build a trainer and a loader from the same seeds."""
         trainer, loader = (
             _build_trainer(lambda p: Adam(p, lr=0.02), 24),
@@ -106,15 +106,15 @@ def draw_resumed_losses() -> Figure:
     runs = {}
     for lost in ("", "optimizer.", "loader."):
         losses: list[float] = []
-        first, loader = start_training()
+        first, loader = build_seeded_training()
         first.fit(loader, before, progress=lambda *_, loss, losses=losses, **__: losses.append(loss))
-        second, loader = start_training()
+        second, loader = build_seeded_training()
         fresh = {name: value for name, value in second.state_dict().items() if lost and name.startswith(lost)}
         second.load_state_dict(first.state_dict() | fresh, loader)
         second.fit(loader, before + after, progress=lambda *_, loss, losses=losses, **__: losses.append(loss))
         runs[lost] = losses
     never: list[float] = []
-    trainer, loader = start_training()
+    trainer, loader = build_seeded_training()
     trainer.fit(loader, before + after, progress=lambda *_, loss, **__: never.append(loss))
     shown = range(before * 2 - 16, len(losses))
     chart = Chart(46, 44, WIDTH - 66, 180, Scale(shown[0], shown[-1]), Scale(0, 0.3))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from course.mutation.mutant_excuses import PAGE, MutantChange, format_row, parse_excuses
+from course.mutation.mutant_excuses import PAGE, MutantChange, format_excuse_row, parse_excuse_page
 from course.mutation.mutant_trial import TrialError, judge_mutants
 from course.mutation.mutants import Mutant, make_mutants
 from course.skeleton import SkeletonError, find_gaps
@@ -47,7 +47,7 @@ class MutationTally:
         return self.killed / self.mutants if self.mutants else 1.0
 
 
-def tally_module(root: Path, manifest: Manifest, module: Module, watch: ProgressWatch) -> MutationTally:
+def tally_module_mutants(root: Path, manifest: Manifest, module: Module, watch: ProgressWatch) -> MutationTally:
     """Mutate a module's solution in copies of the course, and run the tests of module and milestone on each mutant."""
     source = (root / module.code).read_text(encoding="utf-8")
     watch.begin_phase(f"Mutating {module.id}", None)
@@ -65,7 +65,7 @@ def tally_module(root: Path, manifest: Manifest, module: Module, watch: Progress
     return MutationTally(module.id, module.code, len(changes), tuple(sorted(alive, key=lambda m: (m.line, m.after))))
 
 
-def list_complaints(results: Sequence[MutationTally], excuses: dict[MutantChange, str]) -> list[str]:
+def list_mutation_problems(results: Sequence[MutationTally], excuses: dict[MutantChange, str]) -> list[str]:
     """List the problems with the tests or with the page of excused mutants. The list is empty if there are none."""
     found = []
     for result in results:
@@ -74,7 +74,7 @@ def list_complaints(results: Sequence[MutationTally], excuses: dict[MutantChange
         alive = {MutantChange.from_mutant(mutant) for mutant in result.survivors}
         found += [
             f"{change.path}: a survivor has no listed reason. Add a test that notices it, or add a row to {PAGE}:\n"
-            f"    {format_row(change, 'why it changes nothing that a docstring promises')}"
+            f"    {format_excuse_row(change, 'why it changes nothing that a docstring promises')}"
             for change in sorted(alive - set(excuses))
         ]
         listed = {change for change in excuses if change.path == result.path.as_posix()}
@@ -103,12 +103,14 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
     console = Console(highlight=False)
     try:
         manifest = load_manifest(root)
-        excused = parse_excuses((root / PAGE).read_text(encoding="utf-8"))
+        excused = parse_excuse_page((root / PAGE).read_text(encoding="utf-8"))
         known = {module.id: module for module in manifest.modules if module.status is BuildStatus.BUILT}
         if unknown := [name for name in names if name not in known]:
             raise UsageError(f"There is no built module {unknown[0]}. {suggest_name(unknown[0], known)}")
         with create_watch(console) as watch:
-            results = [tally_module(root, manifest, known[name], watch) for name in known if name in names or not names]
+            results = [
+                tally_module_mutants(root, manifest, known[name], watch) for name in known if name in names or not names
+            ]
     except (ManifestError, SkeletonError, UsageError) as error:
         console.print(Text(str(error)))
         return 2
@@ -116,7 +118,7 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
         console.print(Text(str(error)))
         return 1
     print_report(results, excused, console)
-    wrong = list_complaints(results, excused)
+    wrong = list_mutation_problems(results, excused)
     for complaint in wrong:
         console.print(Text(complaint), soft_wrap=True)
     return 1 if wrong else 0

@@ -27,10 +27,10 @@ class MutantChange(NamedTuple):
         return cls(mutant.path.as_posix(), mutant.before, mutant.after)
 
 
-def parse_excuses(text: str) -> dict[MutantChange, str]:
+def parse_excuse_page(page_text: str) -> dict[MutantChange, str]:
     """Map each excused change to its reason, from the tables below file names. Raise UsageError if a row is bad."""
     path, found = "", {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(page_text.splitlines(), start=1):
         if heading := re.fullmatch(r"#+ `(.+)`", line):
             path = heading[1]
         elif line.startswith("| `"):
@@ -42,11 +42,11 @@ def parse_excuses(text: str) -> dict[MutantChange, str]:
     return found
 
 
-def format_row(change: MutantChange, reason: str) -> str:
+def format_excuse_row(change: MutantChange, reason: str) -> str:
     """Format the table row that excuses a change."""
-    return "| " + " | ".join([_format_code(change.before), _format_code(change.after), reason]) + " |"
+    return "| " + " | ".join([_format_code_cell(change.before), _format_code_cell(change.after), reason]) + " |"
 
 
-def _format_code(text: str) -> str:
+def _format_code_cell(text: str) -> str:
     """Format code for a cell of a Markdown table."""
     return f"`{text}`".replace("|", "\\|")

@@ -98,7 +98,7 @@ def judge_mutants(
             copy = _copy_course(root, Path(folder, str(number)))
             copies.put(MutantTrial(copy, tuple(folders), tuple(tests)).prepare(mutants[0].path))
 
-        def judge_one(mutant: Mutant) -> tuple[Mutant, bool]:
+        def judge_mutant_in_free_copy(mutant: Mutant) -> tuple[Mutant, bool]:
             """Judge a mutant in the next free copy."""
             trial = copies.get()
             try:
@@ -106,7 +106,7 @@ def judge_mutants(
             finally:
                 copies.put(trial)
 
-        tasks = [pool.submit(judge_one, mutant) for mutant in mutants]
+        tasks = [pool.submit(judge_mutant_in_free_copy, mutant) for mutant in mutants]
         try:
             for task in as_completed(tasks):
                 yield task.result()

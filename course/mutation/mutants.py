@@ -37,19 +37,19 @@ def make_mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]
     tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
-    for name, operator in _list_operators():
+    for name, operator in _list_mutation_operators():
         places = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, line in enumerate(places):
             if line not in tasks:
                 continue
             changed = mutate_code(source, operator, occurrence)
-            if changed != source and changed not in found and _is_python(changed):
+            if changed != source and changed not in found and _is_valid_python(changed):
                 before, after = _find_line_difference(source, changed, line)
                 found[changed] = Mutant(path, line, tasks[line], name, before, after, changed)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 
 
-def _list_operators() -> Iterator[tuple[str, Operator]]:
+def _list_mutation_operators() -> Iterator[tuple[str, Operator]]:
     """Yield the operators by name. Leave out those that need arguments, which replace variables with random numbers."""
     for name in cosmic_ray.plugins.operator_names():
         operator = cosmic_ray.plugins.get_operator(name)
@@ -59,7 +59,7 @@ def _list_operators() -> Iterator[tuple[str, Operator]]:
         yield operator.__name__, operator()
 
 
-def _is_python(source: str) -> bool:
+def _is_valid_python(source: str) -> bool:
     """Return whether a source parses as Python."""
     try:
         ast.parse(source)

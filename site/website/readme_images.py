@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from course.cohorts import write_cohort
+from course.cohorts import write_simulated_cohort
 from grading.errors import GraderError
 from grading.grade import grade_milestone
 from grading.manifest.loader import load_manifest
@@ -96,7 +96,7 @@ def capture_front_page(root: Path) -> Path:
     path = root / TARGET / "site.webp"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_cohort(folder / "records", load_manifest(root), STUDENTS)
+        write_simulated_cohort(folder / "records", load_manifest(root), STUDENTS)
         build_site(FolderSource(folder / "records", None), folder / "site", root=root)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])

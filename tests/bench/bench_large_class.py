@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from course.cohorts import START, write_student_records
+from course.cohorts import START, write_simulated_records
 from course.skeleton import make_skeleton, make_solution
 from desk.class_folder import make_class_folder
 from desk.gradebook import FILE, CommitSubmission, Gradebook, PublishedRecord, Visit, open_gradebook
@@ -88,7 +88,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
         book.enroll_students(rows)
         for number, row in enumerate(rows):
-            write_student_records(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
+            write_simulated_records(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
             events = [progress.parse_event(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
@@ -138,7 +138,7 @@ def _multiply_class(small: Path, large: Path, times: int) -> None:
             for table in ("student", "visit", "push", "handed_in", "grading", "record")
         }
     make_class_folder(large)
-    with open_gradebook(large / FILE, make=True) as book, book.open_transaction_with(small / FILE) as db:
+    with open_gradebook(large / FILE, make=True) as book, book.open_transaction_with_shard(small / FILE) as db:
         db.execute("INSERT OR IGNORE INTO course SELECT * FROM shard.course")
         for copy in range(times):
             for table, columns in tables.items():

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.cohorts import write_cohort, write_student_records
+from course.cohorts import write_simulated_cohort, write_simulated_records
 from grading.manifest.loader import load_manifest
 from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox, run_quietly, time_call
 from tests.bench.peak_memory import print_peak
@@ -27,14 +27,14 @@ def time_site_builds() -> Iterator[BenchmarkFigure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small, large = folder / "small", folder / "large"
-        ids = write_cohort(small, load_manifest(ROOT), STUDENTS)
+        ids = write_simulated_cohort(small, load_manifest(ROOT), STUDENTS)
         records = sum(1 for _ in small.glob("*/progress/*.json"))
         cold = time_call(lambda: _build_site(small, folder / "site"))
         yield BenchmarkFigure(
             f"a site of {STUDENTS:,} students from scratch", cold, 15, "s", f"inv site, {records:,} records"
         )
 
-        write_student_records(small / ids[0], load_manifest(ROOT), random.Random(2), ids[0])  # noqa: S311 - for play
+        write_simulated_records(small / ids[0], load_manifest(ROOT), random.Random(2), ids[0])  # noqa: S311 - for play
         changed = time_call(lambda: _build_site(small, folder / "site"))
         yield BenchmarkFigure("with one student's records changed", changed, 2, "s", "inv site again")
 
@@ -56,7 +56,7 @@ def measure_site_memory() -> Iterator[BenchmarkFigure]:
     """Measure the combined peak memory of all processes that build a site of 1,000 students."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_cohort(folder / "records", load_manifest(ROOT), STUDENTS)
+        write_simulated_cohort(folder / "records", load_manifest(ROOT), STUDENTS)
         script = folder / "watched.py"
         script.write_text(
             "from tests.bench.bench_site import build_and_print_memory\n"

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 
 from course.checks.__main__ import CHECKS, main, run_check
-from course.checks.allocations import find_allocations, sizes_are_the_judges
-from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
+from course.checks.allocations import check_sizes_come_from_judge, find_student_sized_allocations
+from course.checks.behaviour import check_gaps_fail_alone, check_skeletons_fail, check_solutions_pass
 from course.checks.course_tree import CourseTree
-from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
-from course.checks.leaks import find_leaks, find_secrets, hints_hide_solutions, no_leaks
+from course.checks.disk import (
+    check_manifest_and_disk,
+    check_settings_agree,
+    check_sizes_are_kept,
+    check_tasks_are_whole,
+)
+from course.checks.leaks import check_hints_hide_solutions, check_no_leaks, find_leaks, find_secrets
 from course.release import build_release_files
 from grading.manifest.loader import load_manifest
 from grading.render.progress_watch import SilentWatch
@@ -41,15 +46,15 @@ def test_a_whole_course_passes(whole, check):
 def test_a_wrong_solution_is_named_with_its_test(course):
     """A solution that fails its own test is a problem of that test's line."""
     replace_text(course, CODE, "return side * side", "return side + side")
-    said = list_problems(solutions_pass, course)
+    said = list_problems(check_solutions_pass, course)
     assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails on the solution: 6")
 
 
 def test_a_test_that_no_gap_touches_is_named(course):
     """A test that passes while its task is open tests something else."""
     replace_text(course, TESTS, "student.shapes.square(3), 9", "9, 9")
-    assert "test_square passes while its task 1.1 is open" in list_problems(gaps_fail_alone, course)
-    assert "test_square passes on the untouched skeleton" in list_problems(skeletons_fail, course)
+    assert "test_square passes while its task 1.1 is open" in list_problems(check_gaps_fail_alone, course)
+    assert "test_square passes on the untouched skeleton" in list_problems(check_skeletons_fail, course)
 
 
 def test_a_gap_that_hides_behind_another_message_is_named(course):
@@ -59,15 +64,15 @@ def test_a_gap_that_hides_behind_another_message_is_named(course):
     )
     replace_text(course, CODE, "return side * side", "return 9 if side is None else side * side")
     replace_text(course, CODE, "side = None if", "side = None + 1 if")
-    assert "names no task: TypeError" in list_problems(gaps_fail_alone, course)
+    assert "names no task: TypeError" in list_problems(check_gaps_fail_alone, course)
 
 
 def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
     """A test of one task that also needs another shows that other task's message."""
     replace_text(course, TESTS, '@task("1.1")', '@task("1.2")')
-    said = list_problems(gaps_fail_alone, course)
+    said = list_problems(check_gaps_fail_alone, course)
     assert "test_square passes while its task 1.2 is open" in said
-    assert "task 1.1 has no test" in list_problems(tasks_are_whole, course)
+    assert "task 1.1 has no test" in list_problems(check_tasks_are_whole, course)
 
 
 @pytest.mark.parametrize(
@@ -111,12 +116,12 @@ def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
     file = course.root / "milestones.yaml"
     file.write_text(file.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
     given = CourseTree(course.root, load_manifest(course.root))
-    assert list_problems(no_leaks, given) == ""
+    assert list_problems(check_no_leaks, given) == ""
     path, text = Path("solutions/01_shapes/tinytorch/shapes.py"), "return self.width * self.height\n"
     for more, leaks in (("", said == "never"), (f"HOME = '{course.root}'\n", True), ("# BEGIN SOLUTION 1.1\n", True)):
         files = build_release_files(course.root) | {path: (text + more).encode()}
         monkeypatch.setattr("course.checks.leaks.build_release_files", lambda _, files=files: files)
-        assert bool(list_problems(no_leaks, given)) == leaks
+        assert bool(list_problems(check_no_leaks, given)) == leaks
         monkeypatch.undo()
 
 
@@ -131,7 +136,7 @@ def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
     hints[step] = f"Think, and write {code} then."
     tasks = (module.tasks[0], module.tasks[1].model_copy(update={"hints": tuple(hints)}))
     manifest = whole.manifest.model_copy(update={"modules": (module.model_copy(update={"tasks": tasks}),)})
-    said = list_problems(hints_hide_solutions, CourseTree(whole.root, manifest))
+    said = list_problems(check_hints_hide_solutions, CourseTree(whole.root, manifest))
     assert f"hint {step + 1} of task 1.2 contains code of the solution" in said
 
 
@@ -139,7 +144,9 @@ def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
     """The whole way: a lesson on disk, the release, the leak."""
     with (course.root / LESSON).open("a") as lesson:
         lesson.write("\n    if min(self.width, self.height) < 0:\n")
-    assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in list_problems(no_leaks, course)
+    assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in list_problems(
+        check_no_leaks, course
+    )
     assert Path("modules/01_shapes/README.md") in build_release_files(course.root)
 
 
@@ -150,15 +157,15 @@ def test_files_that_the_manifest_does_not_name_are_found(course):
     (course.root / "modules/99_draft/deep").mkdir(parents=True)
     (course.root / "modules/99_draft/deep/x.py").write_text("")
     (course.root / "modules/01_shapes/__pycache__").mkdir()
-    said = list_problems(manifest_and_disk, course)
+    said = list_problems(check_manifest_and_disk, course)
     assert [line.partition(":")[0] for line in said.splitlines()] == ["modules/01_shapes/old.py", "modules/99_draft"]
 
 
 def test_a_missing_file_is_named(course):
     """Checks that read it say the same, instead of a traceback."""
     (course.root / LESSON).unlink()
-    assert LESSON.as_posix() in list_problems(manifest_and_disk, course)
-    assert LESSON.as_posix() in list_problems(sizes_are_kept, course)
+    assert LESSON.as_posix() in list_problems(check_manifest_and_disk, course)
+    assert LESSON.as_posix() in list_problems(check_sizes_are_kept, course)
 
 
 @pytest.mark.parametrize(
@@ -176,14 +183,14 @@ def test_a_missing_file_is_named(course):
 def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
     """Gap, test, heading and mark: whichever is missing is said."""
     replace_text(course, path, old, new)
-    assert says in list_problems(tasks_are_whole, course)
+    assert says in list_problems(check_tasks_are_whole, course)
 
 
 def test_sizes_are_told(course):
     """A lesson too short and a file too long are named with their count."""
     (course.root / LESSON).write_text("# Shapes\n")
     replace_text(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
-    said = list_problems(sizes_are_kept, course)
+    said = list_problems(check_sizes_are_kept, course)
     assert f"{LESSON.as_posix()}:1: 1 lines" in said
     assert f"{CODE.as_posix()}:1: 4" in said
 
@@ -207,7 +214,7 @@ def test_a_size_from_the_student_is_found(body, found):
     """However it reaches the judge: through names, loops, lists, reports and other functions of the file."""
     source = f"def test_it(student, rng):\n    {body}\n\n\ndef help(size):\n    range(size)\n"
     source += "\n\ndef ask(student):\n    return student.f()\n"
-    (problem,) = find_allocations(source, TESTS)
+    (problem,) = find_student_sized_allocations(source, TESTS)
     assert f"`{found}`" in str(problem)
 
 
@@ -225,20 +232,20 @@ def test_a_size_from_the_student_is_found(body, found):
 )
 def test_a_size_of_the_judges_own_is_none(body):
     """Written in the test, of its own array, or of one that has crossed; what is made over there is no matter here."""
-    assert find_allocations(f"def test_it(student, rng):\n    {body}\n", TESTS) == []
+    assert find_student_sized_allocations(f"def test_it(student, rng):\n    {body}\n", TESTS) == []
 
 
 def test_a_size_from_the_student_is_named_with_its_line(course):
     """The whole way: the students' tests on disk."""
     replace_text(course, TESTS, "student.shapes.square(3), 9", "[0] * student.shapes.square(3), 9")
-    assert list_problems(sizes_are_the_judges, course).startswith(f"{TESTS.as_posix()}:")
+    assert list_problems(check_sizes_come_from_judge, course).startswith(f"{TESTS.as_posix()}:")
 
 
 def test_settings_and_schemas_that_are_behind_are_told(course):
     """The editable install and both schemas are compared with what they are made from."""
     replace_text(course, "pyproject.toml", '    "modules/01_shapes",\n', "")
     (course.root / "docs/schema/result.schema.json").write_text("{}")
-    said = list_problems(settings_agree, course)
+    said = list_problems(check_settings_agree, course)
     assert "pyproject.toml:" in said
     assert "python -m grading.result_schema" in said
 
@@ -246,7 +253,7 @@ def test_settings_and_schemas_that_are_behind_are_told(course):
 def test_broken_markers_are_told_and_not_thrown(course):
     """A check that cannot read the sources gives the markers' own complaint."""
     replace_text(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
-    assert f"{CODE.as_posix()}:7: this block never began" in list_problems(no_leaks, course)
+    assert f"{CODE.as_posix()}:7: this block never began" in list_problems(check_no_leaks, course)
 
 
 def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from course.checks.course_tree import CourseTree
-from course.checks.picture_checks import pictures_are_current
+from course.checks.picture_checks import check_pictures_are_current
 from course.figures import records
 from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
 from course.figures.charts import Chart, Scale, draw_curve
-from course.figures.gallery import is_current, run_measurement, write_changed_figures
+from course.figures.gallery import is_current, run_picture_measurement, write_changed_figures
 from course.release import build_release_files, write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
@@ -28,7 +28,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 2.5L3 4"/><text>0.37<
 def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
     """Of all modules, two or more each, all with a caption and with words in their place."""
     course = CourseTree(root, load_manifest_strictly(root))
-    assert pictures_are_current(course, SilentWatch()) == []
+    assert check_pictures_are_current(course, SilentWatch()) == []
     pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built_modules]
     assert min(pictures) >= 2
 
@@ -57,7 +57,7 @@ def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatc
     drawn = {"side.svg": write_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
     monkeypatch.setattr("course.checks.picture_checks.draw_module", lambda _: drawn)
     monkeypatch.setattr("course.figures.gallery.draw_module", lambda _: drawn)
-    said = [str(problem) for problem in pictures_are_current(course, SilentWatch())]
+    said = [str(problem) for problem in check_pictures_are_current(course, SilentWatch())]
     assert "modules/01_shapes/figures/side.svg:1" in said[0]
     assert "inv figures" in said[0]
     assert "does not show figures/side.svg" in said[1]
@@ -65,7 +65,7 @@ def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatc
     assert write_changed_figures(course.root, ["01_shapes"]) == []
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A side of a square, drawn](figures/side.svg)\\\n*It is\nstraight.*\n")
-    assert pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch()) == []
+    assert check_pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch()) == []
 
 
 def test_a_measurement_of_other_code_is_named(
@@ -78,9 +78,9 @@ def test_a_measurement_of_other_code_is_named(
     records.write_record("areas", "of three squares", {"areas": [1, 4, 9]}, ["01_shapes/tinytorch/shapes.py"])
     assert records.read_record("areas") == {"areas": [1, 4, 9]}
     code.write_text("# A comment.\n" + code.read_text().replace('"""', '"""Really: ', 1))
-    assert pictures_are_current(course, SilentWatch()) == []
+    assert check_pictures_are_current(course, SilentWatch()) == []
     code.write_text(code.read_text() + "\nSIDES = 4\n")
-    (problem,) = pictures_are_current(course, SilentWatch())
+    (problem,) = check_pictures_are_current(course, SilentWatch())
     assert "areas was measured with a different modules/01_shapes/tinytorch/shapes.py" in str(problem)
     assert "inv figures --measure areas" in str(problem)
 
@@ -88,14 +88,14 @@ def test_a_measurement_of_other_code_is_named(
 def test_a_measurement_that_does_not_exist_is_wrong_usage() -> None:
     """The error names those that do."""
     with pytest.raises(UsageError, match=r"There is no measurement speeds\. There are: copying, digits"):
-        run_measurement("speeds")
+        run_picture_measurement("speeds")
 
 
 def test_an_image_that_no_code_draws_is_named(course: CourseTree) -> None:
     """A picture from elsewhere could never be told stale."""
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A photograph of a square](figures/photo.svg)\n")
-    problems = pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch())
+    problems = check_pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch())
     assert ["figures/photo.svg, which no code draws" in str(problem) for problem in problems] == [True]
 
 

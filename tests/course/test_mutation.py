@@ -10,8 +10,8 @@ import pytest
 from cosmic_ray.mutating import mutate_code
 from rich.console import Console
 
-from course.mutation.__main__ import MutationTally, list_complaints, main, print_report, tally_module
-from course.mutation.mutant_excuses import PAGE, MutantChange, format_row, parse_excuses
+from course.mutation.__main__ import MutationTally, list_mutation_problems, main, print_report, tally_module_mutants
+from course.mutation.mutant_excuses import PAGE, MutantChange, format_excuse_row, parse_excuse_page
 from course.mutation.mutant_trial import MutantTrial, TrialError
 from course.mutation.mutants import Mutant, make_mutants
 from course.mutation.operators import OWN_OPERATORS
@@ -60,7 +60,7 @@ def run_mutation(course: Path, root: Path, cases: str) -> MutationTally:
     manifest = load_manifest(root)
     module = manifest.modules[1]
     (course / module.tests).write_text(TEST.format(cases=cases))
-    return tally_module(course, manifest, module, SilentWatch())
+    return tally_module_mutants(course, manifest, module, SilentWatch())
 
 
 def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None:
@@ -133,16 +133,18 @@ def build_survivor(after: str = EQUIVALENT.after) -> Mutant:
 def test_a_survivor_needs_a_reason() -> None:
     """An unlisted survivor is a complaint that shows the row to write; that row, with a reason, ends it."""
     result = MutationTally("02_tensor", CODE, 10, (build_survivor(),))
-    (complaint,) = list_complaints([result], {})
+    (complaint,) = list_mutation_problems([result], {})
     table = f"| line | becomes | reason |\n| --- | --- | --- |\n{complaint.splitlines()[1].strip()}\n"
     page = f"## `{CODE.as_posix()}`\n\n{table}"
-    assert list_complaints([result], parse_excuses(page)) == []
+    assert list_mutation_problems([result], parse_excuse_page(page)) == []
 
 
 def test_an_excuse_for_the_dead_is_a_complaint() -> None:
     """A row whose mutant does not survive is to be deleted; rows of files that were not mutated are left alone."""
     other = MutantChange("modules/03_activations/tinytorch/activations.py", "x", "y")
-    (complaint,) = list_complaints([MutationTally("02_tensor", CODE, 10, ())], {EQUIVALENT: "same", other: "same"})
+    (complaint,) = list_mutation_problems(
+        [MutationTally("02_tensor", CODE, 10, ())], {EQUIVALENT: "same", other: "same"}
+    )
     assert "`pass` is excused" in complaint
 
 
@@ -150,9 +152,9 @@ def test_too_few_killed_is_a_complaint() -> None:
     """Under nine in ten is too few, even when every survivor has its reason."""
     alive = tuple(build_survivor(f"if {n}:") for n in range(2))
     excused = {MutantChange.from_mutant(mutant): "same" for mutant in alive}
-    (complaint,) = list_complaints([MutationTally("02_tensor", CODE, 19, alive)], excused)
+    (complaint,) = list_mutation_problems([MutationTally("02_tensor", CODE, 19, alive)], excused)
     assert "89.5% killed" in complaint
-    assert list_complaints([MutationTally("02_tensor", CODE, 20, alive)], excused) == []
+    assert list_mutation_problems([MutationTally("02_tensor", CODE, 20, alive)], excused) == []
 
 
 def test_the_report_shows_each_survivor_as_a_change() -> None:
@@ -169,14 +171,14 @@ def test_the_report_shows_each_survivor_as_a_change() -> None:
 def test_rows_survive_the_signs_of_tables() -> None:
     """A change that contains a table's separator comes back as it went in."""
     change = MutantChange("a.py", "x = a | b", 'x = a ^ b or "|"')
-    assert parse_excuses(f"# `a.py`\n{format_row(change, 'Same.')}\n") == {change: "Same."}
+    assert parse_excuse_page(f"# `a.py`\n{format_excuse_row(change, 'Same.')}\n") == {change: "Same."}
 
 
 @pytest.mark.parametrize("line", ["| `a` | reason |", "| `a` | b | reason |", "| `a` | `b` |  |"])
 def test_a_row_without_its_parts_is_refused(line: str) -> None:
     """The message names the page and the line."""
     with pytest.raises(UsageError, match=f"{PAGE}:2"):
-        parse_excuses(f"# `a.py`\n{line}\n")
+        parse_excuse_page(f"# `a.py`\n{line}\n")
 
 
 def test_an_unknown_module_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,22 +8,25 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course.prose import RULES, extract_prose, find_long_sentences, find_words, load_rules, main
+from course.prose import RULES, extract_prose, find_long_sentences, find_unwanted_words, load_prose_rules, main
 
 ENTRIES = [entry for kind in ("ban", "warn") for entry in yaml.safe_load(RULES.read_text("utf-8"))[kind]]
 
 
 def find_lines(path: str, source: str) -> list[int]:
     """The lines of a file on which banned words are found."""
-    return [finding.line for finding in find_words(path, source, [rule for rule in load_rules() if rule.is_ban])]
+    return [
+        finding.line
+        for finding in find_unwanted_words(path, source, [rule for rule in load_prose_rules() if rule.is_ban])
+    ]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["find"])
 def test_each_entry_finds_its_example_and_lets_the_other_pass(entry: dict[str, str]) -> None:
     """An entry finds what its example shows; no advice uses a banned word."""
-    rules = dict(zip((one["find"] for one in ENTRIES), load_rules(), strict=True))
-    assert find_words("a.md", entry["wrong"], [rules[entry["find"]]])
-    assert not find_words("a.md", entry.get("fine", ""), [rules[entry["find"]]])
+    rules = dict(zip((one["find"] for one in ENTRIES), load_prose_rules(), strict=True))
+    assert find_unwanted_words("a.md", entry["wrong"], [rules[entry["find"]]])
+    assert not find_unwanted_words("a.md", entry.get("fine", ""), [rules[entry["find"]]])
     assert find_lines("a.md", entry["write"]) == []
 
 
@@ -73,7 +76,7 @@ def test_left_alone(path: str, source: str) -> None:
 
 def test_a_finding_says_where_and_what_to_write() -> None:
     """A finding is one line: file, line number, the words, and what to write instead."""
-    finding = find_words("docs/a.md", "Fine.\nTo be mended.\n", load_rules())[0]
+    finding = find_unwanted_words("docs/a.md", "Fine.\nTo be mended.\n", load_prose_rules())[0]
     assert str(finding) == "docs/a.md:2: “mended” → fix"
 
 

@@ -18,7 +18,7 @@ from desk.leaderboard import (
     list_leaderboard_tasks,
     rank_boards,
     rank_entries,
-    read_runs,
+    read_leaderboard_runs,
     run_leaderboard,
 )
 from desk.members import rename_student
@@ -199,7 +199,7 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
         book.enroll_students(renamed)
     rename_student(class_folder, renamed, "ada", "ada_uni")
     with open_gradebook(class_folder / FILE) as book:
-        assert {run.student for run in read_runs(book)} == {"ada_uni", "bob", COURSE}
+        assert {run.student for run in read_leaderboard_runs(book)} == {"ada_uni", "bob", COURSE}
         assert [task.student for task in list_leaderboard_tasks(book, ROOT, class_folder)] == ["ada_uni", "bob", COURSE]
 
 

@@ -16,7 +16,7 @@ from desk.class_report import build_class_report
 from desk.cohort import list_students_with_fingerprints, load_member_from_gradebook
 from desk.collect import FILE, collect_class
 from desk.courses import compare_courses, describe_course
-from desk.decisions import Policy, RegradeDecision, add_regrade, read_courses, read_regrades
+from desk.decisions import Policy, RegradeDecision, read_course_versions, read_regrade_decisions, save_regrade_decision
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
 from desk.grading_process import GradingTask
 from desk.left_out import describe_earlier_course_grades
@@ -48,7 +48,7 @@ def make_judged_result(number: int, met: int, digest: str, days: int = 0, **chan
 
 def decide_regrade(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
     """Save a decision about a version of the course, this many days into the term."""
-    add_regrade(book, RegradeDecision(digest, TERM + days * DAY, policy, "prof"))
+    save_regrade_decision(book, RegradeDecision(digest, TERM + days * DAY, policy, "prof"))
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     assert (cyd["milestone_1_course"], cyd["milestone_1_current_course"]) == ("0.1.0 (aaaaaaaa)", "no")
     (sentence,) = describe_earlier_course_grades(found)
     assert "1 grades: cyd (milestone 1: 0.1.0 (aaaaaaaa))" in sentence
-    assert build_class_report(book, manifest, read_courses(book)[NEW]).earlier == 1
+    assert build_class_report(book, manifest, read_course_versions(book)[NEW]).earlier == 1
 
 
 def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
@@ -197,8 +197,8 @@ def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
         assert list_points_and_courses(book) == [(50.0, AFTER)]
         assert [(g.met, g.criteria, g.share) for g in book.list_gradings()] == [(2, 2, 1.0), (1, 2, 0.5)]
         assert book.list_students() == (RosterRow("ada", "Ada", extension_days=2),)
-        assert {r.course_digest: r.policy for r in read_regrades(book)} == {OLD: "replace", NEW: "replace"}
-        assert read_courses(book)[OLD].label == "0.1.0 (aaaaaaaa)"
+        assert {r.course_digest: r.policy for r in read_regrade_decisions(book)} == {OLD: "replace", NEW: "replace"}
+        assert read_course_versions(book)[OLD].label == "0.1.0 (aaaaaaaa)"
 
 
 def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
         merge_gradebooks(tmp_path / FILE, [book.path])
     with open_gradebook(tmp_path / FILE) as merged:
         assert list_points_and_courses(merged) == list_points_and_courses(book)
-        assert read_regrades(merged) == read_regrades(book)
+        assert read_regrade_decisions(merged) == read_regrade_decisions(book)
 
 
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:

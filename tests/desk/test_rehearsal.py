@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course.release import compute_given_digests
+from course.release import compute_skeleton_digests
 from desk.class_report import build_class_report
 from desk.collect import collect_class, list_pending_tasks
 from desk.courses import describe_course
@@ -77,7 +77,7 @@ def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path
             rehearsal_folder.resolve(),
             rehearsal_folder,
             manifest,
-            compute_given_digests(ROOT, manifest),
+            compute_skeleton_digests(ROOT, manifest),
             ReflogSource(),
         )
         tasks = list_pending_tasks(book, rows, of, describe_grading_course(ROOT, manifest).digest)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.classroom50_exchange import convert_roster, format_classroom50_scores, write_converted_roster
+from desk.classroom50_exchange import convert_roster, merge_classroom50_scores, write_converted_roster
 from desk.gradebook import FILE, open_gradebook
 from desk.left_out import choose_largest_complete_table
 from desk.roster import RosterRow, read_roster
@@ -244,7 +244,7 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(filled_book, tmp_pa
         json.dumps({"schema": "classroom50/scores/v1", "assignments": {"hello": other, "tinytorch": bucket}})
     )
     for _ in range(2):
-        text = format_classroom50_scores(
+        text = merge_classroom50_scores(
             filled_book,
             filled_book.list_students(),
             compute_scores(filled_book, manifest),
@@ -264,13 +264,13 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(filled_book, tmp_pa
     assert ada["submissions"][0]["max-score"] == 100 * len(compute_scores(filled_book, manifest)["ada"])
     assert zoe == {"owner": "zoe", "submissions": []}
     with open_gradebook(fill_gradebook(tmp_path / "none.sqlite", ROWS, {})) as book:
-        rest = format_classroom50_scores(
+        rest = merge_classroom50_scores(
             book, book.list_students(), compute_scores(book, manifest), "fall", "tinytorch", existing
         )
     assert json.loads(rest)["assignments"] == found  # nobody has points there, so nobody's are taken away
     existing.write_text("[]")
     with pytest.raises(UsageError, match="is not a classroom50/scores/v1"):
-        format_classroom50_scores(
+        merge_classroom50_scores(
             filled_book,
             filled_book.list_students(),
             compute_scores(filled_book, manifest),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from course.classroom50_bundle import write_bundle
+from course.classroom50_bundle import write_autograder_folder
 from course.release import list_student_files
 from course.skeleton import make_solution
 from grading.errors import UsageError
@@ -43,7 +43,7 @@ class GradedCheckout:
 def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an assignment as the runner unpacks it."""
     folder = tmp_path_factory.mktemp("runtime") / "assignment"
-    write_bundle(root, folder)
+    write_autograder_folder(root, folder)
     return folder
 
 
@@ -128,5 +128,5 @@ def test_a_folder_of_something_else_is_left_alone(root: Path, tmp_path: Path) ->
     """A bundle is written into a new folder, or over an earlier one."""
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"notes\.txt"):
-        write_bundle(root, tmp_path)
+        write_autograder_folder(root, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]

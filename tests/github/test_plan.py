@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course.release import compute_given_digests, write_release
+from course.release import compute_skeleton_digests, write_release
 from grading.errors import UsageError
 from grading.github import plan_command
 from grading.github.outputs import write_outputs
@@ -84,7 +84,7 @@ def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
 
 def test_the_course_itself_knows_what_it_gives_out(root, tree):
     """Typed in the course's own repository, which has no lock, the plan is the release's."""
-    given = compute_given_digests(root, load_manifest(root))
+    given = compute_skeleton_digests(root, load_manifest(root))
     assert plan_gradings(root, tree, (), load_manifest(root), given=given).jobs == ()
     change_files(tree, TENSOR)
     assert list_sessions(plan_gradings(root, tree, (), load_manifest(root), given=given)) == ("module-02_tensor",)

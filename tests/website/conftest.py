@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from course.cohorts import write_student_records
+from course.cohorts import write_simulated_records
 from desk.cohort import CohortMember, CohortStudent, RecordEntry
 from grading import progress
 from grading.manifest.loader import load_manifest
@@ -69,7 +69,7 @@ def built_class(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("class")
     records, roster = folder / "records", folder / "roster.csv"
     for index, id_ in enumerate(("zz-ada-canary", "zz-grace-canary", "zz-alan-canary")):
-        write_student_records(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
+        write_simulated_records(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
     roster.write_text(ROSTER, "utf-8")
     found = ClassOnDisk(records, roster, folder / "site")
     build_site(found.source, found.site, base_url="https://class.example/course")

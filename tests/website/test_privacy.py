@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.cohorts import write_student_records
+from course.cohorts import write_simulated_records
 from desk.cohort import RecordEntry
 from grading import progress
 from grading.manifest.model import Manifest
@@ -69,7 +69,7 @@ def test_the_key_of_the_pseudonyms_stays_where_the_records_are(built_class: Clas
 
 def test_another_key_gives_other_addresses(built_class: ClassOnDisk, manifest: Manifest, tmp_path: Path) -> None:
     """An address cannot be computed from an id alone."""
-    write_student_records(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
+    write_simulated_records(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
     other = FolderSource(tmp_path).list_students()[0].student.pseudonym
     assert other != built_class.pseudonym("zz-ada-canary")
 
