@@ -12,7 +12,7 @@ from grading.result import Failure
 SAMPLE_CHARACTERS = 200
 """The number of characters of a sample that a failure quotes."""
 TITLES = {
-    "compositions": "Functions of new compositions do what their docstrings say",
+    "compositions": "Functions with new compositions do what their docstrings say",
     "made_up": "Functions with this run's made-up operations do what their docstrings say",
     "names": "Functions with new names do what their docstrings say",
 }
@@ -65,7 +65,7 @@ def explain_text_failures(
             hint="If the loss is still falling at the end of its curve, take more steps or raise the learning rate.",
         ),
         "copied": Failure(
-            title="What it writes is its own",
+            title="Its text is original",
             got=f"{figures['copied']:.0%} of all sequences of eight words are in the training text: {shown}",
             expected="at most 10%",
             hint="It has memorised the text. Use a smaller network or fewer steps.",

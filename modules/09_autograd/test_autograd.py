@@ -129,7 +129,7 @@ def test_unbroadcast_leaves_its_input(student, rng):
     expect.array(grad, kept, call="grad after unbroadcast(grad, (3,))")
 
 
-# 9.2: the rules of sums, products and quotients
+# 9.2: rules for sums, products and quotients
 
 
 @task("9.2")
@@ -154,7 +154,7 @@ def test_arithmetic_rules(student, rng, name, shapes):
     check_rule_in_float32(op_with_rule, *arrays)
 
 
-# 9.3: the rules of powers, exponentials and logarithms
+# 9.3: rules for powers, exponentials and logarithms
 
 
 @task("9.3")
@@ -250,7 +250,7 @@ def test_sqrt_rule_at_zero(student):
     expect.array(got, [np.inf, 0.25, np.nan], call="the rule of sqrt at [0, 4, 0] for grad [1, 1, 0]", hint=hint)
 
 
-# 9.4: the rule of the matrix product
+# 9.4: the rule for the matrix product
 
 
 @task("9.4")
@@ -273,7 +273,7 @@ def test_matmul_rule_by_hand(student):
     expect.array(grad_b, [10, 20], call="the rule of matmul for a = [1, 2], b = [3, 4], grad 10: of b")
 
 
-# 9.5: the rules of reductions
+# 9.5: rules for reductions
 
 
 @task("9.5")
@@ -331,7 +331,7 @@ def test_nan_is_an_extreme(student, name):
     expect.array(got, wanted, call=f"the rule of {name} for {a.tolist()}, axis=1, grad [6, 8, inf]", hint=hint)
 
 
-# 9.6: the rules of transposing and indexing
+# 9.6: rules for transposing and indexing
 
 
 @task("9.6")

@@ -663,7 +663,7 @@ def test_nan_gets_the_gradient_of_its_window(student, rng):
     )
 
 
-# 13.11: layers that use them
+# 13.11: layers that use the kernels
 
 
 @task("13.11")

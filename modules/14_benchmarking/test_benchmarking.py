@@ -271,7 +271,7 @@ def test_what_has_no_interval_is_refused(student):
             student.benchmarking.bootstrap_interval(samples, confidence=confidence, rng=student.rng(0))
 
 
-# 14.4: in turns
+# 14.4: taking turns
 
 
 def time_both_functions(student, machine, blocks, warmup=1, seed=0):

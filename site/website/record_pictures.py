@@ -18,7 +18,7 @@ MOST_CLASSES, MOST_BARS = 12, 6
 LONGEST_LABEL = 20
 MOST_RIVALS, LONGEST_RIVAL = 10, 44
 SETS = {
-    "compositions": "Functions of new compositions",
+    "compositions": "Functions with new compositions",
     "made_up": "Functions with words made up for this run",
     "names": "Functions with new names",
     "claims": "True claims of stories",
