@@ -27,7 +27,7 @@ def test_fans(student, rng):
 
 @task("5.1")
 def test_fans_need_two_axes(student):
-    """Two axes are enough; a shape with fewer raises a ValueError that states it."""
+    """Two axes are enough; a shape with fewer raises a ValueError that states the shape."""
     expect.equal(student.dense.fans((2, 3)), (3, 2), call="fans((2, 3))")
     for shape in ((), (7,)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"fans({shape})"):
@@ -37,14 +37,14 @@ def test_fans_need_two_axes(student):
 @task("5.1")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_xavier_is_uniform_within_its_bound(student, rng, shape):
-    """Xavier's weights fill the range from -b to b evenly, where b is √(6 / (fan_in + fan_out))."""
+    """Xavier's weights are spread evenly over the range from -b to b, where b is √(6 / (fan_in + fan_out))."""
     weight = draw_weights(student, "xavier_uniform", shape, rng)
     bound, call = math.sqrt(6 / sum(compute_fans(shape))), f"xavier_uniform(rng, {shape})"
     largest, hint = float(abs(weight).max()), "both fans count: uniform between -b and b, b = √(6 / (fan_in + fan_out))"
     inside = 0.99 * bound < largest <= bound * 1.000001
     expect.that(inside, call=f"the largest |value| of {call}", got=largest, expected=f"just under {bound}", hint=hint)
     shares = np.histogram(weight, bins=4, range=(-bound, bound))[0] / weight.size
-    expect.array(shares, np.full(4, 0.25), call=f"the shares of {call} in the quarters of its range", atol=0.02)
+    expect.array(shares, np.full(4, 0.25), call=f"the fractions of {call} in the quarters of its range", atol=0.02)
     call = f"the variance of {call}, times (fan_in + fan_out) / 2"
     expect.array(weight.var() * sum(compute_fans(shape)) / 2, 1.0, call=call, rtol=0.03)
 
@@ -52,17 +52,19 @@ def test_xavier_is_uniform_within_its_bound(student, rng, shape):
 @task("5.2")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
-    """He's weights have mean 0, variance 2 / fan_in, and a normal share of values beyond 1, 2 and 3 deviations."""
+    """He's weights come from a normal distribution with mean 0 and variance 2 / fan_in."""
     weight, call = draw_weights(student, "he_normal", shape, rng), f"he_normal(rng, {shape})"
     scaled = weight / math.sqrt(2 / compute_fans(shape)[0])
-    expect.array(scaled.mean(), 0.0, call=f"the mean of {call}, in deviations", atol=0.03)
-    hint = "the variance is 2 / fan_in, and rng.normal takes the deviation, which is its square root"
+    expect.array(scaled.mean(), 0.0, call=f"the mean of {call}, in standard deviations", atol=0.03)
+    hint = "the variance is 2 / fan_in, and rng.normal takes its square root"
     expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.06, hint=hint)
     shares = [float((abs(scaled) > bound).mean()) for bound in (1, 2, 3)]
     wanted = [math.erfc(bound / math.sqrt(2)) for bound in (1, 2, 3)]
-    expect.array(shares, wanted, call=f"the shares of {call} beyond 1, 2 and 3 deviations", atol=0.015, hint=hint)
+    expect.array(
+        shares, wanted, call=f"the fractions of {call} beyond 1, 2 and 3 standard deviations", atol=0.015, hint=hint
+    )
     beyond = shares[2] > 0.001
-    call = f"the share of {call} beyond 3 deviations"
+    call = f"the fraction of {call} beyond 3 standard deviations"
     expect.that(
         beyond, call=call, got=shares[2], expected="0.0027, as in a normal distribution", hint="draw with rng.normal"
     )
@@ -113,7 +115,7 @@ def test_mlp_has_an_activation_between_its_layers(student, rng):
 
 @task("5.3")
 def test_mlp_takes_another_activation(student, rng):
-    """MLP makes a new activation of the given kind for each hidden layer."""
+    """MLP creates a new activation of the given kind for each hidden layer."""
     network = student.dense.MLP([3, 4, 4, 2], student.activations.Tanh, rng=student.rng(1))
     x, grad = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
     hidden = [x]
@@ -137,7 +139,12 @@ def test_mlp_starts_from_he_weights_and_no_bias(student):
         call = f"the weight of layer {place} of MLP((200, 150, 100))"
         expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.08)
         tail = float((abs(scaled) > 3).mean())
-        expect.that(tail > 0.0008, call=f"the share beyond 3 deviations of {call}", got=tail, expected="about 0.0027")
+        expect.that(
+            tail > 0.0008,
+            call=f"the fraction of {call} beyond 3 standard deviations",
+            got=tail,
+            expected="about 0.0027",
+        )
         wanted, call = np.zeros(fan_out), f"the bias of layer {place}"
         expect.array(network[place].bias, wanted, rtol=0, atol=0, call=call, dtype="float32")
     both = [values(network[place].weight).ravel()[:50] for place in (0, 2)]
@@ -177,7 +184,7 @@ def test_mlp_of_two_sizes_is_one_dense_layer(student, rng):
     ("activation", "init"), [("ReLU", "he_normal"), ("Tanh", "xavier_uniform")], ids=["he", "xavier"]
 )
 def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
-    """Ten layers of 400 keep the mean square of signals and of gradients: He with ReLU, Xavier with tanh."""
+    """Ten layers keep the mean square of signals and gradients, with He and ReLU or with Xavier and tanh."""
     shares = []
     for seed in range(4):
         network = student.dense.MLP(
@@ -204,7 +211,7 @@ def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
 @task("5.4")
 @pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
 def test_dropout_op_values(student, rng, shape):
-    """Where the mask is True an element is divided by 1 - p, and everywhere else it is 0."""
+    """Where the mask is True an element is divided by 1 - p, and everywhere else it becomes 0."""
     x, mask = rng.normal(size=shape), rng.random(shape) < 0.6
     for p in (0.0, 0.25, 0.8):
         for dtype in ("float32", "float64"):
@@ -240,12 +247,16 @@ def test_dropout_drops_a_share(student, rng, p):
     got, call = values(layer(student.tensor.Tensor(x))), f"Dropout({p})(ones of (200, 200))"
     kept = got != 0
     expect.array(got, kept / (1 - p), dtype="float32", call=call, hint="each element becomes 0 or 1 / (1 - p)")
-    expect.array(1 - kept.mean(), p, call=f"the share of zeros in {call}", atol=0.0125, rtol=0)
+    expect.array(1 - kept.mean(), p, call=f"the fraction of zeros in {call}", atol=0.0125, rtol=0)
     for axis, what in ((0, "column"), (1, "row")):
         far = abs(kept.mean(axis=axis) - (1 - p)).max() / math.sqrt(p * (1 - p) / 200)
         hint = "draw one random number for each element"
         expect.that(
-            far < 5, call=f"{call}: each {what} alone", got=f"{far:.0f} deviations", expected="fewer than 5", hint=hint
+            far < 5,
+            call=f"{call}: each {what} alone",
+            got=f"{far:.0f} standard deviations",
+            expected="fewer than 5",
+            hint=hint,
         )
 
 
@@ -271,7 +282,7 @@ def test_dropout_draws_a_new_mask_each_time(student):
 
 @task("5.5")
 def test_dropout_backward_uses_the_same_mask(student, rng):
-    """Backward passes on grad / (1 - p) where the last forward kept an element, and 0 everywhere else."""
+    """Backward passes on grad / (1 - p) where the last forward pass kept an element, and 0 everywhere else."""
     layer, tensor = student.dense.Dropout(0.3, rng=student.rng(5)), student.tensor.Tensor
     for shape in ((40, 10), (7, 30)):
         x, grad = rng.uniform(1, 2, shape), rng.normal(size=shape)
@@ -283,13 +294,13 @@ def test_dropout_backward_uses_the_same_mask(student, rng):
     layer(tensor(np.zeros((100, 10))))
     got = values(layer.backward(tensor(np.ones((100, 10)))))
     share = float((got != 0).mean())
-    call = "the share of elements that pass a gradient on, after Dropout(0.3)(zeros)"
+    call = "the fraction of elements that pass a gradient on, after Dropout(0.3)(zeros)"
     expect.array(share, 0.7, atol=0.08, call=call, hint="keep the mask; the output does not reveal what was dropped")
 
 
 @task("5.5")
 def test_dropout_does_nothing_in_evaluation(student, rng):
-    """With training False, values and gradients pass unchanged, even after a pass that dropped some."""
+    """In evaluation, values and gradients pass unchanged, even after a training pass that dropped some."""
     layer, tensor = student.dense.Dropout(0.5, rng=student.rng(1)), student.tensor.Tensor
     x, grad = rng.normal(size=(20, 5)).astype("float32"), rng.normal(size=(20, 5)).astype("float32")
     expect.equal(layer.training, True, call="Dropout(0.5).training", hint="a fresh layer is in training mode")
@@ -309,7 +320,7 @@ def test_dropout_does_nothing_in_evaluation(student, rng):
 
 @task("5.5")
 def test_dropout_is_one_recorded_op(student, rng):
-    """A recorder gets one dropout of one input, with attributes from which output and gradient can be computed."""
+    """A recorder gets one dropout op with one input, and the attributes needed to compute output and gradient."""
     layer, x = student.dense.Dropout(0.4, rng=student.rng(2)), student.tensor.Tensor(rng.uniform(1, 2, (9, 8)))
     with traced(student.tensor) as trace:
         output = values(layer(x))
@@ -325,7 +336,7 @@ def test_dropout_is_one_recorded_op(student, rng):
 
 @task("5.5")
 def test_dropout_says_what_does_not_fit(student):
-    """The share p is from 0 to below 1; backward needs a forward first and a gradient of the output's shape."""
+    """Dropout needs p from 0 to below 1; backward needs an earlier forward pass and a gradient of equal shape."""
     dropout, tensor = student.dense.Dropout, student.tensor.Tensor
     for p in (-0.1, 1, 1.5):
         with expect.raises(ValueError, mentions=(str(p),), call=f"Dropout({p})"):
@@ -353,7 +364,7 @@ def test_set_training_reaches_every_layer(student):
     for training in (False, True, False):
         dense.set_training(network, training)
         got = [layer.training for layer in drops]
-        expect.equal(got, [training] * 3, call=f"training of each Dropout after set_training(network, {training})")
+        expect.equal(got, [training] * 3, call=f".training of each Dropout after set_training(network, {training})")
     for layer in (network[1][0], network[3]):
         strange = hasattr(layer, "training")
         expect.that(not strange, call="a layer that has no .training", got="a new .training", expected="no .training")
@@ -417,7 +428,7 @@ def test_cross_entropy_values(student, rng, shape):
 
 @task("5.7")
 def test_cross_entropy_by_hand(student):
-    """Probabilities of 1/4 and 1/2 for the correct classes cost (ln 4 + ln 2) / 2, with gradients to match."""
+    """Probabilities of 1/4 and 1/2 for the correct classes give a loss of (ln 4 + ln 2) / 2, and gradients to match."""
     logits = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
     criterion, call = student.dense.CrossEntropyLoss(), "CrossEntropyLoss()([[ln 1, ln 3], [ln 2, ln 2]], [0, 1])"
     loss = criterion(student.tensor.Tensor(logits), student.tensor.Tensor([0, 1]))
@@ -430,7 +441,7 @@ def test_cross_entropy_by_hand(student):
 @task("5.7")
 @pytest.mark.parametrize("k", [2, 10, 1000])
 def test_cross_entropy_of_a_guess(student, rng, k):
-    """Equal logits cost ln k, however large they are."""
+    """Equal logits give a loss of ln k, however large they are."""
     for level in (0.0, 5.0, 200.0, -200.0):
         logits, target = np.full((3, k), level, "float32"), rng.integers(0, k, 3)
         loss = student.dense.CrossEntropyLoss()(student.tensor.Tensor(logits), student.tensor.Tensor(target))
@@ -440,7 +451,7 @@ def test_cross_entropy_of_a_guess(student, rng, k):
 @task("5.7")
 @pytest.mark.parametrize("shape", [(1, 3), (5, 4), (4, 1)])
 def test_cross_entropy_gradient(student, rng, shape):
-    """The gradient of the logits agrees with finite differences, in their dtype, and is multiplied by grad."""
+    """The logits' gradient has their dtype, agrees with finite differences and is multiplied by grad."""
     logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
     wanted = np.empty(shape)
     for index in np.ndindex(shape):
@@ -465,7 +476,7 @@ def test_cross_entropy_gradient(student, rng, shape):
 @task("5.7")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_cross_entropy_of_certainty(student, dtype):
-    """A certain, wrong answer costs the difference of the logits, with gradients of ±1/n; a correct one costs 0."""
+    """The loss of a certain answer is 0 if it is correct, and otherwise the logits' difference, with a finite slope."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     for logits, target, wanted, grad in (
         ([1e4, -1e4], 1, 2e4, [1, -1]),
@@ -490,7 +501,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
     wanted = (powers / powers.sum(axis=1, keepdims=True) - np.eye(3)[target]) / 6
     for which in ("first", "second"):
         expect.array(criterion.backward(), wanted, call=f"CrossEntropyLoss's backward(), called for the {which} time")
-    expect.array(given, logits, rtol=0, atol=0, call="the logits after forward and backward", hint="make new arrays")
+    expect.array(given, logits, rtol=0, atol=0, call="the logits after forward and backward", hint="create new arrays")
     integers = tensor([[0, 3], [1, 1]])
     loss = criterion(integers, tensor([0, 1]))
     expect.array(loss, (math.log1p(math.exp(3)) + math.log(2)) / 2, dtype="float32", call="the loss of integer logits")
@@ -499,7 +510,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
 
 @task("5.7")
 def test_cross_entropy_is_one_recorded_op(student, rng):
-    """A recorder gets one cross_entropy op of the logits alone; the integer target is the attribute `target`."""
+    """A recorder gets one cross_entropy op with the logits alone; the integer target is the attribute `target`."""
     logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
     with traced(student.tensor) as trace:
         loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))
@@ -516,7 +527,7 @@ def test_cross_entropy_is_one_recorded_op(student, rng):
 
 @task("5.7")
 def test_cross_entropy_says_what_does_not_fit(student):
-    """Shapes and classes that do not fit raise a ValueError that names them; backward needs a loss first."""
+    """Shapes and classes that do not fit raise a ValueError that states them; backward needs a loss first."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     with expect.raises(RuntimeError, mentions=("forward",), call="CrossEntropyLoss().backward() before any loss"):
         criterion.backward()
@@ -542,7 +553,7 @@ def test_cross_entropy_says_what_does_not_fit(student):
 @task("5.8")
 @pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (5, 1), (3, 8), (1, 1)])
 def test_minibatches_hold_each_example_once(student, rng, n, size):
-    """One epoch has every input once, with its own target; all batches but the last are full."""
+    """One epoch contains every input once, with its own target; all batches but the last are full."""
     inputs, targets = rng.normal(size=(n, 2, 3)).astype("float32"), rng.permutation(n)
     batches = collect_batches(student, inputs, targets, size, student.rng(int(rng.integers(1000))))
     call = f"minibatches of {size} from {n} examples"
@@ -555,12 +566,12 @@ def test_minibatches_hold_each_example_once(student, rng, n, size):
     wanted = np.concatenate([inputs[[row_of[int(t)] for t in some]] for _, some in batches])
     hint = "take inputs and targets in the same order"
     got = np.concatenate([x for x, _ in batches])
-    expect.array(got, wanted, dtype="float32", call=f"all inputs of {call}, against their targets", hint=hint)
+    expect.array(got, wanted, dtype="float32", call=f"all inputs of {call}, compared with their targets", hint=hint)
 
 
 @task("5.8")
 def test_minibatches_are_shuffled_by_the_generator(student):
-    """Each epoch has a new order, across batches; equal seeds give the same orders."""
+    """Each epoch puts all the examples into a new order; equal seeds give the same orders."""
     numbers, generators = np.arange(60), [student.rng(3), student.rng(3)]
     runs = [[collect_batches(student, numbers, numbers, 10, generator) for _ in range(2)] for generator in generators]
     first, second = (np.concatenate([t for _, t in batches]) for batches in runs[0])
@@ -573,7 +584,7 @@ def test_minibatches_are_shuffled_by_the_generator(student):
         call="the order of an epoch from the same seed",
         hint="take the order from rng alone",
     )
-    for what, order in (("the given order", numbers), ("the order of the epoch before", second)):
+    for what, order in (("the given order", numbers), ("the previous epoch's order", second)):
         differs = int((order != first).sum()) > 30
         expect.that(
             differs,
@@ -609,7 +620,7 @@ def test_minibatches_say_what_does_not_fit(student):
             list(student.dense.minibatches(inputs, targets, size, student.rng(1)))
     one = student.tensor.Tensor(np.ones((3, 2))), student.tensor.Tensor(np.ones(3, int))
     batches = list(student.dense.minibatches(*one, 1, student.rng(1)))
-    expect.equal(len(batches), 3, call="how many minibatches of 1 from 3 examples")
+    expect.equal(len(batches), 3, call="the number of minibatches of 1 from 3 examples")
 
 
 # 5.9: accuracy, and an epoch
@@ -617,7 +628,7 @@ def test_minibatches_say_what_does_not_fit(student):
 
 @task("5.9")
 def test_accuracy_is_the_share_of_right_rows(student, rng):
-    """Accuracy is the share of rows whose largest logit is at the target, as a Python float."""
+    """Accuracy is the fraction of rows whose largest logit is at the target, as a Python float."""
     logits, tensor = rng.normal(size=(40, 5)), student.tensor.Tensor
     for right in (40, 27, 0):
         target = logits.argmax(axis=1)
@@ -635,7 +646,7 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
 @task("5.9")
 @pytest.mark.parametrize("size", [1, 4, 10, 30])
 def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
-    """With lr = 0 the loss of an epoch is that of all the data, whatever the batches, and nothing changes."""
+    """With lr = 0 the loss of an epoch is that of all the data, whatever the batch size, and no weight changes."""
     network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), draw_examples(rng, 10)
     weight = values(network[0].weight)
     wanted = compute_cross_entropy(values(network(student.tensor.Tensor(x))).astype(float), t)
@@ -658,7 +669,7 @@ def test_epoch_in_one_batch_is_one_step(student, rng):
         student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0, "float32"))
     got = train_one_epoch(student, networks[0], x, t, lr=0.3, batch_size=10)
     loss = student.layers.gradient_descent_step(networks[1], student.dense.CrossEntropyLoss(), *tensors, 0.3)
-    expect.array(got, loss, call="train_epoch(…, lr=0.3, batch_size=10) of 10 examples: the loss")
+    expect.array(got, loss, call="the loss of train_epoch(…, lr=0.3, batch_size=10) on 10 examples")
     for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
         call = f"a parameter of shape {one.shape} after train_epoch of one batch"
         expect.array(one, values(other), call=call, atol=1e-5, hint="one gradient_descent_step for each batch, with lr")
@@ -689,19 +700,19 @@ def test_epoch_takes_a_step_for_each_batch(student, rng):
         weight, bias = weight - 0.5 * grad.T @ x[some], bias - 0.5 * grad.sum(axis=0)
     expect.array(layer.weight, weight, call="the weight after three steps with lr=0.5", rtol=1e-4, atol=1e-5)
     expect.array(layer.bias, bias, call="the bias after three steps with lr=0.5", rtol=1e-4, atol=1e-5)
-    expect.array(loss, total / 10, call="train_epoch(…): the mean loss, each before its step", rtol=1e-4)
+    expect.array(loss, total / 10, call="train_epoch(…), the mean of the losses before each step", rtol=1e-4)
 
 
 @task("5.9")
 def test_epoch_trains_in_training_mode(student, rng):
-    """An epoch switches dropout on, though it was off before, and its mask counts in the loss."""
+    """An epoch switches dropout on, even if it was off before, and the mask affects the loss."""
     drop = student.dense.Dropout(0.5, rng=student.rng(1))
     network = student.layers.Sequential(student.layers.Dense(3, 4, rng=student.rng(2)), drop)
     (x, t), losses = draw_examples(rng, 10), []
     student.dense.set_training(network, False)
     for _ in range(2):
         losses.append(train_one_epoch(student, network, x, t, lr=0.0, batch_size=10))
-        expect.equal(drop.training, True, call="the training of a Dropout after train_epoch, if it was False")
+        expect.equal(drop.training, True, call=".training of a Dropout after train_epoch, if it was False before")
     differ = losses[0] != losses[1]
     expect.that(
         differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two different numbers"
@@ -757,7 +768,7 @@ def collect_batches(student, inputs, targets, batch_size, generator):
 
 
 def draw_examples(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points in space, and compute which of four classes each belongs to: two signs decide."""
+    """Draw points in space, and compute each point's class, one of four, from the signs of two coordinates."""
     x = rng.normal(size=(n, 3)).astype("float32")
     return x, 2 * (x[:, 0] > 0) + (x[:, 1] + x[:, 2] > 0)
 

@@ -10,7 +10,7 @@ RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
 
 def build_small_network(student, seed=0):
-    """Return a network of every layer of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
+    """Build a network with every kind of layer from modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, rng = student.spatial, student.rng(seed)
     return student.layers.Sequential(
         spatial.Conv2d(2, 4, 3, stride=(2, 1), padding=1, bias=False, rng=rng),
@@ -109,7 +109,7 @@ def test_recipe_learns_a_simple_task(student, rng):
 
 @task("6.11")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
-    """Calling predict from inside progress does not change what is learned."""
+    """Calling predict during a call to progress does not change what is learned."""
     recipes.check_predicting_while_training(student, rng, RECIPE, 120)
 
 

@@ -101,7 +101,7 @@ def test_naive_convolution_in_float32(student, rng):
 
 @task("6.2")
 def test_naive_convolution_refuses_what_does_not_fit(student):
-    """Channels that differ from the kernel's, and a kernel larger than the padded image, raise a ValueError."""
+    """A wrong number of channels, or a kernel larger than the padded image, raises a ValueError."""
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 5), (2, 2, 5, 5)), ((1, 2, 5, 4), (2, 2, 5, 5))):
         with expect.raises(ValueError, call=f"conv2d_naive of shapes {x} and {weight}"):
             student.spatial.conv2d_naive(np.ones(x), np.ones(weight))
@@ -215,7 +215,7 @@ def test_convolution_gradients(student, rng, case):
     "case", [((2, 2, 4, 3), (2, 2, 3, 2), (1, 1), (0, 1)), ((1, 1, 5, 6), (2, 1, 2, 3), (2, 3), (1, 0))]
 )
 def test_convolution_agrees_with_finite_differences(student, rng, case):
-    """Backward agrees with finite differences of forward."""
+    """The backward function agrees with finite differences of the forward function."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
     call = f"conv2d.backward({describe_convolution(case)})"
@@ -289,7 +289,9 @@ def test_conv2d_starts_with_he_variance(student, sizes):
         normal.var(), 1, atol=0.1, call=f"the variance of {call}, times fan_in / 2", hint="fan_in = C · kh · kw"
     )
     within = float((abs(normal) < 1).mean())
-    expect.that(0.65 < within < 0.72, call=f"the share of {call} within one deviation", got=within, expected="0.683")
+    expect.that(
+        0.65 < within < 0.72, call=f"the fraction of {call} within 1 standard deviation", got=within, expected="0.683"
+    )
 
 
 @task("6.5")
@@ -347,7 +349,7 @@ def test_conv2d_takes_ints_and_keeps_float32(student, rng):
 
 @task("6.5")
 def test_conv2d_is_one_recorded_op(student, rng):
-    """A recorder is called for one op, conv2d, on the input and on the parameter tensors themselves."""
+    """A recorder is called for one op, conv2d, with the input and the parameter tensors themselves."""
     layer, x = student.spatial.Conv2d(1, 2, 3, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(1, 1, 4, 4)))
     with traced(student.tensor) as trace:
         layer(x)
@@ -543,7 +545,7 @@ def test_flatten_is_one_recorded_op(student, rng):
 @task("6.8")
 @pytest.mark.parametrize("shape", [(4, 3, 5, 2), (1, 2, 3, 4), (6, 1, 1, 1)])
 def test_batch_norm_with_batch_statistics(student, rng, shape):
-    """Each channel gets mean 0 and variance 1 over all images and pixels, then its own scale and shift."""
+    """Each channel is normalised over all images and pixels, and then gets its own scale and shift."""
     x, weight, bias = 5 + 3 * rng.normal(size=shape), rng.normal(size=shape[1]), rng.normal(size=shape[1])
     for eps in (1e-5, 0.5):
         got = student.spatial.batch_norm.forward(x, weight, bias, eps=eps)
@@ -577,10 +579,10 @@ def test_batch_norm_agrees_with_finite_differences(student, rng, shape):
 
 @task("6.8")
 def test_batch_norm_in_float32(student, rng):
-    """Float32 stays float32 in both directions, and a large mean does not spoil the variance."""
+    """Float32 stays float32, forward and backward, and a large mean does not spoil the variance."""
     x = (3000 + rng.normal(size=(4, 2, 6, 5))).astype("float32")
     weight, bias, grad = (rng.normal(size=s).astype("float32") for s in (2, 2, x.shape))
-    op, call = student.spatial.batch_norm, "batch_norm in float32, x with mean 3,000 and deviation 1"
+    op, call = student.spatial.batch_norm, "batch_norm in float32, x with mean 3,000 and standard deviation 1"
     wanted = normalize_channels(x.astype(float), weight, bias, 1e-5)
     hint = "use the mean of (x - mean)²; mean(x²) - mean(x)² loses all its digits here"
     output = op.forward(x, weight, bias, eps=1e-5)
@@ -594,7 +596,7 @@ def test_batch_norm_in_float32(student, rng):
 
 @task("6.8")
 def test_batch_norm_refuses_what_does_not_fit(student):
-    """Fewer or more channels than weights, and one value per channel without statistics, raise a ValueError."""
+    """A wrong number of channels, or one value per channel without given statistics, raises a ValueError."""
     call, op, ones = student.tensor.apply, student.spatial.batch_norm, np.ones(3)
     for shape in ((2, 2, 4, 4), (2, 3), (1, 3, 1, 1)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"batch_norm of {shape} and weights of (3,)"):
@@ -625,7 +627,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_follows_its_batches(student, rng):
-    """In training each batch is normalised separately, and the running statistics follow, with unbiased variance."""
+    """In training each batch is normalised separately and updates the running mean and (unbiased) variance."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
     draw_parameters(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
@@ -660,7 +662,7 @@ def test_batch_norm_layer_in_evaluation(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_names_its_buffers(student, rng):
-    """buffers() returns the running statistics themselves: put into another layer, they carry over what was learned."""
+    """buffers() returns the running statistics themselves, so copying them carries over what was learned."""
     layer, fresh = student.spatial.BatchNorm2d(2), student.spatial.BatchNorm2d(2)
     for _ in range(3):
         layer(student.tensor.Tensor(rng.normal(3, 2, (4, 2, 3, 3))))
@@ -731,7 +733,7 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
             output = layer(tensor(x))
         call = f"layer.training = {training}; layer(x of {x.dtype})"
         expect.equal([entry[0] for entry in trace.entries], ["batch_norm"], call=f"the ops a Trace records in {call}")
-        hint = "running statistics in float64 promote everything they meet to float64"
+        hint = "running statistics in float64 promote everything they are combined with to float64"
         expect.equal(str(output.dtype), "float32", call=f"the dtype of {call}", hint=hint)
         got = layer.backward(tensor(np.ones(x.shape, "float32")))
         expect.equal(str(got.dtype), "float32", call=f"the dtype of the gradient after {call}", hint=hint)
@@ -766,7 +768,7 @@ def test_recipe_is_at_chance_before_training(student, rng):
 
 @task("6.11")
 def test_moved_images_are_the_same_images(student, rng):
-    """Each image becomes one of its nine shifts by up to a pixel; all nine occur, and the argument stays as it is."""
+    """Each image becomes one of its nine shifts by up to a pixel; all nine occur, and the argument is unchanged."""
     recipe, images = student.recipe("06_spatial"), rng.integers(0, 256, (300, 1, 28, 28)).astype("uint8")
     held = student.tensor.Tensor(images)
     got = expect.pull(recipe.moved(held.data, student.rng(int(rng.integers(1000)))), call="moved(300 images, rng)")
@@ -774,10 +776,10 @@ def test_moved_images_are_the_same_images(student, rng):
     shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
     which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
-    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their nine shifts")
+    expect.equal(int(which.sum()), 300, call="the number of 300 moved images that are one of their nine shifts")
     share = which.mean(axis=1)
     fair = share.min() > 0.03 and share.max() < 0.25
-    expect.that(bool(fair), call="the shares of the nine shifts", got=share, expected="about one in nine each")
+    expect.that(bool(fair), call="the frequencies of the nine shifts", got=share, expected="about one in nine each")
     expect.array(held, images, call="the images after moved(images, rng)")
 
 
@@ -811,7 +813,7 @@ def crop_padding(x, padding):
 
 
 def correlate_windows(x, weight, stride, padding):
-    """Return the cross-correlation in float64, computed one position of the kernels after another."""
+    """Return the cross-correlation in float64, computed one kernel position after another."""
     images, weight, results = pad_images(x.astype(float), padding), weight.astype(float), {}
     for r, c, at in iterate_window_positions(x.shape, weight.shape[2:], stride, padding):
         results[r, c] = np.einsum("nchw,ochw->no", images[at], weight)
@@ -819,7 +821,7 @@ def correlate_windows(x, weight, stride, padding):
 
 
 def compute_correlation_gradients(grad, x, weight, stride, padding):
-    """Return the gradients of images, kernels and bias, computed one position of the kernels after another."""
+    """Return the gradients of images, kernels and bias, computed one kernel position after another."""
     images, weight, grad = pad_images(x.astype(float), padding), weight.astype(float), grad.astype(float)
     grad_images, grad_weight = np.zeros(images.shape), np.zeros(weight.shape)
     for r, c, at in iterate_window_positions(x.shape, weight.shape[2:], stride, padding):
@@ -829,7 +831,7 @@ def compute_correlation_gradients(grad, x, weight, stride, padding):
 
 
 def pool_windows(x, size, stride, function):
-    """Return `function` of each window, computed in float64."""
+    """Apply `function` to each window, in float64."""
     results = {
         (r, c): function(x[at].astype(float), axis=(2, 3))
         for r, c, at in iterate_window_positions(x.shape, size, stride)
@@ -867,6 +869,6 @@ def differentiate_numerically(function, **argument):
 
 
 def describe_convolution(case):
-    """Return a case of CONVOLUTIONS in words."""
+    """Describe a case of CONVOLUTIONS in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"

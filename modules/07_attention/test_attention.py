@@ -33,7 +33,7 @@ def test_scores_of_the_worked_example(student):
 @task("7.1")
 @shapes
 def test_scores_are_scaled_dot_products(student, rng, case):
-    """Each score is the dot product of a query with a key, divided by the root of the number of features."""
+    """Each score is the dot product of a query with a key, divided by the square root of the number of features."""
     query, key = rng.normal(size=case[0]), rng.normal(size=case[1])
     call = f"attention_scores(query of {case[0]}, key of {case[1]})"
     for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32)):
@@ -44,7 +44,7 @@ def test_scores_are_scaled_dot_products(student, rng, case):
 
 @task("7.1")
 def test_scores_of_integers_are_float32(student, rng):
-    """Integer queries and keys give float32, and are left as they were."""
+    """Integer queries and keys give float32, and are left unchanged."""
     query, key = rng.integers(-5, 6, (2, 3, 5)), rng.integers(-5, 6, (2, 4, 5))
     its_query, its_key = student.tensor.Tensor(query), student.tensor.Tensor(key)
     got = student.attention.attention_scores(its_query, its_key)
@@ -99,7 +99,7 @@ def test_padding_mask_is_true_for_what_is_not_padding(student, rng):
 
 @task("7.2")
 def test_padding_mask_refuses_what_does_not_fit(student):
-    """A sequence longer than the padded length, or with fewer than 0 tokens, raises a ValueError that states it."""
+    """A sequence longer than the padded length, or of negative length, raises a ValueError that states its length."""
     for lengths in ([1, 7, 2], [2, -7]):
         with expect.raises(ValueError, mentions=("7",), call=f"padding_mask({lengths}, 6)"):
             student.attention.padding_mask(lengths, 6)
@@ -126,7 +126,7 @@ FILLS = [((3, 4), (3, 4)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (2, 1, 4)), ((5,), (
 @task("7.3")
 @pytest.mark.parametrize(("shape", "its_mask"), FILLS)
 def test_masked_fill_values(student, rng, shape, its_mask):
-    """Where the mask is True, the value replaces whatever was there; everything else stays."""
+    """Where the mask is True, the value replaces whatever was there; everything else is unchanged."""
     x, mask = rng.normal(size=shape), rng.random(its_mask) < 0.5
     everywhere = np.broadcast_to(mask, shape)
     for value in (0.0, -2.5, -1e30, float("-inf")):
@@ -168,7 +168,7 @@ def test_masked_fill_gradient(student, rng, shape, its_mask):
 
 @task("7.3")
 def test_masked_fill_refuses_other_masks(student):
-    """A mask that is not of bools raises a TypeError; one that is too large or does not broadcast, a ValueError."""
+    """A mask that does not hold bools raises a TypeError, and one that does not broadcast to x raises a ValueError."""
     op, x = student.attention.masked_fill, np.ones((3, 4))
     for mask in (np.ones((3, 4), "int64"), np.zeros((3, 4))):
         with expect.raises(TypeError, mentions=(str(mask.dtype),), call=f"masked_fill with a mask of {mask.dtype}"):
@@ -215,7 +215,7 @@ def test_attention_with_a_mask(student, rng, case):
 
 @task("7.4")
 def test_attention_to_nothing_is_zero(student, rng):
-    """A query that may not attend to anything has weights and an output of 0; the others are not affected."""
+    """A query that may not attend to anything has weights and an output of 0; other queries are not affected."""
     arrays = [rng.normal(size=shape) for shape in ((2, 4, 3), (2, 5, 3), (2, 5, 6))]
     mask = rng.random((2, 4, 5)) < 0.6
     mask[..., 2], mask[0, 1], mask[1, 3] = True, False, False
@@ -274,7 +274,7 @@ def test_causal_attention_sees_nothing_of_the_future(student, rng):
 
 @task("7.4")
 def test_padding_is_ignored(student, rng):
-    """With a padding mask each sequence gives the same output as alone, whatever its padding contains."""
+    """With a padding mask each sequence gives the same output as it would alone, whatever its padding contains."""
     query, key, value = (rng.normal(size=(3, 5, 4)) for _ in range(3))
     lengths = [2, 5, 3]
     mask = np.arange(5) < np.array(lengths)[:, None, None]
@@ -301,7 +301,7 @@ def test_attention_does_not_know_order(student, rng):
 
 @task("7.4")
 def test_attention_refuses_what_does_not_fit(student):
-    """Numbers of features or of keys and values that differ, and a mask that does not fit, raise a ValueError."""
+    """A query, key, value or mask whose shape does not fit raises a ValueError."""
     for query, key, value, mask in (
         ((3, 4), (5, 3), (5, 4), None),
         ((3, 4), (5, 4), (3, 4), None),
@@ -319,7 +319,7 @@ def test_attention_refuses_what_does_not_fit(student):
 
 @task("7.4")
 def test_attention_does_not_change_its_arguments(student, rng):
-    """Query, key, value and mask stay as they were; integers are attended to in float32."""
+    """Query, key, value and mask are unchanged; attention over integers is computed in float32."""
     arrays = [rng.integers(-3, 4, shape) for shape in ((4, 3), (5, 3), (5, 2))]
     mask = np.array([[True, True, False, True, False]] * 4)
     tensors = [student.tensor.Tensor(array) for array in arrays]
@@ -336,7 +336,7 @@ def test_attention_does_not_change_its_arguments(student, rng):
 @task("7.4")
 @pytest.mark.parametrize("masked", [False, True], ids=["without a mask", "with a mask"])
 def test_attention_is_recorded(student, rng, masked):
-    """A recorder sees every step from query, key and value to the output, and no tensor in between is a new one."""
+    """A recorder sees every step from query, key and value to the output, without any new tensor in between."""
     mask = np.tri(4, 5, dtype=bool) if masked else None
 
     def make_run():
@@ -366,7 +366,7 @@ def test_heads_are_consecutive_features(student, rng, case):
 
 @task("7.5")
 def test_split_heads_refuses_what_cannot_be_shared(student):
-    """More or fewer than three axes, and features that do not divide equally, raise a ValueError with the shape."""
+    """A number of axes other than three, or features that do not divide equally, raise a ValueError with the shape."""
     tensor, split = student.tensor.Tensor, student.attention.split_heads
     for shape, heads in (
         ((2, 3, 8), 3),
@@ -425,7 +425,7 @@ def test_multi_head_attention_has_four_projections(student):
 
 @task("7.6")
 def test_multi_head_attention_refuses_heads_that_do_not_divide(student):
-    """Unless num_heads divides embed_dim, a ValueError names both."""
+    """Unless num_heads divides embed_dim, a ValueError states both."""
     make = student.attention.MultiHeadAttention
     for embed_dim, num_heads in ((7, 2), (10, 3), (12, 5), (4, 8), (13, 0), (12, -3)):
         call = f"MultiHeadAttention({embed_dim}, {num_heads})"
@@ -469,7 +469,7 @@ def test_multi_head_attention_values(student, rng, case, bias):
 
 @task("7.6")
 def test_value_alone_may_differ(student, rng):
-    """If only a value is given, the query is also the key."""
+    """If only a value is given, the query also serves as the key."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     query, value = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6))
     wanted, _ = compute_multi_head_attention(layer, 2, query, query, value)
@@ -504,7 +504,7 @@ def test_mask_of_as_many_sequences_as_heads(student, rng):
 
 @task("7.6")
 def test_one_head_is_attention_between_projections(student, rng):
-    """With one head the layer is out_proj of the attention of q_proj, k_proj and v_proj."""
+    """With one head, the layer computes attention from q_proj, k_proj and v_proj, and then applies out_proj."""
     layer = student.attention.MultiHeadAttention(5, 1, rng=student.rng(2))
     query, key = (student.tensor.Tensor(rng.normal(size=s).astype("float32")) for s in ((2, 3, 5), (2, 4, 5)))
     single = student.attention.scaled_dot_product_attention
@@ -601,7 +601,7 @@ def test_positions_far_away_are_exact(student, rng):
 
 @task("7.7")
 def test_positions_refuse_an_odd_number(student):
-    """An odd number of features raises a ValueError that states it."""
+    """An odd number of features raises a ValueError that states the number."""
     for length, dim in ((4, 1), (4, 7), (2, 33), (0, 5)):
         with expect.raises(ValueError, mentions=(str(dim),), call=f"sinusoidal_positions({length}, {dim})"):
             student.attention.sinusoidal_positions(length, dim)
@@ -611,7 +611,7 @@ def test_positions_refuse_an_odd_number(student):
 
 
 def compute_scores(query, key):
-    """Return every query's dot product with every key, over √d, computed in float64 one pair after another."""
+    """Return every query's dot product with every key, divided by √d, computed in float64 one pair after another."""
     result = np.empty((*query.shape[:-1], key.shape[-2]))
     for *at, i, j in np.ndindex(result.shape):
         pair = zip(query[(*at, i)], key[(*at, j)], strict=True)
@@ -678,7 +678,8 @@ def check_recorded(student, make_run, *, call):
     """Check that only recorded ops lead from every leaf to the result.
 
     `make_run()` returns leaves with new values and the function that computes with them. Everything else that goes into
-    the ops must be a constant, the same for different leaves. A new tensor made from an array in between would not be.
+    the ops must be a constant, the same for different leaves. A new tensor made from an array in between would not be
+    constant.
     """
     first, second = (find_unrecorded_constants(student, *make_run(), call=call) for _ in range(2))
     hint = "use Tensor methods, apply and layers: a new Tensor made from an array cuts the gradient"

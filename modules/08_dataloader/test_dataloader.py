@@ -35,7 +35,7 @@ def test_any_dataset_makes_batches_one_by_one(student, rng):
 
 @task("8.1")
 def test_array_dataset_holds_pairs(student, rng):
-    """An ArrayDataset has a length, and returns pairs for an int, a slice and an index array, not transformed."""
+    """An ArrayDataset has a length, and returns untransformed pairs for an int, a slice and an index array."""
     images, labels = rng.normal(size=(6, 2, 3, 3)), rng.integers(0, 10, 6)
     dataset = student.dataloader.ArrayDataset(images, labels, transform=student.spatial.pad)
     expect.equal(len(dataset), 6, call="len(ArrayDataset(6 images, 6 labels))")
@@ -57,7 +57,7 @@ def test_array_dataset_needs_a_target_for_each_input(student):
 
 @task("8.1")
 def test_array_dataset_transforms_whole_batches(student, rng):
-    """A fetch passes all inputs of the batch to the transform, with its own generator; targets stay as they are."""
+    """fetch() passes all inputs of the batch and its generator to the transform; the targets are unchanged."""
     images, labels = rng.normal(size=(6, 2, 3, 3)), rng.integers(0, 10, 6)
     indices = rng.integers(0, 6, 4)
     call = f"ArrayDataset(images, labels, transform).fetch(np.array({indices.tolist()}), rng)"
@@ -74,7 +74,7 @@ def test_array_dataset_transforms_whole_batches(student, rng):
 @task("8.1")
 @pytest.mark.parametrize("indices", [[2, 3, 4], [0, 1, 2, 3, 4, 5], [5], [4, 2, 0]], ids=str)
 def test_a_batch_is_a_copy(student, rng, indices):
-    """A fetched batch stays as it is when the dataset's arrays change, even if its examples are consecutive."""
+    """A fetched batch does not change when the dataset's arrays change, even if its examples are consecutive."""
     images, labels = rng.normal(size=(6, 2)), rng.integers(0, 10, 6)
     dataset = student.dataloader.ArrayDataset(images.copy(), labels.copy())
     batch = student.hold_result(dataset.fetch, np.array(indices), None)
@@ -141,7 +141,7 @@ def test_batches_in_random_order(student, rng):
         expect.that(
             neighbours < n / 10,
             call=call,
-            got=f"{neighbours} of {n} examples next to their neighbours",
+            got=f"{neighbours} of {n} examples still next to a neighbour",
             expected="an order in which any example can follow any other",
             hint="shuffle the examples, not the batches",
         )
@@ -227,7 +227,7 @@ def test_loader_keeps_the_order_unless_told_to_shuffle(student):
 
 @task("8.3")
 def test_loader_shuffles_pairs_together(student, rng):
-    """With shuffle, each epoch has every example once, with its own target, in a new order."""
+    """With shuffle, each epoch contains every example once, with its own target, in a new order."""
     numbers, seed = rng.permutation(1000)[:60], int(rng.integers(2**31))
     dataset = student.dataloader.ArrayDataset(numbers[:, None] * 0.5, numbers)
     epochs = []
@@ -248,7 +248,7 @@ def test_loader_shuffles_pairs_together(student, rng):
 
 @task("8.3")
 def test_loader_draws_when_the_epoch_begins(student, rng):
-    """epoch() draws everything immediately: reading none, some or all of its batches leaves the same state."""
+    """epoch() draws everything immediately: the state does not depend on how many of its batches are read."""
     dataset = student.dataloader.ArrayDataset(np.zeros((20, 2)), np.arange(20))
     for shuffle in (False, True):
         seed, states = int(rng.integers(2**31)), []
@@ -271,7 +271,7 @@ def test_loader_draws_when_the_epoch_begins(student, rng):
 
 @task("8.3")
 def test_loader_resumes_from_a_saved_state(student, rng):
-    """From a generator's state saved before an epoch, another loader produces that epoch's batches again."""
+    """From a generator's state saved before an epoch, a different loader produces that epoch's batches again."""
     dataset, generator = student.dataloader.ArrayDataset(np.zeros((30, 2)), np.arange(30)), student.rng(3)
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator)
     for _ in range(int(rng.integers(1, 4))):
@@ -280,7 +280,7 @@ def test_loader_resumes_from_a_saved_state(student, rng):
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=restore_generator(student, state))
     got = [targets.tolist() for _, targets in pull_batches(loader)]
     call = "an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
-    expect.equal(got, wanted, call=call, hint="spawned generators are counted outside the state: draw a seed instead")
+    expect.equal(got, wanted, call=call, hint="the state does not count spawned generators: draw a seed instead")
 
 
 @task("8.3")
@@ -298,7 +298,7 @@ def test_loader_fetches_when_asked(student, rng):
 
 @task("8.3")
 def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
-    """Transforms draw from a generator that the loader seeds, and never from the loader's after the epoch's start."""
+    """Transforms draw from a generator that the loader seeds, and not from the loader's own during the epoch."""
     images, seed = rng.normal(size=(64, 1, 2, 2)), int(rng.integers(2**31))
     flip = student.dataloader.RandomHorizontalFlip()
     dataset = student.dataloader.ArrayDataset(images, np.arange(64), flip)
@@ -315,7 +315,7 @@ def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
         loader = student.dataloader.DataLoader(dataset, 16, rng=restore_generator(student, state))
         again = np.concatenate([inputs for inputs, _ in pull_batches(loader)])
         call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
-        hint = "spawned generators are counted outside the state: draw a seed instead"
+        hint = "the state does not count spawned generators: draw a seed instead"
         expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
     for k in range(2):
         expect.array(runs[1][k], runs[0][k], rtol=0, atol=0, call=f"epoch {k + 1} of a loader with the same seed")
@@ -326,7 +326,10 @@ def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
     loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
     count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pull_batches(loader)})
     expect.equal(
-        count, 60, call="how many of 60 epochs are different", hint="draw the seed from many numbers, such as 2**63"
+        count,
+        60,
+        call="the number of different epochs out of 60",
+        hint="draw the seed from many numbers, such as 2**63",
     )
     plain = student.dataloader.DataLoader(dataset, 16)
     with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)) without rng"):
@@ -372,7 +375,7 @@ def test_flip_mirrors_some(student, rng, p, dtype):
 
 @task("8.4")
 def test_flip_draws_from_its_generator(student, rng):
-    """The same state flips the same images, and the next batch differs; without a generator it raises a ValueError."""
+    """Equal states flip the same images, and the next batch differs; a flip without a generator raises a ValueError."""
     images, flip = rng.normal(size=(64, 1, 2, 2)), student.dataloader.RandomHorizontalFlip()
     generators = [student.rng(seed) for seed in (5, 5)]
     (a, b), (c, d) = ([flip(images, generator) for _ in range(2)] for generator in generators)
@@ -398,7 +401,7 @@ def test_flip_draws_from_its_generator(student, rng):
     ],
 )
 def test_crop_is_a_window_of_the_padded_image(student, rng, shape, padding, dtype):
-    """Each image comes out as one window of itself in a frame of zeros, the same window for all channels."""
+    """Each image becomes one window of itself in a frame of zeros, with the same window for all channels."""
     images = rng.integers(1, 256, shape).astype(dtype)
     seen, given = make_observed_tensor(student, images)
     call = f"RandomCrop({padding})(images, rng), {dtype} images of shape {shape}"
@@ -420,7 +423,7 @@ def test_crop_draws_every_position_equally_often(student, rng):
     counts = np.bincount(places, minlength=9).reshape(3, 3)
     expect.that(
         bool((abs(counts - 200) < 85).all()),  # 200 ± 13.3, and six deviations are 80
-        call="how often RandomCrop(1) took each of the 3×3 positions for 1,800 images",
+        call="how often RandomCrop(1) chose each of the 3×3 positions for 1,800 images",
         got=counts.tolist(),
         expected="about 200 times each",
         hint="draw from 0 to 2 · padding, both included",
@@ -433,7 +436,7 @@ def test_crop_draws_every_position_equally_often(student, rng):
 
 @task("8.5")
 def test_crop_draws_from_its_generator(student, rng):
-    """The same state crops in the same way, and the next batch differs; without a generator it raises a ValueError."""
+    """Equal states crop in the same way, and the next batch differs; a crop without a generator raises a ValueError."""
     images, crop = rng.normal(size=(32, 1, 6, 6)), student.dataloader.RandomCrop(2)
     one, two = student.rng(8), student.rng(8)
     first = expect.pull(crop(images, one), call="a batch")
@@ -474,7 +477,7 @@ def test_normalize_by_channel(student, rng):
 
 @task("8.6")
 def test_normalize_refuses_other_channels(student):
-    """Images with more or fewer channels than there are means raise a ValueError."""
+    """Images whose number of channels differs from the number of means raise a ValueError."""
     normalize = student.dataloader.Normalize([0.5, 0.5], [0.2, 0.2])
     for shape in ((4, 3, 2, 2), (4, 1, 2, 2), (2, 4, 4)):
         with expect.raises(ValueError, call=f"Normalize of 2 channels, images of {shape}"):
@@ -508,7 +511,7 @@ def test_compose_shares_the_generator(student, rng):
 
 @task("8.6")
 def test_augmentation_keeps_up_with_training(student, rng):
-    """Loading a batch of 128 with flip, crop and normalise takes less than a tenth of a small network's step."""
+    """Loading a batch of 128 with flip, crop and normalise takes less than a tenth as long as a small training step."""
     images, labels = rng.integers(0, 256, (512, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 512)
     loading = student.dataloader
     steps = [loading.RandomHorizontalFlip(), loading.RandomCrop(4), loading.Normalize([0.5] * 3, [0.25] * 3)]
@@ -542,7 +545,7 @@ def test_augmentation_keeps_up_with_training(student, rng):
 @task("8.7")
 @pytest.mark.parametrize("depth", [1, 3, 100])
 def test_prefetch_yields_the_same_items(student, rng, depth):
-    """The generator yields all items in order, and its thread ends with them."""
+    """The generator yields all items in order, and its thread stops when they run out."""
     before = count_threads(student)
     for items in ([], [None], rng.integers(0, 99, 40).tolist(), [0, False, None, "", 3]):
         got = list(student.dataloader.prefetch(items, depth))
@@ -552,7 +555,7 @@ def test_prefetch_yields_the_same_items(student, rng, depth):
 
 @task("8.7")
 def test_prefetch_changes_no_batch(student, rng):
-    """The same generator state gives the same epochs with and without prefetch, and is the same afterwards."""
+    """Equal generator states give the same epochs with and without prefetch, and are equal afterwards."""
     images, labels = rng.integers(0, 256, (50, 3, 6, 6), dtype=np.uint8), rng.integers(0, 10, 50)
     loading, seed, runs = student.dataloader, int(rng.integers(2**31)), []
     steps = [loading.RandomHorizontalFlip(), loading.RandomCrop(2), loading.Normalize([0.5] * 3, [0.25] * 3)]
@@ -579,7 +582,7 @@ def test_prefetch_changes_no_batch(student, rng):
 
 @task("8.7")
 def test_prefetch_is_bounded(student):
-    """The thread waits when enough items are ready, instead of making all of them."""
+    """The thread waits when enough items are ready, instead of preparing all of them."""
     before = count_threads(student)
     items = student.dataloader.prefetch(list(range(20_000)), 2)
     expect.equal(items.send(None), 0, call="next(prefetch(range(20_000), 2))")
@@ -595,7 +598,7 @@ def test_prefetch_is_bounded(student):
 @task("8.7")
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_works_ahead_by_depth(student, depth):
-    """While the consumer does something else, exactly the next `depth` items are made or being made."""
+    """While the consumer does something else, exactly the next `depth` items are ready or being made."""
     lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that shows how far it was read, at two bytes each
     items = student.dataloader.prefetch(lines, depth)
     for taken in range(1, 4):
@@ -603,7 +606,7 @@ def test_prefetch_works_ahead_by_depth(student, depth):
         until = time.monotonic() + 20  # only a stuck thread takes that long
         while (made := lines.tell() // 2) < taken + depth and time.monotonic() < until:
             time.sleep(0.005)
-        call = f"items made by prefetch(items, {depth}) when {taken} have been taken, a while later"
+        call = f"the number of items that prefetch(items, {depth}) has made, a while after {taken} were taken"
         hint = "the thread makes items until `depth` of them wait: give the permit back before you yield"
         expect.that(made >= taken + depth, call=call, got=made, expected=f"{taken + depth}", hint=hint)
         time.sleep(0.1)
@@ -618,7 +621,7 @@ def test_prefetch_works_ahead_by_depth(student, depth):
 @pytest.mark.parametrize("pause", [0, 0.05])
 @pytest.mark.parametrize("close", [True, False], ids=["closed", "dropped"])
 def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
-    """Closing or dropping the generator ends its thread, whether the thread is working or waiting."""
+    """Closing or dropping the generator stops its thread, whether the thread is working or waiting."""
     before = count_threads(student)
     for depth in (1, 2, 8):
         items = student.dataloader.prefetch(list(range(1000)), depth)
@@ -635,7 +638,7 @@ def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
 
 @task("8.7")
 def test_prefetch_raises_what_the_items_raise(student, rng):
-    """An exception in making an item is raised unchanged and in its turn, and the thread ends."""
+    """An exception raised while an item is made reaches the loop unchanged and in order, and the thread stops."""
     before, loading = count_threads(student), student.dataloader
     for kind, example in ((TypeError, None), (ValueError, (np.zeros(3), 1))):
         examples = [(rng.normal(size=2), k) for k in range(7)] + [example]
@@ -666,7 +669,7 @@ def test_prefetch_raises_what_the_items_raise(student, rng):
     ("code", "dtype"), [(8, "uint8"), (9, "int8"), (11, "int16"), (12, "int32"), (13, "float32"), (14, "float64")]
 )
 def test_idx_holds_arrays(student, rng, code, dtype):
-    """Every type and shape is read: elements are big-endian in the file, and in this machine's order afterwards."""
+    """Every type and shape can be read: elements are big-endian in the file, and in this machine's order afterwards."""
     for shape in ((5,), (2, 3), (4, 3, 2), (2, 1, 3, 2), (0, 28, 28), (300,)):
         array = (
             rng.normal(0, 40, shape).astype("int8").astype(dtype) if dtype != "uint8" else rng.integers(0, 256, shape)
@@ -802,7 +805,7 @@ def test_no_pickle_calls_anything(student, rng):
 
 @task("8.9")
 def test_cifar_refuses_other_pickles(student, rng):
-    """Wrong types, shapes, keys and classes raise a ValueError, and so does everything that is not a pickle."""
+    """Wrong types, shapes, keys and classes raise a ValueError, and so does anything that is not a pickle."""
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     wrong = {
         "a list": [rows, [1, 2]],
@@ -946,7 +949,7 @@ class PickledCall:
 
 
 def encode_official_cifar_batch(rows, labels):
-    """Return a batch as Python 2 and NumPy 1 wrote it, with strings without an encoding, and NumPy's old names."""
+    """Return a batch as Python 2 and NumPy 1 wrote it, with strings that have no encoding, and NumPy's old names."""
 
     def encode_text(data):
         return b"T" + struct.pack("<i", len(data)) + data

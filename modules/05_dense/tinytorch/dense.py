@@ -90,7 +90,7 @@ def dropout_forward(x, mask, p):
 
 
 def dropout_backward(grad, output, x, mask, p):
-    """Return `(grad_x,)`: `grad` through the same mask, on the same scale."""
+    """Return `(grad_x,)`: `grad` with the same mask and the same scale applied."""
     # BEGIN SOLUTION 5.4
     return (np.where(mask, grad / (1 - p), 0),)
     # END SOLUTION
@@ -129,7 +129,7 @@ class Dropout(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input: `grad` through the mask of that pass, if it had one."""
+        """Return the gradient with respect to the last input: `grad` with the mask of that pass, if it had one."""
         check_backward(self, grad, self.output)
         # BEGIN SOLUTION 5.5
         if self.mask is None:
@@ -202,7 +202,7 @@ cross_entropy = Op("cross_entropy", cross_entropy_forward, cross_entropy_backwar
 class CrossEntropyLoss(Loss):
     """Softmax and negative log-likelihood in one, in nats, for logits (n, k) and the correct class numbers (n,).
 
-    A guess costs ln k, which is ln 2 here.
+    A guess among k classes has a loss of ln k, which is ln 2 here.
 
     >>> CrossEntropyLoss()(Tensor([[0.0, 0.0], [5.0, 5.0]]), Tensor([0, 1]))
     Tensor(0.6931)
@@ -254,7 +254,7 @@ def minibatches(
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Return the share of rows whose largest logit is at the target: (n, k) and (n,) → a float from 0 to 1.
+    """Return the fraction of rows whose largest logit is at the target: (n, k) and (n,) → a float from 0 to 1.
 
     Raise ValueError for targets that do not fit.
     """

@@ -23,7 +23,7 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
     """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` more at each end.
 
-    Raise ValueError, naming `kernel` and the padded size, if the kernel does not fit.
+    Raise ValueError, stating `kernel` and the padded size, if the kernel does not fit.
 
     >>> output_size(28, 3, 2, 1)
     14
@@ -86,7 +86,7 @@ def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
 
 
 def taps(x, kernel_size, stride):
-    """Yield the pixels that each element of the kernel meets, row by row: views of `x`, (N, C, out_h, out_w)."""
+    """Yield, for each element of the kernel, the pixels it is multiplied by: views of `x`, (N, C, out_h, out_w)."""
     out_h, out_w = output_sizes(x.shape[2:], kernel_size, stride)
     for i, j in np.ndindex(kernel_size):
         yield x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
@@ -178,7 +178,7 @@ class OpLayer(Layer):
 
 
 class Conv2d(OpLayer):
-    """Slides `out_channels` small kernels over an image: (N, in_channels, H, W) → (N, out_channels, out_h, out_w).
+    """A layer that slides kernels over an image: (N, in_channels, H, W) → (N, out_channels, out_h, out_w).
 
     `weight`, float32 of (out_channels, in_channels, kh, kw), is drawn from `rng`: normal with mean 0 and variance
     2 / (in_channels · kh · kw) (He et al., 2015). `bias`, float32 of (out_channels,), is 0, or None with `bias=False`.
@@ -237,14 +237,14 @@ avg_pool2d = Op("avg_pool2d", avg_pool2d_forward, avg_pool2d_backward)
 
 
 class MaxPool2d(Activation):
-    """The largest pixel of each window; without a `stride`, the windows are side by side."""
+    """The largest pixel of each window; without a `stride`, windows do not overlap."""
 
     def __init__(self, kernel_size, stride=None):
         super().__init__(max_pool2d, kernel_size=pair(kernel_size), stride=pair(stride or kernel_size))
 
 
 class AvgPool2d(Activation):
-    """The mean of each window; without a `stride`, the windows are side by side."""
+    """The mean of each window; without a `stride`, windows do not overlap."""
 
     def __init__(self, kernel_size, stride=None):
         super().__init__(avg_pool2d, kernel_size=pair(kernel_size), stride=pair(stride or kernel_size))
@@ -268,14 +268,14 @@ flatten = Op("flatten", flatten_forward, flatten_backward)
 
 
 class Flatten(Activation):
-    """Turns images into rows, which `Dense` expects."""
+    """A layer that turns images into rows, which `Dense` expects."""
 
     def __init__(self):
         super().__init__(flatten)
 
 
 def normalise(x, eps, statistics):
-    """Return `(x - mean) / std` and std = √(var + eps), as (C, 1, 1); for `statistics` see `batch_norm_forward`."""
+    """Return `(x - mean) / std` and std = √(var + eps), shaped (C, 1, 1). For `statistics` see `batch_norm_forward`."""
     # BEGIN SOLUTION 6.8
     mean, var = (x.mean(axis=PER_CHANNEL), x.var(axis=PER_CHANNEL)) if statistics is None else statistics
     std = np.sqrt(var + eps)[:, None, None]
@@ -314,11 +314,11 @@ batch_norm = Op("batch_norm", batch_norm_forward, batch_norm_backward)
 
 
 class BatchNorm2d(OpLayer):
-    """Brings every channel to mean 0 and variance 1, then to a learned scale and shift (Ioffe and Szegedy, 2015).
+    """A layer that normalises every channel, then applies a learned scale and shift (Ioffe and Szegedy, 2015).
 
-    While `training` is True, it uses batch statistics, and the running statistics move a share of `momentum` towards
-    them (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running statistics are
-    used and stay the same. They are float32 Tensors of shape (num_features,), as are weight and bias. But they are
+    While `training` is True, it uses batch statistics, and the running statistics move towards them by a fraction of
+    `momentum` (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running statistics
+    are used and stay the same. They are float32 Tensors of shape (num_features,), as are weight and bias. But they are
     buffers: no gradient changes them.
     """
 

@@ -72,7 +72,7 @@ def masked_fill_forward(x, *, mask, value):
     """Return `value` where `mask` is True and `x` where it is False: [1.0, 2.0], [True, False], 0 → [0.0, 2.0].
 
     `mask` broadcasts to the shape of `x`. The result has the shape and dtype of `x`; integers count as float32.
-    Raise TypeError for a mask that is not of bools, and ValueError for one that does not broadcast to `x`.
+    Raise TypeError for a mask that does not hold bools, and ValueError for one that does not broadcast to `x`.
     """
     check_mask(mask, x.shape)
     # BEGIN SOLUTION 7.3
@@ -95,8 +95,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
 
     Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
     `mask`, bools that broadcast to the weights, is True where a query may attend. Where it is False, weights are
-    exactly 0. A query that may not attend to anything, even because S is 0, has weights and an output of 0. Raise
-    ValueError for shapes that do not fit, including the mask's.
+    exactly 0. A query that may not attend to anything, for example because S is 0, has weights and an output of 0.
+    Raise ValueError for shapes that do not fit, including the mask's.
 
     >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
     >>> scaled_dot_product_attention(query, Tensor([[1.0], [2.0], [3.0]]), value, np.array([True, True, False]))

@@ -78,15 +78,15 @@ def batch_indices(n: int, batch_size: int, rng=None, drop_last=False) -> list[np
 
 
 def as_batch(inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Return both as tensors, integer targets as int64, copying only what must be converted."""
+    """Return inputs and targets as tensors, integer targets as int64, copying only what must be converted."""
     return wrap(inputs), wrap(targets.astype(np.int64, copy=False) if targets.dtype.kind in "iu" else targets)
 
 
 class DataLoader:
-    """Hands out a dataset's batches, epoch by epoch: `for inputs, targets in loader`, both Tensors.
+    """A loader that yields a dataset's batches, epoch by epoch: `for inputs, targets in loader`, both Tensors.
 
-    `shuffle` needs `rng`, as do random transforms. A thread makes up to `prefetch` batches ahead. Raise ValueError for
-    a `batch_size` below 1, a `prefetch` below 0, or `shuffle` without `rng`.
+    `shuffle` needs `rng`, as do random transforms. A thread prepares up to `prefetch` batches ahead. Raise ValueError
+    for a `batch_size` below 1, a `prefetch` below 0, or `shuffle` without `rng`.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, *, rng=None, drop_last=False, prefetch=0):
@@ -107,7 +107,7 @@ class DataLoader:
         """Return a generator of one epoch's batches, which fetches each as tensors (`as_batch`) when it is asked for.
 
         This call draws everything that it needs from `self.rng`: the order, and the seed of a generator for transforms.
-        So it does not matter how far, and in which thread, an epoch is read. A state of `self.rng` that was saved
+        So it does not matter how far an epoch is read, or in which thread. A state of `self.rng` that was saved
         between two epochs leads to the same epochs again.
         """
         # BEGIN SOLUTION 8.3
@@ -129,7 +129,7 @@ def check_random(images, rng) -> None:
 
 
 class RandomHorizontalFlip:
-    """Mirrors each image from left to right, independently of the others, with probability `p`."""
+    """A transform that mirrors each image from left to right, independently of the others, with probability `p`."""
 
     def __init__(self, p: float = 0.5):
         self.p = p
@@ -146,7 +146,7 @@ class RandomHorizontalFlip:
 
 
 class RandomCrop:
-    """Puts each image into a frame of `padding` zeros, and cuts out a window of its size at a random position."""
+    """A transform that puts each image into a frame of `padding` zeros, and cuts out a window of its size at random."""
 
     def __init__(self, padding: int):
         self.padding = padding
@@ -167,7 +167,7 @@ class RandomCrop:
 
 
 class Normalize:
-    """Subtracts each channel's `mean` and divides by its `std`; uint8 pixels are divided by 255 first."""
+    """A transform that computes (x - mean) / std in each channel, after dividing uint8 pixels by 255."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         self.mean, self.std = (np.array(values, np.float64)[:, None, None] for values in (mean, std))
@@ -188,7 +188,7 @@ class Normalize:
 
 
 class Compose:
-    """Runs transforms one after another; all draw from the same generator."""
+    """A transform that runs others one after another; all draw from the same generator."""
 
     def __init__(self, transforms: Iterable[Callable]):
         self.transforms = list(transforms)
@@ -205,8 +205,9 @@ class Compose:
 def prefetch(items: Iterable, depth: int) -> Iterator:
     """Yield what `items` yields, made ahead by a thread: at most `depth` items wait or are being made.
 
-    This is a generator. An error in making an item is raised here, in its turn. The thread ends with the items or
-    with an error. If the generator is closed or dropped before that, the thread ends after the item it is making.
+    This is a generator. An error raised while an item is made is raised here as well, after the items before it. The
+    thread ends when the items run out or one raises an error. If the generator is closed or dropped before that, the
+    thread ends after the item it is making.
     """
     # BEGIN SOLUTION 8.7
     permits, ready, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
@@ -241,7 +242,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
 
 
 def read(path, parse: Callable):
-    """Return `parse` of a file's bytes, unpacked if they are gzipped; its ValueError also names the file."""
+    """Apply `parse` to a file's bytes, decompressed if they are gzipped; its ValueError also names the file."""
     data = Path(path).read_bytes()
     try:
         return parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
@@ -292,10 +293,10 @@ ADMITTED |= {"numpy.ndarray": np.ndarray, "numpy.dtype": byte_type}
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and arrays of bytes, without importing anything."""
+    """An unpickler for plain values and arrays of bytes, which does not import anything."""
 
     def find_class(self, module: str, name: str):
-        """Return the stand-in for `module.name` in ADMITTED. Raise UnpicklingError, with both, for any other name."""
+        """Return the stand-in for `module.name` in ADMITTED. Raise UnpicklingError, with both names, for any other."""
         # BEGIN SOLUTION 8.9
         if f"{module}.{name}" not in ADMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
