@@ -254,7 +254,7 @@ def collect(
     from desk.members import describe_roster_changes
     from desk.regrade import describe_course_change
     from desk.roster import FILE, read_roster
-    from desk.shards import format_shard_matrix, output_matrix, select_shard_students
+    from desk.shards import format_shard_matrix, output_shard_matrix, select_shard_students
     from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
@@ -263,7 +263,7 @@ def collect(
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only must be fetch or grade, not {only}.")
     if plan_matrix:
-        output_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
+        output_shard_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
         return 0
     printing.print_notes(describe_course_change(ROOT, here))
     with create_watch(open_console()) as watch:

@@ -15,8 +15,8 @@ from desk.item_statistics import ItemOutcome, ItemStatistics, analyse_items
 from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores, find_preview_gradings
 from desk.stale import find_stale_grades
-from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
-from grading.checks.quiz_answers import OPEN_TITLE, extract_question_id, is_wrong_answer
+from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck_students
+from grading.checks.quiz_answers import OPEN_TITLE, extract_question_id, says_wrong_answer
 from grading.manifest.model import BuildStatus, Manifest, Milestone
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
@@ -264,7 +264,9 @@ def _find_unanswered_questions(raw_result: Mapping[str, Any]) -> frozenset[str]:
     """Return the titles of a raw result's failures that are unanswered questions."""
     failures = [failure for criterion in raw_result["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
-    return frozenset(t for t, got in titles if (extract_question_id(t) or t == OPEN_TITLE) and not is_wrong_answer(got))
+    return frozenset(
+        t for t, got in titles if (extract_question_id(t) or t == OPEN_TITLE) and not says_wrong_answer(got)
+    )
 
 
 def _format_failure_title(failure: Mapping[str, Any]) -> str:
@@ -310,7 +312,7 @@ def _find_stuck_students(
         needs[key] = StuckScore(same, days)
         found[key] = StuckStudent(by_id[student], milestone, first, same, days, needs[key].score)
     ranked = rank_by_stuck_score(needs, {key: history[key][-1].at.timestamp() for key in needs})
-    return tuple(found[key] for key in select_stuck(ranked, needs, len(rows))), len(found)
+    return tuple(found[key] for key in select_stuck_students(ranked, needs, len(rows))), len(found)
 
 
 def _build_report_items(

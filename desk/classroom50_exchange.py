@@ -185,7 +185,9 @@ def _build_submission_entry(
         "max-score": round(FULL * len(scores)),
         "late": any(score.days_late for score in scores),
         "comment": "; ".join(score.by_hand.comment for score in scores if score.by_hand.comment),
-        "course": "; ".join(dict.fromkeys(score.judged_by for score in scores if score.judged_by)),
+        "course": "; ".join(
+            dict.fromkeys(score.judging_course_label for score in scores if score.judging_course_label)
+        ),
         "tests": list_classroom50_tests(tests),
     }
 

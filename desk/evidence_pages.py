@@ -105,7 +105,7 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
 def _list_grade_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """List how the grade was arrived at, as (term, value)."""
     assert score.grading is not None
-    yield "Judged by", score.judged_by
+    yield "Judged by", score.judging_course_label
     yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"
     if score.push is not None:
         yield "Pushed", f"{score.push.at:%Y-%m-%d %H:%M} UTC (source: {score.push.source})"

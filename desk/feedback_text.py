@@ -175,7 +175,7 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
         lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
         yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
     commit = format_code_span((result.submission.commit or "")[:12])
-    yield f"Graded with the course {escape_markdown(score.judged_by)}, from commit {commit}."
+    yield f"Graded with the course {escape_markdown(score.judging_course_label)}, from commit {commit}."
 
 
 def _describe_unmet_criterion(criterion: CriterionResult) -> str:

@@ -74,10 +74,10 @@ def grade_in_processes(
 
 
 def _feed_grading_process(
-    waiting: queue.SimpleQueue[GradingTask],
-    report: Callable[[TaskOutcome], None],
+    waiting_tasks: queue.SimpleQueue[GradingTask],
+    report_outcome: Callable[[TaskOutcome], None],
     root: Path,
-    limits: dict[int, float],
+    seconds_by_milestone: dict[int, float],
     stop: threading.Event,
 ) -> None:
     """Send one task after another to a grading process, and start a new process when it ends."""
@@ -85,20 +85,20 @@ def _feed_grading_process(
     try:
         while not stop.is_set():
             try:
-                task = waiting.get_nowait()
+                task = waiting_tasks.get_nowait()
             except queue.Empty:
                 return
             graded = TaskOutcome(task, problem="it was not graded")
             for _ in range(TRIES):
                 process = process or _GradingProcess(root)
-                graded = process.grade_task(task, limits[task.milestone], stop)
+                graded = process.grade_task(task, seconds_by_milestone[task.milestone], stop)
                 if process.ended:
                     process.stop()
                     process = None
                 if graded.result is not None or process is not None or stop.is_set():
                     break
             if not stop.is_set():
-                report(graded)
+                report_outcome(graded)
     finally:
         if process is not None:
             process.stop()
@@ -131,7 +131,7 @@ class _GradingProcess:
     def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:
         """Let the process grade one task. If it does not answer, set `ended`."""
         try:
-            line = self._request_line(task.to_json() + "\n", seconds, stop)
+            line = self._exchange_line(task.to_json() + "\n", seconds, stop)
         except OSError:
             line = b""
         if line is None:
@@ -144,9 +144,9 @@ class _GradingProcess:
             return TaskOutcome(task, Result.model_validate_json(answer["result"]))
         except (ValueError, LookupError, TypeError):
             self.ended = True
-            return TaskOutcome(task, problem=f"the grading process ended ({self._describe_exit()})")
+            return TaskOutcome(task, problem=f"the grading process ended ({self._describe_process_exit()})")
 
-    def _request_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
+    def _exchange_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
         """Send a line and read the answer. It is empty if the process ended, and None if it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -168,7 +168,7 @@ class _GradingProcess:
                     line += more
         return line
 
-    def _describe_exit(self) -> str:
+    def _describe_process_exit(self) -> str:
         """Describe how the process ended: its signal or exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)

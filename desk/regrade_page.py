@@ -72,6 +72,12 @@ def format_regrade_csv(summary: RegradeSummary) -> str:
         row, before, after = change.row, change.before, change.after
         criteria = "; ".join(f"{c.title}: {c.before} → {c.after}" for c in change.criteria)
         cells = [row.id, row.name or "", after.milestone, format_points(before), format_points(after)]
-        cells += [before.verdict or "", after.verdict or "", before.judged_by, after.judged_by, criteria]
+        cells += [
+            before.verdict or "",
+            after.verdict or "",
+            before.judging_course_label,
+            after.judging_course_label,
+            criteria,
+        ]
         writer.writerow([cell if isinstance(cell, int) else escape_formula(str(cell)) for cell in cells])
     return text.getvalue()

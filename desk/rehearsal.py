@@ -64,7 +64,7 @@ def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: 
     write_atomically(folder / FILE, "".join(f"{line}\n" for line in lines).encode())
     if any(member.recorded or member.before for member in cast):
         write_atomically(folder / DEADLINES, _format_deadlines(at).encode())
-        _fill_gradebook(root, manifest, folder, cast, commits, at)
+        _fill_rehearsal_gradebook(root, manifest, folder, cast, commits, at)
     return folder / FILE
 
 
@@ -91,12 +91,12 @@ def _create_student_repository(
     for name, (number, given, written) in texts.items():
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _apply_student_change(written, member, number, path.name) if number <= member.modules else given
+        text = _make_student_version(written, member, number, path.name) if number <= member.modules else given
         path.write_text(text, "utf-8")
     save_student_id(tree, member.id)
     reached = [m for m in manifest.milestones if manifest.module(m.trigger).number <= member.modules and member.answers]
     for milestone in reached:
-        save_answers(tree, milestone.id, _answer_questions(milestone, member))
+        save_answers(tree, milestone.id, _build_member_answers(milestone, member))
     git = _StudentGit(member.id)
     git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     git("--git-dir", str(bare), "config", "core.logAllRefUpdates", "true")
@@ -119,18 +119,20 @@ def _create_student_repository(
     return commits
 
 
-def _apply_student_change(text: str, member: CastMember, module: int, file: str) -> str:
+def _make_student_version(solution_text: str, member: CastMember, module: int, file: str) -> str:
     """Change a solution's text into this student's version."""
     if member.change in ("unfinished", "renamed") and module == 2:
-        text += UNFINISHED
+        solution_text += UNFINISHED
     if member.change == "renamed":
-        text = text.replace("result", f"{MARKER}result").replace("value", f"{MARKER}value")
+        solution_text = solution_text.replace("result", f"{MARKER}result").replace("value", f"{MARKER}value")
     if member.change in ("own", "copied") and file == "layers.py":
-        text += OWN if member.change == "own" else re.sub(r"\w+", lambda word: COPIED.get(word[0], word[0]), OWN)
-    return text
+        solution_text += (
+            OWN if member.change == "own" else re.sub(r"\w+", lambda word: COPIED.get(word[0], word[0]), OWN)
+        )
+    return solution_text
 
 
-def _answer_questions(milestone: Milestone, member: CastMember) -> Answers:
+def _build_member_answers(milestone: Milestone, member: CastMember) -> Answers:
     """Answer this student's questions correctly; with "wrong", one number for the first milestone is wrong."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
@@ -139,7 +141,7 @@ def _answer_questions(milestone: Milestone, member: CastMember) -> Answers:
     return replace(answers, answers={**answers.answers, asked: 1})
 
 
-def _fill_gradebook(
+def _fill_rehearsal_gradebook(
     root: Path,
     manifest: Manifest,
     folder: Path,

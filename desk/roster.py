@@ -205,11 +205,11 @@ class _RosterParser:
             self._add_problem(line, f"repository: {complaint[0]}", complaint[1])
         if email is not None and not EMAIL.fullmatch(email):
             self._add_problem(line, f"{email!r} is not an e-mail address.", "Write name@host, or leave it empty.")
-        self._check_unique(line, "id", id_, str)
-        self._check_unique(line, "github", github, str)
-        self._check_unique(line, "repository", repository, normalize_repository)
-        self._check_unique(line, "email", email, str.casefold)
-        self._check_unique(line, "sis_login", given["sis_login"], str.casefold)
+        self._check_value_is_unique(line, "id", id_, str)
+        self._check_value_is_unique(line, "github", github, str)
+        self._check_value_is_unique(line, "repository", repository, normalize_repository)
+        self._check_value_is_unique(line, "email", email, str.casefold)
+        self._check_value_is_unique(line, "sis_login", given["sis_login"], str.casefold)
         agreed = {
             name: self._parse_consent(line, name, given[name] or "") for name in ("public", "links", "leaderboard")
         }
@@ -243,14 +243,16 @@ class _RosterParser:
             self._add_problem(line, f"{column}:", str(error))
             return None
 
-    def _check_unique(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
+    def _check_value_is_unique(
+        self, line_number: int, column: str, value: str | None, normalize: Callable[[str], str]
+    ) -> None:
         """Add a problem if an earlier row has the same value in this column."""
         if value is None:
             return
-        first = self.first.setdefault((column, same(value)), line)
-        if first != line:
+        first = self.first.setdefault((column, normalize(value)), line_number)
+        if first != line_number:
             self._add_problem(
-                line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two."
+                line_number, f"the {column} {value} is already on line {first}.", "Delete or change one of the two."
             )
 
     def _parse_consent(self, line: int, column: str, value: str) -> bool:

@@ -116,7 +116,7 @@ def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
         for row in rows
     ]
     for row, line in zip(rows, lines, strict=True):  # a column that Moodle ignores
-        line.append("; ".join(f"{m.id}: {reached[row.id][m.id].judged_by or 'not graded'}" for m in built))
+        line.append("; ".join(f"{m.id}: {reached[row.id][m.id].judging_course_label or 'not graded'}" for m in built))
     return _format_rows_as_csv(
         [["Full name", "Email address", *(_format_milestone_title(m) for m in built), "Judged by"], *lines]
     )
@@ -157,7 +157,7 @@ def export_scores(
     if format_name not in (*FORMATS, "classroom50"):
         raise UsageError(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
     whole = load_manifest_strictly(root)
-    manifest = _select_milestone(whole, milestone)
+    manifest = _keep_only_milestone(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
         today = describe_grading_course(root, whole).digest
@@ -189,7 +189,7 @@ def export_scores(
     return ExportSummary(students, tuple(notes))
 
 
-def _select_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
+def _keep_only_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
     """Return the manifest with this milestone alone; raise UsageError if there is none."""
     if milestone is None:
         return manifest
@@ -222,10 +222,10 @@ def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
-        writer.writerow([cell if isinstance(cell, int | float) else _format_text_cell(str(cell)) for cell in row])
+        writer.writerow([cell if isinstance(cell, int | float) else _escape_cell_text(str(cell)) for cell in row])
     return text.getvalue()
 
 
-def _format_text_cell(text: str) -> str:
+def _escape_cell_text(text: str) -> str:
     """Keep a text from becoming a formula, except the fixed words that Canvas expects."""
     return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

@@ -83,7 +83,7 @@ class Score:
         return round(FULL * self.grading.share * self.remaining_share, 2)
 
     @property
-    def judged_by(self) -> str:
+    def judging_course_label(self) -> str:
         """The label of the course that graded it; empty if nothing is graded."""
         if self.course is None:
             return ""
@@ -99,7 +99,7 @@ def compute_scores(
     regrade that is not decided yet, to show what it would change.
     """
     pushes, gradings, visits = book.read_pushes(), book.list_gradings(), book.read_visits()
-    arrivals = _find_first_pushes(book.list_submissions(), gradings, pushes)
+    arrivals = _map_submissions_to_first_push(book.list_submissions(), gradings, pushes)
     decided = select_latest_regrades([*read_regrade_decisions(book), *([decision] if decision else ())])
     courses, overrides = read_course_versions(book), read_overrides(book)
     by_key: dict[tuple[str, int], list[Grading]] = {}
@@ -143,7 +143,7 @@ def _compute_score(
         for grading in gradings
     ]
     return max(
-        candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _measure_earliness(s)), default=none
+        candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _compute_earliness_key(s)), default=none
     )
 
 
@@ -228,12 +228,12 @@ def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
     return groups
 
 
-def _measure_earliness(score: Score) -> float:
+def _compute_earliness_key(score: Score) -> float:
     """Return a number that is larger for an earlier push."""
     return -score.push.at.timestamp() if score.push is not None else float("-inf")
 
 
-def _find_first_pushes(
+def _map_submissions_to_first_push(
     handed_in: Iterable[CommitSubmission], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
 ) -> dict[tuple[str, int, str], Push]:
     """Map (student, milestone, digest) to the first push of that submission, in any commit."""

@@ -30,12 +30,12 @@ def format_shard_matrix(submissions: int) -> str:
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
 
-def output_matrix(text: str, environ: Mapping[str, str]) -> None:
+def output_shard_matrix(matrix_json: str, environ: Mapping[str, str]) -> None:
     """Print a matrix; in a workflow, write it as the step's output `matrix` instead."""
     if file := environ.get("GITHUB_OUTPUT"):
-        write_outputs(Path(file), {"matrix": text})
+        write_outputs(Path(file), {"matrix": matrix_json})
     else:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(matrix_json + "\n")
 
 
 def find_gradebooks(folder: Path) -> list[Path]:

@@ -126,12 +126,12 @@ def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
     return found[~np.isin(found["value"], given_hashes)]
 
 
-def hash_token_runs(kinds: Sequence[str]) -> np.ndarray:
+def hash_token_runs(token_kinds: Sequence[str]) -> np.ndarray:
     """Hash each run of `GRAM` tokens with a polynomial in their digests, modulo 2⁶⁴."""
-    count = len(kinds) - GRAM + 1
+    count = len(token_kinds) - GRAM + 1
     if count < 1:
         return np.empty(0, np.uint64)
-    digests = np.array([_hash_token_kind(kind) for kind in kinds], np.uint64)
+    digests = np.array([_hash_token_kind(kind) for kind in token_kinds], np.uint64)
     values = np.zeros(count, np.uint64)
     for place in range(GRAM):
         values = values * np.uint64(0x9E3779B97F4A7C15) + digests[place : place + count]

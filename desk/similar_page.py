@@ -66,12 +66,12 @@ def write_similarity_page(
         # Students who repeat the course may build on their own work.
         if by_key[pair.left].row.id != by_key[pair.right].row.id
     )
-    names = {one.key: _describe_student(one, folder) for one in by_key.values()}
+    names = {one.key: _format_student_label(one, folder) for one in by_key.values()}
     write_atomically(target, render_similarity_page(pairs, read, names).encode())
     return pairs
 
 
-def _describe_student(submission: LatestSubmission, folder: Path) -> str:
+def _format_student_label(submission: LatestSubmission, folder: Path) -> str:
     """Return a student's name with the section and, for a different class, its folder: Ada Lovelace (A)."""
     where = [submission.row.section] if submission.row.section else []
     where += [submission.folder.name] if submission.folder != folder else []
@@ -82,11 +82,11 @@ def render_similarity_page(
     pairs: Sequence[SimilarPair], read: Mapping[str, SubmissionFiles], names: Mapping[str, str]
 ) -> str:
     """Render the pairs as HTML, each folded, with its matches side by side."""
-    shown = [_prepare_pair(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
+    shown = [_build_shown_pair(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
     return build_template_environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
 
 
-def _prepare_pair(
+def _build_shown_pair(
     pair: SimilarPair, left: Mapping[str, str], right: Mapping[str, str], names: Mapping[str, str]
 ) -> ShownPair:
     """Prepare a pair for the page, with its longest matches."""
@@ -99,12 +99,14 @@ def _prepare_pair(
             len({(m.file, line) for m in pair.matches for line in range(m.left[0], m.left[1] + 1)}),
             len({(m.right_file, line) for m in pair.matches for line in range(m.right[0], m.right[1] + 1)}),
         ),
-        tuple((_prepare_side(left, m.file, m.left), _prepare_side(right, m.right_file, m.right)) for m in longest),
+        tuple(
+            (_build_match_side(left, m.file, m.left), _build_match_side(right, m.right_file, m.right)) for m in longest
+        ),
         len(pair.matches) - len(longest),
     )
 
 
-def _prepare_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> MatchSide:
+def _build_match_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> MatchSide:
     """Prepare one side of a match: its lines, with a few before and after."""
     text = files[file].splitlines()
     first, last = lines

@@ -56,7 +56,7 @@ def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime
     if score.grading is None:
         return
     if not score.is_current:
-        yield f"it was graded by {score.judged_by}"
+        yield f"it was graded by {score.judging_course_label}"
     if visit is not None and visit.problem:
         yield "the last collection could not read the repository"
     elif visit is not None and newest_visit is not None and newest_visit - visit.at > LATE:

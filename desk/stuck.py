@@ -47,15 +47,15 @@ class StuckScore:
         return min(self.failures, FAILURES) + min(self.days // 7, WEEKS) + min(pairs, PAIRS_BEHIND)
 
 
-def rank_by_stuck_score(needs: Mapping[Key, StuckScore], recent: Mapping[Key, float]) -> list[Key]:
+def rank_by_stuck_score(stuck_scores: Mapping[Key, StuckScore], last_activity: Mapping[Key, float]) -> list[Key]:
     """Rank everybody, most points first. Among equals, the one who worked last comes first."""
-    return sorted(needs, key=lambda key: (-needs[key].score, -recent.get(key, 0.0), str(key)))
+    return sorted(stuck_scores, key=lambda key: (-stuck_scores[key].score, -last_activity.get(key, 0.0), str(key)))
 
 
-def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, StuckScore], students: int) -> list[Key]:
+def select_stuck_students(ranked: Iterable[Key], stuck_scores: Mapping[Key, StuckScore], class_size: int) -> list[Key]:
     """Select the students at the top of a ranking to list, in a class of this many students.
 
     Even the smallest class may have one.
     """
-    named = [key for key in ranked if needs[key].score >= LEAST]
-    return named[: max(1, students // SHARE)]
+    named = [key for key in ranked if stuck_scores[key].score >= LEAST]
+    return named[: max(1, class_size // SHARE)]

@@ -53,7 +53,7 @@ def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> Submi
     Links, nested repositories and oversized files are kept as such, and rejected later. No filter, line-ending setting
     or attribute of the repository changes a byte.
     """
-    wanted = _list_wanted_paths(manifest)
+    wanted = _list_gradable_paths(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}
     above = {parent for path in wanted for parent in path.parents if parent.parts}
     found: dict[PurePosixPath, TreeEntry] = {}
@@ -85,7 +85,7 @@ def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> Submi
     )
 
 
-def _list_wanted_paths(manifest: Manifest) -> set[PurePosixPath]:
+def _list_gradable_paths(manifest: Manifest) -> set[PurePosixPath]:
     """List every file that students may hand in for what is built."""
     sources = list_source_files(manifest, [m for m in manifest.modules if m.status is BuildStatus.BUILT])
     answers = [path for m in manifest.milestones if m.status is BuildStatus.BUILT for path in list_answer_files(m)]

@@ -63,7 +63,7 @@ def run_milestone_grading(
 ) -> None:
     """Measure a milestone."""
 
-    def grade(watch: ProgressWatch) -> Result:
+    def grade_with_options(watch: ProgressWatch) -> Result:
         """Grade the milestone with the arguments of the command."""
         return grade_milestone(
             ROOT,
@@ -83,7 +83,9 @@ def run_milestone_grading(
 
         ask_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
     raise typer.Exit(
-        _find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file, own_attempt=own), exit_zero)
+        _choose_exit_code(
+            _grade_and_report(grade_with_options, json, markdown_file, junit_file, own_attempt=own), exit_zero
+        )
     )
 
 
@@ -100,14 +102,16 @@ def run_module_grading(
 ) -> None:
     """Run a module's tests through a worker."""
 
-    def grade(watch: ProgressWatch) -> Result:
+    def grade_with_options(watch: ProgressWatch) -> Result:
         """Grade the module with the arguments of the command."""
         return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
-    raise typer.Exit(_find_exit_code(_grade_and_report(grade, json, markdown_file, junit_file), exit_zero))
+    raise typer.Exit(
+        _choose_exit_code(_grade_and_report(grade_with_options, json, markdown_file, junit_file), exit_zero)
+    )
 
 
-def _find_exit_code(result: Result, exit_zero: bool) -> int:
+def _choose_exit_code(result: Result, exit_zero: bool) -> int:
     """Return the verdict's exit code. If ``exit_zero`` is set, “not yet” also gives 0."""
     code = result.verdict.exit_code
     return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code

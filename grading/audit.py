@@ -76,7 +76,7 @@ def audit_imports(
             file=path,
             line=line,
         )
-        for line, what, why in sorted(set(_find_violations(tree, rules)))
+        for line, what, why in sorted(set(_find_import_violations(tree, rules)))
     ]
 
 
@@ -109,16 +109,16 @@ class _ImportRules:
             return None
         return f"The course has no module with this name. {suggest_name(part, self.earlier)}".rstrip()
 
-    def _suggest_alternative(self, top: str) -> str:
+    def _suggest_alternative(self, package_name: str) -> str:
         """Explain what to do instead of importing a forbidden package."""
         for names, instead in INSTEAD.items():
-            if top in names.split():
+            if package_name in names.split():
                 return instead
-        if top in {**self.earlier, **self.later}:
-            return f"Write the full name: from tinytorch.{top} import …"
-        close = difflib.get_close_matches(top, self.allowed, n=1)
+        if package_name in {**self.earlier, **self.later}:
+            return f"Write the full name: from tinytorch.{package_name} import …"
+        close = difflib.get_close_matches(package_name, self.allowed, n=1)
         advice = f"Did you mean `{close[0]}`?" if close else "Delete the import and write the code yourself."
-        return f"This module does not use `{top}`. {advice}"
+        return f"This module does not use `{package_name}`. {advice}"
 
     def find_forbidden_module(self, name: str) -> str | None:
         """Find the forbidden module that a dotted name leads to, or return None: `warnings.sys` is `sys`."""
@@ -141,7 +141,7 @@ class _ImportRules:
         return None if place.__name__.partition(".")[0] in self.allowed else place.__name__
 
 
-def _find_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]:
+def _find_import_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]:
     """Find every import, name and attribute that the rules forbid."""
     names = _map_imported_names(tree)
     for node in _walk_code_reachable_on_import(tree, names):
@@ -157,9 +157,9 @@ def _find_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]
             case ast.Name(id=name) if name in HIDING:
                 yield node.lineno, name, f"`{name}` can run code that is not in the file. Write that code directly."
             case ast.Attribute(attr=name) if name in REACHING:
-                yield node.lineno, f".{name}", _explain_hidden_code(name)
+                yield node.lineno, f".{name}", _explain_hidden_code_access(name)
             case ast.Attribute():
-                for dotted in _expand_name(node, names):
+                for dotted in _list_full_names(node, names):
                     if found := rules.find_forbidden_module(dotted):
                         yield node.lineno, dotted, _explain_forbidden_module(dotted, found)
                     if dotted == TYPE_CHECKING and not isinstance(node.ctx, ast.Load):
@@ -177,12 +177,12 @@ def _check_from_import(line: int, base: str, names: list[str], rules: _ImportRul
         if each and dotted != "tinytorch.*" and (why := rules.explain_forbidden_import(dotted)):
             yield line, f"import of {dotted}", why
         elif name in REACHING:
-            yield line, f"import of {dotted}", _explain_hidden_code(name)
+            yield line, f"import of {dotted}", _explain_hidden_code_access(name)
         elif found := rules.find_forbidden_module(dotted):
             yield line, f"import of {dotted}", _explain_forbidden_module(dotted, found)
 
 
-def _explain_hidden_code(name: str) -> str:
+def _explain_hidden_code_access(name: str) -> str:
     """Explain why a name that gives access to hidden code is forbidden."""
     return f"`{name}` gives access to code that is not in the file. Do not use it."
 
@@ -206,7 +206,7 @@ def _map_imported_names(tree: ast.Module) -> Names:
     return names
 
 
-def _expand_name(node: ast.expr, names: Names) -> list[str]:
+def _list_full_names(node: ast.expr, names: Names) -> list[str]:
     """List the full names that `np.linalg.norm` may have. The list is empty if no import bound its first part."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute) and len(parts) < LONGEST:
@@ -235,7 +235,7 @@ def _is_false_at_import(test: ast.expr, names: Names, bound: set[str]) -> bool:
     match test:
         case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
             return "__name__" not in bound
-    return _expand_name(test, names) == [TYPE_CHECKING]
+    return _list_full_names(test, names) == [TYPE_CHECKING]
 
 
 def _find_rebound_names(tree: ast.Module) -> set[str]:

@@ -15,7 +15,7 @@ from typing import Literal
 import platformdirs
 from pydantic import AwareDatetime, ConfigDict
 
-from grading.data.files import set_aside_file
+from grading.data.files import rename_damaged_file
 from grading.files import write_atomically
 from grading.measurement import Measurement
 from grading.result import Record
@@ -39,17 +39,17 @@ class KeptFigures(Record):
     measured: Measurement
 
 
-def find_figures_folder() -> Path:
+def find_figure_cache_folder() -> Path:
     """Return the folder of kept figures, in the user's cache folder."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "figures"
 
 
-def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
+def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
     """Find the kept figures with this key. Return None unless all the named figures are present.
 
     A damaged file is set aside.
     """
-    path = find_figures_folder() / f"{key}.json"
+    path = find_figure_cache_folder() / f"{key}.json"
     try:
         kept = KeptFigures.model_validate_json(path.read_bytes())
         if kept.key != key or not kept.measured.figures.keys() >= set(names):
@@ -58,24 +58,24 @@ def find_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
         return None
     except ValueError:  # pydantic's ValidationError is a ValueError
         with contextlib.suppress(OSError):
-            set_aside_file(path)
+            rename_damaged_file(path)
         return None
     return kept
 
 
-def keep_figures(kept: KeptFigures) -> None:
+def save_kept_figures(kept: KeptFigures) -> None:
     """Keep a check's figures and delete the oldest ones. Do nothing if the disk is not writable."""
     with contextlib.suppress(OSError):
-        find_figures_folder().mkdir(parents=True, exist_ok=True)
-        write_atomically(find_figures_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
-        files = sorted(find_figures_folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        find_figure_cache_folder().mkdir(parents=True, exist_ok=True)
+        write_atomically(find_figure_cache_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())
+        files = sorted(find_figure_cache_folder().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in files[MOST_FILES:]:
             path.unlink(missing_ok=True)
 
 
 def can_keep_figures() -> bool:
     """Return whether figures can be kept on this machine."""
-    place = find_figures_folder()
+    place = find_figure_cache_folder()
     while not place.exists():
         place = place.parent
     return os.access(place, os.W_OK)

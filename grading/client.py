@@ -101,7 +101,7 @@ class Worker:
     @contextmanager
     def limit_time(self, seconds: float) -> Iterator[None]:
         """Limit the CPU time of all requests in the block together."""
-        previous, self._limit = self._limit, self._start_limit(seconds)
+        previous, self._limit = self._limit, self._start_time_limit(seconds)
         try:
             yield
         finally:
@@ -133,7 +133,7 @@ class Worker:
         if self._ready_until is not None:
             self._ensure_ready()
         self._number += 1
-        number, limit = self._number, self._limit or self._start_limit(self._call_seconds)
+        number, limit = self._number, self._limit or self._start_time_limit(self._call_seconds)
         self._check_total_time()
         first_callback = len(self._callbacks)
         dropped, self._dropped = self._dropped, []
@@ -150,7 +150,7 @@ class Worker:
                         raise self._record_failure(
                             ProtocolError(f"it reported progress more than {MAX_EVENTS:,} times in one call")
                         )
-                    self._answer_report(replied, *self._require_types(rest, (list, dict)))
+                    self._answer_progress_report(replied, *self._require_types(rest, (list, dict)))
                 elif kind == "value" and replied == number and len(rest) == 1:
                     return rest[0]
                 elif kind == "raised" and replied == number:
@@ -223,7 +223,7 @@ class Worker:
             return f"its first message was not the expected greeting: {error}"
         return None if kind == "ready" else "its first message was not the expected greeting"
 
-    def _start_limit(self, seconds: float) -> TimeLimit:
+    def _start_time_limit(self, seconds: float) -> TimeLimit:
         """Start a time limit of this many CPU seconds for the worker."""
         return TimeLimit(seconds, lambda: self._launched.read_usage())
 
@@ -235,7 +235,7 @@ class Worker:
             if passed is not None:
                 raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in total"))
 
-    def _answer_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
+    def _answer_progress_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Call the callback that a progress report is meant for, and send back the callback's return value."""
         values = [*args, *kwargs.values()]
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grading.data.load import identify_data
+from grading.data.load import describe_data_identity
 from grading.machine import describe_machine
 from grading.manifest.model import Manifest, Milestone, Module
 from grading.submission import Submission
@@ -62,7 +62,7 @@ class Dependencies:
             self.common,
             [check, measure.__module__, measure.__qualname__],
             [[one.figure, one.comparison, one.threshold] for one in criteria],
-            identify_data(data) if data else None,
+            describe_data_identity(data) if data else None,
             digest_files(self.root, tests),
             tasks if tests else None,  # a failed test shows its task's hint
         ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from grading import cache
 from grading.client import Worker
 from grading.criteria import copy_criterion_fields, list_criteria
-from grading.data.load import fetch_if_missing, identify_data
+from grading.data.load import describe_data_identity, fetch_if_missing
 from grading.dependencies import (
     GRADER_SUFFIXES,
     NEVER_KEPT,
@@ -316,7 +316,7 @@ def _find_kept_figures(
     for check, names in figures.items():
         found = None
         if check not in NEVER_KEPT:
-            found = cache.find_figures(dependencies.compute_key(check, CHECKS[check]), names)
+            found = cache.load_kept_figures(dependencies.compute_key(check, CHECKS[check]), names)
         data = found.measured.data if found else None
         stands_in = data is not None and data.stand_in_for is not None
         if found is not None and not (stands_in and fetch_if_missing(str(dependencies.milestone.data), watch)):
@@ -339,7 +339,7 @@ class FigureStore:
             key = self.dependencies.compute_key(
                 check, CHECKS[check]
             )  # computed late, since data may have been downloaded in the meantime
-            cache.keep_figures(
+            cache.save_kept_figures(
                 cache.KeptFigures(
                     key=key, seed=context.seed, measured_at=self.began, printed=printed[-PRINTED:], measured=measured
                 )
@@ -472,7 +472,7 @@ def _compute_verdict_key(
         course.digest,
         ",".join(course.changed),
         student or "",
-        identify_data(milestone.data) if milestone and milestone.data else "",
+        describe_data_identity(milestone.data) if milestone and milestone.data else "",
         here.python,
         here.system,
         sandbox,

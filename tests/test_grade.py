@@ -28,7 +28,7 @@ from tests.submissions.partial import make_passing_check
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
-    monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache" / "results")
+    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache" / "results")
 
 
 @pytest.fixture(scope="module")

@@ -200,12 +200,12 @@ def check_cache_folder(_root: Path) -> Finding:
     from grading import cache
 
     if cache.can_keep_figures():
-        return Finding("cache folder", True, f"{cache.find_figures_folder()} is writable")
+        return Finding("cache folder", True, f"{cache.find_figure_cache_folder()} is writable")
     return Finding(
         "cache folder",
         False,
-        f"{cache.find_figures_folder()} is not writable",
-        f"Make {cache.find_figures_folder()} writable.",
+        f"{cache.find_figure_cache_folder()} is not writable",
+        f"Make {cache.find_figure_cache_folder()} writable.",
     )
 
 

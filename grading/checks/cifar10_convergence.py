@@ -6,12 +6,12 @@ import statistics
 
 from grading.checks.image_training import (
     ImageRun,
-    build_measurement,
+    build_image_measurement,
     collect_curves,
-    collect_shared_figures,
-    describe_method,
-    describe_shared_failures,
+    collect_shared_image_figures,
+    describe_image_measurement,
     explain_failed_training,
+    explain_shared_image_failures,
     find_worst_run,
     format_dominance_suffix,
     train_and_measure_network,
@@ -34,7 +34,7 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
     milestone, experiment = get_experiment(context, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)
-    how = describe_method(data, experiment, seeds)
+    how = describe_image_measurement(data, experiment, seeds)
     runs: list[ImageRun] = []
     try:
         workers = context.start_workers(2 * len(seeds))
@@ -50,13 +50,13 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
         )
     late = [measure_late_loss_fall(run.steps, run.losses) for run in runs]
     worst = find_worst_run(runs)
-    figures = collect_shared_figures(runs) | {
+    figures = collect_shared_image_figures(runs) | {
         "loss_ratio": max(run.losses[-1] / max(run.losses[0], TINY) for run in runs),
         "late_fall": max(fall for fall in late if fall is not None) if None not in late else None,
         "generalisation_gap": max(0.0, *(run.known_accuracy - run.accuracy for run in runs)),
     }
-    missed = describe_shared_failures(figures, worst) | _describe_convergence_failures(figures, worst)
-    return build_measurement(runs, figures, missed, how, data)
+    missed = explain_shared_image_failures(figures, worst) | _describe_convergence_failures(figures, worst)
+    return build_image_measurement(runs, figures, missed, how, data)
 
 
 def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | None:

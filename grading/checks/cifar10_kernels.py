@@ -8,16 +8,16 @@ from grading.checks.grader_seeds import make_grader_rng
 from grading.checks.image_training import (
     CLASSES,
     ImageRun,
-    build_measurement,
+    build_image_measurement,
     collect_curves,
-    collect_shared_figures,
+    collect_shared_image_figures,
     compute_accuracy,
-    describe_method,
-    describe_shared_failures,
+    describe_image_measurement,
     explain_failed_training,
+    explain_shared_image_failures,
     find_worst_run,
     format_dominance_suffix,
-    predict_shuffled,
+    predict_images_shuffled,
     train_and_measure_network,
 )
 from grading.checks.student_network import RecipeError, StudentNetwork
@@ -48,7 +48,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
     milestone, experiment = get_experiment(context, KernelsExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("kernels", experiment.official_seeds if context.official else 1)
-    how = describe_method(data, experiment, seeds)
+    how = describe_image_measurement(data, experiment, seeds)
     runs: list[ImageRun] = []
     compressed: list[CompressedNetwork] = []
     try:
@@ -65,15 +65,15 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
         return build_failed_measurement(
             "cifar10_kernels", failure, how=how, curves=collect_curves(runs), data=data.record
         )
-    figures = collect_shared_figures(runs) | {
+    figures = collect_shared_image_figures(runs) | {
         "int8_loss": max(small.lost for small in compressed),
         "int8_bytes": max(small.share for small in compressed),
     }
     worst = find_worst_run(runs)
-    missed = describe_shared_failures(figures, worst) | _describe_kernel_failures(
+    missed = explain_shared_image_failures(figures, worst) | _describe_kernel_failures(
         figures, worst, min(small.accuracy for small in compressed)
     )
-    return build_measurement(runs, figures, missed, how, data)
+    return build_image_measurement(runs, figures, missed, how, data)
 
 
 def measure_compressed_network(
@@ -88,7 +88,7 @@ def measure_compressed_network(
     untrained = StudentNetwork(fresh_worker, milestone.trigger, seed + 2, outputs=CLASSES)
     receiver = untrained.compress(few)
     receiver.load_weights(weights)
-    right = compute_accuracy(predict_shuffled(context, receiver, carried.inputs, rng), carried.targets)
+    right = compute_accuracy(predict_images_shuffled(context, receiver, carried.inputs, rng), carried.targets)
     fresh_worker.close()
     return CompressedNetwork(
         right, max(0.0, run.accuracy - right), weights.nbytes / (FLOAT_BYTES * carried.weights.float_count)

@@ -94,29 +94,29 @@ def train_and_measure_network(
     milestone, experiment = get_experiment(context, ImageExperiment)
     rng, task = make_grader_rng(seed), draw_image_task(data, experiment.symmetry, make_grader_rng(seed, "task"))
     inputs, targets = perturb_images(task.data.test_inputs, experiment, rng), task.data.test_targets
-    few = draw_indices(len(inputs), experiment.quick_images, rng)
+    few = draw_distinct_indices(len(inputs), experiment.quick_images, rng)
     some, answers = inputs[few], targets[few]
-    known = draw_indices(len(task.data.train_inputs), experiment.quick_images, rng)
+    known = draw_distinct_indices(len(task.data.train_inputs), experiment.quick_images, rng)
     known_inputs = perturb_images(task.data.train_inputs[known], experiment, rng)
 
     network = StudentNetwork(training_worker, milestone.trigger, seed, outputs=CLASSES)
     network.copy_weights()  # check the contract before minutes are spent on training
-    fresh = compute_accuracy(predict_shuffled(context, network, some, rng), answers)
+    fresh = compute_accuracy(predict_images_shuffled(context, network, some, rng), answers)
     seen = _train_with_measurements(context, training_worker, network, seed, task, rng)
-    there, weights = predict_shuffled(context, network, some, rng), network.copy_weights()
+    there, weights = predict_images_shuffled(context, network, some, rng), network.copy_weights()
     training_worker.close()
 
     receiver = StudentNetwork(fresh_worker, milestone.trigger, seed + 1, outputs=CLASSES)
     own = receiver.copy_weights()
-    fresh_elsewhere = compute_accuracy(predict_shuffled(context, receiver, some, rng), answers)
+    fresh_elsewhere = compute_accuracy(predict_images_shuffled(context, receiver, some, rng), answers)
     carried = CarriedNetwork(receiver, weights.add_noise(experiment.weight_noise, rng), inputs, targets, known_inputs)
     receiver.load_weights(carried.weights)
-    answered = predict_shuffled(context, receiver, inputs, rng)
+    answered = predict_images_shuffled(context, receiver, inputs, rng)
     known_accuracy = compute_accuracy(
-        predict_shuffled(context, receiver, known_inputs, rng), task.data.train_targets[known]
+        predict_images_shuffled(context, receiver, known_inputs, rng), task.data.train_targets[known]
     )
     receiver.load_weights(own)
-    forgotten = compute_accuracy(predict_shuffled(context, receiver, some, rng), answers)
+    forgotten = compute_accuracy(predict_images_shuffled(context, receiver, some, rng), answers)
     probabilities = task.restore_class_order(answered)
     named = probabilities.argmax(axis=1)
     return ImageRun(
@@ -127,7 +127,7 @@ def train_and_measure_network(
         known_accuracy=known_accuracy,
         forgotten_accuracy=forgotten,
         difference=compute_mean_difference(answered[few], there),
-        numbers=weights.number_count,
+        numbers=weights.value_count,
         predicted=np.bincount(named, minlength=CLASSES),
         steps=tuple(min(s / t, 1.0) if t > 0 else 0.0 for s, t in zip(seen.steps, seen.totals, strict=True)),
         losses=seen.losses,
@@ -158,7 +158,7 @@ def _train_with_measurements(
     """Run the recipe's training. Between its steps, measure loss and accuracy on fixed training images."""
     _, experiment = get_experiment(context, ImageExperiment)
     data = task.data
-    probe = draw_indices(len(data.train_inputs), experiment.probe_images, rng)
+    probe = draw_distinct_indices(len(data.train_inputs), experiment.probe_images, rng)
     probe_inputs, probe_targets = data.train_inputs[probe], data.train_targets[probe]
     steps: list[float] = []
     totals: list[float] = []
@@ -176,7 +176,7 @@ def _train_with_measurements(
         losses.append(compute_cross_entropy(probabilities, probe_targets))
         accuracies.append(compute_accuracy(probabilities, probe_targets))
 
-    def report_progress(step: float, total: float) -> None:
+    def measure_if_due(step: float, total: float) -> None:
         """Measure the network if the next measurement is due, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
@@ -188,7 +188,7 @@ def _train_with_measurements(
     order = rng.permutation(len(data.train_inputs))
     started, clock, before = time.monotonic(), worker.read_clock(), sum(asked)
     network.train(
-        data.train_inputs[order], data.train_targets[order], seed, context.budget.train_seconds, report_progress
+        data.train_inputs[order], data.train_targets[order], seed, context.budget.train_seconds, measure_if_due
     )
     seconds = time.monotonic() - started
     cpu_seconds = worker.read_clock() - clock - (sum(asked) - before)
@@ -196,7 +196,7 @@ def _train_with_measurements(
     return TrainingTrace(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds, cpu_seconds)
 
 
-def predict_shuffled(
+def predict_images_shuffled(
     context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Request all images' probabilities in one shuffled request, so that groups cannot be told apart."""
@@ -208,7 +208,7 @@ def predict_shuffled(
     return answered
 
 
-def draw_indices(total: int, at_most: int, rng: np.random.Generator) -> np.ndarray:
+def draw_distinct_indices(total: int, at_most: int, rng: np.random.Generator) -> np.ndarray:
     """Draw up to ``at_most`` different indices below ``total``, in random order."""
     return rng.choice(total, min(at_most, total), replace=False)
 
@@ -229,7 +229,7 @@ def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -
     return explain_failed_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
-def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
+def explain_shared_image_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
     """For each figure that milestones 2 to 4 share, describe the failure to report if it misses its threshold."""
     return {
         "fresh_accuracy": Failure(
@@ -261,7 +261,7 @@ def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageR
     }
 
 
-def collect_shared_figures(runs: list[ImageRun]) -> dict[str, float | None]:
+def collect_shared_image_figures(runs: list[ImageRun]) -> dict[str, float | None]:
     """Collect the figures that milestones 2 to 4 share, each from the run in which it is worst."""
     return {
         "fresh_accuracy": max(run.fresh_accuracy for run in runs),
@@ -279,7 +279,7 @@ def format_dominance_suffix(run: ImageRun) -> str:
     return f"; {share:.0%} of the answers are {often}" if share > 0.5 else ""
 
 
-def build_measurement(
+def build_image_measurement(
     runs: list[ImageRun], figures: dict[str, float | None], failures: dict[str, Failure], method: str, data: DataSet
 ) -> Measurement:
     """Assemble a check's measurement from several runs, with all curves and the least accurate run's pictures."""
@@ -305,7 +305,7 @@ def find_worst_run(runs: list[ImageRun]) -> ImageRun:
     return min(runs, key=lambda run: run.accuracy)
 
 
-def describe_method(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
+def describe_image_measurement(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
     """Describe which data and seeds were used, and how the images were transformed."""
     trained = f"{len(data.train_inputs):,} images from seed {' and '.join(map(str, seeds))}"
     return (

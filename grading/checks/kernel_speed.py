@@ -34,7 +34,7 @@ from grading.checks.reference_step import (
     draw_step_values,
 )
 from grading.checks.run_pictures import make_step_time_picture
-from grading.checks.student_network import RecipeError, build_failure_fields, check_floats
+from grading.checks.student_network import RecipeError, convert_error_to_failure_fields, require_finite_floats
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
@@ -107,7 +107,7 @@ class TimedStep:
         self.idle: list[float] = []
         """The part of each turn's CPU time that the worker used before the turn began."""
 
-    def take_step(self, values: StepValues) -> StepAnswer:
+    def take_timed_step(self, values: StepValues) -> StepAnswer:
         """Take and time one step from these values. Raise RecipeError if an answer has the wrong form."""
         began = self._worker.read_clock()
         answer = self._request_step(values)
@@ -137,9 +137,9 @@ class TimedStep:
             call(self._network, "backward", call(self._criterion, "backward"))
         gradients = [self._worker.request("get", parameter, "grad") for parameter in self._parameters]
         return StepAnswer(
-            check_floats(call(logits, "numpy"), "network(images).numpy()", (len(values.images), CLASSES)),
+            require_finite_floats(call(logits, "numpy"), "network(images).numpy()", (len(values.images), CLASSES)),
             tuple(
-                check_floats(call(gradient, "numpy"), "parameter.grad.numpy()", weight.shape)
+                require_finite_floats(call(gradient, "numpy"), "parameter.grad.numpy()", weight.shape)
                 for gradient, weight in zip(gradients, values.weights, strict=True)
             ),
         )
@@ -192,7 +192,9 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         hint = f"Run the module's tests first: tito module test {milestone.trigger[:2]}"
         title = "Module 13 takes a training step with a network that it has not seen before"
-        return build_failed_measurement("kernel_speed", Failure(title=title, hint=hint, **build_failure_fields(error)))
+        return build_failed_measurement(
+            "kernel_speed", Failure(title=title, hint=hint, **convert_error_to_failure_fields(error))
+        )
     limit = experiment.baseline_limit
     best = max(rounds, key=lambda one: one.compute_speed_up(limit))
     figures = {"speed_up": best.compute_speed_up(limit), "same_values": max(one.difference for one in rounds)}
@@ -228,7 +230,7 @@ def _race_modules(
         for turn in range(WARM_UPS + experiment.turns):
             values = draw_step_values(shape, rng)
             right = compute_reference_step(values)
-            slow, quick = (side.take_step(values) for side in sides)
+            slow, quick = (side.take_timed_step(values) for side in sides)
             products.append(measure_products())
             for other in (right, slow):
                 in_logits.append(compute_relative_difference(quick.logits, other.logits))

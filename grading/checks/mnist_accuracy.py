@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grading.checks.image_training import (
     ImageRun,
-    collect_shared_figures,
-    describe_method,
-    describe_shared_failures,
+    collect_shared_image_figures,
+    describe_image_measurement,
     explain_failed_training,
+    explain_shared_image_failures,
     format_dominance_suffix,
     train_and_measure_network,
 )
@@ -24,7 +24,7 @@ def measure_mnist(context: CheckContext) -> Measurement:
     milestone, experiment = get_experiment(context, ImageExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
-    how = describe_method(data, experiment, [seed])
+    how = describe_image_measurement(data, experiment, [seed])
     context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images", 100)
     try:
         workers = context.start_workers(2)
@@ -33,8 +33,8 @@ def measure_mnist(context: CheckContext) -> Measurement:
         return build_failed_measurement(
             "mnist", explain_failed_training(error, milestone, seed), how=how, data=data.record
         )
-    figures = collect_shared_figures([run])
-    told = describe_shared_failures(figures, run) | {"accuracy": _explain_low_accuracy(run)}
+    figures = collect_shared_image_figures([run])
+    told = explain_shared_image_failures(figures, run) | {"accuracy": _explain_low_accuracy(run)}
     return Measurement(
         figures,
         {name: (failure,) for name, failure in told.items()},

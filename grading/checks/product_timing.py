@@ -28,7 +28,7 @@ def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, 
     return layers
 
 
-def compute_products(step_arrays: list[tuple[np.ndarray, ...]]) -> None:
+def run_step_products(step_arrays: list[tuple[np.ndarray, ...]]) -> None:
     """Compute the three matrix products of each convolution, forward and backward, and make PASSES over its output."""
     for weight, columns, gradient, output, other in step_arrays:
         np.matmul(weight, columns, out=output)
@@ -41,8 +41,8 @@ def compute_products(step_arrays: list[tuple[np.ndarray, ...]]) -> None:
 
 if __name__ == "__main__":
     arrays = allocate_step_arrays(json.loads(sys.argv[1]))
-    compute_products(arrays)  # this first step only touches the memory
+    run_step_products(arrays)  # this first step only touches the memory
     for _ in sys.stdin:
         before = time.process_time_ns()
-        compute_products(arrays)
+        run_step_products(arrays)
         print(time.process_time_ns() - before, flush=True)

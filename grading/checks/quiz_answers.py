@@ -24,17 +24,17 @@ def extract_question_id(title: str) -> str | None:
     return found[1] if found else None
 
 
-def is_wrong_answer(got: str) -> bool:
+def says_wrong_answer(failure_got: str) -> bool:
     """Return whether a failure's text describes a wrong answer and not a missing one."""
-    return not got.startswith(_NO_ANSWER)
+    return not failure_got.startswith(_NO_ANSWER)
 
 
-def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
+def map_questions_to_missed(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
     """Map each question that was answered and marked to whether the answer was wrong, given the quiz's failures."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := extract_question_id(failure.title)) is not None:
-            missed[question] = is_wrong_answer(failure.got or "")
+            missed[question] = says_wrong_answer(failure.got or "")
         elif failure.title == OPEN_TITLE:
             numbers = {int(n) for n in re.findall(r"\d+", failure.got or "")}
             missed |= {q.id: False for number, q in enumerate(milestone.questions, 1) if number in numbers}

@@ -7,6 +7,7 @@ teach.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,7 +139,7 @@ def compute_reference_step(values: StepValues) -> StepAnswer:
     return StepAnswer(logits, tuple(gradients))
 
 
-def _iterate_kernel_positions(inputs: np.ndarray):
+def _iterate_kernel_positions(inputs: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield each kernel position with the (C, H, W, N) values under it. Values outside the image are zeros."""
     height, width = inputs.shape[1:3]
     padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))

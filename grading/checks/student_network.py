@@ -54,7 +54,7 @@ class Weights:
     buffers: tuple[np.ndarray, ...]
 
     @property
-    def number_count(self) -> int:
+    def value_count(self) -> int:
         """The number of values in all arrays, with each byte of a buffer counted as one.
 
         Noise cannot alter an integer in a buffer or the exponent of a float.
@@ -111,18 +111,22 @@ class StudentNetwork:
     def __init__(self, worker: Worker, module_id: str, seed: int, *extra_arrays: np.ndarray, outputs: int = 1):
         """Call the recipe's `build` with any extra arrays that it takes, and with a generator made from the seed."""
         self._worker, self._outputs = worker, outputs
-        self._recipe = _require_object(worker.recipe(module_id), "recipe.py", "a module")
-        network = self._get_function("build")(*extra_arrays, worker.rng(derive_student_seed(seed)))
-        self._network = _require_object(network, "build(rng)", "a network")
+        self._recipe = _require_student_object(worker.recipe(module_id), "recipe.py", "a module")
+        network = self._get_recipe_function("build")(*extra_arrays, worker.rng(derive_student_seed(seed)))
+        self._network = _require_student_object(network, "build(rng)", "a network")
         self._counts: dict[str, int] = {}
         self._compressed = False
 
     def copy_weights(self) -> Weights:
         """Copy every parameter and buffer, in order. Raise RecipeError if one of them is not valid."""
-        parameters = self._copy_arrays("parameters", self._read_tensors("parameters"), "f", "a float array")
+        parameters = self._copy_tensor_values(
+            "parameters", self._list_network_tensors("parameters"), "f", "a float array"
+        )
         if not parameters and not self._compressed:  # a network that is no longer trained may have only buffers
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
-        buffers = self._copy_arrays("buffers", self._read_tensors("buffers"), "fiub", "an array of numbers")
+        buffers = self._copy_tensor_values(
+            "buffers", self._list_network_tensors("buffers"), "fiub", "an array of numbers"
+        )
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
             expected = "finite numbers; a smaller learning rate or gradient clipping keeps them finite"
             raise RecipeError("network.parameters(), network.buffers()", "NaN or infinity", expected)
@@ -144,7 +148,7 @@ class StudentNetwork:
                     raise RecipeError(f"network.{what}()", got, expected)
         for what in ("parameters", "buffers"):
             for tensor, here, there in zip(
-                self._read_tensors(what), getattr(own, what), getattr(weights, what), strict=True
+                self._list_network_tensors(what), getattr(own, what), getattr(weights, what), strict=True
             ):
                 tensor.data = _cast_values(there, here.dtype)
 
@@ -162,7 +166,7 @@ class StudentNetwork:
     ) -> None:
         """Run the recipe's training on its data, within a time limit."""
 
-        def report_steps(*arguments: Any, **keywords: Any) -> None:
+        def forward_step_counts(*arguments: Any, **keywords: Any) -> None:
             """Pass on a report if it consists of two sensible counts."""
             counts: list[Any] = [*arguments[:2], *(keywords.get(name) for name in ("step", "steps")[len(arguments) :])]
             step, steps = counts
@@ -171,7 +175,7 @@ class StudentNetwork:
 
         generator = self._worker.rng(derive_student_seed(seed))
         with self._worker.limit_time(time_limit):
-            self._get_function("train")(self._network, *data, rng=generator, progress=report_steps)
+            self._get_recipe_function("train")(self._network, *data, rng=generator, progress=forward_step_counts)
 
     def predict(self, inputs: np.ndarray, time_limit: float | None = None) -> np.ndarray:
         """Request probabilities: float64 of shape (n, outputs). Raise RecipeError if the network returns anything else.
@@ -180,8 +184,8 @@ class StudentNetwork:
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
         with contextlib.nullcontext() if time_limit is None else self._worker.limit_time(time_limit):
-            answer = self._get_function("predict")(self._network, inputs)
-        values = check_floats(answer, call, (len(inputs), self._outputs))
+            answer = self._get_recipe_function("predict")(self._network, inputs)
+        values = require_finite_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
             got = f"values from {values.min():.3g} to {values.max():.3g}"
             raise RecipeError(call, got, "probabilities: 0 to 1")
@@ -193,23 +197,23 @@ class StudentNetwork:
 
     def compress(self, images: np.ndarray) -> StudentNetwork:
         """Have the recipe compress the network, with some images for calibration."""
-        network = self._get_function("compress")(self._network, images)
+        network = self._get_recipe_function("compress")(self._network, images)
         small = copy.copy(self)
-        small._network = _require_object(network, "compress(network, images)", "a network")
+        small._network = _require_student_object(network, "compress(network, images)", "a network")
         small._counts, small._compressed = {}, True
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
         """Request the first convolution's output: float64 (n, maps, height, width). Raise RecipeError if it is not."""
         call = f"feature_maps(network, images of shape {images.shape})"
-        maps = self._get_function("feature_maps")(self._network, images)
-        return check_floats(maps, call, (len(images), None, None, None))
+        maps = self._get_recipe_function("feature_maps")(self._network, images)
+        return require_finite_floats(maps, call, (len(images), None, None, None))
 
-    def _get_function(self, name: str) -> Any:
+    def _get_recipe_function(self, name: str) -> Any:
         """Look up one of the recipe's functions by name."""
-        return _require_object(getattr(self._recipe, name), name, "a function")
+        return _require_student_object(getattr(self._recipe, name), name, "a function")
 
-    def _read_tensors(self, list_name: str) -> list[Any]:
+    def _list_network_tensors(self, list_name: str) -> list[Any]:
         """Call `network.parameters()` or `network.buffers()`, and check the list. A network need not define buffers."""
         try:
             method = getattr(self._network, list_name)
@@ -217,7 +221,7 @@ class StudentNetwork:
             if list_name == "buffers":
                 return []
             raise
-        tensors = _require_object(method, f"network.{list_name}", "a method")()
+        tensors = _require_student_object(method, f"network.{list_name}", "a method")()
         if type(tensors) not in (list, tuple):
             raise RecipeError(f"network.{list_name}()", expect.name_type(tensors), "a list of tensors")
         if len(tensors) > MAX_TENSORS:
@@ -226,18 +230,18 @@ class StudentNetwork:
         if len(tensors) != before:
             got = f"{len(tensors)} {list_name}, where there were {before} before"
             raise RecipeError(f"network.{list_name}()", got, f"the same {list_name}, in the same order, every time")
-        return [_require_object(tensor, f"network.{list_name}()[i]", "a tensor") for tensor in tensors]
+        return [_require_student_object(tensor, f"network.{list_name}()[i]", "a tensor") for tensor in tensors]
 
-    def _copy_arrays(
+    def _copy_tensor_values(
         self, list_name: str, tensors: list[Any], dtype_kinds: str, expected: str
     ) -> tuple[np.ndarray, ...]:
         """Copy the tensors' values. Raise RecipeError unless they are arrays of these dtype kinds and not too large."""
         arrays: list[np.ndarray] = []
         size = 0
         for tensor in tensors:
-            values = _require_object(tensor.numpy, f"network.{list_name}()[i].numpy", "a method")()
+            values = _require_student_object(tensor.numpy, f"network.{list_name}()[i].numpy", "a method")()
             if type(values) is not np.ndarray or values.dtype.kind not in dtype_kinds:
-                raise RecipeError(f"network.{list_name}()[i].numpy()", _describe_value(values), expected)
+                raise RecipeError(f"network.{list_name}()[i].numpy()", _describe_wrong_value(values), expected)
             arrays.append(values)
             size += values.nbytes
             if size > MAX_WEIGHTS:
@@ -263,21 +267,21 @@ def compute_mean_difference(answers: np.ndarray, other_answers: np.ndarray) -> f
     return float(halves.mean())
 
 
-def _require_object(value: Any, call: str, expected: str) -> Any:
+def _require_student_object(value: Any, call: str, expected: str) -> Any:
     """Return the value if it is a student's object. Raise RecipeError if it is a plain value."""
     if isinstance(value, PLAIN_TYPES):
         raise RecipeError(call, expect.describe_value(value), expected)
     return value
 
 
-def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def require_finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
     """Convert an array to float64.
 
     Raise RecipeError unless its floats are finite and it fits the shape (None fits any size).
     """
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
-        raise RecipeError(call, _describe_value(values), f"{wanted} of floats")
+        raise RecipeError(call, _describe_wrong_value(values), f"{wanted} of floats")
     fits = values.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, values.shape, strict=True))
     if not fits or not values.size:
         raise RecipeError(call, f"an array of shape {values.shape}", wanted)
@@ -286,7 +290,7 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
     return values.astype(np.float64)
 
 
-def check_distributions(values: np.ndarray, call: str, description: str) -> None:
+def require_distributions(values: np.ndarray, call: str, description: str) -> None:
     """Raise RecipeError if a value is negative, or if the values along the last axis do not add up to 1."""
     sums = values.sum(axis=-1)
     if values.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
@@ -294,7 +298,7 @@ def check_distributions(values: np.ndarray, call: str, description: str) -> None
         raise RecipeError(call, got, f"{description}: not negative, with a sum of 1")
 
 
-def _describe_value(value: Any) -> str:
+def _describe_wrong_value(value: Any) -> str:
     """Describe a value that is not an array of floats, by its dtype or its type."""
     if type(value) is np.ndarray:
         return f"an array of {value.dtype}"
@@ -311,11 +315,11 @@ def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str,
             if isinstance(error, DeadlineError)
             else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
         ),
-        **build_failure_fields(error),
+        **convert_error_to_failure_fields(error),
     )
 
 
-def build_failure_fields(error: Exception) -> dict[str, Any]:
+def convert_error_to_failure_fields(error: Exception) -> dict[str, Any]:
     """Turn an exception of student code, or the end of a worker, into keyword arguments of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}

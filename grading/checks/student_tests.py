@@ -79,7 +79,7 @@ def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
     for outcome in sorted(
         failed, key=lambda outcome: _make_task_sort_key((outcome.failure and outcome.failure.task) or "")
     ):
-        groups.setdefault(_find_cause(outcome), []).append(outcome)
+        groups.setdefault(_identify_failure_cause(outcome), []).append(outcome)
     merged = []
     for first, *others in groups.values():
         if others and first.failure is not None:
@@ -90,7 +90,7 @@ def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
     return merged
 
 
-def _find_cause(outcome: TestOutcome) -> tuple[object, ...]:
+def _identify_failure_cause(outcome: TestOutcome) -> tuple[object, ...]:
     """Describe why a test failed: the exception and the line that raised it, or else the test itself."""
     failure = outcome.failure
     if failure is None or failure.got is None or outcome.gap is not None:

@@ -16,8 +16,8 @@ from grading.checks.student_network import (
     ProgressCallback,
     RecipeError,
     StudentNetwork,
-    check_distributions,
-    check_floats,
+    require_distributions,
+    require_finite_floats,
 )
 from grading.client import MAX_MEMORY, Worker
 from grading.testing import expect
@@ -83,7 +83,7 @@ class StudentWriter(StudentNetwork):
         """
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
-        tokens = self._get_function("encode")(self._merges, data)
+        tokens = self._get_recipe_function("encode")(self._merges, data)
         self._worker.memory = MAX_MEMORY  # answers are checked and dropped
         if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.ndim != 1:
             raise RecipeError(call, expect.describe_value(tokens), "an int64 array of shape (t,)")
@@ -114,11 +114,11 @@ class StudentWriter(StudentNetwork):
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
         """Request each head's attention weights in (n, t) tokens: float64 (n, layers, heads, t, t)."""
-        answer: Any = self._get_function("attention_maps")(self._network, tokens)
+        answer: Any = self._get_recipe_function("attention_maps")(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"
-        maps = check_floats(answer, call, (len(tokens), None, None, tokens.shape[1], tokens.shape[1]))
-        check_distributions(maps, call, "attention weights")
+        maps = require_finite_floats(answer, call, (len(tokens), None, None, tokens.shape[1], tokens.shape[1]))
+        require_distributions(maps, call, "attention weights")
         return maps
 
     @property
@@ -128,7 +128,7 @@ class StudentWriter(StudentNetwork):
 
     def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
         """Call one of the recipe's functions that return logits, and check the logits' shape."""
-        answer: Any = self._get_function(function_name)(self._network, tokens)
+        answer: Any = self._get_recipe_function(function_name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"{function_name}(network, tokens of shape {tokens.shape})"
-        return check_floats(answer, call, (len(tokens), *steps, len(self.table)))
+        return require_finite_floats(answer, call, (len(tokens), *steps, len(self.table)))

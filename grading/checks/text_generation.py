@@ -25,8 +25,8 @@ from grading.checks.student_network import RecipeError
 from grading.checks.text_generation_failures import (
     explain_failed_text,
     explain_false_claims,
-    explain_shared_failures,
-    explain_text_failures,
+    explain_real_text_failures,
+    explain_shared_text_failures,
     explain_wrong_functions,
 )
 from grading.checks.text_training import TextRun, compute_softmax, train_and_measure_writer
@@ -98,9 +98,9 @@ def measure_language(context: CheckContext) -> Measurement:
     findings: list[TextFindings] = []
     try:
         workers = context.start_workers(6)
-        findings.append(_measure_functions(context, workers, seed, rng, runs))
-        findings.append(_measure_stories(context, workers, seed, rng, runs))
-        findings.append(_measure_text(context, workers, seed, rng, data.data, runs))
+        findings.append(_measure_function_writing(context, workers, seed, rng, runs))
+        findings.append(_measure_story_writing(context, workers, seed, rng, runs))
+        findings.append(_measure_text_prediction(context, workers, seed, rng, data.data, runs))
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         failure = explain_failed_text(error, milestone, ("functions", "stories", "text")[len(findings)])
         curves = tuple(run.curve for run in runs)
@@ -112,7 +112,7 @@ def measure_language(context: CheckContext) -> Measurement:
     failures = {name: failure for one in findings for name, failure in one.failures.items()}
     return Measurement(
         figures,
-        {name: (failure,) for name, failure in (failures | explain_shared_failures(figures)).items()},
+        {name: (failure,) for name, failure in (failures | explain_shared_text_failures(figures)).items()},
         how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}",
         rivals=_describe_rivals(findings),
         curves=tuple(run.curve for run in runs),
@@ -138,7 +138,7 @@ def _train_on_text(
     return runs[-1]
 
 
-def _measure_functions(
+def _measure_function_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Have the network write functions that use new compositions, made-up operations or new names, then run them."""
@@ -148,14 +148,14 @@ def _measure_functions(
     cases = {figure: [draw_function_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
     run = _train_on_text(context, workers, seed, "functions", made.text, runs)
 
-    def write_and_check(prompt_count: int) -> dict[str, list[FunctionAttempt]]:
+    def write_and_check_functions(prompt_count: int) -> dict[str, list[FunctionAttempt]]:
         """Have the network write the first functions of each set, and find the mistake in each, if any."""
         asked = [prompt for figure in PROMPT_SETS for prompt in prompts[figure][:prompt_count]]
-        written = iter(_complete_shuffled(run, asked, FUNCTION_BYTES, rng))
+        written = iter(_complete_prompts_shuffled(run, asked, FUNCTION_BYTES, rng))
         return {
             figure: [
                 FunctionAttempt(
-                    _decode_start(completion),
+                    _decode_completion_start(completion),
                     _explain_unusable_text(completion) or find_mistake(prompt, completion.text or "", some),
                 )
                 for prompt, some, completion in zip(
@@ -165,9 +165,9 @@ def _measure_functions(
             for figure in PROMPT_SETS
         }
 
-    trained = write_and_check(experiment.prompts)
+    trained = write_and_check_functions(experiment.prompts)
     common = _measure_with_fresh_weights(run)
-    fresh = write_and_check(experiment.fresh_prompts)
+    fresh = write_and_check_functions(experiment.fresh_prompts)
     figures = {
         figure: max(0.0, _compute_share_right(trained[figure]) - _compute_share_right(fresh[figure]))
         for figure in PROMPT_SETS
@@ -191,7 +191,7 @@ def _measure_functions(
     return TextFindings(figures | common, failures, ladders, tuple(writings), pictures)
 
 
-def _measure_stories(
+def _measure_story_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Train on stories, have the network finish new ones, and compare its true claims with fresh weights and rivals."""
@@ -201,7 +201,7 @@ def _measure_stories(
 
     def finish_stories(prompts: Sequence[Prompt]) -> list[str]:
         """Return the network's continuation of each prompt, in order."""
-        return [completion.text or "" for completion in _complete_shuffled(run, prompts, STORY_BYTES, rng)]
+        return [completion.text or "" for completion in _complete_prompts_shuffled(run, prompts, STORY_BYTES, rng)]
 
     told = finish_stories(made.prompts)
     common = _measure_with_fresh_weights(run)
@@ -217,7 +217,7 @@ def _measure_stories(
     return TextFindings({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders, (writing,))
 
 
-def _measure_text(
+def _measure_text_prediction(
     context: CheckContext,
     workers: Iterator[Worker],
     seed: int,
@@ -231,7 +231,7 @@ def _measure_text(
     held_out = [passage.encode() for passage in made.held_out]
     run = _train_on_text(context, workers, seed, "text", made.text, runs, held_out)
     bits = _measure_bits_per_byte(run, experiment, rng)
-    samples = _draw_samples(run, made, experiment, rng)
+    samples = _sample_text(run, made, experiment, rng)
     common = _measure_with_fresh_weights(run)
     ladder = measure_text_rivals(made.train.encode(), held_out)
     figures = {
@@ -239,14 +239,14 @@ def _measure_text(
         "copied": measure_copied_share(samples, made.train),
         "repeated": measure_repeated_share(samples),
     }
-    failures = explain_text_failures(figures, bits, ladder[UNIGRAM], samples)
+    failures = explain_real_text_failures(figures, bits, ladder[UNIGRAM], samples)
     writing = Writing(kind="text", prompt=made.held_out[0][:SAMPLE_START], written=samples[0])
     return TextFindings(
         figures | common, failures, {BITS: ladder}, (writing,), (make_text_rival_picture(bits, ladder, seed),)
     )
 
 
-def _complete_shuffled(
+def _complete_prompts_shuffled(
     run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator
 ) -> list[Completion]:
     """Complete prompts greedily, in random order so that the network cannot tell one set of prompts from another."""
@@ -287,7 +287,7 @@ def _measure_bits_per_byte(run: TextRun, experiment: LanguageExperiment, rng: np
     return bits / size
 
 
-def _draw_samples(
+def _sample_text(
     run: TextRun, passages: PassageSplit, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> list[str]:
     """Sample what the network writes after the beginnings of held-out passages."""
@@ -304,7 +304,7 @@ def _compute_share_right(attempts: Sequence[FunctionAttempt]) -> float:
     return sum(attempt.mistake is None for attempt in attempts) / max(1, len(attempts))
 
 
-def _decode_start(completion: Completion) -> str:
+def _decode_completion_start(completion: Completion) -> str:
     """Decode the first 120 bytes of a completion."""
     return completion.data[:120].decode(errors="replace")
 

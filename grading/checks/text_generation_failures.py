@@ -51,7 +51,7 @@ def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_s
     )
 
 
-def explain_text_failures(
+def explain_real_text_failures(
     figures: Mapping[str, float], network_bits: float, unigram_bits: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
     """For each figure on real text, describe the failure if the network predicts badly, or copies or repeats text."""
@@ -79,7 +79,7 @@ def explain_text_failures(
     }
 
 
-def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
+def explain_shared_text_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
     """For each figure that all three texts share, describe the failure to report if the figure misses its threshold."""
     return {
         "fresh_ratio": Failure(

@@ -29,13 +29,13 @@ class TextProbe:
     prefixes: np.ndarray
     targets: np.ndarray
 
-    def ask_probabilities(self, writer: StudentWriter) -> np.ndarray:
+    def request_probabilities(self, writer: StudentWriter) -> np.ndarray:
         """Request the probabilities of all tokens at each position: (n, V)."""
         return compute_softmax(writer.next_logits(list(self.prefixes)))
 
     def measure_loss(self, writer: StudentWriter) -> float:
         """Measure the mean cross-entropy in nats."""
-        found = self.ask_probabilities(writer)[np.arange(len(self.targets)), self.targets]
+        found = self.request_probabilities(writer)[np.arange(len(self.targets)), self.targets]
         return float(-np.log(np.maximum(found, 1e-9)).mean())
 
     def measure_loss_ratio(self, writer: StudentWriter) -> float:
@@ -90,7 +90,7 @@ def train_and_measure_writer(
     probe = _draw_probe(trained, text, experiment, rng)
     fresh = probe.measure_loss_ratio(trained)
     curve, seconds = _train_with_measurements(context, trained, seed, text_name, text, probe)
-    answered, weights = probe.ask_probabilities(trained), trained.copy_weights()
+    answered, weights = probe.request_probabilities(trained), trained.copy_weights()
     passages = [trained.encode(passage) for passage in held_out]
     training_worker.close()
 
@@ -106,9 +106,9 @@ def train_and_measure_writer(
         learned=learned,
         own=own,
         fresh_ratio=fresh,
-        difference=compute_mean_difference(probe.ask_probabilities(writer), answered),
+        difference=compute_mean_difference(probe.request_probabilities(writer), answered),
         causality=_measure_causality(writer, probe.prefixes[:CAUSAL_ROWS, :CAUSAL_TOKENS], rng),
-        numbers=weights.number_count + merges.size,
+        numbers=weights.value_count + merges.size,
         held_out=passages,
         seconds=seconds,
         curve=curve,
@@ -136,7 +136,7 @@ def _train_with_measurements(
     steps: list[float] = []
     losses: list[float] = []
 
-    def report_progress(step: float, total: float) -> None:
+    def measure_if_due(step: float, total: float) -> None:
         """Measure the loss if the next measurement is due, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
@@ -144,9 +144,9 @@ def _train_with_measurements(
             losses.append(probe.measure_loss(network))
         context.watch.advance(int(100 * step / total) if 0 < step <= total else 0, f"loss {losses[-1]:.2f}")
 
-    report_progress(0, 1)
+    measure_if_due(0, 1)
     started = time.monotonic()
-    network.train_on(text, seed, context.budget.train_seconds, report_progress)
+    network.train_on(text, seed, context.budget.train_seconds, measure_if_due)
     seconds = time.monotonic() - started
     context.watch.advance(100, f"{seconds:.0f} s")
     values = tuple(round(loss, 5) for loss in losses)

@@ -30,7 +30,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
         texts[name] = text
         if isinstance(wrong := parse_source(text, name), Failure):
             failures.append(wrong)
-    failures += find_stored_data(texts, bounds, budget.average_bytes if context.milestone else None)
+    failures += find_files_with_stored_data(texts, bounds, budget.average_bytes if context.milestone else None)
     return Measurement(
         {"unusable": float(len(failures))},
         {"unusable": tuple(failures)},
@@ -38,7 +38,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
     )
 
 
-def find_stored_data(
+def find_files_with_stored_data(
     texts: Mapping[str, str], byte_limits: Mapping[str, int], average_limit: int | None
 ) -> Iterator[Failure]:
     """Yield a failure for each file that holds more information than its limit in bytes allows.

@@ -59,7 +59,7 @@ def measure_xor(context: CheckContext) -> Measurement:
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         when_slow = "Is the number of steps moderate?"
         told = explain_failed_recipe(error, milestone, f"seed {seeds[len(runs)]}", when_slow)
-        return build_failed_measurement("xor", told, how=_describe_method(context))
+        return build_failed_measurement("xor", told, how=_describe_xor_measurement(context))
     main, control = runs[: experiment.seeds], min(runs[experiment.seeds :], key=lambda run: run.accuracy)
     figures: dict[str, float | None] = {
         "fresh_loss": min(r.fresh_loss for r in main),
@@ -73,7 +73,7 @@ def measure_xor(context: CheckContext) -> Measurement:
     return Measurement(
         figures,
         _describe_xor_failures(main, control),
-        how=_describe_method(context),
+        how=_describe_xor_measurement(context),
         curves=tuple(r.curve for r in main),
     )
 
@@ -93,33 +93,33 @@ def _train_and_measure_network(
     network.copy_weights()  # check the contract before minutes are spent on training
     steps, losses = [0.0], [compute_binary_cross_entropy(network.predict(corners), labels)]
 
-    def record_loss(step: float, total: float) -> None:
+    def measure_loss_if_due(step: float, total: float) -> None:
         """Measure the loss if the next measurement is due."""
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
             losses.append(compute_binary_cross_entropy(network.predict(corners), labels))
 
     order = rng.permutation(4)
-    network.train(corners[order], labels[order], seed, context.budget.train_seconds, record_loss)
+    network.train(corners[order], labels[order], seed, context.budget.train_seconds, measure_loss_if_due)
     # Clean and noisy points share one shuffled request, so that they cannot be told apart.
     which = np.concatenate([np.arange(4), np.repeat(np.arange(4), experiment.copies)])
     noise = rng.normal(0, experiment.noise * square.side, (len(which), 2)) * (np.arange(len(which)) >= 4)[:, None]
     inputs = (corners[which] + noise).astype(np.float32)
 
-    def predict_shuffled(asked_network: StudentNetwork) -> np.ndarray:
+    def predict_points_shuffled(asked_network: StudentNetwork) -> np.ndarray:
         """Have a network predict all points, in random order."""
         shuffled = rng.permutation(len(inputs))
         answered = np.empty((len(inputs), 1))
         answered[shuffled] = asked_network.predict(inputs[shuffled])
         return answered
 
-    there, weights = predict_shuffled(network), network.copy_weights()
+    there, weights = predict_points_shuffled(network), network.copy_weights()
     training_worker.close()
 
     receiver = StudentNetwork(fresh_worker, milestone.trigger, seed + 1)
     fresh_elsewhere = compute_binary_cross_entropy(receiver.predict(corners), labels)
     receiver.load_weights(weights.add_noise(experiment.weight_noise, rng))
-    answered = predict_shuffled(receiver)
+    answered = predict_points_shuffled(receiver)
     fresh_worker.close()
     right = (answered > 0.5) == (labels[which] > 0.5)
     return XorRun(
@@ -131,7 +131,7 @@ def _train_and_measure_network(
         accuracy=float(right[:4].mean()),
         noisy_accuracy=float(right[4:].mean()),
         difference=compute_mean_difference(answered, there),
-        numbers=weights.number_count,
+        numbers=weights.value_count,
         curve=Curve(name="loss", seed=seed, steps=tuple(steps), values=tuple(round(v, 5) for v in losses)),
     )
 
@@ -208,7 +208,7 @@ def _format_right_answers(run: XorRun) -> str:
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 
-def _describe_method(context: CheckContext) -> str:
+def _describe_xor_measurement(context: CheckContext) -> str:
     """Describe how the networks were trained and measured."""
     _, e = get_experiment(context, XorExperiment)
     return (

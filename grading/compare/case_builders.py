@@ -22,22 +22,22 @@ Builder = Callable[[Any], Any]
 Draw = Callable[[np.random.Generator], np.ndarray]
 
 
-def draw_normals(*shape: int) -> Draw:
+def make_normal_draw(*shape: int) -> Draw:
     """Return a function that draws normally distributed float32 numbers."""
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
-def draw_positives(*shape: int) -> Draw:
+def make_positive_draw(*shape: int) -> Draw:
     """Return a function that draws float32 numbers from 0.5 to 2, which suit logarithms, roots and division."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
-def draw_probabilities(*shape: int) -> Draw:
+def make_probability_draw(*shape: int) -> Draw:
     """Return a function that draws float32 probabilities from 0.05 to 0.95."""
     return lambda rng: rng.uniform(0.05, 0.95, shape).astype(np.float32)
 
 
-def draw_integers(below: int, *shape: int) -> Draw:
+def make_integer_draw(below: int, *shape: int) -> Draw:
     """Return a function that draws int64 integers from 0 to ``below`` (exclusive)."""
     return lambda rng: rng.integers(0, below, shape)
 
@@ -58,7 +58,7 @@ def to_numpy(values: Any) -> np.ndarray:
     return np.asarray(values.detach().numpy())
 
 
-def read_array(tensor: Any) -> Any:
+def read_tensor_array(tensor: Any) -> Any:
     """Return the array of a student's tensor, or None if a gradient is missing."""
     return None if tensor is None else tensor.numpy()
 
@@ -111,13 +111,13 @@ def run_and_differentiate(function: Callable[..., Any], tensors: list[Any], grad
 
 
 def build_layer_case(
-    name: str, size: str, ours: Builder, theirs: Builder, *, x: Draw, grad: Draw, **weights: Draw
+    name: str, size: str, student_builder: Builder, pytorch_builder: Builder, *, x: Draw, grad: Draw, **weights: Draw
 ) -> ComparisonCase:
     """Build the case of a layer with its own backward method. ``weights`` draws its parameters, in order."""
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
-        made = ours(student)
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
+        """Build what the student's code computes from these arrays, and the call that is timed."""
+        made = student_builder(student)
         tensor = student.tensor.Tensor
         inputs, grads = tensor(arrays["x"]), tensor(arrays["grad"])
         parameters = list(made.parameters())
@@ -125,19 +125,25 @@ def build_layer_case(
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.data = arrays[weight]
 
-        def compute_named_arrays() -> dict[str, Any]:
+        def compute_student_arrays() -> dict[str, Any]:
             """Run the student's layer forward and backward, and return the output and each gradient, keyed by name."""
             for parameter in parameters:
                 parameter.grad = None
             output, of_x = step(made, inputs, grads)
-            gradients = {GRADIENT_PREFIX + key: read_array(p.grad) for key, p in zip(weights, parameters, strict=True)}
-            return {"the output": read_array(output), f"{GRADIENT_PREFIX}x": read_array(of_x), **gradients}
+            gradients = {
+                GRADIENT_PREFIX + key: read_tensor_array(p.grad) for key, p in zip(weights, parameters, strict=True)
+            }
+            return {
+                "the output": read_tensor_array(output),
+                f"{GRADIENT_PREFIX}x": read_tensor_array(of_x),
+                **gradients,
+            }
 
-        return build_worker_side(student, compute_named_arrays, step, made, inputs, grads)
+        return build_worker_side(student, compute_student_arrays, step, made, inputs, grads)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
-        made = theirs(torch)
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
+        made = pytorch_builder(torch)
         parameters = list(made.parameters()) if weights else []
         with torch.no_grad():
             for parameter, weight in zip(parameters, weights, strict=True):
@@ -150,7 +156,7 @@ def build_layer_case(
             output.backward(grad)
             return output
 
-        def compute_named_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
             """Run PyTorch's layer forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
@@ -158,32 +164,34 @@ def build_layer_case(
             gradients = {GRADIENT_PREFIX + key: to_numpy(p.grad) for key, p in zip(weights, parameters, strict=True)}
             return {"the output": to_numpy(output), f"{GRADIENT_PREFIX}x": to_numpy(x.grad), **gradients}
 
-        return build_local_side(compute_named_arrays, run_and_differentiate_layer)
+        return build_local_side(compute_pytorch_arrays, run_and_differentiate_layer)
 
-    return ComparisonCase(name, size, combine_draws(x=x, grad=grad, **weights), prepare_ours, prepare_theirs)
+    return ComparisonCase(
+        name, size, combine_draws(x=x, grad=grad, **weights), prepare_student_side, prepare_pytorch_side
+    )
 
 
 def build_loss_case(
-    name: str, size: str, ours: Builder, theirs: Builder, *, prediction: Draw, target: Draw
+    name: str, size: str, student_builder: Builder, pytorch_builder: Builder, *, prediction: Draw, target: Draw
 ) -> ComparisonCase:
-    """Build the case of a loss and its gradient with respect to the prediction. ``theirs`` builds a function."""
+    """Build the case of a loss and its gradient for the prediction. ``pytorch_builder`` returns a function."""
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
-        criterion, tensor = ours(student), student.tensor.Tensor
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
+        """Build what the student's code computes from these arrays, and the call that is timed."""
+        criterion, tensor = student_builder(student), student.tensor.Tensor
         inputs = [tensor(arrays[key]) for key in ("prediction", "target")]
         step = student.define(compute_loss_and_gradient)
 
-        def compute_named_arrays() -> dict[str, Any]:
+        def compute_student_arrays() -> dict[str, Any]:
             """Compute the student's loss and its gradient, keyed by name."""
             value, gradient = step(criterion, *inputs)
-            return {"the loss": read_array(value), f"{GRADIENT_PREFIX}prediction": read_array(gradient)}
+            return {"the loss": read_tensor_array(value), f"{GRADIENT_PREFIX}prediction": read_tensor_array(gradient)}
 
-        return build_worker_side(student, compute_named_arrays, step, criterion, *inputs)
+        return build_worker_side(student, compute_student_arrays, step, criterion, *inputs)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
-        criterion = theirs(torch)
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
+        criterion = pytorch_builder(torch)
         guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
 
         def differentiate_loss() -> Any:
@@ -192,44 +200,46 @@ def build_loss_case(
             value.backward()
             return value
 
-        def compute_named_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
             """Compute PyTorch's loss and its gradient, keyed by name."""
             guess.grad = None
             value = differentiate_loss()
             return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
 
-        return build_local_side(compute_named_arrays, differentiate_loss)
+        return build_local_side(compute_pytorch_arrays, differentiate_loss)
 
-    return ComparisonCase(name, size, combine_draws(prediction=prediction, target=target), prepare_ours, prepare_theirs)
+    return ComparisonCase(
+        name, size, combine_draws(prediction=prediction, target=target), prepare_student_side, prepare_pytorch_side
+    )
 
 
 def build_function_case(
-    name: str, size: str, ours: Builder, theirs: Builder, grad: Draw | None = None, **draws: Draw
+    name: str, size: str, student_builder: Builder, pytorch_builder: Builder, grad: Draw | None = None, **draws: Draw
 ) -> ComparisonCase:
     """Build the test case for a function of tensors. If ``grad`` is given, it is also differentiated on a tape."""
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
-        made, tensors = ours(student), [student.tensor.Tensor(arrays[key]) for key in draws]
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
+        """Build what the student's code computes from these arrays, and the call that is timed."""
+        made, tensors = student_builder(student), [student.tensor.Tensor(arrays[key]) for key in draws]
         if grad is None:
-            return build_worker_side(student, lambda: {"the output": read_array(made(*tensors))}, made, *tensors)
+            return build_worker_side(student, lambda: {"the output": read_tensor_array(made(*tensors))}, made, *tensors)
         leaves = {key: tensor for key, tensor in zip(draws, tensors, strict=True) if arrays[key].dtype.kind == "f"}
         student.autograd.require_grad(list(leaves.values()))
         step, grads = student.define(run_and_differentiate), student.tensor.Tensor(arrays["grad"])
 
-        def compute_named_arrays() -> dict[str, Any]:
+        def compute_student_arrays() -> dict[str, Any]:
             """Run the student's function forward and backward; return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
             output = step(made, tensors, grads)
-            gradients = {GRADIENT_PREFIX + key: read_array(leaf.grad) for key, leaf in leaves.items()}
-            return {"the output": read_array(output), **gradients}
+            gradients = {GRADIENT_PREFIX + key: read_tensor_array(leaf.grad) for key, leaf in leaves.items()}
+            return {"the output": read_tensor_array(output), **gradients}
 
-        return build_worker_side(student, compute_named_arrays, step, made, tensors, grads)
+        return build_worker_side(student, compute_student_arrays, step, made, tensors, grads)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
-        made = theirs(torch)
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
+        made = pytorch_builder(torch)
         tensors = {key: to_torch(torch, arrays[key], differentiate=grad is not None) for key in draws}
         leaves = {key: tensor for key, tensor in tensors.items() if tensor.requires_grad}
         upstream = None if grad is None else torch.from_numpy(arrays["grad"])
@@ -241,7 +251,7 @@ def build_function_case(
                 output.backward(upstream)
             return output
 
-        def compute_named_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
             """Run PyTorch's function forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
@@ -251,30 +261,32 @@ def build_function_case(
                 **{GRADIENT_PREFIX + k: to_numpy(leaf.grad) for k, leaf in leaves.items()},
             }
 
-        return build_local_side(compute_named_arrays, run_and_differentiate_function)
+        return build_local_side(compute_pytorch_arrays, run_and_differentiate_function)
 
     drawn = draws if grad is None else {"grad": grad, **draws}
-    return ComparisonCase(name, size, combine_draws(**drawn), prepare_ours, prepare_theirs)
+    return ComparisonCase(name, size, combine_draws(**drawn), prepare_student_side, prepare_pytorch_side)
 
 
-def build_array_case(name: str, size: str, ours: Builder, theirs: Builder, **draws: Draw) -> ComparisonCase:
+def build_array_case(
+    name: str, size: str, student_builder: Builder, pytorch_builder: Builder, **draws: Draw
+) -> ComparisonCase:
     """Build the test case for a function that takes arrays and returns one array."""
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
-        """Prepare the student's side."""
-        made = ours(student)
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
+        """Build what the student's code computes from these arrays, and the call that is timed."""
+        made = student_builder(student)
         held = [student.hold_result(student.define(hold_in_worker), arrays[key]) for key in draws]
         return build_worker_side(student, lambda: {"the output": np.asarray(made(*held))}, made, *held)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
-        made, tensors = theirs(torch), [torch.from_numpy(arrays[key]) for key in draws]
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
+        made, tensors = pytorch_builder(torch), [torch.from_numpy(arrays[key]) for key in draws]
         return build_local_side(lambda: {"the output": to_numpy(made(*tensors))}, made, *tensors)
 
-    return ComparisonCase(name, size, combine_draws(**draws), prepare_ours, prepare_theirs)
+    return ComparisonCase(name, size, combine_draws(**draws), prepare_student_side, prepare_pytorch_side)
 
 
-def build_op(module: str, name: str, **attributes: Any) -> Builder:
+def make_op_builder(module: str, name: str, **attributes: Any) -> Builder:
     """Return a builder of one of the student's ops with its attributes."""
 
     def bind_student_op(student: Any) -> Any:
@@ -284,6 +296,6 @@ def build_op(module: str, name: str, **attributes: Any) -> Builder:
     return bind_student_op
 
 
-def build_tensor_function(module: str, name: str, **attributes: Any) -> Builder:
+def make_tensor_function_builder(module: str, name: str, **attributes: Any) -> Builder:
     """Return a builder of one of the student's tensor functions with its non-tensor arguments."""
     return lambda student: student.define(bind_attributes)(getattr(getattr(student, module), name), attributes)

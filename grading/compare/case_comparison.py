@@ -146,7 +146,7 @@ def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.
         got = ours.compute()
         if problem := find_shape_problem(got, expected):
             return Comparison(case.name, case.size, problem=problem)
-        gaps = {name: measure_difference(got[name], values) for name, values in expected.items()}
+        gaps = {name: compute_largest_difference(got[name], values) for name, values in expected.items()}
         if odd := next((name for name, gap in gaps.items() if gap == math.inf), None):
             return Comparison(case.name, case.size, problem=f"{odd} is NaN or infinite where PyTorch's is not")
         seconds, their_seconds = time_in_turns(ours, theirs)
@@ -185,7 +185,7 @@ def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
     return None
 
 
-def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
+def compute_largest_difference(got: np.ndarray, expected: np.ndarray) -> float:
     """Return the largest difference between two numbers, which is infinite if only one of them is NaN."""
     ours, theirs = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):

@@ -51,7 +51,7 @@ def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatc
         others = ", ".join(name[:2] for name in CASES_BY_MODULE)
         raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of: {others}")
     torch, manifest = import_pytorch(), load_manifest(root)
-    with limit_to_one_thread(torch), start_student(root, manifest, manifest.module(module_id)) as student:
+    with limit_to_one_thread(torch), start_student_worker(root, manifest, manifest.module(module_id)) as student:
         return compare_cases(CASES_BY_MODULE[module_id](), student, torch, seed, watch)
 
 
@@ -79,7 +79,7 @@ def limit_to_one_thread(torch: Any) -> Iterator[None]:
 
 
 @contextmanager
-def start_student(root: Path, manifest: Manifest, last_module: Module) -> Iterator[WorkerStudent]:
+def start_student_worker(root: Path, manifest: Manifest, last_module: Module) -> Iterator[WorkerStudent]:
     """Start a worker with the student's modules up to the last one."""
     modules = tuple(m for m in manifest.modules if m.number <= last_module.number and m.status is BuildStatus.BUILT)
     with temporary_folder("tinytorch-compare-") as folder:

@@ -79,10 +79,10 @@ def list_gpt_parameters(layers: dict[str, Any], blocks: int) -> list[Any]:
     return [*ordered, layers["norm"].weight, layers["norm"].bias]
 
 
-def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any]) -> None:
+def copy_arrays_into_torch(torch: Any, arrays: Iterable[np.ndarray], torch_parameters: Iterable[Any]) -> None:
     """Copy arrays into PyTorch's parameters, in order."""
     with torch.no_grad():
-        for array, parameter in zip(ours, theirs, strict=True):
+        for array, parameter in zip(arrays, torch_parameters, strict=True):
             parameter.copy_(torch.from_numpy(array))
 
 

@@ -40,14 +40,14 @@ def build_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only:
         name = Text.assemble(_to_ascii(row.name, ascii_only), "\n", (_to_ascii(row.size, ascii_only), "dim"))
         if row.problem is not None:
             name.append(f"\n{row.problem}", style="yellow")
-        told = describe_figures(row, ascii_only=ascii_only)
+        told = format_comparison_figures(row, ascii_only=ascii_only)
         if not is_wide and row.problem is None:
             name.append(f"\nvalues {told[0]}, gradients {told[1]}\nyours {told[2]}, PyTorch {told[3]}, ratio {told[4]}")
         table.add_row(sign, name, *(told if is_wide else ()))
     return table
 
 
-def describe_figures(comparison: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
+def format_comparison_figures(comparison: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
     """Format the differences, the times and their ratio."""
     none = "-" if ascii_only else "—"
     differences = [

@@ -15,10 +15,10 @@ from grading.compare.case_builders import (
     build_function_case,
     build_layer_case,
     combine_draws,
-    draw_integers,
-    draw_normals,
-    draw_positives,
-    read_array,
+    make_integer_draw,
+    make_normal_draw,
+    make_positive_draw,
+    read_tensor_array,
     to_numpy,
     to_torch,
 )
@@ -36,7 +36,7 @@ from grading.compare.networks import (
     build_student_image_network,
     build_torch_gpt_layers,
     build_torch_image_network,
-    copy_parameters,
+    copy_arrays_into_torch,
     list_gpt_parameters,
     make_torch_text_loss,
     make_torch_training_step,
@@ -75,7 +75,7 @@ def record_learning_rates(
     return rates
 
 
-def restore_and_clip(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
+def restore_and_clip_gradients(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
     """Restore the parameters' gradients, clip them, and return their norm."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
@@ -94,61 +94,65 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
     """Build the case of an optimiser's steps with random gradients."""
     shape = (256, 256)
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which takes optimizer steps."""
         make, step = getattr(student.optimizers, name), student.define(apply_gradients)
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
-        def compute_updated_parameter() -> dict[str, Any]:
+        def compute_student_parameter() -> dict[str, Any]:
             """Return the parameter after the steps of the student's optimizer, keyed by name."""
             return {"the parameter": step(make([parameter], **options), parameter, arrays["start"], arrays["grads"])}
 
         kept = [student.hold(student.tensor.Tensor(arrays[key]), "data") for key in ("start", "grads")]
-        return build_worker_side(student, compute_updated_parameter, step, make([timed], **options), timed, *kept)
+        return build_worker_side(student, compute_student_parameter, step, make([timed], **options), timed, *kept)
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
         make = getattr(torch.optim, name)
         start, grads = torch.from_numpy(arrays["start"]), torch.from_numpy(arrays["grads"])
         parameter = start.clone().requires_grad_()
 
-        def step(optimizer: Any) -> None:
-            """Reset the parameter, and take one step of the optimizer for each gradient."""
+        def take_optimizer_steps(optimizer: Any) -> None:
+            """Reset the parameter, and take one take_optimizer_steps of the optimizer for each gradient."""
             with torch.no_grad():
                 parameter.copy_(start)
             for grad in grads:
                 parameter.grad = grad
                 optimizer.step()
 
-        def compute_updated_parameter() -> dict[str, np.ndarray]:
+        def compute_pytorch_parameter() -> dict[str, np.ndarray]:
             """Return the parameter after the steps of PyTorch's optimizer, keyed by name."""
-            step(make([parameter], **options))
+            take_optimizer_steps(make([parameter], **options))
             return {"the parameter": to_numpy(parameter).copy()}
 
-        return build_local_side(compute_updated_parameter, step, make([parameter], **options))
+        return build_local_side(compute_pytorch_parameter, take_optimizer_steps, make([parameter], **options))
 
     called = ", ".join(f"{key}={value}" for key, value in options.items())
-    draws = {"start": draw_normals(*shape), "grads": draw_normals(OPTIMIZER_STEPS, *shape)}
+    draws = {"start": make_normal_draw(*shape), "grads": make_normal_draw(OPTIMIZER_STEPS, *shape)}
     return ComparisonCase(
-        f"{name}({called})", f"{OPTIMIZER_STEPS} steps of 256×256", combine_draws(**draws), prepare_ours, prepare_theirs
+        f"{name}({called})",
+        f"{OPTIMIZER_STEPS} steps of 256×256",
+        combine_draws(**draws),
+        prepare_student_side,
+        prepare_pytorch_side,
     )
 
 
 def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
     """Build the case of a schedule's learning rates."""
 
-    def prepare_ours(student: Any, _arrays: Arrays) -> CaseSide:
+    def prepare_student_side(student: Any, _arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which records the learning rate of every step."""
         follow, tensor = student.define(record_learning_rates), student.tensor.Tensor([0.0])
         arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), options, SCHEDULE_STEPS
         return build_worker_side(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
 
-    def prepare_theirs(torch: Any, _arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
+    def prepare_pytorch_side(torch: Any, _arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
         make = getattr(torch.optim.lr_scheduler, name)
         more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
 
-        def follow() -> list[float]:
+        def list_learning_rates() -> list[float]:
             """Return the learning rates before the first step of PyTorch's schedule and after each."""
             optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
             with warnings.catch_warnings():
@@ -159,51 +163,59 @@ def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
                     rates.append(optimizer.param_groups[0]["lr"])
             return rates
 
-        return build_local_side(lambda: {"the rates": np.array(follow())}, follow)
+        return build_local_side(lambda: {"the rates": np.array(list_learning_rates())}, list_learning_rates)
 
     called = ", ".join(f"{key}={value}" for key, value in options.items())
-    return ComparisonCase(f"{name}({called})", f"{SCHEDULE_STEPS} steps", lambda _rng: {}, prepare_ours, prepare_theirs)
+    return ComparisonCase(
+        f"{name}({called})", f"{SCHEDULE_STEPS} steps", lambda _rng: {}, prepare_student_side, prepare_pytorch_side
+    )
 
 
 def build_clipping_case() -> ComparisonCase:
     """Build the case of `clip_grad_norm` on three gradients."""
     shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which clips gradients."""
         tensor, clip = student.tensor.Tensor, student.optimizers.clip_grad_norm
         parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
         arguments = clip, parameters, grads, 1.0
 
-        def compute_clipped_gradients() -> dict[str, Any]:
+        def compute_student_gradients() -> dict[str, Any]:
             """Clip gradients with the student's code, and return the norm and each clipped gradient, keyed by name."""
-            norm = student.define(restore_and_clip)(*arguments)
-            clipped = {key: read_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
+            norm = student.define(restore_and_clip_gradients)(*arguments)
+            clipped = {key: read_tensor_array(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": np.array(norm), **clipped}
 
-        return build_worker_side(student, compute_clipped_gradients, student.define(restore_and_clip), *arguments)
+        return build_worker_side(
+            student, compute_student_gradients, student.define(restore_and_clip_gradients), *arguments
+        )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
         parameters = [to_torch(torch, array) for array in arrays.values()]
 
-        def step() -> Any:
+        def clip_restored_gradients() -> Any:
             """Restore the gradients, clip them with PyTorch, and return their norm."""
             for parameter, array in zip(parameters, arrays.values(), strict=True):
                 parameter.grad = torch.from_numpy(array.copy())
             return torch.nn.utils.clip_grad_norm_(parameters, 1.0)
 
-        def compute_clipped_gradients() -> dict[str, np.ndarray]:
+        def compute_pytorch_gradients() -> dict[str, np.ndarray]:
             """Clip the gradients with PyTorch, and return the norm and each clipped gradient, keyed by name."""
-            norm = step()
+            norm = clip_restored_gradients()
             clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
             return {"the norm": to_numpy(norm), **clipped}
 
-        return build_local_side(compute_clipped_gradients, step)
+        return build_local_side(compute_pytorch_gradients, clip_restored_gradients)
 
-    draws = {name: draw_normals(*shape) for name, shape in shapes.items()}
+    draws = {name: make_normal_draw(*shape) for name, shape in shapes.items()}
     return ComparisonCase(
-        "clip_grad_norm(parameters, 1.0)", "3 gradients", combine_draws(**draws), prepare_ours, prepare_theirs
+        "clip_grad_norm(parameters, 1.0)",
+        "3 gradients",
+        combine_draws(**draws),
+        prepare_student_side,
+        prepare_pytorch_side,
     )
 
 
@@ -228,7 +240,7 @@ def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> Compari
     """Build the case of training steps with module 11's Trainer, after ``change(network, student)``."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which takes a training step with an image network."""
         network = build_student_image_network(student, student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[2:], strict=True):
@@ -243,24 +255,24 @@ def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> Compari
             student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINING_STEPS)])}, step, *batch
         )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
         network = build_torch_image_network(torch)
-        copy_parameters(torch, list(arrays.values())[2:], network.parameters())
+        copy_arrays_into_torch(torch, list(arrays.values())[2:], network.parameters())
         optimizer = torch.optim.SGD(network.parameters(), 0.01, **how)
         x, y = (torch.from_numpy(arrays[key]) for key in ("images", "labels"))
         step = make_torch_training_step(torch, lambda: torch.nn.functional.cross_entropy(network(x), y), optimizer)
         return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"images": draw_normals(32, 3, 32, 32), "labels": draw_integers(10, 32)}
+    draws: dict[str, Draw] = {"images": make_normal_draw(32, 3, 32, 32), "labels": make_integer_draw(10, 32)}
     for number, (before, after) in enumerate(((3, 16), (16, 32), (32, 64))):
-        draws[f"kernels{number}"] = draw_he_weights(after, before)
-        draws |= {f"scale{number}": draw_positives(after), f"shift{number}": draw_normals(after)}
-    draws |= {"weight": draw_he_weights(10, 1024, size=()), "bias": draw_normals(10)}
-    return ComparisonCase(name, "32×3×32×32", combine_draws(**draws), prepare_ours, prepare_theirs)
+        draws[f"kernels{number}"] = make_he_weight_draw(after, before)
+        draws |= {f"scale{number}": make_positive_draw(after), f"shift{number}": make_normal_draw(after)}
+    draws |= {"weight": make_he_weight_draw(10, 1024, size=()), "bias": make_normal_draw(10)}
+    return ComparisonCase(name, "32×3×32×32", combine_draws(**draws), prepare_student_side, prepare_pytorch_side)
 
 
-def draw_he_weights(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
+def make_he_weight_draw(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
     """Return a function that draws weights with He initialisation."""
     shape = (n_out, n_in, *size)
     return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
@@ -295,12 +307,12 @@ def list_quantization_cases() -> list[ComparisonCase]:
         weight[:, 0, 0, 0] = 127 / 64
         return weight
 
-    def build_our_quantizer(student: Any) -> Any:
+    def build_student_quantizer(student: Any) -> Any:
         """Build the student's quantisation of an array."""
         made = student.compression
         return student.define(bind_quantization)(made.quantize, made.dequantize, scale, zero_point)
 
-    def build_our_weight_quantizer(student: Any) -> Any:
+    def build_student_weight_quantizer(student: Any) -> Any:
         """Build the student's quantisation of a weight."""
         made = student.compression
         return student.define(bind_weight_quantization)(made.quantize_weight, made.dequantize)
@@ -312,21 +324,21 @@ def list_quantization_cases() -> list[ComparisonCase]:
     def build_torch_weight_quantizer(torch: Any) -> Any:
         """Build PyTorch's quantisation of a weight."""
 
-        def quantize(weight: Any) -> Any:
+        def fake_quantize_weight(weight: Any) -> Any:
             """Round each output channel's weights to 8 bits and back, with PyTorch's fake quantization."""
             scales = weight.abs().flatten(1).amax(1) / 127
             zeros = torch.zeros(len(weight), dtype=torch.int32)
             return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127)
 
-        return quantize
+        return fake_quantize_weight
 
     return [
         build_array_case(
-            "quantize, dequantize", "512×512", build_our_quantizer, build_torch_quantizer,
+            "quantize, dequantize", "512×512", build_student_quantizer, build_torch_quantizer,
             x=lambda rng: rng.uniform(-6, 6, (512, 512)).astype(np.float32),
         ),
         build_array_case(
-            "quantize_weight, dequantize", "64×32×3×3", build_our_weight_quantizer, build_torch_weight_quantizer,
+            "quantize_weight, dequantize", "64×32×3×3", build_student_weight_quantizer, build_torch_weight_quantizer,
             weight=draw_weight,
         ),
     ]  # fmt: skip
@@ -336,28 +348,28 @@ def list_compression_cases() -> list[ComparisonCase]:
     """List module 12's quantisation and distillation."""
 
     def build_torch_distillation(torch: Any) -> Callable[..., Any]:
-        """Build PyTorch's distillation loss."""
+        """Build PyTorch's distillation compute_distillation_loss."""
         f = torch.nn.functional
 
-        def loss(logits: Any, teacher: Any, targets: Any) -> Any:
+        def compute_distillation_loss(logits: Any, teacher: Any, targets: Any) -> Any:
             """Compute the distillation loss with temperature 4, and 0.1 of the cross-entropy with the targets."""
             log_q, log_p = f.log_softmax(logits / 4, 1), f.log_softmax(teacher.detach() / 4, 1)
             divergence = f.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
             # A teacher is not trained. Adding 0 times its sum gives it a gradient of zeros, like the student's side.
             return 0.9 * 16 * divergence + 0.1 * f.cross_entropy(logits, targets) + 0 * teacher.sum()
 
-        return loss
+        return compute_distillation_loss
 
-    def build_our_distillation(student: Any) -> Any:
+    def build_student_distillation(student: Any) -> Any:
         """Build the student's distillation loss."""
         return student.define(bind_distillation)(student.compression.distillation_loss)
 
     return [
         *list_quantization_cases(),
         build_function_case(
-            "distillation_loss", "256×10", build_our_distillation, build_torch_distillation,
+            "distillation_loss", "256×10", build_student_distillation, build_torch_distillation,
             lambda _rng: np.ones((), np.float32),
-            logits=draw_normals(256, 10), teacher=draw_normals(256, 10), targets=draw_integers(10, 256),
+            logits=make_normal_draw(256, 10), teacher=make_normal_draw(256, 10), targets=make_integer_draw(10, 256),
         ),
     ]  # fmt: skip
 
@@ -373,27 +385,27 @@ def bind_distillation(loss: Any) -> Any:
 def list_kernel_cases() -> list[ComparisonCase]:
     """List module 13's cases: module 06's layers, computed differently."""
 
-    def norm_and_relu(student: Any) -> Any:
+    def build_fused_norm_relu(student: Any) -> Any:
         """Build the student's batch normalization fused with ReLU, for 16 channels."""
         return student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(16))
 
-    def pool(student: Any) -> Any:
+    def build_optimised_pooling(student: Any) -> Any:
         """Build the student's optimised network of one 2×2 max-pooling layer."""
         return student.kernels.optimise(student.layers.Sequential(student.spatial.MaxPool2d(2)))
 
-    images = draw_normals(16, 16, 32, 32)
+    images = make_normal_draw(16, 16, 32, 32)
     return [
         *list_convolution_cases(
             lambda conv, student: student.kernels.BlockedConv2d(conv), "BlockedConv2d(Conv2d(16, 32, 3, …))"
         ),
         build_layer_case(
-            "BatchNormReLU(BatchNorm2d(16))", "16×16×32×32", norm_and_relu,
+            "BatchNormReLU(BatchNorm2d(16))", "16×16×32×32", build_fused_norm_relu,
             lambda torch: torch.nn.Sequential(torch.nn.BatchNorm2d(16), torch.nn.ReLU()),
-            x=images, grad=images, weight=draw_positives(16), bias=draw_normals(16),
+            x=images, grad=images, weight=make_positive_draw(16), bias=make_normal_draw(16),
         ),
         build_layer_case(
-            "optimise(MaxPool2d(2))", "16×16×32×32", pool, lambda torch: torch.nn.MaxPool2d(2),
-            x=images, grad=draw_normals(16, 16, 16, 16),
+            "optimise(MaxPool2d(2))", "16×16×32×32", build_optimised_pooling, lambda torch: torch.nn.MaxPool2d(2),
+            x=images, grad=make_normal_draw(16, 16, 16, 16),
         ),
         build_training_case(
             "train_step after optimise(network)", lambda network, student: student.kernels.optimise(network)
@@ -407,7 +419,7 @@ def list_kernel_cases() -> list[ComparisonCase]:
 def build_gpt_case() -> ComparisonCase:
     """Build the case of training steps of a small GPT, with AdamW and clipping."""
 
-    def prepare_ours(student: Any, arrays: Arrays) -> CaseSide:
+    def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which takes a training step with a GPT."""
         gpt, tensor = student.tinygpt, student.tensor.Tensor
         network = gpt.GPT(VOCAB, LENGTH, WIDTH, HEADS, BLOCKS, rng=student.rng(0))
@@ -421,25 +433,29 @@ def build_gpt_case() -> ComparisonCase:
             student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINING_STEPS)])}, step, *batch
         )
 
-    def prepare_theirs(torch: Any, arrays: Arrays) -> CaseSide:
-        """Prepare PyTorch's side."""
+    def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
+        """Build what PyTorch computes from these arrays, and the call that is timed."""
         net = build_torch_gpt_layers(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
-        copy_parameters(torch, list(arrays.values())[1:], list_gpt_parameters(net, BLOCKS))
+        copy_arrays_into_torch(torch, list(arrays.values())[1:], list_gpt_parameters(net, BLOCKS))
         parameters = [parameter for part in net.values() for parameter in part.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
         loss = make_torch_text_loss(torch, net, HEADS, arrays["tokens"])
         step = make_torch_training_step(torch, loss, optimizer, max_norm=1.0)
         return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"tokens": draw_integers(VOCAB, ROWS, LENGTH + 1)}
+    draws: dict[str, Draw] = {"tokens": make_integer_draw(VOCAB, ROWS, LENGTH + 1)}
     for number, shape in enumerate(list_gpt_shapes()):
-        draws[f"parameter{number}"] = draw_small_values(*shape)
+        draws[f"parameter{number}"] = make_small_value_draw(*shape)
     return ComparisonCase(
-        "Trainer.train_step of a GPT", "8 × 32 tokens", combine_draws(**draws), prepare_ours, prepare_theirs
+        "Trainer.train_step of a GPT",
+        "8 × 32 tokens",
+        combine_draws(**draws),
+        prepare_student_side,
+        prepare_pytorch_side,
     )
 
 
-def draw_small_values(*shape: int) -> Draw:
+def make_small_value_draw(*shape: int) -> Draw:
     """Return a function that draws values as small as a GPT's initial weights."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
@@ -460,21 +476,22 @@ def list_language_cases() -> list[ComparisonCase]:
             "Embedding(256, 128)", "8×64 tokens",
             lambda student: student.define(bind_embedding)(student.tensor.apply, student.tinygpt.embedding),
             lambda torch: lambda weight, tokens: torch.nn.functional.embedding(tokens, weight),
-            draw_normals(*tokens, width), weight=draw_normals(VOCAB, width), tokens=draw_integers(VOCAB, *tokens),
+            make_normal_draw(*tokens, width),
+            weight=make_normal_draw(VOCAB, width), tokens=make_integer_draw(VOCAB, *tokens),
         ),
         build_layer_case(
             "LayerNorm(128)", "8×64×128",
             lambda student: student.tinygpt.LayerNorm(width), lambda torch: torch.nn.LayerNorm(width),
-            x=draw_normals(*tokens, width), grad=draw_normals(*tokens, width),
-            weight=draw_positives(width), bias=draw_normals(width),
+            x=make_normal_draw(*tokens, width), grad=make_normal_draw(*tokens, width),
+            weight=make_positive_draw(width), bias=make_normal_draw(width),
         ),
         build_function_case(
             "CausalSelfAttention(128, 4)", "8×64×128",
             lambda student: student.define(bind_attention)(
                 student.tinygpt.CausalSelfAttention(width, HEADS, rng=student.rng(0))
             ),
-            lambda torch: partial(compute_torch_attention, torch, causal=True), draw_normals(*tokens, width),
-            x=draw_normals(*tokens, width), **list_projection_draws(),
+            lambda torch: partial(compute_torch_attention, torch, causal=True), make_normal_draw(*tokens, width),
+            x=make_normal_draw(*tokens, width), **list_projection_draws(),
         ),
         build_gpt_case(),
     ]  # fmt: skip

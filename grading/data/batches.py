@@ -18,7 +18,7 @@ CLASSES = 10
 ROW = 3 * 32 * 32
 
 
-def read_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+def parse_cifar_pickle(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Read a batch's uint8 images (n, 3, 32, 32) and int64 classes (n,).
 
     Raise ValueError if it is not a valid batch.

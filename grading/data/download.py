@@ -37,7 +37,7 @@ def download_file(download: Download, folder: Path, watch: ProgressWatch, accept
     """
     reasons = []
     for url in download.urls:
-        part = name_partial_file(download, folder, url)
+        part = get_partial_file_path(download, folder, url)
         try:
             _download_from_mirror(url, part, download, watch, accept)
         except MirrorError as error:
@@ -48,7 +48,7 @@ def download_file(download: Download, folder: Path, watch: ProgressWatch, accept
     raise MirrorError("\n".join(reasons))
 
 
-def name_partial_file(download: Download, folder: Path, url: str) -> Path:
+def get_partial_file_path(download: Download, folder: Path, url: str) -> Path:
     """Return the path of the partial file for a mirror's download."""
     return folder / f"{download.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
 
@@ -63,7 +63,7 @@ def _download_from_mirror(
     url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
     """Download a file from one mirror and pass it to ``accept``; a refused resumed file is downloaded again."""
-    resumed = _measure_partial_file(part) > 0
+    resumed = _get_partial_file_size(part) > 0
     _finish_partial_file(url, part, download, watch)
     try:
         accept(part)
@@ -78,11 +78,11 @@ def _download_from_mirror(
 def _finish_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
     """Download the rest of a partial file, with a new connection after each break."""
     for attempt in range(1, ATTEMPTS + 1):
-        before = _measure_partial_file(part)
+        before = _get_partial_file_size(part)
         try:
             _append_to_partial_file(url, part, download, watch)
         except (requests.RequestException, HTTPError) as error:
-            if attempt == ATTEMPTS or _measure_partial_file(part) <= before:
+            if attempt == ATTEMPTS or _get_partial_file_size(part) <= before:
                 raise MirrorError(_explain_network_error(error)) from None
         else:
             return
@@ -90,7 +90,7 @@ def _finish_partial_file(url: str, part: Path, download: Download, watch: Progre
 
 def _append_to_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
     """Append the rest of a download to its partial file, over one connection."""
-    done = _measure_partial_file(part)
+    done = _get_partial_file_size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -114,7 +114,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
                 watch.advance(done, _format_megabytes(done, total))
 
 
-def _measure_partial_file(part: Path) -> int:
+def _get_partial_file_size(part: Path) -> int:
     """Return the size of a partial file in bytes; 0 if it does not exist."""
     return part.stat().st_size if part.exists() else 0
 

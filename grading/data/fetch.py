@@ -16,9 +16,9 @@ from grading.data.files import (
     VARIABLE,
     DamagedError,
     find_cache_folder,
-    find_file,
+    find_plain_or_gzip_file,
     read_data_file,
-    set_aside_file,
+    rename_damaged_file,
     unpack_gzip,
     verify_file,
 )
@@ -76,30 +76,30 @@ def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
 
 def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
     """Return whether a file is present and valid; a damaged one is set aside."""
-    path = find_file(folder, file)
+    path = find_plain_or_gzip_file(folder, file)
     if path is None:
         return False
     try:
         read_data_file(folder, file)
     except DamagedError:
-        watch.begin_phase(f"{path} is damaged and set aside as {set_aside_file(path).name}", None)
+        watch.begin_phase(f"{path} is damaged and set aside as {rename_damaged_file(path).name}", None)
         return False
     return True
 
 
-def _download_files(what: Download, folder: Path, source: DataSource, watch: ProgressWatch) -> None:
+def _download_files(download: Download, folder: Path, source: DataSource, watch: ProgressWatch) -> None:
     """Download, verify and store one download's files; raise UnreachableError if no mirror delivers it."""
     # Importing Requests takes as long as reading MNIST, and is needed only for a download.
     from grading.data.download import MirrorError, delete_partial_files, download_file
 
-    def store_files(arrived: Path) -> None:
+    def store_files(archive_path: Path) -> None:
         """Verify the files of a download, and write each into the folder."""
-        watch.begin_phase(f"Verifying {what.name}", None)
-        for file, data in _unpack_download(arrived, what):
+        watch.begin_phase(f"Verifying {download.name}", None)
+        for file, data in _unpack_download(archive_path, download):
             write_atomically(folder / file.name, data)
 
     try:
-        download_file(what, folder, watch, store_files)
+        download_file(download, folder, watch, store_files)
     except MirrorError as error:
         names = ", ".join(file.name for file in source.files)
         raise UnreachableError(
@@ -108,28 +108,28 @@ def _download_files(what: Download, folder: Path, source: DataSource, watch: Pro
             f"folder, and name it: export {VARIABLE}=FOLDER"
         ) from None
     except OSError:
-        delete_partial_files(what, folder)  # on a full disk, a partial file should not stay
+        delete_partial_files(download, folder)  # on a full disk, a partial file should not stay
         raise
 
 
-def _unpack_download(arrived: Path, what: Download) -> Iterator[tuple[DataFile, bytes]]:
+def _unpack_download(archive_path: Path, download: Download) -> Iterator[tuple[DataFile, bytes]]:
     """Unpack and verify the files in a download; raise ValueError if one is wrong."""
-    if what.checksum is not None:
-        kind, _, expected = what.checksum.partition(":")
-        with arrived.open("rb") as stream:
+    if download.checksum is not None:
+        kind, _, expected = download.checksum.partition(":")
+        with archive_path.open("rb") as stream:
             if hashlib.file_digest(stream, kind).hexdigest() != expected:
                 raise ValueError(f"its {kind.upper()} checksum is wrong")
-    if not what.name.endswith(".tar.gz"):
-        (file,) = what.gives
-        data = arrived.read_bytes()
-        if what.name.endswith(".gz"):
+    if not download.name.endswith(".tar.gz"):
+        (file,) = download.gives
+        data = archive_path.read_bytes()
+        if download.name.endswith(".gz"):
             data = unpack_gzip(data, file.size or LARGEST)
         verify_file(data, file)
         yield file, data
         return
-    wanted = {file.name: file for file in what.gives}
+    wanted = {file.name: file for file in download.gives}
     try:
-        with tarfile.open(arrived, "r:gz") as archive:
+        with tarfile.open(archive_path, "r:gz") as archive:
             for member in archive:
                 # Only the file name counts, not the path in the archive: nothing is extracted to a path.
                 content = archive.extractfile(member) if member.isfile() and member.size <= LARGEST else None

@@ -42,7 +42,7 @@ def find_cache_folder() -> Path:
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "data"
 
 
-def find_named_folder() -> Path | None:
+def find_user_data_folder() -> Path | None:
     """Return the folder set by TINYTORCH_DATA, or None if it is not set; raise GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
@@ -60,7 +60,7 @@ def locate_data_set(source: DataSource) -> DataLocation:
 
     In the named folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
     """
-    own = find_named_folder()
+    own = find_user_data_folder()
     for folder in (own / source.folder, own) if own else ():
         missing = _list_missing_files(folder, source)
         if len(missing) < len(source.files):
@@ -71,10 +71,10 @@ def locate_data_set(source: DataSource) -> DataLocation:
 
 def _list_missing_files(folder: Path, source: DataSource) -> tuple[str, ...]:
     """List the data set's files that are missing from a folder."""
-    return tuple(file.name for file in source.files if find_file(folder, file) is None)
+    return tuple(file.name for file in source.files if find_plain_or_gzip_file(folder, file) is None)
 
 
-def find_file(folder: Path, file: DataFile) -> Path | None:
+def find_plain_or_gzip_file(folder: Path, file: DataFile) -> Path | None:
     """Find a file in this folder, plain or as .gz; return None if it does not exist."""
     paths = (folder / file.name, folder / f"{file.name}.gz")
     return next((path for path in paths if path.is_file()), None)
@@ -85,7 +85,7 @@ def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes
 
     If ``fixed`` is False, the checksum is not compared.
     """
-    path = find_file(folder, file)
+    path = find_plain_or_gzip_file(folder, file)
     if path is None:
         raise DamagedError(f"{folder / file.name} does not exist any more.")
     try:
@@ -138,7 +138,7 @@ def matches_checksum(data: bytes, checksum: str) -> bool:
     return hashlib.new(kind, data, usedforsecurity=False).hexdigest() == expected
 
 
-def set_aside_file(path: Path) -> Path:
+def rename_damaged_file(path: Path) -> Path:
     """Rename a damaged file to an unused name, and return the new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():

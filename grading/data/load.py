@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from grading.data.batches import read_batch
+from grading.data.batches import parse_cifar_pickle
 from grading.data.dataset import DataSet, TextSet
 from grading.data.digits import load_digits
 from grading.data.fetch import UnreachableError, fetch_data_set
@@ -15,11 +15,11 @@ from grading.data.files import (
     VARIABLE,
     DamagedError,
     DataLocation,
-    find_file,
+    find_plain_or_gzip_file,
     locate_data_set,
     matches_checksum,
     read_data_file,
-    set_aside_file,
+    rename_damaged_file,
 )
 from grading.data.idx import read_idx
 from grading.data.python_docs import load_python_docs
@@ -49,7 +49,7 @@ def load_or_fetch_images(name: str, watch: ProgressWatch) -> DataSet:
     Raise UnreachableError if there is no stand-in. Raise GraderError for an error that has nothing to do with the
     network, such as a damaged file or a full disk.
     """
-    return load_images(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
+    return load_images(name) if _fetch_unless_present(name, watch) else STAND_INS[name]()
 
 
 def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
@@ -57,16 +57,16 @@ def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
 
     Raise UnreachableError if there is no stand-in, or GraderError for an error that has nothing to do with the network.
     """
-    return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
+    return load_text(name) if _fetch_unless_present(name, watch) else TEXT_STAND_INS[name]()
 
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
     """Download a data set that is missing; return whether it arrived, so that its stand-in is no longer needed."""
     place = locate_data_set(find_data_source(name))
-    return bool(place.missing) and not place.own and _fetch_unless_here(name, watch)
+    return bool(place.missing) and not place.own and _fetch_unless_present(name, watch)
 
 
-def _fetch_unless_here(name: str, watch: ProgressWatch) -> bool:
+def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
     """Download a data set unless it is here; return False if only its stand-in can be used."""
     source = find_data_source(name)
     place = locate_data_set(source)
@@ -82,7 +82,7 @@ def _fetch_unless_here(name: str, watch: ProgressWatch) -> bool:
     return True
 
 
-def identify_data(name: str) -> str:
+def describe_data_identity(name: str) -> str:
     """Identify the data that would be loaded, without reading it: equal texts mean equal data."""
     source = find_data_source(name)
     place = locate_data_set(source)
@@ -90,7 +90,7 @@ def identify_data(name: str) -> str:
         return f"{name} is missing"
     if source.fixed:
         return _combine_checksums(file.checksum for file in source.files)
-    paths = (find_file(place.folder, file) for file in source.files)
+    paths = (find_plain_or_gzip_file(place.folder, file) for file in source.files)
     found = ((path, path.stat()) for path in paths if path is not None)
     return "; ".join(f"{path} of {about.st_size} bytes at {about.st_mtime_ns}" for path, about in found)
 
@@ -138,11 +138,11 @@ def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile
 
 def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile) -> bytes:
     """Read one file's bytes. They are verified unless the file is the user's own and has no fixed form."""
-    path = find_file(place.folder, file)
+    path = find_plain_or_gzip_file(place.folder, file)
     try:
         return read_data_file(place.folder, file, fixed=source.fixed or not place.own)
     except DamagedError as error:
-        aside = "" if place.own or path is None else f" It is set aside as {set_aside_file(path).name}."
+        aside = "" if place.own or path is None else f" It is set aside as {rename_damaged_file(path).name}."
         raise DamagedError(f"{error}{aside} {_suggest_repair(source, place)}") from None
 
 
@@ -188,7 +188,7 @@ def _parse_cifar10(contents: dict[DataFile, bytes]) -> Arrays:
     batches = []
     for file, content in contents.items():
         try:
-            batches.append(read_batch(content))
+            batches.append(parse_cifar_pickle(content))
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
     *train, (test_images, test_labels) = batches

@@ -66,13 +66,13 @@ _MNIST_MIRRORS = (
 )
 
 
-def _describe_mnist_file(name: str, size: int, sha256: str) -> Download:
+def _build_mnist_download(name: str, size: int, sha256: str) -> Download:
     """Describe the download of one MNIST file."""
     file = DataFile(name, size, f"sha256:{sha256}")
     return Download(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), (file,), limit=size)
 
 
-def _describe_cifar_batch(name: str, md5: str) -> DataFile:
+def _build_cifar_batch_file(name: str, md5: str) -> DataFile:
     """Describe one CIFAR-10 batch."""
     return DataFile(name, None, f"md5:{md5}")
 
@@ -84,22 +84,22 @@ SOURCES = {
         folder="mnist",
         downloads=(
             # SHA-256 of the bytes whose MD5 is published; tests/data/test_real.py compares both.
-            _describe_mnist_file(
+            _build_mnist_download(
                 "train-images-idx3-ubyte",
                 47_040_016,
                 "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             ),
-            _describe_mnist_file(
+            _build_mnist_download(
                 "train-labels-idx1-ubyte",
                 60_008,
                 "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             ),
-            _describe_mnist_file(
+            _build_mnist_download(
                 "t10k-images-idx3-ubyte",
                 7_840_016,
                 "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             ),
-            _describe_mnist_file(
+            _build_mnist_download(
                 "t10k-labels-idx1-ubyte",
                 10_008,
                 "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -119,12 +119,12 @@ SOURCES = {
                 "cifar-10-python.tar.gz",
                 ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
                 (
-                    _describe_cifar_batch("data_batch_1", "c99cafc152244af753f735de768cd75f"),
-                    _describe_cifar_batch("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
-                    _describe_cifar_batch("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
-                    _describe_cifar_batch("data_batch_4", "634d18415352ddfa80567beed471001a"),
-                    _describe_cifar_batch("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
-                    _describe_cifar_batch("test_batch", "40351d587109b95175f43aff81a1287e"),
+                    _build_cifar_batch_file("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+                    _build_cifar_batch_file("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+                    _build_cifar_batch_file("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+                    _build_cifar_batch_file("data_batch_4", "634d18415352ddfa80567beed471001a"),
+                    _build_cifar_batch_file("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+                    _build_cifar_batch_file("test_batch", "40351d587109b95175f43aff81a1287e"),
                 ),
                 limit=170_498_071,
                 checksum="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",

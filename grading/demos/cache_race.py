@@ -43,7 +43,7 @@ class CacheRace:
         )
 
 
-def race_cache(
+def race_with_and_without_cache(
     worker: Worker, writer: StudentWriter, prompt: np.ndarray, on_progress: Callable[[CacheRace], None]
 ) -> CacheRace | None:
     """Continue a prompt until the network's context is full, without and with the cache.

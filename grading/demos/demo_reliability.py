@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grading.checks.student_network import RecipeError, build_failure_fields
+from grading.checks.student_network import RecipeError, convert_error_to_failure_fields
 from grading.demos import DEMOS
 from grading.measurement import CheckContext, Measurement
 from grading.remote import RemoteError, WorkerFailureError
@@ -26,7 +26,7 @@ def measure_demo_reliability(context: CheckContext) -> Measurement:
                 Failure(
                     title=f"The demonstration runs to its end (seed {seed})",
                     hint=f"See it run: tito milestone demo {context.milestone.id} --seed {seed}",
-                    **build_failure_fields(error),
+                    **convert_error_to_failure_fields(error),
                 )
             )
         finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grading.checks.student_network import RecipeError, build_failure_fields
+from grading.checks.student_network import RecipeError, convert_error_to_failure_fields
 from grading.client import Worker
 from grading.demos import DEMOS
 from grading.grade import find_built_milestone
@@ -29,7 +29,7 @@ def run_demo(root: Path, milestone_id: int, *, screen: Screen, seed: int) -> Fai
         try:
             DEMOS[milestone_id](worker, screen, milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:
-            return Failure(title="The demonstration runs to its end", **build_failure_fields(error))
+            return Failure(title="The demonstration runs to its end", **convert_error_to_failure_fields(error))
     return None
 
 

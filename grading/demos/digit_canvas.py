@@ -26,7 +26,7 @@ MIN_DISTANCE = 0.4
 Strokes = list[list[tuple[int, int]]]
 
 
-def read_strokes(value: Any) -> Strokes:
+def parse_strokes(value: Any) -> Strokes:
     """Read the strokes in parsed JSON, `[[[x, y], …], …]`. Raise ValueError with the reason if it is anything else."""
     if type(value) is not list or not value or not all(type(stroke) is list and stroke for stroke in value):
         raise ValueError("strokes must be a list of strokes, each a list of points, none of them empty")

@@ -30,12 +30,12 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
     reader = DemoClassifier(worker, milestone, seed)
     points: list[TrainingPoint] = []
 
-    def show_point(point: TrainingPoint) -> None:
+    def add_and_show_point(point: TrainingPoint) -> None:
         """Add a point of the training, and draw the screen again."""
         points.append(point)
         screen.show_frame(render_digit_training(points, digits))
 
-    reader.train(digits, show_point)
+    reader.train(digits, add_and_show_point)
     screen.show_frame(render_digit_training(points, digits), keep=True)
     p = reader.classify(digits.test_images)
     for index in range(min(SHOWN, len(p))):

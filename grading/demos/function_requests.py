@@ -33,7 +33,7 @@ class FunctionBeginning:
     """A description of what was understood, for the person who typed it."""
 
 
-def parse_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
+def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     """Parse typed text as the beginning of a function: its signature, or what it should return.
 
     If the text is neither, raise NotUnderstoodError with a message about what can be asked for.
@@ -48,8 +48,10 @@ def parse_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     parts = _parse_phrase(typed, grammar)
     if parts is None:
         raise NotUnderstoodError(f"Not understood. {describe_grammar(grammar)}")
-    prompt, notes = _build_prompt_from_parts(parts, grammar), _list_notes(parts, grammar)
-    understood = f"Understood: {' '.join([_describe_parts(parts, grammar), *notes])} Name and signature are added."
+    prompt, notes = _build_prompt_from_parts(parts, grammar), _list_training_notes(parts, grammar)
+    understood = (
+        f"Understood: {' '.join([_describe_understood_parts(parts, grammar), *notes])} Name and signature are added."
+    )
     return FunctionBeginning(prompt.text, prompt.answer, understood)
 
 
@@ -66,7 +68,7 @@ def describe_grammar(grammar: FunctionGrammar) -> str:
     )
 
 
-def extract_phrase(prompt: Prompt) -> str:
+def extract_docstring_phrase(prompt: Prompt) -> str:
     """Extract the phrase from a prompt's docstring, as in "the larger of width and age, times 12"."""
     return prompt.text.partition('"""Return ')[2].removesuffix('."""')
 
@@ -92,7 +94,7 @@ def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None
     """Parse a phrase into its parts. Return None if the grammar does not contain the phrase."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
-        for pattern, pair, of_list in _iterate_patterns(grammar):
+        for pattern, pair, of_list in _yield_phrase_patterns(grammar):
             found = pattern.fullmatch(said)
             if found is None:
                 continue
@@ -105,7 +107,7 @@ def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None
     return None
 
 
-def _iterate_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
+def _yield_phrase_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
     """Yield a pattern for each pair of parts, the pair, and whether it is for a list."""
     groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
     for operation in grammar.operations:
@@ -122,7 +124,7 @@ def _iterate_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str
             yield re.compile(re.sub("^the ", "(?:the )?", pattern)), (idiom, condition), True
 
 
-def _describe_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
+def _describe_understood_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
     """Describe which parts were understood."""
     first, second = parts.names
     if parts.of_list:
@@ -134,7 +136,7 @@ def _describe_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
     return f"the {operation} of {first} and {second}{f'; then {phrase}' if phrase else ''}."
 
 
-def _list_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
+def _list_training_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
     """List what does not occur in the training text, and which words were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
     held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
@@ -170,7 +172,9 @@ def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
         return FunctionBeginning(
             text, None, "Understood: a signature with a docstring, for which no correct answer is known."
         )
-    understood = " ".join(["Understood: a signature;", _describe_parts(parts, grammar), *_list_notes(parts, grammar)])
+    understood = " ".join(
+        ["Understood: a signature;", _describe_understood_parts(parts, grammar), *_list_training_notes(parts, grammar)]
+    )
     return FunctionBeginning(text, _build_prompt_from_parts(parts, grammar).answer, understood)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.student_network import check_distributions, check_floats
+from grading.checks.student_network import require_distributions, require_finite_floats
 from grading.checks.student_writer import StudentWriter, request_merges
 from grading.checks.text_training import CAUSAL_TOKENS, compute_softmax
 from grading.client import Worker
@@ -159,7 +159,7 @@ class FunctionWriter:
 
         def measure_point(step: float, steps: float) -> None:
             """Measure the loss and write the exercises after this step, and report both."""
-            on_point(WritingPoint(step, steps, self._measure_loss(watched), self.write_exercises(watched)))
+            on_point(WritingPoint(step, steps, self._measure_loss(watched), self.complete_exercises(watched)))
 
         def stop_if_too_long() -> None:
             """Answer the page's requests, and abandon training if its time is over."""
@@ -174,7 +174,7 @@ class FunctionWriter:
 
         measure_training(train_network, measure_point, POINTS, stop_if_too_long)
 
-    def write_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
+    def complete_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
         """Have the network write each exercise's function, always choosing the likeliest token."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
@@ -188,7 +188,7 @@ class FunctionWriter:
         """Encode a text as tokens."""
         return self._writer.encode(text.encode())
 
-    def decode_each(self, tokens: Sequence[int]) -> list[str]:
+    def decode_tokens_separately(self, tokens: Sequence[int]) -> list[str]:
         """Decode each token separately."""
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
@@ -203,14 +203,14 @@ class FunctionWriter:
     ) -> ChosenToken:
         """Draw the next token with the student's own `sampling_probabilities`."""
         logits = self._writer.next_logits([tokens])
-        own, chances = compute_softmax(logits)[0], self._compute_chances(logits, temperature, top_p)
+        own, chances = compute_softmax(logits)[0], self._request_sampling_probabilities(logits, temperature, top_p)
         number = int(rng.choice(len(chances), p=chances / chances.sum()))
         data, stop, _ = self._writer.table[number].partition(STOP)
         likeliest = np.argsort(-own, kind="stable")[:LIKELIEST].tolist()
         shown = likeliest if number in likeliest else [*likeliest[:-1], number]
         candidates = [
             TokenCandidate(text, float(own[place]), float(chances[place]))
-            for text, place in zip(self.decode_each(shown), shown, strict=True)
+            for text, place in zip(self.decode_tokens_separately(shown), shown, strict=True)
         ]
         return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
@@ -234,13 +234,13 @@ class FunctionWriter:
         """The student's network itself."""
         return self._writer
 
-    def _compute_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
+    def _request_sampling_probabilities(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
         """Compute the student's sampling probabilities, and check them."""
         call = f"sampling_probabilities(logits, temperature={temperature:g}, top_p={top_p:g})"
         module = self._worker.module("tinygpt")
         found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)
-        chances = check_floats(found, call, logits.shape)[0]
-        check_distributions(chances, call, "probabilities")
+        chances = require_finite_floats(found, call, logits.shape)[0]
+        require_distributions(chances, call, "probabilities")
         return chances
 
     def _measure_loss(self, exercises: Sequence[WritingExercise]) -> float:
@@ -280,18 +280,18 @@ def count_right_attempts(attempts: Sequence[ExerciseAttempt]) -> int:
     return sum(attempt.mistake is None for attempt in attempts)
 
 
-def judge_writers(
+def judge_network_and_rivals(
     writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[WritingExercise]
 ) -> dict[str, list[ExerciseAttempt]]:
     """Map the network (NETWORK, listed first) and each rival to their judged attempts at the exercises."""
     prompts = [exercise.prompt for exercise in exercises]
-    return {NETWORK: writer.write_exercises(exercises)} | {
+    return {NETWORK: writer.complete_exercises(exercises)} | {
         name: [judge_attempt(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
         for name, complete in rivals.items()
     }
 
 
-def describe_attempts(point: WritingPoint) -> str:
+def describe_attempt_counts(point: WritingPoint) -> str:
     """Describe how many functions parse and how many are correct."""
     asked = len(point.attempts)
     return (
@@ -299,7 +299,7 @@ def describe_attempts(point: WritingPoint) -> str:
     )
 
 
-def choose_attempts(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:
+def choose_attempts_to_show(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:
     """Choose up to ``at_most`` attempts at the first exercise, in order of steps, that show how its function developed.
 
     Each differs from the previous one. They include the first, the first to parse, the first correct and the newest.

@@ -61,7 +61,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
     tested = rng.permutation(len(data.test_inputs))[:TESTED]
-    name, stand_in = _describe_source(data, experiment.data)
+    name, stand_in = _name_image_source(data, experiment.data)
     return DemoImages(
         images=data.train_inputs[chosen],
         labels=data.train_targets[chosen],
@@ -73,7 +73,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
     )
 
 
-def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
+def _name_image_source(data: DataSet, wanted: str) -> tuple[str, bool]:
     """Return the name of the images that were loaded, and whether they replace the ones requested."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]

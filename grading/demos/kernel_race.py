@@ -79,7 +79,7 @@ LANES = (
 )
 
 
-def run_race(
+def run_kernel_race(
     worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, on_progress: Callable[[RaceState], None]
 ) -> RaceState:
     """Race on some images, uint8 (n, 3, 32, 32), then profile. Call ``on_progress`` after each turn.
@@ -96,7 +96,7 @@ def run_race(
     )
     fast.optimise()
     fast.run()
-    turns = ((_make_loop_turn(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
+    turns = ((_make_loop_convolution_turn(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
     lanes = list(LANES)
     while max(lane.images for lane in lanes) < RACE_IMAGES and min(lane.seconds for lane in lanes) < SECONDS:
         behind = min(range(len(lanes)), key=lambda place: lanes[place].seconds)
@@ -153,15 +153,15 @@ class TrainingStep:
         return {to_one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
 
 
-def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
+def _make_loop_convolution_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
     """Make a function that runs module 06's loop convolution, the networks' first layer, on one image."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
-    def run_loops() -> None:
+    def run_naive_convolution() -> None:
         """Run the naive convolution on the first image."""
         worker.call(worker.module("spatial"), "conv2d_naive", inputs[:1], weight, stride=(1, 1), padding=(1, 1))
 
-    return run_loops
+    return run_naive_convolution
 
 
 def _take_fastest_times(profiles: list[Profile]) -> Profile:

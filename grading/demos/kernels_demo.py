@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grading.client import Worker
 from grading.demos.image_classifier import DemoClassifier, DemoImages, load_demo_images
-from grading.demos.kernel_race import RACE_IMAGES, Profile, RaceLane, RaceState, run_race
+from grading.demos.kernel_race import RACE_IMAGES, Profile, RaceLane, RaceState, run_kernel_race
 from grading.demos.terminal_frames import Frame, ScreenWatch, lay_out_side_by_side
 from grading.demos.terminal_pictures import ColourPhoto, LikeliestClasses
 from grading.demos.training_demo import BESIDE, SECONDS, SHOWN, choose_varied_images, show_image_training
@@ -31,7 +31,9 @@ OPS = 10
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Race, train, and classify images in float32 and int8. Exceptions in student code are passed on."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
-    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now)))
+    standing = run_kernel_race(
+        worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now))
+    )
     screen.show_frame(render_race(standing), keep=True)
     screen.show_frame(Frame("where a training step spends its time", ProfileTable(standing)), keep=True)
     reader = DemoClassifier(worker, milestone, seed)
@@ -39,7 +41,7 @@ def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed
     busy = f"Compressing it, and classifying {len(images.test_images):,} images with both."
     screen.show_frame(Frame(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
-    compared = compare_formats(reader.classify(images.test_images), reader, small, images)
+    compared = compare_float32_and_int8(reader.classify(images.test_images), reader, small, images)
     samples = choose_varied_images(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
@@ -60,7 +62,7 @@ class FormatComparison:
     """The number of test images for which both formats give the same answer."""
 
 
-def compare_formats(
+def compare_float32_and_int8(
     probabilities: np.ndarray, classifier: DemoClassifier, compressed: DemoClassifier, images: DemoImages
 ) -> FormatComparison:
     """Compare the answers and sizes of a network, which returned these ``probabilities``, and its compressed copy."""
@@ -75,15 +77,15 @@ def compare_formats(
     )
 
 
-def render_race(standing: RaceState) -> RenderableType:
+def render_race(race_state: RaceState) -> RenderableType:
     """Render the race: its lanes, and its state as text."""
-    title = f"the race: {RACE_IMAGES:,} images" if standing.before is None else "the race is over"
-    return Frame(title, RaceTrack(standing))
+    title = f"the race: {RACE_IMAGES:,} images" if race_state.before is None else "the race is over"
+    return Frame(title, RaceTrack(race_state))
 
 
-def describe_race(standing: RaceState) -> str:
+def describe_race(race_state: RaceState) -> str:
     """Describe how many times as fast module 13 is. Return "" until both modules have been timed."""
-    ratio = standing.speed_up
+    ratio = race_state.speed_up
     if ratio is None:
         return ""
     return f"Module 13 is {ratio:.1f} times as fast as module 06."
@@ -210,11 +212,13 @@ class SizeTable:
         for name, nbytes, accuracy in zip(FORMATS, told.nbytes, told.accuracies, strict=True):
             table.add_row(name, f"{nbytes:,}", f"{accuracy:.1%}")
         yield table
-        yield Text(f"\n{describe_comparison(told)}")
+        yield Text(f"\n{describe_format_comparison(told)}")
 
 
-def describe_comparison(compared: FormatComparison) -> str:
+def describe_format_comparison(comparison: FormatComparison) -> str:
     """Describe how much smaller int8 is, and how often it gives the same answer."""
-    share = compared.nbytes[1] / compared.nbytes[0]
-    tested = len(compared.probabilities[0])
-    return f"int8 takes {share:.1%} of the bytes, and gives the same answer for {compared.same:,} of {tested:,} images."
+    share = comparison.nbytes[1] / comparison.nbytes[0]
+    tested = len(comparison.probabilities[0])
+    return (
+        f"int8 takes {share:.1%} of the bytes, and gives the same answer for {comparison.same:,} of {tested:,} images."
+    )

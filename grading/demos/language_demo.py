@@ -11,8 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
-from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
-from grading.demos.function_requests import FunctionBeginning, NotUnderstoodError, describe_grammar, parse_request
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_with_and_without_cache
+from grading.demos.function_requests import (
+    FunctionBeginning,
+    NotUnderstoodError,
+    describe_grammar,
+    parse_function_request,
+)
 from grading.demos.function_trial import UNENDED_TRIAL, FunctionTrial, try_function, try_rivals
 from grading.demos.function_writer import (
     EXERCISE_KINDS,
@@ -22,12 +27,12 @@ from grading.demos.function_writer import (
     FunctionWriter,
     WritingPoint,
     WritingTask,
-    choose_attempts,
+    choose_attempts_to_show,
     count_right_attempts,
     count_right_by_kind,
-    describe_attempts,
+    describe_attempt_counts,
     draw_writing_task,
-    judge_writers,
+    judge_network_and_rivals,
 )
 from grading.demos.terminal_frames import Frame, Gallery
 from grading.demos.terminal_pictures import GreyPicture, LikeliestClasses, TextCurve, shrink_image
@@ -66,10 +71,10 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
         show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
     tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
     screen.show_frame(Frame("what its heads look at", AttentionHeads(writer.compute_attention(tokens))), keep=True)
-    attempts = judge_writers(writer, rivals, task.exercises)
+    attempts = judge_network_and_rivals(writer, rivals, task.exercises)
     screen.show_frame(Frame("your network and its rivals", RivalTable(attempts)), keep=True)
     prompt = writer.encode(task.exercises[0].prompt.text)
-    race = race_cache(
+    race = race_with_and_without_cache(
         worker, writer.student_writer, prompt, lambda race: screen.show_frame(Frame(CACHE, CacheSpeeds(race)))
     )
     screen.show_frame(Frame(CACHE, Text(NO_CACHE) if race is None else CacheSpeeds(race)), keep=True)
@@ -80,13 +85,13 @@ def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Sc
     """Train with a frame for each measured point, and keep the last. Stop training early if nobody is watching."""
     points: list[WritingPoint] = []
 
-    def show_point(point: WritingPoint) -> None:
+    def add_and_show_point(point: WritingPoint) -> None:
         """Add a point of the training, and draw the screen again."""
         points.append(point)
-        screen.show_frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
+        screen.show_frame(Frame(format_training_step(points), LearningView(tuple(points), task)))
 
-    writer.train(task, show_point, cpu_seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
-    screen.show_frame(Frame(describe_progress(points), LearningView(points, task)), keep=True)
+    writer.train(task, add_and_show_point, cpu_seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
+    screen.show_frame(Frame(format_training_step(points), LearningView(points, task)), keep=True)
 
 
 def show_writing(
@@ -117,14 +122,14 @@ def answer_requests(
     while typed := screen.ask(QUESTION if told else f"{describe_grammar(language)}\n{QUESTION}"):
         told = True
         try:
-            beginning = parse_request(typed, language)
+            beginning = parse_function_request(typed, language)
         except NotUnderstoodError as error:
             screen.show_frame(Text(str(error), style="yellow"), keep=True)
             continue
         show_writing(writer, beginning, rivals, seed, screen, "your function")
 
 
-def describe_progress(points: Sequence[WritingPoint]) -> str:
+def format_training_step(points: Sequence[WritingPoint]) -> str:
     """Describe how far training has come."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
@@ -141,9 +146,9 @@ class LearningView:
         last = self._points[-1]
         part = last.step / last.steps if last.steps else float(len(self._points) > 1)
         yield TextCurve([point.loss for point in self._points], lines=4, part=part)
-        yield Text(describe_attempts(last))
+        yield Text(describe_attempt_counts(last))
         yield Text(f"\n{self._task.exercises[0].prompt.text}", style="dim")
-        for step, attempt in choose_attempts(self._points, HISTORY):
+        for step, attempt in choose_attempts_to_show(self._points, HISTORY):
             yield render_attempt(f"{step:6.0f} ", attempt, options.max_width)
         yield Text(f"\n{self._task.about}", style="dim")
 

@@ -47,11 +47,11 @@ class GreyPicture:
                 line = Text(no_wrap=True)
                 for above, below in zip(upper, lower, strict=True):
                     sign = "▀" if above != below else "█" if above > INKED else " "  # visible in copied text
-                    line.append(sign, style=f"{_format_colour(above)} on {_format_colour(below)}")
+                    line.append(sign, style=f"{_format_rgb(above)} on {_format_rgb(below)}")
                 yield line
 
 
-def _format_colour(value: float) -> str:
+def _format_rgb(value: float) -> str:
     """Convert a value to a colour: white for 1, black for 0, orange for -1, and mixtures in between."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)

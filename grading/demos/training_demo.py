@@ -48,12 +48,12 @@ def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: 
     """Train with a frame for each point of the curves, and keep the last frame."""
     points: list[TrainingPoint] = []
 
-    def show_point(point: TrainingPoint) -> None:
+    def add_and_show_point(point: TrainingPoint) -> None:
         """Add a point of the training, and draw the screen again."""
         points.append(point)
         screen.show_frame(render_image_training(points, images))
 
-    classifier.train(images, show_point)
+    classifier.train(images, add_and_show_point)
     screen.show_frame(render_image_training(points, images), keep=True)
 
 

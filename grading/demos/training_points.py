@@ -18,21 +18,21 @@ def measure_training(
     """
     measured, last = 0, (0.0, 0.0)
 
-    def measure_next(step: float, steps: float) -> None:
+    def take_next_measurement(step: float, steps: float) -> None:
         """Count a measurement, and take it."""
         nonlocal measured
         measured += 1
         measure(step, steps)
 
-    def report_progress(step: float, steps: float) -> None:
+    def measure_if_due(step: float, steps: float) -> None:
         """Take a measurement if the next one is due."""
         nonlocal last
         if math.isfinite(step) and math.isfinite(steps) and steps > 0:
             last = (min(max(step, 0.0), steps), steps)
             if step >= measured * steps / count and measured < count:
-                measure_next(*last)
+                take_next_measurement(*last)
         on_report()
 
-    measure_next(0, 0)
-    train(report_progress)
-    measure_next(*last)
+    take_next_measurement(0, 0)
+    train(measure_if_due)
+    take_next_measurement(*last)

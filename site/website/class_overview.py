@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
+from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck_students
 from grading.manifest.model import BuildStatus, Manifest
 from website.class_items import ClassItems, analyse_class_items
 from website.counts_and_durations import format_count
@@ -136,7 +136,7 @@ def _build_ranked_rows(
     needs = {s.pseudonym: compute_stuck_score(s) for s in students}
     recent = {s.pseudonym: datetime.fromisoformat(s.newest).timestamp() for s in students if s.newest}
     ranked = rank_by_stuck_score(needs, recent)
-    stuck = set(select_stuck(ranked, needs, len(students)))
+    stuck = set(select_stuck_students(ranked, needs, len(students)))
     by_name = {s.pseudonym: s for s in students}
     for name in ranked:
         s = by_name[name]

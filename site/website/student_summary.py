@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from desk.item_statistics import ItemOutcome
-from grading.checks.quiz_answers import find_missed_questions
+from grading.checks.quiz_answers import map_questions_to_missed
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -223,7 +223,9 @@ def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_judged(result, "quiz"):
             continue
-        judged = find_missed_questions(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
+        judged = map_questions_to_missed(
+            milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures]
+        )
         if judged:  # unanswered questions are not missed
             yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 

@@ -50,7 +50,7 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
         data = make_colour_images(images, 200)
         monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
-        monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache")
+        monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
             monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
         miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})

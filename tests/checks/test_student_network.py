@@ -83,7 +83,7 @@ def test_parameters_and_buffers_are_carried():
     target.load_weights(source.copy_weights())
     assert other.data.tolist() == [[1.0, 2.0]]
     assert others_mean.data.tolist() == [0.5]
-    assert source.copy_weights().number_count == 2 + 4
+    assert source.copy_weights().value_count == 2 + 4
     assert build_network(lambda: [weight]).copy_weights().buffers == ()
 
 
@@ -131,7 +131,7 @@ def test_noise_spares_what_it_must():
     assert noisy.buffers[0].min() > 0.9e-8
     assert noisy.buffers[1] is scale
     assert noisy.parameters[1].tolist() == [0] * 4
-    assert weights.number_count == 4 + 8 * 1001 + 5
+    assert weights.value_count == 4 + 8 * 1001 + 5
 
 
 def test_noise_reaches_what_is_too_small_or_too_large_to_square():
@@ -144,8 +144,8 @@ def test_noise_reaches_what_is_too_small_or_too_large_to_square():
 
 def test_a_byte_of_a_buffer_counts_as_a_number():
     """Noise reaches neither integers nor a float's exponent there, so 64 bits hold more than a parameter does."""
-    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).number_count == 160
-    assert Weights((np.zeros(10, np.float64),), ()).number_count == 10
+    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).value_count == 160
+    assert Weights((np.zeros(10, np.float64),), ()).value_count == 10
 
 
 def test_a_network_keeps_its_dtypes():

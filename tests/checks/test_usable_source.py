@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course.skeleton import make_skeleton
-from grading.checks.usable_source import find_stored_data, measure_compressed_size
+from grading.checks.usable_source import find_files_with_stored_data, measure_compressed_size
 from grading.criteria import list_criteria
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Budget, BuildStatus
@@ -25,7 +25,7 @@ DATA = random_data(28_000)
 def find_data_in_texts(*texts: str, bound: int = LIMIT, average: int | None = None):
     """List the failures for files with these texts."""
     named = {f"{number}.py": text for number, text in enumerate(texts)}
-    return list(find_stored_data(named, dict.fromkeys(named, bound), average))
+    return list(find_files_with_stored_data(named, dict.fromkeys(named, bound), average))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -25,7 +25,7 @@ ATTACKS = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
     """With all tests of the code taken as passed, the figures still say not yet."""
-    monkeypatch.setattr(cache, "find_figures_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     (miniature,) = [m for m in list_miniatures(name.partition("/")[0]) if m.name == name]
@@ -41,7 +41,7 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
 
 def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):
     """The reference does not depend on luck: other seeds give the same verdict."""
-    monkeypatch.setattr(cache, "find_figures_folder", lambda: Path(tmp_path))
+    monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: Path(tmp_path))
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     for seed in (101, 202, 303):

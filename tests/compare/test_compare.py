@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from grading.compare import case_comparison, compare_module
-from grading.compare.case_builders import build_layer_case, draw_normals
+from grading.compare.case_builders import build_layer_case, make_normal_draw
 from grading.compare.case_comparison import GRADIENT_PREFIX, Comparison, ComparisonCase, build_local_side, compare_case
 from grading.errors import GraderError, UsageError
 from grading.manifest.loader import load_manifest
@@ -36,7 +36,7 @@ def _few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 def student(root: Path) -> Iterator[WorkerStudent]:
     """The solution of every module, in one worker."""
     manifest = load_manifest(root)
-    with compare_module.start_student(root, manifest, manifest.modules[-1]) as found:
+    with compare_module.start_student_worker(root, manifest, manifest.modules[-1]) as found:
         yield found
 
 
@@ -238,7 +238,7 @@ def test_a_wrong_layer_differs_from_pytorchs(student):
     torch = case_comparison.import_pytorch()
     wrong = build_layer_case(
         "LeakyReLU", "64×64", lambda student: student.activations.LeakyReLU(0.02),
-        lambda torch: torch.nn.LeakyReLU(0.01), x=draw_normals(64, 64), grad=draw_normals(64, 64),
+        lambda torch: torch.nn.LeakyReLU(0.01), x=make_normal_draw(64, 64), grad=make_normal_draw(64, 64),
     )  # fmt: skip
     found = compare_case(wrong, student, torch, np.random.default_rng(2))
     assert not found.same

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from grading.compare import case_comparison, compare_module
 from grading.compare.case_comparison import Comparison, ComparisonCase, build_local_side
-from grading.compare.rendering import describe_figures, format_time, print_comparison
+from grading.compare.rendering import format_comparison_figures, format_time, print_comparison
 from tito.app import run_command_line as type_command
 
 ROWS = (
@@ -63,8 +63,8 @@ def test_without_times_there_are_no_bars():
 
 def test_figures_in_words():
     """A dash stands where nothing was measured, and a time has its unit."""
-    assert describe_figures(ROWS[0]) == ("1.2e-05", "3.4e-04", "12 ms", "4 ms", "3.0×")
-    assert describe_figures(ROWS[2]) == ("—",) * 5
+    assert format_comparison_figures(ROWS[0]) == ("1.2e-05", "3.4e-04", "12 ms", "4 ms", "3.0×")
+    assert format_comparison_figures(ROWS[2]) == ("—",) * 5
     assert [format_time(seconds) for seconds in (12.3, 0.5, 1.5e-5, 2e-8, 0.0)] == [
         "12.3 s", "500 ms", "15 µs", "0.02 µs", "0 µs",
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setitem(compare_module.CASES_BY_MODULE, "03_activations", lambda: cases)
     monkeypatch.setattr(compare_module, "import_pytorch", lambda: torch)
-    monkeypatch.setattr(compare_module, "start_student", student)
+    monkeypatch.setattr(compare_module, "start_student_worker", student)
 
 
 @pytest.mark.usefixtures("comparable")

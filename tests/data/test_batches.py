@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading.data import batches
-from grading.data.batches import read_batch
+from grading.data.batches import parse_cifar_pickle
 from tests.data.samples import pickle_like_python2
 
 ROWS = np.random.default_rng(3).integers(0, 256, (2, 3072), np.uint8)
@@ -27,7 +27,7 @@ GOOD = {b"data": ROWS, b"labels": [3, 9], b"batch_label": b"training batch 1 of 
 )
 def test_batches_of_old_and_new_python_are_read(data: bytes) -> None:
     """Rows become planes of 32×32, red first; labels become int64."""
-    images, labels = read_batch(data)
+    images, labels = parse_cifar_pickle(data)
     assert images.shape == (2, 3, 32, 32)
     assert images.dtype == np.uint8
     assert images[1, 2, 31, 30] == ROWS[1, 2 * 1024 + 31 * 32 + 30]
@@ -98,9 +98,9 @@ def test_a_hostile_pickle_is_refused_and_does_nothing(
     """It ends as a ValueError; no file appears, and a good batch is read as before."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^it "):
-        read_batch(HOSTILE[case])
+        parse_cifar_pickle(HOSTILE[case])
     assert list(tmp_path.iterdir()) == []
-    assert read_batch(pickle.dumps(GOOD, protocol=3))[1].tolist() == [3, 9]
+    assert parse_cifar_pickle(pickle.dumps(GOOD, protocol=3))[1].tolist() == [3, 9]
 
 
 def test_the_hostile_pickles_are_hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ WRONG = {
 def test_a_harmless_pickle_of_another_form_is_refused(case: str) -> None:
     """Keys, shapes and labels are those of CIFAR-10."""
     with pytest.raises(ValueError, match=r"^it"):
-        read_batch(pickle.dumps(WRONG[case], protocol=3))
+        parse_cifar_pickle(pickle.dumps(WRONG[case], protocol=3))
 
 
 @given(st.data())
@@ -147,7 +147,7 @@ def test_changed_bytes_end_as_a_batch_or_a_value_error(data: st.DataObject) -> N
     for place in data.draw(st.lists(st.sampled_from(places), max_size=4)):
         content[place] = data.draw(st.integers(0, 255))
     try:
-        images, labels = read_batch(bytes(content))
+        images, labels = parse_cifar_pickle(bytes(content))
         assert len(images) == len(labels)
     except ValueError:
         pass

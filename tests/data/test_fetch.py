@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grading.data import fetch as fetching
-from grading.data.download import name_partial_file
+from grading.data.download import get_partial_file_path
 from grading.data.fetch import UnreachableError, fetch_data_set
 from grading.errors import GraderError
 from tests.data.conftest import RecordingWatch, read_folder
@@ -103,7 +103,7 @@ def test_a_server_without_ranges_sends_everything_again(cache: Path, mirror: Mir
 def test_a_part_of_another_file_is_thrown_away(cache: Path, mirror: Mirror, watch: RecordingWatch) -> None:
     """When the resumed whole is wrong, the file is downloaded from its beginning."""
     source = make_mnist_source(mirror.url)
-    part = name_partial_file(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = get_partial_file_path(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
     fetch_data_set(source, watch)
@@ -114,7 +114,7 @@ def test_a_part_of_another_file_is_thrown_away(cache: Path, mirror: Mirror, watc
 def test_a_part_that_is_already_whole_is_used(cache: Path, mirror: Mirror, watch: RecordingWatch) -> None:
     """A download interrupted after its last byte is not sent again."""
     source = make_mnist_source(mirror.url)
-    part = name_partial_file(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = get_partial_file_path(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.write_bytes(mirror.files[FIRST])
     fetch_data_set(source, watch)
@@ -203,7 +203,7 @@ def test_without_a_network_the_sentence_says_what_to_do(cache: Path, watch: Reco
 def test_a_disk_that_fills_up_while_downloading_is_named(cache: Path, mirror: Mirror, watch: RecordingWatch) -> None:
     """The sentence gives the folder, what is needed and the command; the part is deleted."""
     source = make_mnist_source(mirror.url)
-    part = name_partial_file(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
+    part = get_partial_file_path(source.downloads[0], cache / "mnist", f"{mirror.url}{FIRST}")
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")
     with pytest.raises(GraderError, match=r"disk is full.*MB are free.*`tito data fetch mnist`") as caught:

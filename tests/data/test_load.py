@@ -195,7 +195,7 @@ def test_a_damaged_file_of_the_user_is_left_alone(tmp_path: Path, monkeypatch: p
 
 def test_a_damaged_batch_of_the_cache_is_set_aside_unread(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was downloaded is unpickled only with the right checksum."""
-    monkeypatch.setattr(loading, "read_batch", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(loading, "parse_cifar_pickle", lambda _: pytest.fail("it was read"))
     good = make_cifar_files()
     write_files(cache / "cifar-10-batches-py", good | {"test_batch": pickle.dumps({b"data": 1})})
     with pytest.raises(DamagedError, match=r"set aside as test_batch\.damaged-1"):

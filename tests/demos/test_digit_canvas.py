@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.demos.digit_canvas import BOX, MAX_POINTS, MAX_STROKES, PIXELS, draw_mnist_image, read_strokes
+from grading.demos.digit_canvas import BOX, MAX_POINTS, MAX_STROKES, PIXELS, draw_mnist_image, parse_strokes
 
 ZERO = [[(round(500 + 200 * math.sin(t / 5)), round(500 - 320 * math.cos(t / 5))) for t in range(32)]]
 ONE = [[(520, 150), (480, 850)]]
@@ -93,7 +93,7 @@ def test_the_longest_drawing_is_taken() -> None:
     """It has the maximum number of points, from edge to edge."""
     rng = np.random.default_rng(0)
     strokes = rng.integers(0, 1001, (MAX_STROKES, MAX_POINTS // MAX_STROKES, 2)).tolist()
-    assert draw_mnist_image(read_strokes(strokes)).max() == 255
+    assert draw_mnist_image(parse_strokes(strokes)).max() == 255
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_the_longest_drawing_is_taken() -> None:
 def test_what_is_no_drawing_is_refused(value: object) -> None:
     """Only lists of pairs of whole numbers within the paper are accepted, and not too many."""
     with pytest.raises(ValueError, match=r"strokes|point|digit"):
-        read_strokes(value)
+        parse_strokes(value)

@@ -9,8 +9,8 @@ from grading.demos.function_requests import (
     MAX_CHARACTERS,
     NotUnderstoodError,
     describe_grammar,
-    extract_phrase,
-    parse_request,
+    extract_docstring_phrase,
+    parse_function_request,
 )
 from grading.demos.function_trial import RUNS, try_function
 from grading.language.function_corpus import FunctionCorpus, draw_function_corpus
@@ -25,13 +25,13 @@ def functions() -> FunctionCorpus:
 def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -> None:
     """It becomes the prompt it was taken from, with its answer. The words made up for the run are named."""
     for prompt in (*functions.compositions, *functions.made_up, *functions.names):
-        beginning = parse_request(extract_phrase(prompt), functions.language)
+        beginning = parse_function_request(extract_docstring_phrase(prompt), functions.language)
         assert (beginning.text, beginning.answer) == (prompt.text, prompt.answer)
         made_up = [word for word in functions.language.made_up if word in prompt.text]
         assert all(f"'{word}' was made up for this run." in beginning.understood for word in made_up)
-    composition = parse_request(extract_phrase(functions.compositions[0]), functions.language)
+    composition = parse_function_request(extract_docstring_phrase(functions.compositions[0]), functions.language)
     assert "two parts never occur together" in composition.understood
-    names = parse_request(extract_phrase(functions.names[0]), functions.language)
+    names = parse_function_request(extract_docstring_phrase(functions.names[0]), functions.language)
     assert "never appear together in the training text" in names.understood
 
 
@@ -48,7 +48,7 @@ def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -
 )
 def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None:
     """Article, comma and request are optional, and a signature may be on one line or on two."""
-    beginning = parse_request(typed, functions.language)
+    beginning = parse_function_request(typed, functions.language)
     assert beginning.text == 'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""'
     assert beginning.answer == "\n    return max(width, age) * 12\n"
     assert "the larger of width and age; then times 12." in beginning.understood
@@ -56,21 +56,21 @@ def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None
 
 def test_a_signature_may_stand_alone(functions: FunctionCorpus) -> None:
     """The network writes its docstring. A docstring outside the language has no right answer."""
-    alone = parse_request("def larger_times(width, age)", functions.language)
+    alone = parse_function_request("def larger_times(width, age)", functions.language)
     assert (alone.text, alone.answer) == ("def larger_times(width, age):", None)
-    free = parse_request('def root(width): """Return the root of width."""', functions.language)
+    free = parse_function_request('def root(width): """Return the root of width."""', functions.language)
     assert (free.text, free.answer) == ('def root(width):\n    """Return the root of width."""', None)
-    other = parse_request('def f(age, width): """Return the sum of width and age."""', functions.language)
+    other = parse_function_request('def f(age, width): """Return the sum of width and age."""', functions.language)
     assert other.answer is None
 
 
 def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus) -> None:
     """Unknown names and constants are pointed out, but accepted."""
-    beginning = parse_request("the sum of foo and age, plus 500", functions.language)
+    beginning = parse_function_request("the sum of foo and age, plus 500", functions.language)
     assert "foo never appears there" in beginning.understood
     assert "from 2 to 99" in beginning.understood
     assert beginning.answer == "\n    return (foo + age) + 500\n"
-    trivial = parse_request("the first number in prices that is equal to limit", functions.language)
+    trivial = parse_function_request("the first number in prices that is equal to limit", functions.language)
     assert "two parts never occur together" in trivial.understood
 
 
@@ -93,7 +93,7 @@ def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus)
 def test_what_is_not_understood_is_said(functions: FunctionCorpus, typed: str, said: str) -> None:
     """The message describes valid requests."""
     with pytest.raises(NotUnderstoodError, match=said):
-        parse_request(typed, functions.language)
+        parse_function_request(typed, functions.language)
 
 
 def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -> None:
@@ -119,7 +119,7 @@ def test_what_was_written_is_run(
     functions: FunctionCorpus, typed: str, written: str, verdict: str, right: bool
 ) -> None:
     """It runs on some inputs, and is right or wrong where the language defines the right answer."""
-    beginning = parse_request(typed, functions.language)
+    beginning = parse_function_request(typed, functions.language)
     trial = try_function(beginning, written, np.random.default_rng(3))
     assert verdict in trial.verdict
     assert trial.right is right

@@ -11,7 +11,7 @@ from grading.checks.student_network import RecipeError
 from grading.demos import DEMOS, image_classifier, kernel_race
 from grading.demos import kernels_demo as demo
 from grading.demos.image_classifier import DemoImages
-from grading.demos.kernel_race import LANES, RACE_IMAGES, SECONDS, RaceLane, RaceState, TrainingStep, run_race
+from grading.demos.kernel_race import LANES, RACE_IMAGES, SECONDS, RaceLane, RaceState, TrainingStep, run_kernel_race
 from grading.demos.kernels_demo import (
     OPS,
     ProfileTable,
@@ -35,7 +35,7 @@ LABELS = np.zeros(80, np.int64)
 def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the race's worker by a clock."""
     monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
-    monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
+    monkeypatch.setattr(kernel_race, "_make_loop_convolution_turn", make_fake_loop_turn)
     return FakeClock()
 
 
@@ -54,7 +54,7 @@ def guessed(
 def test_lanes_get_the_same_time_until_one_is_through(fake_clock: FakeClock) -> None:
     """The lane with the least time is next, so module 13, twice as fast, sees twice as many images."""
     told: list[RaceState] = []
-    standing = run_race(fake_clock, IMAGES, LABELS, 1, told.append)
+    standing = run_kernel_race(fake_clock, IMAGES, LABELS, 1, told.append)
     loops_lane, plain_lane, fast = standing.lanes
     assert fast.images == RACE_IMAGES
     assert fast.seconds == pytest.approx(0.02 * RACE_IMAGES / kernel_race.BATCH)
@@ -69,7 +69,7 @@ def test_lanes_get_the_same_time_until_one_is_through(fake_clock: FakeClock) -> 
 def test_a_slow_race_is_ended(fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends after each lane's time if no lane has finished."""
     monkeypatch.setattr(FakeTrainingStep, "seconds", 1.0)
-    lanes = run_race(fake_clock, IMAGES, LABELS, 1, lambda _: None).lanes
+    lanes = run_kernel_race(fake_clock, IMAGES, LABELS, 1, lambda _: None).lanes
     assert max(lane.images for lane in lanes) < RACE_IMAGES
     assert all(SECONDS <= lane.seconds <= SECONDS + 1 for lane in lanes)
 

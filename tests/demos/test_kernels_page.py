@@ -55,7 +55,7 @@ def guessing(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch
     """Provide pages with a fake race and a guessing network."""
     monkeypatch.setattr(kernel_race, "RACE_IMAGES", 4096)
     monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
-    monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
+    monkeypatch.setattr(kernel_race, "_make_loop_convolution_turn", make_fake_loop_turn)
     monkeypatch.setattr(image_classifier, "StudentNetwork", CompressibleGuesser)
     return lambda: RunningPage(KernelPage, colour_images, colour_milestone, FakeClock())
 

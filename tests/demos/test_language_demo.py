@@ -10,7 +10,7 @@ import pytest
 from grading.checks.student_network import RecipeError
 from grading.demos import DEMOS
 from grading.demos import language_demo as demo
-from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_with_and_without_cache
 from grading.demos.function_writer import (
     EXERCISE_KINDS,
     EXERCISES_PER_KIND,
@@ -21,8 +21,8 @@ from grading.demos.function_writer import (
     FunctionWriter,
     WritingPoint,
     WritingTask,
-    choose_attempts,
-    describe_attempts,
+    choose_attempts_to_show,
+    describe_attempt_counts,
 )
 from grading.demos.language_demo import (
     HISTORY,
@@ -185,7 +185,7 @@ def test_expected_values_stay_here(
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "stages", ("?(?", "?(?", "?(?"))
     writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
-    writer.write_exercises(writing_task.exercises)
+    writer.complete_exercises(writing_task.exercises)
     shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student_writer.shown]
     assert shown
     assert not any(exercise.prompt.answer in text for text in shown for exercise in writing_task.exercises)
@@ -206,7 +206,7 @@ def test_points_are_few_and_measured_here(
     assert len(between) == 120
     assert points[0].loss > 5 > 1 > points[-1].loss
     assert [points[0].right_count, points[-1].right_count] == [0, WATCHED]
-    assert "0 parse, 0 compute" in describe_attempts(points[0])
+    assert "0 parse, 0 compute" in describe_attempt_counts(points[0])
 
 
 def test_training_that_nobody_watches_is_cut_short(
@@ -230,7 +230,7 @@ def test_what_has_no_end_is_said(
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "stages", ("a" * 500,) * 3)
     writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
-    (attempt,) = writer.write_exercises(writing_task.exercises[:1])
+    (attempt,) = writer.complete_exercises(writing_task.exercises[:1])
     assert attempt.mistake == "it does not end"
     tokens = list(writer.write(writing_task.exercises[0].prompt.text))
     assert len(tokens) == MOST_BYTES + 1
@@ -246,19 +246,19 @@ def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
     ]
 
     def shown(most: int) -> list[tuple[float, str]]:
-        return [(step, attempt.written) for step, attempt in choose_attempts(points, most)]
+        return [(step, attempt.written) for step, attempt in choose_attempts_to_show(points, most)]
 
     assert shown(HISTORY) == [(0, "a"), (2, "b"), (5, "d"), (8, "g")]
     assert shown(6) == [(0, "a"), (2, "b"), (5, "d"), (6, "e"), (7, "f"), (8, "g")]
     assert [text for _, text in shown(99)] == list("abcdefg")
-    assert len(choose_attempts(points[:3], HISTORY)) == 2
+    assert len(choose_attempts_to_show(points[:3], HISTORY)) == 2
 
 
 def test_the_cache_is_timed_by_processor_time(writing_task: WritingTask) -> None:
     """Both write the same tokens until the context is full, and the ratio is given in numbers."""
     told: list[CacheRace] = []
     prompt = np.frombuffer(writing_task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
-    race = race_cache(FakeWriterWorker(), FakeWriter(), prompt, told.append)
+    race = race_with_and_without_cache(FakeWriterWorker(), FakeWriter(), prompt, told.append)
     assert race is not None
     assert race.total == race.written == CONTEXT - len(prompt)
     assert race.same
@@ -283,14 +283,14 @@ def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch,
         return 100
 
     monkeypatch.setattr(FakeWriterWorker, "request", request)
-    assert race_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None) is None
+    assert race_with_and_without_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None) is None
 
 
 def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything but the prompt and the requested tokens is the student's error, which shows the call."""
     monkeypatch.setattr(FakeWriterWorker, "_generate", lambda *_, **__: "tokens")
     with pytest.raises(RecipeError, match="generate"):
-        race_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None)
+        race_with_and_without_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None)
 
 
 @pytest.mark.parametrize("found", [np.full((1, 256), 1.0), np.full((1, 256), np.nan), np.zeros(256), "p"])

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from grading.demos.function_requests import extract_phrase
+from grading.demos.function_requests import extract_docstring_phrase
 from grading.demos.function_writer import EXERCISES_PER_KIND, MOST_BYTES, WATCHED, WritingTask
 from grading.demos.web.language_page import EXAMPLES, LOOKED_AT, LanguagePage
 from grading.demos.web.state_feed import StateFeed
@@ -45,7 +45,7 @@ def write_first_exercise(page: Any, task: WritingTask) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     while not answers or not (answers[-1]["ended"] or answers[-1]["full"]):
         written = [answer["token"] for answer in answers]
-        answers.append(page.list_calls()["continue"](make_question(task, written=written)))
+        answers.append(page.list_page_calls()["continue"](make_question(task, written=written)))
     return answers
 
 
@@ -86,7 +86,7 @@ def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, writing_task
     """The likeliest token's chance falls with the temperature, and a small top-p leaves only that token."""
     with taught() as running:
         running.wait_for("ready")
-        ask = running.page.list_calls()["continue"]
+        ask = running.page.list_page_calls()["continue"]
         cold, hot, cut = (
             ask(make_question(writing_task, temperature=t, top_p=p))["candidates"]
             for t, p in ((0.5, 1), (2, 1), (2, 0.05))
@@ -101,7 +101,7 @@ def test_attention_is_of_each_layer_and_head(taught: Taught, writing_task: Writi
     text = writing_task.exercises[0].prompt.text
     with taught() as running:
         running.wait_for("ready")
-        told = running.page.list_calls()["attend"]({"text": text, "written": [10, 32]})
+        told = running.page.list_page_calls()["attend"]({"text": text, "written": [10, 32]})
     assert "".join(told["tokens"]) == text + "\n "
     assert told["begins"] == len(text)
     assert told["first"] == len(text) + 2 - LOOKED_AT
@@ -112,18 +112,20 @@ def test_attention_is_of_each_layer_and_head(taught: Taught, writing_task: Writi
 
 def test_what_is_typed_is_understood_or_refused(writing_task: WritingTask) -> None:
     """Understanding needs no network, so it works before there is one."""
-    calls = LanguagePage(StateFeed(), writing_task).list_calls()
+    calls = LanguagePage(StateFeed(), writing_task).list_page_calls()
     told = calls["understand"]({"typed": "the larger of width and age, times 12"})
     assert told["text"].startswith("def larger_times(width, age):\n")
     assert "then times 12" in told["understood"]
     assert "Not understood" in calls["understand"]({"typed": "a poem"})["refused"]
     offered = calls["offer"]({})
-    assert offered["examples"] == [extract_phrase(exercise.prompt) for exercise in writing_task.exercises[:EXAMPLES]]
+    assert offered["examples"] == [
+        extract_docstring_phrase(exercise.prompt) for exercise in writing_task.exercises[:EXAMPLES]
+    ]
 
 
 def test_a_function_is_run(writing_task: WritingTask) -> None:
     """It runs on drawn inputs, with a verdict, and on typed ones."""
-    run = LanguagePage(StateFeed(), writing_task).list_calls()["run"]
+    run = LanguagePage(StateFeed(), writing_task).list_page_calls()["run"]
     text = 'def larger(width, age):\n    """Return the larger of width and age."""'
     asked = {"text": text, "written": "\n    return max(width, age)\n", "arguments": []}
     told = run(asked)
@@ -146,7 +148,7 @@ def test_rivals_continue_the_same_beginning(taught: Taught, writing_task: Writin
     """Each rival has what it wrote and whether that is right."""
     with taught() as running:
         running.wait_for("ready")
-        told = running.page.list_calls()["rivals"]({"text": writing_task.exercises[0].prompt.text})["rivals"]
+        told = running.page.list_page_calls()["rivals"]({"text": writing_task.exercises[0].prompt.text})["rivals"]
     assert len(told) == 5
     assert all(rival["right"] in (True, False) and rival["verdict"] for rival in told)
 
@@ -183,8 +185,8 @@ def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTas
         running.wait_for("ready")
         whole = make_question(writing_task, **asked) if call == "continue" and asked else asked
         with pytest.raises(ValueError, match=r"[a-z]{4}"):
-            running.page.list_calls()[call](whole)
-        assert running.page.list_calls()["continue"](make_question(writing_task))["text"]
+            running.page.list_page_calls()[call](whole)
+        assert running.page.list_page_calls()["continue"](make_question(writing_task))["text"]
 
 
 def test_functions_are_written_while_it_learns(
@@ -227,10 +229,11 @@ def test_a_worker_that_is_gone_is_told(
         else:
             running.wait_for("ready")
             monkeypatch.setattr(FakeWriter, "attention_maps", fail)
-            running.page.list_calls()["attend"]({"text": "def f(a):", "written": []})
+            running.page.list_page_calls()["attend"]({"text": "def f(a):", "written": []})
         state = running.wait_for("failed")
         assert (
-            "ended the program" in running.page.list_calls()["continue"](make_question(writing_task))["failure"]["got"]
+            "ended the program"
+            in running.page.list_page_calls()["continue"](make_question(writing_task))["failure"]["got"]
         )
     assert "ended the program" in state["failure"]["got"]
     assert len(running.reported) == 1

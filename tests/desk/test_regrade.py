@@ -66,7 +66,7 @@ def book(class_folder: Path):
 def list_points_and_courses(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
     """List everybody's points for milestone 1, and the version of the course that graded them."""
     found = compute_scores(book, load_manifest(ROOT), today=today)
-    return [(one[1].points, one[1].judged_by) for one in found.values()]
+    return [(one[1].points, one[1].judging_course_label) for one in found.values()]
 
 
 BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier version", "0.1.0 (bbbbbbbb)"

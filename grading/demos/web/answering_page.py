@@ -28,7 +28,7 @@ class AnsweringPage(NetworkPage):
         self._waiting: queue.Queue[PendingQuestion] = queue.Queue(MAX_WAITING)
         super().__init__(*material)
 
-    def list_calls(self) -> Mapping[str, PageCall]:
+    def list_page_calls(self) -> Mapping[str, PageCall]:
         """List the page's only call, `answer`."""
         return {"answer": self.answer}
 
@@ -50,7 +50,7 @@ class AnsweringPage(NetworkPage):
         """Release all waiting questions, and `run`."""
         super().close()
         while not self._waiting.empty():
-            _set_answer(self._waiting.get()[1], {"busy": True})
+            _deliver_answer(self._waiting.get()[1], {"busy": True})
         with contextlib.suppress(queue.Full):  # a full queue wakes `run` anyway
             self._waiting.put_nowait((None, Future()))
 
@@ -62,12 +62,12 @@ class AnsweringPage(NetworkPage):
         """Compute the network's answer to a parsed question, in the form that the page receives."""
         raise NotImplementedError
 
-    def _handle_report(self, network: Any, report: FailureReporter) -> None:
+    def _serve_during_training(self, network: Any, report: FailureReporter) -> None:
         """Answer every waiting question while the network trains."""
         while not self._waiting.empty():
             self._answer_pending(self._waiting.get(), network, report)
 
-    def _handle_training_end(self, network: Any, report: FailureReporter) -> None:
+    def _serve_after_training(self, network: Any, report: FailureReporter) -> None:
         """Answer questions after training, until the page ends."""
         while not self._ended.is_set():
             self._answer_pending(self._waiting.get(), network, report)
@@ -75,7 +75,7 @@ class AnsweringPage(NetworkPage):
     def _wait_for_close(self) -> None:
         """Answer each question with the failure that ended training, until the page ends."""
         while not self._ended.is_set():  # the page stays open, and shows why there are no answers
-            _set_answer(self._waiting.get()[1], {"failure": serialize_failure(self._failure)})
+            _deliver_answer(self._waiting.get()[1], {"failure": serialize_failure(self._failure)})
 
     def _answer_pending(self, pending: PendingQuestion, network: Any, report: FailureReporter) -> None:
         """Answer one question. Raise only if the worker is lost, because other errors affect only this question."""
@@ -83,21 +83,21 @@ class AnsweringPage(NetworkPage):
         if self._ended.is_set():
             return
         try:
-            _set_answer(future, self._answer_question(network, parsed))
+            _deliver_answer(future, self._answer_question(network, parsed))
         except STUDENT_ERRORS as error:
             failure = self._report_error(error, report)
-            _set_answer(future, {"failure": serialize_failure(failure)})
+            _deliver_answer(future, {"failure": serialize_failure(failure)})
             if isinstance(error, WorkerFailureError):
                 raise
         except ValueError as error:  # it is not a question for this network
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
         except BaseException:  # interrupted
-            _set_answer(future, {"busy": True})
+            _deliver_answer(future, {"busy": True})
             raise
 
 
-def _set_answer(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
+def _deliver_answer(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
     """Set the answer, unless nobody is waiting for it any longer."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.demos.digit_canvas import Strokes, draw_mnist_image, read_strokes
+from grading.demos.digit_canvas import Strokes, draw_mnist_image, parse_strokes
 from grading.demos.image_classifier import DemoClassifier
 from grading.demos.terminal_pictures import shrink_image
 from grading.demos.web.answering_page import AnsweringPage
@@ -26,7 +26,7 @@ class DigitPage(AnsweringPage, ImagePage):
         """Read the strokes of a drawing."""
         if type(question) is not dict or set(question) != {"strokes"}:
             raise ValueError('ask with {"strokes": [[[x, y], …], …]} and nothing else')
-        return read_strokes(question["strokes"])
+        return parse_strokes(question["strokes"])
 
     def _answer_question(self, network: DemoClassifier, parsed: Strokes) -> dict[str, Any]:
         """Read the drawn digit, and return probabilities, image and feature maps."""

@@ -38,13 +38,13 @@ class ImagePage(NetworkPage):
         """Train a classifier, test it, and answer questions until the page is closed."""
         self._run_before_training(worker, seed)
         reader = DemoClassifier(worker, milestone, seed)
-        reader.train(self._images, self._add_point, lambda: self._handle_report(reader, report))
+        reader.train(self._images, self._add_training_point, lambda: self._serve_during_training(reader, report))
         p = reader.classify(self._images.test_images)
         accuracy = float((p.argmax(1) == self._images.test_labels).mean())
         shown = self._describe_answers(self._images.test_labels, p) | self._describe_result(reader, p)
         self._publish_state("ready", accuracy=accuracy, tested=len(p), **shown)
         ready(self.done.format(accuracy=accuracy, tested=len(p)))
-        self._handle_training_end(reader, report)
+        self._serve_after_training(reader, report)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return entries for the page's state about the answers to the first test images."""
@@ -57,7 +57,7 @@ class ImagePage(NetworkPage):
         """Return entries for the page's last state, given the ``probabilities`` for all test images."""
         return {}
 
-    def _add_point(self, point: TrainingPoint) -> None:
+    def _add_training_point(self, point: TrainingPoint) -> None:
         """Add a point of the training, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")

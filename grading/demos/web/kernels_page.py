@@ -11,11 +11,11 @@ import numpy as np
 
 from grading.client import Worker
 from grading.demos.image_classifier import WATCHED, DemoClassifier, DemoImages
-from grading.demos.kernel_race import LANES, RaceState, run_race
+from grading.demos.kernel_race import LANES, RaceState, run_kernel_race
 from grading.demos.kernels_demo import (
     CALIBRATED,
-    compare_formats,
-    describe_comparison,
+    compare_float32_and_int8,
+    describe_format_comparison,
     describe_race,
     format_speed,
     list_profile_rows,
@@ -48,9 +48,9 @@ class KernelPage(AnsweringPage, ImagePage):
         """List the page's files, including the script that reads photographs."""
         return {**super().list_files(), "photo.js": "photo.js"}
 
-    def list_calls(self) -> Mapping[str, PageCall]:
+    def list_page_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls, `answer` and `samples`."""
-        return {**super().list_calls(), "samples": self.describe_samples}
+        return {**super().list_page_calls(), "samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
         """Describe some test images and the classes. The question is `{}`."""
@@ -61,22 +61,22 @@ class KernelPage(AnsweringPage, ImagePage):
     def _run_before_training(self, worker: Worker, seed: int) -> None:
         """Run the race, and publish its progress."""
 
-        def publish_race(standing: RaceState) -> None:
+        def publish_race(race_state: RaceState) -> None:
             """Keep the state of the race, and publish the page's state."""
-            self._standing = standing
+            self._standing = race_state
             self._publish_state("starting")
 
-        run_race(worker, self._images.images, self._images.labels, seed, publish_race)
+        run_kernel_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
     def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
         """Compress the network, and compare both formats."""
         self._small = classifier.compress(self._images.images[:CALIBRATED])
-        compared = compare_formats(probabilities, classifier, self._small, self._images)
+        compared = compare_float32_and_int8(probabilities, classifier, self._small, self._images)
         return {
             "compared": {
                 "nbytes": compared.nbytes,
                 "accuracies": compared.accuracies,
-                "summary": describe_comparison(compared),
+                "summary": describe_format_comparison(compared),
             }
         }
 

@@ -10,13 +10,13 @@ from typing import Any, Self
 import numpy as np
 
 from grading.client import Worker
-from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_with_and_without_cache
 from grading.demos.function_requests import (
     FunctionBeginning,
     NotUnderstoodError,
     describe_grammar,
-    extract_phrase,
-    parse_request,
+    extract_docstring_phrase,
+    parse_function_request,
 )
 from grading.demos.function_trial import list_parameter_names, run_typed_inputs, try_function, try_rivals
 from grading.demos.function_writer import (
@@ -26,12 +26,12 @@ from grading.demos.function_writer import (
     FunctionWriter,
     WritingPoint,
     WritingTask,
-    choose_attempts,
+    choose_attempts_to_show,
     count_right_attempts,
     count_right_by_kind,
-    describe_attempts,
+    describe_attempt_counts,
     draw_writing_task,
-    judge_writers,
+    judge_network_and_rivals,
 )
 from grading.demos.web.answering_page import AnsweringPage
 from grading.demos.web.image_page import encode_base64
@@ -77,35 +77,35 @@ class LanguagePage(AnsweringPage):
         watch.begin_phase("Making the training text", None)
         return cls(feed, draw_writing_task(milestone, seed))
 
-    def list_calls(self) -> Mapping[str, PageCall]:
+    def list_page_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls. The network answers `continue` and `attend`, and the grader answers the others."""
         return {
             "continue": lambda question: self._await_answer(self._parse_continue_question(question)),
             "attend": lambda question: self._await_answer(self._parse_attend_question(question)),
             "offer": self.offer_examples,
-            "understand": self.parse_typed,
+            "understand": self.parse_typed_request,
             "run": self.run_written_function,
             "rivals": self.ask_rivals,
         }
 
     def offer_examples(self, question: Any) -> dict[str, Any]:
         """Return example functions and a description of the grammar. The question is `{}`."""
-        _read_fields(question)
-        phrases = [extract_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
+        _require_fields(question)
+        phrases = [extract_docstring_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
         return {"examples": phrases, "language": describe_grammar(self._task.functions.language)}
 
-    def parse_typed(self, question: Any) -> dict[str, Any]:
+    def parse_typed_request(self, question: Any) -> dict[str, Any]:
         """Parse typed text as the beginning of a function, or return why it is not one."""
-        (typed,) = _read_fields(question, typed=str)
+        (typed,) = _require_fields(question, typed=str)
         try:
-            beginning = parse_request(typed, self._task.functions.language)
+            beginning = parse_function_request(typed, self._task.functions.language)
         except NotUnderstoodError as error:
             return {"refused": str(error)}
         return {"text": beginning.text, "understood": beginning.understood}
 
     def run_written_function(self, question: Any) -> dict[str, Any]:
         """Run a written function on typed inputs, or on drawn ones if none were typed."""
-        text, written, typed = _read_fields(question, text=str, written=str, arguments=list)
+        text, written, typed = _require_fields(question, text=str, written=str, arguments=list)
         beginning = self._parse_beginning(text)
         _check_length(written)
         if typed:
@@ -118,7 +118,7 @@ class LanguagePage(AnsweringPage):
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
         """Have each rival continue a beginning, and try the functions that they write."""
-        (text,) = _read_fields(question, text=str)
+        (text,) = _require_fields(question, text=str)
         tried = try_rivals(self._parse_beginning(text), self._rivals, seed=0)
         return {
             "rivals": [
@@ -129,12 +129,12 @@ class LanguagePage(AnsweringPage):
 
     def _parse_beginning(self, text: str) -> FunctionBeginning:
         """Recover the beginning that a page was given. Raise ValueError if it is any other text."""
-        beginning = parse_request(text, self._task.functions.language)
+        beginning = parse_function_request(text, self._task.functions.language)
         if beginning.text != text:
             raise ValueError("that is not a beginning that `understand` returned")
         return beginning
 
-    def _check_tokens(self, text: str, written: list) -> str:
+    def _require_valid_tokens(self, text: str, written: list) -> str:
         """Check the tokens written after a beginning, and return the beginning's text."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
             raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
@@ -142,18 +142,18 @@ class LanguagePage(AnsweringPage):
 
     def _parse_continue_question(self, question: Any) -> ParsedQuestion:
         """Parse a question for the next token. The result writes the token with a network."""
-        text, written, temperature, top_p = _read_fields(
+        text, written, temperature, top_p = _require_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
         if not 0 <= temperature <= HOTTEST or not 0 < top_p <= 1:
             raise ValueError(f"temperature must be from 0 to {HOTTEST:g}, and top_p above 0 and at most 1")
-        beginning = self._check_tokens(text, written)
+        beginning = self._require_valid_tokens(text, written)
         return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
         """Parse a question for attention weights. The result computes them with a network."""
-        text, written = _read_fields(question, text=str, written=list)
-        return functools.partial(self._compute_attention, self._check_tokens(text, written), written)
+        text, written = _require_fields(question, text=str, written=list)
+        return functools.partial(self._compute_attention, self._require_valid_tokens(text, written), written)
 
     def _answer_question(self, network: FunctionWriter, parsed: ParsedQuestion) -> dict[str, Any]:
         """Answer a parsed question with this network."""
@@ -164,7 +164,7 @@ class LanguagePage(AnsweringPage):
     ) -> dict[str, Any]:
         """Draw the next token, and return it with its candidates and with whether it is the last."""
         token = writer.draw_next_token(writer.encode_with_tokens(text, written), temperature, top_p, self._rng)
-        size = sum(len(piece.encode()) for piece in writer.decode_each([*written, token.number]))
+        size = sum(len(piece.encode()) for piece in writer.decode_tokens_separately([*written, token.number]))
         return {
             "token": token.number,
             "text": clean_text(token.text),
@@ -186,7 +186,9 @@ class LanguagePage(AnsweringPage):
             maps = maps[: max(1, MOST_HEADS // heads), :MOST_HEADS]
             layers, heads = maps.shape[:2]
         return {
-            "tokens": [clean_text(piece.replace("\0", "␄")) for piece in writer.decode_each(tokens.tolist())],
+            "tokens": [
+                clean_text(piece.replace("\0", "␄")) for piece in writer.decode_tokens_separately(tokens.tolist())
+            ],
             "first": len(tokens) - size,
             "begins": len(tokens) - len(written),
             "layers": layers,
@@ -200,23 +202,25 @@ class LanguagePage(AnsweringPage):
         """Train a writer, compare it with its rivals, and answer questions until the page is closed."""
         self._rivals = make_function_rivals(self._task.functions)
         writer = FunctionWriter(worker, milestone, seed, self._task.functions.text)
-        writer.train(self._task, self._add_point, lambda: self._handle_report(writer, report))
+        writer.train(self._task, self._add_training_point, lambda: self._serve_during_training(writer, report))
         exercises = self._task.exercises
-        attempts = judge_writers(writer, self._rivals, exercises)
+        attempts = judge_network_and_rivals(writer, self._rivals, exercises)
         right = {name: [count_right_attempts(some), *count_right_by_kind(some)] for name, some in attempts.items()}
         prompt = writer.encode(exercises[0].prompt.text)
-        race = race_cache(worker, writer.student_writer, prompt, lambda _: self._handle_report(writer, report))
+        race = race_with_and_without_cache(
+            worker, writer.student_writer, prompt, lambda _: self._serve_during_training(writer, report)
+        )
         self._publish_state("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
         ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Ask it for yours.")
-        self._handle_training_end(writer, report)
+        self._serve_after_training(writer, report)
 
-    def _handle_report(self, network: FunctionWriter, report: FailureReporter) -> None:
+    def _serve_during_training(self, network: FunctionWriter, report: FailureReporter) -> None:
         """Answer waiting questions, and wait a moment for the question about the next token."""
         while not self._waiting.empty():
-            super()._handle_report(network, report)
+            super()._serve_during_training(network, report)
             self._ended.wait(LINGER_SECONDS)
 
-    def _add_point(self, point: WritingPoint) -> None:
+    def _add_training_point(self, point: WritingPoint) -> None:
         """Add a point of the training, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
@@ -229,9 +233,9 @@ class LanguagePage(AnsweringPage):
             "points": [
                 [p.step, p.steps, round(p.loss, 4), p.right_count, p.parsed_count, len(p.attempts)] for p in points
             ],
-            "summary": describe_attempts(points[-1]) if points else "",
+            "summary": describe_attempt_counts(points[-1]) if points else "",
             "exercise": self._task.exercises[0].prompt.text,
-            "history": [_describe_attempt(step, attempt) for step, attempt in choose_attempts(points, HISTORY)],
+            "history": [_describe_attempt(step, attempt) for step, attempt in choose_attempts_to_show(points, HISTORY)],
         }
         super()._publish_state(phase, **state | more)
 
@@ -247,7 +251,7 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
     return {"speeds": [round(speed, 1) for speed in race.tokens_per_second], "summary": describe_cache_race(race)}
 
 
-def _read_fields(question: Any, **types: Any) -> list[Any]:
+def _require_fields(question: Any, **types: Any) -> list[Any]:
     """Return a question's values in this order. Raise ValueError unless it has exactly these keys and types."""
     if type(question) is not dict or set(question) != set(types):
         raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from rich.console import Console
 from rich.text import Text
 
-from grading.checks.student_network import RecipeError, build_failure_fields
+from grading.checks.student_network import RecipeError, convert_error_to_failure_fields
 from grading.client import Worker
 from grading.demos.web.page_server import PageCall, PageServer
 from grading.demos.web.page_terminal import announce_page, interrupt_on_sigterm
@@ -55,7 +55,7 @@ class NetworkPage:
         names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED_FILES)
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
-    def list_calls(self) -> Mapping[str, PageCall]:
+    def list_page_calls(self) -> Mapping[str, PageCall]:
         """Return the calls that the page may make, keyed by name."""
         return {}
 
@@ -77,13 +77,13 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_handle_training_end`. Pass on exceptions in student code."""
+        """Train, publish the phase "ready", and call `_serve_after_training`. Pass on exceptions in student code."""
         raise NotImplementedError
 
-    def _handle_report(self, network: Any, report: FailureReporter) -> None:
+    def _serve_during_training(self, network: Any, report: FailureReporter) -> None:
         """Do the page's work each time training reports its progress."""
 
-    def _handle_training_end(self, network: Any, report: FailureReporter) -> None:
+    def _serve_after_training(self, network: Any, report: FailureReporter) -> None:
         """Do the page's work once training is over; by default there is none."""
 
     def _wait_for_close(self) -> None:
@@ -92,7 +92,7 @@ class NetworkPage:
 
     def _report_error(self, error: Exception, report: FailureReporter) -> Failure:
         """Turn an error into a Failure, and report it unless it is the same as the last one."""
-        failure = Failure(title="The demonstration runs to its end", **build_failure_fields(error))
+        failure = Failure(title="The demonstration runs to its end", **convert_error_to_failure_fields(error))
         if failure != self._failure:
             self._failure = failure
             report(failure)
@@ -123,7 +123,7 @@ def serve_page(
         """Print a sentence in the terminal."""
         console.print(Text(sentence))
 
-    with interrupt_on_sigterm(), PageServer(page_class.list_files(), page.list_calls(), feed) as served:
+    with interrupt_on_sigterm(), PageServer(page_class.list_files(), page.list_page_calls(), feed) as served:
         try:
             announce_page(console, served.address, browser=browser)
             page.run(worker, milestone, seed, announce_result, report_failure)

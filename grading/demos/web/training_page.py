@@ -28,7 +28,7 @@ class TrainingPage(ImagePage):
         self._samples = choose_varied_images(images.test_labels[:WATCHED], SAMPLES)
         super().__init__(feed, images)
 
-    def list_calls(self) -> Mapping[str, PageCall]:
+    def list_page_calls(self) -> Mapping[str, PageCall]:
         """List the page's only call, `samples`."""
         return {"samples": self.describe_samples}
 
