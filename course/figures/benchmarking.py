@@ -1,4 +1,4 @@
-"""Pictures of module 14: measuring in turns, and the roof over every op."""
+"""Pictures of module 14: measuring by taking turns, and the roof over every op."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarki
 
 
 def draw_timing_orders() -> Figure:
-    """Draw ten comparisons of two equal functions on a machine that slows down: one after the other, and in turns."""
+    """Draw ten comparisons of two equal functions on a machine that slows down: one after the other, and taking turns."""
     shapes = []
-    for place, (name, seed) in enumerate((("A, then B", 1), ("in turns", 2))):
+    for place, (name, seed) in enumerate((("A, then B", 1), ("taking turns", 2))):
         rng = np.random.default_rng(seed)
         chart = Chart(30 + 230 * place, 56, 204, 200, Scale(0.85, 1.25), Scale(0, ROWS))
         shapes += draw_frame(chart, [(v, f"{v:g}") for v in (0.9, 1.0, 1.1, 1.2)], [], x_label="B / A", grid=False)
