@@ -44,7 +44,7 @@ DTYPES = ("bool", "uint8", "int8", "int32", "int64", "float16", "float32", "floa
     ],
 )
 def test_python_numbers_get_default_dtypes(student, values, dtype):
-    """Python floats become float32, ints int64 and bools bool."""
+    """Python floats become float32, ints become int64, and bools remain bool."""
     expect.array(student.tensor.Tensor(values), np.array(values), dtype=dtype, call=f"Tensor({values})")
 
 
@@ -407,7 +407,7 @@ def test_a_clash_names_the_two_sizes(student):
 @task("2.4")
 @pytest.mark.parametrize(("name", "function"), [("add", np.add), ("divide", np.divide), ("less", np.less)])
 def test_elementwise_functions_compute(student, rng, name, function):
-    """An elementwise op's forward computes on arrays whose shapes broadcast."""
+    """An elementwise op's forward function accepts arrays whose shapes broadcast."""
     op = getattr(student.tensor, name)
     for shape_a, shape_b in (((2, 3), (2, 3)), ((2, 1), (3,)), ((), (4,)), ((0, 3), (1, 3))):
         a, b = rng.uniform(1, 2, shape_a), rng.uniform(1, 2, shape_b)
@@ -417,7 +417,7 @@ def test_elementwise_functions_compute(student, rng, name, function):
 
 @task("2.4")
 def test_elementwise_functions_explain_a_clash(student):
-    """An elementwise op's forward raises broadcast_shape()'s ValueError when shapes do not fit."""
+    """An elementwise op's forward function raises broadcast_shape()'s ValueError when shapes do not fit."""
     for a, b, sizes in (((7, 11), (13,), "sizes 11 and 13"), ((7, 13), (1, 11), "sizes 13 and 11")):
         call = f"multiply.forward(a, b) for shapes {a} and {b}"
         with expect.raises(ValueError, call=call, mentions=(str(a), str(b), sizes)):
@@ -426,7 +426,7 @@ def test_elementwise_functions_explain_a_clash(student):
 
 @task("2.4")
 def test_elementwise_functions_pass_other_errors_on(student):
-    """Where shapes fit but NumPy still raises a ValueError, an elementwise op's forward raises that error."""
+    """If shapes fit but NumPy still raises a ValueError, an elementwise op's forward function raises that error."""
     hint = "when broadcast_shape raises nothing, re-raise NumPy's error with a bare `raise`"
     with expect.raises(ValueError, call="power.forward(np.array([2]), np.array([-1]))", hint=hint):
         student.tensor.power.forward(np.array([2]), np.array([-1]))
@@ -1071,7 +1071,7 @@ def test_indexing_out_of_range(student, key):
 
 @task("2.10")
 def test_indexing_with_floats(student):
-    """A tensor of floats cannot be an index: it raises an IndexError."""
+    """A tensor of floats used as an index raises an IndexError."""
     with expect.raises(IndexError, call="Tensor([1.0, 2.0])[Tensor([0.0])]"):
         student.tensor.Tensor([1.0, 2.0])[student.tensor.Tensor([0.0])]
 

@@ -437,7 +437,7 @@ def test_loss_gradient(student, rng, name, formula, shape):
 
 @every_loss
 def test_loss_op_uses_the_incoming_gradient(student, rng, name, formula):
-    """The op's backward multiplies by the gradient it is given, and returns None for the target."""
+    """The op's backward function multiplies by the gradient it is given, and returns None for the target."""
     op = getattr(student.layers, {"MSELoss": "mse", "BCELoss": "bce"}[name])
     p, t = rng.uniform(0.1, 0.9, (4, 1)), rng.integers(0, 2, (4, 1)).astype(float)
     output = np.array(formula(p, t))

@@ -92,7 +92,7 @@ def test_naive_convolution(student, rng, case):
 
 @task("6.2")
 def test_naive_convolution_in_float32(student, rng):
-    """Images and kernels of float32 give an output of float32."""
+    """The output for float32 images and kernels is float32."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((2, 2, 5, 4), (3, 2, 3, 3), (3,)))
     got = student.spatial.conv2d_naive(x, weight, bias, padding=(1, 1))
     wanted = correlate_windows(x, weight, (1, 1), (1, 1)) + bias[:, None, None]

@@ -216,7 +216,7 @@ def test_loader_knows_how_many_batches(student, n):
 
 @task("8.3")
 def test_loader_keeps_the_order_unless_told_to_shuffle(student):
-    """A generator without `shuffle`, which transforms may need, does not change the order."""
+    """Without `shuffle`, a generator for the transforms does not change the order."""
     dataset = student.dataloader.ArrayDataset(np.zeros((40, 2)), np.arange(40))
     loader = student.dataloader.DataLoader(dataset, 16, rng=student.rng(0))
     got = [targets.tolist() for _, targets in pull_batches(loader)]

@@ -15,8 +15,9 @@ NUMBER = (int, float, np.bool, np.integer, np.floating)  # Python's bool is an i
 def to_array(data, dtype=None) -> np.ndarray:
     """Return `data` (a number, nested lists, an array or a Tensor) as a new array that shares no memory with it.
 
-    Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype. A
-    given `dtype` overrides these rules. Raise ValueError for ragged lists and TypeError for anything but real numbers.
+    Python floats become float32, ints become int64, and bools remain bool. NumPy arrays, NumPy scalars and tensors keep
+    their dtype. A given `dtype` overrides these rules. Raise ValueError for ragged lists and TypeError for anything but
+    real numbers.
 
     >>> to_array([1, 2.5]).dtype
     dtype('float32')

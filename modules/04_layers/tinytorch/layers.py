@@ -76,7 +76,7 @@ def linear_forward(x, weight, bias=None):
     """
     # BEGIN SOLUTION 4.2
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"the input's last size must be {weight.shape[1]}, the weight's second")
+        raise ValueError(f"the input's last size must be {weight.shape[1]}, like the weight's second size")
     product = x @ weight.T
     return product if bias is None else product + bias
     # END SOLUTION

@@ -110,7 +110,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator):
         if not 0 <= p < 1:
-            raise ValueError(f"p is the share of dropped elements, from 0 to below 1, but was given as {p}")
+            raise ValueError(f"p is the fraction of dropped elements and must be from 0 to below 1, not {p}")
         self.p = p
         self.rng = rng
         self.training = True
@@ -161,8 +161,8 @@ def check_classes(logits, target) -> None:
         raise ValueError(f"targets are class numbers, which are integers, not {target.dtype}")
     if target.min() < 0 or target.max() >= logits.shape[1]:
         raise ValueError(
-            f"targets from {target.min()} to {target.max()}: of {logits.shape[1]} classes the last is "
-            f"{logits.shape[1] - 1}, and the first is 0"
+            f"targets range from {target.min()} to {target.max()}, but {logits.shape[1]} classes are numbered "
+            f"from 0 to {logits.shape[1] - 1}"
         )
 
 

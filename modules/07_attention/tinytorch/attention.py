@@ -202,7 +202,7 @@ def sinusoidal_positions(length: int, dim: int) -> np.ndarray:
     """
     # BEGIN SOLUTION 7.7
     if dim % 2:
-        raise ValueError(f"sines and cosines come in pairs, but {dim} features are an odd number")
+        raise ValueError(f"sines and cosines come in pairs, so the number of features must be even, not {dim}")
     angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, dim).astype("float32")
     # END SOLUTION
