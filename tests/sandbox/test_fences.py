@@ -30,22 +30,22 @@ TRIED = {
     "list a folder of the machine": "os.listdir('/etc')",
     "see whether a file of the machine exists": "os.stat('/etc/passwd')",
     "write elsewhere in the machine's temporary folder": "open(OUTSIDE, 'w')",
-    "change the rights of its own files": "os.chmod(__file__, 0o644)",
+    "change the permissions of its own files": "os.chmod(__file__, 0o644)",
     "read where the machine's disks are mounted": "open('/proc/self/mountinfo')",
     "read the environment of another process": "open(f'/proc/{os.getppid()}/environ')",
     "signal another process": "os.kill(os.getppid(), 0)",
     "start a process": "os.fork() or os._exit(0)",
     "become another program": "os.execv(sys.executable, ['python', '-c', 'import time; time.sleep(9)'])",
-    "make a socket: internet": "socket.socket(socket.AF_INET)",
-    "make a socket: netlink": "socket.socket(16, socket.SOCK_RAW)",
-    "make a socket: another process on this machine": "socket.socket(socket.AF_UNIX)",
-    "make memory without a name": "os.memfd_create('x')",
+    "create a socket: internet": "socket.socket(socket.AF_INET)",
+    "create a socket: netlink": "socket.socket(16, socket.SOCK_RAW)",
+    "create a socket: another process on this machine": "socket.socket(socket.AF_UNIX)",
+    "create an anonymous memory file": "os.memfd_create('x')",
     "use the kernel's rings, tracers and programs": "call('io_uring_setup', 0, 0)",
     "start thousands of threads": (
         "threading.stack_size(32768); [threading.Thread(target=time.sleep, args=(9,), daemon=True).start()"
         " for _ in range(3000)]; time.sleep(3)"
     ),
-    "make thousands of files": "[open(f'f{n}', 'w').close() for n in range(10_000)]; time.sleep(3)",
+    "create thousands of files": "[open(f'f{n}', 'w').close() for n in range(10_000)]; time.sleep(3)",
     "fill the disk": "[open(f'f{n}', 'wb').write(bytes(32 << 20)) for n in range(20)]; time.sleep(3)",
     "take more memory than the budget": "kept = [bytearray(64 << 20) for _ in range(100)]",
 }
