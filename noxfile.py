@@ -143,7 +143,7 @@ def github(session: nox.Session) -> None:
     # Not compiled: no worker runs here, and few of the thousands of files that describe GitHub's API are ever imported.
     packages = nox.project.dependency_groups(PROJECT, "github")
     session.install("--quiet", *find_constraints(session), *DEPENDENCIES, *packages)
-    # The course itself has no lock of a release; it works out what students are given.
+    # The course itself has no release lock; it works out what students are given.
     run_here(session, "course.github" if (ROOT / "course").is_dir() else "grading.github")
 
 
@@ -209,7 +209,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def fuzz(session: nox.Session) -> None:
-        """Try a hundred thousand nearly valid inputs on every reader of what students hand in (half an hour)."""
+        """Send 100,000 nearly valid inputs to all code that reads submitted files (half an hour)."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 

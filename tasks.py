@@ -72,7 +72,7 @@ def translate_gradebook_errors() -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise GraderError(
             f"The gradebook cannot be read completely: {error}. Nothing was changed. Restore it from a backup.\n"
-            "Without one, move it away. `inv collect` then creates a new one, without the times of earlier pushes."
+            "If you have none, move it away. `inv collect` then creates a new one, without the times of earlier pushes."
         ) from None
 
 
@@ -90,7 +90,7 @@ def require_writable_path(name: str) -> Path:
 def check_cluster(cluster: str, jobs: int) -> None:
     """Raise UsageError if both options are given, since a cluster grades as many tasks at a time as it has workers."""
     if cluster and jobs:
-        raise UsageError("--jobs is only for this machine. On a cluster, start one worker for each grading at a time.")
+        raise UsageError("--jobs is only for this machine. On a cluster, the number of workers decides.")
 
 
 @chore(
@@ -103,11 +103,11 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     report = write_release(ROOT, Path(to), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
     if report.has_solutions:
-        sys.stdout.write("With the solutions in solutions/, as `course.solutions` in milestones.yaml says.\n")
+        sys.stdout.write("The solutions are in solutions/, as `course.solutions` in milestones.yaml says.\n")
     if not report.has_workflows:
         sys.stdout.write(
-            "Without workflows, so GitHub grades nothing yet. In milestones.yaml, set `course.grader` to the\n"
-            "repository that this release will be pushed to (docs/github.md).\n"
+            "The release has no workflows, so GitHub grades nothing yet. In milestones.yaml, set `course.grader` to\n"
+            "the repository that this release will be pushed to (docs/github.md).\n"
         )
 
 
@@ -230,7 +230,7 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
         **FOLDER,
         "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
-        "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and ask no server.",
+        "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and contact no server.",
         "shard": "Only this part of the class, such as 3/12.",
         "plan-matrix": "Only print the shards of what is to be graded, as a matrix for GitHub Actions.",
         "exit-zero": "Exit with 0 even if somebody was left out, so that a workflow continues.",
@@ -354,7 +354,7 @@ def regrade(
         "milestone": "The milestone whose grade to override.",
         "points": "The points that replace the measured ones, 0 to 100.",
         "bonus": "Points to add; a negative number takes points off.",
-        "excused": "The grade does not count at all.",
+        "excused": "Excuse the student: the grade does not count at all.",
         "comment": "A sentence for the student.",
         "why": "The reason, for you and anyone who asks later; required.",
         "by": "Who decides; by default, the user of this machine.",
@@ -493,7 +493,7 @@ def gradebook(
     help={**FOLDER, "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown."}
 )
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
-    """Show how far everybody is, who is stuck and what fails most; with --to, also write it as a page."""
+    """Show how far everybody has got, who is stuck and what fails most often; with --to, also write it as a page."""
     from desk.class_report import build_class_report as of
     from desk.courses import describe_course
     from desk.evidence_pages import write_evidence_pages
@@ -566,7 +566,7 @@ def doctor(_context: Context, folder: str = "class") -> int:
     from tito.doctor import show_findings
 
     findings = list(run_class_checks(DeskContext(ROOT, Path(folder), os.environ)))
-    show_findings(findings, "Everything a class needs is here.")
+    show_findings(findings, "Everything a class needs is in place.")
     return 3 if any(finding.ok is False for finding in findings) else 0
 
 

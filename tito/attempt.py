@@ -45,7 +45,7 @@ def grade_and_show_module(
 
 
 def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
-    """Grade a milestone, record and show the attempt, and celebrate an unlock. Returns the exit code."""
+    """Grade a milestone, record and show the attempt, and celebrate an unlock. Return the exit code."""
     out = open_console()
     before = progress.read_history(root).find_best_attempt(number)
     ask_for_student(root, out)

@@ -11,7 +11,7 @@ import typer
 
 from tito import compare, data, doctor, hints, milestone, module, portfolio, update, watch
 
-HELP = """Learn by building. Work through the modules, unlock the milestones, and see how far you are.
+HELP = """Learn by building. Work through the modules, unlock the milestones, and see how far you have got.
 
 \b
 Start here:

@@ -8,13 +8,13 @@ from tito.outline import Outline, read_outline
 
 
 def list_module_completions() -> list[tuple[str, str]]:
-    """List (id, title) of every module, to complete a module argument."""
+    """List the id and title of every module, to complete a module argument."""
     course = _find_outline()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
 def list_milestone_completions() -> list[tuple[str, str]]:
-    """List (number, name) of every milestone, to complete a milestone argument."""
+    """List the number and name of every milestone, to complete a milestone argument."""
     course = _find_outline()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 

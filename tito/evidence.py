@@ -22,7 +22,7 @@ def format_figures(result: Result | None) -> list[str]:
 
 
 def format_figures_compactly(result: Result | None) -> list[str]:
-    """Format figures as `format_figures` does, with those met in full and with nothing to spare on one line."""
+    """Format figures as `format_figures` does, but list those met in full, without a margin, on one line."""
     full = [
         c
         for c in _list_performance_criteria(result)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the model is slow to import
     from grading.manifest.model import Manifest, Task
     from grading.result import Result
 
-STEPS = ("what to think of", "how to begin", "the formula or line")
+STEPS = ("what to think about", "how to begin", "the formula or line")
 FILE = "hints.json"
 FAILING = "failing.json"
 
@@ -35,7 +35,7 @@ def show_hint(
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all three hints.")] = False,
 ) -> int:
-    """Show the next hint for a task: what to think of, how to begin, then the formula. No hint is the solution.
+    """Show the next hint for a task: what to think about, how to begin, then the formula. No hint is the solution.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
 
 
 def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
-    """Find the task that failed first when the current module, or else a different one, was last tested.
+    """Find the first task that failed in the last test run of the current module, or else of a different one.
 
     Return None unless every task of the current module has been implemented.
     """
@@ -142,7 +142,7 @@ def save_failing_task(root: Path, module_id: str, result: Result, *, task: str |
 
 
 def read_failing_tasks(root: Path) -> dict[str, str]:
-    """Map each module to the task that failed first when it was last tested; empty if the file is unreadable."""
+    """Map each module to the first task that failed in its last test run; return {} if the file is unreadable."""
     try:
         failing = json.loads((make_own_folder(root) / FAILING).read_text(encoding="utf-8"))
         return {module: task for module, task in failing.items() if isinstance(task, str)}
@@ -151,7 +151,7 @@ def read_failing_tasks(root: Path) -> dict[str, str]:
 
 
 def read_hint_counts(root: Path) -> dict[str, int]:
-    """Map each task to how many of its hints were shown, 1 to 3; empty if the file is unreadable."""
+    """Map each task to how many of its hints were shown, 1 to 3; return {} if the file is unreadable."""
     try:
         seen = json.loads((make_own_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}

@@ -12,7 +12,7 @@ from grading.errors import GraderError
 from grading.gaps import GAP, list_functions, map_gaps_to_tasks, split_lines
 
 SEAM = "#\x02"
-"""The line that marks, during a merge, the boundary between a function's given lines and those left to the student."""
+"""During a merge, this line marks the boundary between a function's provided lines and those left to the student."""
 LABELS = ("what you wrote", "the release you began from", "the new release")
 
 

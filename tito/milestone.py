@@ -105,7 +105,7 @@ def run_milestone_test(
 def show_demo(
     number: MilestoneNumber,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0, max=2**31 - 1)] = 1,
-    web: Annotated[bool, typer.Option("--web", help="Serve it as a web page, on this machine only.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Open it as a web page, served only on this machine.")] = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="With --web: print the page's address instead of opening a browser.")
     ] = False,
@@ -138,13 +138,13 @@ def answer_questions(
     number: MilestoneNumber,
     answer: Annotated[
         list[str] | None,
-        typer.Option("--answer", metavar="N=VALUE", help="Give one answer on the command line; repeatable."),
+        typer.Option("--answer", metavar="N=VALUE", help="Give one answer; may be used several times."),
     ] = None,
     student: Annotated[str | None, typer.Option(help="Your GitHub user name, if it is not known yet.")] = None,
 ) -> int:
     """Answer the capability questions. Answers are kept in answers/milestone-N.yaml.
 
-    The numbers in your questions are your own, so a neighbour's answers are wrong for you. Questions that you have
+    The numbers in your questions are your own, so somebody else's answers are wrong for you. Questions that you have
     already answered correctly are skipped. Without a terminal, the questions are printed; use --answer to answer them.
 
     \b

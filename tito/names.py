@@ -74,6 +74,6 @@ def require_built(target: M | S) -> M | S:
 
 
 def _suggest_name(word: str, known: Mapping[str, str]) -> str:
-    """Suggest the known name that is closest to a word. Return an empty text if none is close."""
+    """Suggest the known name that is closest to a word. Return an empty string if none is close."""
     found = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean `{known[found[0]]}`?" if found else ""

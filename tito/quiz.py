@@ -29,7 +29,7 @@ from tito.outline import read_outline
 
 
 def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
-    """Ask for the answers or take the given ones, then keep and check them. Return 0 if all are right, otherwise 1."""
+    """Ask for the answers or take the given ones, then keep and check them. Return 0 if all are correct, else 1."""
     out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
@@ -48,7 +48,7 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
             out.print(Text(f"Question {place}: ").append(_describe_verdict(verdict)))
     right = sum(v.correct for v in verdicts)
     where = f" Your answers are in {find_answers_file(number).as_posix()}." if kept.answers else ""
-    out.print(Text(f"\n{right} of {len(verdicts)} right.{where}", style="bold"))
+    out.print(Text(f"\n{right} of {len(verdicts)} correct.{where}", style="bold"))
     if talking or given_answers:
         _print_next_step(root, number, out, done=right == len(verdicts))
     return 0 if right == len(verdicts) else 1
@@ -101,7 +101,7 @@ def ask_questions(
     out: Console,
     ask: Callable[[str], str] | None = None,
 ) -> Answers:
-    """Ask each open question until the answer is right or the question is skipped. Keep and return all answers."""
+    """Ask each open question until the answer is correct or the question is skipped. Keep and return all answers."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
     verdicts = judge_answers(milestone, kept, kept.student or "")
     pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
@@ -122,7 +122,7 @@ def ask_questions(
 def _ask_question(
     root: Path, milestone: Milestone, question: StudentQuestion, kept: Answers, out: Console, ask: Callable[[str], str]
 ) -> Answers:
-    """Ask one question until its answer is right or empty."""
+    """Ask one question until its answer is correct or empty."""
     form = "one or more letters" if question.kind == "choice" else "a number"
     prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():
@@ -215,7 +215,7 @@ def join_paragraphs(text: str) -> str:
 
 
 def _describe_verdict(verdict: QuestionVerdict) -> Text:
-    """Describe whether an answer is right and, if it is not, why and what to read."""
+    """Describe whether an answer is correct and, if it is not, why and what to read."""
     if verdict.correct:
         return Text("Right.", style="green")
     told = Text(to_one_line(verdict.why or "Not right yet.", 400), style="yellow")

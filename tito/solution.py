@@ -35,7 +35,7 @@ def read_solution(root: Path, manifest: Manifest, file: Path) -> str:
 
 
 def explain_missing_solution(manifest: Manifest, today: date) -> str:
-    """Explain why a repository has no solutions, and what to do about it."""
+    """Explain why a repository has no solutions, and what the student can do about that."""
     course = manifest.course
     if course.solutions == "never":
         return "This course does not release its solutions. Ask your instructor about your own."

@@ -35,7 +35,7 @@ class FileChange:
 
     path: Path
     what: str
-    """The kind of change: added, replaced, removed, merged, conflict, or kept beside.
+    """The kind of change: added, replaced, removed, merged, conflict, or copied.
 
     In the last case, the student's version is kept under a new name."""
     data: bytes | None
@@ -64,7 +64,7 @@ def update_course(
     branch: Annotated[
         str | None, typer.Option("--branch", metavar="NAME", help="The branch, if RELEASE is a git repository.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, but change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Update without asking.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo the last update.")] = False,
 ) -> int:
@@ -132,7 +132,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
         elif lock.digest_text(present) == released.get(name):
             changes.append(FileChange(path, "replaced", data))
         elif path in release.course or name not in base or mine is None:
-            changes.append(FileChange(path, "kept beside", data))
+            changes.append(FileChange(path, "copied", data))
         elif (merged := merge_versions(mine, base[name], data.decode())).text != mine:
             what = "conflict" if merged.conflicts else "merged"
             changes.append(FileChange(path, what, merged.text.encode(), merged.conflicts))
@@ -155,7 +155,7 @@ def show_plan(out: Console, plan: UpdatePlan) -> None:
     words = {
         "merged": "merged with your version",
         "conflict": "changed by you and by the course in the same place; you will have to resolve the conflict",
-        "kept beside": "replaced; a copy of your version is kept next to it",
+        "copied": "replaced; a copy of your version is kept next to it",
     }
     for change in plan.changes:
         if change.what in words:
@@ -207,7 +207,7 @@ def apply_plan(root: Path, plan: UpdatePlan) -> None:
         files[change.path.as_posix()] = {"before": before, "after": after}
     try:
         for change in plan.changes:
-            if change.what == "kept beside":
+            if change.what == "copied":
                 added.append(copy_aside(root, change.path, now))
                 files[added[-1].as_posix()] = {"before": None, "after": lock.digest_file(root, added[-1].as_posix())}
         write_atomically(folder / STATE, json.dumps({"from": plan.old, "to": plan.new, "files": files}).encode())

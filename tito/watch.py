@@ -87,7 +87,7 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
     )
 
     def handle_signal(number: int) -> None:
-        """Take the keyboard back after a pause, and end the session for a signal that ends it."""
+        """Reclaim the keyboard after a pause, and end the session if the signal ends it."""
         if number == signal.SIGCONT and has_keys:
             enable_single_keys()
         elif number in ENDING:  # the event wakes the main thread, which is then interrupted

@@ -37,7 +37,7 @@ class Task(FrozenModel):
     id: TaskId
     title: Sentence
     hints: tuple[Hint, ...] = Field(min_length=3, max_length=3)
-    """Three hints, each more specific than the last: what to think of, how to begin, the lesson's formula or line."""
+    """Three hints, each more specific than the last: what to think about, how to begin, the formula or line."""
 
     @property
     def hint(self) -> str:

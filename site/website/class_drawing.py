@@ -69,7 +69,7 @@ class UnlockChart:
     said: str
     lines: tuple[UnlockLine, ...]
     up: tuple[tuple[float, int], ...]
-    """The marks on the vertical axis: position and number of students."""
+    """The ticks on the vertical axis: the position of each, and its number of students."""
     right: float
     bottom: float
 
@@ -99,7 +99,7 @@ def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
     marks = tuple((locate_point(0, count)[1], count) for count in range(0, high + 1, step))
-    return UnlockChart(f"Students with each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
+    return UnlockChart(f"Students who have each milestone, over time. At the end: {ends}.", lines, marks, right, bottom)
 
 
 def _choose_axis_step(largest: int) -> int:
@@ -180,7 +180,6 @@ def draw_progress(overview: ClassOverview, manifest: Manifest) -> ProgressPictur
     )
     having = ", ".join(f"milestone {share.milestone} {share.count}" for share in overview.unlocked)
     first, last = overview.completed[0].count, overview.completed[-1].count
-    said = (
-        f"Of {format_count(len(overview.rows), 'student')}, {first} completed the first module and {last} the last one."
-    )
+    students = format_count(len(overview.rows), "student")
+    said = f"Of {students}, {first} completed the first module and {last} completed the last one."
     return ProgressPicture(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), top, bottom)

@@ -41,7 +41,7 @@ class ClassItem:
 
 @dataclass(frozen=True)
 class ClassItems:
-    """All items of a class, those failed most first."""
+    """All items of a class, most often failed first."""
 
     tasks: tuple[ClassItem, ...]
     questions: tuple[ClassItem, ...]
@@ -89,7 +89,7 @@ def _label_criteria(manifest: Manifest) -> Iterator[ItemLabel]:
 
 
 def _rank_items(named: Iterable[ItemLabel], met: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
-    """Rank the items that somebody attempted, worst first; ``met`` maps each student's items to what they failed."""
+    """Rank the items that somebody attempted, most often failed first. ``met`` has one mapping for each student."""
     known = {name[0]: name for name in named}
     outcomes: list[dict[str, ItemOutcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
     statistics = analyse_items(outcomes, list(known))

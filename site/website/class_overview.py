@@ -1,4 +1,4 @@
-"""The data for the class's pages: how far everybody is, who may be stuck, and what has changed."""
+"""The data for the class's pages: how far everybody has got, who may be stuck, and what has changed."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _compare_weeks(students: list[StudentSummary], manifest: Manifest, newest: d
     """Compare the week up to the newest record with the week before it."""
 
     def count_weeks_ago(at: str | None) -> int:
-        """Count the whole weeks from a time to the newest record; -1 without a time."""
+        """Count the complete weeks from a time to the newest record; return -1 without a time."""
         return (newest - datetime.fromisoformat(at)) // WEEK if at else -1
 
     completed = [count_weeks_ago(e.completed_at) for s in students for e in s.efforts.values()]

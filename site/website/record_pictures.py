@@ -25,7 +25,7 @@ SETS = {
 }
 """The titles for the columns of `rivals`."""
 SMALLEST_CELL, LONGEST_TOKEN, FAINTEST = 8, 10, 4
-"""For attention: the least width of a cell, the characters of a token, the least percentage that is drawn."""
+"""For attention: a cell's minimum width, a token's maximum number of characters, the lowest percentage drawn."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
         row, column = divmod(int(wrong.argmax()), classes)
         times = f"{int(wrong[row, column]):,} of {int(counts[row].sum()):,} times"
         said += f" Most often confused: {labels[row]} as {labels[column]}, {times}."
-    said += " Each row is what an image shows, and each column is an answer."
+    said += " Each row is the class in the image, and each column is the network's answer."
     return Drawing("Which classes it confuses", said, top + tall * classes, _join_shapes(shapes))
 
 
@@ -94,7 +94,8 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
             red, green, blue = shades[place, :, row, column].tolist()
             x, y = left + column * pixel, top + row * pixel
             shapes.append(draw_box(x, y, pixel, pixel, f'fill="#{red:02x}{green:02x}{blue:02x}"'))
-    what = "in red, green and blue" if channels == 3 else "light where a pixel counts, dark where it counts against"
+    grey = "light where a pixel counts in favour, dark where it counts against"
+    what = "in red, green and blue" if channels == 3 else grey
     said = f"{maps} kernels of the first convolution, {rows}×{columns} pixels each, {what}."
     return Drawing(
         "What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _join_shapes(shapes)
@@ -148,7 +149,7 @@ def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
 def _draw_ladder(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Return bars in order of length, with the network's marked, and their height together."""
+    """Return bars in order of length, with the network's marked, and their total height."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])
@@ -189,7 +190,7 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     said = (
         "Each row is a token that was written, and each column is a token before it. A stronger colour means that the "
         f"layer's heads attend more. To write {labels[before + row + 1]}, for instance, "
-        f"a head in layer {layer + 1} gives {int(back.max())}% to {labels[column]}."
+        f"a head in layer {layer + 1} gives {int(back.max())}% of its attention to {labels[column]}."
     )
     return Drawing("What it looks at when it writes", said, round(y), _join_shapes(shapes))
 

@@ -1,4 +1,4 @@
-"""One student's pages: timeline, portfolio, feed, picture, badges."""
+"""Renders one student's pages: timeline, portfolio, feed, preview image, badges."""
 
 from __future__ import annotations
 

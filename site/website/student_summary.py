@@ -77,7 +77,7 @@ class StudentSummary:
     newest: str | None
     """The times of the first and the newest record."""
     days: tuple[str, ...]
-    """The time of each day's newest record, in the two weeks up to the student's newest."""
+    """The time of each day's newest record, in the two weeks up to the student's newest record."""
     progress_at: str | None
     """The time at which something was last started, completed or unlocked."""
     repeated: str | None
@@ -124,7 +124,7 @@ def parse_summary(plain: dict[str, Any]) -> StudentSummary:
 
 
 def summarize_story(story: StudentStory, manifest: Manifest) -> StudentSummary:
-    """Reduce one student's story to what the class pages list: place, attempts, unlocks, dates and missed items."""
+    """Reduce one student's story to what the class pages list: module, attempts, unlocks, dates and missed items."""
     events = [event for event, _ in story.counted]
     towards = next((m for m in story.milestones if not m.planned and m.state is not State.COMPLETED), None)
     place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)
@@ -191,7 +191,7 @@ def _find_last_progress_time(events: list[Event]) -> str | None:
 
 
 def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str | None, int]:
-    """Return the task that the newest graded records in a row fail first, and how many they are."""
+    """Return the task that fails first in each of the newest graded records, and the number of those records."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
     for _, result in reversed(story.counted):
@@ -205,7 +205,7 @@ def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str
 
 
 def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
-    """Yield for each graded record and module that it covers: module, task → whether it failed."""
+    """Yield, for each graded record and each module that it covers, the module and whether each of its tasks failed."""
     covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
@@ -217,7 +217,7 @@ def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tup
 
 
 def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """Yield for each attempt with graded questions: milestone, question → whether it was missed."""
+    """Yield, for each attempt with graded questions, the milestone and whether each question was missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)
@@ -231,7 +231,7 @@ def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator
 
 
 def _list_criterion_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """Yield for each attempt: milestone, measured criterion → whether it failed."""
+    """Yield, for each attempt, the milestone and whether each measured criterion failed."""
     known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
     for event, result in story.counted:
         number = event.milestone or 0
@@ -249,7 +249,7 @@ def _was_judged(result: Result, name: str) -> bool:
 
 
 def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, ModuleEffort]:
-    """Map each module that was begun to the tries it took."""
+    """Map each module that was begun to the number of tries it took."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
     for module, failed in tasks:
@@ -264,7 +264,7 @@ def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, boo
 
 
 def _collect_missed_items(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, MissedItem]:
-    """Map each item that was failed at least once to how often and when, given the outcomes of each record."""
+    """Collect, from the outcomes of each record, every item that was failed at least once."""
     met: Counter[str] = Counter()
     records: Counter[str] = Counter()
     first: dict[str, bool] = {}

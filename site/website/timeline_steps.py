@@ -117,7 +117,7 @@ def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifes
         attempt = None
         if event.milestone is not None:
             attempts[event.milestone] = attempt = attempts.get(event.milestone, 0) + 1
-            title = f"Milestone {event.milestone}: {names.get(event.milestone, 'not of this course')}"
+            title = f"Milestone {event.milestone}: {names.get(event.milestone, 'not in this course')}"
         else:
             title = titles.get(event.module or "", "A module that is not in this course")
         failures = words.list_failures(result) if result else []

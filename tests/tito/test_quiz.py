@@ -73,12 +73,12 @@ def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
     assert answer.code == 1
     assert "Question 1: Right." in answer.out
     assert "tito milestone quiz 1" in answer.out
-    assert f"1 of {len(right)} right" in answer.out
+    assert f"1 of {len(right)} correct" in answer.out
     by_number = (f"--answer={place}={right[name]}" for place, name in enumerate(others, 2))
     answer = tito("milestone", "quiz", "1", *by_number)
     assert answer.code == 0
     assert answer.out.rstrip().endswith("tito module start 01_setup")  # nothing else is done here yet
-    assert f"{len(right)} of {len(right)} right" in answer.out
+    assert f"{len(right)} of {len(right)} correct" in answer.out
     assert set(load_answers(repo, 1).answers) == set(right)
 
 

@@ -218,7 +218,7 @@ def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Ada Łubieńska")
     page.go_back()
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("The same data as a table").click()
     rows = page.locator(".heat-table tbody tr")
     assert rows.count() == page.locator("svg.heat a").count() == 4
     assert all(len(text.split("\t")) == 17 for text in rows.all_inner_texts())

@@ -82,7 +82,7 @@ def test_a_milestone_that_nobody_has_looks_different(large_overview: ClassOvervi
     front = render_class_pages(large_overview, SiteContext(manifest))["index.html"].decode()
     assert front.count('<li class="locked">') == 4
     assert front.count("Nobody has unlocked it yet") == 4
-    assert "50 of 100 have it" in front
+    assert "50 of 100 have unlocked it" in front
     assert "Of 100 students" in front
 
 

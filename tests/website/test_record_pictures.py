@@ -126,7 +126,7 @@ def test_attention_shows_what_was_seen_and_nothing_later() -> None:
     cells = [shape for shape in shapes if shape.get("class") == "time"]
     assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
     assert {"def", "·f", "(", "⏎", "</svg>"} <= {shape.text for shape in shapes}
-    assert found.said.endswith("To write </svg>, for instance, a head in layer 1 gives 80% to def.")
+    assert found.said.endswith("To write </svg>, for instance, a head in layer 1 gives 80% of its attention to def.")
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: p.name)

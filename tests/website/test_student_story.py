@@ -96,7 +96,7 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
     )
     assert [s.title for s in story.steps] == [
         "A module that is not in this course",
-        "Milestone 77: not of this course",
+        "Milestone 77: not in this course",
     ]
     assert [(s.module, s.milestone) for s in story.steps] == [(None, None), (None, None)]
 
