@@ -93,7 +93,7 @@ class DataLoader:
         # BEGIN SOLUTION 8.3
         if batch_size < 1 or prefetch < 0 or (shuffle and rng is None):
             given = f"batch_size={batch_size}, prefetch={prefetch}, shuffle={shuffle}, rng={rng}"
-            raise ValueError(f"batch_size is at least 1, prefetch is at least 0, shuffle needs an rng: not {given}")
+            raise ValueError(f"batch_size must be at least 1, prefetch at least 0, and shuffle needs an rng; got {given}")
         self.dataset, self.batch_size, self.shuffle, self.rng = dataset, batch_size, shuffle, rng
         self.drop_last, self.prefetch = drop_last, prefetch
         # END SOLUTION
@@ -205,7 +205,7 @@ class Compose:
 def prefetch(items: Iterable, depth: int) -> Iterator:
     """Yield what `items` yields, made ahead by a thread: at most `depth` items wait or are being made.
 
-    This is a generator. An error raised while an item is made is raised here as well, after the items before it. The
+    This is a generator. An error raised while an item is made is raised again here, after the items before it. The
     thread ends when the items run out or one raises an error. If the generator is closed or dropped before that, the
     thread ends after the item it is making.
     """
@@ -236,7 +236,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
     finally:
         stopped.set()
         permits.put(None)
-        if thread is not threading.current_thread():  # the garbage collector may close us in our own thread
+        if thread is not threading.current_thread():  # the garbage collector may run this in `thread` itself
             thread.join()
     # END SOLUTION
 
