@@ -15,7 +15,7 @@ from typing import Any
 
 from invoke import Context, task
 
-from grading.entry import replace_unprintable_characters, run_command
+from grading.entry import replace_unprintable_characters, run_and_get_exit_code
 from grading.errors import GraderError, UsageError
 
 ROOT = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
                     return function(*arguments, **named)
 
             again = "Interrupted. Finished work is kept, and the same command continues from there."
-            if code := run_command(call_function, interrupted=again, preface=""):
+            if code := run_and_get_exit_code(call_function, interrupted=again, preface=""):
                 sys.exit(code)
 
         # Without positional arguments, `inv release --help` asks for help instead of naming a folder.

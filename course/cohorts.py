@@ -53,7 +53,7 @@ def write_simulated_records(folder: Path, manifest: Manifest, rng: random.Random
     lines = []
     for run, event in enumerate(_simulate_events(manifest, rng, student_id), 1000):
         data = progress.encode_event(event)
-        path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.format_session(event)}")
+        path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.name_event_session(event)}")
         (folder / path).write_bytes(data)
         lines.append(ledger.LedgerLine(0, path.as_posix(), ledger.compute_sha256(data), "", 1, run, event.at))
     (folder / ledger.LEDGER_FILE).write_bytes(ledger.append_ledger_lines(b"", ledger.LedgerHead(), lines)[0])

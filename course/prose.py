@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = Path(__file__).with_suffix(".yaml")
@@ -217,4 +217,4 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:])))
+    sys.exit(run_and_get_exit_code(lambda: main(sys.argv[1:])))

@@ -21,7 +21,7 @@ from course.workflows import WORKFLOWS_FOLDER as WORKFLOWS
 from course.workflows import build_release_workflows
 from grading import lock
 from grading.errors import UsageError
-from grading.manifest.file_checks import check_files
+from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import ManifestError, load_manifest, load_manifest_strictly
 from grading.manifest.model import BuildStatus, Manifest
 
@@ -114,7 +114,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseRe
 def build_release_files(root: Path) -> dict[Path, bytes]:
     """Build every file of the release except its lock, keyed by path. The same course always gives the same bytes."""
     manifest = load_manifest_strictly(root)
-    if problems := check_files(manifest, root):
+    if problems := find_missing_file_problems(manifest, root):
         raise ManifestError(problems)
     files = {Path(name): (root / name).read_bytes() for name in COPIED_FILES}
     files |= {path: (root / path).read_bytes() for path in _list_package_files(root)}
@@ -150,11 +150,11 @@ def find_student_owned_files(files: Iterable[Path], manifest: Manifest) -> set[P
 
 
 def compute_skeleton_digests(root: Path, manifest: Manifest) -> dict[str, str]:
-    """Map each student file's path to the digest of its skeleton, for `lock.is_untouched`."""
+    """Map each student file's path to the digest of its skeleton, for `lock.is_unchanged_since_release`."""
     texts = {
         path: make_skeleton((root / path).read_text("utf-8"), manifest, path) for path in list_student_files(manifest)
     }
-    return {path.as_posix(): lock.digest_text(text.encode()) for path, text in texts.items()}
+    return {path.as_posix(): lock.digest_text_ignoring_line_ends(text.encode()) for path, text in texts.items()}
 
 
 def render_templates(root: Path, manifest: Manifest) -> dict[Path, str]:
@@ -224,7 +224,7 @@ def _format_toml_list(items: list[str]) -> str:
 def _build_lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
     """Build the lock, which contains digests of the course's files and of the student's files."""
     own = find_student_owned_files(files, manifest)
-    return lock.encode_lock(new, set(files) - own, own)
+    return lock.encode_lock_file(new, set(files) - own, own)
 
 
 def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
@@ -240,7 +240,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target} contains an earlier release. Replace it with --force, or name a different folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     kept = {path.as_posix() for path in present if not _is_generated_file(path)}
-    worked_on = sorted(n for n in kept if n not in released or lock.digest_file(target, n) != released[n])
+    worked_on = sorted(n for n in kept if n not in released or lock.digest_file_below(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(
@@ -255,7 +255,7 @@ def _read_released_digests(target: Path) -> dict[str, str | None] | None:
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return released and released | {lock.FILE.as_posix(): lock.digest_file(target, lock.FILE.as_posix())}
+    return released and released | {lock.FILE.as_posix(): lock.digest_file_below(target, lock.FILE.as_posix())}
 
 
 def _is_generated_file(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.manifest.model import GraderRepository
 
 WORKFLOWS_FOLDER = Path(".github", "workflows")
@@ -53,4 +53,4 @@ def main(arguments: list[str], root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:], Path(__file__).resolve().parents[1])))
+    sys.exit(run_and_get_exit_code(lambda: main(sys.argv[1:], Path(__file__).resolve().parents[1])))

@@ -204,6 +204,6 @@ def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntr
         lines = ledger.split_ledger_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))
     except (OSError, ValueError):
         lines = []
-    for found in ledger.verify_records(lines, files, check_results=thorough):
+    for found in ledger.verify_ledger_records(lines, files, check_results=thorough):
         if found.event is not None:
             yield RecordEntry(found.event, found.verified, found.reason, file=found.file)

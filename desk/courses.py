@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from desk.decisions import CourseVersion
-from grading.grade import describe_grading_course, list_course_files
+from grading.grade import describe_grading_course, list_verdict_files
 from grading.manifest.model import Manifest
 from grading.render import figure_text
 
@@ -35,7 +35,7 @@ def _describe_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
             "rest": hashlib.sha256(rest.encode()).hexdigest(),
         }
     files = {
-        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in list_course_files(root)
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in list_verdict_files(root)
     }
     return {"milestones": milestones, "files": files}
 

@@ -22,7 +22,7 @@ from grading import progress
 from grading.deadlines import DeadlineTerms
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.lock import is_untouched
+from grading.lock import is_unchanged_since_release
 from grading.manifest.model import BuildStatus, Deadlines, Manifest, Milestone
 from grading.submission import MAX_BYTES, copy_submission
 
@@ -42,7 +42,7 @@ class InspectionContext:
     """The folder that paths in the roster start from."""
     manifest: Manifest
     given: Mapping[str, str]
-    """The digests of students' files as released, for `lock.is_untouched`."""
+    """The digests of students' files as released, for `lock.is_unchanged_since_release`."""
     times: PushTimeSource
 
     def get_repository_path(self, student: str) -> Path:
@@ -184,7 +184,9 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
                 modules = context.manifest.modules_for(milestone)
                 handed_in = copy_submission(Path(tree), context.manifest, modules, milestone, Path(copy))
                 recipe = milestone.recipe.as_posix()
-                begun = recipe not in handed_in.missing and not is_untouched(handed_in.folder, recipe, context.given)
+                begun = recipe not in handed_in.missing and not is_unchanged_since_release(
+                    handed_in.folder, recipe, context.given
+                )
             found[milestone.id] = handed_in.record.digest if begun else None
     return found
 
@@ -212,7 +214,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     newest = [*published, *sorted(set(paths) - set(published), reverse=True)][:NEWEST]
     read = git.read_files(repository, [by_path[path] for path in newest], largest=progress.LARGEST)
     files |= {path: read[by_path[path]] for path in newest}
-    verified = ledger.verify_records(lines, files, head=head)
+    verified = ledger.verify_ledger_records(lines, files, head=head)
     return tuple(
         PublishedRecord(
             student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode_event(e.event))), e.reason

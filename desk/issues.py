@@ -11,7 +11,7 @@ from githubkit.exception import RequestFailed
 
 from desk.feedback_text import MARKER, TITLE
 from grading.errors import GraderError, UsageError
-from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
+from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
 
 IssueChange = Literal["open", "update", "same", "public"]
 """What was or would be done with an issue. If it is `public`, others can read the repository, so nothing is sent."""
@@ -47,7 +47,7 @@ def look_up_login(github: Client) -> str:
     """Ask GitHub whose token this is; raise UsageError for an app's token, which GitHub does not answer."""
     with translate_errors("the account of the token"):
         try:
-            return parse_response(_User, github.rest.users.get_authenticated()).login
+            return validate_response(_User, github.rest.users.get_authenticated()).login
         except RequestFailed as error:
             if error.response.status_code != 403:
                 raise
@@ -77,7 +77,7 @@ class FeedbackIssues:
             found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize_issue_text(found.body) == _normalize_issue_text(body):
                 return "same"
-            about = parse_response(_Repository, self._github.rest.repos.get(owner, name))
+            about = validate_response(_Repository, self._github.rest.repos.get(owner, name))
             if not about.private or about.visibility == "internal":
                 return "public"
             if send and found is None:
@@ -99,7 +99,7 @@ class FeedbackIssues:
         owner, name = repository.split("/")
         pages: Iterable[_Issue] = self._github.rest.paginate(
             self._github.rest.issues.list_for_repo,
-            map_func=lambda answer: parse_response(list[_Issue], answer),
+            map_func=lambda answer: validate_response(list[_Issue], answer),
             owner=owner,
             repo=name,
             state="all",

@@ -10,7 +10,7 @@ from desk.gradebook import FILE, open_gradebook
 from desk.shards import merge_gradebooks
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.github.api import ApiModel, Client, create_client, parse_response, translate_errors
+from grading.github.api import ApiModel, Client, create_client, translate_errors, validate_response
 from grading.github.artifact import ArtifactRefusedError, download_artifact_file, list_artifacts
 
 ARTIFACT = "gradebook"
@@ -91,7 +91,7 @@ def _list_earlier_runs(github: Client, repository: str, workflow: str, branch: s
         answer = github.rest.actions.list_workflow_runs(
             owner, name, workflow, branch=branch, status="completed", per_page=RUNS
         )
-    runs = parse_response(_Runs, answer).workflow_runs
+    runs = validate_response(_Runs, answer).workflow_runs
     ours = [
         r.id
         for r in runs

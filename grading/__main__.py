@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from grading import progress
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.export.write import ExportFormat, write_results
 from grading.files import require_folder, write_atomically
 from grading.grade import grade_milestone, grade_module
@@ -162,7 +162,7 @@ def _grade_and_report(
 def main() -> None:
     """Run the command in this process's arguments and exit with its code."""
     interrupted = "Interrupted. Nothing was recorded, but a milestone's finished checks are kept for the next run."
-    sys.exit(run_command(lambda: app(standalone_mode=False), interrupted=interrupted))
+    sys.exit(run_and_get_exit_code(lambda: app(standalone_mode=False), interrupted=interrupted))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from grading.errors import GraderError
-from grading.limits import TimeLimit, compute_wall_limit, find_passed_limit, make_timeout
+from grading.limits import TimeLimit, compute_wall_limit, describe_exceeded_limit, make_seconds_left_function
 from grading.proxy import Proxy
 from grading.remote import (
     DeadlineError,
@@ -213,7 +213,9 @@ class Worker:
     def _await_ready(self, until: float) -> str | None:
         """Wait for the worker's greeting; return why it did not come, or None if it did."""
         try:
-            data = wire.receive_frame(self._launched.sock, max_bytes=MAX_GREETING, wait=make_timeout(until))
+            data = wire.receive_frame(
+                self._launched.sock, max_bytes=MAX_GREETING, wait=make_seconds_left_function(until)
+            )
             kind, self.python, self.numpy = wire.decode_value(data, self._make_proxy)
         except TimeoutError:
             return f"it was not ready within {START_SECONDS:.0f} s"
@@ -231,7 +233,7 @@ class Worker:
         """Fail if all calls together have taken too long. The CPU time is read once per second of waiting."""
         if self.student_seconds >= self._next_total:
             self._next_total = self.student_seconds + 1
-            passed = find_passed_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
+            passed = describe_exceeded_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
             if passed is not None:
                 raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in total"))
 
@@ -266,7 +268,9 @@ class Worker:
         """Wait for a message from the worker and check its form."""
         started = time.monotonic()
         try:
-            data = wire.receive_frame(self._launched.sock, max_bytes=wire.MAX_REPLY, wait=limit.next_wait_seconds)
+            data = wire.receive_frame(
+                self._launched.sock, max_bytes=wire.MAX_REPLY, wait=limit.check_and_get_wait_seconds
+            )
             message = wire.decode_value(
                 data, self._make_proxy, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
             )

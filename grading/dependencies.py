@@ -29,7 +29,7 @@ def list_test_files(root: Path) -> list[Path]:
     return sorted((root / "modules").glob("*/test_*.py")) + sorted((root / "modules").glob("*/reference.json"))
 
 
-def list_grader_files(root: Path, *suffixes: str) -> list[Path]:
+def list_grader_source_files(root: Path, *suffixes: str) -> list[Path]:
     """List the grader's own files with one of these suffixes."""
     return sorted(path for path in (root / "grading").rglob("*") if path.suffix in suffixes)
 
@@ -52,11 +52,11 @@ class Dependencies:
     common: str
     """A digest of the dependencies of all checks: files, grader, part of the manifest, versions, machine."""
 
-    def compute_key(self, check: str, measure: Callable[..., Any]) -> str:
+    def compute_cache_key(self, check: str, measure: Callable[..., Any]) -> str:
         """Compute the digest under which a check's figures are kept. Downloading the check's data changes it."""
         criteria = [one for one in self.milestone.criteria if one.check == check]
         data = self.milestone.data if check not in WITHOUT_DATA else None
-        tests = self._find_tests(check)
+        tests = self._list_check_test_files(check)
         tasks = [module.model_dump(mode="json", include={"tasks"}) for module in self.modules]
         parts = [
             self.common,
@@ -68,7 +68,7 @@ class Dependencies:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _find_tests(self, check: str) -> list[Path]:
+    def _list_check_test_files(self, check: str) -> list[Path]:
         """List the tests that a check runs and the files with the reference values of these tests."""
         paths: list[Path] = []
         if check == "module_tests":
@@ -90,7 +90,7 @@ def collect_dependencies(
         [[note.path, note.message] for note in record.refused],
         [module.model_dump(mode="json", exclude={"tasks", "title", "summary"}) for module in modules],
         milestone.model_dump(mode="json", include={"id", "trigger", "budget", "experiment"}),
-        digest_files(root, list_grader_files(root, *GRADER_SUFFIXES, STAND_IN_SUFFIX)),
+        digest_files(root, list_grader_source_files(root, *GRADER_SUFFIXES, STAND_IN_SUFFIX)),
         here.model_dump(mode="json"),
         [[name, _find_version(name)] for name in sorted(packages)],
     ]

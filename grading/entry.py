@@ -28,7 +28,7 @@ WINDOWS = (
 )
 
 
-def run_command(
+def run_and_get_exit_code(
     command: Callable[[], object],
     *,
     interrupted: str = "Interrupted. Nothing was recorded.",
@@ -42,34 +42,34 @@ def run_command(
     """
     replace_unprintable_characters()
     if (reason := explain_unsupported_platform()) is not None:
-        return _report_end(reason, 3)
+        return _print_error(reason, 3)
     try:
         code = command()
         if code == INTERRUPTED:  # Typer converts Ctrl-C into this code without a message
             raise KeyboardInterrupt
         sys.stdout.flush()
     except UsageError as error:
-        return _report_end(str(error), 2)
+        return _print_error(str(error), 2)
     except GraderError as error:
-        return _report_end(f"{preface}{error}", 3)
+        return _print_error(f"{preface}{error}", 3)
     except Interrupted as error:
-        return _report_end(str(error), INTERRUPTED)
+        return _print_error(str(error), INTERRUPTED)
     except (KeyboardInterrupt, EOFError):
-        return _report_end(interrupted, INTERRUPTED)
+        return _print_error(interrupted, INTERRUPTED)
     except SystemExit as ended:  # Rich and the parser exit with 1 if the reader of a pipe has gone
         return ended.code if isinstance(ended.code, int) and ended.code != 1 else 3
     except OSError as error:
         what = error.filename or "A file or stream"
-        return _report_end(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)
+        return _print_error(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)
     except Exception as error:
         # Importing the parser would slow down every command, so its exceptions are recognised by their attributes.
         if type(error).__name__ == "Abort":
-            return _report_end(interrupted, INTERRUPTED)
+            return _print_error(interrupted, INTERRUPTED)
         show = getattr(error, "show", None)
         if callable(show) and isinstance(getattr(error, "exit_code", None), int):
             show()
             return 2
-        return _report_end(f"{traceback.format_exc()}\n{preface}Please report the lines above.", 3)
+        return _print_error(f"{traceback.format_exc()}\n{preface}Please report the lines above.", 3)
     return code if isinstance(code, int) else 0
 
 
@@ -90,9 +90,9 @@ def replace_unprintable_characters() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _report_end(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     """Print a message on standard error and return the exit code."""
-    _drop_unwritable_output()
+    _discard_unwritable_output()
     with contextlib.suppress(OSError):  # the reader may have gone
         print(_wrap_for_terminal(clean_text(message, LONGEST)), file=sys.stderr, flush=True)
     return code
@@ -112,7 +112,7 @@ def _wrap_for_terminal(message: str) -> str:
     )
 
 
-def _drop_unwritable_output() -> None:
+def _discard_unwritable_output() -> None:
     """Drop output that cannot be written. Otherwise, Python would retry at exit and change the exit code."""
     try:
         sys.stdout.flush()

@@ -14,12 +14,12 @@ GAP = re.compile(
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def split_lines(text: str) -> list[str]:
+def split_python_lines(text: str) -> list[str]:
     """Split a text into lines as Python counts them, so that a form feed does not end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def list_functions(text: str) -> dict[str, Function]:
+def map_functions_by_name(source: str) -> dict[str, Function]:
     """Map the qualified name of every function to its node: `Tensor.item` → FunctionDef. May raise SyntaxError."""
     found: dict[str, Function] = {}
 
@@ -34,20 +34,20 @@ def list_functions(text: str) -> dict[str, Function]:
             else:
                 collect_functions(child, prefix)
 
-    collect_functions(ast.parse(text), "")
+    collect_functions(ast.parse(source), "")
     return found
 
 
-def map_gaps_to_tasks(text: str) -> dict[str, str]:
+def map_gaps_to_tasks(source: str) -> dict[str, str]:
     """Map each function that ends in a gap to the gap's task: `Tensor.item` → 2.2."""
     tasks = {}
-    for name, node in list_functions(text).items():
+    for name, node in map_functions_by_name(source).items():
         last = node.body[-1]
-        if isinstance(last, ast.Raise) and (gap := GAP.match("\n".join(split_lines(text)[last.lineno - 1 :]))):
+        if isinstance(last, ast.Raise) and (gap := GAP.match("\n".join(split_python_lines(source)[last.lineno - 1 :]))):
             tasks[name] = gap["task"]
     return tasks
 
 
-def find_line_range(node: Function) -> tuple[int, int]:
+def get_function_lines(node: Function) -> tuple[int, int]:
     """Find the first and last line of a function, including its decorators."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.end_lineno or node.lineno

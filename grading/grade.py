@@ -25,7 +25,7 @@ from grading.dependencies import (
     Dependencies,
     collect_dependencies,
     digest_files,
-    list_grader_files,
+    list_grader_source_files,
     list_test_files,
 )
 from grading.errors import GraderError, UsageError
@@ -49,30 +49,30 @@ if TYPE_CHECKING:
     from grading.testing.runner import TestOutcome
 
 
-def _import_check_later(module: str, name: str) -> Callable[[CheckContext], Measurement]:
+def _make_lazy_check(module: str, name: str) -> Callable[[CheckContext], Measurement]:
     """Make a check that is imported only when it first measures something, since kept figures need no imports."""
 
-    def measure(context: CheckContext) -> Measurement:
+    def import_and_measure(context: CheckContext) -> Measurement:
         """Import the check and run it."""
         found: Callable[[CheckContext], Measurement] = getattr(importlib.import_module(module), name)
         return found(context)
 
-    return measure
+    return import_and_measure
 
 
 CHECKS = {
-    "source": _import_check_later("grading.checks.usable_source", "count_unusable_files"),
-    "imports": _import_check_later("grading.checks.allowed_imports", "count_import_violations"),
-    "module_tests": _import_check_later("grading.checks.student_tests", "run_module_tests"),
-    "integration_tests": _import_check_later("grading.checks.student_tests", "run_integration_tests"),
-    "xor": _import_check_later("grading.checks.xor_training", "measure_xor"),
-    "mnist": _import_check_later("grading.checks.mnist_accuracy", "measure_mnist"),
-    "cifar10_convergence": _import_check_later("grading.checks.cifar10_convergence", "measure_cifar10_convergence"),
-    "cifar10_kernels": _import_check_later("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
-    "kernel_speed": _import_check_later("grading.checks.kernel_speed", "measure_kernel_speed"),
-    "language": _import_check_later("grading.checks.text_generation", "measure_language"),
-    "demo": _import_check_later("grading.demos.demo_reliability", "measure_demo_reliability"),
-    "quiz": _import_check_later("grading.checks.quiz_answers", "measure_quiz"),
+    "source": _make_lazy_check("grading.checks.usable_source", "count_unusable_files"),
+    "imports": _make_lazy_check("grading.checks.allowed_imports", "count_import_violations"),
+    "module_tests": _make_lazy_check("grading.checks.student_tests", "run_module_tests"),
+    "integration_tests": _make_lazy_check("grading.checks.student_tests", "run_integration_tests"),
+    "xor": _make_lazy_check("grading.checks.xor_training", "measure_xor"),
+    "mnist": _make_lazy_check("grading.checks.mnist_accuracy", "measure_mnist"),
+    "cifar10_convergence": _make_lazy_check("grading.checks.cifar10_convergence", "measure_cifar10_convergence"),
+    "cifar10_kernels": _make_lazy_check("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
+    "kernel_speed": _make_lazy_check("grading.checks.kernel_speed", "measure_kernel_speed"),
+    "language": _make_lazy_check("grading.checks.text_generation", "measure_language"),
+    "demo": _make_lazy_check("grading.demos.demo_reliability", "measure_demo_reliability"),
+    "quiz": _make_lazy_check("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40
 """The maximum number of failures recorded for one criterion. Thousands of the same kind would not help anyone."""
@@ -210,7 +210,7 @@ def _run_grading(
 ) -> Result:
     """Copy the submission, run all checks and build the result record."""
     started, clock = datetime.now(UTC), time.monotonic()
-    _require_tests(request.root, modules, milestone)
+    _require_test_files(request.root, modules, milestone)
     manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
     on_path = list_built_modules_up_to(manifest, modules[-1])
     budget = milestone.budget if milestone else MODULE_BUDGET
@@ -294,7 +294,7 @@ def _run_grading(
     )
 
 
-def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone | None) -> None:
+def _require_test_files(root: Path, modules: Iterable[Module], milestone: Milestone | None) -> None:
     """Raise UsageError if one of the course's test files is missing."""
     tests = [module.tests for module in modules] + ([milestone.integration_tests] if milestone else [])
     missing = " ".join(path.as_posix() for path in tests if not (root / path).is_file())
@@ -316,7 +316,7 @@ def _find_kept_figures(
     for check, names in figures.items():
         found = None
         if check not in NEVER_KEPT:
-            found = cache.load_kept_figures(dependencies.compute_key(check, CHECKS[check]), names)
+            found = cache.load_kept_figures(dependencies.compute_cache_key(check, CHECKS[check]), names)
         data = found.measured.data if found else None
         stands_in = data is not None and data.stand_in_for is not None
         if found is not None and not (stands_in and fetch_if_missing(str(dependencies.milestone.data), watch)):
@@ -333,10 +333,10 @@ class FigureStore:
     kept: Mapping[str, cache.KeptFigures]
     began: datetime
 
-    def keep_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
+    def save_check_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
         """Keep a check's figures. If the run is interrupted later, they need not be measured again."""
         if self.dependencies is not None and check not in NEVER_KEPT:
-            key = self.dependencies.compute_key(
+            key = self.dependencies.compute_cache_key(
                 check, CHECKS[check]
             )  # computed late, since data may have been downloaded in the meantime
             cache.save_kept_figures(
@@ -362,7 +362,7 @@ def _judge_criteria(
         kept = memory.kept.get(criterion.check)
         if criterion.check not in measured:
             measured[criterion.check] = (
-                _use_kept_figures(kept, context) if kept else _run_check(criterion.check, context, memory)
+                _replay_kept_figures(kept, context) if kept else _run_check(criterion.check, context, memory)
             )
         found = measured[criterion.check]
         if isinstance(found, GraderError):
@@ -386,7 +386,7 @@ def _judge_criteria(
     return tuple(judged), [m for m in measured.values() if isinstance(m, Measurement)]
 
 
-def _use_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
+def _replay_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
     """Use a check's kept figures, and add the output that student code printed when they were measured."""
     context.log.output.append(kept.printed)
     return kept.measured
@@ -416,7 +416,7 @@ def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measur
         return broken
     died = any(isinstance(one, WorkerFailureError) and not isinstance(one, WorkerClosedError) for one in failures)
     if isinstance(measured, Measurement) and not died:
-        memory.keep_figures(check, measured, context, "".join(context.log.output[before:]))
+        memory.save_check_figures(check, measured, context, "".join(context.log.output[before:]))
     return measured
 
 
@@ -446,14 +446,14 @@ def describe_grading_course(root: Path, manifest: Manifest) -> CourseRecord:
     return CourseRecord(
         name=manifest.course.name,
         version=manifest.course.version,
-        digest=digest_files(root, list_course_files(root), whole),
+        digest=digest_files(root, list_verdict_files(root), whole),
         changed=find_changed_course_files(root),
     )
 
 
-def list_course_files(root: Path) -> list[Path]:
+def list_verdict_files(root: Path) -> list[Path]:
     """List the files that a verdict depends on besides the manifest: tests, reference values, the grader."""
-    return list_test_files(root) + list_grader_files(root, *GRADER_SUFFIXES)
+    return list_test_files(root) + list_grader_source_files(root, *GRADER_SUFFIXES)
 
 
 def _compute_verdict_key(

@@ -235,7 +235,7 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
             )
         if module.state is not State.COMPLETED:
             if current is not None and current.state is State.IN_PROGRESS:
-                sentence = f"Finish module {current.id}, {_describe_direction(course, current.id)}."
+                sentence = f"Finish module {current.id}, {_describe_coming_milestone(course, current.id)}."
                 return Goal(sentence, f"tito module test {current.id}")
             return _make_start_goal(course, module.id)
         milestone = by_trigger.get(module.id)
@@ -244,7 +244,7 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
     return COMPLETED
 
 
-def find_goal_after(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
+def find_goal_after_passing(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
     """Find the goal that follows the furthest of these modules and milestones, all of which were passed."""
     passed = [(_find_module_index(course, module), False) for module in modules]
     passed += [(_find_module_index(course, m.trigger), True) for m in course.milestones if m.id in set(milestones)]
@@ -263,10 +263,10 @@ def _make_unlock_goal(milestone: MilestoneLike) -> Goal:
 
 def _make_start_goal(course: CourseLike, module: str) -> Goal:
     """Make the goal of starting a module."""
-    return Goal(f"Start module {module}, {_describe_direction(course, module)}.", f"tito module start {module}")
+    return Goal(f"Start module {module}, {_describe_coming_milestone(course, module)}.", f"tito module start {module}")
 
 
-def _describe_direction(course: CourseLike, module: str) -> str:
+def _describe_coming_milestone(course: CourseLike, module: str) -> str:
     """Describe the milestone that a module leads to."""
     towards = next(
         m for m in course.milestones if _find_module_index(course, m.trigger) >= _find_module_index(course, module)

@@ -28,15 +28,15 @@ def compute_wall_limit(cpu_seconds: float) -> float:
     return max(LEAST_WALL, min(WALL_FACTOR * cpu_seconds, cpu_seconds + MOST_EXTRA))
 
 
-def find_passed_limit(cpu: float, wall: float, budget: float) -> str | None:
+def describe_exceeded_limit(cpu_seconds: float, wall_seconds: float, budget_seconds: float) -> str | None:
     """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`.
 
     Return None if there is none.
     """
-    if cpu > budget:
-        return f"{budget:.0f} s of CPU time"
-    if wall > compute_wall_limit(budget):
-        return f"{compute_wall_limit(budget):.0f} s of wall time"
+    if cpu_seconds > budget_seconds:
+        return f"{budget_seconds:.0f} s of CPU time"
+    if wall_seconds > compute_wall_limit(budget_seconds):
+        return f"{compute_wall_limit(budget_seconds):.0f} s of wall time"
     return None
 
 
@@ -50,14 +50,14 @@ class TimeLimit:
         self._next_look = self._started + self._look_seconds
         self._before: Usage | None = None
 
-    def next_wait_seconds(self) -> float:
+    def check_and_get_wait_seconds(self) -> float:
         """Return how many seconds to wait before the next check; raise DeadlineError if a limit has been exceeded."""
         if time.monotonic() >= self._next_look:
-            self._check_usage()
+            self._raise_if_exceeded()
             self._next_look = time.monotonic() + self._look_seconds
         return max(self._next_look - time.monotonic(), 0.001)
 
-    def _check_usage(self) -> None:
+    def _raise_if_exceeded(self) -> None:
         """Read the usage and raise DeadlineError, or GraderError on a busy machine, if a limit is exceeded."""
         wall, usage = time.monotonic() - self._started, self._read_usage()
         if usage is None:
@@ -69,7 +69,7 @@ class TimeLimit:
         if self._before is None:  # most calls have ended before this first reading
             self._before = Usage(usage.cpu_seconds - min(wall, self._look_seconds), usage.waited_seconds)
         cpu, waited = usage.cpu_seconds - self._before.cpu_seconds, usage.waited_seconds - self._before.waited_seconds
-        passed = find_passed_limit(cpu, wall, self._budget)
+        passed = describe_exceeded_limit(cpu, wall, self._budget)
         if passed is None:
             return
         if cpu > self._budget:
@@ -85,7 +85,7 @@ class TimeLimit:
         )
 
 
-def make_timeout(moment: float) -> Callable[[], float]:
+def make_seconds_left_function(moment: float) -> Callable[[], float]:
     """Make a function that returns the seconds left until a monotonic time, and raises TimeoutError after it."""
 
     def compute_seconds_left() -> float:

@@ -17,7 +17,7 @@ them as the base of its merge."""
 SCHEMA = "tinytorch/lock/v1"
 
 
-def encode_lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
+def encode_lock_file(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
     """Return the lock file's content: the SHA-256 of the course's files and, separately, of the student's.
 
     Both lists are relative to ``root``.
@@ -39,7 +39,7 @@ def find_changed_course_files(root: Path) -> tuple[str, ...]:
         return ()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return (FILE.as_posix(),)
-    return tuple(sorted(name for name, digest in locked.items() if digest_file(root, name) != digest))
+    return tuple(sorted(name for name, digest in locked.items() if digest_file_below(root, name) != digest))
 
 
 def read_student_digests(root: Path) -> dict[str, str]:
@@ -83,24 +83,24 @@ def read_released_texts(root: Path) -> dict[str, str]:
     return texts
 
 
-def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
+def is_unchanged_since_release(root: Path, name: str, released_digests: Mapping[str, str]) -> bool:
     """Return whether a student's file below ``root`` still matches the release (`read_student_digests`)."""
-    return name in given and digest_file(root, name) == given[name]
+    return name in released_digests and digest_file_below(root, name) == released_digests[name]
 
 
-def digest_file(root: Path, name: str) -> str | None:
+def digest_file_below(root: Path, name: str) -> str | None:
     """Compute a file's digest; return None if it is missing or is not a plain file inside ``root``."""
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())
         if not inside or not path.is_file():
             return None
-        return digest_text(path.read_bytes())
+        return digest_text_ignoring_line_ends(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def digest_text(data: bytes) -> str:
+def digest_text_ignoring_line_ends(data: bytes) -> str:
     """Compute a text's digest, which ignores line endings and a byte order mark."""
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return hashlib.sha256(text).hexdigest()
@@ -108,4 +108,4 @@ def digest_text(data: bytes) -> str:
 
 def _digest_files(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
     """Map each file to its digest, or to None if it has none."""
-    return {path.as_posix(): digest_file(root, path.as_posix()) for path in sorted(files)}
+    return {path.as_posix(): digest_file_below(root, path.as_posix()) for path in sorted(files)}

@@ -86,21 +86,21 @@ def _run_operator(name: str, *operands: Any) -> Any:
 def _make_operator(name: str) -> Any:
     """Make a method that runs an operator in the worker."""
 
-    def method(self: Proxy, *others: Any) -> Any:
+    def apply_operator(self: Proxy, *others: Any) -> Any:
         """Apply the operator in the worker."""
         return _run_operator(name, self, *others)
 
-    return method
+    return apply_operator
 
 
 def _make_reflected_operator(name: str) -> Any:
     """Make a method that runs an operator with its operands swapped in the worker."""
 
-    def method(self: Proxy, other: Any) -> Any:
+    def apply_reflected_operator(self: Proxy, other: Any) -> Any:
         """Apply the operator in the worker, with the operands exchanged."""
         return _run_operator(name, other, self)
 
-    return method
+    return apply_reflected_operator
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.result import Result
 
 PATH = Path("docs", "schema", "result.schema.json")
@@ -39,4 +39,4 @@ def main(arguments: list[str], root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:], Path(__file__).resolve().parents[1])))
+    sys.exit(run_and_get_exit_code(lambda: main(sys.argv[1:], Path(__file__).resolve().parents[1])))

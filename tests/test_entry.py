@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from grading import __main__ as grader
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.errors import GraderError, Interrupted, UsageError
 from grading.files import BusyError, lock_file
 from grading.manifest.problems import ManifestError, Problem
@@ -63,14 +63,14 @@ def test_a_long_message_is_wrapped_between_words_on_a_terminal(
     def fail() -> None:
         raise UsageError("the long-winded explanation of a mistake " * 5)
 
-    assert run_command(fail) == 2
+    assert run_and_get_exit_code(fail) == 2
     assert capsys.readouterr().err.strip().count("\n") == 0
     with monkeypatch.context() as without:
         without.setattr(sys, "stderr", None)
-        assert run_command(fail) == 2
+        assert run_and_get_exit_code(fail) == 2
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    run_command(fail)
+    run_and_get_exit_code(fail)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 4
     assert max(map(len, lines)) <= 40
@@ -204,28 +204,28 @@ def test_an_exit_code_says_whose_the_trouble_is(
     command: Any, code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """1 is a command's own answer alone: no exception ends with it."""
-    assert run_command(command) == code
+    assert run_and_get_exit_code(command) == code
     assert says in capsys.readouterr().err
 
 
 def test_what_is_said_in_the_end_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """An error's message may hold a name of a student's."""
-    assert run_command(make_failing_command(UsageError("a\x1b[2Jb"))) == 2
+    assert run_and_get_exit_code(make_failing_command(UsageError("a\x1b[2Jb"))) == 2
     assert capsys.readouterr().err == "ab\n"
 
 
 def test_every_program_of_the_course_ends_by_the_one_piece() -> None:
-    """A file that can be started goes through `run_command`; those that answer by a protocol, or only write, do not."""
+    """A file that can be started goes through `run_and_get_exit_code`, unless it answers by a protocol or only writes."""
     others = {"grading/worker/main.py", "grading/checks/product_timing.py", "desk/grading_process.py"}
     others |= {f"course/{name}.py" for name in ("write_digits", "significance", "trajectories", "transformer_values")}
-    others.add("course/github.py")  # the main function that it calls goes through `run_command`
+    others.add("course/github.py")  # the main function that it calls goes through `run_and_get_exit_code`
     others.add("course/templates/classroom50/autograder.py")  # it runs where nothing of the course can be imported
     for folder in ("grading", "tito", "desk", "site/website", "course"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text("utf-8")
             starts = re.search(r"^if __name__ == .__main__.:", text, re.MULTILINE)
             if starts and path.relative_to(ROOT).as_posix() not in others:
-                assert "run_command(" in text, path
+                assert "run_and_get_exit_code(" in text, path
 
 
 def test_a_bug_in_the_grader_is_no_not_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

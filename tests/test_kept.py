@@ -236,7 +236,7 @@ def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: s
     shutil.rmtree(into, ignore_errors=True)
     handed_in = copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
     found = collect_dependencies(root, manifest, milestone, handed_in, sandbox)
-    return found.compute_key(check, grade.CHECKS[check])
+    return found.compute_cache_key(check, grade.CHECKS[check])
 
 
 def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_path, monkeypatch):
@@ -287,7 +287,9 @@ def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
     found = collect_dependencies(root, manifest, milestone, handed_in, "process")
 
     def keys() -> dict[str, str]:
-        return {check: found.compute_key(check, grade.CHECKS[check]) for check in ("module_tests", "mnist", "demo")}
+        return {
+            check: found.compute_cache_key(check, grade.CHECKS[check]) for check in ("module_tests", "mnist", "demo")
+        }
 
     monkeypatch.setattr(dependencies, "describe_data_identity", lambda name: f"{name} is missing")
     missing = keys()

@@ -15,7 +15,7 @@ import pytest
 
 from grading import limits
 from grading.errors import GraderError
-from grading.limits import TimeLimit, compute_wall_limit, find_passed_limit
+from grading.limits import TimeLimit, compute_wall_limit, describe_exceeded_limit
 from grading.remote import DeadlineError
 from grading.sandbox import processes
 from grading.sandbox.processes import Usage, read_usage
@@ -130,10 +130,10 @@ def test_a_worker_that_waits_for_the_machine_is_not_the_students_failure(monkeyp
     for error, words in ((GraderError, "too busy"), (DeadlineError, "sleep")):
         limit = TimeLimit(0.1, lambda: Usage(0.01, next(waited)))
         time.sleep(0.03)
-        limit.next_wait_seconds()
+        limit.check_and_get_wait_seconds()
         time.sleep(0.2)
         with pytest.raises(error, match=words):
-            limit.next_wait_seconds()
+            limit.check_and_get_wait_seconds()
 
 
 @needs_proc
@@ -158,17 +158,17 @@ def test_a_starved_worker_is_not_the_students_failure(worker_of, monkeypatch):
 def test_where_no_cpu_time_is_told_wall_time_is_counted():
     """As on macOS: the budget is then what the clock says, and the message admits that the machine may be busy."""
     limit = TimeLimit(0.1, lambda: None)
-    assert limit.next_wait_seconds() > 0
+    assert limit.check_and_get_wait_seconds() > 0
     time.sleep(0.15)
     with pytest.raises(DeadlineError, match="or is the machine busy"):
-        limit.next_wait_seconds()
+        limit.check_and_get_wait_seconds()
 
 
 def test_a_limit_is_named_with_its_kind():
     """CPU seconds before wall seconds; neither below them."""
-    assert find_passed_limit(4, 100, 5) is None
-    assert find_passed_limit(6, 6, 5) == "5 s of CPU time"
-    assert find_passed_limit(1, 181, 5) == "180 s of wall time"
+    assert describe_exceeded_limit(4, 100, 5) is None
+    assert describe_exceeded_limit(6, 6, 5) == "5 s of CPU time"
+    assert describe_exceeded_limit(1, 181, 5) == "180 s of wall time"
 
 
 def test_the_wall_limit_is_wide_and_has_an_end():

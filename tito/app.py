@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from tito.console import find_repository
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
-    return run_command(
+    return run_and_get_exit_code(
         lambda: _dispatch_command(tuple(arguments)),
         interrupted="Interrupted. Your files and everything recorded so far are unchanged.",
         advice="`tito doctor` may show what is wrong.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import GraderError
-from grading.gaps import GAP, list_functions, map_gaps_to_tasks, split_lines
+from grading.gaps import GAP, map_functions_by_name, map_gaps_to_tasks, split_python_lines
 
 SEAM = "#\x02"
 """During a merge, this line marks the boundary between a function's provided lines and those left to the student."""
@@ -52,14 +52,14 @@ def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
     """Return the three texts with reduced gaps, and a seam before and after the lines left to the student."""
     texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
     try:
-        functions = [list_functions(text) for text in texts]
+        functions = [map_functions_by_name(text) for text in texts]
         given = [map_gaps_to_tasks(text) for text in texts[1:]]
     except SyntaxError:  # an unfinished file is merged line by line
         return texts
     names = [name for name in given[0] if name in given[1] and name in functions[0]]
     marked = []
     for text, known, like in zip(texts, functions, (functions[1], functions[1], functions[2]), strict=True):
-        lines = split_lines(text)
+        lines = split_python_lines(text)
         seams: list[tuple[int, str]] = []
         for name in names:
             node, count = known[name], len(like[name].body) - 1

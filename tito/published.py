@@ -47,18 +47,18 @@ def read_published_records(root: Path) -> BranchRecords:
 def describe_unverified_records(records: BranchRecords) -> Iterator[RenderableType]:
     """Describe how many records there are and which of them are unverified."""
     count = len(records.entries)
-    verified = count - len(records.unverified)
+    verified = count - len(records.unverified_records)
     yield Text(
         f"From the branch {BRANCH}: {count} record{'s' if count != 1 else ''}, {verified} verified.", style="dim"
     )
-    for entry in records.unverified:
+    for entry in records.unverified_records:
         told = f"Unverified and not counted: {to_one_line(entry.file)}: {to_one_line(entry.reason or '', 300)}"
         yield format_list_item("!", Text(told, style="yellow"), indent=0)
 
 
 def collect_unverified_records(records: BranchRecords) -> list[dict[str, Any]]:
     """Collect the unverified records as JSON."""
-    return [{"file": entry.file, "reason": entry.reason} for entry in records.unverified]
+    return [{"file": entry.file, "reason": entry.reason} for entry in records.unverified_records]
 
 
 def _read_blobs(root: Path, blobs: list[str]) -> Iterator[bytes]:

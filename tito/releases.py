@@ -61,7 +61,7 @@ def read_release(folder: Path, source: str) -> Release:
         raise UsageError(f"{source} is not a release of the course: it has no {lock.FILE}.") from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UsageError(f"{source} is not a release of the course: its {lock.FILE} cannot be read.") from None
-    changed = sorted(name for name, digest in digests.items() if lock.digest_file(folder, name) != digest)
+    changed = sorted(name for name, digest in digests.items() if lock.digest_file_below(folder, name) != digest)
     if changed:
         shown = ", ".join(changed[:3]) + (" …" if changed[3:] else "")
         raise UsageError(

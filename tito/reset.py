@@ -9,7 +9,7 @@ from pathlib import Path
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.gaps import find_line_range, list_functions, map_gaps_to_tasks, split_lines
+from grading.gaps import get_function_lines, map_functions_by_name, map_gaps_to_tasks, split_python_lines
 from grading.submission import KEPT
 
 
@@ -49,13 +49,13 @@ def reset_module(root: Path, folder: Path, task: str | None = None, *, now: date
 def restore_task(mine: str, given: str, task: str, file: Path) -> str:
     """Replace each of the task's functions in the student's text with its released version."""
     try:
-        own = list_functions(mine)
+        own = map_functions_by_name(mine)
     except SyntaxError as error:
         raise UsageError(
             f"{file.as_posix()} is not valid Python (line {error.lineno}), so its functions cannot be found. "
             "Fix that line, or leave out --task to reset the entire module."
         ) from None
-    lines, given_lines, functions = split_lines(mine), split_lines(given), list_functions(given)
+    lines, given_lines, functions = split_python_lines(mine), split_python_lines(given), map_functions_by_name(given)
     left = [name for name, gap in map_gaps_to_tasks(given).items() if gap == task]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
@@ -63,7 +63,7 @@ def restore_task(mine: str, given: str, task: str, file: Path) -> str:
             "Leave out --task to reset the entire module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
-        (first, last), (start, end) = find_line_range(own[name]), find_line_range(functions[name])
+        (first, last), (start, end) = get_function_lines(own[name]), get_function_lines(functions[name])
         lines[first - 1 : last] = given_lines[start - 1 : end]
     return "\n".join(lines)
 
@@ -78,7 +78,7 @@ def _read_student_text(path: Path) -> str:
 
 def _has_changed(root: Path, file: Path, old_text: str) -> bool:
     """Return whether a file's content differs from this text."""
-    return lock.digest_file(root, file.as_posix()) != lock.digest_text(old_text.encode())
+    return lock.digest_file_below(root, file.as_posix()) != lock.digest_text_ignoring_line_ends(old_text.encode())
 
 
 def _replace_file(root: Path, file: Path, text: str, now: datetime) -> ResetFile:

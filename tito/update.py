@@ -121,15 +121,17 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
         )
     base = lock.read_released_texts(root)
     changes: list[FileChange] = []
-    released = old["student"] | old["files"] | {lock.FILE.as_posix(): lock.digest_file(root, lock.FILE.as_posix())}
+    released = (
+        old["student"] | old["files"] | {lock.FILE.as_posix(): lock.digest_file_below(root, lock.FILE.as_posix())}
+    )
     for path, data in (release.course | release.student).items():
         name, present = path.as_posix(), _read_bytes(root / path)
         mine = _decode_text(present)
         if present is None:
             changes.append(FileChange(path, "added", data))
-        elif lock.digest_text(present) == lock.digest_text(data):
+        elif lock.digest_text_ignoring_line_ends(present) == lock.digest_text_ignoring_line_ends(data):
             continue
-        elif lock.digest_text(present) == released.get(name):
+        elif lock.digest_text_ignoring_line_ends(present) == released.get(name):
             changes.append(FileChange(path, "replaced", data))
         elif path in release.course or name not in base or mine is None:
             changes.append(FileChange(path, "copied", data))
@@ -141,7 +143,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
         if present is None or path in release.course or path in release.student:
             continue
         # A file that the student has changed is kept, even if the new release no longer has it.
-        if name in old["files"] or lock.digest_text(present) == released[name]:
+        if name in old["files"] or lock.digest_text_ignoring_line_ends(present) == released[name]:
             changes.append(FileChange(path, "removed", None))
     known = {task.id for module in manifest.modules for task in module.tasks}
     tasks = [task for module in release.manifest.modules for task in module.tasks if task.id not in known]
@@ -203,13 +205,16 @@ def apply_plan(root: Path, plan: UpdatePlan) -> None:
         before = None if present is None else f"{number}.before"
         if before is not None and present is not None:
             (folder / before).write_bytes(present)
-        after = None if change.data is None else lock.digest_text(change.data)
+        after = None if change.data is None else lock.digest_text_ignoring_line_ends(change.data)
         files[change.path.as_posix()] = {"before": before, "after": after}
     try:
         for change in plan.changes:
             if change.what == "copied":
                 added.append(copy_aside(root, change.path, now))
-                files[added[-1].as_posix()] = {"before": None, "after": lock.digest_file(root, added[-1].as_posix())}
+                files[added[-1].as_posix()] = {
+                    "before": None,
+                    "after": lock.digest_file_below(root, added[-1].as_posix()),
+                }
         write_atomically(folder / STATE, json.dumps({"from": plan.old, "to": plan.new, "files": files}).encode())
         for change in plan.changes:
             _write_or_remove(root, change.path, change.data)
@@ -236,7 +241,7 @@ def _undo_update(root: Path, out: Console) -> int:
     kept = []
     for name, said in state["files"].items():
         present = _read_bytes(root / name)
-        if present is not None and lock.digest_text(present) != said["after"]:
+        if present is not None and lock.digest_text_ignoring_line_ends(present) != said["after"]:
             kept.append((name, copy_aside(root, Path(name), datetime.now())))
     for name, said in state["files"].items():
         _write_or_remove(root, Path(name), None if said["before"] is None else (folder / said["before"]).read_bytes())

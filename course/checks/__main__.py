@@ -22,7 +22,7 @@ from course.checks.disk import (
 from course.checks.leaks import check_hints_hide_solutions, check_no_leaks
 from course.checks.picture_checks import check_pictures_are_current
 from course.skeleton import SkeletonError
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.errors import GraderError, UsageError
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.problems import ManifestError, Problem, suggest_name
@@ -93,4 +93,4 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:])))
+    sys.exit(run_and_get_exit_code(lambda: main(sys.argv[1:])))

@@ -14,7 +14,7 @@ from course.release import LEFTOVERS
 from course.skeleton import make_solution
 from grading import result_schema
 from grading.manifest import schema
-from grading.manifest.file_checks import check_files
+from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.model import Module
 from grading.manifest.problems import Problem
 from grading.manifest.question_checks import check_questions
@@ -27,7 +27,10 @@ CODE_LINES = range(351)
 def check_manifest_and_disk(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every file in the manifest exists, its questions can be asked, and no other module file exists."""
     watch.begin_phase("Comparing manifest and disk", None)
-    problems = [*check_files(course.manifest, course.root), *check_questions(course.manifest, course.root)]
+    problems = [
+        *find_missing_file_problems(course.manifest, course.root),
+        *check_questions(course.manifest, course.root),
+    ]
     return problems + list(_find_unnamed_files(course))
 
 

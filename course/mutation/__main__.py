@@ -15,7 +15,7 @@ from course.mutation.mutant_excuses import PAGE, MutantChange, format_excuse_row
 from course.mutation.mutant_trial import TrialError, judge_mutants
 from course.mutation.mutants import Mutant, make_mutants
 from course.skeleton import SkeletonError, find_gaps
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.errors import UsageError
 from grading.manifest.loader import ManifestError, load_manifest
 from grading.manifest.model import BuildStatus, Manifest, Module
@@ -125,4 +125,4 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:])))
+    sys.exit(run_and_get_exit_code(lambda: main(sys.argv[1:])))

@@ -34,7 +34,7 @@ from grading.client import Worker
 from grading.data.load import load_or_fetch_text
 from grading.language.documents import Prompt
 from grading.language.function_corpus import draw_function_corpus
-from grading.language.function_evaluation import draw_function_cases, find_mistake
+from grading.language.function_evaluation import draw_function_cases, find_completion_mistake
 from grading.language.passages import PassageSplit, hold_out_passages, measure_copied_share, measure_repeated_share
 from grading.language.rivals import (
     FUNCTION_BYTES,
@@ -156,7 +156,7 @@ def _measure_function_writing(
             figure: [
                 FunctionAttempt(
                     _decode_completion_start(completion),
-                    _explain_unusable_text(completion) or find_mistake(prompt, completion.text or "", some),
+                    _explain_unusable_text(completion) or find_completion_mistake(prompt, completion.text or "", some),
                 )
                 for prompt, some, completion in zip(
                     prompts[figure][:prompt_count], cases[figure], written, strict=False

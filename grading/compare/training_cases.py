@@ -113,7 +113,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
         parameter = start.clone().requires_grad_()
 
         def take_optimizer_steps(optimizer: Any) -> None:
-            """Reset the parameter, and take one take_optimizer_steps of the optimizer for each gradient."""
+            """Reset the parameter, and take one step of the optimizer for each gradient."""
             with torch.no_grad():
                 parameter.copy_(start)
             for grad in grads:
@@ -348,7 +348,7 @@ def list_compression_cases() -> list[ComparisonCase]:
     """List module 12's quantisation and distillation."""
 
     def build_torch_distillation(torch: Any) -> Callable[..., Any]:
-        """Build PyTorch's distillation compute_distillation_loss."""
+        """Build PyTorch's distillation loss."""
         f = torch.nn.functional
 
         def compute_distillation_loss(logits: Any, teacher: Any, targets: Any) -> Any:

@@ -86,8 +86,8 @@ class _FunctionParts:
 def _build_prompt_from_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
     """Write the prompt and answer for a function's parts."""
     if parts.of_list:
-        return grammar.write_list_function(*parts.pair, *parts.names)
-    return grammar.write_number_function(*parts.pair, *parts.names, parts.constant or 0)
+        return grammar.build_list_prompt(*parts.pair, *parts.names)
+    return grammar.build_number_prompt(*parts.pair, *parts.names, parts.constant or 0)
 
 
 def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None:

@@ -17,7 +17,7 @@ from grading.language.function_evaluation import (
     Value,
     draw_arguments,
     draw_function_cases,
-    find_mistake,
+    find_completion_mistake,
     is_same_value,
     parse_function,
     run_function,
@@ -67,7 +67,7 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
         return FunctionTrial(runs, "No correct answer is known: judge it yourself.", None)
     cases = draw_function_cases(Prompt(text, answer), rng)
     runs = tuple(call_written_function(function, case.arguments, case.expected) for case in cases[:RUNS])
-    mistake = find_mistake(Prompt(text, answer), written, cases)
+    mistake = find_completion_mistake(Prompt(text, answer), written, cases)
     verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
     return FunctionTrial(runs, verdict, mistake is None)
 

@@ -20,7 +20,7 @@ from grading.language.function_evaluation import (
     FunctionCase,
     RefusedError,
     draw_function_cases,
-    find_mistake,
+    find_completion_mistake,
     parse_function,
 )
 from grading.language.rivals import Completer
@@ -267,7 +267,7 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
         parse_function(exercise.prompt.text + written)
     except RefusedError as error:
         return ExerciseAttempt(written, False, mistake or str(error))
-    return ExerciseAttempt(written, True, mistake or find_mistake(exercise.prompt, written, exercise.cases))
+    return ExerciseAttempt(written, True, mistake or find_completion_mistake(exercise.prompt, written, exercise.cases))
 
 
 def count_right_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:

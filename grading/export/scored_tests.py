@@ -47,7 +47,7 @@ def list_scored_tests(results: Sequence[Result]) -> tuple[ScoredTest, ...]:
     return tuple(_build_scored_test(result, criterion, scale) for result in results for criterion in result.criteria)
 
 
-def combine_verdicts(results: Sequence[Result]) -> str:
+def summarize_pass_or_fail(results: Sequence[Result]) -> str:
     """Return "fail" if any result is not yet unlocked, else "error" if any could not be judged, else "pass"."""
     verdicts = {result.verdict for result in results}
     if Verdict.NOT_YET in verdicts:

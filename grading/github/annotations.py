@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
-from grading.github.comment import RunReport, build_front, build_headline
+from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
+from grading.github.comment import RunReport, build_report_headline, build_visible_part
 from grading.render import words
 from grading.render.text import label_text, to_one_line
 from grading.result import Failure, Result, Verdict
@@ -90,7 +90,7 @@ def publish_check_run(client: Client, repository: str, report: RunReport, author
     owner, name = repository.split("/")
     notes = collect_line_notes(report.ordered_results)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
-    texts = {"title": to_one_line(build_headline(report), 150), "summary": build_front(report)}
+    texts = {"title": to_one_line(build_report_headline(report), 150), "summary": build_visible_part(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": decide_conclusion(report)}
     if report.run.url:
         fixed["details_url"] = report.run.url
@@ -99,7 +99,7 @@ def publish_check_run(client: Client, repository: str, report: RunReport, author
         """Create the check run or continue an earlier attempt; annotations already sent are not sent again."""
         checks = client.rest.checks
         listed = checks.list_for_ref(owner, name, report.commit, check_name=CHECK_RUN_NAME, filter_="all", per_page=100)
-        runs = parse_response(_CheckRunList, listed).check_runs
+        runs = validate_response(_CheckRunList, listed).check_runs
         mine = [c for c in runs if c.external_id == key and c.app and c.app.slug == slug]
         if mine:
             number, sent = mine[0].id, mine[0].output.annotations_count
@@ -108,7 +108,7 @@ def publish_check_run(client: Client, repository: str, report: RunReport, author
             created = checks.create(
                 owner, name, name=CHECK_RUN_NAME, head_sha=report.commit, external_id=key, output=output, **fixed
             )
-            number, sent = parse_response(_CheckRun, created).id, len(notes[:ANNOTATIONS_PER_REQUEST])
+            number, sent = validate_response(_CheckRun, created).id, len(notes[:ANNOTATIONS_PER_REQUEST])
         for start in range(sent, len(notes), ANNOTATIONS_PER_REQUEST):
             output = {**texts, "annotations": _build_annotations(notes[start : start + ANNOTATIONS_PER_REQUEST])}
             checks.update(owner, name, number, output=output, **fixed)

@@ -89,7 +89,7 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def parse_response(model: type[T], response: Response[Any]) -> T:
+def validate_response(model: type[T], response: Response[Any]) -> T:
     """Parse a response as this type (an `ApiModel`, or a list of them); raise ValidationError if it does not fit."""
     return TypeAdapter(model).validate_json(response.content)
 
@@ -126,7 +126,7 @@ def translate_errors(subject: str) -> Iterator[None]:
             f"GitHub's rate limit is exhausted ({subject}). Run the job again in {minutes} minutes."
         ) from None
     except RequestFailed as error:
-        raise GraderError(f"{_describe_refusal(error)} ({subject}).") from None
+        raise GraderError(f"{_describe_refused_request(error)} ({subject}).") from None
     except ValidationError:
         raise GraderError(f"GitHub's response does not match its description ({subject}). Run the job again.") from None
     except GitHubException as error:
@@ -134,7 +134,7 @@ def translate_errors(subject: str) -> Iterator[None]:
         raise GraderError(f"GitHub could not be reached ({subject}): {reason}. Run the job again.") from None
 
 
-def _describe_refusal(error: RequestFailed) -> str:
+def _describe_refused_request(error: RequestFailed) -> str:
     """Describe a refused request in one sentence without its full stop, with GitHub's own reason."""
     status = error.response.status_code
     try:

@@ -20,7 +20,7 @@ from itertools import islice
 from pydantic import ValidationError
 
 from grading.criteria import REPEATED, copy_criterion_fields, list_criteria
-from grading.github.api import ApiModel, Client, parse_response, translate_errors
+from grading.github.api import ApiModel, Client, translate_errors, validate_response
 from grading.github.plan import MAX_PLAN_BYTES as LARGEST_PLAN
 from grading.github.plan import GradingPlan, decode_plan
 from grading.manifest.model import Manifest
@@ -67,10 +67,10 @@ class CollectedResults:
     problems: tuple[str, ...]
 
 
-def collect_results(
-    client: Client, repository: str, run_id: int, expected: tuple[str, ...], commit: str, manifest: Manifest
+def collect_run_results(
+    client: Client, repository: str, run_id: int, expected_sessions: tuple[str, ...], commit: str, manifest: Manifest
 ) -> CollectedResults:
-    """Collect a run's results for the `expected` sessions, made for this `commit`; `repository` is owner/name.
+    """Collect a run's results for the `expected_sessions` sessions, made for this `commit`; `repository` is owner/name.
 
     The run grades with this same course, so its results must repeat the criteria of this `manifest`.
     Raise GraderError if GitHub cannot be reached at all.
@@ -87,7 +87,7 @@ def collect_results(
 
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:  # most of the time goes into waiting for two servers in turn
         # Run in this context, where the client keeps its connections.
-        jobs = [pool.submit(copy_context().run, read_result_or_problem, session) for session in expected]
+        jobs = [pool.submit(copy_context().run, read_result_or_problem, session) for session in expected_sessions]
         found = [job.result() for job in jobs]
     return CollectedResults(
         tuple(f for f in found if isinstance(f, Result)), tuple(f for f in found if isinstance(f, str))
@@ -112,7 +112,7 @@ def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Ar
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(
             client.rest.actions.list_workflow_run_artifacts,
-            map_func=lambda answer: parse_response(_ArtifactList, answer).artifacts,
+            map_func=lambda answer: validate_response(_ArtifactList, answer).artifacts,
             owner=owner,
             repo=name,
             run_id=run_id,
@@ -148,10 +148,10 @@ def download_artifact_file(
     data = answer.content
     if len(data) > max_archive_bytes or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
         raise ArtifactRefusedError(f"the download of the artifact {name} does not match its digest")
-    return extract_only_file(data, file, max_file_bytes)
+    return extract_single_file(data, file, max_file_bytes)
 
 
-def extract_only_file(archive: bytes, name: str, max_bytes: int) -> bytes:
+def extract_single_file(archive: bytes, name: str, max_bytes: int) -> bytes:
     """Return the content of an archive's only file, which must have this name; ArtifactRefusedError otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -176,12 +176,12 @@ def extract_only_file(archive: bytes, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def _list_course_texts(result: Result) -> tuple[str | None, ...]:
+def _list_texts_in_result(result: Result) -> tuple[str | None, ...]:
     """List the texts of a record that come from the course, no matter who wrote the record."""
     return result.course.name, result.name, result.medal, result.reproduce
 
 
-def _list_expected_texts(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
+def _list_texts_in_manifest(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
     """List the course's texts for this result as the manifest gives them."""
     if result.milestone is None:
         return manifest.course.name, manifest.module(result.module or "").title, None, result.command
@@ -200,7 +200,7 @@ def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest)
     if result.submission.commit != commit:
         graded = "no commit" if result.submission.commit is None else f"{to_one_line(result.submission.commit, 40)!a}"
         raise ArtifactRefusedError(f"the file is a result of {graded}, not of {commit[:7]}")
-    if _list_course_texts(result) != _list_expected_texts(result, manifest):
+    if _list_texts_in_result(result) != _list_texts_in_manifest(result, manifest):
         raise ArtifactRefusedError("the file gives this course, its milestone or its command another name")
     if result.started_at > datetime.now(UTC) + CLOCK_TOLERANCE:
         raise ArtifactRefusedError("the file is dated in the future")

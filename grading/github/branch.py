@@ -121,7 +121,7 @@ def _read_blob(repository: Repository, sha: str) -> bytes:
         raise GraderError(f"GitHub sent a file that is not base64: {error}") from None
 
 
-def commit_files(
+def commit_files_to_branch(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
     """Commit these files to the branch on top of `base`; return the commit, or None when another one came first.
@@ -143,7 +143,7 @@ def commit_files(
             git.update_ref(owner, name, f"heads/{branch}", sha=commit.sha, force=False)
     except RequestFailed as error:
         # 422: the branch has meanwhile been updated or created. 409: two updates collided.
-        if error.response.status_code in (409, 422) and _has_moved(repository, branch, base):
+        if error.response.status_code in (409, 422) and _has_branch_moved(repository, branch, base):
             return None
         if error.response.status_code in (403, 409, 422):
             raise GraderError(
@@ -155,7 +155,7 @@ def commit_files(
     return commit.sha
 
 
-def _has_moved(repository: Repository, branch: str, base: Branch | None) -> bool:
+def _has_branch_moved(repository: Repository, branch: str, base: Branch | None) -> bool:
     """Return whether the branch is no longer at the commit of `base`."""
     now = read_branch(repository, branch)
     return (now.commit if now else None) != (base.commit if base else None)

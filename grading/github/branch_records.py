@@ -34,11 +34,11 @@ class BranchRecords:
         return History(tuple(e.event for e in self.entries if e.verified and e.event is not None))
 
     @property
-    def unverified(self) -> tuple[RecordEntry, ...]:
+    def unverified_records(self) -> tuple[RecordEntry, ...]:
         """The records that nothing vouches for."""
         return tuple(e for e in self.entries if not e.verified)
 
-    def find_latest(self, session: str) -> RecordEntry | None:
+    def find_latest_record(self, session: str) -> RecordEntry | None:
         """Return the last verified record of a session such as milestone-2 or module-02_tensor."""
         return next((e for e in reversed(self.entries) if e.verified and e.session == session), None)
 
@@ -62,10 +62,10 @@ def verify_branch_records(
         lines = ledger.split_ledger_lines(read_contents([ledger.LEDGER_FILE])[ledger.LEDGER_FILE])
     folder = f"{progress.FOLDER.as_posix()}/"
     records = {path: size for path, size in sizes.items() if path.startswith(folder) and path.endswith(".json")}
-    named = ledger.list_named_files(lines[-MAX_RECORDS:])
+    named = ledger.list_files_in_ledger(lines[-MAX_RECORDS:])
     wanted = [path for path, size in records.items() if path in named and size <= progress.LARGEST]
     contents = read_contents(wanted)
     files = {path: contents.get(path) for path in records}
     return BranchRecords(
-        ledger.verify_records(lines, files, head=head, repository_id=repository_id), head, tuple(lines)
+        ledger.verify_ledger_records(lines, files, head=head, repository_id=repository_id), head, tuple(lines)
     )

@@ -13,7 +13,7 @@ MAX_CHANGES = 6
 """Changes listed for one session."""
 
 
-def describe_changes(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
+def describe_changes_since_report(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
     """Describe each session in which a verdict, a criterion or a figure has changed, one line per session."""
     lines: list[str] = []
     for result in results:
@@ -39,13 +39,13 @@ def _describe_session_changes(result: Result, before: SessionState) -> Iterator[
             continue
         passed = criterion.status is CriterionStatus.PASSED
         if passed != old.passed:
-            yield f"{'now met' if passed else 'no longer met'}: {_describe_figure_change(criterion, old.measured)}"
+            yield f"{'now met' if passed else 'no longer met'}: {_format_figure_change(criterion, old.measured)}"
         elif not passed and old.measured != criterion.measured:
             threshold = figure_text.format_threshold(criterion)
-            yield f"{_describe_figure_change(criterion, old.measured)}, required {threshold}"
+            yield f"{_format_figure_change(criterion, old.measured)}, required {threshold}"
 
 
-def _describe_figure_change(criterion: CriterionResult, previous_figure: float | None) -> str:
+def _format_figure_change(criterion: CriterionResult, previous_figure: float | None) -> str:
     """Name a criterion with its old and its new figure."""
     was = figure_text.format_figure(previous_figure, criterion.unit)
     return f"{escape_markdown(criterion.title, 200)} ({was} → {figure_text.format_measured(criterion)})"

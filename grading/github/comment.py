@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfoNotFoundError
 
 from grading.deadlines import DeadlineTerms, find_deadline_terms
-from grading.github.changes import describe_changes
-from grading.github.comment_state import ReportState, build_next_state, encode_state
+from grading.github.changes import describe_changes_since_report
+from grading.github.comment_state import ReportState, encode_report_state, merge_report_state
 from grading.github.plan import ReusedResult
-from grading.journey import find_goal_after
+from grading.journey import find_goal_after_passing
 from grading.manifest.model import CriterionKind, Manifest
 from grading.render import figure_text, words
 from grading.render.markdown import (
@@ -77,35 +77,37 @@ class RunReport:
     @property
     def ordered_results(self) -> tuple[Result, ...]:
         """The results in the course's order, so that what to fix first comes first."""
-        return tuple(sorted(self.results, key=_sort_by_course_order))[:MAX_ROWS]
+        return tuple(sorted(self.results, key=_get_course_order_key))[:MAX_ROWS]
 
 
 def build_comment(report: RunReport) -> str:
     """Build the complete comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
     run = report.run
-    foot = encode_state(
-        build_next_state(report.ordered_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit)
+    foot = encode_report_state(
+        merge_report_state(
+            report.ordered_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit
+        )
     )
-    return f"{MARKER}\n\n{_build_body(report, MAX_CHARACTERS - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
+    return f"{MARKER}\n\n{_build_comment_body(report, MAX_CHARACTERS - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
 
 
 def build_run_summary(report: RunReport) -> str:
     """Build the report for the summary on the run's page, far below its limit of 1 MiB."""
-    return _build_body(report, MAX_CHARACTERS) + "\n"
+    return _build_comment_body(report, MAX_CHARACTERS) + "\n"
 
 
-def _build_body(report: RunReport, max_characters: int) -> str:
+def _build_comment_body(report: RunReport, max_characters: int) -> str:
     """Join the visible part and the collapsed results."""
-    head = build_front(report)
+    head = build_visible_part(report)
     return "\n\n".join([head, *_fold_results(report.ordered_results, max_characters - len(head))])
 
 
-def build_front(report: RunReport) -> str:
+def build_visible_part(report: RunReport) -> str:
     """Build what a reader sees before unfolding anything: verdicts, problems, what to fix first, what changed."""
-    return fit_blocks(_build_front_blocks(report), MAX_FRONT_CHARACTERS)
+    return fit_blocks(_build_visible_blocks(report), MAX_FRONT_CHARACTERS)
 
 
-def build_headline(report: RunReport) -> str:
+def build_report_headline(report: RunReport) -> str:
     """Summarize the report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
     results = report.ordered_results
     if not results:
@@ -118,18 +120,18 @@ def build_headline(report: RunReport) -> str:
     return f"{passed} of {len(results)} passed"
 
 
-def _build_front_blocks(report: RunReport) -> Iterator[Block]:
+def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     """Yield the blocks of the front from top to bottom."""
     results = report.ordered_results
     course = results[0].course.name if results else "TinyTorch"
-    yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_headline(report))}"
+    yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_report_headline(report))}"
     yield _describe_run(report)
     if results or report.reused:
         yield _build_verdict_table(report)
     if report.problems:
         yield "### Could not be graded"
         yield TROUBLE
-        yield _format_list(escape_markdown(problem, 300) for problem in report.problems)
+        yield _format_bullet_list(escape_markdown(problem, 300) for problem in report.problems)
     first = _find_result_to_fix(results)
     if first is not None and first.first_failure is not None:
         yield "### Fix this first"
@@ -138,14 +140,16 @@ def _build_front_blocks(report: RunReport) -> Iterator[Block]:
     passes = [result for result in results if result.verdict.exit_code == 0]
     for result in passes:
         if result.milestone is not None:
-            yield from _describe_pass(result)
+            yield from _list_pass_blocks(result)
     if report.manifest is not None and passes == list(results) and passes and not report.problems:
         modules = [result.module for result in passes if result.module is not None]
-        goal = find_goal_after(report.manifest, modules, [r.milestone for r in passes if r.milestone is not None])
+        goal = find_goal_after_passing(
+            report.manifest, modules, [r.milestone for r in passes if r.milestone is not None]
+        )
         yield f"### Next\n\n{escape_markdown(goal.sentence)} Type {format_code_span(goal.command)}."
     if report.previous is not None and results:
         yield f"### Since {format_code_span(report.previous.commit[:7])}"
-        yield _format_list(describe_changes(results, report.previous))
+        yield _format_bullet_list(describe_changes_since_report(results, report.previous))
     if report.skipped:
         yield f"Not begun: {', '.join(format_code_span(name, 60) for name in report.skipped[:MAX_ROWS])}."
 
@@ -169,42 +173,46 @@ def _describe_run(report: RunReport) -> str:
 def _build_verdict_table(report: RunReport) -> str:
     """Build a row for each new and each reused result, with points and deadlines where there are any."""
     due = {
-        r.session: terms for r in report.ordered_results if (terms := _find_deadline(report.manifest, r)) is not None
+        r.session: terms
+        for r in report.ordered_results
+        if (terms := _find_milestone_deadline(report.manifest, r)) is not None
     }
     pointed = any(words.describe_points_and_scheme(result) for result in report.ordered_results)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
-    lines = [_format_row("", "", "Verdict", "Criteria met", "", *more)]
+    lines = [_format_table_row("", "", "Verdict", "Criteria met", "", *more)]
     lines.append(
-        _format_row("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more])
+        _format_table_row("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more])
     )
     for result in report.ordered_results:
         met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
         medal = f": {escape_markdown(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
         bar = figure_text.draw_bar(met / len(result.criteria) if result.criteria else 0.0, 10)
         cells = [
-            _choose_sign(result),
+            _choose_result_sign(result),
             f"**{escape_markdown(words.format_heading(result), 60)}**",
             f"{words.describe_verdict(result)}{medal}",
         ]
         cells += [f"{met} of {len(result.criteria)}", bar]
         cells += [words.format_points(result) if words.describe_points_and_scheme(result) else ""] if pointed else []
-        cells += [_describe_due(due.get(result.session), result)] if due else []
-        lines.append(_format_row(*cells))
+        cells += [_describe_deadline(due.get(result.session), result)] if due else []
+        lines.append(_format_table_row(*cells))
     for reused in report.reused[: MAX_ROWS - len(report.ordered_results)]:
         name, verdict = words.format_session_heading(reused.session, reused.title), Verdict(reused.verdict)
         outcome = words.name_verdict(verdict, is_module=reused.session.startswith("module-"))
         when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
-        lines.append(_format_row(SIGNS[verdict], f"**{escape_markdown(name, 60)}**", when, "", "", *[""] * len(more)))
+        lines.append(
+            _format_table_row(SIGNS[verdict], f"**{escape_markdown(name, 60)}**", when, "", "", *[""] * len(more))
+        )
     table = "\n".join(lines)
     return f"{table}\n\n{LATENESS}" if due else table
 
 
-def _format_row(*cells: str) -> str:
+def _format_table_row(*cells: str) -> str:
     """Format one row of a Markdown table."""
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
-def _find_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
+def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
     """Return the course's deadline; an unknown time zone is for the desk to correct and stops no report."""
     if manifest is None or result.milestone is None:
         return None
@@ -214,16 +222,16 @@ def _find_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms |
         return None
 
 
-def _describe_due(terms: DeadlineTerms | None, result: Result) -> str:
+def _describe_deadline(terms: DeadlineTerms | None, result: Result) -> str:
     """Describe when a milestone is due and how late the run was."""
     if terms is None:
         return ""
     return f"{terms.describe_due()}: {terms.describe_lateness(result.started_at)}"
 
 
-def _describe_pass(result: Result) -> Iterator[Block]:
+def _list_pass_blocks(result: Result) -> Iterator[Block]:
     """Yield what a pass has achieved: each figure with its margin, and the training curves."""
-    yield f"### {_choose_sign(result)} {escape_markdown(words.format_heading(result), 120)}"
+    yield f"### {_choose_result_sign(result)} {escape_markdown(words.format_heading(result), 120)}"
     rows = [
         f"| {escape_markdown(c.title)} | {figure_text.format_measured(c)} | {figure_text.format_threshold(c)} "
         f"| {figure_text.format_margin(c)} |"
@@ -235,17 +243,17 @@ def _describe_pass(result: Result) -> Iterator[Block]:
     yield from render_curves(result)
 
 
-def _sort_by_course_order(result: Result) -> tuple[int, str]:
+def _get_course_order_key(result: Result) -> tuple[int, str]:
     """Return the sort key that puts modules before milestones, each in the course's order."""
     return (result.milestone or 0, result.module or "")
 
 
-def _choose_sign(result: Result) -> str:
+def _choose_result_sign(result: Result) -> str:
     """Return a medal for an unlocked milestone, otherwise the verdict's sign."""
     return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
 
 
-def _format_list(lines: Iterable[str]) -> str:
+def _format_bullet_list(lines: Iterable[str]) -> str:
     """Format a bulleted list, cut off after `MAX_LIST_CHARACTERS`."""
     shown, room = [], MAX_LIST_CHARACTERS
     for number, line in enumerate(lines := list(lines)):
@@ -263,7 +271,7 @@ def _fold_results(results: tuple[Result, ...], max_characters: int) -> Iterator[
     for position, result in enumerate(results):
         share = max_characters // (len(results) - position)
         heading, verdict = words.format_heading(result), words.describe_verdict(result).lower()
-        title = f"{_choose_sign(result)} {escape_html(heading, 120)} ({verdict})"
+        title = f"{_choose_result_sign(result)} {escape_html(heading, 120)} ({verdict})"
         section = fit_blocks(
             [Fold(title, tuple(build_report_blocks(result, with_first_failure=result is not first)))], share - 2
         )

@@ -55,7 +55,7 @@ class ReportState(_StrictModel):
     sessions: dict[Session, SessionState] = Field(max_length=MAX_SESSIONS)
 
 
-def build_session_state(result: Result) -> SessionState:
+def summarize_result_as_state(result: Result) -> SessionState:
     """Build the state to keep of a result."""
     kept: dict[str, CriterionState] = {}
     for criterion in result.criteria[:MAX_CRITERIA]:
@@ -65,17 +65,17 @@ def build_session_state(result: Result) -> SessionState:
     return SessionState(verdict=result.verdict.value, criteria=kept)
 
 
-def build_next_state(
+def merge_report_state(
     results: tuple[Result, ...], previous: ReportState | None, *, run: int, attempt: int, commit: str
 ) -> ReportState:
     """Build the state to keep next; sessions not graded this time keep their state."""
-    new = {r.session: build_session_state(r) for r in results if r.verdict is not Verdict.ERROR}
+    new = {r.session: summarize_result_as_state(r) for r in results if r.verdict is not Verdict.ERROR}
     old = previous.sessions if previous else {}
     both = {**new, **{session: old[session] for session in old if session not in new}}
     return ReportState(run=run, attempt=attempt, commit=commit, sessions=dict(list(both.items())[:MAX_SESSIONS]))
 
 
-def encode_state(state: ReportState) -> str:
+def encode_report_state(state: ReportState) -> str:
     """Encode the state as an HTML comment, without the criteria if it would be too long."""
     bare = {session: SessionState(verdict=kept.verdict) for session, kept in state.sessions.items()}
     for shown in (state, state.model_copy(update={"sessions": bare})):
@@ -85,7 +85,7 @@ def encode_state(state: ReportState) -> str:
     return f"<!-- tinytorch:state {coded} -->"
 
 
-def decode_state(comment_body: str) -> ReportState | None:
+def decode_report_state(comment_body: str) -> ReportState | None:
     """Decode the state at the very end of a comment; return None if it is missing or malformed."""
     found = _BLOCK.search(comment_body[-MAX_STATE_CHARACTERS - 200 :])
     if found is None:

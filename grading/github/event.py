@@ -61,7 +61,7 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
     repository = _require_variable(environ, "GITHUB_REPOSITORY")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(f"GITHUB_REPOSITORY is {repository!a:.60}; it should be owner/name.")
-    payload = _load_payload(_require_variable(environ, "GITHUB_EVENT_PATH"))
+    payload = _load_event_payload(_require_variable(environ, "GITHUB_EVENT_PATH"))
     common: dict[str, Any] = {
         "name": name,
         "repository": repository,
@@ -95,7 +95,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
     run = _get_object(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_describe_wrong_field("workflow_run.head_branch", "a branch"))
+        raise UsageError(_format_wrong_field_message("workflow_run.head_branch", "a branch"))
     return WorkflowEvent(
         sha=_require_commit_hash(run.get("head_sha"), "workflow_run.head_sha"),
         ref=f"refs/heads/{branch}",
@@ -116,7 +116,7 @@ def _read_head_repository(head_repository: Any, field: str, repository: str) -> 
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None
     if not isinstance(name, str) or not _REPOSITORY.fullmatch(name):
-        raise UsageError(_describe_wrong_field(f"{field}.full_name", "owner/name"))
+        raise UsageError(_format_wrong_field_message(f"{field}.full_name", "owner/name"))
     return {"head_repository": name, "from_fork": name.lower() != repository.lower()}
 
 
@@ -127,11 +127,11 @@ def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> 
     if branch is None and scheduled_ref is not None:
         branch = scheduled_ref.removeprefix("refs/heads/")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_describe_wrong_field("repository.default_branch", "a branch"))
+        raise UsageError(_format_wrong_field_message("repository.default_branch", "a branch"))
     return branch
 
 
-def _load_payload(path: str) -> dict[str, Any]:
+def _load_event_payload(path: str) -> dict[str, Any]:
     """Load the JSON object in a payload file; raise UsageError if it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
@@ -155,7 +155,7 @@ def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
     for depth, name in enumerate(names, 1):
         found = found.get(name)
         if not isinstance(found, dict):
-            raise UsageError(_describe_wrong_field(".".join(names[:depth]), "an object"))
+            raise UsageError(_format_wrong_field_message(".".join(names[:depth]), "an object"))
     return found
 
 
@@ -178,17 +178,17 @@ def _parse_number(text: str | None, name: str) -> int | None:
 def _require_positive_int(value: Any, field: str) -> int:
     """Return the value if it is a positive 64-bit integer; UsageError otherwise."""
     if type(value) is not int or not 0 < value < 1 << 63:
-        raise UsageError(_describe_wrong_field(field, "a number above 0"))
+        raise UsageError(_format_wrong_field_message(field, "a number above 0"))
     return value
 
 
 def _require_commit_hash(value: Any, field: str) -> str:
     """Return the value if it is a commit hash; UsageError otherwise."""
     if not isinstance(value, str) or not _COMMIT_HASH.fullmatch(value):
-        raise UsageError(_describe_wrong_field(field, "a commit of 40 hexadecimal digits"))
+        raise UsageError(_format_wrong_field_message(field, "a commit of 40 hexadecimal digits"))
     return value
 
 
-def _describe_wrong_field(field: str, expected: str) -> str:
+def _format_wrong_field_message(field: str, expected: str) -> str:
     """Say which field of the event is missing or malformed."""
     return f"The event (GITHUB_EVENT_PATH) has no {field}, or the value is not {expected}."

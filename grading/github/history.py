@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 
-def fetch_history(client: GitHub, repository: str) -> BranchRecords:
+def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
     """Fetch the records of a repository (owner/name); none when it has no branch `progress` yet.
 
     GitHub's own errors are raised as githubkit's exceptions.
     """
     place = parse_repository_name(client, repository)
     branch = read_branch(place, BRANCH)
-    return BranchRecords() if branch is None else fetch_records(place, branch, fetch_repository_id(place), {})
+    return BranchRecords() if branch is None else fetch_records_at(place, branch, fetch_repository_id(place), {})
 
 
-def fetch_records(repository: Repository, branch: Branch, repository_id: int, cache: dict[str, bytes]) -> BranchRecords:
+def fetch_records_at(
+    repository: Repository, branch: Branch, repository_id: int, cache: dict[str, bytes]
+) -> BranchRecords:
     """Fetch a branch's records; `cache` holds files that were fetched before, by Git's digest."""
 
-    def read_paths(paths: Collection[str]) -> Mapping[str, bytes]:
+    def fetch_contents(paths: Collection[str]) -> Mapping[str, bytes]:
         """Fetch the contents of these paths on the branch."""
         shas = {path: branch.files[path].sha for path in paths}
         contents = read_files(repository, shas.values(), cache)
@@ -42,5 +44,5 @@ def fetch_records(repository: Repository, branch: Branch, repository_id: int, ca
 
     sizes = {path: file.size for path, file in branch.files.items()}
     return branch_records.verify_branch_records(
-        sizes, walk_commit_messages(repository, branch), read_paths, repository_id=repository_id
+        sizes, walk_commit_messages(repository, branch), fetch_contents, repository_id=repository_id
     )

@@ -81,7 +81,7 @@ class RecordEntry:
     @property
     def session(self) -> str | None:
         """The graded nox session, such as milestone-2 or module-02_tensor; None if the entry has no event."""
-        return None if self.event is None else format_session(self.event)
+        return None if self.event is None else name_event_session(self.event)
 
     @property
     def sort_key(self) -> tuple[datetime, int, str]:
@@ -90,7 +90,7 @@ class RecordEntry:
         return (self.event.at if self.event else never, self.run_id or 0, self.file)
 
 
-def format_session(event: Event) -> str:
+def name_event_session(event: Event) -> str:
     """Return the event's session as nox names it: milestone-2, module-02_tensor."""
     return f"module-{event.module}" if event.milestone is None else f"milestone-{event.milestone}"
 
@@ -154,10 +154,10 @@ def parse_ledger_line(line: bytes) -> LedgerLine:
     for name in ("number", "repository", "run_id"):
         if type(fields[name]) is not int or not 0 < fields[name] < 2**63:
             raise ValueError(f"an invalid {name}")
-    return LedgerLine(**{**fields, "started_at": _parse_start_time(fields["started_at"])})
+    return LedgerLine(**{**fields, "started_at": _parse_zoned_time(fields["started_at"])})
 
 
-def list_named_files(lines: Sequence[bytes]) -> set[str]:
+def list_files_in_ledger(lines: Sequence[bytes]) -> set[str]:
     """List the files that these lines refer to, skipping lines that are not valid."""
     files = set()
     for raw in lines:
@@ -168,7 +168,7 @@ def list_named_files(lines: Sequence[bytes]) -> set[str]:
     return files
 
 
-def _parse_start_time(value: Any) -> datetime:
+def _parse_zoned_time(value: Any) -> datetime:
     """Parse a time with its zone; raise ValueError if it is not one."""
     try:
         at = datetime.fromisoformat(value)
@@ -179,7 +179,7 @@ def _parse_start_time(value: Any) -> datetime:
     raise ValueError("an invalid started_at")
 
 
-def verify_records(
+def verify_ledger_records(
     lines: Sequence[bytes],
     files: Mapping[str, bytes | None],
     *,
@@ -204,7 +204,7 @@ def verify_records(
             where = f"{LEDGER_FILE}, line {index + 1}"
             entries.append(RecordEntry(where, None, chain[index] or f"the ledger holds an invalid line: {error}"))
             continue
-        event, wrong = _check_record(line, files, check_results=check_results)
+        event, wrong = _read_ledger_event(line, files, check_results=check_results)
         if repository_id is not None and line.repository != repository_id:
             wrong = "it was published in another repository"
         elif wrong is None and line.file in seen:
@@ -250,7 +250,7 @@ def _parse_previous_digest(line: bytes) -> str | None:
         return None
 
 
-def _check_record(
+def _read_ledger_event(
     line: LedgerLine, files: Mapping[str, bytes | None], *, check_results: bool
 ) -> tuple[Event | None, str | None]:
     """Return the event of the record that a line names, and what is wrong with the record; None for either."""

@@ -69,12 +69,12 @@ def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
 
     Titles and minutes come from the manifest. Raise ValueError, with a sentence, for any plan but this course's.
     """
-    known = {candidate.session: candidate for candidate in _list_candidates(manifest)}
+    known = {candidate.session: candidate for candidate in _list_gradable_sessions(manifest)}
     try:
         if len(data) > MAX_PLAN_BYTES:
             raise ValueError
         said = json.loads(data.decode("utf-8"))
-        jobs = tuple(_build_job(known[one["session"]]) for one in said["jobs"])
+        jobs = tuple(_build_grading_job(known[one["session"]]) for one in said["jobs"])
         reused = tuple(
             ReusedResult(
                 one["session"],
@@ -107,7 +107,7 @@ class _Candidate:
     """The file that shows whether anyone has worked on it."""
 
 
-def plan_gradings(
+def plan_gradings_of_changes(
     course_root: Path,
     student_tree: Path,
     history: Iterable[Result],
@@ -125,13 +125,13 @@ def plan_gradings(
     """
     course = describe_grading_course(course_root, manifest).digest
     given = lock.read_student_digests(course_root) if given is None else given
-    latest = _find_latest_results(history)
+    latest = _find_reusable_results(history)
     jobs, reused, skipped = [], [], []
-    for candidate in _list_candidates(manifest):
+    for candidate in _list_gradable_sessions(manifest):
         with tempfile.TemporaryDirectory(prefix="tinytorch-plan-") as folder:
             handed_in = copy_submission(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
             name = candidate.mark.as_posix()
-            untouched = lock.is_untouched(handed_in.folder, name, given)
+            untouched = lock.is_unchanged_since_release(handed_in.folder, name, given)
         known = latest.get(candidate.session)
         if untouched:
             skipped.append(candidate.session)
@@ -140,17 +140,17 @@ def plan_gradings(
         ):
             reused.append(ReusedResult(candidate.session, candidate.title, known.verdict.value, known.started_at))
         else:
-            jobs.append(_build_job(candidate))
+            jobs.append(_build_grading_job(candidate))
     return GradingPlan(tuple(jobs), tuple(reused), tuple(skipped))
 
 
-def _build_job(candidate: _Candidate) -> GradingJob:
+def _build_grading_job(candidate: _Candidate) -> GradingJob:
     """Build the job of a session, with time for everything around the student's code."""
     minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + OVERHEAD_MINUTES
     return GradingJob(candidate.session, candidate.title, minutes)
 
 
-def _find_latest_results(history: Iterable[Result]) -> dict[str, Result]:
+def _find_reusable_results(history: Iterable[Result]) -> dict[str, Result]:
     """Find the newest result of each session that can be reused."""
     latest: dict[str, Result] = {}
     for result in sorted(history, key=lambda r: r.started_at):
@@ -162,7 +162,7 @@ def _find_latest_results(history: Iterable[Result]) -> dict[str, Result]:
     }
 
 
-def _list_candidates(manifest: Manifest) -> Iterator[_Candidate]:
+def _list_gradable_sessions(manifest: Manifest) -> Iterator[_Candidate]:
     """Yield every built module and milestone."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     for index, module in enumerate(built):

@@ -14,7 +14,7 @@ from rich.table import Table
 from grading.files import write_atomically
 from grading.github.event import read_event
 from grading.github.outputs import write_outputs, write_step_summary
-from grading.github.plan import GradingPlan, plan_gradings
+from grading.github.plan import GradingPlan, plan_gradings_of_changes
 from grading.manifest.loader import load_manifest
 from grading.render.markdown import escape_markdown, format_code_span
 from grading.result import Result
@@ -22,7 +22,7 @@ from grading.result import Result
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def plan_command(
+def run_plan_command(
     context: typer.Context,
     student: Annotated[Path, typer.Option("--student", metavar="DIR", help="The student's tree.")],
     again: Annotated[bool, typer.Option("--again", help="Reuse no records.")] = False,
@@ -42,16 +42,16 @@ def plan_command(
         history = fetch_verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
     given = context.obj(ROOT, manifest) if context.obj else None
-    found = plan_gradings(ROOT, student, history, manifest, given=given, again=again or by_hand)
+    found = plan_gradings_of_changes(ROOT, student, history, manifest, given=given, again=again or by_hand)
     if json is not None:
         write_atomically(json, found.to_json().encode())
     if event is not None:
-        write_outputs(Path(environ["GITHUB_OUTPUT"]), build_outputs(found, event.sha))
+        write_outputs(Path(environ["GITHUB_OUTPUT"]), build_workflow_outputs(found, event.sha))
         write_step_summary(environ, build_plan_summary(found))
     Console().print(build_plan_table(found))
 
 
-def build_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
+def build_workflow_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
     """Build the outputs for later jobs; every value is generated here or checked for its form."""
     return {
         "any": "true" if plan.jobs else "false",
@@ -61,7 +61,7 @@ def build_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
     }
 
 
-def describe_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
+def describe_planned_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
     """Yield each session and what happens to it."""
     for job in plan.jobs:
         yield job.session, f"is graded: {job.title}"
@@ -73,13 +73,16 @@ def describe_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
 
 def build_plan_summary(plan: GradingPlan) -> str:
     """Build the plan as Markdown."""
-    lines = [f"| {format_code_span(session)} | {escape_markdown(what)} |" for session, what in describe_sessions(plan)]
+    lines = [
+        f"| {format_code_span(session)} | {escape_markdown(what)} |"
+        for session, what in describe_planned_sessions(plan)
+    ]
     return "\n".join(["### What is graded", "", "| session | |", "| --- | --- |", *lines, ""])
 
 
 def build_plan_table(plan: GradingPlan) -> Table:
     """Build the plan as a table for a terminal."""
     shown = Table(box=None, show_header=False)
-    for session, what in describe_sessions(plan):
+    for session, what in describe_planned_sessions(plan):
         shown.add_row(session, what)
     return shown

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.github.branch import BranchFile, commit_files, fetch_repository_id, parse_repository_name, read_branch
+from grading.github.branch import (
+    BranchFile,
+    commit_files_to_branch,
+    fetch_repository_id,
+    parse_repository_name,
+    read_branch,
+)
 from grading.github.branch_records import BRANCH, BranchRecords
-from grading.github.history import fetch_records
+from grading.github.history import fetch_records_at
 from grading.github.ledger import LedgerHead, LedgerLine
 from grading.manifest.model import Manifest, Milestone
 from grading.progress import Event, History
@@ -64,7 +70,7 @@ def publish_results(
     or if other runs come first too often.
     """
     place = parse_repository_name(client, repository)
-    records = [_build_record(result, run_id, manifest) for result in results]
+    records = [_build_ledger_record(result, run_id, manifest) for result in results]
     number = fetch_repository_id(place)
     known: dict[str, bytes] = {}
     for tries in range(1, MAX_ATTEMPTS + 1):
@@ -76,9 +82,9 @@ def publish_results(
             raise GraderError(
                 f"{ledger.LEDGER_FILE} is too large to be ours and will not be replaced. Restore it from its history."
             )
-        before = BranchRecords() if branch is None else fetch_records(place, branch, number, known)
+        before = BranchRecords() if branch is None else fetch_records_at(place, branch, number, known)
         head = before.head or LedgerHead()
-        named, there = ledger.list_named_files(before.lines), set() if branch is None else set(branch.files)
+        named, there = ledger.list_files_in_ledger(before.lines), set() if branch is None else set(branch.files)
         new = [r for r in records if r.file not in named]
         restored = {r.file: r.data for r in records if r.file in named and r.file not in there}
         if not new and not restored:
@@ -89,8 +95,8 @@ def publish_results(
         ]
         text, head = ledger.append_ledger_lines(b"".join(line + b"\n" for line in before.lines), head, added)
         files = restored | {r.file: r.data for r in new} | {ledger.LEDGER_FILE: text}
-        files |= _draw_badges(manifest, before.history, records, there)
-        commit = commit_files(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
+        files |= _draw_milestone_badges(manifest, before.history, records, there)
+        commit = commit_files_to_branch(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
         if commit is not None:
             return Publication(tuple(line.file for line in added), head, commit, tries)
         sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret: keeps runs from colliding again
@@ -100,18 +106,18 @@ def publish_results(
     )
 
 
-def _build_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord:
+def _build_ledger_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord:
     """Build the record of one result; raise GraderError if the course has no such module or milestone."""
     known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
     if (result.milestone if result.module is None else result.module) not in known:
         what = f"milestone {result.milestone}" if result.module is None else f"module {to_one_line(result.module, 40)}"
         raise GraderError(f"A result belongs to {what}, which the course does not have. Nothing was published.")
     event = progress.make_run_event(result)
-    name = progress.name_event_file(event, f"{run_id}-{ledger.format_session(event)}")
+    name = progress.name_event_file(event, f"{run_id}-{ledger.name_event_session(event)}")
     return _NewRecord(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event(event))
 
 
-def _draw_badges(
+def _draw_milestone_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
     """Draw the badges (SVG and JSON) of the measured milestones, and any that is missing, by file name."""
@@ -124,12 +130,12 @@ def _draw_badges(
         if milestone.id in measured or not {svg, endpoint} <= set(existing_files):
             best = history.find_best_attempt(milestone.id)
             result = None if best is None else best.result
-            files[svg] = _draw_badge(manifest, milestone, result).encode()
+            files[svg] = _draw_milestone_badge(manifest, milestone, result).encode()
             files[endpoint] = render_shields_badge(milestone.id, milestone.name, result).encode()
     return files
 
 
-def _draw_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
+def _draw_milestone_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
     """Draw a milestone's badge, pending when its best result is not a pass."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return render_badge(best)
@@ -138,5 +144,5 @@ def _draw_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -
 
 def _write_commit_message(records: Sequence[_NewRecord], run_id: int, head: LedgerHead) -> str:
     """Write the commit message, which ends with the ledger's head."""
-    what = ", ".join(f"{ledger.format_session(r.event)} {r.event.verdict}" for r in records)
+    what = ", ".join(f"{ledger.name_event_session(r.event)} {r.event.verdict}" for r in records)
     return f"Record {what}\n\nRun {run_id}. Runs add files here; nobody edits them.\n\n{head.trailer}\n"

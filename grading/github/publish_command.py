@@ -10,7 +10,7 @@ import typer
 
 from grading.errors import GraderError, UsageError
 from grading.github.api import create_client, retry_lost_requests, translate_errors
-from grading.github.artifact import ArtifactRefusedError, CollectedResults, collect_results, read_run_plan
+from grading.github.artifact import ArtifactRefusedError, CollectedResults, collect_run_results, read_run_plan
 from grading.github.branch_records import BRANCH
 from grading.github.event import WorkflowEvent, read_event
 from grading.github.outputs import write_step_summary
@@ -22,7 +22,7 @@ from grading.render.text import to_one_line
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def publish_command() -> None:
+def run_publish_command() -> None:
     """Add the run's results to the branch `progress`: records, a line of the ledger for each, badges.
 
     The run's plan says which results to expect. A missing or invalid one is reported, and the command ends with exit
@@ -37,7 +37,7 @@ def publish_command() -> None:
     except ArtifactRefusedError as refusal:
         raise GraderError(f"It is unknown what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
-    collected = collect_results(github, event.repository, run_id, expected, event.sha, manifest)
+    collected = collect_run_results(github, event.repository, run_id, expected, event.sha, manifest)
     with translate_errors(f"the branch {BRANCH}"):
         published = retry_lost_requests(
             lambda: publish_results(github, event.repository, collected.results, run_id, manifest)

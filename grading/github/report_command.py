@@ -14,9 +14,9 @@ from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github import sticky
 from grading.github.annotations import publish_check_run
-from grading.github.api import ApiModel, Client, create_client, parse_response, translate_errors
-from grading.github.artifact import ArtifactRefusedError, collect_results, read_run_plan
-from grading.github.comment import ReportingRun, RunReport, build_comment, build_headline, build_run_summary
+from grading.github.api import ApiModel, Client, create_client, translate_errors, validate_response
+from grading.github.artifact import ArtifactRefusedError, collect_run_results, read_run_plan
+from grading.github.comment import ReportingRun, RunReport, build_comment, build_report_headline, build_run_summary
 from grading.github.event import WorkflowEvent, read_event
 from grading.github.outputs import write_step_summary
 from grading.manifest.loader import load_manifest
@@ -41,7 +41,7 @@ class _PullRequest(ApiModel):
     head: _Head
 
 
-def report_command(
+def run_report_command(
     author: Annotated[
         str, typer.Option("--author", metavar="LOGIN", help="The token's owner; only their comments are updated.")
     ] = sticky.AUTHOR,
@@ -54,7 +54,7 @@ def report_command(
     built, undelivered = deliver_report(os.environ, load_manifest(ROOT), author)
     if markdown is not None:
         write_atomically(markdown, build_run_summary(built).encode())
-    print(f"Reported: {to_one_line(build_headline(built), 200)}.")
+    print(f"Reported: {to_one_line(build_report_headline(built), 200)}.")
     for problem in built.problems:
         print(to_one_line(problem, 300))
     if undelivered:
@@ -75,19 +75,20 @@ def deliver_report(
     undelivered: list[str] = []
     with create_client(environ) as github:
         built = gather_report(github, event, ReportingRun(event.run_id, event.run_attempt, url), manifest)
-        number = _try_delivery(undelivered, lambda: find_pull_request(github, event))
+        number = _deliver_or_note_failure(undelivered, lambda: find_pull_request(github, event))
         if number is not None:
-            last = _try_delivery(
+            last = _deliver_or_note_failure(
                 undelivered, lambda: sticky.read_last_report_state(github, event.repository, number, author)
             )
             built = replace(built, previous=last)
         write_step_summary(environ, build_run_summary(built))
         if number is not None:
             text = build_comment(built)
-            _try_delivery(
-                undelivered, lambda: sticky.update_comment(github, event.repository, number, text, built.run, author)
+            _deliver_or_note_failure(
+                undelivered,
+                lambda: sticky.create_or_update_comment(github, event.repository, number, text, built.run, author),
             )
-        _try_delivery(undelivered, lambda: publish_check_run(github, event.repository, built, author))
+        _deliver_or_note_failure(undelivered, lambda: publish_check_run(github, event.repository, built, author))
     return built, undelivered
 
 
@@ -99,7 +100,7 @@ def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manif
     except ArtifactRefusedError as refusal:
         return replace(empty, problems=(f"plan: {refusal}.",))
     sessions = tuple(job.session for job in plan.jobs)
-    found = collect_results(github, event.repository, run.id, sessions, event.sha, manifest)
+    found = collect_run_results(github, event.repository, run.id, sessions, event.sha, manifest)
     return replace(empty, results=found.results, problems=found.problems, reused=plan.reused, skipped=plan.skipped)
 
 
@@ -113,7 +114,7 @@ def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
     owner, name = event.repository.split("/")
     label = f"{event.head_repository.split('/')[0]}:{event.ref.removeprefix('refs/heads/')}"
     with translate_errors("the pull requests of the repository"):
-        pulls = parse_response(
+        pulls = validate_response(
             list[_PullRequest], github.rest.pulls.list(owner, name, state="open", head=label, per_page=100)
         )
     fitting = [
@@ -124,7 +125,7 @@ def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
     return min(fitting, default=None)
 
 
-def _try_delivery(undelivered: list[str], work: Callable[[], T]) -> T | None:
+def _deliver_or_note_failure(undelivered: list[str], work: Callable[[], T]) -> T | None:
     """Return the value of `work`; on GraderError note a sentence and return None, so that the report goes on."""
     try:
         return work()

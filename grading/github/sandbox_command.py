@@ -18,7 +18,7 @@ USERNS_RESTRICTION = "kernel.apparmor_restrict_unprivileged_userns"
 PROC_SYS = Path("/proc/sys")
 
 
-def sandbox_command() -> None:
+def run_sandbox_command() -> None:
     """Make the sandbox work: install bubblewrap, and let it use user namespaces where AppArmor forbids them.
 
     Meant for disposable machines such as GitHub's: it uses sudo and prints each command before running it. Where
@@ -35,7 +35,7 @@ def prepare_sandbox() -> str:
     """
     if sys.platform == "linux" and os.environ.get(launch.VARIABLE) in (None, "", "bubblewrap"):
         try:
-            _repair_bubblewrap()
+            _make_bubblewrap_work()
         except GraderError as error:
             if os.environ.get(launch.VARIABLE):
                 raise
@@ -45,21 +45,21 @@ def prepare_sandbox() -> str:
     return launch.choose_fence(official=True)
 
 
-def _repair_bubblewrap() -> None:
+def _make_bubblewrap_work() -> None:
     """Take the missing steps in order until bubblewrap works; raise GraderError if it never does."""
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
         _run_as_root("apt-get", "update", "-qq")
         _run_as_root("apt-get", "install", "-y", "-qq", "bubblewrap")
-    if _find_bubblewrap_problem() and _is_userns_restricted():
+    if _retry_bubblewrap() and _is_userns_restricted():
         # Ubuntu 24.04: without this an unprivileged bwrap may not map users. The machine has no other user to protect.
         _run_as_root("sysctl", "-w", f"{USERNS_RESTRICTION}=0")
-    if reason := _find_bubblewrap_problem():
+    if reason := _retry_bubblewrap():
         raise GraderError(f"{reason}.")
 
 
-def _find_bubblewrap_problem() -> str | None:
+def _retry_bubblewrap() -> str | None:
     """Try bubblewrap again and return why it does not work, if it does not."""
     bubblewrap.find_bubblewrap_problem.cache_clear()
     return bubblewrap.find_bubblewrap_problem()

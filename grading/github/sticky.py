@@ -8,9 +8,9 @@ from typing import Literal
 
 from githubkit.exception import RequestFailed
 
-from grading.github.api import ApiModel, Client, parse_response, retry_lost_requests, translate_errors
+from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
 from grading.github.comment import MARKER, ReportingRun
-from grading.github.comment_state import ReportState, decode_state
+from grading.github.comment_state import ReportState, decode_report_state
 
 AUTHOR = "github-actions[bot]"
 CommentOutcome = Literal["created", "updated", "unchanged", "left to a newer run"]
@@ -47,7 +47,7 @@ def find_own_comments(client: Client, repository: str, number: int, author: str 
     owner, name = repository.split("/")
     pages: Iterable[_Comment] = client.rest.paginate(
         client.rest.issues.list_comments,
-        map_func=lambda answer: parse_response(list[_Comment], answer),
+        map_func=lambda answer: validate_response(list[_Comment], answer),
         owner=owner,
         repo=name,
         issue_number=number,
@@ -65,10 +65,10 @@ def read_last_report_state(client: Client, repository: str, number: int, author:
     """Return the state that the last report left, if there is one and it can be read."""
     with translate_errors("the comments of the pull request"):
         found = find_own_comments(client, repository, number, author)
-    return decode_state(found[0].body) if found else None
+    return decode_report_state(found[0].body) if found else None
 
 
-def update_comment(
+def create_or_update_comment(
     client: Client, repository: str, number: int, body: str, run: ReportingRun, author: str = AUTHOR
 ) -> CommentOutcome:
     """Create our comment or update it, unless a newer run has already written it.
@@ -80,37 +80,37 @@ def update_comment(
     owner, name = repository.split("/")
     issues = client.rest.issues
 
-    def write_once() -> CommentOutcome:
+    def write_comment_once() -> CommentOutcome:
         """Look for our comments, then create, update or leave the oldest and delete the others."""
         created = None
         ours = find_own_comments(client, repository, number, author)
         if not ours:
-            created = parse_response(_Comment, issues.create_comment(owner, name, number, body=body)).id
+            created = validate_response(_Comment, issues.create_comment(owner, name, number, body=body)).id
             ours = find_own_comments(client, repository, number, author) or (OwnComment(created, body),)
         kept, *others = ours
         done: CommentOutcome = "created" if kept.id == created else "unchanged"
         if kept.body.strip() != body.strip():
-            if is_from_newer_run(client, repository, decode_state(kept.body), run):
+            if is_state_from_newer_run(client, repository, decode_report_state(kept.body), run):
                 done = "left to a newer run"
-            elif _run_unless_deleted(lambda: issues.update_comment(owner, name, kept.id, body=body)):
+            elif _run_unless_comment_deleted(lambda: issues.update_comment(owner, name, kept.id, body=body)):
                 done = "updated"
             else:
-                return write_once()
+                return write_comment_once()
         for other in others:
-            _run_unless_deleted(lambda other=other: issues.delete_comment(owner, name, other.id))  # type: ignore[misc]
+            _run_unless_comment_deleted(lambda other=other: issues.delete_comment(owner, name, other.id))  # type: ignore[misc]
         return done
 
     with translate_errors("the comment of the pull request"):
-        return retry_lost_requests(write_once)
+        return retry_lost_requests(write_comment_once)
 
 
-def is_from_newer_run(client: Client, repository: str, state: ReportState | None, run: ReportingRun) -> bool:
+def is_state_from_newer_run(client: Client, repository: str, state: ReportState | None, run: ReportingRun) -> bool:
     """Return whether the state comes from a run that began after ours. The state may be forged, so ask GitHub."""
     if state is None or (state.run, state.attempt) <= (run.id, run.attempt):
         return False
     owner, name = repository.split("/")
     try:
-        found = parse_response(_WorkflowRun, client.rest.actions.get_workflow_run(owner, name, state.run))
+        found = validate_response(_WorkflowRun, client.rest.actions.get_workflow_run(owner, name, state.run))
     except RequestFailed as error:
         if error.response.status_code == 404:
             return False
@@ -118,7 +118,7 @@ def is_from_newer_run(client: Client, repository: str, state: ReportState | None
     return found.head_sha == state.commit and found.run_attempt >= state.attempt
 
 
-def _run_unless_deleted(work: Callable[[], object]) -> bool:
+def _run_unless_comment_deleted(work: Callable[[], object]) -> bool:
     """Call `work`; return False when the comment has meanwhile been deleted."""
     try:
         work()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grading.github.api import create_client, translate_errors
-from grading.github.history import fetch_history
+from grading.github.history import fetch_branch_records
 from grading.result import Result
 
 
@@ -15,5 +15,5 @@ def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
     Raise UsageError without a token, GraderError if GitHub cannot be reached.
     """
     with translate_errors("the records on the branch progress"):
-        records = fetch_history(create_client(environ), environ["GITHUB_REPOSITORY"])
+        records = fetch_branch_records(create_client(environ), environ["GITHUB_REPOSITORY"])
     return tuple(result for event in records.history.events if (result := event.result) is not None)

@@ -20,7 +20,10 @@ class Tokenizer:
         self.table = [bytes([byte]) for byte in range(BYTES)]
         counts = Counter(PIECES.findall(data))
         self._pieces: dict[bytes, np.ndarray] = {}
-        joined, weights = _join_pieces(counts), np.repeat(list(counts.values()), [len(piece) + 1 for piece in counts])
+        joined, weights = (
+            _join_pieces_with_separators(counts),
+            np.repeat(list(counts.values()), [len(piece) + 1 for piece in counts]),
+        )
         self._merges: list[tuple[int, int]] = []
         while len(self.table) < vocabulary_size:
             inside = np.flatnonzero((joined[:-1] >= 0) & (joined[1:] >= 0))
@@ -38,7 +41,7 @@ class Tokenizer:
         """Encode a text as tokens: int64 (t,)."""
         pieces = PIECES.findall(data)
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._pieces))
-        joined = _join_pieces(new)
+        joined = _join_pieces_with_separators(new)
         for number, pair in enumerate(self._merges, start=BYTES):
             joined, _ = _merge_pair(joined, pair, number)
         parts = np.split(joined, np.flatnonzero(joined < 0) + 1)
@@ -46,7 +49,7 @@ class Tokenizer:
         return np.concatenate([np.empty(0, np.int64), *(self._pieces[piece] for piece in pieces)])
 
 
-def _join_pieces(pieces: Collection[bytes]) -> np.ndarray:
+def _join_pieces_with_separators(pieces: Collection[bytes]) -> np.ndarray:
     """Join the bytes of all pieces, with -1 after each."""
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     return np.insert(np.frombuffer(b"".join(pieces), np.uint8).astype(np.int64), ends, -1)

@@ -25,7 +25,7 @@ def encode_documents(documents: Iterable[str]) -> np.ndarray:
     return np.frombuffer("".join(document + END_MARK for document in documents).encode(), np.uint8)
 
 
-def draw_made_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
+def make_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
     """Make up five-letter words such as bamiv. No two of them, and none of the known words, begin alike."""
     words: list[str] = []
     taken = {word[:3] for word in known_words}

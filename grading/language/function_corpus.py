@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.language.documents import Prompt, choose_held_out_pairs, draw_made_up_words, encode_documents
+from grading.language.documents import Prompt, choose_held_out_pairs, encode_documents, make_up_words
 
 DOCUMENTS = 20_000
 NUMBER_FUNCTION_SHARE = 0.7
@@ -131,7 +131,7 @@ class FunctionGrammar:
     held_lists: frozenset[tuple[str, str]]
     held_names: frozenset[tuple[str, str]]
 
-    def write_number_function(
+    def build_number_prompt(
         self, operation: str, continuation: str, first_name: str, second_name: str, constant: int
     ) -> Prompt:
         """Write a function of two numbers, cut after its docstring."""
@@ -140,13 +140,15 @@ class FunctionGrammar:
         grouped = inner if re.fullmatch(r"\w+\([^()]*\)", inner) else f"({inner})"
         name = operation if continuation == "alone" else f"{operation}_{continuation}"
         said = f"the {operation} of {first_name} and {second_name}{phrase.format(k=constant)}"
-        return _build_prompt(name, first_name, second_name, said, wrap.format(x=inner, grouped=grouped, k=constant))
+        return _build_function_prompt(
+            name, first_name, second_name, said, wrap.format(x=inner, grouped=grouped, k=constant)
+        )
 
-    def write_list_function(self, idiom: str, condition: str, list_name: str, number_name: str) -> Prompt:
+    def build_list_prompt(self, idiom: str, condition: str, list_name: str, number_name: str) -> Prompt:
         """Write a function of a list and a number, cut after its docstring."""
         phrase, test = (part.format(n=number_name) for part in self.conditions[condition])
         said, body = (part.format(xs=list_name, phrase=phrase, test=test) for part in IDIOMS[idiom])
-        return _build_prompt(f"{idiom}_{condition}", list_name, number_name, said, body)
+        return _build_function_prompt(f"{idiom}_{condition}", list_name, number_name, said, body)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +166,9 @@ class FunctionCorpus:
     language: FunctionGrammar
 
 
-def _build_prompt(name: str, first_parameter: str, second_parameter: str, description: str, body: str) -> Prompt:
+def _build_function_prompt(
+    name: str, first_parameter: str, second_parameter: str, description: str, body: str
+) -> Prompt:
     """Build a prompt of signature and docstring, with its body as the answer."""
     head = f'def {name}({first_parameter}, {second_parameter}):\n    """Return {description}."""'
     return Prompt(head, f"\n    return {body}\n")
@@ -181,7 +185,7 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
     seen_names = [pair for pair in all_names if pair not in language.held_names]
     held_names = sorted(language.held_names)
 
-    def write_functions(
+    def draw_function_prompts(
         count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]
     ) -> list[Prompt]:
         """Draw functions from these pairs of parts and names. About NUMBER_FUNCTION_SHARE of them take two numbers."""
@@ -197,29 +201,33 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
         for numeric, part, which, k in zip(is_of_numbers, parts, chosen, constants, strict=True):
             if numeric:
                 written.append(
-                    language.write_number_function(*_pick_by_share(numbers, part), *_pick_by_share(of_two, which), k)
+                    language.build_number_prompt(
+                        *_pick_at_fraction(numbers, part), *_pick_at_fraction(of_two, which), k
+                    )
                 )
             else:
                 written.append(
-                    language.write_list_function(*_pick_by_share(lists, part), *_pick_by_share(of_one, which))
+                    language.build_list_prompt(*_pick_at_fraction(lists, part), *_pick_at_fraction(of_one, which))
                 )
         return written
 
-    text = tuple(one.text + one.answer for one in write_functions(documents, seen_numbers, seen_lists, seen_names))
+    text = tuple(
+        one.text + one.answer for one in draw_function_prompts(documents, seen_numbers, seen_lists, seen_names)
+    )
     made_up = [pair for pair in seen_numbers if pair[0] in language.made_up]
     return FunctionCorpus(
         documents=text,
         text=encode_documents(text),
         compositions=tuple(
-            write_functions(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)
+            draw_function_prompts(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)
         ),
-        made_up=tuple(write_functions(prompts, made_up, [], held_names)),
-        names=tuple(write_functions(prompts, seen_numbers, seen_lists, held_names)),
+        made_up=tuple(draw_function_prompts(prompts, made_up, [], held_names)),
+        names=tuple(draw_function_prompts(prompts, seen_numbers, seen_lists, held_names)),
         language=language,
     )
 
 
-def _pick_by_share(items: list, share: float) -> tuple[str, str]:
+def _pick_at_fraction(items: list, share: float) -> tuple[str, str]:
     """Return the item at this fraction (0 ≤ share < 1) of the list's length."""
     return items[int(share * len(items))]
 
@@ -228,7 +236,7 @@ def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
     """Draw made-up words, their meanings, and the pairs that are held out."""
     known = [*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS, *NAMES, *LISTS, "return", "number", "whether"]
     counts = MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS
-    words = draw_made_up_words(sum(counts), rng, known)
+    words = make_up_words(sum(counts), rng, known)
     operations, continuations, conditions = dict(OPERATIONS), dict(CONTINUATIONS), dict(CONDITIONS)
     for meaning in _draw_meanings(OPERATION_MEANINGS, MADE_UP_OPERATIONS, rng):
         operations[words.pop()] = meaning

@@ -240,7 +240,7 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
     return items, number
 
 
-def find_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase]) -> str | None:
+def find_completion_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase]) -> str | None:
     """Return what is wrong with a completion, or None if it computes the same values as the correct one."""
     try:
         function = parse_function(prompt.text + completion)

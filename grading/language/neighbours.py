@@ -25,7 +25,7 @@ class NearestNeighbour:
                 places[word].append(place)
         self._places = {word: np.array(where) for word, where in places.items()}
 
-    def complete(self, prompt: str, *, substitute: bool) -> str:
+    def complete_like_nearest(self, prompt: str, *, substitute: bool) -> str:
         """Continue a prompt as its nearest document does. With ``substitute``, use the prompt's own words."""
         scores = np.zeros(len(self._documents))
         words = WORD.findall(prompt)

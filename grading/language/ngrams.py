@@ -49,7 +49,7 @@ class KneserNey:
         found = np.full((len(prefixes), self.size), 1 / self.size)
         for length, order in enumerate(self._orders):
             whole = [row for row, prefix in enumerate(prefixes) if len(prefix) >= length]
-            contexts = np.array([self._encode_context(prefixes[row], length) for row in whole], np.int64)
+            contexts = np.array([self._encode_context_as_int(prefixes[row], length) for row in whole], np.int64)
             for row, place, known in zip(whole, *_find_sorted(order.contexts, contexts), strict=True):
                 if known:
                     start, end = order.starts[place : place + 2]
@@ -69,7 +69,7 @@ class KneserNey:
             found += np.where(known, order.shares[place], 0)
         return found
 
-    def _encode_context(self, prefix: np.ndarray, length: int) -> int:
+    def _encode_context_as_int(self, prefix: np.ndarray, length: int) -> int:
         """Encode the last ``length`` tokens of a prefix as one integer."""
         key = 0
         for token in prefix[len(prefix) - length :].tolist():

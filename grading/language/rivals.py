@@ -10,7 +10,7 @@ import numpy as np
 from grading.language.byte_pair_tokens import BYTES, Tokenizer
 from grading.language.documents import Prompt
 from grading.language.function_corpus import FunctionCorpus
-from grading.language.function_evaluation import FunctionCase, find_mistake
+from grading.language.function_evaluation import FunctionCase, find_completion_mistake
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey, NgramWriter
 from grading.language.story_corpus import StoryCorpus, measure_true_claim_share
@@ -33,7 +33,7 @@ def measure_right_function_share(
 ) -> float:
     """Measure the share of completions that compute what the docstring says. A completion of None did not end."""
     right = [
-        completion is not None and find_mistake(prompt, completion, some) is None
+        completion is not None and find_completion_mistake(prompt, completion, some) is None
         for prompt, completion, some in zip(prompts, completions, cases, strict=True)
     ]
     return sum(right) / max(1, len(right))
@@ -114,7 +114,7 @@ def _make_rivals(
 
     def complete_with_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
         """Answer each prompt with the nearest training function. With `substitute`, use the prompt's own names."""
-        return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]
+        return [neighbour.complete_like_nearest(prompt.text, substitute=substitute) for prompt in prompts]
 
     rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}
     rivals["nearest neighbour"] = lambda prompts: complete_with_nearest(prompts, substitute=False)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.language.documents import Prompt, draw_made_up_words, encode_documents
+from grading.language.documents import Prompt, encode_documents, make_up_words
 
 DOCUMENTS = 12_000
 CHARACTERS = tuple("Ben Mia Tom Ada Sam Eva Max Zoe Jim Amy Leo Kim Dan Ida Bob Ann Tim Liv Joe Sue".split())
@@ -54,19 +54,19 @@ class StoryCorpus:
 def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> StoryCorpus:
     """Draw a training text of stories, and prompts about characters that never meet in it."""
     known = [*CHARACTERS, *ANIMALS, *COLOURS, *THINGS, *" ".join((*REMARKS, *HAVING)).split()]
-    words = draw_made_up_words(len(EVENTS), rng, [word.lower() for word in known])
+    words = make_up_words(len(EVENTS), rng, [word.lower() for word in known])
     verbs = {event: word + "ed" for event, word in zip(EVENTS, words, strict=True)}
     meetings = list(combinations(CHARACTERS, 2))
     order = rng.permutation(len(meetings))
     held, seen = ([meetings[index] for index in part] for part in (order[:HELD_MEETINGS], order[HELD_MEETINGS:]))
 
-    text = tuple(one.text + one.answer for one in (_write_story(rng, verbs, seen) for _ in range(documents)))
+    text = tuple(one.text + one.answer for one in (_draw_story(rng, verbs, seen) for _ in range(documents)))
     return StoryCorpus(
-        text, encode_documents(text), tuple(_write_story(rng, verbs, held) for _ in range(prompts)), verbs
+        text, encode_documents(text), tuple(_draw_story(rng, verbs, held) for _ in range(prompts)), verbs
     )
 
 
-def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
+def _draw_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
     """Write one story, cut after its event."""
     draw = iter(rng.random(24).tolist())
 
@@ -74,14 +74,14 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
         """Pick an item with the next drawn number."""
         return items[int(next(draw) * len(items))]
 
-    def pick_two(items: Sequence[Any]) -> tuple[Any, Any]:
+    def pick_two_different(items: Sequence[Any]) -> tuple[Any, Any]:
         """Pick two different items."""
         first = int(next(draw) * len(items))
         second = (first + 1 + int(next(draw) * (len(items) - 1))) % len(items)
         return items[first], items[second]
 
-    who, animals = pick_two(pick_one(meetings)), pick_two(ANIMALS)
-    things = [f"{colour} {thing}" for colour, thing in pick_two(COLOURED_THINGS)]
+    who, animals = pick_two_different(pick_one(meetings)), pick_two_different(ANIMALS)
+    things = [f"{colour} {thing}" for colour, thing in pick_two_different(COLOURED_THINGS)]
     event = pick_one(EVENTS)
     sentences = [
         pick_one(HAVING).format(who=one, animal=animal, thing=thing)
@@ -99,18 +99,18 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
         "take": (things, []),
         "keep": (things[:1], things[1:]),
     }[event]
-    homes = [_write_claim(*each) for each in zip(who, animals, (first, second), strict=True)]
+    homes = [_format_claim(*each) for each in zip(who, animals, (first, second), strict=True)]
     return Prompt(" ".join(sentences), f" At night {' '.join(homes)}")
 
 
-def _write_claim(character: str, animal: str, things: list[str]) -> str:
+def _format_claim(character: str, animal: str, things: list[str]) -> str:
     """Write the sentence about what a character goes home with."""
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{character} went home with {listed}."
 
 
-def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
+def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
     """List (character, things they go home with) in a completion, as in ("Ben", {"the dog", "the red kite"})."""
     found = []
     for match in CLAIM.finditer(completion):
@@ -122,8 +122,8 @@ def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
     """Return a completion's true claims, and the claims it should make, or makes if those are more."""
-    true = dict(find_claims(prompt.answer))
-    claims = find_claims(completion)
+    true = dict(parse_claims(prompt.answer))
+    claims = parse_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}
     wrong = {who for who, things in claims if true.get(who) != things}
     return len(right - wrong), max(len(true), len(claims))

@@ -67,14 +67,14 @@ def complete_by_sampling(
 ) -> list[Completion]:
     """Continue each prompt with tokens drawn from softmax(logits / temperature), up to end-of-text or a limit."""
 
-    def draw_tokens(logits: np.ndarray) -> np.ndarray:
+    def draw_one_token_each(logits: np.ndarray) -> np.ndarray:
         """Draw a token for each row of logits."""
         scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
         reached = np.cumsum(np.exp(scaled), axis=1)
         return (reached <= rng.random((len(reached), 1)) * reached[:, -1:]).sum(axis=1)
 
     longest = max_tokens * max(map(len, writer.table))
-    return _complete_prompts(writer, prompts, max_tokens, longest, draw_tokens)
+    return _complete_prompts(writer, prompts, max_tokens, longest, draw_one_token_each)
 
 
 def _choose_likeliest(logits: np.ndarray) -> np.ndarray:

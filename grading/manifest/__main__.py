@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.files import write_atomically
-from grading.manifest.file_checks import check_files
+from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.problems import ManifestError
 from grading.manifest.question_checks import check_questions
@@ -27,7 +27,7 @@ def check_manifest(root: Root = ROOT) -> None:
     """Report what is wrong with milestones.yaml, with line and repair. Exit with 0 if nothing is wrong, otherwise 2."""
     try:
         manifest = load_manifest_strictly(root)
-        if problems := check_files(manifest, root) + check_questions(manifest, root):
+        if problems := find_missing_file_problems(manifest, root) + check_questions(manifest, root):
             raise ManifestError(problems)
     except ManifestError as error:
         typer.echo(str(error), err=True)
@@ -54,4 +54,4 @@ def write_schema(
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: app(standalone_mode=False)))
+    sys.exit(run_and_get_exit_code(lambda: app(standalone_mode=False)))

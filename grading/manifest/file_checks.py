@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from grading.manifest.loader import locate_problems, read_manifest_source
+from grading.manifest.loader import add_lines_to_findings, read_manifest_source
 from grading.manifest.model import BuildStatus, Manifest
 from grading.manifest.problems import Finding, Problem, suggest_name
 from grading.manifest.problems import KeyPath as Where
 from grading.manifest.topics import DOCUMENT, read_topics
 
 
-def check_files(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
+def find_missing_file_problems(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
     """Return a problem for each named file or topic that does not exist; ManifestError as in `read_topics`."""
-    return tuple(locate_problems(read_manifest_source(root), _find_missing_files(manifest, root)))
+    return tuple(add_lines_to_findings(read_manifest_source(root), _find_missing_files(manifest, root)))
 
 
 def _find_missing_files(manifest: Manifest, root: Path) -> Iterator[Finding]:

@@ -34,7 +34,14 @@ EXPERIMENT_MODELS: dict[str, type[BaseModel]] = {
     "language": LanguageExperiment,
 }
 
-__all__ = ["MANIFEST_FILE", "ManifestError", "Problem", "load_manifest", "load_manifest_strictly", "locate_problems"]
+__all__ = [
+    "MANIFEST_FILE",
+    "ManifestError",
+    "Problem",
+    "add_lines_to_findings",
+    "load_manifest",
+    "load_manifest_strictly",
+]
 
 
 def load_manifest(root: Path) -> Manifest:
@@ -48,7 +55,7 @@ def load_manifest(root: Path) -> Manifest:
     if isinstance(data, dict) and findings and all(finding.path[:1] == ("deadlines",) for finding in findings):
         manifest, findings = _validate_manifest({key: value for key, value in data.items() if key != "deadlines"})
     if manifest is None:
-        raise ManifestError(locate_problems(source, findings))
+        raise ManifestError(add_lines_to_findings(source, findings))
     return manifest
 
 
@@ -60,7 +67,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
     source = read_manifest_source(root)
     manifest, findings = _validate_manifest(source.data)
     if manifest is None:
-        raise ManifestError(locate_problems(source, findings))
+        raise ManifestError(add_lines_to_findings(source, findings))
     if manifest.deadlines is not None:
         name = manifest.deadlines.timezone
         try:
@@ -68,7 +75,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             message = f"`timezone: {name[:60]}` is not a known time zone."
             finding = Finding(("deadlines", "timezone"), message, "Write an IANA name such as Europe/Berlin, or UTC.")
-            raise ManifestError(locate_problems(source, [finding])) from None
+            raise ManifestError(add_lines_to_findings(source, [finding])) from None
     return manifest
 
 
@@ -78,7 +85,7 @@ def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
         # In strict mode, JSON may contain a list for a tuple, but not "5" for 5.
         manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        return None, list(map(_translate_error, error.errors(include_url=False)))
+        return None, list(map(_convert_pydantic_error, error.errors(include_url=False)))
     findings = list(find_broken_rules(manifest))
     return (None, findings) if findings else (manifest, [])
 
@@ -102,18 +109,18 @@ def read_manifest_source(root: Path) -> YamlSource:
     return parse_yaml(text)
 
 
-def locate_problems(source: YamlSource, findings: Iterable[Finding]) -> list[Problem]:
+def add_lines_to_findings(source: YamlSource, findings: Iterable[Finding]) -> list[Problem]:
     """Return the findings with their lines."""
     return [Problem(MANIFEST_FILE, source.find_line(f.path), f.message, f.repair) for f in findings]
 
 
-def _translate_error(error: ErrorDetails) -> Finding:
+def _convert_pydantic_error(error: ErrorDetails) -> Finding:
     """Convert one of pydantic's errors to our wording."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     # Below a question or an experiment, pydantic adds its kind to the path, which the file's own path does not have.
-    path = tuple(part for index, part in enumerate(place) if not _is_kind_part(place, index))
+    path = tuple(part for index, part in enumerate(place) if not _is_pydantic_kind(place, index))
     name = f"`{path[-1]}`" if path else "the manifest"
-    where = _format_location(path)
+    where = _format_path_location(path)
     match kind:
         case "extra_forbidden":
             return Finding(
@@ -134,18 +141,20 @@ def _translate_error(error: ErrorDetails) -> Finding:
             shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
             said = error["msg"].removeprefix("Value error, ")
             return Finding(
-                path, f"{name} is {shown}{where}: {said[:1].lower()}{said[1:]}.", _suggest_value(kind, context)
+                path, f"{name} is {shown}{where}: {said[:1].lower()}{said[1:]}.", _suggest_valid_value(kind, context)
             )
 
 
-def _is_kind_part(place: tuple, index: int) -> bool:
+def _is_pydantic_kind(error_path: tuple, index: int) -> bool:
     """Return whether this part of pydantic's path is a kind that the file's path does not have."""
-    return (index >= 2 and place[index - 2] == "questions") or (index >= 1 and place[index - 1] == "experiment")
+    return (index >= 2 and error_path[index - 2] == "questions") or (
+        index >= 1 and error_path[index - 1] == "experiment"
+    )
 
 
-def _suggest_value(kind: str, context: dict) -> str:
+def _suggest_valid_value(error_type: str, context: dict) -> str:
     """Suggest what to write instead of a value of the wrong type or range."""
-    match kind:
+    match error_type:
         case "string_type":
             return "Put the text in quotes."
         case "string_pattern_mismatch":
@@ -170,7 +179,7 @@ def _suggest_value(kind: str, context: dict) -> str:
             return "Change the value so that this holds."
 
 
-def _format_location(path: tuple) -> str:
+def _format_path_location(path: tuple) -> str:
     """Describe where a path below the top is: in `milestones[0].criteria[2]`."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""

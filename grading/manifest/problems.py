@@ -44,10 +44,12 @@ class ManifestError(UsageError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def suggest_name(wrong: str, known: Iterable[str]) -> str:
+def suggest_name(unknown_name: str, known_names: Iterable[str]) -> str:
     """Write a sentence that names the closest known name, or lists them all."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(wrong, known, n=1)
+    known_names = sorted(set(known_names))
+    close = difflib.get_close_matches(unknown_name, known_names, n=1)
     return (
-        f"Did you mean `{close[0]}`?" if close else f"Known names: {', '.join(known[:12])}{' …' if known[12:] else '.'}"
+        f"Did you mean `{close[0]}`?"
+        if close
+        else f"Known names: {', '.join(known_names[:12])}{' …' if known_names[12:] else '.'}"
     )

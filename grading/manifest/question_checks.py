@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from grading.manifest.loader import locate_problems, read_manifest_source
+from grading.manifest.loader import add_lines_to_findings, read_manifest_source
 from grading.manifest.model import Manifest, NumberQuestion
 from grading.manifest.problems import Finding, Problem
 from grading.manifest.problems import KeyPath as Where
@@ -24,7 +24,7 @@ MAX_TRIED = 2000
 
 def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
     """Return a problem for each number question that has no prompt or finite answer for some parameters."""
-    return tuple(locate_problems(read_manifest_source(root), _find_broken_questions(manifest)))
+    return tuple(add_lines_to_findings(read_manifest_source(root), _find_broken_questions(manifest)))
 
 
 def _find_broken_questions(manifest: Manifest) -> Iterator[Finding]:

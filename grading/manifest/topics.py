@@ -120,9 +120,9 @@ def _find_failure_topics(failure: Failure) -> list[str]:
     return _match_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
-def _match_signs(text: str) -> list[str]:
+def _match_signs(failure_text: str) -> list[str]:
     """Return the topics whose signs are in a text, in the order of TOPIC_SIGNS."""
-    return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in text for part in sign.split(" … "))]
+    return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in failure_text for part in sign.split(" … "))]
 
 
 def _iterate_headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:

@@ -41,9 +41,13 @@ def format_choice_key(options: tuple[str, ...] | list[str]) -> str:
     return json.dumps(sorted(set(options)), ensure_ascii=False)
 
 
-def compute_sealed_key(question: NumberQuestion | ChoiceQuestion, variant: int, key: str, salt: str) -> str:
+def compute_sealed_key(
+    question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str, salt: str
+) -> str:
     """Return the digest of one canonical answer to one variant (0 for a choice question)."""
-    return hashlib.scrypt(f"{question.id}\0{variant}\0{key}".encode(), salt=bytes.fromhex(salt), **SCRYPT_COST).hex()
+    return hashlib.scrypt(
+        f"{question.id}\0{variant}\0{canonical_answer}".encode(), salt=bytes.fromhex(salt), **SCRYPT_COST
+    ).hex()
 
 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
@@ -67,9 +71,9 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
     return question.model_copy(update={"answer": None, "sealed": sealed})
 
 
-def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, key: str) -> bool:
+def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str) -> bool:
     """Return whether a canonical answer is right, by the clear key or by the sealed one."""
     if question.sealed is None:
-        return key == compute_clear_key(question, variant)
+        return canonical_answer == compute_clear_key(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""
-    return compute_sealed_key(question, variant, key, question.sealed.salt) == digest
+    return compute_sealed_key(question, variant, canonical_answer, question.sealed.salt) == digest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grading import lock
 from grading.errors import UsageError
-from grading.gaps import find_line_range, list_functions, map_gaps_to_tasks, split_lines
+from grading.gaps import get_function_lines, map_functions_by_name, map_gaps_to_tasks, split_python_lines
 from grading.remote import Frame
 
 
@@ -36,12 +36,12 @@ def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
     with that name counts as the student's.
     """
     try:
-        functions, gaps = list_functions(text), map_gaps_to_tasks(text)
+        functions, gaps = map_functions_by_name(text), map_gaps_to_tasks(text)
     except (SyntaxError, ValueError, RecursionError):  # the original versions are in the student's repository
         return frozenset()
-    lines, left = split_lines(text), {name.rpartition(".")[2] for name in gaps}
+    lines, left = split_python_lines(text), {name.rpartition(".")[2] for name in gaps}
     given = {name: node for name, node in functions.items() if node.name not in left}
-    ranges = {name: find_line_range(node) for name, node in given.items()}
+    ranges = {name: get_function_lines(node) for name, node in given.items()}
     return frozenset(
         (node.name, line.strip())
         for name, node in given.items()

@@ -8,7 +8,7 @@ from typing import Any
 
 from grading.client import Worker
 from grading.errors import GraderError
-from grading.limits import find_passed_limit
+from grading.limits import describe_exceeded_limit
 from grading.remote import WorkerDiedError
 
 TEST_MEMORY = 32 << 20
@@ -81,7 +81,7 @@ class WorkerPool:
                 raise WorkerDiedError(f"not run: your code killed {PATIENCE} workers, the last one because {last}")
             self._workers.append(self._start())
         cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
-        if (passed := find_passed_limit(cpu, wall, self._wall_seconds)) is not None:
+        if (passed := describe_exceeded_limit(cpu, wall, self._wall_seconds)) is not None:
             raise WorkerDiedError(f"not run: the earlier tests took more than {passed} in total")
         self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are gone
         return WorkerStudent(self._workers[-1])

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from grading.entry import run_command
+from grading.entry import run_and_get_exit_code
 from grading.errors import UsageError
 from grading.render.progress_watch import create_watch
 from tests.bench import (
@@ -117,4 +117,4 @@ def make_figure_table(figures: list[BenchmarkFigure]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_and_get_exit_code(main))

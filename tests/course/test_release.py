@@ -17,7 +17,7 @@ from course.checks.course_tree import CourseTree
 from course.release import write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
-from grading.manifest.file_checks import check_files
+from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import ManifestError, load_manifest
 from grading.quiz.student_questions import build_student_questions
 
@@ -153,7 +153,7 @@ def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path
 def test_the_released_manifest_loads_and_asks_the_same(whole, released):
     """The sealed manifest differs from the course's in its keys alone."""
     manifest, original = load_manifest(released), whole.manifest
-    assert check_files(manifest, released) == ()
+    assert find_missing_file_problems(manifest, released) == ()
     assert manifest.modules == original.modules
     ours, theirs = original.milestone(1), manifest.milestone(1)
     assert theirs.model_copy(update={"questions": ours.questions}) == ours

@@ -64,7 +64,7 @@ class RunningPage:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """Serve the page inside this context, and yield its address."""
-        with PageServer(self.page.list_files(), self.page.list_page_calls(), self.feed) as local:
+        with PageServer(self.page.map_addresses_to_files(), self.page.list_page_calls(), self.feed) as local:
             yield local.address
 
     def _note(self, sentence: str) -> None:

@@ -131,7 +131,7 @@ def test_every_page_has_its_files() -> None:
     """The two lists of pages also agree."""
     assert set(PAGE_MILESTONES) == set(page_classes.PAGE_CLASSES)
     for page in page_classes.PAGE_CLASSES.values():
-        assert [name for name in page.list_files().values() if not (STATIC / name).is_file()] == []
+        assert [name for name in page.map_addresses_to_files().values() if not (STATIC / name).is_file()] == []
 
 
 @pytest.fixture(scope="module")

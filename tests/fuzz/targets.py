@@ -372,7 +372,9 @@ def read_ledger(data: bytes) -> bool:
         lines = ledger.split_ledger_lines(data)
     except ValueError:
         return False
-    verified = [entry for entry in ledger.verify_records(lines, files, head=head, repository_id=7) if entry.verified]
+    verified = [
+        entry for entry in ledger.verify_ledger_records(lines, files, head=head, repository_id=7) if entry.verified
+    ]
     assert {entry.file for entry in verified} <= files.keys()
     assert len(verified) <= len(set(lines) & set(original.splitlines()))
     assert all(entry.event is not None for entry in verified)
@@ -397,8 +399,8 @@ def make_comment_text(random: Random) -> bytes:
 
 def read_comment(data: bytes) -> bool:
     """A state that is written and read again as it is, or none."""
-    found = comment_state.decode_state(data.decode("utf-8", "replace"))
-    assert found is None or comment_state.decode_state("\n" + comment_state.encode_state(found)) == found
+    found = comment_state.decode_report_state(data.decode("utf-8", "replace"))
+    assert found is None or comment_state.decode_report_state("\n" + comment_state.encode_report_state(found)) == found
     return found is not None
 
 

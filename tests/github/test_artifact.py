@@ -21,8 +21,8 @@ from grading.github.artifact import (
     MAX_ARCHIVE_BYTES,
     MAX_FILE_BYTES,
     ArtifactRefusedError,
-    collect_results,
-    extract_only_file,
+    collect_run_results,
+    extract_single_file,
 )
 from grading.render.record import encode_result
 from grading.result import CriterionResult, CriterionStatus
@@ -49,7 +49,7 @@ NAME = "tinytorch-milestone-1"
 
 def find_problem(runs: Runs, client: Client, session: str = "milestone-1") -> str:
     """Return the problem with the one expected session, whose result is not accepted."""
-    found = collect_results(client, REPOSITORY, RUN, (session,), COMMIT, MANIFEST)
+    found = collect_run_results(client, REPOSITORY, RUN, (session,), COMMIT, MANIFEST)
     assert found.results == ()
     [problem] = found.problems
     assert problem.startswith(f"{session}: ")
@@ -78,7 +78,7 @@ def test_results_are_taken_by_their_names(runs: Runs, client: Client) -> None:
     runs.upload_records(build_unlocked(), build_failing(), plan=False)
     add_artifact(runs.hub, runs.repository, RUN, "tinytorch-milestone-2", build_zip({"result.json": GOOD}))
     add_artifact(runs.hub, runs.repository, RUN, "TINYTORCH-milestone-1", b"no archive")
-    found = collect_results(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
+    found = collect_run_results(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
     assert found.results == (build_failing(), build_unlocked())
     assert found.problems == ()
     assert len([path for _, path in runs.hub.asked if "/zip" in path]) == 2
@@ -87,7 +87,7 @@ def test_results_are_taken_by_their_names(runs: Runs, client: Client) -> None:
 def test_a_job_that_ran_again_is_known_by_its_newest_artifact(runs: Runs, client: Client) -> None:
     """Of two artifacts with one name, the later counts."""
     runs.upload_records(build_unlocked(seed=1), build_unlocked(seed=2), plan=False)
-    found = collect_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)
+    found = collect_run_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)
     assert [r.seed for r in found.results] == [2]
 
 
@@ -96,7 +96,9 @@ def test_artifacts_beyond_the_first_page_are_found(runs: Runs, client: Client) -
     runs.upload_records(build_unlocked(), plan=False)
     for number in range(120):
         add_artifact(runs.hub, runs.repository, RUN, f"other-{number}", b"x")
-    assert collect_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results == (build_unlocked(),)
+    assert collect_run_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results == (
+        build_unlocked(),
+    )
 
 
 def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
@@ -104,7 +106,7 @@ def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
     runs.upload_records(build_unlocked(), build_failing(), plan=False)
     both = threading.Barrier(2)
     runs.hub.before += [("GET", "/zip$", lambda: both.wait(20))] * 2
-    found = collect_results(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
+    found = collect_run_results(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
     assert found.results == (build_failing(), build_unlocked())
 
 
@@ -169,7 +171,7 @@ def test_only_one_ordinary_file_is_read(case: str) -> None:
     """More or other files, paths, links, other packings, bombs and broken archives are refused in words."""
     make, told = BAD_ARCHIVES[case]
     with pytest.raises(ArtifactRefusedError) as refusal:
-        extract_only_file(make(), "result.json", MAX_FILE_BYTES)
+        extract_single_file(make(), "result.json", MAX_FILE_BYTES)
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -179,7 +181,7 @@ def test_an_archive_that_lies_about_its_size_fills_no_memory() -> None:
     bomb = build_entry("result.json", b" " * (MAX_FILE_BYTES + 1))
     for size in (MAX_FILE_BYTES + 1).to_bytes(4, "little"), (100).to_bytes(4, "little"):
         with pytest.raises(ArtifactRefusedError):
-            extract_only_file(
+            extract_single_file(
                 bomb.replace((MAX_FILE_BYTES + 1).to_bytes(4, "little"), size), "result.json", MAX_FILE_BYTES
             )
 
@@ -190,7 +192,7 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
     good = build_zip({"result.json": b"{}"})
     for archive in (noise, good[:where] + put + good[where + len(put) :], noise + good):
         with contextlib.suppress(ArtifactRefusedError):
-            assert len(extract_only_file(archive, "result.json", 1000)) <= 1000
+            assert len(extract_single_file(archive, "result.json", 1000)) <= 1000
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_one_bad_artifact_does_not_take_the_others_along(runs: Runs, client: Cli
     """Good results are taken, and each bad one has its own sentence."""
     runs.upload_records(build_failing(), plan=False)
     upload_archive(runs, b"no archive")
-    found = collect_results(
+    found = collect_run_results(
         client, REPOSITORY, RUN, ("milestone-1", "module-02_tensor", "milestone-3"), COMMIT, MANIFEST
     )
     assert found.results == (build_failing(),)
@@ -246,7 +248,7 @@ def test_five_megabytes_of_output_come_through(runs: Runs, client: Client) -> No
     assert len(flood) > 5_000_000
     runs.upload_records(build_unlocked(student_output=flood), plan=False)
     started = time.process_time()
-    [record] = collect_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results
+    [record] = collect_run_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results
     assert time.process_time() - started < 1
     assert record.student_output == flood
 
@@ -256,4 +258,4 @@ def test_an_artifact_that_vanishes_is_an_error_of_githubs(runs: Runs, client: Cl
     runs.upload_records(build_unlocked(), plan=False)
     runs.hub.faults.append(Fault("GET", "/zip$", Answer(410, {"message": "gone", "documentation_url": ""})))
     with pytest.raises(GraderError, match="tinytorch-milestone-1"):
-        collect_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)
+        collect_run_results(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)

@@ -20,11 +20,11 @@ from grading.github.comment import (
     ReportingRun,
     RunReport,
     build_comment,
-    build_front,
-    build_headline,
+    build_report_headline,
     build_run_summary,
+    build_visible_part,
 )
-from grading.github.comment_state import CriterionState, ReportState, SessionState, decode_state
+from grading.github.comment_state import CriterionState, ReportState, SessionState, decode_report_state
 from grading.manifest.model import CriterionKind, Unit
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
 from tests.desk.test_deadlines import DEADLINES
@@ -170,23 +170,23 @@ def test_an_unknown_time_zone_stops_no_report() -> None:
     """The deadline is left out: it is the desk's to correct."""
     nowhere = DEADLINES.model_copy(update={"timezone": "Nowhere/Atlantis"})
     told = build_report(build_unlocked(), manifest=MANIFEST.model_copy(update={"deadlines": nowhere}))
-    assert "| Due |" not in build_front(told)
-    assert "| Points |" in build_front(told)
+    assert "| Due |" not in build_visible_part(told)
+    assert "| Points |" in build_visible_part(told)
 
 
 def test_what_comes_next_follows_from_the_furthest_that_was_passed() -> None:
     """The portfolio after the last milestone, a module's milestone, the next module; with a failure, the failure."""
     last = build_unlocked(milestone=5, name="Language Generation")
-    assert "Type `tito portfolio`." in build_front(build_report(last, manifest=MANIFEST))
+    assert "Type `tito portfolio`." in build_visible_part(build_report(last, manifest=MANIFEST))
     module = build_unlocked(milestone=None, module="04_layers", name="Layers", medal=None)
-    assert "Unlock milestone 1, Basic Inference. Type `tito milestone test 1`." in build_front(
+    assert "Unlock milestone 1, Basic Inference. Type `tito milestone test 1`." in build_visible_part(
         build_report(module, manifest=MANIFEST)
     )
     later = build_unlocked(milestone=None, module="05_dense", name="Dense", medal=None)
-    assert "Type `tito module start 06_spatial`." in build_front(
+    assert "Type `tito module start 06_spatial`." in build_visible_part(
         build_report(later, build_unlocked(), module, manifest=MANIFEST)
     )
-    both = build_front(build_report(build_unlocked(), build_failing(), manifest=MANIFEST))
+    both = build_visible_part(build_report(build_unlocked(), build_failing(), manifest=MANIFEST))
     assert "### Next" not in both
     assert "### Fix this first" in both
 
@@ -194,12 +194,12 @@ def test_what_comes_next_follows_from_the_furthest_that_was_passed() -> None:
 def test_what_the_grader_did_wrong_is_not_put_on_the_student() -> None:
     """A missing result is reported as the grader's problem; the headline claims nothing for it."""
     told = build_report(problems=("milestone-2: nothing was handed over.",))
-    assert build_headline(told) == "could not be graded"
-    assert "not with your code" in build_front(told)
-    assert "milestone-2: nothing was handed over" in build_front(told)
-    assert "Not yet" not in build_front(told)
+    assert build_report_headline(told) == "could not be graded"
+    assert "not with your code" in build_visible_part(told)
+    assert "milestone-2: nothing was handed over" in build_visible_part(told)
+    assert "Not yet" not in build_visible_part(told)
     assert (
-        build_headline(build_report(build_unlocked(), problems=("milestone-2: nothing was handed over.",)))
+        build_report_headline(build_report(build_unlocked(), problems=("milestone-2: nothing was handed over.",)))
         == "1 of 1 passed"
     )
 
@@ -207,16 +207,16 @@ def test_what_the_grader_did_wrong_is_not_put_on_the_student() -> None:
 def test_what_was_not_run_again_is_named_with_its_date() -> None:
     """A reused record is in the table, and modules that nobody has started are named below it."""
     told = build_report(reused=(build_reused("milestone-1", "Basic Inference"),), skipped=("module-05_dense",))
-    assert "**Milestone 1: Basic Inference** | Unlocked on 2026-02-01 09:00 UTC" in build_front(told)
-    assert "Not begun: `module-05_dense`" in build_front(told)
-    assert build_headline(told) == "nothing has changed"
+    assert "**Milestone 1: Basic Inference** | Unlocked on 2026-02-01 09:00 UTC" in build_visible_part(told)
+    assert "Not begun: `module-05_dense`" in build_visible_part(told)
+    assert build_report_headline(told) == "nothing has changed"
 
 
 def test_a_report_says_what_it_counts_for() -> None:
     """Feedback, an official run, and a fork's own workflow are distinguished."""
-    assert "feedback" in build_front(build_report(build_unlocked(official=False)))
-    assert "official grading" in build_front(build_report(build_unlocked(official=True)))
-    forked = build_front(build_report(build_unlocked(official=True), from_fork=True))
+    assert "feedback" in build_visible_part(build_report(build_unlocked(official=False)))
+    assert "official grading" in build_visible_part(build_report(build_unlocked(official=True)))
+    forked = build_visible_part(build_report(build_unlocked(official=True), from_fork=True))
     assert "feedback" in forked
     assert "fork's own" in forked
 
@@ -235,7 +235,7 @@ def test_what_changed_since_the_last_run_is_told() -> None:
             verdict="unlocked", criteria={"module-tests": CriterionState(passed=True, measured=1.0)}
         ),
     )
-    text = build_front(build_report(build_unlocked(), build_failing(), previous=before))
+    text = build_visible_part(build_report(build_unlocked(), build_failing(), previous=before))
     assert "### Since `bbbbbbb`" in text
     met = "now met: The loss after training is small (0.31 → 0.042)"
     assert f"- **Milestone 1: Basic Inference**: not yet → unlocked; {met}\n" in text + "\n"
@@ -243,22 +243,22 @@ def test_what_changed_since_the_last_run_is_told() -> None:
     assert f"- **Module 02\\_tensor: Tensors**: passed → not yet; {lost}\n" in text + "\n"
     half = {"module-tests": CriterionState(passed=False, measured=0.5)}
     moved = build_state(module_02_tensor=SessionState(verdict="not_yet", criteria=half))
-    assert "(50% → 90%), required ≥ 100%" in build_front(build_report(build_failing(), previous=moved))
+    assert "(50% → 90%), required ≥ 100%" in build_visible_part(build_report(build_failing(), previous=moved))
 
 
 def test_the_same_again_says_so() -> None:
     """A second report on the same figures says that nothing has changed."""
     first = build_comment(build_report(build_unlocked(), build_failing()))
-    assert "Nothing has changed." in build_front(
-        build_report(build_unlocked(), build_failing(), previous=decode_state(first))
+    assert "Nothing has changed." in build_visible_part(
+        build_report(build_unlocked(), build_failing(), previous=decode_report_state(first))
     )
 
 
 def test_the_state_carries_what_was_not_graded_this_time() -> None:
     """A session that a run leaves out is compared with its last report, however long ago."""
     first = build_comment(build_report(build_unlocked(), build_failing()))
-    second = build_comment(build_report(build_failing(), previous=decode_state(first)))
-    assert decode_state(second).sessions["milestone-1"].verdict == "unlocked"
+    second = build_comment(build_report(build_failing(), previous=decode_report_state(first)))
+    assert decode_report_state(second).sessions["milestone-1"].verdict == "unlocked"
 
 
 def test_an_error_does_not_replace_what_was_known() -> None:
@@ -266,7 +266,9 @@ def test_an_error_does_not_replace_what_was_known() -> None:
     first = build_comment(build_report(build_unlocked()))
     broken = build_unlocked(criteria=(build_criterion("error", None),), verdict=Verdict.ERROR)
     assert (
-        decode_state(build_comment(build_report(broken, previous=decode_state(first)))).sessions["milestone-1"].verdict
+        decode_report_state(build_comment(build_report(broken, previous=decode_report_state(first))))
+        .sessions["milestone-1"]
+        .verdict
         == "unlocked"
     )
 
@@ -312,7 +314,7 @@ def test_no_text_of_a_student_is_live(text: str) -> None:
     body = build_comment(told)
     assert_harmless(body)
     assert_harmless(build_run_summary(told))
-    assert len(decode_state(body).sessions) == 2
+    assert len(decode_report_state(body).sessions) == 2
 
 
 PIECES = [*"@#<>[]()!`*_~|\\\n&$:/-=+.1a ", "```", "</details>", "www.", "http://", MARKER, "-->", "::error::"]
@@ -334,7 +336,7 @@ def test_any_text_is_bounded_and_harmless(one: str, other: str, times: int) -> N
     body = build_comment(told)
     assert len(body) <= MAX_CHARACTERS
     assert_harmless(body)
-    assert decode_state(body) is not None
+    assert decode_report_state(body) is not None
 
 
 def test_forty_of_the_worst_reports_fit() -> None:
@@ -367,4 +369,6 @@ def test_hostile_figures_are_figures() -> None:
     figures = (float("nan"), float("inf"), float("-inf"), 1e308, -1e308, 0.0, None)
     criteria = tuple(build_loss_criterion("failed", value, name=f"c{n}") for n, value in enumerate(figures))
     told = build_report(build_failing(criteria=criteria))
-    assert decode_state(build_comment(replace(told, previous=decode_state(build_comment(told))))) is not None
+    assert (
+        decode_report_state(build_comment(replace(told, previous=decode_report_state(build_comment(told))))) is not None
+    )

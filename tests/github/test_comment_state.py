@@ -16,10 +16,10 @@ from grading.github.comment_state import (
     CriterionState,
     ReportState,
     SessionState,
-    build_next_state,
-    build_session_state,
-    decode_state,
-    encode_state,
+    decode_report_state,
+    encode_report_state,
+    merge_report_state,
+    summarize_result_as_state,
 )
 from grading.result import Verdict
 from tests.github.runs import COMMIT, build_unlocked
@@ -53,14 +53,14 @@ GOOD = {"version": 1, "run": 5, "attempt": 1, "commit": COMMIT, "sessions": {"mi
 @given(STATES, st.text(max_size=50))
 def test_a_state_comes_back(state: ReportState, before: str) -> None:
     """Whatever stands before it, a state of before among it."""
-    assert decode_state(f"{before}\n{build_body(GOOD)}\n{encode_state(state)}\n") == state
+    assert decode_report_state(f"{before}\n{build_body(GOOD)}\n{encode_report_state(state)}\n") == state
 
 
 @given(st.binary(max_size=300) | st.text(max_size=99).map(str.encode))
 def test_no_bytes_are_more_than_no_state(data: bytes) -> None:
     """Anything in the state's place is read as none."""
-    assert decode_state(build_body(data)) is None
-    assert decode_state("x\n<!-- tinytorch:state " + data.decode("latin-1") + " -->") is None
+    assert decode_report_state(build_body(data)) is None
+    assert decode_report_state("x\n<!-- tinytorch:state " + data.decode("latin-1") + " -->") is None
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_no_bytes_are_more_than_no_state(data: bytes) -> None:
 )
 def test_an_edited_state_is_none(change: dict[str, Any]) -> None:
     """Other types, names, sizes, keys and numbers: nothing is repaired and nothing is guessed."""
-    assert decode_state(build_body(GOOD)) is not None
-    assert decode_state(build_body({**GOOD, **change})) is None
+    assert decode_report_state(build_body(GOOD)) is not None
+    assert decode_report_state(build_body({**GOOD, **change})) is None
 
 
 def test_a_state_stands_at_the_end_only() -> None:
     """One that a student's text holds, further up or on the same line as something else, is text."""
-    assert decode_state(build_body(GOOD) + "more") is None
-    assert decode_state("> " + build_body(GOOD).strip().rpartition("\n")[2]) is None
-    assert decode_state("") is None
+    assert decode_report_state(build_body(GOOD) + "more") is None
+    assert decode_report_state("> " + build_body(GOOD).strip().rpartition("\n")[2]) is None
+    assert decode_report_state("") is None
 
 
 def test_a_state_is_bounded() -> None:
@@ -105,9 +105,9 @@ def test_a_state_is_bounded() -> None:
     many = tuple(build_criterion("failed", 0.123456789, name=f"{'c' * 50}{n}") for n in range(200))
     names = [f"{n:02}_{'x' * 38}" for n in range(60)]
     results = tuple(build_result(*many, milestone=None, module=name, verdict=Verdict.NOT_YET) for name in names)
-    text = encode_state(build_next_state(results, None, run=1, attempt=1, commit=COMMIT))
+    text = encode_report_state(merge_report_state(results, None, run=1, attempt=1, commit=COMMIT))
     assert len(text) < MAX_STATE_CHARACTERS + 100
-    assert len(decode_state("\n" + text).sessions) == MAX_SESSIONS
+    assert len(decode_report_state("\n" + text).sessions) == MAX_SESSIONS
 
 
 def test_names_and_figures_that_do_not_fit_are_left_out() -> None:
@@ -118,5 +118,5 @@ def test_names_and_figures_that_do_not_fit_are_left_out() -> None:
         build_criterion(name="ok"),
     )
     huge = (build_criterion(name="inf", measured=float("inf")),)
-    kept = build_session_state(build_unlocked(criteria=odd + huge)).criteria
+    kept = summarize_result_as_state(build_unlocked(criteria=odd + huge)).criteria
     assert kept == {"ok": CriterionState(passed=True, measured=1.0), "inf": CriterionState(passed=True, measured=None)}

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from grading import progress
 from grading.github import ledger
 from grading.github.branch_records import BranchRecords
-from grading.github.history import fetch_history
+from grading.github.history import fetch_branch_records
 from grading.github.ledger import (
     LedgerHead,
     LedgerLine,
     append_ledger_lines,
     parse_ledger_line,
     split_ledger_lines,
-    verify_records,
+    verify_ledger_records,
 )
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
@@ -46,7 +46,7 @@ def repository(manifest: Manifest) -> FakeRepository:
 
 def fetch_records(repository: FakeRepository) -> BranchRecords:
     """Fetch the records through the API."""
-    return fetch_history(repository.client(), repository.name)
+    return fetch_branch_records(repository.client(), repository.name)
 
 
 def list_reasons(repository: FakeRepository) -> list[str | None]:
@@ -125,7 +125,7 @@ def test_a_removed_first_line_shows(repository: FakeRepository) -> None:
     assert list_reasons(repository) == [None] * 4 + ["it is not in the ledger: no run has published it"]
     files = {p: d for p, d in repository.read_files().items() if p.startswith("progress/2")}
     assert "does not begin" in next(
-        e.reason for e in verify_records(read_ledger_lines(repository), files) if e.run_id == 2
+        e.reason for e in verify_ledger_records(read_ledger_lines(repository), files) if e.run_id == 2
     )
 
 
@@ -189,7 +189,7 @@ def test_the_same_line_twice_counts_once(repository: FakeRepository) -> None:
     again = append_ledger_lines(b"", LedgerHead(5, ledger.compute_sha256(old[-1])), [parse_ledger_line(old[0])])[
         0
     ].rstrip(b"\n")
-    entries = verify_records([*old, again], dict(repository.read_files()), repository_id=repository.number)
+    entries = verify_ledger_records([*old, again], dict(repository.read_files()), repository_id=repository.number)
     assert [e.reason for e in entries if e.number in (1, 6)] == [None, "the ledger lists it twice"]
 
 
@@ -217,8 +217,8 @@ def test_without_a_head_only_an_edit_of_the_last_line_goes_unseen(repository: Fa
         read_ledger_lines(repository),
         {p: d for p, d in repository.read_files().items() if p.startswith("progress/2")},
     )
-    assert all(e.verified for e in verify_records(old, files))
-    assert not all(e.verified for e in verify_records([edit_line(old[0], run_id=9), *old[1:]], files))
+    assert all(e.verified for e in verify_ledger_records(old, files))
+    assert not all(e.verified for e in verify_ledger_records([edit_line(old[0], run_id=9), *old[1:]], files))
 
 
 def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
@@ -230,7 +230,7 @@ def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
         files[file] = data
         published.append(LedgerLine(0, file, ledger.compute_sha256(data), "", 1, run_id, event.at))
     text, head = append_ledger_lines(b"", LedgerHead(), published)
-    entries = verify_records(split_ledger_lines(text), files, head=head, repository_id=1)
+    entries = verify_ledger_records(split_ledger_lines(text), files, head=head, repository_id=1)
     assert [e.run_id for e in entries] == [9, 2, 3, 1]
 
 
@@ -305,7 +305,7 @@ def test_no_ledger_and_no_record_crash_the_reader(raw: list[bytes], records: lis
     """Whatever stands on the branch becomes entries, and only what the chain holds is verified."""
     files = {"progress/a.json" if i == 0 else f"progress/{i}.json": data for i, data in enumerate(records)}
     head = LedgerHead(1, ledger.compute_sha256(raw[-1])) if known and raw else None
-    for entry in verify_records(split_ledger_lines(b"\n".join(raw)), files, head=head, repository_id=1):
+    for entry in verify_ledger_records(split_ledger_lines(b"\n".join(raw)), files, head=head, repository_id=1):
         assert entry.reason is None or entry.reason.strip()
         if entry.verified:
             assert ledger.compute_sha256(files[entry.file]) in b"\n".join(raw).decode()

@@ -13,7 +13,7 @@ from course.release import compute_skeleton_digests, write_release
 from grading.errors import UsageError
 from grading.github import plan_command
 from grading.github.outputs import write_outputs
-from grading.github.plan import MAX_PLAN_BYTES, GradingPlan, ReusedResult, decode_plan, plan_gradings
+from grading.github.plan import MAX_PLAN_BYTES, GradingPlan, ReusedResult, decode_plan, plan_gradings_of_changes
 from grading.grade import describe_grading_course
 from grading.limits import compute_wall_limit
 from grading.manifest.loader import load_manifest
@@ -76,7 +76,7 @@ def build_record(released: Path, tree: Path, manifest: Manifest, session: str, *
 
 def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
     """Nobody has worked on it, so every session is skipped exactly once."""
-    found = plan_gradings(released, tree, (), manifest)
+    found = plan_gradings_of_changes(released, tree, (), manifest)
     assert (found.jobs, found.reused) == ((), ())
     built = [one for one in (*manifest.modules, *manifest.milestones) if one.status == "built"]
     assert len(found.skipped) == len(set(found.skipped)) == len(built)
@@ -85,15 +85,17 @@ def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
 def test_the_course_itself_knows_what_it_gives_out(root, tree):
     """Typed in the course's own repository, which has no lock, the plan is the release's."""
     given = compute_skeleton_digests(root, load_manifest(root))
-    assert plan_gradings(root, tree, (), load_manifest(root), given=given).jobs == ()
+    assert plan_gradings_of_changes(root, tree, (), load_manifest(root), given=given).jobs == ()
     change_files(tree, TENSOR)
-    assert list_sessions(plan_gradings(root, tree, (), load_manifest(root), given=given)) == ("module-02_tensor",)
+    assert list_sessions(plan_gradings_of_changes(root, tree, (), load_manifest(root), given=given)) == (
+        "module-02_tensor",
+    )
 
 
 def test_a_module_whose_file_was_changed_is_graded_alone(released, tree, manifest):
     """Modules after it are not begun, and its milestone's recipe is as released."""
     change_files(tree, TENSOR)
-    found = plan_gradings(released, tree, (), manifest)
+    found = plan_gradings_of_changes(released, tree, (), manifest)
     assert list_sessions(found) == ("module-02_tensor",)
     assert found.jobs[0].title == "Tensor"
     assert "milestone-1" in found.skipped
@@ -102,7 +104,7 @@ def test_a_module_whose_file_was_changed_is_graded_alone(released, tree, manifes
 def test_a_milestone_is_graded_once_its_recipe_was_changed(released, tree, manifest):
     """With as many minutes as its budget needs, and more."""
     change_files(tree, RECIPE)
-    (job,) = plan_gradings(released, tree, (), manifest).jobs
+    (job,) = plan_gradings_of_changes(released, tree, (), manifest).jobs
     assert (job.session, job.title) == ("milestone-1", "Basic Inference")
     assert job.minutes > compute_wall_limit(manifest.milestone(1).budget.wall_seconds) / 60
 
@@ -110,7 +112,7 @@ def test_a_milestone_is_graded_once_its_recipe_was_changed(released, tree, manif
 def test_line_ends_are_no_work(released, tree, manifest):
     """Git may check files out with CRLF."""
     (tree / TENSOR).write_bytes((tree / TENSOR).read_bytes().replace(b"\n", b"\r\n"))
-    assert plan_gradings(released, tree, (), manifest).jobs == ()
+    assert plan_gradings_of_changes(released, tree, (), manifest).jobs == ()
 
 
 def test_what_cannot_be_copied_is_graded_all_the_same(released, tree, manifest):
@@ -119,7 +121,7 @@ def test_what_cannot_be_copied_is_graded_all_the_same(released, tree, manifest):
     (tree / TENSOR).symlink_to(released / TENSOR)
     (tree / RECIPE).write_text("#" * 300_000)
     (tree / LAYERS).unlink()
-    assert list_sessions(plan_gradings(released, tree, (), manifest)) == (
+    assert list_sessions(plan_gradings_of_changes(released, tree, (), manifest)) == (
         "module-02_tensor",
         "module-04_layers",
         "milestone-1",
@@ -130,11 +132,11 @@ def test_the_same_files_and_the_same_course_are_answered_by_their_record(release
     """With its verdict and date, good or bad."""
     change_files(tree, TENSOR, RECIPE)
     history = [build_record(released, tree, manifest, name) for name in ("module-02_tensor", "milestone-1")]
-    found = plan_gradings(released, tree, history, manifest)
+    found = plan_gradings_of_changes(released, tree, history, manifest)
     assert found.jobs == ()
     assert found.reused[0] == ReusedResult("module-02_tensor", "Tensor", "not_yet", AT)
     assert [one.session for one in found.reused] == ["module-02_tensor", "milestone-1"]
-    assert plan_gradings(released, tree, history, manifest, again=True).reused == ()
+    assert plan_gradings_of_changes(released, tree, history, manifest, again=True).reused == ()
 
 
 def test_an_earlier_module_is_part_of_a_later_one_s_submission(released, tree, manifest):
@@ -142,7 +144,10 @@ def test_an_earlier_module_is_part_of_a_later_one_s_submission(released, tree, m
     change_files(tree, TENSOR, LAYERS)
     history = [build_record(released, tree, manifest, name) for name in ("module-02_tensor", "module-04_layers")]
     change_files(tree, TENSOR)
-    assert list_sessions(plan_gradings(released, tree, history, manifest)) == ("module-02_tensor", "module-04_layers")
+    assert list_sessions(plan_gradings_of_changes(released, tree, history, manifest)) == (
+        "module-02_tensor",
+        "module-04_layers",
+    )
 
 
 def test_only_the_latest_record_answers(released, tree, manifest):
@@ -155,8 +160,10 @@ def test_only_the_latest_record_answers(released, tree, manifest):
     stand_in = (DataRecord(name="digits", digest="0" * 64, stand_in_for="mnist"),)
     for change in ({"submission": other}, {"course": course}, {"verdict": Verdict.ERROR}, {"data": stand_in}):
         newer = old.model_copy(update={"started_at": later, **change})
-        assert list_sessions(plan_gradings(released, tree, [newer, old], manifest)) == ("module-02_tensor",), change
-    assert plan_gradings(released, tree, [old], manifest).jobs == ()
+        assert list_sessions(plan_gradings_of_changes(released, tree, [newer, old], manifest)) == (
+            "module-02_tensor",
+        ), change
+    assert plan_gradings_of_changes(released, tree, [old], manifest).jobs == ()
 
 
 def test_a_lock_that_cannot_be_read_is_the_course_s_fault(released, manifest, tree, tmp_path):
@@ -164,17 +171,19 @@ def test_a_lock_that_cannot_be_read_is_the_course_s_fault(released, manifest, tr
     broken = Path(shutil.copytree(released, tmp_path / "broken"))
     (broken / "course.lock.json").write_text('{"student": []}')
     with pytest.raises(UsageError, match=r"course\.lock\.json cannot be read"):
-        plan_gradings(broken, tree, (), manifest)
+        plan_gradings_of_changes(broken, tree, (), manifest)
     (broken / "course.lock.json").unlink()
-    assert plan_gradings(broken, tree, (), manifest).skipped == ()
+    assert plan_gradings_of_changes(broken, tree, (), manifest).skipped == ()
     with pytest.raises(UsageError, match="is not a folder"):
-        plan_gradings(released, tmp_path / "nowhere", (), manifest)
+        plan_gradings_of_changes(released, tmp_path / "nowhere", (), manifest)
 
 
 def test_a_plan_is_read_back_as_it_was_written(released, tree, manifest):
     """The plan survives an artifact as well."""
     change_files(tree, TENSOR, LAYERS)
-    written = plan_gradings(released, tree, [build_record(released, tree, manifest, "module-02_tensor")], manifest)
+    written = plan_gradings_of_changes(
+        released, tree, [build_record(released, tree, manifest, "module-02_tensor")], manifest
+    )
     assert written.jobs
     assert written.reused
     assert decode_plan(written.to_json().encode(), manifest) == written
@@ -223,8 +232,10 @@ def test_no_value_can_end_itself_and_begin_another_output(tmp_path):
 def test_the_summary_and_the_table_say_what_becomes_of_each_session(released, tree, manifest):
     """Graded, as it was on that day, or not begun."""
     change_files(tree, TENSOR, LAYERS)
-    found = plan_gradings(released, tree, [build_record(released, tree, manifest, "module-02_tensor")], manifest)
-    said = dict(plan_command.describe_sessions(found))
+    found = plan_gradings_of_changes(
+        released, tree, [build_record(released, tree, manifest, "module-02_tensor")], manifest
+    )
+    said = dict(plan_command.describe_planned_sessions(found))
     assert said["module-02_tensor"] == "as on 2026-11-01 12:00 UTC: not yet"
     assert said["module-04_layers"].startswith("is graded")
     assert said["milestone-1"] == "not begun"

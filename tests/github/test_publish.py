@@ -17,7 +17,7 @@ from course.release import render_templates
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.github.history import fetch_history
+from grading.github.history import fetch_branch_records
 from grading.github.publish import Publication, publish_results
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Manifest
@@ -85,7 +85,7 @@ def test_what_is_published_is_read_back_verified(repository: FakeRepository, man
     passed = build_result_at(3, build_result(), milestone=None, module="02_tensor", name="Tensors", medal=None)
     publish_now(repository, manifest, 7, build_result_at(0), tested)
     publish_now(repository, manifest, 8, build_result_at(1, build_result()), passed)
-    records = fetch_history(repository.client(), repository.name)
+    records = fetch_branch_records(repository.client(), repository.name)
     assert [e.reason for e in records.entries] == [None] * 4
     assert [e.session for e in records.entries] == [
         "milestone-1",
@@ -93,17 +93,17 @@ def test_what_is_published_is_read_back_verified(repository: FakeRepository, man
         "module-02_tensor",
         "module-02_tensor",
     ]
-    assert records.find_latest("milestone-1").event.result == build_result_at(1, build_result())
-    assert records.find_latest("module-02_tensor").event.kind is progress.Kind.MODULE_COMPLETED
+    assert records.find_latest_record("milestone-1").event.result == build_result_at(1, build_result())
+    assert records.find_latest_record("module-02_tensor").event.kind is progress.Kind.MODULE_COMPLETED
     assert records.entries[2].event.kind is progress.Kind.MODULE_TESTED
-    assert records.find_latest("milestone-2") is None
+    assert records.find_latest_record("milestone-2") is None
     assert records.history.find_best_attempt(1).verdict == "unlocked"
-    assert records.unverified == ()
+    assert records.unverified_records == ()
 
 
 def test_a_repository_without_the_branch_has_no_records(repository: FakeRepository) -> None:
     """Nothing published is an empty history."""
-    assert fetch_history(repository.client(), repository.name).entries == ()
+    assert fetch_branch_records(repository.client(), repository.name).entries == ()
 
 
 def test_publishing_again_changes_nothing(repository: FakeRepository, manifest: Manifest) -> None:
@@ -114,7 +114,7 @@ def test_publishing_again_changes_nothing(repository: FakeRepository, manifest: 
     assert (again.added, again.commit, repository.kept.refs) == ((), None, before)
     module = build_result_at(1, milestone=None, module="01_setup")
     assert len(publish_now(repository, manifest, 7, build_result_at(0), module).added) == 1
-    assert len(fetch_history(repository.client(), repository.name).entries) == 2
+    assert len(fetch_branch_records(repository.client(), repository.name).entries) == 2
 
 
 def test_a_run_that_was_started_again_adds_what_it_measured_anew(
@@ -123,14 +123,14 @@ def test_a_run_that_was_started_again_adds_what_it_measured_anew(
     """A second attempt of a run is another measurement: neither is lost."""
     publish_now(repository, manifest, 7, build_result_at(0))
     assert len(publish_now(repository, manifest, 7, build_result_at(9, build_result())).added) == 1
-    assert [e.run_id for e in fetch_history(repository.client(), repository.name).entries] == [7, 7]
+    assert [e.run_id for e in fetch_branch_records(repository.client(), repository.name).entries] == [7, 7]
 
 
 def test_runs_that_finish_out_of_order_are_read_in_order(repository: FakeRepository, manifest: Manifest) -> None:
     """Readers go by when a run began, then by its number; the ledger by who published first."""
     for run_id, minute in ((30, 5), (12, 1), (31, 5), (11, 1), (20, 3)):
         publish_now(repository, manifest, run_id, build_result_at(minute))
-    records = fetch_history(repository.client(), repository.name)
+    records = fetch_branch_records(repository.client(), repository.name)
     assert [e.run_id for e in records.entries] == [11, 12, 20, 30, 31]
     assert [e.number for e in records.entries] == [4, 2, 5, 1, 3]
     assert all(e.verified for e in records.entries)
@@ -159,7 +159,7 @@ def test_publishers_that_race_lose_and_double_nothing(
         ]
         published = [job.result() for job in jobs]
     assert max(p.tries for p in published) > 1, "nobody met anybody: the race was none"
-    records = fetch_history(repository.client(), repository.name)
+    records = fetch_branch_records(repository.client(), repository.name)
     assert [e.reason for e in records.entries] == [None] * (2 * publishers + begun)
     runs = [e.run_id for e in records.entries if e.session == "milestone-1"][begun:]
     assert runs == sorted(runs, reverse=True)
@@ -253,8 +253,8 @@ def test_reading_fetches_only_what_the_ledger_names(repository: FakeRepository, 
     publish_now(repository, manifest, 1, build_result_at(0))
     repository.push({f"progress/{i}.json": b"%d" % i for i in range(1000)})
     repository.hub.asked.clear()
-    records = fetch_history(repository.client(), repository.name)
-    assert len(records.unverified) == 1000
+    records = fetch_branch_records(repository.client(), repository.name)
+    assert len(records.unverified_records) == 1000
     assert repository.count_requests("GET", "/git/blobs/") == 2
 
 

@@ -12,7 +12,7 @@ from grading.errors import GraderError, UsageError
 from grading.github import ledger
 from grading.github.__main__ import app
 from grading.github.api import Client
-from grading.github.history import fetch_history
+from grading.github.history import fetch_branch_records
 from grading.github.plan import GradingJob, GradingPlan
 from grading.render.record import encode_result
 from grading.result import Result
@@ -75,7 +75,7 @@ def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[st
     repository = hub.repository(NAME)
     files, commit = read_branch_files(repository, "progress"), repository.refs["refs/heads/progress"]
     assert len([f for f in files if f.startswith("progress/2")]) == 2
-    records = fetch_history(client, NAME)
+    records = fetch_branch_records(client, NAME)
     assert [(e.session, e.reason) for e in records.entries] == [("milestone-1", None), ("module-02_tensor", None)]
     assert records.head.digest in printed
     assert records.head.digest in Path(job["GITHUB_STEP_SUMMARY"]).read_text()
@@ -91,7 +91,7 @@ def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Cli
     code, printed = run_publish()
     assert code == 3
     assert "Not published: milestone-2" in printed
-    assert [e.session for e in fetch_history(client, NAME).entries] == ["milestone-1"]
+    assert [e.session for e in fetch_branch_records(client, NAME).entries] == ["milestone-1"]
 
 
 @pytest.mark.usefixtures("job")
@@ -100,7 +100,7 @@ def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits
     upload_results(hub, build_result_at(0, build_unlocked()))
     hub.faults.append(Fault("POST", "/git/refs", build_error(502, "Bad gateway"), done=True))
     assert run_publish()[0] == 0
-    assert len(fetch_history(client, NAME).entries) == 1
+    assert len(fetch_branch_records(client, NAME).entries) == 1
     assert waits
 
 
@@ -120,7 +120,7 @@ def test_another_run_that_comes_first_is_not_overwritten(hub: Hub, client: Clien
         patch.setenv("GITHUB_RUN_ID", str(RUN + 1))
         assert run_publish()[0] == 0
     assert read_branch_files(hub.repository(NAME), "progress")["notes.txt"] == b"mine"
-    assert [(e.run_id, e.reason) for e in fetch_history(client, NAME).entries] == [(RUN, None), (RUN + 1, None)]
+    assert [(e.run_id, e.reason) for e in fetch_branch_records(client, NAME).entries] == [(RUN, None), (RUN + 1, None)]
 
 
 @pytest.mark.usefixtures("job")

@@ -10,8 +10,8 @@ import pytest
 from grading.errors import GraderError
 from grading.github.api import Client, create_client
 from grading.github.comment import MARKER, ReportingRun, RunReport, build_comment
-from grading.github.comment_state import decode_state
-from grading.github.sticky import find_own_comments, read_last_report_state, update_comment
+from grading.github.comment_state import decode_report_state
+from grading.github.sticky import create_or_update_comment, find_own_comments, read_last_report_state
 from tests.github.conversation import add_comment, add_run
 from tests.github.local import BOT, Fault, build_error
 from tests.github.runs import COMMIT, REPOSITORY, Runs, build_unlocked
@@ -31,7 +31,9 @@ def post(runs: Runs, client: Client) -> Callable[..., str]:
         add_run(runs.hub, runs.repository, number, branch="my-work", sha=COMMIT, run_attempt=1)
 
     def posted(run: int, attempt: int = 1) -> str:
-        return update_comment(client, REPOSITORY, 7, build_body(run, attempt=attempt), ReportingRun(run, attempt))
+        return create_or_update_comment(
+            client, REPOSITORY, 7, build_body(run, attempt=attempt), ReportingRun(run, attempt)
+        )
 
     return posted
 
@@ -39,7 +41,7 @@ def post(runs: Runs, client: Client) -> Callable[..., str]:
 def test_the_comment_is_made_once_and_then_brought_up_to_date(runs: Runs, post: Callable[..., str]) -> None:
     """Two reports, one comment, with what the second says; the same again changes nothing."""
     assert [post(5), post(6), post(6)] == ["created", "updated", "unchanged"]
-    assert [decode_state(b).run for b in runs.bodies] == [6]
+    assert [decode_report_state(b).run for b in runs.bodies] == [6]
 
 
 def test_a_comment_beyond_the_first_hundred_is_found(runs: Runs, post: Callable[..., str]) -> None:
@@ -141,7 +143,7 @@ def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, 
     def one(number: int) -> None:
         own = create_client(environ)
         gate.wait()
-        update_comment(own, REPOSITORY, 7, build_body(number), ReportingRun(number, 1))
+        create_or_update_comment(own, REPOSITORY, 7, build_body(number), ReportingRun(number, 1))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(1, 7)]
     for thread in threads:
@@ -192,7 +194,9 @@ def test_only_comments_of_the_account_that_writes_are_ours(runs: Runs, environ: 
     runs.hub.users["app"] = "class-app[bot]"
     own = create_client({**environ, "GITHUB_TOKEN": "app"})
     add_comment(runs.hub, runs.repository, 7, build_body(1), BOT)
-    assert update_comment(own, REPOSITORY, 7, build_body(5), ReportingRun(5, 1), "class-app[bot]") == "created"
+    assert (
+        create_or_update_comment(own, REPOSITORY, 7, build_body(5), ReportingRun(5, 1), "class-app[bot]") == "created"
+    )
     assert [len(find_own_comments(own, REPOSITORY, 7, login)) for login in (BOT, "class-app[bot]")] == [1, 1]
 
 

@@ -26,7 +26,7 @@ from grading.language.function_corpus import (
     draw_function_corpus,
     draw_function_grammar,
 )
-from grading.language.function_evaluation import draw_function_cases, find_mistake
+from grading.language.function_evaluation import draw_function_cases, find_completion_mistake
 
 HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
 
@@ -88,10 +88,10 @@ def test_the_right_answer_of_every_prompt_is_right(function_corpus):
     rng = np.random.default_rng(0)
     for prompt in function_corpus.compositions + function_corpus.made_up + function_corpus.names:
         cases = draw_function_cases(prompt, rng)
-        assert find_mistake(prompt, prompt.answer, cases) is None
+        assert find_completion_mistake(prompt, prompt.answer, cases) is None
         first, second = HEAD.match(prompt.text).groups()[1:]
         for constant in (f"\n    return {first}\n", f"\n    return {second}\n", "\n    return 0\n"):
-            assert find_mistake(prompt, constant, cases) is not None
+            assert find_completion_mistake(prompt, constant, cases) is not None
 
 
 def test_one_seed_makes_one_text_and_another_seed_another():
@@ -141,8 +141,8 @@ def test_no_function_that_can_be_drawn_is_a_constant(c, k):
         conditions=CONDITIONS | tests,
     )
     for operation, continuation in itertools.product(language.operations, language.continuations):
-        cases = draw_function_cases(language.write_number_function(operation, continuation, "a", "b", k), rng)
+        cases = draw_function_cases(language.build_number_prompt(operation, continuation, "a", "b", k), rng)
         assert len({repr(case.expected) for case in cases}) > 1
     for idiom, condition in itertools.product(IDIOMS, language.conditions):
-        cases = draw_function_cases(language.write_list_function(idiom, condition, "xs", "n"), rng)
+        cases = draw_function_cases(language.build_list_prompt(idiom, condition, "xs", "n"), rng)
         assert len({repr(case.expected) for case in cases}) > 1

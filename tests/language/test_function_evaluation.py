@@ -15,7 +15,7 @@ from grading.language.function_evaluation import (
     FunctionCase,
     RefusedError,
     draw_function_cases,
-    find_mistake,
+    find_completion_mistake,
     is_same_value,
     parse_function,
     run_function,
@@ -126,15 +126,15 @@ def test_many_operations_end():
 def test_no_text_raises_anything_else(text):
     """Any completion is either right or has a mistake in words."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
-    find_mistake(prompt, text, [FunctionCase((1, 2), 3)])
+    find_completion_mistake(prompt, text, [FunctionCase((1, 2), 3)])
 
 
 def test_a_mistake_names_the_first_case_that_tells():
     """The student reads the input and the wrong value."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
     cases = [FunctionCase((2, 2), 4), FunctionCase((2, 3), 5)]
-    assert find_mistake(prompt, "\n    return a * b\n", cases) == "for 2, 3 it returns 6, not 5"
-    assert find_mistake(prompt, "\n    return b + a\n", cases) is None
+    assert find_completion_mistake(prompt, "\n    return a * b\n", cases) == "for 2, 3 it returns 6, not 5"
+    assert find_completion_mistake(prompt, "\n    return b + a\n", cases) is None
 
 
 @pytest.mark.parametrize(

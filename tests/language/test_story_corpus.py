@@ -14,8 +14,8 @@ from grading.language.story_corpus import (
     StoryCorpus,
     count_true_claims,
     draw_story_corpus,
-    find_claims,
     measure_true_claim_share,
+    parse_claims,
 )
 
 
@@ -53,7 +53,7 @@ def test_each_made_up_verb_means_one_thing(story_corpus):
             "take": (mine | my_thing | your_thing, yours),
             "keep": (mine | my_thing, yours | your_thing),
         }[next(event for event, word in story_corpus.verbs.items() if word == verb)]
-        assert find_claims(prompt.answer) == [(first, wanted[0]), (second, wanted[1])]
+        assert parse_claims(prompt.answer) == [(first, wanted[0]), (second, wanted[1])]
 
 
 def test_a_remark_is_of_what_its_owner_has(story_corpus):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from grading.manifest.__main__ import app
 from grading.manifest.check_figures import CHECK_FIGURES
-from grading.manifest.file_checks import check_files
+from grading.manifest.file_checks import find_missing_file_problems
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, NumberQuestion
 from grading.manifest.problems import ManifestError
@@ -82,7 +82,7 @@ def test_the_schema_accepts_the_manifest_and_refuses_a_misspelt_key():
 
 def test_a_complete_course_has_no_missing_files(course):
     """With every named file and topic in place there is nothing to report."""
-    assert check_files(MANIFEST, course) == ()
+    assert find_missing_file_problems(MANIFEST, course) == ()
     assert CliRunner().invoke(app, ["check", "--root", str(course)]).exit_code == 0
 
 
@@ -98,7 +98,7 @@ def test_a_complete_course_has_no_missing_files(course):
 def test_a_missing_file_is_named_with_its_line(course, path):
     """Each file that the manifest names is missed when it is gone, on the line that names it."""
     (course / path).unlink()
-    (problem,) = check_files(MANIFEST, course)
+    (problem,) = find_missing_file_problems(MANIFEST, course)
     assert path.as_posix() in problem.message
     assert "does not exist" in problem.message
     assert "status: planned" in problem.repair
@@ -110,7 +110,7 @@ def test_a_missing_file_is_named_with_its_line(course, path):
 def test_a_missing_folder_is_one_problem_of_its_module(course):
     """Without its folder a module is reported once, not once for each file."""
     shutil.rmtree(course / "modules" / "03_activations")
-    (problem,) = check_files(MANIFEST, course)
+    (problem,) = find_missing_file_problems(MANIFEST, course)
     assert "its folder modules/03_activations does not exist" in problem.message
 
 
@@ -119,7 +119,7 @@ def test_a_topic_without_a_heading_is_named(course):
     page = (course / DOCUMENT).read_text(encoding="utf-8")
     hidden = page.replace("### Right on four points", "```text\n### Right on four points", 1) + "```\n"
     (course / DOCUMENT).write_text(hidden.replace("### Right on four points", "### Left on four points"))
-    problems = check_files(MANIFEST, course)
+    problems = find_missing_file_problems(MANIFEST, course)
     assert any("right-on-four-points-but-wrong-with-noise has no heading" in p.message for p in problems)
 
 
@@ -128,10 +128,10 @@ def test_a_missing_or_repeated_heading_page_is_a_problem(course):
     page = course / DOCUMENT
     page.write_text(page.read_text(encoding="utf-8") + "\n### Memory runs out\n", encoding="utf-8")
     with pytest.raises(ManifestError, match="Rename one of the two"):
-        check_files(MANIFEST, course)
+        find_missing_file_problems(MANIFEST, course)
     page.unlink()
     with pytest.raises(ManifestError, match="milestone-troubleshooting"):
-        check_files(MANIFEST, course)
+        find_missing_file_problems(MANIFEST, course)
 
 
 def test_every_topic_says_something():

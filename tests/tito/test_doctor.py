@@ -59,7 +59,7 @@ def test_missing_packages_are_named(repo: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_changed_course_files_are_named(repo: Path) -> None:
     """An edited test is found, and the command that restores it is shown."""
-    (repo / lock.FILE).write_bytes(lock.encode_lock(repo, [Path("milestones.yaml")], []))
+    (repo / lock.FILE).write_bytes(lock.encode_lock_file(repo, [Path("milestones.yaml")], []))
     assert doctor.check_course_files(repo).ok
     (repo / "milestones.yaml").write_text("edited")
     assert doctor.check_course_files(repo).mend == "git checkout -- milestones.yaml"

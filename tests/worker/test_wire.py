@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from grading.limits import make_timeout
+from grading.limits import make_seconds_left_function
 from grading.worker import wire
 from tests.fuzz.targets import read_conversation
 
@@ -270,7 +270,7 @@ def test_a_reply_that_drips_runs_into_the_deadline():
         thread.start()
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            wire.receive_frame(ours, max_bytes=1 << 20, wait=make_timeout(started + 0.3))
+            wire.receive_frame(ours, max_bytes=1 << 20, wait=make_seconds_left_function(started + 0.3))
         assert time.monotonic() - started < 10  # all of it would take 20
         stop.set()
         thread.join()

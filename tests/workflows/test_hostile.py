@@ -66,7 +66,7 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
     for path, text in read_starting_files("solution", root).items():
         (tree / path).write_text(text, "utf-8")
     locked = json.loads((tree / lock.FILE).read_text())
-    locked["student"] |= {name: lock.digest_file(tree, name) for name in locked["student"]}
+    locked["student"] |= {name: lock.digest_file_below(tree, name) for name in locked["student"]}
     (tree / lock.FILE).write_text(json.dumps(locked))
     return {"skeleton": released, "solution": tree}
 
@@ -89,7 +89,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
     manifest, name = load_manifest(root), session_of(miniature)
     module = name.removeprefix("module-")
     mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
-    if lock.digest_file(tree, mark.as_posix()) == lock.digest_file(given, mark.as_posix()):
+    if lock.digest_file_below(tree, mark.as_posix()) == lock.digest_file_below(given, mark.as_posix()):
         (tree / mark).write_text((tree / mark).read_text("utf-8") + "\n# my own\n", "utf-8")
     return tree
 

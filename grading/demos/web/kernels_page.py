@@ -44,9 +44,9 @@ class KernelPage(AnsweringPage, ImagePage):
         super().__init__(feed, images)
 
     @classmethod
-    def list_files(cls) -> Mapping[str, str]:
+    def map_addresses_to_files(cls) -> Mapping[str, str]:
         """List the page's files, including the script that reads photographs."""
-        return {**super().list_files(), "photo.js": "photo.js"}
+        return {**super().map_addresses_to_files(), "photo.js": "photo.js"}
 
     def list_page_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls, `answer` and `samples`."""

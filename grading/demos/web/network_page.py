@@ -50,7 +50,7 @@ class NetworkPage:
         raise NotImplementedError
 
     @classmethod
-    def list_files(cls) -> Mapping[str, str]:
+    def map_addresses_to_files(cls) -> Mapping[str, str]:
         """Map each name in the page's address to its file in STATIC."""
         names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED_FILES)
         return {"": f"{cls.name}.html"} | {name: name for name in names}
@@ -100,7 +100,7 @@ class NetworkPage:
 
     def _publish_state(self, phase: str, **more: Any) -> None:
         """Publish the whole state, as the page shows it."""
-        failure = serialize_failure(self._failure) if phase == "failed" else None
+        failure = convert_failure_for_page(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
 
@@ -113,20 +113,23 @@ def serve_page(
         page = page_class.create(feed, milestone, seed, watch)
     failed: list[Failure] = []
 
-    def report_failure(failure: Failure) -> None:
+    def print_failure(failure: Failure) -> None:
         """Print a failure of student code in the terminal."""
         failed.append(failure)
         console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
         console.print(build_failure_parts(failure, is_brief=False))
 
-    def announce_result(sentence: str) -> None:
+    def print_sentence(sentence: str) -> None:
         """Print a sentence in the terminal."""
         console.print(Text(sentence))
 
-    with interrupt_on_sigterm(), PageServer(page_class.list_files(), page.list_page_calls(), feed) as served:
+    with (
+        interrupt_on_sigterm(),
+        PageServer(page_class.map_addresses_to_files(), page.list_page_calls(), feed) as served,
+    ):
         try:
             announce_page(console, served.address, browser=browser)
-            page.run(worker, milestone, seed, announce_result, report_failure)
+            page.run(worker, milestone, seed, print_sentence, print_failure)
         except KeyboardInterrupt:
             console.print(Text("\nThe page has ended."))
         finally:
@@ -134,7 +137,7 @@ def serve_page(
     return not failed
 
 
-def serialize_failure(failure: Failure | None) -> dict[str, Any] | None:
+def convert_failure_for_page(failure: Failure | None) -> dict[str, Any] | None:
     """Convert a failure to plain text for the page, with limited length and without control characters."""
     if failure is None:
         return None

@@ -43,15 +43,15 @@ class PageServer:
     def __init__(self, files: Mapping[str, str], calls: Mapping[str, PageCall], feed: StateFeed):
         """``files`` maps each name in the address to its file in STATIC. The name of the page itself is ""."""
         self._feed = feed
-        self._socket = _open_socket()
+        self._socket = _open_local_socket()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
         self.address = f"http://127.0.0.1:{port}/{token}/"
         routes = [
             Route(f"/{name}", _make_file_endpoint(STATIC / file), methods=["GET"]) for name, file in files.items()
         ]
-        routes += [Route(f"/{name}", _make_call_endpoint(call), methods=["POST"]) for name, call in calls.items()]
+        routes += [Route(f"/{name}", _make_json_endpoint(call), methods=["POST"]) for name, call in calls.items()]
         routes.append(Route("/events", self._stream_events, methods=["GET"]))
-        handlers: Any = {HTTPException: _answer_refusal}
+        handlers: Any = {HTTPException: _send_refusal}
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
         app = RequestGuard(inner, port=port, token=token)
@@ -91,7 +91,7 @@ class PageServer:
         return StreamingResponse(self._feed.follow(), media_type="text/event-stream")
 
 
-def _open_socket() -> socket.socket:
+def _open_local_socket() -> socket.socket:
     """Open a socket on a port that the system chooses, reachable only from this machine."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -113,12 +113,12 @@ def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
     return send_file
 
 
-def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
+def _make_json_endpoint(call: PageCall) -> Callable[[Request], Any]:
     """Make an endpoint that answers a call in JSON."""
 
     async def answer_call(request: Request) -> Response:
         """Answer one request, or refuse an invalid question."""
-        question = await _read_json(request)
+        question = await _read_json_body(request)
         try:
             return JSONResponse(await asyncio.to_thread(call, question))
         except ValueError as error:
@@ -127,7 +127,7 @@ def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
     return answer_call
 
 
-async def _read_json(request: Request) -> Any:
+async def _read_json_body(request: Request) -> Any:
     """Parse the request's body. Raise HTTPException if it is too large, too slow or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the question must be application/json")
@@ -146,6 +146,6 @@ async def _read_json(request: Request) -> Any:
         raise HTTPException(400, "the question is not JSON") from None
 
 
-async def _answer_refusal(_request: Request, error: HTTPException) -> Response:
+async def _send_refusal(_request: Request, error: HTTPException) -> Response:
     """Answer a refused request in JSON, like any other request."""
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -46,7 +46,7 @@ class RequestGuard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refused = self._find_refusal(scope)
+        refused = self._find_refusal_reason(scope)
         if refused is not None:
             status, why = refused
             await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
@@ -54,7 +54,7 @@ class RequestGuard:
         inner: MutableMapping[str, Any] = dict(scope, path=scope["path"].removeprefix(f"/{self._token}"))
         await self._app(inner, receive, send_with_headers)
 
-    def _find_refusal(self, scope: Scope) -> tuple[int, str] | None:
+    def _find_refusal_reason(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and reason with which to refuse a request, or None if it may pass."""
         headers = Headers(scope=scope)
         if headers.getlist("host") not in [[host] for host in self._hosts]:
