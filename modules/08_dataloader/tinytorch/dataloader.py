@@ -93,7 +93,7 @@ class DataLoader:
         # BEGIN SOLUTION 8.3
         if batch_size < 1 or prefetch < 0 or (shuffle and rng is None):
             given = f"batch_size={batch_size}, prefetch={prefetch}, shuffle={shuffle}, rng={rng}"
-            raise ValueError(f"batch_size must be at least 1, prefetch at least 0, and shuffle needs an rng; got {given}")
+            raise ValueError(f"batch_size must be at least 1, prefetch at least 0, and shuffle needs rng; got {given}")
         self.dataset, self.batch_size, self.shuffle, self.rng = dataset, batch_size, shuffle, rng
         self.drop_last, self.prefetch = drop_last, prefetch
         # END SOLUTION
@@ -236,7 +236,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
     finally:
         stopped.set()
         permits.put(None)
-        if thread is not threading.current_thread():  # the garbage collector may run this in `thread` itself
+        if thread is not threading.current_thread():  # the garbage collector may run this in that very thread
             thread.join()
     # END SOLUTION
 
