@@ -20,25 +20,27 @@ HARMLESS = frozenset(
     itertools math numbers operator pprint re reprlib statistics string textwrap time types typing warnings weakref
     """.split()
 )
-"""Modules that count as part of the language. They compute and store values, but they open no files, start no processes
-and import nothing by name. (`random` is missing because randomness comes from a generator that is passed in.)"""
+"""Modules that count as part of the language. They compute and store values, but do not open files, start processes or
+import anything by name. (`random` is missing because randomness comes from a generator that is passed in.)
+"""
 HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exec".split())
-"""Names that would let a file import or run code that its text does not show."""
+"""Names with which a file could import or run code that its text does not show."""
 REACHING = HIDING - {"compile", "eval", "exec"} | frozenset(
     "__globals__ __subclasses__ __code__ __closure__ CodeType FunctionType LambdaType get_type_hints".split()
 )
-"""Attributes and names in `from … import` that give access to hidden code from any function or class."""
+"""Attributes, and names in `from … import`, through which any function or class gives access to hidden code."""
 TYPE_CHECKING = "typing.TYPE_CHECKING"
 LONGEST = 8
-"""The number of parts of a dotted name that are resolved."""
+"""The maximum number of parts of a dotted name that are resolved."""
 
 OFFERED = {
     "numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split()),
     "gc": frozenset("collect disable enable isenabled".split()),
 }
-"""Packages from which a file may import only these names. The other names in Numba turn addresses into arrays, call
+"""Packages from which a file may import only the listed names. Numba's other names turn addresses into arrays, call
 back into Python from compiled code, extend the compiler or expose LLVM. The other names in gc list every object, and
-therefore every module."""
+therefore every module.
+"""
 LOOKING = 'This package only helps to inspect code. Delete the import or move it below `if __name__ == "__main__":`.'
 PASSED_IN = "Functions receive everything as arguments and return their results"
 INSTEAD = {
@@ -53,11 +55,11 @@ INSTEAD = {
     "subprocess multiprocessing threading concurrent asyncio socket urllib http requests": "No code here starts a "
     "process or a download. Compute in the function itself.",
 }
-"""Packages that a file might try to import → what to do instead."""
+"""Advice for packages that a file might try to import: what to do instead."""
 Names = Mapping[str, set[str]]
-"""Names that a file's imports bind → the full dotted names they may stand for."""
+"""A mapping from the names that a file's imports bind to the full dotted names for which they may stand."""
 Finding = tuple[int, str, str]
-"""The line number, what was found on that line, and what to do about it."""
+"""A line number, what was found on that line, and what to do about it."""
 
 
 def audit_imports(
@@ -82,7 +84,7 @@ def audit_imports(
 
 @dataclass(frozen=True)
 class _ImportRules:
-    """The imports that one file may make."""
+    """The imports that are allowed in one file."""
 
     allowed: frozenset[str]
     earlier: Mapping[str, Module]
@@ -121,7 +123,10 @@ class _ImportRules:
         return f"This module does not use `{package_name}`. {advice}"
 
     def find_forbidden_module(self, name: str) -> str | None:
-        """Find the forbidden module that a dotted name leads to, or return None: `warnings.sys` is `sys`."""
+        """Find the forbidden module that a dotted name refers to, or return None.
+
+        For example, `warnings.sys` is `sys`.
+        """
         top, *parts = name.split(".")
         if top == "tinytorch":
             if len(parts) == 1 and parts[0] in self.later:
@@ -193,7 +198,7 @@ def _explain_forbidden_module(dotted: str, module: str) -> str:
 
 
 def _map_imported_names(tree: ast.Module) -> Names:
-    """Map each name that an import binds to the full dotted names it may stand for."""
+    """Map each name that an import binds to the full dotted names for which it may stand."""
     names: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -217,7 +222,7 @@ def _list_full_names(node: ast.expr, names: Names) -> list[str]:
 
 
 def _walk_code_reachable_on_import(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
-    """Walk every node that may run on import, in function bodies too, but not below TYPE_CHECKING or __main__."""
+    """Walk every node that importing may run, also in function bodies, but not below TYPE_CHECKING or __main__."""
     bound = _find_rebound_names(tree)
     sure = {name: known for name, known in names.items() if name not in bound}
     todo: list[ast.AST] = [tree]
@@ -231,7 +236,7 @@ def _walk_code_reachable_on_import(tree: ast.Module, names: Names) -> Iterator[a
 
 
 def _is_false_at_import(test: ast.expr, names: Names, bound: set[str]) -> bool:
-    """Whether a condition is TYPE_CHECKING or the `__main__` test, which are false during import."""
+    """Return whether a condition is TYPE_CHECKING or the `__main__` test, both of which are false during import."""
     match test:
         case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
             return "__name__" not in bound
@@ -239,7 +244,7 @@ def _is_false_at_import(test: ast.expr, names: Names, bound: set[str]) -> bool:
 
 
 def _find_rebound_names(tree: ast.Module) -> set[str]:
-    """Find every name that something other than an import binds, which makes its meaning uncertain."""
+    """Find every name that something other than an import binds. Such a name's meaning is uncertain."""
     bound: set[str] = set()
     for node in ast.walk(tree):
         match node:

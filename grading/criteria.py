@@ -1,4 +1,7 @@
-"""The criteria of a grading run. A milestone's are in the manifest, and all modules share the same ones."""
+"""The criteria of a grading run.
+
+A milestone's criteria are in the manifest, and all modules share the same criteria.
+"""
 
 from __future__ import annotations
 
@@ -50,5 +53,5 @@ def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion,
 
 
 def copy_criterion_fields(criterion: Criterion) -> dict[str, Any]:
-    """Collect the fields of a criterion that a record repeats."""
+    """Copy the fields of a criterion that a record repeats."""
     return {name: getattr(criterion, name) for name in REPEATED}

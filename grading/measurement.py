@@ -79,7 +79,7 @@ class WorkerLog:
     def join_output(self, max_characters: int) -> str:
         """Join what all workers printed, and cut the middle if the text is longer than ``max_characters``."""
         text, half = "".join(self.output), max_characters // 2
-        dropped = f"\n… {len(text) - 2 * half:,} characters not kept …\n"
+        dropped = f"\n… {len(text) - 2 * half:,} characters omitted …\n"
         return text if len(text) <= max_characters else text[:half] + dropped + text[-half:]
 
 

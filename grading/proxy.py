@@ -1,4 +1,4 @@
-"""A stand-in on the grader's side for a student's object in the worker."""
+"""A stand-in in the grader's process for a student's object in the worker."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ _KEPT = {"eq", "ne", "lt", "le", "gt", "ge"}
 
 
 class Proxy:
-    """A stand-in for an object in the worker. Every use of it is a call in the worker, and it decides nothing here.
+    """A stand-in for an object in the worker.
 
-    Comparisons return a proxy, even if the worker's answer is a plain value, and ``bool()`` raises an error. So no
-    student's ``__eq__`` or ``__bool__`` has a part in a verdict.
+    Every use of the proxy is a call in the worker, and it decides nothing in the grader.
+
+    Comparisons return a proxy, even if the worker's answer is a plain value, and ``bool()`` raises an error. So a
+    student's ``__eq__`` or ``__bool__`` cannot influence a verdict.
     """
 
     __slots__ = ("_handle", "_type_name", "_worker")
@@ -64,7 +66,7 @@ class Proxy:
         )
 
     def __array__(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise TypeError(f"expected an array, got an object of type {self._type_name}; ask it for .numpy()")
+        raise TypeError(f"expected an array, got an object of type {self._type_name}; call its .numpy()")
 
     __hash__ = object.__hash__
 
@@ -73,7 +75,7 @@ class Proxy:
 
 
 def list_argument_names(function: Proxy) -> Any:
-    """Ask the worker for a function's argument names. They are only a claim, so use them for messages alone."""
+    """Ask the worker for a function's argument names. Student code can falsify them, so use them only in messages."""
     return _run_operator("arguments", function)
 
 
@@ -97,7 +99,7 @@ def _make_reflected_operator(name: str) -> Any:
     """Make a method that runs an operator with its operands swapped in the worker."""
 
     def apply_reflected_operator(self: Proxy, other: Any) -> Any:
-        """Apply the operator in the worker, with the operands exchanged."""
+        """Apply the operator in the worker, with its operands swapped."""
         return _run_operator(name, other, self)
 
     return apply_reflected_operator

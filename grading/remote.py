@@ -1,4 +1,4 @@
-"""Exceptions that the grader raises for the worker: what student code raised, and how a worker ended."""
+"""Exceptions that the grader raises on a worker's behalf, for errors in student code and for failures of the worker."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def choose_frame(
 ) -> Frame:
     """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.
 
-    An earlier module often raises an error because it was called with wrong arguments. ``folder`` belongs to the module
-    being worked on and, by default, is the folder of the first frame. Lines that the course provides are chosen only if
-    there are no others.
+    An earlier module often raises an error because a later one called it with wrong arguments. ``folder`` belongs to
+    the module being worked on and, by default, is the folder of the first frame. Lines that the course provides are
+    chosen only if there are no others.
     """
     folder = folder or frames[0].file.rpartition("/")[0].removesuffix("/tinytorch")
     own = [frame for frame in frames if not is_given(frame)] or frames
@@ -36,27 +36,30 @@ def choose_frame(
 
 
 class WorkerFailureError(Exception):
-    """The worker did not answer properly. The message is written for the student."""
+    """The error raised if a worker did not answer properly. The message is written for the student."""
 
 
 class WorkerDiedError(WorkerFailureError):
-    """The process ended before it answered."""
+    """The error raised if the process exited before it answered."""
 
 
 class WorkerClosedError(WorkerDiedError):
-    """The grader itself stopped the process, and nothing went wrong."""
+    """The error raised if the grader itself stopped the process. Nothing went wrong."""
 
 
 class DeadlineError(WorkerFailureError):
-    """The answer did not arrive in time, and the worker was stopped."""
+    """The error raised if the answer did not arrive in time. The worker has been stopped."""
 
 
 class ProtocolError(WorkerFailureError):
-    """The worker's message was not a valid answer."""
+    """The error raised if the worker's message was not a valid answer."""
 
 
 class RemoteError(Exception):
-    """Student code raised an exception. Subclasses also inherit from the builtin exception that it raised."""
+    """The error raised if student code raised an exception.
+
+    Subclasses also inherit from that exception's builtin class.
+    """
 
     def __init__(self, remote_type: str, message: str, frames: tuple[Frame, ...]):
         super().__init__(message)

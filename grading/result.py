@@ -46,11 +46,11 @@ class CriterionStatus(StrEnum):
 
 
 TEXT = 1000
-"""The number of characters kept of a failure's text, since a value that student code produced may be huge."""
+"""The maximum number of characters kept from a failure's text, since student code may produce a huge value."""
 WRITTEN = 600
-"""The number of characters kept of a prompt, and of the text that a network wrote after it."""
+"""The maximum number of characters kept from a prompt, and from the text that a network wrote after it."""
 DETAIL = 3000
-"""The number of characters kept of a traceback."""
+"""The maximum number of characters kept from a traceback."""
 
 
 def _make_cut(limit: int) -> AfterValidator:
@@ -74,7 +74,7 @@ class Failure(Record):
     task: str | None = None
     """The task's id, such as 2.3, if there is one."""
     title: Text
-    """What should be true: a test's docstring, or a sentence."""
+    """A statement that should be true: a test's docstring, or a sentence."""
     call: Text | None = None
     got: Text | None = None
     expected: Text | None = None
@@ -103,13 +103,13 @@ class CriterionResult(Record):
     weight: Annotated[float, Field(ge=0, le=100)] = 1.0
     """The criterion's weight among the milestone's criteria."""
     partial: bool = False
-    """Whether the criterion, if it is not met, earns points in proportion to its passing tests."""
+    """Whether an unmet criterion earns points in proportion to its passing tests."""
     explanation: str | None = None
     """The reason why the criterion was not attempted, or the grader's error."""
     how: str | None = None
     """A description of how the figure was measured: seeds, noise, data."""
     measured_at: Annotated[AwareDatetime, AfterValidator(_validate_time)] | None = None
-    """The time of the earlier run that measured the figure, or None if this run did."""
+    """The time of the earlier run that measured the figure, or None if this run measured it."""
     failures: tuple[Failure, ...] = ()
 
 
@@ -129,22 +129,24 @@ RIVAL_SETS = ("compositions", "made_up", "names", "claims")
 
 
 class Picture(Record):
-    """Whole numbers that a rendering draws, as an array of this shape in row-major order.
+    """Integers that a renderer draws, as an array of this shape in row-major order.
 
     `confusions` (classes, classes): the number of test images of each class (row) classified as each class (column).
     `filters` (maps, channels, height, width): the first layer's kernels, each in 127ths of its largest magnitude.
-    `step_microseconds` (labels,): the time of a training step.
-    `rivals` (labels, RIVAL_SETS): thousandths that are correct, for the network (first) and for each rival.
-    `rivals_on_text` (labels,): thousandths of a bit per byte of real text, for the network (first) and for each rival.
-    `attention` (layers, written, tokens): the percentage of attention on each earlier token when a token is written,
-    for the head with the largest. Its labels are all tokens, including the last one written.
+    `step_microseconds` (labels,): the time of a training step. `rivals` (labels, RIVAL_SETS): the correct share in
+    thousandths, for the network (first) and for each rival. `rivals_on_text` (labels,): bits per byte of real text in
+    thousandths, for the network (first) and for each rival. `attention` (layers, written, tokens): the percentage of
+    attention on each earlier token when a token is written, from the head where it is largest. Its labels are all
+    tokens, including the last one written.
     """
 
     name: Literal["confusions", "filters", "step_microseconds", "rivals", "rivals_on_text", "attention"]
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
     labels: Annotated[tuple[Annotated[str, _make_cut(60)], ...], Field(max_length=64)] = ()
-    """The labels of the first axis, and of the second if both are alike. Attention has one more than its last axis."""
+    """The labels of the first axis, and of the second if both are alike. Attention has one label more than its last
+    axis.
+    """
     values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
 
     @model_validator(mode="after")
@@ -171,13 +173,13 @@ class Writing(Record):
     prompt: Annotated[str, _make_cut(WRITTEN)]
     written: Annotated[str, _make_cut(WRITTEN)]
     right: bool | None = None
-    """Whether a function does what its docstring says, or all of a story's claims are true, or None for real text."""
+    """Whether a function does what its docstring says or all of a story's claims are true; None for real text."""
 
     @model_validator(mode="after")
     def _validate_judgement(self) -> Self:
         """Check that functions and stories are judged and real text is not."""
         if (self.right is None) != (self.kind == "text"):
-            raise ValueError("functions and stories are right or wrong, but real text is neither")
+            raise ValueError("functions and stories must be judged, and real text must not be")
         return self
 
 
@@ -233,7 +235,7 @@ class SubmissionRecord(Record):
     refused: tuple[Note, ...] = ()
     student: str | None = None
     commit: str | None = None
-    """The commit of the submission, as 40 hexadecimal digits, if the grader was given it."""
+    """The commit of the submission, as 40 hexadecimal digits, if it was passed to the grader."""
 
 
 class CourseRecord(Record):
@@ -268,7 +270,7 @@ class MachineRecord(Record):
 
 
 class Timing(Record):
-    """The times of a run, in seconds: the total, the student code's, and the grader's."""
+    """The times of a run in seconds: the total, the student code's time, and the grader's."""
 
     total: FiniteFloat
     student: FiniteFloat
@@ -278,7 +280,7 @@ class Timing(Record):
 
 
 class Result(Record):
-    """One grading run of one milestone, or of one module (then `milestone` is None)."""
+    """The result of grading one milestone, or one module. For a module, `milestone` is None."""
 
     record: Literal["tinytorch/result/v1"] = "tinytorch/result/v1"
     milestone: int | None
@@ -326,7 +328,7 @@ class Result(Record):
 
     @property
     def command(self) -> str:
-        """The command that repeats the grading, in the form that works now."""
+        """The command that repeats the grading run, in the form that works now."""
         return f"nox -s {self.session} -- --seed {self.seed}"
 
     @property
@@ -343,7 +345,10 @@ def _drop_unknown_place(failure: Failure, lines: dict[str, int]) -> Failure:
 
 
 def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """Decide the verdict. Any error makes it an error, and a criterion that was not measured prevents an unlock."""
+    """Decide the verdict.
+
+    Any error makes the verdict an error, and a criterion that was not measured prevents an unlock.
+    """
     statuses = {c.status for c in criteria}
     if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET

@@ -1,4 +1,4 @@
-"""Copy a submission by allowlist: only the files listed in the manifest."""
+"""Copy a submission, but only the files that the manifest lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = "kept-"
 """The prefix of the copies that `tito` keeps next to the files that it replaces."""
 MAX_NOTES = 20
 MAX_NAMES = 100_000
-"""The maximum number of names that are read in one folder."""
+"""The maximum number of file names read from one folder."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Submission:
     """`student.yaml` and the answers to questions, which no worker sees."""
     record: SubmissionRecord
     missing: tuple[str, ...]
-    """The files that the manifest lists but that were not handed in."""
+    """The files that the manifest lists but the student did not hand in."""
 
     def text(self, path: Path) -> str | None:
         """Read a file's text; return None if it is missing or was refused."""
@@ -79,7 +79,7 @@ def copy_submission(
     Never follow a link, and never open anything but a regular file. Raise UsageError if ``tree`` is not a folder.
     """
     if not tree.is_dir():
-        raise UsageError(f"{tree} is not a folder. Name the folder of a student's repository.")
+        raise UsageError(f"{tree} is not a folder. Pass the folder of a student's repository.")
     files: list[FileRecord] = []
     refused: list[Note] = []
     missing: list[str] = []
@@ -121,7 +121,7 @@ def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) 
 
 
 def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
-    """Return a file's bytes, the sentence that says why it is refused, or None if it does not exist."""
+    """Return a file's bytes, the reason why it is refused, or None if it does not exist."""
     folder, full = tree, tree / path
     try:
         for part in path.parts[:-1]:
@@ -159,7 +159,7 @@ def _find_line_number(data: bytes, position: int) -> int:
 
 
 def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
-    """List the files next to the student's own that appear to count but do not."""
+    """List the files next to the student's own files that appear to count but do not."""
     notes = []
     expected = {m.code for m in manifest.modules}
     for module in modules:
@@ -176,7 +176,10 @@ def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, .
 
 
 def _list_names(folder: Path) -> list[str]:
-    """List the first names in a folder, sorted. Return none if it is a link, is not a folder or cannot be read."""
+    """List the first names in a folder, sorted.
+
+    The list is empty if it is a link, is not a folder or cannot be read.
+    """
     try:
         if folder.is_symlink():
             return []

@@ -16,7 +16,7 @@ def parse_source(text: str, path: str) -> ast.Module | Failure:
     if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
         return _explain_wrong_encoding(encoding, path)
     try:
-        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark, which Python skips
+        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return _explain_syntax_error(error, path)
 

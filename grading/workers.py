@@ -16,7 +16,7 @@ from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
 SHOWN_WITH = {"numba": ("numba", "llvmlite")}
-"""Maps a package that student code may import to all packages that a worker must see for it."""
+"""For each package that student code may import, all packages that a worker must see to import it."""
 
 
 def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
@@ -52,12 +52,12 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
 
 @dataclass(frozen=True)
 class WorkerProbe:
-    """The versions and the speed of a worker on this machine, as measured."""
+    """The versions and the measured speed of a worker on this machine."""
 
     python: str
     numpy: str
     round_trip_seconds: float
-    """The median time for the smallest request and its answer."""
+    """The median time for the smallest request and its answer, in seconds."""
 
 
 def probe_worker(sandbox: str) -> WorkerProbe:

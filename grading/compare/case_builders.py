@@ -1,4 +1,4 @@
-"""Build comparison cases: functions of arrays, functions of tensors (plain or on a tape), layers, and losses."""
+"""Build comparison cases for functions of arrays, functions of tensors (plain or on a tape), layers, and losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grading.compare.case_comparison import (
 
 Shapes = Mapping[str, tuple[int, ...]]
 Builder = Callable[[Any], Any]
-"""Builds a layer or a function from `student` or from PyTorch."""
+"""A function that builds a layer or a function from `student` or from PyTorch."""
 Draw = Callable[[np.random.Generator], np.ndarray]
 
 
@@ -63,11 +63,11 @@ def read_tensor_array(tensor: Any) -> Any:
     return None if tensor is None else tensor.numpy()
 
 
-# Functions that run on the student's side: each imports what it needs.
+# Functions that run in the student's process. Each imports what it needs.
 
 
 def hold_in_worker(array: Any) -> Any:
-    """Return the array itself, so that the worker holds it."""
+    """Return the array itself, so that the worker keeps it."""
     return array
 
 
@@ -113,7 +113,7 @@ def run_and_differentiate(function: Callable[..., Any], tensors: list[Any], grad
 def build_layer_case(
     name: str, size: str, student_builder: Builder, pytorch_builder: Builder, *, x: Draw, grad: Draw, **weights: Draw
 ) -> ComparisonCase:
-    """Build the case of a layer with its own backward method. ``weights`` draws its parameters, in order."""
+    """Build the case for a layer with its own backward method. ``weights`` draws the layer's parameters, in order."""
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Build what the student's code computes from these arrays, and the call that is timed."""
@@ -174,7 +174,7 @@ def build_layer_case(
 def build_loss_case(
     name: str, size: str, student_builder: Builder, pytorch_builder: Builder, *, prediction: Draw, target: Draw
 ) -> ComparisonCase:
-    """Build the case of a loss and its gradient for the prediction. ``pytorch_builder`` returns a function."""
+    """Build the case for a loss and its gradient for the prediction. ``pytorch_builder`` returns a function."""
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Build what the student's code computes from these arrays, and the call that is timed."""
@@ -287,7 +287,7 @@ def build_array_case(
 
 
 def make_op_builder(module: str, name: str, **attributes: Any) -> Builder:
-    """Return a builder of one of the student's ops with its attributes."""
+    """Return a builder for one of the student's ops with its attributes."""
 
     def bind_student_op(student: Any) -> Any:
         """Bind the attributes to the student's op."""
@@ -297,5 +297,5 @@ def make_op_builder(module: str, name: str, **attributes: Any) -> Builder:
 
 
 def make_tensor_function_builder(module: str, name: str, **attributes: Any) -> Builder:
-    """Return a builder of one of the student's tensor functions with its non-tensor arguments."""
+    """Return a builder for one of the student's tensor functions with its non-tensor arguments."""
     return lambda student: student.define(bind_attributes)(getattr(getattr(student, module), name), attributes)

@@ -1,4 +1,4 @@
-"""Run the same work in the student's code and in PyTorch, in turns, so that a busy machine slows both."""
+"""Run the same work alternately in the student's code and in PyTorch, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from grading.remote import ProtocolError, RemoteError, WorkerFailureError
 from grading.render.text import to_one_line
 
 GRADIENT_PREFIX = "gradient of "
-"""The beginning of a computed gradient's name."""
+"""The prefix of a computed gradient's name."""
 TOLERANCE = 2e-4
-"""The allowed difference, relative to PyTorch's largest number or to 1, whichever is larger.
+"""The allowed difference, relative to the largest of PyTorch's values or to 1, whichever is larger.
 
 Differences from summing float32 numbers in a different order are far smaller.
 """
@@ -37,8 +37,8 @@ def import_pytorch() -> ModuleType:
     """Import PyTorch. Raise UsageError with the installation command if it is missing or broken."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
-            "PyTorch is not installed here. The course does not need it, but the comparison does. Install the version "
-            f"without the gigabytes for graphics cards: {INSTALL_COMMAND}"
+            "PyTorch is not installed here. The course does not need it, but the comparison does. Install the CPU "
+            "version, which is gigabytes smaller: {INSTALL_COMMAND}"
         )
     try:
         return importlib.import_module("torch")
@@ -50,7 +50,7 @@ def import_pytorch() -> ModuleType:
 
 
 def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) -> list[float]:
-    """Return the median seconds of each function, measured in turns after warm-ups that do not count."""
+    """Return each function's median time in seconds, measured in turns after warm-ups that do not count."""
     for _ in range(warm_ups):
         for measure in measures:
             measure()
@@ -59,7 +59,10 @@ def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) 
 
 
 def time_calls(function: Callable[..., object], arguments: list[Any], count: int) -> float:
-    """Return the seconds that ``count`` calls take. It runs in either process, so it imports what it needs."""
+    """Return the time in seconds that ``count`` calls take.
+
+    This function runs in either process and imports what it needs.
+    """
     from time import perf_counter
 
     started = perf_counter()
@@ -73,9 +76,9 @@ class CaseSide:
     """One side of a case: the student's or PyTorch's."""
 
     compute: Callable[[], Mapping[str, Any]]
-    """Returns arrays, keyed by name. The names of gradients begin with GRADIENT_PREFIX."""
+    """A function that returns arrays, keyed by name. The names of gradients begin with GRADIENT_PREFIX."""
     run: Callable[[int], float]
-    """Repeats the work the given number of times and returns the time taken, in seconds."""
+    """A function that repeats the work the given number of times and returns the time taken in seconds."""
 
 
 def build_local_side(
@@ -92,7 +95,7 @@ def build_worker_side(
     timer = student.define(time_calls)
 
     def time_in_worker(count: int) -> float:
-        """Return the seconds that ``count`` calls take, according to the worker's clock."""
+        """Return the time in seconds that ``count`` calls take, according to the worker's clock."""
         seconds = timer(function, list(arguments), count)
         if type(seconds) is not float or not 0 <= seconds < math.inf:
             raise ProtocolError("its clock does not return seconds")
@@ -107,12 +110,12 @@ class ComparisonCase:
 
     name: str
     size: str
-    """The shapes of the inputs, in words."""
+    """A short description of the inputs' shapes."""
     draw: Callable[[np.random.Generator], Arrays]
     ours: Callable[[Any, Arrays], CaseSide]
-    """Builds the student's side from `student`, as in module tests."""
+    """A function that builds the student's side from `student`, as in module tests."""
     theirs: Callable[[Any, Arrays], CaseSide]
-    """Builds PyTorch's side."""
+    """A function that builds PyTorch's side."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.
 
 
 def time_in_turns(*sides: CaseSide) -> list[float]:
-    """Return the seconds that one run of each side takes, measured in turns."""
+    """Return the time in seconds that one run of each side takes, measured in turns."""
     counts = [max(1, min(MAX_CALLS, round(TURN_SECONDS / max(work.run(1), 1e-7)))) for work in sides]
     measures = [partial(work.run, count) for work, count in zip(sides, counts, strict=True)]
     durations = measure_in_turns(*measures, turns=TURNS, warm_ups=1)
@@ -175,18 +178,21 @@ def time_in_turns(*sides: CaseSide) -> list[float]:
 
 
 def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
-    """Return which result is not an array of numbers with PyTorch's shape, or None if there is no such result."""
+    """Describe a result that is not an array of numbers with PyTorch's shape.
+
+    Return None if there is no such result.
+    """
     for name, values in expected.items():
         mine = got[name]
         if type(mine) is not np.ndarray or mine.dtype.kind not in "fiub":
             return f"{name} is not an array of numbers"
         if mine.shape != values.shape:
-            return f"{name} has the shape {mine.shape}, but PyTorch's is {values.shape}"
+            return f"{name} has shape {mine.shape}, but PyTorch's has shape {values.shape}"
     return None
 
 
 def compute_largest_difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference between two numbers, which is infinite if only one of them is NaN."""
+    """Return the largest difference between two corresponding values, which is infinite if only one of them is NaN."""
     ours, theirs = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0.0, np.abs(ours - theirs))

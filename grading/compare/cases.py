@@ -1,4 +1,4 @@
-"""List the cases of modules 01 to 09: sums, operations, activations, layers, losses, attention, loading, the tape."""
+"""List the cases for modules 01 to 09: sums, operations, activations, layers, losses, attention, loading and tapes."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def list_network_cases() -> list[ComparisonCase]:
 
 
 def make_scaled_weight_draw(n_out: int, n_in: int) -> Draw:
-    """Return a function that draws weights for which outputs have the scale of their inputs."""
+    """Return a function that draws weights for which outputs are on the same scale as inputs."""
     draw = make_normal_draw(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 
@@ -215,7 +215,7 @@ def list_spatial_cases() -> list[ComparisonCase]:
 def list_convolution_cases(
     change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
 ) -> list[ComparisonCase]:
-    """List a convolution that is typical of the middle of a network, after ``change(conv, student)``."""
+    """List the case of a typical convolution in the middle of a network, after ``change(conv, student)``."""
     return [
         build_layer_case(
             name, "16×16×32×32",
@@ -228,7 +228,7 @@ def list_convolution_cases(
 
 
 def bind_attention(layer: Any) -> Callable[..., Any]:
-    """Turn an attention layer into a function of its input and parameters. This runs on the student's side."""
+    """Turn an attention layer into a function of its input and parameters. This runs in the student's process."""
     parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
 
     def attend(x: Any, *weights_and_biases: Any) -> Any:
@@ -287,12 +287,12 @@ def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
 
 
 def list_epoch_batches(loader: Any) -> Any:
-    """Read every batch of an epoch. This runs on both sides."""
+    """Read every batch of an epoch. This runs in both processes."""
     return list(loader)
 
 
 def join_epoch_batches(loader: Any) -> list[Any]:
-    """Join all inputs and all targets of an epoch. This runs on the student's side."""
+    """Join all inputs and all targets of an epoch. This runs in the student's process."""
     from numpy import concatenate
 
     batches = [[tensor.numpy() for tensor in batch] for batch in loader]
@@ -300,7 +300,7 @@ def join_epoch_batches(loader: Any) -> list[Any]:
 
 
 def list_loading_cases() -> list[ComparisonCase]:
-    """List module 08's case: an epoch of images in their original order."""
+    """List module 08's case, an epoch of images in their original order."""
     names = "the inputs", "the targets"
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:

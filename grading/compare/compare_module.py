@@ -49,7 +49,7 @@ def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatc
     """
     if module_id not in CASES_BY_MODULE:
         others = ", ".join(name[:2] for name in CASES_BY_MODULE)
-        raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of: {others}")
+        raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of these modules: {others}")
     torch, manifest = import_pytorch(), load_manifest(root)
     with limit_to_one_thread(torch), start_student_worker(root, manifest, manifest.module(module_id)) as student:
         return compare_cases(CASES_BY_MODULE[module_id](), student, torch, seed, watch)

@@ -1,4 +1,4 @@
-"""Show a comparison with PyTorch on a terminal: a table of differences and times, and the times as bars."""
+"""Show a comparison with PyTorch on a terminal, with a table of differences and times, and a bar for each time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from grading.render import figure_text
 
 WIDE, BAR_WIDTH = 76, 40
 NOTE = (
-    f"The largest difference between any two numbers is shown. More than {TOLERANCE:g} times the largest number, or "
-    "times 1 if that is larger, is not the same. Each side has one thread, and times are medians over several turns. "
+    f"The table shows the largest difference between corresponding values. Results differ if it exceeds {TOLERANCE:g} "
+    f"times the largest value, or {TOLERANCE:g} if that is larger. Each side uses one thread, and times are medians "
+    f"over several turns. "
     "No verdict depends on any of this."
 )
 

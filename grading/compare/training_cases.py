@@ -1,4 +1,4 @@
-"""List the cases of modules 10 to 16: optimisers, schedules, training steps, int8, kernels and the GPT."""
+"""List the cases for modules 10 to 16: optimisers, schedules, training steps, int8, kernels and the GPT."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TRAINING_STEPS = 3
 VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 
 
-# Functions that run on the student's side: each imports what it needs.
+# Functions that run in the student's process. Each imports what it needs.
 
 
 def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
@@ -66,7 +66,7 @@ def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> A
 def record_learning_rates(
     make_optimizer: Any, tensor: Any, make_schedule: Any, options: dict[str, Any], steps: int
 ) -> list[float]:
-    """Return the learning rates of a schedule on a separate optimiser."""
+    """Return the learning rates that a schedule sets on a separate optimiser."""
     optimizer = make_optimizer([tensor], 0.1)
     schedule, rates = make_schedule(optimizer, **options), [optimizer.lr]
     for _ in range(steps):
@@ -91,7 +91,7 @@ def bind_embedding(apply: Any, embedding: Any) -> Any:
 
 
 def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
-    """Build the case of an optimiser's steps with random gradients."""
+    """Build the case for an optimiser's steps with random gradients."""
     shape = (256, 256)
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
@@ -139,7 +139,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
 
 
 def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
-    """Build the case of a schedule's learning rates."""
+    """Build the case for a schedule's learning rates."""
 
     def prepare_student_side(student: Any, _arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which records the learning rate of every step."""
@@ -172,7 +172,7 @@ def build_schedule_case(name: str, **options: Any) -> ComparisonCase:
 
 
 def build_clipping_case() -> ComparisonCase:
-    """Build the case of `clip_grad_norm` on three gradients."""
+    """Build the case for `clip_grad_norm` on three gradients."""
     shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
@@ -237,7 +237,7 @@ def list_optimizer_cases() -> list[ComparisonCase]:
 
 
 def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> ComparisonCase:
-    """Build the case of training steps with module 11's Trainer, after ``change(network, student)``."""
+    """Build the case for training steps with module 11's Trainer, after ``change(network, student)``."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
@@ -287,22 +287,22 @@ def list_training_cases() -> list[ComparisonCase]:
 
 
 def bind_quantization(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
-    """Return a function that quantises and dequantises an array. This runs on the student's side."""
+    """Return a function that quantises and dequantises an array. This runs in the student's process."""
     return lambda x: dequantize(quantize(x, scale, zero_point), scale, zero_point)
 
 
 def bind_weight_quantization(quantize_weight: Any, dequantize: Any) -> Any:
-    """Return a function that quantises and dequantises a weight. This runs on the student's side."""
+    """Return a function that quantises and dequantises a weight. This runs in the student's process."""
     return lambda weight: dequantize(*quantize_weight(weight))
 
 
 def list_quantization_cases() -> list[ComparisonCase]:
-    """List `quantize` with one scale and zero point, and `quantize_weight` with a scale per output."""
+    """List the cases for `quantize` with one scale and zero point, and `quantize_weight` with a scale per output."""
     # Scales are powers of two: PyTorch multiplies by their inverse, which could round a few numbers differently.
     scale, zero_point = 1 / 32, 5
 
     def draw_weight(rng: np.random.Generator) -> np.ndarray:
-        """Draw a weight whose outputs all have the same power of two as their scale."""
+        """Draw a weight for which every output's scale is the same power of two."""
         weight = rng.uniform(-1.9, 1.9, (64, 32, 3, 3)).astype(np.float32)
         weight[:, 0, 0, 0] = 127 / 64
         return weight
@@ -375,7 +375,7 @@ def list_compression_cases() -> list[ComparisonCase]:
 
 
 def bind_distillation(loss: Any) -> Any:
-    """Return a loss that also gives the teacher a gradient of zeros. This runs on the student's side."""
+    """Return a loss that also gives the teacher a gradient of zeros. This runs in the student's process."""
     return lambda logits, teacher, targets: loss(logits, teacher, targets) + (teacher * 0.0).sum()
 
 
@@ -383,7 +383,7 @@ def bind_distillation(loss: Any) -> Any:
 
 
 def list_kernel_cases() -> list[ComparisonCase]:
-    """List module 13's cases: module 06's layers, computed differently."""
+    """List module 13's cases, which compute module 06's layers differently."""
 
     def build_fused_norm_relu(student: Any) -> Any:
         """Build the student's batch normalization fused with ReLU, for 16 channels."""
@@ -417,7 +417,7 @@ def list_kernel_cases() -> list[ComparisonCase]:
 
 
 def build_gpt_case() -> ComparisonCase:
-    """Build the case of training steps of a small GPT, with AdamW and clipping."""
+    """Build the case for training steps with a small GPT, AdamW and clipping."""
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Prepare the student's side, which takes a training step with a GPT."""

@@ -1,4 +1,4 @@
-"""Format measured figures by unit, so that a missed threshold never looks as if it were met."""
+"""Format measured figures by unit, so that a missed threshold never looks as if it had been met."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ASCII_LEVELS = "_.-=+*%#"
 
 
 def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
-    """Format a figure as a reader expects it: 97.3%, 0.042, 12, 3.12×; a dash for None.
+    """Format a figure as a reader expects it: 97.3%, 0.042, 12, 3.12×, or a dash for None.
 
     `decimals` is relative to the unit's usual precision.
 
@@ -78,8 +78,8 @@ def compute_closeness(criterion: CriterionResult) -> float:
 def format_margin(criterion: CriterionResult) -> str:
     """Format how far the figure is above or below its threshold: "2.3 points to spare", "12% short".
 
-    The margin of a share is in points, and any other margin is in percent of the threshold. The text is empty where no
-    margin is possible, as at 100%.
+    The margin of a share is in points, and any other margin is in percent of the threshold. Return "" if no margin is
+    possible, as at 100%.
     """
     if criterion.measured is None or not math.isfinite(criterion.measured):
         return ""
@@ -98,7 +98,7 @@ def format_margin(criterion: CriterionResult) -> str:
 
 
 def compute_margin_share(criterion: CriterionResult) -> float:
-    """Return the margin as a share of the possible range: from -1 through 0, at the threshold, to 1."""
+    """Return the margin as a fraction of the possible range, from -1 to 1. It is 0 at the threshold."""
     value = criterion.measured
     if value is None or not math.isfinite(value):
         return 0.0
@@ -125,7 +125,7 @@ def draw_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def draw_sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:
-    """Draw the values as a curve of at most `width` characters, with a space where nothing was measured.
+    """Draw the values as a curve at most `width` characters wide, with a space where nothing was measured.
 
     >>> draw_sparkline((0.0, 1.0, None, 7.0), 8)
     '▁▂ █'

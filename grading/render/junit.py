@@ -1,4 +1,4 @@
-"""Render a result as JUnit XML, with one test case per criterion, for the viewers of CI services."""
+"""Render a result as JUnit XML for the viewers of CI services, with one test case per criterion."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult
     figure = f"measured {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"
     match criterion.status:
         case CriterionStatus.FAILED:
-            # Use only one element, because several viewers keep just the first or reject more.
+            # Use only one element, because several viewers keep just the first one or reject additional ones.
             element = ET.SubElement(
                 case, "failure", type="criterion", message=_clean_xml_line(f"{figure}: {criterion.why}")
             )

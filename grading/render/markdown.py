@@ -1,4 +1,4 @@
-"""Render a result as GitHub-flavoured Markdown of bounded length, in which nothing from a student's text is active."""
+"""Render a result as GitHub-flavoured Markdown of limited length, in which text from students has no special effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that are hidden until a reader unfolds them."""
+    """Blocks that are hidden until a reader expands them."""
 
     summary: str
     """Our own HTML, or text from `escape_html`."""
@@ -38,7 +38,7 @@ Block = str | Fold
 
 
 def render_markdown(result: Result) -> str:
-    """Render the report, at most `MAX_REPORT_CHARACTERS` long."""
+    """Render the report with at most `MAX_REPORT_CHARACTERS` characters."""
     return (
         fit_blocks(
             (f"## {escape_markdown(words.format_heading(result))}", *build_report_blocks(result)), MAX_REPORT_CHARACTERS
@@ -48,7 +48,7 @@ def render_markdown(result: Result) -> str:
 
 
 def fit_blocks(blocks: Iterable[Block], max_characters: int) -> str:
-    """Join as many blocks as fit, close every fold, and add a note if some do not fit."""
+    """Join as many blocks as fit, close every fold, and add a note if some blocks do not fit."""
     kept, max_characters = [], max_characters - len(_TRUNCATION_NOTE) - 2
     for block in blocks:
         text = block if isinstance(block, str) else _render_fold(block, max_characters)
@@ -90,7 +90,7 @@ def _break_links(text: str) -> str:
 
 
 def format_code_span(text: str, max_characters: int = 200) -> str:
-    """Format text as a code span that no backtick in the text can end. Pipes are escaped for tables."""
+    """Format text as a code span that no backtick in the text can close. Pipes are escaped for tables."""
     text = to_one_line(text, max_characters)
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
@@ -98,14 +98,14 @@ def format_code_span(text: str, max_characters: int = 200) -> str:
 
 
 def format_code_block(text: str, max_characters: int = 2000, language: str = "text") -> str:
-    """Format text as a fenced block that no fence in the text can end."""
+    """Format text as a fenced block that no fence in the text can close."""
     text = clean_text(text, max_characters)
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
 def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> Iterator[Block]:
-    """Yield the report without its heading. The first failure is left out if it is shown elsewhere."""
+    """Yield the report's blocks without its heading. Leave out the first failure if it is shown elsewhere."""
     medal = f" Medal: {escape_markdown(result.medal)}." if result.medal and result.verdict.exit_code == 0 else ""
     yield f"**{words.describe_verdict(result)}.** {words.summarize_criteria(result)}{medal}"
     for reason in result.provisional_because[:SHOWN_FAILURES]:
@@ -184,7 +184,7 @@ def render_failure(failure: Failure) -> str:
 
 
 def render_curves(result: Result) -> Iterator[str]:
-    """Yield the training curves as one block, with a line for each. Yield nothing if there are no curves."""
+    """Yield the training curves as one block, with a line for each curve. Yield nothing if there are no curves."""
     lines = []
     for curve in result.curves[:6]:
         known = [v for v in curve.values if v is not None]
@@ -196,7 +196,7 @@ def render_curves(result: Result) -> Iterator[str]:
 
 
 def _list_notes(result: Result) -> Iterator[str]:
-    """Yield what was not graded and which course files have changed."""
+    """Yield notes on files that were not graded and on changed course files."""
     lines = [
         f"- Not graded: {format_code_span(n.path)}: {escape_markdown(n.message)}"
         for n in result.submission.refused[:20]

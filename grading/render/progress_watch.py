@@ -14,10 +14,10 @@ from grading.render.text import to_one_line
 
 
 class ProgressWatch(Protocol):
-    """A listener for the progress of a grading run. It must sanitise notes, which may contain untrusted text."""
+    """A listener for the progress of a grading run. Listeners must sanitise notes, which may contain untrusted text."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Begin a phase of `total` steps (None: unknown)."""
+        """Begin a phase of `total` steps, or None if the number is unknown."""
 
     def advance(self, done: int, note: str = "") -> None:
         """Record that this many steps of the phase are done."""
@@ -34,7 +34,7 @@ class SilentWatch:
 
 
 class PlainWatch:
-    """Shows one line per phase: for logs, pipes and CI."""
+    """A listener for logs, pipes and CI that shows one line per phase."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -56,7 +56,7 @@ class PlainWatch:
 
 
 class RichWatch:
-    """Shows a spinner and a bar that vanish after the grading. Use it as a context manager."""
+    """A listener that shows a spinner and a bar until grading is done. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
@@ -91,5 +91,5 @@ def _truncate(text: str, width: int) -> str:
 
 
 def create_watch(console: Console) -> RichWatch | PlainWatch:
-    """Create an animated listener on a terminal, and otherwise one that prints a line per phase."""
+    """Create an animated listener for a terminal, or else one that prints a line per phase."""
     return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)

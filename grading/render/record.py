@@ -1,4 +1,4 @@
-"""Encode a result record as JSON: the same bytes for the same record, without NaN."""
+"""Encode a result record as JSON without NaN. Equal records have the same bytes."""
 
 from __future__ import annotations
 

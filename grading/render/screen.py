@@ -15,20 +15,20 @@ SECONDS_PER_FRAME = 0.05
 
 
 class Screen(Protocol):
-    """A place to draw frames. A frame is any Rich renderable in which a student's text is a cleaned `Text`."""
+    """A place to draw frames. A frame is any Rich renderable in which every text from a student is a cleaned `Text`."""
 
     watched: bool
-    """Whether somebody is watching. If not, a demonstration may train for a shorter time."""
+    """Whether somebody is watching. If nobody is, a demonstration may train for a shorter time."""
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Show this frame instead of the last one, for at least this long. `keep` leaves it above later ones."""
+        """Show this frame instead of the last one for at least `seconds`. `keep` leaves it above later frames."""
 
     def ask(self, question: str) -> str | None:
         """Return the line that somebody enters, or None if it is empty or nobody can type."""
 
 
 class RecordingScreen:
-    """Keeps every frame of a headless run."""
+    """A screen that keeps every frame of a headless run."""
 
     watched = False
 
@@ -45,7 +45,7 @@ class RecordingScreen:
 
 
 class LiveScreen:
-    """Draws each frame over the last one on a terminal; use it as a context manager."""
+    """A screen that draws each frame over the last one on a terminal. Use it as a context manager."""
 
     watched = True
 
@@ -70,7 +70,7 @@ class LiveScreen:
         self._until = time.monotonic() + seconds
 
     def ask(self, question: str) -> str | None:
-        """Ask below the kept frames. Return None if there is no keyboard."""
+        """Ask the question below the kept frames. Return None if there is no keyboard."""
         if not sys.stdin.isatty():
             return None
         self._live.stop()
@@ -88,7 +88,7 @@ class LiveScreen:
 
 
 class PlainScreen:
-    """Prints the first, the last and the kept frames of a demonstration in a log; use it as a context manager."""
+    """A screen that prints a demonstration's first, last and kept frames in a log. Use it as a context manager."""
 
     watched = True
 
@@ -105,7 +105,7 @@ class PlainScreen:
             self._console.print(self._last)
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Print the first frame and kept ones, and hold back any other frame until the end."""
+        """Print the first frame and the kept frames, and hold back any other frame until the end."""
         if self._first or keep:
             self._console.print(renderable)
             self._first, self._last = False, None
@@ -118,5 +118,5 @@ class PlainScreen:
 
 
 def create_screen(console: Console) -> LiveScreen | PlainScreen:
-    """Create a live screen on a terminal, and otherwise one that prints the first and last frame."""
+    """Create a live screen on a terminal, or else one that prints the first and last frames."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)

@@ -19,7 +19,7 @@ from grading.result import CriterionResult, CriterionStatus, Failure, Result, Ve
 
 WIDE_COLUMNS, MAX_COLUMNS = 76, 100
 SHOWN_FAILURES = 6
-"""The number of failures shown in full in addition to the first."""
+"""The number of failures shown in full after the first one."""
 
 _COLOURS = {Verdict.UNLOCKED: "green", Verdict.PROVISIONAL: "cyan", Verdict.NOT_YET: "yellow", Verdict.ERROR: "red"}
 _SIGNS = {
@@ -39,7 +39,7 @@ class TerminalReport:
     """The command that repeats the grading. The default is the session's command."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Yield the parts from top to bottom. What to do next comes last."""
+        """Yield the parts from top to bottom. The part about what to do next comes last."""
         result, wide, plain = self.result, options.max_width >= WIDE_COLUMNS, options.ascii_only
         yield _build_verdict_panel(result)
         yield from _build_criteria_tables(result, wide, plain)
@@ -55,7 +55,7 @@ class TerminalReport:
 
 @dataclass(frozen=True)
 class HangingText:
-    """A text whose lines after the first are indented, wherever a terminal of this width breaks them.
+    """A text with all lines after the first indented, wherever the terminal breaks lines.
 
     A quoted text has a bar before every line instead, if it has several lines or `always` is set.
     """
@@ -92,7 +92,7 @@ def print_report(console: Console, result: Result, *, again: str | None = None) 
 
 
 def print_first_failure(console: Console, result: Result) -> None:
-    """Print only what to fix first, what the code printed, and what was not graded."""
+    """Print only the failure to fix first, the code's printed output, and the notes on what was not graded."""
     parts = [
         *_describe_first_error(result),
         *_quote_student_output(result),
@@ -187,7 +187,8 @@ def _list_other_failures(result: Result) -> Iterator[RenderableType]:
         yield Padding(build_failure_parts(shown, is_brief=True), (0, 0, 0, 1))
     if len(others) > SHOWN_FAILURES:
         yield Text(
-            f" … and {len(others) - SHOWN_FAILURES} more, most often fixed along with the first ones.", style="dim"
+            f" … and {len(others) - SHOWN_FAILURES} more, which usually disappear once the first ones are fixed.",
+            style="dim",
         )
 
 
@@ -226,7 +227,7 @@ def _draw_curves(result: Result, width: int, ascii_only: bool) -> Iterator[Rende
 
 
 def _quote_student_output(result: Result) -> Iterator[RenderableType]:
-    """Yield what the student's code printed, unless the milestone is unlocked."""
+    """Yield the student code's printed output, unless the milestone is unlocked."""
     text = clean_text(result.student_output, 1000).strip()
     if text and result.verdict is not Verdict.UNLOCKED:
         yield Text("\nYour code printed", style="bold")
@@ -234,7 +235,7 @@ def _quote_student_output(result: Result) -> Iterator[RenderableType]:
 
 
 def _list_notes(result: Result) -> Iterator[RenderableType]:
-    """Yield what was not graded and which course files have changed."""
+    """Yield notes on files that were not graded and on changed course files."""
     for note in result.submission.refused[:10]:
         yield Text()
         yield HangingText(
@@ -252,7 +253,7 @@ def _list_notes(result: Result) -> Iterator[RenderableType]:
 
 
 def _describe_first_error(result: Result) -> Iterator[RenderableType]:
-    """Yield what the grader or this machine could not do, if anything."""
+    """Yield the error of the grader or this machine, if there was one."""
     for criterion in result.criteria:
         if criterion.status is CriterionStatus.ERROR:
             yield HangingText(
@@ -278,7 +279,7 @@ def _build_first_failure(result: Result, again: str | None) -> Iterator[Renderab
 
 
 def format_command(command_line: str) -> Text:
-    """Format a line to copy. It is never wrapped, whatever the width."""
+    """Format a command line for copying. It is never wrapped, whatever the terminal's width."""
     return Text(f"  {command_line}", style="bold", no_wrap=True, overflow="ignore")
 
 

@@ -1,4 +1,7 @@
-"""Make untrusted text harmless: whatever student code has printed, raised or named. Only this file does so."""
+"""Make untrusted text harmless, such as anything that student code has printed, raised or named.
+
+Only this file does so.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ _ESCAPE = re.compile(
 _COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-# Characters without ink in any other category: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and
-# blank letters and symbols it does not list: Braille without dots, the null notehead, Egyptian and Khitan fillers.
+# Blank characters in any other category: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the
+# blank letters and symbols that it does not list (Braille without dots, the null notehead, Egyptian and Khitan
+# fillers).
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufffc"
     "\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
@@ -25,13 +29,13 @@ _JOINERS = re.compile("[\u200c\u200d]+")
 _VIRAMA = 9
 """The combining class of marks that remove a consonant's vowel."""
 MAX_MARKS = 4
-"""The maximum number of combining marks on one letter, which is more than any language stacks."""
+"""The maximum number of combining marks on one letter. No language stacks more."""
 QUOTE_BAR = "│ "
 """The bar before quoted text. No line that begins with it is the grader's own."""
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a number and the counted noun.
+    """Format a number followed by its noun in the singular or plural.
 
     >>> format_count(1, "file"), format_count(2000, "file")
     ('1 file', '2,000 files')
@@ -40,7 +44,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
-    """Cut the text after `max_characters` and state how many are missing (`dropped` are already gone).
+    """Cut the text after `max_characters` and state how many characters are missing, including `dropped` earlier ones.
 
     >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'
@@ -56,7 +60,7 @@ def clean_text(text: str, max_characters: int = 2000) -> str:
 
     A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """
-    # A rough cut at the start keeps the work bounded, whatever a worker has sent.
+    # A rough cut at the start limits the work, whatever a worker has sent.
     rough = text[: 20 * max_characters]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
@@ -66,10 +70,10 @@ def clean_text(text: str, max_characters: int = 2000) -> str:
 
 
 def remove_invisible_characters(text: str) -> str:
-    """Remove what nobody can see, and all but `MAX_MARKS` of the marks stacked on a letter.
+    """Remove invisible characters, and all but `MAX_MARKS` of the marks stacked on a letter.
 
-    Newlines and tabs stay, and so do the joiners U+200C and U+200D where words are spelt with them: between letters
-    (Persian, Bengali) and after a virama (Sinhala, Malayalam). Every other space becomes the ordinary one.
+    Newlines and tabs stay. So do the joiners U+200C and U+200D where words are spelt with them: between letters
+    (Persian, Bengali) and after a virama (Sinhala, Malayalam). Any other kind of space becomes an ordinary space.
     """
     # Each character is looked up once, however often it occurs.
     kinds = {c: unicodedata.category(c) for c in set(text)}
@@ -87,7 +91,7 @@ def remove_invisible_characters(text: str) -> str:
 
 
 def _keep_joiner(match: re.Match[str]) -> str:
-    """Keep one joiner where it may occur in a word, and none elsewhere.
+    """Keep one joiner where a word may contain it, and remove all others.
 
     Two marks with only a joiner between them would stack.
     """
@@ -119,7 +123,7 @@ def quote_text(text: str, max_characters: int = 2000) -> str:
 
 
 def label_text(label: str, text: str, max_characters: int = 2000) -> str:
-    """Put a label before the cleaned text; several lines are quoted, so that none looks like a label.
+    """Put a label before the cleaned text. Quote text of several lines, so that no line looks like a label.
 
     >>> print(label_text("got: ", "[[1, 2],\\n [3, 4]]"))
     got: │ [[1, 2],

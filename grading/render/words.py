@@ -37,12 +37,12 @@ _WRITINGS = {
 
 
 def format_heading(result: Result) -> str:
-    """Name what was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
+    """Format a heading for the result, such as "Milestone 1: Basic Inference" or "Module 02_tensor: Tensors"."""
     return format_session_heading(result.session, result.name)
 
 
 def format_session_heading(session: str, name: str) -> str:
-    """Name what `nox -s SESSION` grades: "Milestone 1: Basic Inference"."""
+    """Format a heading for what `nox -s SESSION` grades, such as "Milestone 1: Basic Inference"."""
     what, _, which = session.partition("-")
     return to_one_line(f"{what.capitalize()} {which}: {name}")
 
@@ -78,7 +78,7 @@ def describe_points_and_scheme(result: Result) -> str | None:
 
 
 def format_points(result: Result) -> str:
-    """Format the points: "92.3 of 100"."""
+    """Format the points, such as "92.3 of 100"."""
     share = (
         math.floor(1000 * compute_score_share(result)) / 1000
     )  # rounded down, never up to a score that was not reached
@@ -86,7 +86,7 @@ def format_points(result: Result) -> str:
 
 
 def explain_not_measured(criterion: CriterionResult) -> str:
-    """Explain why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
+    """Explain why a criterion has no verdict of its own, as in "not attempted: fix the module tests first"."""
     status, why = STATUS_NAMES[criterion.status], to_one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
@@ -107,7 +107,7 @@ def group_not_attempted(
 
 
 def name_kinds(criteria: list[CriterionResult]) -> str:
-    """Name the kinds of these criteria: "performance, reliability and understanding"."""
+    """List the kinds of these criteria as text, such as "performance, reliability and understanding"."""
     *first, last = [KIND_NAMES[kind].lower() for kind, _ in group_by_kind(tuple(criteria))]
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -119,19 +119,19 @@ def group_by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Criterion
 
 
 def list_failures(result: Result) -> list[Failure]:
-    """List every failure in order. The first one is to be fixed first."""
+    """List every failure in the order in which they should be fixed."""
     return [f for c in result.criteria for f in c.failures]
 
 
 def format_location(failure: Failure) -> str | None:
-    """Format the failure's place: "modules/02_tensor/tinytorch/tensor.py:41"."""
+    """Format the failure's location, such as "modules/02_tensor/tinytorch/tensor.py:41"."""
     if failure.file is None:
         return None
     return to_one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
 
 
 def format_failure_title(failure: Failure, max_characters: int = 400) -> str:
-    """Format the failure's title on one line: "Task 2.3: Addition broadcasts"."""
+    """Format the failure's title on one line, such as "Task 2.3: Addition broadcasts"."""
     title = to_one_line(failure.title, max_characters)
     return title if failure.task is None else f"Task {to_one_line(failure.task, 10)}: {title}"
 
@@ -146,7 +146,7 @@ def build_test_command(failure: Failure) -> str | None:
 
 
 def describe_reused_figures(result: Result) -> str | None:
-    """Say when figures were measured that come from an earlier run; return None if all are new."""
+    """State when reused figures were measured. Return None if all figures are new."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:
         return None
@@ -164,12 +164,12 @@ def describe_writing(writing: Writing) -> tuple[str, str]:
 
 
 def format_duration(seconds: float) -> str:
-    """Format a duration: "0.4 s", "2 min 5 s"."""
+    """Format a duration, such as "0.4 s" or "2 min 5 s"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {round(seconds % 60)} s"
 
 
 def describe_sandbox(sandbox: str) -> str:
-    """Name the sandbox in a record: "bubblewrap", "Landlock", "a limited process"."""
+    """Return a readable name for a record's sandbox: "bubblewrap", "Landlock" or "a limited process"."""
     return {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(sandbox, "a limited process")

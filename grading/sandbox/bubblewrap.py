@@ -1,4 +1,4 @@
-"""Build the command that runs a worker in bubblewrap, which shows only Python, NumPy and the student's files."""
+"""Build the command that runs a worker in bubblewrap, where it sees only Python, NumPy and the student's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBMISSION = Path("/submission")
 
 @functools.cache
 def find_bubblewrap_problem() -> str | None:
-    """Try bubblewrap. Return why it cannot be used on this machine, or None if it works."""
+    """Try bubblewrap. Return the reason why it cannot be used on this machine, or None if it works."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
     reason = ""
@@ -40,7 +40,7 @@ def find_bubblewrap_problem() -> str | None:
         if not tried.returncode:
             return None
         reason = tried.stderr.decode(errors="replace").strip()
-    return f"bubblewrap cannot make a sandbox here: {reason[:300]}"
+    return f"bubblewrap cannot create a sandbox here: {reason[:300]}"
 
 
 def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environment: Mapping[str, str]) -> list[str]:
@@ -66,7 +66,9 @@ def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environmen
 
 
 def _list_isolation_options() -> list[str]:
-    """List the options for separate namespaces, an empty /tmp, four devices, and no /proc, which describes the machine.
+    """List the options for separate namespaces, an empty /tmp and four devices.
+
+    There is no /proc, which describes the machine.
 
     Root inside a user namespace still counts as root for many files. So a root grader creates no user namespace. Its
     worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before that, the worker
@@ -85,5 +87,5 @@ def _list_isolation_options() -> list[str]:
 
 
 def _list_parents(paths: Iterable[Path]) -> list[Path]:
-    """List the parent folders of paths, topmost first; in the sandbox every user may enter them."""
+    """List the parent folders of paths, topmost first. In the sandbox, every user may enter them."""
     return sorted({parent for path in paths for parent in path.parents[:-1]}, key=lambda path: len(path.parts))

@@ -1,4 +1,7 @@
-"""Build the command that starts a worker: what it sees, where it writes, and which rights it gives up first."""
+"""Build the command that starts a worker.
+
+It determines what the worker sees, where it may write, and which rights it gives up.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ COURSE = Path(__file__).resolve().parents[2]
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
-"""Each library reads its number of threads from one of these variables when it is loaded."""
+"""Environment variables from which numerical libraries read their number of threads when they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _prepare_folders(confinement: Confinement, seen: FileView, private: Path) ->
 
 
 def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence inside bubblewrap: Landlock repeats the mounts' rules, and seccomp limits the system calls."""
+    """Describe the fence inside bubblewrap. Landlock repeats the mounts' rules, and seccomp limits the system calls."""
     shown = [*seen.shown, places.worker, places.submission]
     names = [path.parent for path in seen.packages]
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
@@ -114,7 +117,7 @@ def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places:
 
 
 def _describe_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence outside bubblewrap: Landlock, seccomp and limits, or only limits in a plain process."""
+    """Describe the fence outside bubblewrap: either Landlock, seccomp and limits, or only limits in a plain process."""
     fence: dict[str, object] = {
         "tmpfs": None,
         "become": None,
@@ -126,7 +129,7 @@ def _describe_plain_fence(confinement: Confinement, seen: FileView, places: Work
     shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
     private, become = places.home.parent, choose_user_id()
     if become is not None and is_reachable_by_all(*shown, private):
-        with contextlib.suppress(PermissionError):  # even root may not have that right
+        with contextlib.suppress(PermissionError):  # even root may lack that right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
             fence |= {"become": become, "limits": _compute_limits(confinement, has_own_user=become != NOBODY)}
@@ -146,7 +149,7 @@ def _read_kernel_release() -> tuple[int, ...]:
 
 
 def _build_environment(home: Path, threads: int) -> dict[str, str]:
-    """Build the worker's environment, which has none of the grader's own variables."""
+    """Build the worker's environment, which contains none of the grader's own variables."""
     count = str(threads)
     return {
         "HOME": str(home),
@@ -159,7 +162,7 @@ def _build_environment(home: Path, threads: int) -> dict[str, str]:
 
 
 def _compute_limits(confinement: Confinement, *, has_own_user: bool) -> dict[str, int]:
-    """Compute the worker's setrlimit values; threads are limited only if it runs under a user id of its own.
+    """Compute the worker's setrlimit values.
 
     The kernel counts threads per user. So they are limited only if the worker has a user id of its own.
     """

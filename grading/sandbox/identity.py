@@ -8,19 +8,20 @@ from pathlib import Path
 
 NOBODY = 65534
 FIRST = 1 << 30
-"""No system assigns user ids from this number upwards."""
+"""The first user id for workers. No system assigns user ids from this number upwards."""
 _started = itertools.count()
 
 
 def can_change_user() -> bool:
-    """Return whether the grader is root and can change its workers' user, which root in a small container cannot."""
+    """Return whether the grader is root and can change its workers' user. In a small container, root cannot."""
     return os.geteuid() == 0 and _has_user_and_group(NOBODY)
 
 
 def choose_user_id() -> int | None:
     """Choose an unused user id for one worker; return None if the grader is not root.
 
-    Each worker has its own id, since the kernel counts threads per user. If there are no such ids, choose nobody.
+    Each worker has its own id, since the kernel counts threads per user. If there are no such ids, choose the user
+    nobody.
     """
     if not can_change_user():
         return None
@@ -39,7 +40,7 @@ def _has_user_and_group(number: int) -> bool:
 
 
 def let_workers_read(submission: Path) -> None:
-    """Let only the workers' group read the copy of a submission, if the grader is root."""
+    """If the grader is root, let only the workers' group read the copy of a submission."""
     if not can_change_user() or submission.stat().st_gid == NOBODY:
         return
     for folder, _, names in os.walk(submission):

@@ -28,9 +28,9 @@ from grading.worker import landlock, seccomp
 FENCES = ("bubblewrap", "landlock", "process")
 """The isolation mechanisms ("fences"), strongest first. docs/threat-model.md describes what each one stops."""
 VARIABLE = "TINYTORCH_FENCE"
-"""The variable that selects the fence, for tests."""
+"""The environment variable with which tests select the fence."""
 RETRY_SECONDS = 1.0
-ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and reports what is wrong."
+ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and reports what goes wrong."
 _live: set[int] = set()
 """The running workers of this process, which are not strays."""
 
@@ -72,7 +72,7 @@ def choose_fence(*, official: bool) -> str:
                 return fence
             reasons.append(reason)
     if official:
-        raise GraderError(f"official grading needs a sandbox: {'; '.join(reasons) or f'{VARIABLE} asks for none'}")
+        raise GraderError(f"official grading needs a sandbox: {'; '.join(reasons) or f'{VARIABLE} disables it'}")
     if wanted in ("bubblewrap", "landlock"):
         raise GraderError(f"{VARIABLE} asks for {wanted}: {'; '.join(reasons)}")
     return "process"
@@ -128,7 +128,7 @@ class WorkerProcess:
         return read_cpu_nanoseconds(self.process.pid)
 
     def explain_failed_start(self) -> str:
-        """Explain to the machine's owner how the start failed, with the last line of output."""
+        """Explain to the machine's owner why the start failed, and quote the last line of output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
         code = self.process.poll()
@@ -218,7 +218,7 @@ def _start_process(confinement: Confinement) -> WorkerProcess:
 
 
 def _name_signal(number: int) -> str:
-    """Name a signal, such as SIGSEGV; most real-time signals have only a number."""
+    """Return a signal's name, such as SIGSEGV. Most real-time signals have only a number."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,7 @@
-"""Read from the kernel what a worker's processes use. Under bubblewrap, the worker is a grandchild process."""
+"""Read the resource usage of a worker's processes from the kernel.
+
+Under bubblewrap, the worker is a grandchild process.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +30,17 @@ def find_children(pid: int) -> list[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             found += map(int, (task / "children").read_text().split())
-        except OSError:  # another thread may end meanwhile
+        except OSError:  # another thread may exit in the meantime
             if task.name == str(pid):
                 raise
     return found
 
 
 def read_cpu_nanoseconds(pid: int) -> int | None:
-    """Read the CPU nanoseconds of a process and its running descendants, or return None if the kernel counts none.
+    """Read the CPU time of a process and its running descendants; return None if the kernel does not report it.
 
-    `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. Linux derives the id of another
-    process's clock from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for the scheduler's count.
+    `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. The id of another process's clock is
+    derived from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for the scheduler's count.
     """
     if sys.platform != "linux":
         return None
@@ -65,7 +68,7 @@ def read_usage(pid: int) -> Usage | None:
             # utime, stime, cutime and cstime of proc(5) follow the name, which may contain spaces and brackets.
             fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
             cpu_ticks += sum(map(int, fields[11:15]))
-        except OSError:  # a child may end meanwhile
+        except OSError:  # a child may exit in the meantime
             if process == pid:
                 return None
         waited = max(waited, _find_longest_wait(process))

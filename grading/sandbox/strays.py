@@ -1,7 +1,7 @@
-"""Kill the processes that student code left behind, where no sandbox does so.
+"""Kill the processes that student code left behind, if no sandbox does so.
 
-On Linux, the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). So a daemon that left its
-process group is still found and killed. In bubblewrap, the process namespace does all this.
+On Linux, the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). So even a daemon that has left
+its process group is found and killed. In bubblewrap, the process namespace does all this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def adopt_orphans() -> None:
 
 
 def end_strays(live: Set[int]) -> None:
-    """Kill adopted orphans, in several rounds because each may have children. ``live`` workers are spared."""
+    """Kill adopted orphans but no ``live`` workers, in several rounds, because each orphan may have children."""
     for _ in range(ROUNDS):
         strays = [pid for pid in _list_children() if pid not in live and _is_in_other_session(pid)]
         if not strays:
@@ -48,7 +48,7 @@ def _list_children() -> list[int]:
 
 
 def _is_in_other_session(pid: int) -> bool:
-    """Return whether a process is in a different session, as workers are and the grader's other children are not."""
+    """Return whether a process is in a different session. Workers are, and the grader's other children are not."""
     with contextlib.suppress(OSError):
         return os.getsid(pid) != os.getsid(0)
     return False

@@ -25,30 +25,33 @@ LIBRARY = re.compile(r"(?:=> |^\s*)(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class FileView:
-    """The paths that are shown with everything below them, and those that are covered. The deeper path decides."""
+    """The paths that are shown with everything below them, and those that are covered.
+
+    The deepest matching path decides.
+    """
 
     python: Path
     packages: tuple[Path, ...]
     """The packages from outside the standard library, and the folders of their bundled libraries."""
     shown: frozenset[Path]
     covered: frozenset[Path]
-    """The covered paths, each of which is below one that is shown."""
+    """The covered paths. Each is below a path that is shown."""
 
     def list_by_depth(self) -> list[tuple[Path, bool]]:
-        """List (path, whether it is shown), topmost first."""
+        """List pairs of a path and whether it is shown, topmost first."""
         both = [*((path, True) for path in self.shown), *((path, False) for path in self.covered)]
         return sorted(both, key=lambda rule: (len(rule[0].parts), rule[0]))
 
     @functools.cached_property
     def readable(self) -> tuple[tuple[Path, bool], ...]:
-        """The real paths for a fence that cannot cover paths: each path, and whether it is readable or only listable.
+        """The real paths for a fence that cannot cover paths, each with whether it is readable or only listable.
 
         A folder that contains a covered path is replaced by its entries, and may itself be listed.
         """
         covered = {path.resolve() for path in self.covered}
 
         def list_uncovered_paths(path: Path) -> Iterator[tuple[Path, bool]]:
-            """Yield (path, whether it is readable) for the paths in a folder that nothing covers."""
+            """Yield each uncovered path in a folder, with whether it is readable."""
             if path in covered or path.is_symlink():
                 return
             whole = not any(other.is_relative_to(path) for other in covered)
@@ -100,7 +103,7 @@ def list_data_folders() -> frozenset[Path]:
 def find_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     """Find the shared libraries that Python and the compiled modules below some folders need.
 
-    The system's loader lists them: in trace mode it prints what it would load for Python with these modules preloaded.
+    The system's loader lists them. In trace mode, it prints what it would load for Python with these modules preloaded.
     """
     found = {path for folder in folders if folder.is_dir() for path in _list_libraries(python, folder)}
     # Only glibc's loader prints such a list. For any other loader, use every library in its search folders.
@@ -114,7 +117,7 @@ def _list_libraries(python: Path, folder: Path) -> tuple[Path, ...]:
     """Ask the loader which shared libraries the compiled modules in one folder need."""
     # Names are relative to the folder, because the loader splits at spaces.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]
-    # libgcc_s is loaded only when the first thread ends, so no module lists it.
+    # libgcc_s is loaded only when the first thread exits, so no module lists it.
     order = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": " ".join(["libgcc_s.so.1", *modules])}
     command = [str(python), "-I", "-S", "-c", ""]
     said = subprocess.run(command, cwd=folder, env=os.environ | order, capture_output=True, timeout=60, check=False)  # noqa: S603
@@ -136,5 +139,5 @@ def _find_package_files(name: str) -> Iterator[Path]:
 
 
 def _is_within(path: Path, folders: Iterable[Path]) -> bool:
-    """Return whether a path lies in one of these folders."""
+    """Return whether a path is inside one of these folders."""
     return any(path.is_relative_to(folder) for folder in folders)

@@ -1,4 +1,4 @@
-"""Watch a worker outside bubblewrap for excesses that no kernel limit counts."""
+"""Watch a worker outside bubblewrap for excessive use of resources that no kernel limit counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_BYTES = 256 << 20
 
 
 class Watchdog:
-    """A thread that checks a process and its folder. If it finds an excess, it calls ``end`` once, with the reason."""
+    """A thread that checks a process and its folder. If they exceed a limit, it calls ``end`` once, with the reason."""
 
     def __init__(self, pid: int, folder: Path, max_tasks: int, end: Callable[[str], None]):
         self._pid, self._folder, self._max_tasks, self._end = pid, folder, max_tasks, end
@@ -28,7 +28,7 @@ class Watchdog:
         self._stopped.set()
 
     def _check_at_intervals(self) -> None:
-        """Check the process at intervals; kill it if it has too much of something, and end when stopped."""
+        """Check the process at intervals, kill it if it exceeds a limit, and return when stopped."""
         while not self._stopped.wait(SECONDS):
             reason = find_excess(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
@@ -37,20 +37,20 @@ class Watchdog:
 
 
 def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
-    """Describe for a student what a process has too much of; return None if there is no excess."""
+    """Describe for a student the limit that a process exceeds. Return None if it exceeds none."""
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted
             return f"it had more than {max_tasks} threads"
     files, size = _measure_files(folder, pid)
     if files > MAX_FILES:
-        return f"it made more than {MAX_FILES:,} files"
+        return f"it created more than {MAX_FILES:,} files"
     if size > MAX_BYTES:
         return f"it wrote more than {MAX_BYTES >> 20} MB"
     return None
 
 
 def _measure_files(folder: Path, pid: int) -> tuple[int, int]:
-    """Return the number of files below a folder, and the bytes of these and of the process's unnamed files.
+    """Return the number of files below a folder, and the size in bytes of these files and the process's unnamed files.
 
     An unreadable folder counts as too many files, since only an attempt to hide files makes a folder unreadable.
     """

@@ -1,5 +1,6 @@
-"""The only files of the grader that share a process with student code: `main.py`, `wire.py`, `frames.py` and the fence.
+"""The only grader files that run in the same process as student code.
 
-`wire.py` is the codec; the fence is `confine.py`, `landlock.py` and `seccomp.py`. The design is described in
-docs/architecture/isolation.md, in the course's repository.
+`main.py` answers requests, `wire.py` is the codec, and `frames.py` finds lines in tracebacks. The sandbox consists of
+`confine.py`, `landlock.py` and `seccomp.py`. The design is described in docs/architecture/isolation.md, in the course's
+repository.
 """

@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(fence: dict) -> None:
-    """Switch to an unprivileged user and restrict resources, files and system calls for good.
+    """Switch to an unprivileged user and permanently restrict resources, files and system calls.
 
     Raise OSError if the kernel refuses a restriction that the grader expects to work.
     """
@@ -40,7 +40,7 @@ def confine(fence: dict) -> None:
 def limit_tmp(options: str) -> None:
     """Limit the size and the number of files of /tmp, which is this worker's own file system.
 
-    If bubblewrap may not pass on the right to mount, only memory limits the number of files.
+    If bubblewrap cannot pass on the right to mount, only memory limits the number of files.
     """
     _libc.mount(b"tmpfs", b"/tmp", None, MS_REMOUNT | MS_NOSUID | MS_NODEV, options.encode())
 
@@ -55,13 +55,13 @@ def drop_rights() -> None:
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set limits that student code cannot raise again. Limits that the system does not have are skipped."""
+    """Set limits that student code cannot raise again, and skip limits that the system does not have."""
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # The soft limit sends SIGXCPU, which identifies the reason. The hard limit kills it a second later.
+            # The soft limit sends SIGXCPU, which identifies the reason. The hard limit kills the worker a second later.
             soft = value - 1 if name == "RLIMIT_CPU" else value
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (soft, value))

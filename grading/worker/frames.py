@@ -7,11 +7,11 @@ MOST_CAUSES, MOST_FRAMES = 8, 12
 
 
 def list_student_frames(error: BaseException, root: str) -> list[list]:
-    """List the last [file relative to ``root``, line, function] on the path to the line that raised first.
+    """List the last frames, as [file relative to ``root``, line, function], on the path to the line that raised first.
 
     An exception that is caught and raised again hides that line. So `raise … from first` is followed to the origin of
     `first`. A plain `raise …` in an `except` is followed if `first` came from a function further down. A new error
-    inside an `except` is not.
+    inside an `except` is not followed.
     """
     frames = _list_frames_below(error, root)
     seen = {id(error)}
@@ -36,7 +36,7 @@ def _comes_from_raise(error: BaseException) -> bool:
 
 
 def _list_frames_below(error: BaseException, root: str) -> list[list]:
-    """List an exception's own frames in files below ``root``; the place of a syntax error counts as one."""
+    """List an exception's own frames in files below ``root``. The location of a syntax error counts as a frame."""
     frames: list[list] = [[f.filename, f.lineno or 0, f.name] for f in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         frames.append([error.filename or "", error.lineno or 0, ""])
@@ -45,7 +45,7 @@ def _list_frames_below(error: BaseException, root: str) -> list[list]:
 
 
 def _join_frames(frames: list[list], further: list[list]) -> list[list]:
-    """Join the frames up to the handler with those from there to the exception that it caught."""
+    """Join the frames up to the handler with those from the handler to the exception that it caught."""
     if not further:
         return frames
     caught_in = (further[0][0], further[0][2])

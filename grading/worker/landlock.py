@@ -1,8 +1,8 @@
 """Restrict this process with Landlock to the files that it was given.
 
 Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the kernel's interface (Linux 5.13)
-restricts files. Later versions restrict more: version 2 moving files between folders, 3 truncating files, 4 TCP, 5
-device commands, 6 signals and abstract sockets of other processes. Landlock is described in the kernel's
+restricts files. Later versions can restrict more: version 2 restricts moving files between folders, 3 truncating files,
+4 TCP, 5 device commands, and 6 signals and abstract sockets of other processes. Landlock is described in the kernel's
 Documentation/userspace-api/landlock.rst.
 """
 
@@ -17,7 +17,7 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << bit fo
 MAKE_DIR, MAKE_REG = 1 << 7, 1 << 8
 REFER, TRUNCATE = 1 << 13, 1 << 14
 ALL_FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-"""All file rights that a version knows and can restrict."""
+"""All file rights that each version knows and can restrict."""
 ALL_TCP, ALL_SCOPES = 0b11, 0b11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 """The rights that apply to a file. The other rights apply only to folders."""
@@ -30,19 +30,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def read_landlock_version() -> int:
-    """Ask the kernel for its Landlock version. Return 0 if it has none or Landlock is disabled."""
+    """Ask the kernel for its Landlock version. Return 0 if Landlock is missing or disabled."""
     return max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION))
 
 
 def restrict_files(rights: dict[str, int]) -> None:
     """Allow only these paths and everything below them, each with its rights (LIST, READ or WRITE).
 
-    If the kernel's version can, signals to other processes and TCP are forbidden as well. Paths that do not exist are
-    skipped. Raise OSError if the kernel refuses.
+    If the kernel's version supports it, signals to other processes and TCP are forbidden as well. Paths that do not
+    exist are skipped. Raise OSError if the kernel refuses.
     """
     known = read_landlock_version()
     handled = ALL_FILES[min(known, 5)]
-    # An older kernel accepts only a shorter description.
+    # Older kernels accept only a shorter description.
     described = struct.pack("QQQ", handled, ALL_TCP, ALL_SCOPES)[: 8 if known < 4 else 16 if known < 6 else 24]
     ruleset = _call_kernel(CREATE_RULESET, described, ctypes.c_size_t(len(described)), 0)
     for path, allowed in rights.items():

@@ -1,7 +1,7 @@
 """The worker's loop: carry out the grader's requests on student objects, and answer with plain values or handles.
 
-It is started as ``python -I -S -B main.py SOCKET_FD CONFIG`` in a separate process. It judges nothing: student code
-shares this process and may change anything in it, so the grader trusts nothing here.
+It is started as ``python -I -S -B main.py SOCKET_FD CONFIG`` in a separate process. The worker judges nothing. Student
+code runs in this process and may change anything in it, so the grader does not trust it.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ OPERATORS["exit"] = exit_context
 
 
 class Worker:
-    """The objects that the grader has handles for, and the requests that it may make."""
+    """The objects for which the grader has handles, and the requests that it may make."""
 
     def __init__(self, sock: socket.socket, root: str):
         self.sock, self.root = sock, root
@@ -120,7 +120,7 @@ class Worker:
             del request, arguments, reply  # keep nothing of a finished request alive
 
     def describe_error(self, error: BaseException) -> tuple[str, list[str], str, list]:
-        """Describe an exception as plain values: type, bases, message and the student's lines of its traceback."""
+        """Describe an exception as plain values: its type, bases, message and the student's lines in its traceback."""
         try:
             message = str(error)
         except Exception:  # a student's own __str__
@@ -143,7 +143,7 @@ class Worker:
         return function(*args, **kwargs)
 
     def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
-        """Apply an operator. A comparison's result stays in the worker even if it is plain."""
+        """Apply an operator. A comparison's result stays in the worker, even if it is a plain value."""
         value = OPERATORS[name](*operands)
         return BoxedValue(value) if kept and type(value) in PLAIN else value
 
@@ -165,26 +165,26 @@ class Worker:
         return module
 
     def do_rng(self, seed: int) -> object:
-        """Create a random generator in the worker."""
+        """Create a random number generator in the worker."""
         return np.random.default_rng(seed)
 
     def do_folder(self) -> object:
-        """Create an empty folder in the worker, the only place where student code and its tests both see files."""
+        """Create an empty folder in the worker. Only there do student code and its tests both see files."""
         import pathlib  # imported here, so that starting a worker does not wait for them
         import tempfile
 
         return pathlib.Path(tempfile.mkdtemp())
 
     def do_hold(self, thing: object, name: str) -> object:
-        """Get an attribute under a handle even if it is plain, so that it is not copied."""
+        """Return an attribute under a handle, even if it is a plain value, so that it is not copied."""
         return HeldValue(getattr(thing, name))
 
     def do_hold_result(self, function: Callable, args: tuple) -> object:
-        """Call a function and keep its result under a handle even if it is plain."""
+        """Call a function and keep its result under a handle, even if it is a plain value."""
         return HeldValue(function(*args))
 
     def do_weakref(self, thing: object, name: str) -> object:
-        """Create a weak reference to an attribute: a function that returns it, or None once nothing else keeps it."""
+        """Create a weak reference to an attribute. Once nothing else keeps the attribute alive, it returns None."""
         return weakref.ref(getattr(thing, name))
 
     def do_define(self, source: str, name: str) -> object:
@@ -194,19 +194,19 @@ class Worker:
         return names[name]
 
     def do_echo(self, value: object) -> object:
-        """Return the value itself, to measure the pipe."""
+        """Return the value itself, to measure the speed of the pipe."""
         return value
 
 
 class HeldValue:
-    """A wrapper for a value that is sent under its own handle, plain or not."""
+    """A wrapper for a value that is sent under its own handle, whether it is plain or not."""
 
     def __init__(self, value: object):
         self.value = value
 
 
 class BoxedValue:
-    """A wrapper that hides a plain value for good, so that only its handle is sent."""
+    """A wrapper that permanently hides a plain value, so that only its handle is sent."""
 
     def __init__(self, value: object):
         self.value = value

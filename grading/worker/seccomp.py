@@ -1,8 +1,8 @@
-"""Restrict this process with a seccomp filter to the system calls that computing with threads and files needs.
+"""Restrict this process with a seccomp filter to the system calls needed for computing with threads and files.
 
-Everything else is refused: new processes, running programs, sockets, signals to other processes, shared or unnamed
-memory. Without fork, the limits of one process bound all student code. The filter is classic BPF, described in the
-kernel's Documentation/userspace-api/seccomp_filter.rst.
+Everything else is refused, such as new processes, other programs, sockets, signals to other processes, and shared
+memory or anonymous memory files. Without fork, one process's limits apply to all student code. The filter is classic
+BPF, described in the kernel's Documentation/userspace-api/seccomp_filter.rst.
 """
 
 import ctypes
@@ -18,11 +18,11 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32 = 0x40000000
-"""The number from which x86_64 has a different interface (x32), which Python does not use."""
+"""The first call number of a different interface on x86_64 (x32), which Python does not use."""
 YOUNG = 424
-"""The number from which calls are recent and have the same number everywhere. C libraries work without them."""
+"""The first number of the recent calls, which have the same number everywhere. C libraries work without them."""
 
-# Each call's number on x86_64 and on aarch64; None where that processor has no such call.
+# Each call's number on x86_64 and on aarch64, or None if that processor has no such call.
 ALLOWED = {
     # Reading and writing open files
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
@@ -60,15 +60,16 @@ BOUNDED = {
     "clone": (56, 220), "open": (2, None), "openat": (257, 56), "ioctl": (16, 29), "fcntl": (72, 25),
     "madvise": (28, 233), "prctl": (157, 167), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
 }  # fmt: skip
-"""Calls that are allowed only with some arguments."""
+"""Calls that are allowed only with certain arguments."""
 
 CLONE_THREAD = 0x10000
 O_TRUNC, WRITING = 0x200, 0x3
 TERMINAL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, which Python uses on descriptors."""
 DESCRIPTOR = (0, 1, 2, 3, 4, 1030)
-"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. Not allowed are signals to others, larger pipes, and locks. With locks, two
-workers could communicate through a file that both may only read."""
+"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. Signals to other processes, larger pipes and locks are not allowed. With locks,
+two workers could communicate through a file that both may only read.
+"""
 ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 102, 103)
 """Advice on memory use. MADV_COLD, MADV_PAGEOUT and fadvise64 are not allowed: the system's cached pages of a file
 outlive a process, so the next one could detect which pages this one has evicted."""
@@ -77,7 +78,7 @@ NAMES = (15, 16, 0x53564D41)
 
 
 def build_filter(machine: str, pid: int) -> bytes | None:
-    """Build the filter for a processor and the process ``pid``; return None if the call numbers are not known."""
+    """Build the filter for a processor and the process ``pid``, or return None if the call numbers are not known."""
     if machine not in ARCHITECTURES:
         return None
     column = list(ARCHITECTURES).index(machine)
@@ -101,9 +102,9 @@ def build_filter(machine: str, pid: int) -> bytes | None:
 
 
 def restrict_calls() -> None:
-    """Install the filter on this process, which must still be single-threaded; raise OSError if the kernel refuses.
+    """Install the filter in this process, which must still be single-threaded. Raise OSError if the kernel refuses.
 
-    Does nothing if there is no filter for this processor, which the grader checks beforehand.
+    Do nothing if there is no filter for this processor. The grader checks this beforehand.
     """
     code = build_filter(platform.machine(), os.getpid())
     if code is None:
@@ -116,7 +117,7 @@ def restrict_calls() -> None:
 
 
 def _build_argument_check(name: str, pid: int) -> list[bytes]:
-    """Build the instructions that judge one call by its arguments. Every path through them ends in a return."""
+    """Build the instructions that check the arguments of one call. Every path through them ends in a return."""
     if name == "clone":
         return [
             _load_argument(0),

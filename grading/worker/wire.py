@@ -1,10 +1,10 @@
-"""The codec between grader and worker: length-prefixed MessagePack with a closed set of types, without pickle.
+"""The codec between grader and worker: length-prefixed MessagePack with a fixed set of types, without pickle.
 
-A frame is a length of four bytes (big endian) and a message. A message is the size of its plain part, also in four
-bytes, the plain part, which is one MessagePack value, and the bytes of all its arrays in order. Besides MessagePack's
-own types there are arrays as (dtype from a list, shape), tuples, slices, dtypes, big integers and ``...``. References
-are either handles (an object that stays in the worker) or callbacks (a function that stays in the grader). Both
-ends use this file. The grader trusts nothing that it decodes beyond its type.
+A frame is a length of four bytes (big endian) and a message. A message consists of the size of its plain part (also
+four bytes), the plain part itself, which is one MessagePack value, and the bytes of all its arrays in order. Besides
+MessagePack's own types there are arrays as (dtype from a list, shape), tuples, slices, dtypes, big integers and
+``...``. References are either handles (an object that stays in the worker) or callbacks (a function that stays in the
+grader). Both ends use this file. The grader trusts nothing that it decodes beyond its type.
 
 The plain part has its own limit, because one byte of it may become an object of sixty bytes.
 """
@@ -27,9 +27,11 @@ CHUNK = 4 << 20
 MAX_PLAIN = 4 << 20
 """The maximum size of a message without its arrays, in bytes."""
 MAX_REPLY, MAX_REPLY_PLAIN = 16 << 20, 1 << 19
-"""The maximum bytes of a worker's message, in total and without arrays. Correct code needs a tenth and a fifth."""
+"""The maximum size of a worker's message in bytes, in total and without arrays. Correct code needs a tenth and a fifth
+of them.
+"""
 MAX_NESTING, MAX_REPLY_NESTING = 40, 32
-"""The depth of nested lists. A value from a reply still fits into a request that wraps it."""
+"""The maximum depth of nested lists. A value from a reply still fits into a request that wraps it."""
 MAX_EMPTY = 1 << 20
 """The largest product of an empty array's other axes, since a sum along the empty one would have that size."""
 MAX_HANDLE = 1 << 63
@@ -40,13 +42,19 @@ MAX_DIGITS = 1000
 
 
 class WireError(Exception):
-    """Bytes that are not a message of this protocol. Not a ValueError, which a test might expect."""
+    """The error raised if bytes are not a message of this protocol.
+
+    It is not a ValueError, because a test might expect one.
+    """
 
 
 def encode_value(
     value: Any, make_reference: Callable[[Any], tuple[int, Any] | None], *, max_plain: int = MAX_PLAIN
 ) -> bytes:
-    """Encode a value as bytes. ``name`` converts an object to (HANDLE or CALLBACK, payload), or None to refuse it."""
+    """Encode a value as bytes.
+
+    ``make_reference`` converts an object to (HANDLE or CALLBACK, payload), or to None to refuse it.
+    """
     bodies: list[memoryview] = []
 
     def encode_extension(item: Any) -> msgpack.ExtType:
@@ -77,7 +85,7 @@ def encode_value(
             return msgpack.ExtType(DTYPE, np.dtype(item).name.encode())
         named = make_reference(item)
         if named is None:
-            raise WireError(f"an object of type {kind.__name__} cannot cross")
+            raise WireError(f"an object of type {kind.__name__} cannot be sent")
         return msgpack.ExtType(named[0], _pack(named[1]))
 
     try:
@@ -86,7 +94,7 @@ def encode_value(
             raise WireError(f"{len(plain):,} bytes of plain values are more than {max_plain:,}; an array may be larger")
         return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
     except (OverflowError, ValueError, RecursionError) as error:
-        raise WireError(f"a value cannot cross: {error}") from error
+        raise WireError(f"a value cannot be sent: {error}") from error
     finally:
         bodies.clear()  # `default` refers to itself, so its arrays would stay until a garbage collection
 
@@ -156,7 +164,7 @@ def _pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 def _unpack(data: bytes | memoryview, ext: Callable[[int, bytes], Any]) -> Any:
     """Decode a MessagePack value."""
-    # MessagePack's own timestamps become floats, because their class is not one that may cross.
+    # MessagePack's own timestamps become floats, because objects of their class may not be sent.
     return msgpack.unpackb(data, ext_hook=ext, raw=False, strict_map_key=True, timestamp=1)
 
 
@@ -185,14 +193,14 @@ def _require_list(value: Any) -> list[Any]:
 
 
 def _require_known_dtype(name: str) -> str:
-    """Return a dtype's name if it may cross; otherwise raise WireError."""
+    """Return a dtype's name if arrays of it may be sent. Otherwise raise WireError."""
     if name not in DTYPES:
-        raise WireError(f"dtype {name[:20]!r} is not one that crosses")
+        raise WireError(f"dtype {name[:20]!r} is not supported")
     return name
 
 
 def _check_array_head(head: Any) -> tuple[np.dtype, list[int]]:
-    """Check an array's dtype and shape, which are only a claim."""
+    """Check the dtype and shape that a message claims for an array."""
     name, shape = _require_list(head)
     if not isinstance(name, str) or len(_require_list(shape)) > MAX_DIMENSIONS:
         raise WireError("an array's head is malformed")
@@ -213,7 +221,7 @@ def _build_array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndar
 
 
 def is_reportable(value: Any) -> bool:
-    """Return whether a progress report may contain this value: None, a number (NumPy's as well) or a short text."""
+    """Return whether a progress report may contain this value: None, a number (including NumPy's) or a short string."""
     if type(value) is str:
         return len(value) <= MAX_TEXT
     if type(value) is np.ndarray:
@@ -232,7 +240,9 @@ def send_frame(sock: socket.socket, data: bytes) -> None:
 
 
 def receive_frame(sock: socket.socket, *, max_bytes: int, wait: Callable[[], float] | None = None) -> bytearray:
-    """Receive one frame. ``wait`` is called repeatedly for the seconds to wait, and raises to stop waiting.
+    """Receive one frame.
+
+    ``wait`` is called repeatedly and returns the seconds to wait, or raises an error to stop waiting.
 
     Raise EOFError at the end of the stream, or WireError for a frame that is too large.
     """
@@ -245,7 +255,7 @@ def receive_frame(sock: socket.socket, *, max_bytes: int, wait: Callable[[], flo
 def _receive_exactly(sock: socket.socket, size: int, wait: Callable[[], float] | None) -> bytearray:
     """Receive exactly this many bytes."""
     data = bytearray()
-    while len(data) < size:  # grows as bytes arrive, so that a claimed size reserves little
+    while len(data) < size:  # grows as bytes arrive, so that a false size reserves little memory
         start, room = len(data), min(size - len(data), CHUNK)
         data += bytes(room)
         with memoryview(data) as view:

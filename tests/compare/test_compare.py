@@ -112,7 +112,7 @@ def test_rounding_is_no_difference(student):
 def test_other_shapes_and_numbers_that_are_none_are_named(student):
     """A difference of them would say nothing."""
     other = compare_with_change(DENSE, student, lambda arrays: arrays.update({"the output": np.zeros((2, 3))}))
-    assert other.problem == "the output has the shape (128, 128), but PyTorch's is (2, 3)"
+    assert other.problem == "the output has shape (128, 128), but PyTorch's has shape (2, 3)"
     odd = compare_with_change(DENSE, student, lambda arrays: arrays["the output"].__setitem__((0, 0), np.nan))
     assert odd.problem == "the output is NaN or infinite where PyTorch's is not"
     assert not odd.same

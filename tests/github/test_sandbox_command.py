@@ -12,7 +12,7 @@ from grading.github import sandbox_command
 from grading.github.sandbox_command import USERNS_RESTRICTION, prepare_sandbox
 from grading.sandbox import bubblewrap, launch
 
-RESTRICTED = "bubblewrap cannot make a sandbox here: setting up uid map: Permission denied"
+RESTRICTED = "bubblewrap cannot create a sandbox here: setting up uid map: Permission denied"
 UPDATE, INSTALL = ("apt-get", "update", "-qq"), ("apt-get", "install", "-y", "-qq", "bubblewrap")
 ALLOW = ("sysctl", "-w", f"{USERNS_RESTRICTION}=0")
 

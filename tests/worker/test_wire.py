@@ -65,7 +65,7 @@ DTYPES = st.sampled_from(sorted(wire.DTYPES)).map(np.dtype)
 
 
 def refuse_reference(_item: object) -> None:
-    """No names: an object that is not plain cannot cross."""
+    """No names: an object that is not plain cannot be sent."""
 
 
 def return_payload(_code: int, payload: object) -> object:
