@@ -38,7 +38,7 @@ REDUCTIONS = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min")
 
 
 class OpWithRule(NamedTuple):
-    """An op of module 02 together with its rule from module 09."""
+    """An op from module 02 together with its rule from module 09."""
 
     name: str
     forward: Any
@@ -52,7 +52,7 @@ def find_op_with_rule(student, name):
 
 
 def draw_spread_numbers(rng, shape, low=0.3, high=0.9):
-    """Return numbers in random order, none close to another, and none close to 0 for limits symmetric about it."""
+    """Return numbers in random order, no two close together, and none close to 0 if the limits are symmetric."""
     size = int(np.prod(shape))
     places = (rng.permutation(size) + rng.uniform(0.2, 0.4)) / max(size, 1)
     return (low + (high - low) * places).reshape(shape)
@@ -80,7 +80,7 @@ def check_rule_in_float32(op_with_rule, *arrays, **attributes):
     grad = np.ones_like(output)
     handed = [grad, np.array(output), *(array.copy() for array in arrays)]
     shares = op_with_rule.backward(*handed, **attributes)
-    call = f"the rule of {op_with_rule.name}, all float32"
+    call = f"the backward rule of {op_with_rule.name}, all float32"
     for share, array in zip(shares, arrays, strict=True):
         expect.equal(share.shape, array.shape, call=f"{call}: a gradient's shape")
         expect.equal(
@@ -114,7 +114,7 @@ def test_unbroadcast_sums_what_was_stretched(student, rng, shapes):
 
 @task("9.1")
 def test_unbroadcast_of_nothing(student):
-    """For an axis stretched from size 1 to size 0, the sum of no gradients is 0; an axis of size 0 stays."""
+    """If an axis was stretched from size 1 to size 0, the empty sum is 0; an axis of size 0 keeps its size."""
     for shape in ((1, 3), (0, 3)):
         got = student.autograd.unbroadcast(np.ones((2, 0, 3)), shape)
         expect.array(got, np.zeros(shape), call=f"unbroadcast(grad of (2, 0, 3), {shape})")
@@ -134,13 +134,13 @@ def test_unbroadcast_leaves_its_input(student, rng):
 
 @task("9.2")
 def test_arithmetic_rules_by_hand(student):
-    """For grad 6 at a = 3 and b = 2: (6, 6), (6, -6), (12, 18) and (3, -4.5)."""
+    """With grad 6 at a = 3 and b = 2 the gradients are (6, 6), (6, -6), (12, 18) and (3, -4.5)."""
     a, b, grad = np.array([3.0]), np.array([2.0]), np.array([6.0])
     wanted = {"add": (6, 6), "subtract": (6, -6), "multiply": (12, 18), "divide": (3, -4.5)}
     for name, pairs in wanted.items():
         op_with_rule = find_op_with_rule(student, name)
         got = op_with_rule.backward(grad, op_with_rule.forward(a, b), a, b)
-        expect.array([got[0][0], got[1][0]], pairs, call=f"the rule of {name} for grad 6 at a = 3, b = 2")
+        expect.array([got[0][0], got[1][0]], pairs, call=f"the backward rule of {name} for grad 6 at a = 3, b = 2")
 
 
 @task("9.2")
@@ -170,7 +170,7 @@ def test_rules_of_functions(student, rng, name):
 @task("9.3")
 @broadcasts
 def test_power_rule(student, rng, shapes):
-    """The gradients of a ** b in base and exponent agree with finite differences for bases above 0."""
+    """The gradients of base and exponent in a ** b agree with finite differences for bases above 0."""
     op_with_rule = find_op_with_rule(student, "power")
     arrays = rng.uniform(0.5, 2, shapes[0]), rng.uniform(-2, 3, shapes[1])
     check_gradient(op_with_rule, *arrays)
@@ -207,7 +207,7 @@ def test_power_rule_with_exponent_zero(student):
 
 @task("9.3")
 def test_power_rule_where_the_power_is_not_finite(student):
-    """Where a power is infinite or NaN, the exponent's gradient is still 0, and nothing warns."""
+    """Where a power is infinite or NaN, the exponent's gradient is still 0, and there is no warning."""
     op_with_rule = find_op_with_rule(student, "power")
     a, b = np.array([0.0, -8.0, 0.0, 0.0, 4.0]), np.array([-1.0, 1 / 3, -0.5, 0.5, 0.5])
     output = np.array([np.inf, np.nan, np.inf, 0.0, 2.0])
@@ -232,7 +232,7 @@ def test_power_rule_with_infinite_gradients(student):
 
 @task("9.3")
 def test_power_rule_of_large_numbers(student):
-    """A slope that float32 cannot hold is infinite, without a warning."""
+    """A slope that float32 cannot hold becomes infinite, without a warning."""
     op_with_rule = find_op_with_rule(student, "power")
     a, b = np.array([1e19], "float32"), np.array([4.0], "float32")
     grad_a, grad_b = op_with_rule.backward(np.ones(1, "float32"), np.array([np.inf], "float32"), a, b)
@@ -243,11 +243,11 @@ def test_power_rule_of_large_numbers(student):
 
 @task("9.3")
 def test_sqrt_rule_at_zero(student):
-    """At 0 the root's slope is infinite, without a warning even where the gradient is 0."""
+    """At 0 the square root's slope is infinite, without a warning even where the gradient is 0."""
     op_with_rule = find_op_with_rule(student, "sqrt")
     (got,) = op_with_rule.backward(np.array([1.0, 1.0, 0.0]), np.array([0.0, 2.0, 0.0]), np.array([0.0, 4.0, 0.0]))
     hint = "np.errstate silences what is intended: dividing by 0, and multiplying 0 by infinity, which is NaN"
-    expect.array(got, [np.inf, 0.25, np.nan], call="the rule of sqrt at [0, 4, 0] for grad [1, 1, 0]", hint=hint)
+    expect.array(got, [np.inf, 0.25, np.nan], call="backward of sqrt at [0, 4, 0] for grad [1, 1, 0]", hint=hint)
 
 
 # 9.4: the rule for the matrix product
@@ -265,12 +265,12 @@ def test_matmul_rule(student, rng, shapes):
 
 @task("9.4")
 def test_matmul_rule_by_hand(student):
-    """A vector's gradient through a @ b is b · grad."""
+    """If a and b are vectors, the gradient of a in a @ b is b · grad."""
     op_with_rule = find_op_with_rule(student, "matmul")
     a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     grad_a, grad_b = op_with_rule.backward(np.array(10.0), np.array(11.0), a, b)
-    expect.array(grad_a, [30, 40], call="the rule of matmul for a = [1, 2], b = [3, 4], grad 10: of a")
-    expect.array(grad_b, [10, 20], call="the rule of matmul for a = [1, 2], b = [3, 4], grad 10: of b")
+    expect.array(grad_a, [30, 40], call="the backward rule of matmul for a = [1, 2], b = [3, 4], grad 10: of a")
+    expect.array(grad_b, [10, 20], call="the backward rule of matmul for a = [1, 2], b = [3, 4], grad 10: of b")
 
 
 # 9.5: rules for reductions
@@ -293,7 +293,7 @@ def test_reduction_rules_of_a_scalar(student, name):
     """The sum, mean or extremum of one number passes the gradient through."""
     op_with_rule = find_op_with_rule(student, name)
     (got,) = op_with_rule.backward(np.array(3.0), np.array(2.0), np.array(2.0), axis=None, keepdims=False)
-    expect.array(got, 3.0, call=f"the rule of {name} for a scalar and grad 3")
+    expect.array(got, 3.0, call=f"the backward rule of {name} for a scalar and grad 3")
 
 
 @task("9.5")
@@ -301,7 +301,7 @@ def test_mean_rule_of_nothing(student):
     """The means of zero rows have no elements, so there is no gradient to pass on."""
     op_with_rule = find_op_with_rule(student, "reduce_mean")
     (got,) = op_with_rule.backward(np.ones(0), np.ones(0), np.ones((0, 3)), axis=1, keepdims=False)
-    expect.array(got, np.ones((0, 3)), call="the rule of reduce_mean for a of shape (0, 3), axis=1")
+    expect.array(got, np.ones((0, 3)), call="the backward rule of reduce_mean for a of shape (0, 3), axis=1")
 
 
 @task("9.5")
@@ -312,15 +312,15 @@ def test_equal_extremes_share(student, name):
     a = sign * np.array([[1.0, 3, 3], [5, 5, 5], [7, 2, 2]])
     (got,) = op_with_rule.backward(np.array([6.0, 6, 6]), a.max(1) if sign > 0 else a.min(1), a, axis=1, keepdims=False)
     wanted = [[0, 3, 3], [2, 2, 2], [6, 0, 0]]
-    expect.array(got, wanted, call=f"the rule of {name} for {a.tolist()}, axis=1, grad [6, 6, 6]")
+    expect.array(got, wanted, call=f"the backward rule of {name} for {a.tolist()}, axis=1, grad [6, 6, 6]")
     (got,) = op_with_rule.backward(np.array(6.0), a.max() if sign > 0 else a.min(), a, axis=None, keepdims=False)
-    expect.array(got, [[0, 0, 0], [0, 0, 0], [6, 0, 0]], call=f"the rule of {name} for {a.tolist()}, all axes, grad 6")
+    expect.array(got, [[0, 0, 0], [0, 0, 0], [6, 0, 0]], call=f"backward of {name} for {a.tolist()}, all axes, grad 6")
 
 
 @task("9.5")
 @pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
 def test_nan_is_an_extreme(student, name):
-    """If the maximum (or minimum) is NaN, the NaN gets the gradient; others get 0, even if the gradient is infinite."""
+    """If the maximum (or minimum) is NaN, the NaN gets the gradient; the others get 0, even for infinite gradients."""
     op_with_rule, nan, inf = find_op_with_rule(student, name), np.nan, np.inf
     a, sign = np.array([[1.0, nan, 3.0], [nan, 5.0, nan], [7.0, 7.0, 7.0]]), 1 if name == "reduce_max" else -1
     a[2, 2] -= sign
@@ -328,7 +328,7 @@ def test_nan_is_an_extreme(student, name):
     (got,) = op_with_rule.backward(grad, output, a, axis=1, keepdims=False)
     hint = "NaN == NaN is False, so use np.isnan as well; choose with np.where, since inf · 0 is NaN"
     wanted = [[0, 6, 0], [4, 0, 4], [inf, inf, 0]]
-    expect.array(got, wanted, call=f"the rule of {name} for {a.tolist()}, axis=1, grad [6, 8, inf]", hint=hint)
+    expect.array(got, wanted, call=f"the backward rule of {name} for {a.tolist()}, axis=1, grad [6, 8, inf]", hint=hint)
 
 
 # 9.6: rules for transposing and indexing
@@ -362,7 +362,7 @@ def test_transpose_rule(student, rng, axes):
     ids=str,
 )
 def test_index_rule(student, rng, key):
-    """The gradient of an index goes to the elements that it selected, once for each selection."""
+    """The gradient of indexing goes to the selected elements, once for each time an element was selected."""
     op_with_rule, x = find_op_with_rule(student, "index"), rng.normal(size=(3, 4))
     check_gradient(op_with_rule, x, key=key)
     check_rule_in_float32(op_with_rule, x, key=key)
@@ -374,7 +374,7 @@ def test_index_rule_by_hand(student):
     op_with_rule, a = find_op_with_rule(student, "index"), np.array([10.0, 20, 30])
     key = (np.array([0, 2, 2, 2]),)
     (got,) = op_with_rule.backward(np.array([1.0, 2, 3, 4]), a[key], a, key=key)
-    expect.array(got, [1, 0, 9], call="the rule of index for a[[0, 2, 2, 2]], grad [1, 2, 3, 4]")
+    expect.array(got, [1, 0, 9], call="the backward rule of index for a[[0, 2, 2, 2]], grad [1, 2, 3, 4]")
 
 
 # 9.7: recording
@@ -428,7 +428,7 @@ def test_only_floating_tensors_have_gradients(student, dtype):
     x = student.tensor.Tensor(np.ones(3, dtype))
     with expect.raises(TypeError, mentions=(dtype,), call=f"require_grad([tensor of {dtype}])"):
         student.autograd.require_grad([x])
-    expect.equal(x.requires_grad, False, call=f"requires_grad of a tensor of {dtype}, after it was refused")
+    expect.equal(x.requires_grad, False, call=f"requires_grad of a tensor of {dtype}, after it was rejected")
 
 
 @task("9.7")
@@ -449,12 +449,12 @@ def test_another_recorder_is_restored(student):
             x * 2.0
         heard = len(trace.entries)
         x * 2.0
-        expect.equal(len(trace.entries) - heard, 1, call="the ops a Trace hears after the block")
+        expect.equal(len(trace.entries) - heard, 1, call="the ops that a Trace records after the block")
         heard = len(trace.entries)
         with expect.raises(ValueError, call="an error inside the block"), student.autograd.Tape():
             x + student.tensor.Tensor(np.ones((2, 3))) @ student.tensor.Tensor(np.ones((2, 3)))
         x * 2.0
-        expect.equal(len(trace.entries) - heard, 1, call="the ops a Trace hears after a block that failed")
+        expect.equal(len(trace.entries) - heard, 1, call="the ops that a Trace records after a block that failed")
 
 
 def expect_change_noticed(student, tensor, result, what):
@@ -473,7 +473,7 @@ def expect_change_noticed(student, tensor, result, what):
 @task("9.7")
 @pytest.mark.parametrize("name", ["exp", "sqrt"])
 def test_an_output_that_changes_is_noticed(student, name):
-    """The rules of exp and sqrt read the output, so it cannot be changed in place, or backward raises."""
+    """The rules for exp and sqrt read the output, so changing it in place raises an error, there or in backward."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         y = getattr(x, name)()
@@ -483,7 +483,7 @@ def test_an_output_that_changes_is_noticed(student, name):
 @task("9.7")
 @pytest.mark.parametrize("recorded", ["owner", "view", "view of it"])
 def test_a_change_through_an_older_view_is_noticed(student, recorded):
-    """Changing an array is noticed if an older view, which shares its memory, was recorded, and vice versa."""
+    """A change to an array is detected if an older view, which shares its memory, was recorded, and vice versa."""
     owner = student.tensor.Tensor(np.array([1.0, 2.0, 3.0, 4.0]))
     view = owner.reshape(2, 2)
     x, changed = (owner, view) if recorded == "owner" else (view, owner)
@@ -614,7 +614,7 @@ def test_every_op_is_differentiated(student, rng, name):
 
 
 def build_small_network(student):
-    """Return a small network with every kind of layer of modules 04 to 06."""
+    """Return a small network with every kind of layer from modules 04 to 06."""
     layers, dense, spatial, relu = student.layers, student.dense, student.spatial, student.activations
     return layers.Sequential(
         spatial.Conv2d(2, 4, 3, padding=1, rng=student.rng(1)),
@@ -751,7 +751,7 @@ def test_gradients_add_up_until_they_are_cleared(student):
         with student.autograd.Tape():
             loss = (x * x).sum()
         loss.backward()
-        expect_grad(x, [2 * round_, 4 * round_], call=f"x after {round_} times backward of (x * x).sum()")
+        expect_grad(x, [2 * round_, 4 * round_], call=f"x after call {round_} to backward of (x * x).sum()")
         kept = kept if kept is not None else x.grad
     expect.array(kept, [2, 4], call="the first gradient tensor after the second backward", hint="add into a new array")
 
@@ -771,7 +771,7 @@ def test_leaves_share_no_gradient_array(student):
 
 @task("9.8")
 def test_a_gradient_has_its_tensors_dtype_and_shape(student, rng):
-    """A float32 leaf that meets float64 still gets a float32 gradient, of its own shape."""
+    """A float32 leaf that is combined with float64 still gets a float32 gradient, of its own shape."""
     wide, narrow = rng.normal(size=(2, 3)), rng.normal(size=3).astype("float32")
     a, b = make_leaf_tensors(student, wide, narrow)
     with student.autograd.Tape():
@@ -783,7 +783,7 @@ def test_a_gradient_has_its_tensors_dtype_and_shape(student, rng):
 
 @task("9.8")
 def test_precision_is_lost_only_at_the_leaf(student):
-    """A float32 leaf that was used in float64 is differentiated in float64, at the numbers it held."""
+    """A float32 leaf that was used in float64 is differentiated in float64, at the values it held."""
     (x,) = make_leaf_tensors(student, np.array([1.0 + 2**-20], "float32"))
     one = student.tensor.Tensor(np.array([2**-40], "float64"))
     with student.autograd.Tape():
@@ -836,7 +836,7 @@ def test_what_does_not_lead_to_the_loss_gets_nothing(student):
 
 @task("9.8")
 def test_backward_of_many_elements_needs_a_grad(student):
-    """Only a tensor of one element can do without grad, which weights the elements."""
+    """`grad`, a weight for each element, may be left out only if the tensor has one element."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0, 3.0])
     with student.autograd.Tape():
         y = x * x
@@ -846,9 +846,9 @@ def test_backward_of_many_elements_needs_a_grad(student):
         y.backward(student.tensor.Tensor([1.0, 2.0]))
     with expect.raises(ValueError, mentions=("(3,)", "(3, 1)"), call="(x * x).backward(grad of (3, 1)) for x of (3,)"):
         y.backward(student.tensor.Tensor([[1.0], [2.0], [3.0]]))
-    expect.equal(x.grad, None, call="x.grad after a backward pass that was refused")
+    expect.equal(x.grad, None, call="x.grad after a backward pass that was rejected")
     y.backward(student.tensor.Tensor([1.0, 0.0, -1.0]))
-    expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), after other grads were refused")
+    expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), after other grads were rejected")
 
 
 @task("9.8")
@@ -881,12 +881,12 @@ def test_backward_runs_once(student):
     loss.backward()
     with expect.raises(RuntimeError, call="loss.backward() for the second time"):
         loss.backward()
-    expect_grad(x, [2, 4], call="x after loss.backward() and a second call that was refused")
+    expect_grad(x, [2, 4], call="x after loss.backward() and a second call that was rejected")
 
 
 @task("9.8")
 def test_a_result_from_before_leads_no_further(student):
-    """Using a result whose record a backward has freed raises a RuntimeError, not an incomplete gradient."""
+    """Using a result whose record has been freed raises a RuntimeError and does not give an incomplete gradient."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * x
@@ -912,7 +912,7 @@ def test_several_steps_in_one_block(student):
 
 @task("9.8")
 def test_shares_are_summed_into_a_new_array(student):
-    """An array that a rule returned may be a read-only view, or another entry may need it."""
+    """Arrays that a rule returned are not changed: they may be read-only views, or another entry may need them."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * 2.0
@@ -923,7 +923,7 @@ def test_shares_are_summed_into_a_new_array(student):
 
 @task("9.8")
 def test_a_backward_that_fails_frees_its_tape(student):
-    """After an op without a rule has stopped a backward, arrays can be changed again."""
+    """After an op without a rule has stopped a backward pass, arrays can be changed again."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -948,7 +948,7 @@ def test_a_rule_computes_in_the_outputs_dtype(student):
 
 @task("9.8")
 def test_two_tapes_do_not_disturb_each_other(student):
-    """Inside a different tape's block, and after it, each tape differentiates what it recorded."""
+    """Inside a second tape's block, and after it, each tape differentiates what it recorded."""
     x, z = make_leaf_tensors(student, [1.0, 2.0], [5.0])
     with student.autograd.Tape():
         first = x * x
@@ -978,14 +978,14 @@ def test_two_records_are_joined_or_refused(student):
         with student.autograd.Tape():
             loss = (z * z).sum()
         loss.backward()
-        expect_grad(z, [6], call="z in (z * z).sum(), after another tape refused a result")
+        expect_grad(z, [6], call="z in (z * z).sum(), after another tape rejected a result")
         return
     expect_grad(x, [3, 12], call="x in (y * x).sum(), y = x * x from another tape")
 
 
 @task("9.8")
 def test_an_op_without_a_rule_is_named(student):
-    """An op that cannot be differentiated raises a RuntimeError with its name; no gradient is silently missing."""
+    """An op that cannot be differentiated raises a RuntimeError with its name; no gradient is silently lost."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -1007,7 +1007,7 @@ def test_a_new_op_brings_its_own_backward(student):
 
 @task("9.8")
 def test_a_backward_of_the_wrong_shape_is_named(student):
-    """A rule that returns a shape different from its input's raises a ValueError with both shapes."""
+    """A rule that returns a shape different from its input's raises a ValueError that states both shapes."""
     (x,) = make_leaf_tensors(student, np.ones((2, 3, 4)))
     flat = student.tensor.Op("flat", student.spatial.flatten.forward, student.activations.sigmoid.backward)
     total = student.tensor.Op("total", student.tensor.reduce_sum.forward, student.activations.sigmoid.backward)
@@ -1022,7 +1022,7 @@ def test_a_backward_of_the_wrong_shape_is_named(student):
 
 @task("9.8")
 def test_ten_thousand_ops_in_a_chain(student):
-    """A chain of 10,000 ops is recorded, dropped, recorded again and played back: nothing recurses."""
+    """A chain of 10,000 ops is recorded, dropped, recorded again and played back, all without recursion."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     chain = student.layers.Sequential(*[student.activations.ReLU()] * 10_000)
     with student.autograd.Tape():
@@ -1049,7 +1049,7 @@ def test_a_deep_diamond(student):
 
 @task("9.8")
 def test_memory_is_freed_by_backward(student):
-    """Intermediate arrays are freed after backward, although the loss is still there."""
+    """Intermediate arrays are freed after backward, although the loss still exists."""
     (x,) = make_leaf_tensors(student, np.ones(1000))
     with student.autograd.Tape():
         hidden = x * x
@@ -1093,12 +1093,12 @@ def test_a_saved_array_that_changes_is_noticed(student, which):
     tensor = {"leaf": x, "intermediate result": y, "constant": c}[which]
     if expect_change_noticed(student, tensor, loss, f"the saved array ({which})"):
         loss.backward()
-        expect.that(x.grad is not None, call="x.grad after a change that was refused", got="None", expected="a tensor")
+        expect.that(x.grad is not None, call="x.grad after a change that was rejected", got="None", expected="a tensor")
 
 
 @task("9.8")
 def test_a_change_is_noticed_after_another_tape_ended(student):
-    """As long as either of two records needs an array, changing it is noticed."""
+    """As long as either of two records needs an array, a change to it is detected."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     losses = []
     for _ in range(2):
@@ -1110,7 +1110,7 @@ def test_a_change_is_noticed_after_another_tape_ended(student):
 
 @task("9.8")
 def test_after_backward_arrays_may_change(student):
-    """A step of gradient descent in place is allowed once backward is done."""
+    """An in-place gradient descent step is allowed once backward has finished."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         y = x.reshape(2, 1)
@@ -1125,7 +1125,7 @@ def test_after_backward_arrays_may_change(student):
 
 @task("9.8")
 def test_a_new_array_does_not_change_the_gradient(student):
-    """Replacing a tensor's array between forward and backward raises an error, or the old numbers count."""
+    """If a tensor's array is replaced between forward and backward, an error is raised or the old values count."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         loss = (x * x).sum()
@@ -1148,7 +1148,7 @@ def test_what_was_read_only_stays_so(student):
         loss = (x * x).sum()
     loss.backward()
     expect_grad(x, [2, 4], call="x in (x * x).sum(), x read-only")
-    with expect.raises(ValueError, call="a change of an array that was read-only before it was recorded"):
+    with expect.raises(ValueError, call="a change to an array that was read-only before it was recorded"):
         student.hold(x, "data")[...] = 5.0
 
 
@@ -1204,7 +1204,7 @@ def test_no_grad_outside_a_tape(student):
 
 
 def make_op_function(student, forward, backward=None):
-    """Return a function on the student's side that applies an op with the forward of one op and another's backward."""
+    """Return a function in the student's process that applies one op's forward with another op's backward."""
     op = forward if backward is None else student.tensor.Op("odd", forward.forward, backward.backward)
     return student.tensor.operator(op)
 
@@ -1256,11 +1256,11 @@ def test_gradcheck_weighs_the_outputs_elements(student):
 @task("9.10")
 @pytest.mark.parametrize("numbers", [[0.5, 1.0, -0.8], [[0.5, 1.0], [0.7, -0.8]], [[0.5], [-0.8]]], ids=str)
 def test_gradcheck_looks_at_every_element(student, numbers):
-    """A backward that is wrong only at the last element, where x is below 0, raises a RuntimeError."""
+    """A backward rule that is wrong only at the last element, where x is below 0, raises a RuntimeError."""
     check = student.autograd.gradcheck
     op = student.tensor.Op("odd", student.activations.relu.forward, student.spatial.flatten.backward)
     straight, x = student.tensor.operator(op), np.array(numbers)
-    call = "gradcheck of ReLU with a backward that lets everything through, at "
+    call = "gradcheck of ReLU with a backward rule that lets everything through, at "
     expect.equal(check(straight, [student.tensor.Tensor(abs(x))]), True, call=f"{call}{abs(x).tolist()}")
     with expect.raises(RuntimeError, call=f"{call}{numbers}", hint="np.ndindex(x.shape) visits every element"):
         check(straight, [student.tensor.Tensor(x)])

@@ -17,7 +17,7 @@ STATEFUL = {"SGD": {"momentum": 0.9}, "Adam": {}, "AdamW": {}}
 
 
 def list_reference_runs(*optimizers, scheduler=None, clipped=False):
-    """Return the runs of reference.json for a task, as pytest parameters."""
+    """Return the runs in reference.json for a task, as pytest parameters."""
     return [
         pytest.param(run, id=run["name"])
         for run in REFERENCE["runs"]
@@ -58,7 +58,7 @@ def test_step_goes_against_what_update_returns(student, rng):
 
 @task("10.1")
 def test_step_counts_where_there_is_a_gradient(student):
-    """The number of steps in a parameter's state counts only the steps in which it had a gradient."""
+    """The step count in a parameter's state includes only the steps in which it had a gradient."""
     often, once, never = (make_tensor(student, [1.0]) for _ in range(3))
     optimizer = student.optimizers.Optimizer([often, once, never], lr=0.1)
     for step in range(3):
@@ -575,7 +575,7 @@ def test_cosine_schedule_by_its_formula(student, rng):
 
 @task("10.9")
 def test_one_cycle_by_its_formula(student, rng):
-    """The rate rises from max_lr / div_factor and falls to that over final_div_factor, along two half cosines."""
+    """The rate rises from max_lr / div_factor, then falls to that rate / final_div_factor, along two half cosines."""
     top, share = float(rng.uniform(0.5, 1)), float(rng.uniform(0.25, 0.75))
     total, div, final = int(rng.integers(8, 20)), float(rng.uniform(5, 50)), float(rng.uniform(10, 1000))
     options = {"max_lr": top, "total_steps": total, "pct_start": share, "div_factor": div, "final_div_factor": final}
@@ -639,7 +639,7 @@ def test_schedules_resume(student, name, options):
     for bad in ({}, state | {"more": 1}, state | {"count": "soon"}):
         with expect.raises(ValueError, call=f"{name}(…).load_state_dict({bad})"):
             resumed.load_state_dict(bad)
-    expect.equal(resumed.state_dict(), before, call="state_dict() after states were refused")
+    expect.equal(resumed.state_dict(), before, call="state_dict() after states were rejected")
 
 
 @pytest.mark.parametrize(("name", "options"), SCHEDULES)
@@ -655,7 +655,7 @@ def test_schedules_say_when_they_step(student, name, options):
 
 
 def make_tensor(student, array):
-    """Return a tensor on the student's side; lists of Python floats become float32."""
+    """Return a tensor in the student's process; lists of Python floats become float32."""
     return student.tensor.Tensor(np.array(array) if isinstance(array, np.ndarray) else array)
 
 
@@ -687,7 +687,7 @@ def compare_with_reference_run(student, run):
     scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None
     clip = (student.optimizers.clip_grad_norm, run["max_norm"]) if "max_norm" in run else None
     data = [np.array(REFERENCE[what]) for what in ("inputs", "targets")]
-    # The steps run on the student's side: a thousand requests would take most of the time of a verdict.
+    # The steps run in the student's process: sending a thousand requests would take most of the grading time.
     there, done = student.define(take_steps), 0
     for count, lr, *wanted in run["rows"]:
         schedule = scheduler.step if kind else None
@@ -709,7 +709,7 @@ def take_steps(done, until, data, parameters, make, step_once, schedule, clip):
 
     The third parameter only has a gradient in every third step, and the fourth never has one.
     """
-    import numpy as np  # this runs on the student's side, where this file's imports are unknown
+    import numpy as np  # this runs in the student's process, where this file's imports are unknown
 
     grads = []
     for step in range(done, until):

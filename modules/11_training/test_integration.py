@@ -1,4 +1,4 @@
-"""Integration tests of milestone 3: everything since module 02 trained through the tape, and the recipe."""
+"""Integration tests of milestone 3: every layer since module 02, trained with the tape, and the recipe."""
 
 from itertools import islice
 
@@ -17,7 +17,7 @@ def convert_to_float64(parameters):
 
 
 def check_against_differences(student, compute_loss, tensors, *, about, per_tensor=4, step=1e-6):
-    """Check the tape's gradients of `compute_loss()` against central differences, in some elements of each tensor."""
+    """Check the tape's gradients of `compute_loss()` against central differences, for some elements of each tensor."""
     for tensor in tensors:
         tensor.grad = None
     student.autograd.require_grad(tensors)
@@ -44,7 +44,7 @@ def check_against_differences(student, compute_loss, tensors, *, about, per_tens
 
 
 def build_convolutional_network(student, seed=0):
-    """Return a network with layers of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
+    """Return a network with layers from modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, activations, rng = student.spatial, student.activations, student.rng(seed)
     return student.layers.Sequential(
         spatial.Conv2d(2, 4, 3, stride=(2, 1), padding=1, bias=False, rng=rng),
@@ -152,7 +152,7 @@ def test_a_batch_is_memorised(student, rng):
     first, last = history[0]["loss"], history[-1]["loss"]
     hint = "a network that cannot memorise one batch has a wrong gradient somewhere"
     expect.that(
-        first > 1, call="the loss of the first epoch", got=first, expected="more than 1; a guess has ln 5 = 1.6"
+        first > 1, call="the loss of the first epoch", got=first, expected="more than 1; guessing gives ln 5 = 1.6"
     )
     expect.that(last < 0.1, call="the loss of the last epoch", got=last, expected="below 0.1", hint=hint)
 

@@ -72,7 +72,7 @@ def test_the_first_number_is_a_best(student):
 
 @task("11.2")
 def test_since_best_requires_more_than_min_delta(student):
-    """A value only counts as better if it gains more than min_delta; many small gains add up."""
+    """A value only counts as better if it improves by more than min_delta; many small improvements add up."""
     for curve, delta, largest, wanted in (
         ([3.0, 2.0, 2.5, 1.9], 0.5, False, 2),
         ([3.0, 2.5], 0.5, False, 1),
@@ -164,7 +164,7 @@ def test_early_stopping_waits_for_its_patience(student):
             late = first is not None and epochs >= first and epochs < 6
             call = f'EarlyStopping("loss", {patience}) after the losses {curve[:epochs]}: trainer.stopped'
             fine = type(reason) is str and "loss" in reason if late else reason is None
-            expect.that(fine, call=call, got=reason, expected="a reason with the monitor's name" if late else "None")
+            expect.that(fine, call=call, got=reason, expected="a reason that names the monitor" if late else "None")
 
 
 @task("11.3")
@@ -275,7 +275,7 @@ def test_a_step_leaves_no_recorder(student, rng):
     net = build_small_network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     trainer.train_step(*make_tensors(student, *draw_examples(rng, 4)))
-    with expect.raises(ValueError, call="train_step with images of a wrong size"):
+    with expect.raises(ValueError, call="train_step with images of the wrong size"):
         trainer.train_step(*make_tensors(student, np.ones((4, 7), "float32"), np.zeros(4, int)))
     left = student.tensor.set_recorder(None)
     expect.that(left is None, call="the recorder after train_step", got="a tape", expected="None", hint="with Tape():")
@@ -328,7 +328,7 @@ def test_metrics_are_named(student, rng):
 
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
-    """`evaluate` returns loss and accuracy over all examples, however batched, without dropout or parameter changes."""
+    """`evaluate` returns loss and accuracy over all examples, for any batch size, without dropout or new parameters."""
     net, (x, y) = build_small_network(student, dropout=0.5), draw_examples(rng, 11)
     before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
@@ -381,9 +381,9 @@ def test_evaluate_records_nothing(student, rng):
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     with traced(student.tensor) as trace:
         trainer.evaluate(make_batch_list(student, x, y, 3))
-        expect.equal(len(trace.entries), 0, call="the operations a Trace hears in evaluate", hint="with no_grad():")
+        expect.equal(len(trace.entries), 0, call="the operations a Trace records in evaluate", hint="with no_grad():")
         student.tensor.Tensor([1.0]).sum()
-        expect.equal(len(trace.entries), 1, call="the operations a Trace hears after evaluate")
+        expect.equal(len(trace.entries), 1, call="the operations a Trace records after evaluate")
 
 
 @task("11.5")
@@ -441,7 +441,7 @@ def test_fit_trains_epoch_by_epoch(student, rng):
 
 @task("11.6")
 def test_fit_counts_epochs_in_all(student, rng):
-    """`epochs` is the total number of epochs: a second call runs only those that are missing."""
+    """`epochs` is the total number of epochs: a second call runs only those that remain."""
     net, other = build_small_network(student), build_small_network(student)
     loader = make_batch_list(student, *draw_examples(rng, 6), 3)
     trainer, whole = (
@@ -487,7 +487,7 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
 
 @task("11.6")
 def test_fit_steps_the_schedule(student, rng):
-    """A schedule steps once per epoch, or per batch if every_batch is True; the row has the lr at its start."""
+    """A schedule steps once per epoch, or per batch if every_batch is True; the row has the lr at the epoch's start."""
     loader = make_batch_list(student, *draw_examples(rng, 6), 2)
     for every_batch, wanted, end in ((False, [1.0, 0.5, 0.25], 0.125), (True, [1.0, 0.125, 0.015625], 2**-9)):
         net = build_small_network(student)
@@ -536,7 +536,7 @@ def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
 
 @task("11.6")
 def test_fit_calls_callbacks_until_one_stops_it(student, rng):
-    """Callbacks are called after each epoch's row was added; once stopped, no epoch begins, even in a second fit."""
+    """Callbacks run after each epoch's row is added; once one stops training, no more epochs run, even in a new fit."""
     loader, stopping = make_batch_list(student, *draw_examples(rng, 6), 3), student.training.EarlyStopping
     for callbacks, epochs in (
         ([stopping("lr", patience=1)], 2),
@@ -640,7 +640,7 @@ def test_a_state_resumes_bit_for_bit(student, rng):
 
 @task("11.8")
 def test_a_state_can_be_loaded_to_evaluate(student, rng):
-    """Without a loader its generator's state is left out, and evaluate returns the same figures as before."""
+    """Without a loader, no loader generator is restored, and evaluate returns the same figures as before."""
     seed = int(rng.integers(1000))
     first, second = (build_training_run(student, np.random.default_rng(seed)) for _ in range(2))
     first.trainer.fit(first.loader, 1)
@@ -696,7 +696,7 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
 
 @task("11.9")
 def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
-    """Any program can read a checkpoint: name.npy holds an array in its dtype, without pickle; state.json the rest."""
+    """Any program can read a checkpoint: name.npy is an unpickled array in its dtype, and state.json holds the rest."""
     path, arrays = student.folder() / "a.ckpt", make_checkpoint_arrays(rng)
     others = {"epoch": 3, "lr": 0.1, "stopped": None, "history": [{"loss": 0.25}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, arrays | others)
@@ -728,7 +728,7 @@ def test_generators_of_every_kind_can_be_written(student):
 
 @task("11.9")
 def test_a_checkpoint_replaces_the_old_one_in_one_step(student):
-    """An earlier file is replaced, not overwritten, and nothing is left over; the path may be a string."""
+    """An earlier file is replaced, not overwritten, and no other file is left; the path may be a string."""
     folder = student.folder()
     path = folder / "a.ckpt"
     for path_given in (path, path.as_posix()):
@@ -747,7 +747,7 @@ def test_a_checkpoint_replaces_the_old_one_in_one_step(student):
 
 @task("11.9")
 def test_what_cannot_be_written_leaves_the_file_alone(student):
-    """If writing fails, the error is raised, the earlier file stays as it was, and nothing is left over."""
+    """If writing fails, the error is raised, the earlier file stays as it was, and no other file is left."""
     folder = student.folder()
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
@@ -816,7 +816,7 @@ def test_a_checkpoint_is_read_as_it_was_written(student, rng):
 
 @task("11.10")
 def test_damage_is_noticed(student, rng):
-    """A damaged file is refused with an error that names it, unless its state is still intact, and is not changed."""
+    """A damaged file is not changed; unless its state is still intact, an error that names the file is raised."""
     path = student.folder() / "precious.ckpt"
     state = {"weight": rng.normal(size=(4, 5)).astype("float32"), "epoch": 3}
     student.training.write_checkpoint(path, state)
@@ -860,7 +860,7 @@ def test_other_files_are_refused(student):
         ("an archive without state.json", build_zip_archive({"a.npy": good.getvalue()})),
         ("state.json that is not JSON", build_zip_archive({"state.json": b"{epoch: 3"})),
         ("state.json that is a number", build_zip_archive({"state.json": b"3"})),
-        ("state.json of deep brackets", build_zip_archive({"state.json": b"[" * 100_000})),
+        ("state.json with deeply nested brackets", build_zip_archive({"state.json": b"[" * 100_000})),
         ("a pickled object", build_zip_archive({"state.json": b"{}", "a.npy": objects.getvalue()})),
         ("an array cut short", build_zip_archive({"state.json": b"{}", "a.npy": good.getvalue()[:-3]})),
     ):
@@ -1001,7 +1001,7 @@ def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
 
 @task("11.12")
 def test_the_bar_goes_with_fit(student, rng):
-    """`fit` accepts the bar as its progress; without a stream the bar writes to standard output."""
+    """`fit` accepts the bar as its progress function; without a stream the bar writes to standard output."""
     path, net = student.folder() / "log.txt", build_small_network(student)
     stream = path.open("w")
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
@@ -1026,7 +1026,7 @@ def test_recipe_builds_from_the_generator_alone(student):
 
 @task("11.13")
 def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict returns ten probabilities for each image, whatever the other images are."""
+    """The recipe's predict returns ten probabilities for each image, whatever other images are passed with it."""
     recipes.check_probabilities(student, rng, RECIPE)
 
 
@@ -1038,7 +1038,7 @@ def test_recipe_shows_its_feature_maps(student, rng):
 
 @task("11.13")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of guessing, ln 10."""
     recipes.check_untrained_loss(student, rng, RECIPE)
 
 
@@ -1052,7 +1052,7 @@ def test_recipe_trains(student, rng):
 
 
 def make_tensors(student, *arrays):
-    """Return tensors of these arrays on the student's side."""
+    """Return tensors of these arrays in the student's process."""
     return tuple(student.tensor.Tensor(np.array(array)) for array in arrays)
 
 
@@ -1073,7 +1073,7 @@ def make_sgd(student, net, lr, **options):
 
 
 def build_small_network(student, *, dropout=0.0, norm=False):
-    """Return a small network with fixed weights: Dense, ReLU, optional Dropout, Dense, or (`norm`) one for images."""
+    """Return a small network with fixed weights: Dense, ReLU, optional Dropout, Dense (with `norm`, one for images)."""
     first = student.layers.Dense(5, 8, rng=student.rng(1))
     middle = [student.activations.ReLU()]
     if norm:
@@ -1159,7 +1159,7 @@ def make_checkpoint_arrays(rng):
 
 
 def hold_trainer_state(student, trainer):
-    """Return a trainer's state, which stays on the student's side, and its current entries as text."""
+    """Return a trainer's state, which stays in the student's process, and its current entries as text."""
     state = student.hold_result(trainer.state_dict)
     return state, format_state_entries(state, trainer.state_dict())
 

@@ -76,7 +76,7 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
 
 @task("12.2")
 def test_of_equal_magnitudes_the_first_goes(student, rng):
-    """Where magnitudes are equal, the position decides: the one that comes first, row by row, is pruned first."""
+    """Where magnitudes are equal, the position decides: the weight that comes first in row order is pruned first."""
     weight = np.array([3.0, -1.0, 1.0, 2.0])
     got = student.compression.magnitude_mask(weight, 0.25)
     expect.array(got, [True, False, True, True], call="magnitude_mask([3, -1, 1, 2], 0.25)")
@@ -92,7 +92,7 @@ def test_of_equal_magnitudes_the_first_goes(student, rng):
 
 @task("12.2")
 def test_global_masks_rank_all_weights_together(student, rng):
-    """All arrays share one ranking, so a layer of small weights loses more of them than one of large weights."""
+    """All arrays share one ranking, so a layer with small weights loses more of them than one with large weights."""
     sizes = {(5, 4): 1, (3, 2, 2, 2): 0.3, (1, 7): 3}
     weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
     for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
@@ -246,7 +246,7 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
 
 @task("12.4")
 def test_a_flattened_channel_has_many_columns(student, rng):
-    """For each removed channel, a Dense after Flatten loses the columns of its pixels; after a Dense it loses one."""
+    """For each removed channel, a Dense after Flatten loses its pixels' columns; after a Dense it loses one column."""
     spatial, layers, relu = student.spatial, student.layers, student.activations.ReLU
     conv, hidden = spatial.Conv2d(1, 5, 3, rng=student.rng(1)), layers.Dense(5 * 6, 7, rng=student.rng(2))
     last = layers.Dense(7, 3, bias=False, rng=student.rng(3))
@@ -320,7 +320,7 @@ def test_quantizing_rounds_halves_to_even(student):
 
 @task("12.5")
 def test_quantizing_stays_within_127(student, rng):
-    """Numbers beyond the ends become -127 or 127, however far away: -128 is not used, and nothing wraps around."""
+    """Numbers outside the range become -127 or 127, however far away: -128 is not used, and nothing wraps around."""
     clip, wrap = "clip to -127 … 127: -128 is left out", "clip first, then convert to int8: the conversion wraps around"
     for far, hint in (([-128.0, -127.4, 127.4], clip), ([-300.0, 128.0, 300.0], wrap), ([-1e30, 1e30, np.inf], wrap)):
         call = f"quantize({far}, 1.0)"
@@ -393,7 +393,7 @@ def test_the_range_fills_255_steps(student, rng):
 
 @task("12.6")
 def test_the_range_includes_zero(student):
-    """A range on one side of 0 is widened to 0, so that 0.0 is a step: padding and ReLU produce many zeros."""
+    """A range on one side of 0 is widened to include 0, so that 0.0 is a step: padding and ReLU produce many zeros."""
     for low, high, scale, zero in ((3.0, 127.0, 0.5, -127), (-508.0, -100.0, 2.0, 127), (5.0, 5.0, 5 / 254, -127)):
         got = student.compression.choose_scale(low, high)
         call, hint = f"choose_scale({low}, {high})", "the range goes from min(low, 0) to max(high, 0)"
@@ -511,7 +511,7 @@ def test_the_linear_op(student, rng, shape):
 
 @task("12.8")
 def test_the_zero_point_comes_off_exactly(student):
-    """Products that nearly cancel do so to the last bit, even with 1041 inputs of which only one is not 0."""
+    """The difference of products that nearly cancel is exact, even with 1041 inputs of which only one is not 0."""
     for inner, zero in ((1041, 127), (1041, -127), (4001, 125)):
         case = {
             "weight": np.full((2, inner), 127, "int8"),
@@ -554,7 +554,7 @@ def test_the_convolution_op(student, rng, name):
 
 @task("12.8")
 def test_the_ops_refuse_what_does_not_fit(student, rng):
-    """Inputs that do not fit the weight raise a ValueError with their shape; the arguments are not changed."""
+    """Inputs that do not fit the weight raise a ValueError that states their shape; the arguments are not changed."""
     linear, conv = student.compression.linear_int8, student.compression.conv2d_int8
     case, window = draw_int8_case(rng, (4, 3)), {"stride": (1, 1), "padding": (0, 0)}
     for shape in ((2, 4), (3, 1), ()):
@@ -598,7 +598,7 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
 
 @task("12.9")
 def test_a_quantized_layer_answers_as_its_ops(student, rng):
-    """A layer computes what a Dense or Conv2d of its weights computes, in steps, with the same strides and padding."""
+    """To within a step, a layer returns what a Dense or Conv2d with its weights, strides and padding returns."""
     dense = student.layers.Dense(6, 4, rng=student.rng(1))
     conv = student.spatial.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), rng=student.rng(2))
     for layer, shape in ((dense, (5, 6)), (dense, (2, 3, 6)), (conv, (2, 2, 6, 5))):
@@ -629,7 +629,10 @@ def test_what_a_layer_knows_is_in_its_buffers(student, rng):
     ]
     wanted, other = (values(layer(x)) for layer in made)
     expect.that(
-        not np.allclose(wanted, other), call="two layers of different weights", got=other, expected="different outputs"
+        not np.allclose(wanted, other),
+        call="layers with different weights",
+        got=other,
+        expected="different outputs",
     )
     for mine, its in zip(made[1].buffers(), made[0].buffers(), strict=True):
         mine.data = values(its)
@@ -716,7 +719,7 @@ def test_the_float_network_stays_as_it_is(student, rng):
         small = student.compression.quantize_network(net, student.tensor.Tensor(x))
         got = small(student.tensor.Tensor(x))
     expect.equal(got.shape, (6, 4), call="the shape of a quantised network's logits")
-    expect.equal(got.requires_grad, False, call="requires_grad of what a quantised network gives")
+    expect.equal(got.requires_grad, False, call="requires_grad of what a quantised network returns")
     for tensor, value in zip(tensors, before, strict=True):
         expect.array(tensor, value, rtol=0, atol=0, call="a tensor of the network after quantize_network")
     modes = (net[1].training, net[4][1].training)

@@ -1,6 +1,6 @@
 """The tests of module 13: profile, scratch memory, blocks, threads, compiled loops, layers, an optimised network.
 
-The tests check values only, never times. Expected values are computed on the grader's side, in float64, in different
+The tests check values only, never times. Expected values are computed in the grader's process, in float64, in different
 ways: sums over kernel positions, loops over windows, finite differences.
 """
 
@@ -76,7 +76,7 @@ def small_cache(student):
 
 
 def make_ticking_clock(student):
-    """Return a clock on the student's side that advances by one second each time it is read."""
+    """Return a clock in the student's process that advances by one second each time it is read."""
     readings = student.hold(student.tensor.Trace(), "entries")
     readings.extend([float(second) for second in reversed(range(1000))])
     return readings.pop
@@ -84,7 +84,7 @@ def make_ticking_clock(student):
 
 @task("13.1")
 def test_an_op_gets_the_time_since_the_op_before(student):
-    """Times of ops with the same name add up; the time between two ops counts for the second."""
+    """Times of ops with the same name add up; the time between two ops is charged to the second."""
     tensor = student.tensor
     now = tensor.Tensor(np.array(100.0))
 
@@ -194,7 +194,7 @@ def test_a_buffer_is_lent_and_used_again(student):
 
 @task("13.2")
 def test_two_users_never_share(student):
-    """Nested blocks get different memory, however often that happens, and there are never more than two buffers."""
+    """Nested blocks get separate memory, however often they run, and there are never more than two buffers."""
     space = student.kernels.Workspace()
     for round_number in range(3):
         with space.borrow((100,), "float32"):
@@ -239,7 +239,7 @@ def list_bounds(slices):
 
 @task("13.3")
 def test_blocks_hold_what_the_cache_holds(student, rng):
-    """Together the blocks hold all rows in order; each holds as many as fit in CACHE, the last block the rest."""
+    """Together the blocks hold all rows in order; each holds as many as fit in CACHE, and the last holds the rest."""
     kernels = student.kernels
     cache = kernels.CACHE
     expect.equal(
@@ -580,7 +580,7 @@ def test_gradients_keep_float32(student, rng):
 
 @task("13.9")
 def test_sums_over_many_values_stay_exact(student, rng):
-    """With gradients near 1,000 at 5,000 positions, sums keep five digits, in whatever blocks they are added."""
+    """With gradients near 1,000 at 5,000 positions, sums keep five correct digits, for any size of blocks."""
     x, bias = rng.normal(size=(2, 2, 50, 50)).astype("float32"), np.full(2, 9, "float32")
     grad = (1000 + rng.normal(size=x.shape)).astype("float32")
     given = {"mean": np.zeros(2), "std": np.full(2, 2.0), "count": 5000.0}
@@ -651,7 +651,7 @@ def test_pooling_agrees_with_module_06(student, rng):
 
 @task("13.10")
 def test_nan_gets_the_gradient_of_its_window(student, rng):
-    """A window with a NaN has the output NaN, and its gradient goes to that pixel."""
+    """A window with a NaN has the output NaN, and its gradient goes to the NaN pixel."""
     x = rng.normal(size=(1, 1, 2, 4)).astype("float32")
     x[0, 0, 1, 0] = np.nan
     output = np.array([np.nan, x[0, 0, :, 2:].max()], "float32").reshape(1, 1, 1, 2)
@@ -689,7 +689,7 @@ def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
 
 @task("13.11")
 def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
-    """With the same parameters both layers compute the same output and gradients of input, weight and bias."""
+    """With the same parameters, BlockedConv2d and Conv2d compute the same outputs and the same gradients."""
     for bias in (True, False):
         conv = student.spatial.Conv2d(3, 4, (3, 2), stride=2, padding=1, bias=bias, rng=student.rng(1))
         layer = student.kernels.BlockedConv2d(conv, 2)
@@ -748,7 +748,7 @@ def test_fused_layer_trains_and_evaluates_like_both(student, rng):
 
 @task("13.11")
 def test_a_refused_batch_leaves_the_running_statistics(student):
-    """A single value per channel, or a wrong number of channels, raises a ValueError; running statistics stay."""
+    """A single value per channel, or a wrong number of channels, raises a ValueError; no running statistic changes."""
     layer = student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(3))
     for shape in ((1, 3, 1, 1), (2, 6, 4, 4)):
         with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training mode, for images {shape}"):
@@ -828,7 +828,7 @@ def test_ops_are_replaced_and_places_are_kept(student, rng):
 
 @task("13.12")
 def test_parameters_and_buffers_are_the_same_objects(student, rng):
-    """A gradient or a change of one network's tensor also appears in the other network."""
+    """A gradient of, or a change to, one network's tensor also appears in the other network."""
     network = build_network(student)
     fast = student.kernels.optimise(network)
     for what in ("parameters", "buffers"):
@@ -850,7 +850,7 @@ def test_parameters_and_buffers_are_the_same_objects(student, rng):
     expect.array(
         fast(images),
         values(network(images)),
-        call="the optimised network after every parameter grew",
+        call="the optimised network after every parameter was increased",
         rtol=1e-4,
         atol=1e-4,
     )
@@ -905,7 +905,7 @@ def test_recipe_shows_its_feature_maps(student, rng):
 
 @task("13.13")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of guessing, ln 10."""
     recipes.check_untrained_loss(student, rng, RECIPE)
 
 
@@ -921,7 +921,7 @@ def test_recipe_predicts_alike_optimised(student, rng):
 
 @task("13.14")
 def test_whitening_kernels_are_scaled_eigenvectors(student, rng):
-    """The kernels are the patches' strongest directions, each divided by the root of its strength plus 0.1."""
+    """The kernels are the patches' strongest directions, each divided by the square root of its strength plus 0.1."""
     smooth = rng.normal(size=(7, 3, 9, 12)).cumsum(axis=2).cumsum(axis=3) * rng.uniform(0.05, 0.3, (1, 3, 1, 1))
     images = smooth.astype("float32")
     got = values(RECIPE.load_recipe(student).whitening_kernels(images, 5))
@@ -1024,7 +1024,7 @@ def test_recipe_trains(student, rng):
 
 @task("13.13")
 def test_recipe_compresses(student, rng):
-    """In int8 the network's answers are nearly the same, with at most 0.27 of the bytes, all in its tensors."""
+    """In int8 the network's answers are nearly the same, and it takes at most 0.27 of the bytes, all in its tensors."""
     ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 40)
     images[0] = 120  # a single image does not show how large the inputs of a layer become
     network = ours.build(student.rng(3))

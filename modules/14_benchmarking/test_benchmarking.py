@@ -1,7 +1,7 @@
 """The tests of module 14: timing, summaries, intervals, comparisons, counted work, the roofline, peak memory.
 
-No test measures this machine: every clock belongs to the grader, and advances as the test wants. Random results are
-checked by how often they are correct, over so many draws that correct code fails in less than one of 10,000 runs.
+No test measures this machine: every clock belongs to the grader, and advances as the test specifies. Random results are
+checked by how often they are correct, over so many draws that correct code fails in fewer than one in 10,000 runs.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from grading.testing import expect, task
 
 
 class Machine:
-    """A machine whose clock the test advances: a call takes `cost(name, n)` seconds, n calls after the first.
+    """A machine whose clock the test advances: a call takes `cost(name, n)` seconds after n earlier calls.
 
     `called` lists the names of the functions in the order of their calls.
     """
@@ -36,9 +36,9 @@ class Machine:
 
 
 def make_clock(student, steps):
-    """Return a clock on the student's side that advances by one of these steps at each reading, and its list of steps.
+    """Return a clock in the student's process that advances by one of these steps at each reading, and its readings.
 
-    The list becomes shorter by one with each reading.
+    The list of readings becomes shorter by one each time.
     """
     readings = student.hold(student.tensor.Trace(), "entries")
     readings.extend([float(reading) for reading in np.cumsum(steps)[::-1]])
@@ -47,7 +47,7 @@ def make_clock(student, steps):
 
 @pytest.fixture
 def collector(student):
-    """Return the garbage collector on the student's side, which is on before and after the test."""
+    """Return the garbage collector in the student's process, which is on before and after the test."""
     student.benchmarking.enable()
     yield student.benchmarking
     student.benchmarking.enable()
@@ -235,13 +235,13 @@ def test_intervals_hold_what_they_promise(student, rng, name, n, true):
         low, high = student.benchmarking.bootstrap_interval(samples, statistic, 0.95, 200, rng=generator)
         expect.that(low <= high, call="bootstrap_interval(…)", got=(low, high), expected="low at most high")
         held += low <= true <= high
-    call = f"how many of {sets} intervals of 95% for the {name} of {n} samples hold the true {name}"
+    call = f"how many of {sets} 95% intervals for the {name} of {n} samples contain the true {name}"
     expect.that(0.89 * sets <= held <= 0.99 * sets, call=call, got=held, expected="89% to 99% of them")
 
 
 @task("14.3")
 def test_the_generator_decides_the_draws(student):
-    """The same seed produces the same interval, a different seed a different one; with one draw the width is 0."""
+    """The same seed produces the same interval, a different seed changes it, and with one draw the width is 0."""
     samples = [float(x * x) for x in range(30)]
 
     def compute_interval(seed, draws=50):
@@ -297,7 +297,7 @@ def test_blocks_are_palindromes(student, warmup):
 
 @task("14.4")
 def test_each_function_has_its_own_column(student, rng):
-    """A row has the baseline's two calls first and the candidate's two second, whichever began."""
+    """A row has the time of the baseline's two calls first and of the candidate's two second, whichever began."""
     costs = rng.uniform(1, 9, 54)
     machine = Machine(student, lambda _, n: costs[n] if n < 54 else 1.0)
     got = time_both_functions(student, machine, 12, 3)
@@ -320,13 +320,13 @@ def test_a_steady_drift_cancels(student):
 
 
 def pull_seconds(seconds):
-    """Return the result as an array on the grader's side; anything that is not an array is a failure."""
+    """Return the result as an array in the grader's process; anything that is not an array is a failure."""
     return expect.pull(seconds, call="time_in_turns(…)")
 
 
 @task("14.4")
 def test_the_generator_decides_who_begins(student):
-    """The same seed produces the same order, a different seed a new one, and each side begins about half the blocks."""
+    """The same seed repeats the order, a different seed changes it, and each side begins about half of the blocks."""
 
     def record_order(seed, blocks=30):
         machine = Machine(student, lambda *_: 1.0)
@@ -468,7 +468,7 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
         functions = machine.make_function("a"), machine.make_function("b")
         seconds = student.benchmarking.time_in_turns(*functions, 12, 1, machine.clock, rng=generator)
         wrong += student.benchmarking.judge(seconds, rng=generator)["verdict"] != "cannot tell"
-    call = f"wrong verdicts in 25 comparisons of equal functions on a machine that is {name}"
+    call = f"wrong verdicts in 25 comparisons of equal functions on a machine with this drift: {name}"
     expect.that(wrong <= 6, call=call, got=wrong, expected="at most 6", hint="compare within each block")
 
 
@@ -513,7 +513,7 @@ def test_products_count_two_for_each_pair(student, name):
 @task("14.6")
 @pytest.mark.parametrize("name", SHAPES)
 def test_backward_is_one_product_for_each_gradient(student, name):
-    """Each gradient of a product costs as much as the product, and the bias's costs a sum; no others cost anything."""
+    """Each gradient of a product costs as much as the product, a bias's gradient is a sum, and others cost nothing."""
     for shapes, output, inner in SHAPES[name]:
         size = math.prod(output)
         costs = 2 * inner * size, 2 * inner * size, size
@@ -561,7 +561,7 @@ def test_nobody_guesses_an_unknown_op(student):
 
 @task("14.7")
 def test_bytes_are_read_and_written_once(student):
-    """An array that is read counts once, even if passed twice; written arrays count, but views and None do not."""
+    """An array that is read counts once, even if passed again; written arrays count, but views and None do not."""
     tensor, count = student.tensor, student.benchmarking.count_bytes
     x = student.hold(tensor.Tensor(np.arange(12.0)), "data")
     w = student.hold(tensor.Tensor(np.ones((2, 3), "float32")), "data")
@@ -571,7 +571,7 @@ def test_bytes_are_read_and_written_once(student):
         ([x], [y], 96 + 20, "both"),
         ([x, w], [y, z], 96 + 24 + 20 + 56, "all of them"),
         ([w, w], [y], 24 + 20, "w is read only once"),
-        ([x], [None, y, None], 96 + 20, "a None is nothing"),
+        ([x], [None, y, None], 96 + 20, "a None counts as nothing"),
         ([x, w], [None], 0, "nothing is written"),
         ([x], [view], 0, "a view of x writes nothing, and therefore reads nothing"),
         ([w, x], [view, y], 24 + 96 + 20, "the view is free, y is not"),
@@ -657,7 +657,7 @@ def test_what_backward_does_not_compute_is_not_counted(student):
 
 @task("14.7")
 def test_the_gradients_and_the_times_are_profiles(student):
-    """Gradients equal those without a profile, and times those of module 13: counting adds to no op's time."""
+    """Gradients equal those without a profile, and times equal those of module 13: counting adds to no op's time."""
     tensor, autograd = student.tensor, student.autograd
     x, (clock, _) = tensor.Tensor([1.0, 3.0]), make_clock(student, [1] * 1000)
     autograd.require_grad([x])
@@ -791,7 +791,7 @@ BOOKKEEPING = 2_000_000  # bytes that a call, and the test that it calls back, m
 
 @pytest.fixture
 def tracing(student):
-    """Return the memory tracing on the student's side, which is off before and after the test."""
+    """Return the memory tracing in the student's process, which is off before and after the test."""
     student.benchmarking.tracemalloc.stop()
     yield student.benchmarking.tracemalloc
     student.benchmarking.tracemalloc.stop()
@@ -835,7 +835,7 @@ def test_what_was_there_before_does_not_count(student, tracing):
         kept = student.hold_result(np_.ones, numbers)
         student.hold_result(np_.ones, 4_000_000)
         got = student.benchmarking.peak_memory(make_array)
-        call = f"peak_memory of a function that makes 8 MB, with {numbers * 8:,} bytes there before"
+        call = f"peak_memory of a function that makes 8 MB, with {numbers * 8:,} bytes already in use"
         expect_peak(got, 8_000_000, call, hint="reset the peak, and subtract what was traced before the call")
         del kept
     expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after peak_memory, on before")

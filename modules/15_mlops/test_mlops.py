@@ -1,7 +1,7 @@
 """The tests of module 15: files and a registry, a log, fingerprints, drift, batches, a service, a canary.
 
-No test measures time. Where threads are at work, functions of this file run on the student's side and wait for an
-event, not for a moment. They give up after `PATIENCE` seconds, which only code that would never end reaches.
+No test measures time. Where threads are involved, functions in this file run in the student's process and wait for
+events, not for a fixed time. They give up after `PATIENCE` seconds, which only code that would never end reaches.
 """
 
 import bisect
@@ -25,7 +25,7 @@ def compute_sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-# Functions that run on the student's side, through `student.define`; they import everything they need.
+# Functions that run in the student's process, through `student.define`; they import everything they need.
 
 
 def watch_files(action, arguments, folder):
@@ -302,7 +302,7 @@ def run_wrong_output_count(batcher, count, more, patience):
 
 
 def make_model(name, what):
-    """Create a model on the student's side; `what` names what it does or what is wrong with it."""
+    """Create a model in the student's process; `what` names what it does or what is wrong with it."""
     import numpy as np
 
     def predict(rows):
@@ -405,7 +405,7 @@ def send_from_threads(service, body, callers, each, patience):
 
 
 def run_canary_requests(canary, start, failures):
-    """Send requests of users start, start + 1, … in turn; `failures` lists for both models whether each fails.
+    """Send requests from users start, start + 1, … in turn; `failures` lists for both models whether each fails.
 
     Give back [request, state] where the state changes, the last state, and [requests, failures] of both.
     """
@@ -531,7 +531,7 @@ def test_the_same_bytes_are_stored_once(student, rng):
 
 @task("15.2")
 def test_a_flipped_byte_is_named(student, rng):
-    """Changed, shortened or extended bytes raise a ValueError with the digest; storing the original repairs them."""
+    """Changed, cut or extended bytes raise a ValueError that states the digest; storing the original repairs them."""
     folder, data, other = student.folder(), rng.bytes(200), rng.bytes(200)
     registry = student.mlops.Registry(folder)
     name, safe = registry.put(data), registry.put(other)
@@ -582,7 +582,7 @@ def test_what_is_not_stored_is_a_key_error(student):
 
 @task("15.2")
 def test_a_crash_while_storing_harms_nothing(student, rng):
-    """Whenever put is interrupted, earlier objects remain; the new one is complete or missing, and can be put again."""
+    """If put is interrupted, earlier objects remain; the new one is complete or missing, and can be put again."""
     folder, old, new = student.folder(), rng.bytes(100), rng.bytes(100)
     registry = student.mlops.Registry(folder)
     registry.put(old)
@@ -718,7 +718,7 @@ def write_lines(records):
 
 
 def read_lines(data):
-    """Return the records and damaged lines of a log by the lesson's rule, on the grader's side."""
+    """Return the records and damaged lines of a log by the lesson's rule, in the grader's process."""
     records, damaged = [], []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if len(line) > 8 and line[8:9] == b" " and compute_sha256(line[9:])[:8].encode() == line[:8]:
@@ -746,7 +746,7 @@ def test_records_come_back(student, rng):
 
 @task("15.4")
 def test_a_log_survives_a_cut_at_every_byte(student, rng):
-    """A log cut off after any byte yields all complete records; the next record gets its own line and is read too."""
+    """A log cut off after any byte yields all complete records; the next record gets its own line and is also read."""
     mlops, path, last = student.mlops, student.folder() / "run.log", {"step": 99}
     data = write_lines(draw_records(rng, 2))
     cuts = [data[:end] for end in range(len(data) + 1)]
@@ -755,7 +755,7 @@ def test_a_log_survives_a_cut_at_every_byte(student, rng):
     again = student.define(read_each_content)(mlops.read_records, path, [require_bytes(one) for one in longer])
     for cut, got, more in zip(cuts, read, again, strict=True):
         call = f"read_records of a log of {len(data)} bytes, cut off after {len(cut)}"
-        hint = "check each line separately; it is whole if its digits match, with or without a line break"
+        hint = "check each line separately; it is complete if its digits match, with or without a line break"
         expect.equal(got, read_lines(cut), call=call, hint=hint)
         whole, damaged = read_lines(cut)
         hint = "the new record must not be joined to half a line"
@@ -802,7 +802,7 @@ def test_a_record_is_on_the_disk_on_return(student):
 
 @task("15.5")
 def test_each_value_has_its_path(student):
-    """Dicts, lists and tuples are entered at any depth; every single value or empty container has a path."""
+    """Dicts, lists and tuples are traversed to any depth; every single value or empty container has a path."""
     value = {"config": {"lr": 0.1, "sizes": [3, (4, "x")]}, "data": np.arange(3), "none": None, "empty": [], "also": {}}
     got = student.mlops.fingerprint(value)
     paths = ["also", "config.lr", "config.sizes.0", "config.sizes.1.0", "config.sizes.1.1", "data", "empty", "none"]
@@ -830,7 +830,7 @@ def test_the_same_is_the_same(student, rng):
 
 @task("15.5")
 def test_whatever_differs_is_different(student, rng):
-    """A change in value, type, dtype, shape, one element among many, or its last bit changes the digest."""
+    """A change in value, type, dtype, shape, one element among many, or an element's last bit changes the digest."""
     many = rng.normal(size=10_000)
     one_of_many, last_bit = many.copy(), many.copy()
     one_of_many[5_000] += 1.0
@@ -871,7 +871,7 @@ def test_differences_are_named(student, rng):
 
 @task("15.5")
 def test_what_has_no_fingerprint_is_named(student):
-    """An object's repr contains its address, which differs in each run, so a TypeError with the path is raised."""
+    """An object's repr contains its address, which differs in each run: it raises a TypeError that states the path."""
     for value in (student.rng(1), student.hold_result(student.mlops.np.empty, 2, "object")):
         with expect.raises(TypeError, mentions=("config.rng.1",), call='fingerprint({"config": {"rng": [0, object]}})'):
             student.mlops.fingerprint({"config": {"rng": [0, value]}})
@@ -923,7 +923,7 @@ def test_psi_by_hand(student):
 
 @task("15.6")
 def test_empty_bins_and_values_outside_are_finite(student, rng):
-    """The index stays finite if a bin is empty in one sample, and values beyond the reference's ends count."""
+    """The index stays finite if a bin is empty in one sample, and values outside the reference's range count."""
     reference = rng.uniform(0, 1, 500)
     for current in (np.full(100, 50.0), np.full(100, -50.0), np.array([0.5])):
         got, wanted = student.mlops.psi(reference, current), compute_psi_by_counting(reference, current, 10)
@@ -1003,7 +1003,7 @@ def test_the_tail_is_scipys(student):
 
 @task("15.8")
 def test_the_tail_by_hand(student, rng):
-    """The tail is exp(-x/2) with 2 degrees, (1 + x/2) times that with 4, and with 1 that of a squared normal."""
+    """The tail is exp(-x/2) for 2 degrees of freedom, (1 + x/2) times that for 4, and a squared normal's for 1."""
     for x in (0.0, *map(float, rng.uniform(0, 40, 6))):
         for df, wanted in (
             (1, math.erfc(math.sqrt(x / 2))),
@@ -1032,7 +1032,7 @@ def call_with_arrays(test, first, second):
 
 @task("15.8")
 def test_chi2_counts_every_category(student, rng):
-    """Categories of only one sample count, sizes may differ, and a single category means no drift."""
+    """Categories that occur in only one sample count, sizes may differ, and a single category means no drift."""
     for n, m, low in ((30, 60, 0), (200, 20, 2), (50, 50, -3)):
         first, second = rng.integers(0, 4, n), rng.integers(low, 6, m)
         statistic, p = student.mlops.chi2_test(first, second)
@@ -1121,7 +1121,7 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
 
 @task("15.9")
 def test_false_alarms_are_rare(student, rng):
-    """At most 12% of 300 pairs of tables without drift, 12 features each, raise an alarm; uncorrected, half do."""
+    """At most 12% of 300 pairs of tables without drift, 12 features each, raise an alarm; without Holm half do."""
     alarms = sum(len(student.mlops.find_drift(*draw_tables(rng, 150))) > 0 for _ in range(300))
     call = "300 calls to find_drift, each with 12 features that have not drifted"
     expect.that(
@@ -1136,7 +1136,7 @@ def test_a_drift_is_found_and_named(student, rng):
     for k in range(150):
         name = f"x{k % 8}" if k % 3 else f"c{k % 4}"
         found += name in student.mlops.find_drift(*draw_tables(rng, 150, name))
-    call = "150 times find_drift with one feature of 12 that has drifted"
+    call = "150 calls to find_drift, each with one feature of 12 that has drifted"
     expect.that(found >= 143, call=call, got=f"{found} found", expected="at least 143")
 
 
@@ -1160,7 +1160,10 @@ def test_batches_are_taken_in_order(student, rng):
         numbers = [float(k) for k in range(count)]
         wanted = [numbers[start : start + size] for start in range(0, count, size)]
         expect.equal(
-            batches, wanted, call=f"the batches of {call}", hint="take the first max_batch; the others stay in line"
+            batches,
+            wanted,
+            call=f"the batches of {call}",
+            hint="take the first max_batch; the others stay queued",
         )
 
 
@@ -1185,7 +1188,7 @@ def test_the_end_answers_all_and_leaves_no_thread(student):
     """When the block ends, even by an error, all queued rows are answered immediately and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
         got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
-        call = f"[answers, thread alive] after a block with {rows} rows in line and max_wait=3600"
+        call = f"[answers, thread alive] after a block with {rows} rows in the queue and max_wait=3600"
         expect.equal(got, [rows, False], call=call, hint="closed ends both waits; notify_all; join")
 
 
@@ -1209,7 +1212,7 @@ def test_every_caller_gets_its_own_answer(student):
     """Eight threads submit 40 rows each at the same time, and each row gets its own answer."""
     for size in (1, 3, 64):
         answers = student.define(run_caller_threads)(make_batcher(student, size, 0.001), 8, 40, PATIENCE)
-        call = f"320 numbers from 8 threads, max_batch={size}; the model gives x² + 1"
+        call = f"320 numbers from 8 threads, max_batch={size}; the model returns x² + 1"
         wrong = [pair for pair in answers if pair[1] != pair[0] ** 2 + 1]
         expect.equal(wrong, [], call=f"wrong pairs [x, answer] of {call}")
         expect.equal(sorted(x for x, _ in answers), [float(k) for k in range(320)], call=f"the numbers of {call}")
@@ -1224,7 +1227,7 @@ def test_an_error_is_its_batchs_alone(student, rng):
     error = f"KeyError: 'no answer for {float(bad)}'"
     wanted = [error if k // 4 == bad // 4 else [2.0 * k, 2.0] for k in range(12)]
     expect.equal(answers, wanted, call=f"12 rows, max_batch=4, the model raises for row {bad}")
-    expect.equal(len(batches), 3, call="the number of batches", hint="the thread goes on after an error")
+    expect.equal(len(batches), 3, call="the number of batches", hint="the thread continues after an error")
 
 
 @task("15.11")
@@ -1297,7 +1300,7 @@ def test_rows_are_read(student, rng):
 
 @task("15.12")
 def test_what_is_too_large_is_413(student):
-    """A body of more than max_bytes, 65,536 by default, is refused before parsing; one of max_bytes is read."""
+    """A body of more than max_bytes, 65,536 by default, is rejected before parsing; exactly max_bytes are read."""
     parse, body = student.mlops.parse_rows, encode_request([[1.0, 2.0]])
     expect.array(parse(body, 2, len(body)), [[1.0, 2.0]], call="parse_rows of max_bytes bytes")
     require_refusal("parse_rows of max_bytes + 1 bytes", lambda: parse(body + b" ", 2, len(body)), 413)
@@ -1359,7 +1362,7 @@ def test_without_a_model_it_is_503(student):
     service.model = student.define(make_model)("b", "two")
     expect.equal(service.predict(body), {"model": "b", "outputs": [[2.0, 4.0]]}, call="predict with another model")
     service.model = None
-    require_refusal("predict when the model was taken away", lambda: service.predict(body), 503)
+    require_refusal("predict after the model was removed", lambda: service.predict(body), 503)
 
 
 @task("15.13")
@@ -1386,7 +1389,7 @@ def test_what_the_model_does_wrong_is_500(student):
 
 @task("15.13")
 def test_too_many_at_once_is_503(student):
-    """While max_busy predictions are running, another one is refused immediately; afterwards there is room again."""
+    """While max_busy predictions are running, another one is rejected immediately; afterwards there is room again."""
     body = encode_request([[1.0]])
     for at_once in (1, 3, 8):
         service = student.mlops.Service(1) if at_once == 8 else student.mlops.Service(1, max_busy=at_once)
@@ -1455,7 +1458,7 @@ def test_whatever_comes_is_answered(student, rng):
         expect.that(("error" in answer) == (status != 200), call=call, got=answer, expected="a reason unless it is 200")
     service.model = student.define(make_model)("bad", "nan")
     status, answer = send_request(service, "POST", "/predict", good)
-    expect.equal((status, list(answer)), (500, ["error"]), call="POST /predict with a model that gives NaN")
+    expect.equal((status, list(answer)), (500, ["error"]), call="POST /predict with a model that returns NaN")
 
 
 @task("15.14")
@@ -1537,7 +1540,7 @@ def test_the_share_is_that_of_the_digest(student, rng):
 
 @task("15.15")
 def test_a_user_keeps_the_model(student):
-    """A user's choice is the same each time, in any order, from an identical canary, and stays when it is widened."""
+    """A user's choice is always the same, in any order and from an identical canary; a larger share keeps its users."""
     canary, again = student.mlops.Canary(0.3, "s"), student.mlops.Canary(0.3, "s")
     users, each = [(f"user {k}",) for k in range(60)], student.define(call_with_each)
     first = each(canary.choose, users)
@@ -1656,7 +1659,7 @@ def test_each_look_has_its_share_of_alpha(student):
 
 @task("15.16")
 def test_a_tail_of_just_alpha_rolls_back(student):
-    """A canary whose tail equals its look's share of alpha exactly is rolled back."""
+    """A canary whose tail exactly equals its look's share of alpha is rolled back."""
     tail = student.mlops.fisher_tail(1, 1, 0, 1)
     canary = student.mlops.Canary(0.5, "s", (1,), tail)
     canary.record("stable", False)

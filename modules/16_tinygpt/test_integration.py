@@ -38,11 +38,11 @@ def continue_prompt(ours, merges, network, prompt):
 
 @task("16.15")
 def test_recipe_learns_to_repeat_a_word(student, rng):
-    """After 130 lines such as "say 4 7 2: 4 7 2" the recipe repeats digits that were never together."""
+    """After 130 lines such as "say 4 7 2: 4 7 2" the recipe repeats digits in combinations it has never seen."""
     ours, merges, network, text = train_on_echoes(student, rng)
     new = [word for word in draw_words(rng, 60) if b"say" + word + b":" not in text][:20]
     right = sum(continue_prompt(ours, merges, network, b"say" + word + b":") == word + b"\0" for word in new)
-    hint = "begin windows with a document; use AdamW with the lesson's numbers; shift targets by one position"
+    hint = "begin windows with a document; use AdamW with the lesson's settings; shift targets by one position"
     call = "how many of 20 new numbers it repeats after `say 4 7 2:`"
     expect.that(right >= 15, call=call, got=right, expected="at least 15", hint=hint)
 

@@ -152,7 +152,7 @@ def test_more_merges_than_bytes(student, rng):
 
 @task("16.3")
 def test_vocabulary_holds_the_bytes_of_each_token(student):
-    """The vocabulary has the bytes, then what each merge joins; merges may be lists, as read from a file."""
+    """The vocabulary has the bytes, then what each merge produces; merges may be lists, as read from a file."""
     tokenizer = student.tinygpt.Tokenizer([[108, 111], [256, 119], [257, 257]])
     wanted = [bytes([byte]) for byte in range(256)] + [b"lo", b"low", b"lowlow"]
     expect.equal(list(tokenizer.vocab), wanted, call="Tokenizer([[108, 111], [256, 119], [257, 257]]).vocab")
@@ -428,7 +428,7 @@ def test_a_cache_returns_all_keys_and_values_so_far(student, rng):
 
 @task("16.6")
 def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
-    """More tokens than the cache has room for raise a ValueError with the capacity, and nothing changes."""
+    """More tokens than the cache has room for raise a ValueError that states the capacity, and nothing changes."""
     tensor, keys = student.tensor.Tensor, rng.normal(size=(1, 2, 6, 3))
     cache = student.tinygpt.KVCache(5)
     with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(6 tokens)"):
@@ -436,7 +436,7 @@ def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
     cache.append(tensor(keys[:, :, :3]), tensor(-keys[:, :, :3]))
     with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(3 tokens) with 3 in it"):
         cache.append(tensor(keys[:, :, :3]), tensor(keys[:, :, :3]))
-    expect.equal(cache.length, 3, call="the length after append was refused", hint="check before you change anything")
+    expect.equal(cache.length, 3, call="the length after a rejected append", hint="check before you change anything")
     got = cache.append(tensor(keys[:, :, 3:5]), tensor(-keys[:, :, 3:5]))
     expect.array(got[0], keys[:, :, :5], call="the keys of 5 tokens in KVCache(5)", **EXACT)
     expect.array(got[1], -keys[:, :, :5], call="the values of 5 tokens in KVCache(5)", **EXACT)
@@ -691,7 +691,7 @@ def test_logits_with_caches_are_the_same(student, rng):
 
 @task("16.9")
 def test_more_tokens_than_positions_are_refused(student, rng):
-    """Too many tokens raise a ValueError with the context length, with or without caches; a full context is allowed."""
+    """Too many tokens raise a ValueError that states the context length, even with caches; a full context is fine."""
     model, tensor = student.tinygpt.GPT(9, 5, 4, 2, 1, rng=student.rng(0)), student.tensor.Tensor
     tokens = rng.integers(0, 9, (1, 6))
     with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens"):
@@ -724,7 +724,7 @@ def test_with_a_cache_a_token_costs_one_token(student, rng):
 
 @task("16.10")
 def test_next_token_loss_is_a_mean_cross_entropy(student, rng):
-    """The loss is the mean over all positions of all sequences, in nats; equal logits cost ln V."""
+    """The loss is the mean over all positions of all sequences, in nats; equal logits give ln V."""
     loss, tensor = student.tinygpt.next_token_loss, student.tensor.Tensor
     got = loss(tensor(np.zeros((2, 3, 8))), tensor(rng.integers(0, 8, (2, 3))))
     expect.array(got, math.log(8), call="next_token_loss(zeros of (2, 3, 8), targets)")
@@ -856,12 +856,15 @@ def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
     ):
         got = student.tinygpt.sampling_probabilities(np.array(logits), **options)
         call = f"sampling_probabilities({logits}, {options})"
-        expect.array(got, wanted, call=call, hint="sort falling with kind='stable'")
+        expect.array(got, wanted, call=call, hint="sort descending, with kind='stable'")
         logits = np.resize([1.0, 2.0, 0.0], 500)  # long enough for a sort that is not stable to mix equals up
     got = student.tinygpt.sampling_probabilities(logits, top_k=90)
     call = "sampling_probabilities([1, 2, 0, 1, 2, 0, …], top_k=90) of 500 tokens"
     expect.array(
-        got, compute_sampling_probabilities(logits, top_k=90), call=call, hint="sort falling with kind='stable'"
+        got,
+        compute_sampling_probabilities(logits, top_k=90),
+        call=call,
+        hint="sort descending, with kind='stable'",
     )
 
 
@@ -949,7 +952,7 @@ def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
 
 @task("16.12")
 def test_generation_samples_with_its_options(student, rng):
-    """The first new token of 20,000 equal prompts follows temperature, top_k and top_p; the prompt stays."""
+    """The first new token of 20,000 equal prompts follows temperature, top_k and top_p; the prompt is kept."""
     model = student.tinygpt.GPT(9, 4, 4, 2, 1, rng=student.rng(2))
     arrays, prompt = draw_parameters(model, rng, 0.7), rng.integers(0, 9, (1, 2))
     logits = apply_network(prompt, arrays, 2)[0, -1]
@@ -1031,7 +1034,7 @@ def test_recipe_encodes_any_bytes(student, rng):
 
 @task("16.13")
 def test_recipe_builds_its_network_from_the_generator_alone(student):
-    """The same seed builds the same network, a different seed a different one; all weights are float32."""
+    """The same seed builds the same network, and a different seed builds a different one; all weights are float32."""
     ours, merges, _ = build_recipe(student)
     one, same, other = ([values(p) for p in ours.build(merges, student.rng(seed)).parameters()] for seed in (1, 1, 2))
     for a, b in zip(one, same, strict=True):
@@ -1208,7 +1211,7 @@ def test_recipe_trains_on_a_text_without_documents(student):
     expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
 
 
-# Helpers that compute expected values on the grader's side
+# Helpers that compute expected values in the grader's process
 
 
 def spell_tokens(merges):
@@ -1399,7 +1402,7 @@ def check_parameters(parameters, wanted, *, call):
 
 
 def check_frequencies(draws, p, *, call, hint=None):
-    """Require draws as frequent as `p` (chi-squared), none where it is 0; correct code fails once in a million."""
+    """Require draws with the frequencies `p` (chi-squared), none where p is 0; correct code fails once in a million."""
     counts = np.bincount(draws, minlength=len(p))
     expect.equal(int(counts[p == 0].sum()) + int((draws >= len(p)).sum()), 0, call=f"impossible tokens in {call}")
     possible = p > 0
