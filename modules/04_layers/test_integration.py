@@ -69,7 +69,7 @@ def test_training_reduces_the_loss(student, rng, loss):
     losses = np.array([step(network, criterion, inputs, targets, 0.2) for _ in range(100)])
     call = f"the losses of 100 steps with lr=0.2 and {loss}"
     fell = losses[-1] < 0.8 * losses[0] and (np.diff(losses) < 0).mean() > 0.9
-    expect.that(bool(fell), call=call, got=losses[[0, 1, 50, 99]], expected="a fall from first to last")
+    expect.that(bool(fell), call=call, got=losses[[0, 1, 50, 99]], expected="a last loss below the first")
 
 
 @task("4.7")
@@ -142,7 +142,7 @@ def test_recipe_stands_noise(student, rng):
     which = np.repeat(np.arange(4), 50)
     noisy = (POINTS[which] + rng.normal(0, 0.1, (200, 2))).astype("float32")
     right = float(((recipe.predict(network, noisy) > 0.5) == (XOR[which] > 0.5)).mean())
-    call = f"the share of 200 noisy points that are classified correctly, seed {seed}"
+    call = f"the fraction of 200 noisy points that are classified correctly, seed {seed}"
     learned = right > 0.8
     hint = (
         "a wider hidden layer, or more steps"
@@ -177,7 +177,9 @@ def test_recipe_may_be_asked_while_it_trains(student):
         recipe.train(network, POINTS, XOR, rng=student.rng(4), progress=ask_network if asks else ignore_reports)
         results.append(values(recipe.predict(network, POINTS)))
     hint = "call progress after a step, not between forward and backward"
-    expect.array(results[1], results[0], call="predict after training that was watched", hint=hint)
+    expect.array(
+        results[1], results[0], call="predict after training in which progress asked for predictions", hint=hint
+    )
 
 
 @task("4.9")

@@ -75,8 +75,8 @@ def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
     """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
-    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step. The arguments are two ints, and the loss
-    and the accuracy of that step's batch as Python floats.
+    Call `progress(step, steps, loss, accuracy)` about 50 times, each time after a step. The arguments are two ints, and
+    the loss and the accuracy of that step's batch as Python floats.
     """
     # BEGIN SOLUTION 6.11
     set_training(network, True)

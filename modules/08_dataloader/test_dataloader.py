@@ -360,7 +360,7 @@ def test_flip_mirrors_some(student, rng, p, dtype):
     images = rng.integers(0, 256, (1200, 2, 2, 3)).astype(dtype)
     seen, given = make_observed_tensor(student, images)
     flip = student.dataloader.RandomHorizontalFlip(p) if p != 0.5 else student.dataloader.RandomHorizontalFlip()
-    call = f"RandomHorizontalFlip({p})(images, rng), 1200 {dtype} images of shape (2, 2, 3)"
+    call = f"RandomHorizontalFlip({p})(images, rng), 1,200 {dtype} images of shape (2, 2, 3)"
     got = expect.pull(flip(given, student.rng(int(rng.integers(2**31)))), call=call)
     mirrored = (got.shape == images.shape) and (got == images[..., ::-1]).all(axis=(1, 2, 3))
     hint = "mirror the columns of entire images, in all channels and rows"
