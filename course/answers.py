@@ -7,9 +7,9 @@ from pathlib import Path
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import ChoiceQuestion, Milestone
 from grading.quiz.answer_file import Answer, Answers, find_answers_file, save_answers
-from grading.quiz.sealing import compute_clear_key
+from grading.quiz.sealing import compute_canonical_answer
 from grading.quiz.student_id import save_student_id
-from grading.quiz.student_questions import choose_variant, order_options
+from grading.quiz.student_questions import choose_student_variant, order_student_options
 from grading.submission import OWN
 
 STUDENT = "course"
@@ -32,9 +32,9 @@ def build_right_answers(milestone: Milestone, student: str) -> Answers:
         if isinstance(question, ChoiceQuestion):
             if not question.right:
                 raise ValueError(f"question {question.id} has no answer in clear")
-            letters = tuple(a for a, text in order_options(question, student).items() if text in question.right)
+            letters = tuple(a for a, text in order_student_options(question, student).items() if text in question.right)
             answers[question.id] = letters if len(letters) > 1 else letters[0]
         else:
-            key = compute_clear_key(question, choose_variant(question, student))
+            key = compute_canonical_answer(question, choose_student_variant(question, student))
             answers[question.id] = float(key) if question.digits else int(key)
     return Answers(student, answers)

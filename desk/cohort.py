@@ -197,11 +197,11 @@ def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntr
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
         try:
-            files[path.relative_to(folder).as_posix()] = progress.read_ordinary_file(path)
+            files[path.relative_to(folder).as_posix()] = progress.read_regular_file(path)
         except (OSError, ValueError):  # not a regular file of reasonable size
             continue
     try:
-        lines = ledger.split_ledger_lines(progress.read_ordinary_file(folder / ledger.LEDGER_FILE))
+        lines = ledger.split_ledger_lines(progress.read_regular_file(folder / ledger.LEDGER_FILE))
     except (OSError, ValueError):
         lines = []
     for found in ledger.verify_ledger_records(lines, files, check_results=thorough):

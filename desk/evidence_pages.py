@@ -117,7 +117,7 @@ def _list_grade_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, 
     yield "Different submissions graded", str(score.attempts)
     yield "Files", f"{score.grading.submission_digest[:16]} (SHA-256)"
     yield "Seed", str(raw.get("seed", ""))
-    yield "Machine", f"{raw['machine']['system']}, {words.describe_sandbox(raw['machine']['sandbox'])}"
+    yield "Machine", f"{raw['machine']['system']}, {words.name_sandbox(raw['machine']['sandbox'])}"
     for data in raw.get("data", ()):
         yield "Data", data["name"] + (f", instead of {data['stand_in_for']}" if data.get("stand_in_for") else "")
     if score.by_hand.describe():

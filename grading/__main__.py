@@ -151,9 +151,9 @@ def _grade_and_report(
             if path is not None:
                 write_atomically(path, render(result).encode())
         if own_attempt:
-            progress.record_event(ROOT, progress.make_attempt_event(result))
+            progress.save_event(ROOT, progress.make_attempt_event(result))
     finally:  # show the report even if the disk does not accept the record
-        terminal_report.print_report(console, result)
+        terminal_report.print_result_report(console, result)
     if words.describe_reused_figures(result):
         console.print("To measure again, add: -- --again", markup=False, highlight=False)
     return result

@@ -73,7 +73,7 @@ def save_kept_figures(kept: KeptFigures) -> None:
             path.unlink(missing_ok=True)
 
 
-def can_keep_figures() -> bool:
+def is_figure_cache_writable() -> bool:
     """Return whether figures can be kept on this machine."""
     place = find_figure_cache_folder()
     while not place.exists():

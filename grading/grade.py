@@ -284,7 +284,7 @@ def _run_grading(
         pictures=tuple(picture for m in measured for picture in m.pictures),
         writings=tuple(writing for m in measured for writing in m.writings),
         named_images=tuple(image for m in measured for image in m.named_images),
-        student_output=log.join_output(PRINTED),
+        student_output=log.join_worker_output(PRINTED),
         timing=Timing(
             total=round(total, 3),
             student=round(log.student_seconds, 3),

@@ -76,7 +76,7 @@ class WorkerLog:
             self.output.append(worker.output)
         self.workers.clear()
 
-    def join_output(self, max_characters: int) -> str:
+    def join_worker_output(self, max_characters: int) -> str:
         """Join what all workers printed, and cut the middle if the text is longer than ``max_characters``."""
         text, half = "".join(self.output), max_characters // 2
         dropped = f"\n… {len(text) - 2 * half:,} characters omitted …\n"
@@ -103,7 +103,7 @@ class Measurement:
     """The data set that the figures were measured on."""
 
 
-def get_experiment(context: CheckContext, kind: type[E]) -> tuple[Milestone, E]:
+def get_milestone_and_experiment(context: CheckContext, kind: type[E]) -> tuple[Milestone, E]:
     """Look up the context's milestone and its experiment, which the check knows to be of this kind."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, kind)

@@ -36,7 +36,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def find_too_large_shape(error: MemoryError) -> tuple[int, ...] | None:
+def get_shape_too_large_for_memory(error: MemoryError) -> tuple[int, ...] | None:
     """Find the shape of an array that was too large to create. Return None if memory ran out for a different reason."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's own subclass has them
     if type(shape) is not tuple or not isinstance(dtype, np.dtype) or math.prod(shape) * dtype.itemsize < LARGE:

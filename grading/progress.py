@@ -99,25 +99,27 @@ class History:
 
 def make_module_event(kind: Kind, module: str, result: Result | None = None) -> Event:
     """Make a module event, dated now."""
-    return Event(kind, datetime.now(UTC), module=module, raw=_to_plain_json(result))
+    return Event(kind, datetime.now(UTC), module=module, raw=_convert_result_to_json(result))
 
 
 def make_attempt_event(result: Result) -> Event:
     """Make the event for an attempt at a milestone, dated now."""
-    return Event(Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_to_plain_json(result))
+    return Event(
+        Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_convert_result_to_json(result)
+    )
 
 
 def make_run_event(result: Result) -> Event:
     """Make the event for a run on GitHub. It has the run's date, so publishing it late changes nothing."""
     if result.milestone is not None:
         return Event(
-            Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_to_plain_json(result)
+            Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_convert_result_to_json(result)
         )
     kind = Kind.MODULE_COMPLETED if result.verdict.value in PASSING else Kind.MODULE_TESTED
-    return Event(kind, result.started_at, module=result.module, raw=_to_plain_json(result))
+    return Event(kind, result.started_at, module=result.module, raw=_convert_result_to_json(result))
 
 
-def _to_plain_json(result: Result | None) -> dict[str, Any] | None:
+def _convert_result_to_json(result: Result | None) -> dict[str, Any] | None:
     """Convert a result to plain JSON values."""
     if result is None:
         return None
@@ -126,7 +128,7 @@ def _to_plain_json(result: Result | None) -> dict[str, Any] | None:
     return json.loads(encode_result(result))
 
 
-def record_event(root: Path, event: Event) -> Path:
+def save_event(root: Path, event: Event) -> Path:
     """Add an event to the history of the repository at ``root`` and return its file; may raise OSError."""
     return _write_new_file(root / FOLDER / name_event_file(event, secrets.token_hex(6)), encode_event(event))
 
@@ -179,20 +181,20 @@ def read_history(root: Path, *, thorough: bool = True) -> History:
         if path.name.startswith("."):
             continue
         try:
-            event = parse_event(read_ordinary_file(path))
+            event = parse_event(read_regular_file(path))
             if thorough:
                 _ = event.result
             events.append(event)
         except FileNotFoundError:  # another run has just set it aside
             continue
         except ValueError as error:
-            damaged.append(_set_aside_record(root, path, str(error).splitlines()[0]))
+            damaged.append(_set_aside_damaged_record(root, path, str(error).splitlines()[0]))
         except OSError as error:
             damaged.append(DamagedRecord(path.relative_to(root), f"cannot be read: {error.strerror}"))
     return History(tuple(sorted(events, key=lambda e: e.at)), tuple(damaged))
 
 
-def read_ordinary_file(path: Path) -> bytes:
+def read_regular_file(path: Path) -> bytes:
     """Read an ordinary file of reasonable size; raise ValueError for any other file."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
@@ -205,7 +207,7 @@ def read_ordinary_file(path: Path) -> bytes:
 def parse_event(data: bytes) -> Event:
     """Parse an event from a file's bytes; raise ValueError, with the reason, if they are invalid."""
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        document = json.loads(data.decode("utf-8"), parse_constant=_reject_json_constant)
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text") from None
     except RecursionError:
@@ -231,7 +233,7 @@ def parse_event(data: bytes) -> Event:
     return Event(kind, at, module, milestone, raw)
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_json_constant(name: str) -> None:
     """Refuse NaN and infinity, which JSON does not have."""
     raise ValueError(f"{name} is not JSON")
 
@@ -250,7 +252,7 @@ def _validate_stored_result(raw: Any) -> None:
         raise ValueError("a result without criteria")
 
 
-def _set_aside_record(root: Path, path: Path, reason: str) -> DamagedRecord:
+def _set_aside_damaged_record(root: Path, path: Path, reason: str) -> DamagedRecord:
     """Move a damaged record out of the way. If that fails, leave it in place and only report it."""
     target = root / DAMAGED / f"{path.name}.{secrets.token_hex(4)}"
     try:

@@ -37,24 +37,24 @@ class Proxy:
         return self._worker.request("call", self, args, kwargs)
 
     def __len__(self) -> int:
-        length = _run_operator("len", self)
+        length = _run_operator_in_worker("len", self)
         if type(length) is not int or length < 0:
             raise TypeError(f"len() returned {length!r}, not a count")
         return length
 
     def __repr__(self) -> str:
-        text = _run_operator("repr", self)
+        text = _run_operator_in_worker("repr", self)
         return text if type(text) is str else f"<{self._type_name}>"
 
     def __enter__(self) -> Any:
-        return _run_operator("enter", self)
+        return _run_operator_in_worker("enter", self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: Any) -> None:
         # An error in the block is reported to the worker and also raised here, whatever the student's object returns.
-        _run_operator("exit", self, None if error is None else str(error)[:1000])
+        _run_operator_in_worker("exit", self, None if error is None else str(error)[:1000])
 
     def __iter__(self) -> Any:
-        items = _run_operator("list", self)
+        items = _run_operator_in_worker("list", self)
         if type(items) is not list:
             raise TypeError(f"iterating over {self._type_name} did not produce a list")
         return iter(items)
@@ -76,10 +76,10 @@ class Proxy:
 
 def list_argument_names(function: Proxy) -> Any:
     """Ask the worker for a function's argument names. Student code can falsify them, so use them only in messages."""
-    return _run_operator("arguments", function)
+    return _run_operator_in_worker("arguments", function)
 
 
-def _run_operator(name: str, *operands: Any) -> Any:
+def _run_operator_in_worker(name: str, *operands: Any) -> Any:
     """Run an operator in the worker that holds the operands."""
     worker = next(o for o in operands if isinstance(o, Proxy))._worker
     return worker.request("operate", name, operands, name in _KEPT)
@@ -90,7 +90,7 @@ def _make_operator(name: str) -> Any:
 
     def apply_operator(self: Proxy, *others: Any) -> Any:
         """Apply the operator in the worker."""
-        return _run_operator(name, self, *others)
+        return _run_operator_in_worker(name, self, *others)
 
     return apply_operator
 
@@ -100,7 +100,7 @@ def _make_reflected_operator(name: str) -> Any:
 
     def apply_reflected_operator(self: Proxy, other: Any) -> Any:
         """Apply the operator in the worker, with its operands swapped."""
-        return _run_operator(name, other, self)
+        return _run_operator_in_worker(name, other, self)
 
     return apply_reflected_operator
 

@@ -21,7 +21,7 @@ class Frame:
         return f"{self.file}:{self.line} in {self.function or '<file>'}: {self.text}"
 
 
-def choose_frame(
+def choose_traceback_frame(
     frames: Sequence[Frame], folder: str | None = None, is_given: Callable[[Frame], bool] = lambda _: False
 ) -> Frame:
     """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.

@@ -53,19 +53,19 @@ DETAIL = 3000
 """The maximum number of characters kept from a traceback."""
 
 
-def _make_cut(limit: int) -> AfterValidator:
+def _make_truncating_validator(limit: int) -> AfterValidator:
     """Make a validator that cuts a text to this many characters."""
     return AfterValidator(lambda text: text if len(text) <= limit else text[: limit - 1] + "…")
 
 
-def _validate_time(moment: datetime) -> datetime:
+def _require_plausible_year(moment: datetime) -> datetime:
     """Reject a time with an implausible year."""
     if not 2000 <= moment.year < 3000:
         raise ValueError("not a plausible time")
     return moment
 
 
-Text = Annotated[str, _make_cut(TEXT)]
+Text = Annotated[str, _make_truncating_validator(TEXT)]
 
 
 class Failure(Record):
@@ -82,7 +82,7 @@ class Failure(Record):
     file: str | None = None
     """The student's file, relative to the submission."""
     line: int | None = None
-    detail: Annotated[str, _make_cut(DETAIL)] | None = None
+    detail: Annotated[str, _make_truncating_validator(DETAIL)] | None = None
     """The student's part of the traceback, or a description of how the worker ended."""
     test: str | None = None
     """The test's node id, for `pytest -k`."""
@@ -108,7 +108,7 @@ class CriterionResult(Record):
     """The reason why the criterion was not attempted, or the grader's error."""
     how: str | None = None
     """A description of how the figure was measured: seeds, noise, data."""
-    measured_at: Annotated[AwareDatetime, AfterValidator(_validate_time)] | None = None
+    measured_at: Annotated[AwareDatetime, AfterValidator(_require_plausible_year)] | None = None
     """The time of the earlier run that measured the figure, or None if this run measured it."""
     failures: tuple[Failure, ...] = ()
 
@@ -143,7 +143,7 @@ class Picture(Record):
     name: Literal["confusions", "filters", "step_microseconds", "rivals", "rivals_on_text", "attention"]
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
-    labels: Annotated[tuple[Annotated[str, _make_cut(60)], ...], Field(max_length=64)] = ()
+    labels: Annotated[tuple[Annotated[str, _make_truncating_validator(60)], ...], Field(max_length=64)] = ()
     """The labels of the first axis, and of the second if both are alike. Attention has one label more than its last
     axis.
     """
@@ -170,8 +170,8 @@ class Writing(Record):
     """A prompt, and the text that a network wrote after it."""
 
     kind: Literal["function", "story", "text"]
-    prompt: Annotated[str, _make_cut(WRITTEN)]
-    written: Annotated[str, _make_cut(WRITTEN)]
+    prompt: Annotated[str, _make_truncating_validator(WRITTEN)]
+    written: Annotated[str, _make_truncating_validator(WRITTEN)]
     right: bool | None = None
     """Whether a function does what its docstring says or all of a story's claims are true; None for real text."""
 
@@ -186,8 +186,8 @@ class Writing(Record):
 class NamedImage(Record):
     """A test image, upright, with its class and the class that a network assigned to it."""
 
-    shows: Annotated[str, _make_cut(40)]
-    named: Annotated[str, _make_cut(40)]
+    shows: Annotated[str, _make_truncating_validator(40)]
+    named: Annotated[str, _make_truncating_validator(40)]
     percent: Annotated[int, Field(ge=0, le=100)]
     """The network's confidence in that class."""
     shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=32)], Annotated[int, Field(ge=1, le=32)]]
@@ -292,7 +292,7 @@ class Result(Record):
     criteria: tuple[CriterionResult, ...]
     seed: int
     official: bool
-    started_at: Annotated[AwareDatetime, AfterValidator(_validate_time)]
+    started_at: Annotated[AwareDatetime, AfterValidator(_require_plausible_year)]
     key: str
     """The digest of everything the verdict depends on except the seed."""
     reproduce: str

@@ -215,7 +215,7 @@ def test_what_is_said_in_the_end_drives_no_terminal(capsys: pytest.CaptureFixtur
 
 
 def test_every_program_of_the_course_ends_by_the_one_piece() -> None:
-    """A file that can be started goes through `run_and_get_exit_code`, unless it answers by a protocol or only writes."""
+    """A file that can be started goes through `run_and_get_exit_code`, unless it answers a protocol or only writes."""
     others = {"grading/worker/main.py", "grading/checks/product_timing.py", "desk/grading_process.py"}
     others |= {f"course/{name}.py" for name in ("write_digits", "significance", "trajectories", "transformer_values")}
     others.add("course/github.py")  # the main function that it calls goes through `run_and_get_exit_code`
@@ -246,7 +246,7 @@ def test_a_record_is_written_before_the_report_is_shown(monkeypatch: pytest.Monk
         assert json.loads(target.read_text())["verdict"] == "unlocked"
         raise RuntimeError("no terminal")
 
-    monkeypatch.setattr(grader.terminal_report, "print_report", show)
+    monkeypatch.setattr(grader.terminal_report, "print_result_report", show)
     monkeypatch.setattr(sys, "argv", ["grading", "module", "01_setup", "--json", str(target)])
     with pytest.raises(SystemExit) as ended:
         grader.main()

@@ -220,7 +220,7 @@ def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
 
     monkeypatch.setattr(quiz, "ask_open_questions", lambda *_: happened.append("asked"))
     monkeypatch.setattr(command, "grade_milestone", measure)
-    monkeypatch.setattr(command.progress, "record_event", lambda *_: None)
+    monkeypatch.setattr(command.progress, "save_event", lambda *_: None)
     for others in ((), ("--official",), ("--submission", "elsewhere")):
         assert CliRunner().invoke(command.app, ["milestone", "1", *others]).exit_code == 0
     assert happened == ["asked", "measured", "measured", "measured"]

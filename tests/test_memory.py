@@ -9,7 +9,7 @@ import pytest
 
 from grading.errors import GraderError
 from grading.manifest.loader import load_manifest
-from grading.memory import find_too_large_shape, limit_memory
+from grading.memory import get_shape_too_large_for_memory, limit_memory
 from grading.testing.runner import run_tests
 from grading.testing.students import WorkerPool
 
@@ -43,10 +43,10 @@ def test_the_array_that_was_too_large_is_named():
     """NumPy tells its shape; a small one, or another kind of object, was not the reason."""
     with pytest.raises(MemoryError) as caught:
         np.empty(1 << 60, "uint8")
-    assert find_too_large_shape(caught.value) == (1 << 60,)
+    assert get_shape_too_large_for_memory(caught.value) == (1 << 60,)
     small = type(caught.value)((3, 4), np.dtype("float32"))
-    assert find_too_large_shape(small) is None
-    assert find_too_large_shape(MemoryError()) is None
+    assert get_shape_too_large_for_memory(small) is None
+    assert get_shape_too_large_for_memory(MemoryError()) is None
 
 
 # Gigabytes: what other tests' threads and arrays give back while the block runs makes room beyond its limit.

@@ -23,7 +23,7 @@ from grading.progress import (
     make_attempt_event,
     make_module_event,
     read_history,
-    record_event,
+    save_event,
 )
 from grading.result import Verdict
 from tests.render.results import build_criterion, build_loss_criterion, build_not_yet, build_result
@@ -72,7 +72,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
         make_attempt_event(build_result()),
     ]
     for event in reversed(events):
-        record_event(tmp_path, event)
+        save_event(tmp_path, event)
     history = read_history(tmp_path)
     assert history == History(tuple(events))
     assert history.events[1].result == build_not_yet()
@@ -87,7 +87,7 @@ def test_nothing_recorded_is_an_empty_history(tmp_path: Path) -> None:
 
 def _record_many(root: Path, process: int) -> None:
     for i in range(25):
-        record_event(root, Event(Kind.MODULE_STARTED, START, module=f"{i:02}_p{process}"))
+        save_event(root, Event(Kind.MODULE_STARTED, START, module=f"{i:02}_p{process}"))
 
 
 def test_concurrent_runs_lose_nothing(tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_concurrent_runs_lose_nothing(tmp_path: Path) -> None:
 def test_a_record_never_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a name is taken after all, the record in place stays as it is and no half file is left."""
     monkeypatch.setattr(progress.secrets, "token_hex", lambda _n: "same")
-    first = record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    first = save_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     before = first.read_bytes()
     with pytest.raises(FileExistsError):
-        record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="02_tensor"))
+        save_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="02_tensor"))
     assert first.read_bytes() == before
     assert list((tmp_path / FOLDER).iterdir()) == [first]
 
@@ -119,7 +119,7 @@ def test_file_systems_without_hard_links_will_do(tmp_path: Path, monkeypatch: py
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refuse)
-    record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    save_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     assert [e.module for e in read_history(tmp_path).events] == ["01_setup"]
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_record_is_set_aside_and_the_others_count(
 ) -> None:
     """Its bytes move to progress/damaged/ under a new name, the reason is reported, and reading continues."""
     content = data if isinstance(data, bytes) else json.dumps(data).encode()
-    good = record_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
+    good = save_event(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     (tmp_path / FOLDER / "bad.json").write_bytes(content)
     history = read_history(tmp_path, thorough=thorough)
     assert [e.module for e in history.events] == ["01_setup"]
@@ -185,7 +185,7 @@ def test_damaged_records_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 def test_a_thorough_reading_checks_the_whole_result(tmp_path: Path) -> None:
     """A result that only looks like one is set aside by the reading that is to show it."""
-    record_event(tmp_path, make_attempt(1, "unlocked", 0))
+    save_event(tmp_path, make_attempt(1, "unlocked", 0))
     assert len(read_history(tmp_path, thorough=False).events) == 1
     assert len(read_history(tmp_path).damaged) == 1
 

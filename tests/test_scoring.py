@@ -18,7 +18,7 @@ from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Unit
 from grading.manifest.problems import ManifestError
 from grading.render.markdown import render_markdown
-from grading.render.terminal_report import print_report
+from grading.render.terminal_report import print_result_report
 from grading.result import Result
 from grading.scoring import compute_earned_share, compute_score_share, describe_scheme
 from tests.desk.books import make_graded_result
@@ -110,7 +110,7 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     )
     assert "49.2 of 100 points" in render_markdown(made).replace("\\", "")
     console = Console(file=io.StringIO(), width=100)
-    print_report(console, made)
+    print_result_report(console, made)
     assert "49.2 of 100 points" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "points" not in render_markdown(build_result(milestone=None, module="02_tensor", medal=None)).lower()
 

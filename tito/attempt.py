@@ -36,11 +36,11 @@ def grade_and_show_module(
     with say_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
-        progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
+        progress.save_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
     with suppress(OSError):  # show the report even if the next hint cannot be saved
         save_failing_task(root, module, result, task=task)
     only = f" --task {task}" if task else ""
-    terminal_report.print_report(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
+    terminal_report.print_result_report(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
     return result
 
 
@@ -57,9 +57,9 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
     with say_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
-        progress.record_event(root, progress.make_attempt_event(result))
+        progress.save_event(root, progress.make_attempt_event(result))
     finally:  # show the report even if the disk does not accept the record
-        terminal_report.print_report(out, result, again=f"tito milestone test {number} --seed {result.seed}")
+        terminal_report.print_result_report(out, result, again=f"tito milestone test {number} --seed {result.seed}")
     if words.describe_reused_figures(result):
         out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
@@ -103,7 +103,7 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
     if failure is None:
         return 0
     out.print(Text("\nThe demonstration stopped.", style="yellow"))
-    out.print(terminal_report.build_failure_parts(failure, is_brief=False))
+    out.print(terminal_report.build_failure_view(failure, is_brief=False))
     return 1
 
 

@@ -199,7 +199,7 @@ def check_cache_folder(_root: Path) -> Finding:
     """Check that the cache folder, which stores results, is writable."""
     from grading import cache
 
-    if cache.can_keep_figures():
+    if cache.is_figure_cache_writable():
         return Finding("cache folder", True, f"{cache.find_figure_cache_folder()} is writable")
     return Finding(
         "cache folder",

@@ -104,7 +104,7 @@ def record_module_start(root: Path, course: journey.CourseLike, module: str) -> 
     state, current = journey.find_module_state(course, history, module), journey.find_current_module(course, history)
     was_left = state.completed_at is None and (current is None or current.id != module)
     if state.started_at is None or was_left:
-        progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_STARTED, module))
+        progress.save_event(root, progress.make_module_event(progress.Kind.MODULE_STARTED, module))
     return history
 
 
@@ -237,7 +237,7 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
     history = progress.read_history(root, thorough=False)
     was_completed = journey.find_module_state(manifest, history, module.id).completed_at is not None
     if was_completed:
-        progress.record_event(root, progress.make_module_event(progress.Kind.MODULE_RESET, module.id))
+        progress.save_event(root, progress.make_module_event(progress.Kind.MODULE_RESET, module.id))
     out.print(Text(f"{what} now matches the release again.", style="bold"))
     if was_completed:
         told = f"Module {module.id} is in progress again. Once it passes: "

@@ -21,7 +21,7 @@ from grading.quiz.judge import QuestionVerdict, judge_answers
 from grading.quiz.safe_yaml import InvalidFileError
 from grading.quiz.student_id import read_student_id
 from grading.quiz.student_questions import StudentQuestion, build_student_questions
-from grading.quiz.typed import UnclearAnswerError, parse_answer
+from grading.quiz.typed import UnclearAnswerError, parse_typed_answer
 from grading.render.text import format_count, to_one_line
 from tito.console import format_list_item, open_console
 from tito.identity import can_ask, find_student_id
@@ -88,7 +88,7 @@ def parse_answer_option(option_text: str, asked: tuple[StudentQuestion, ...]) ->
             f"{option_text!r} does not answer any question. Write --answer 1=VALUE, with the question's number."
         )
     try:
-        return question.question_id, parse_answer(value, question)
+        return question.question_id, parse_typed_answer(value, question)
     except UnclearAnswerError as unclear:
         raise UsageError(f"{option_text!r}: {unclear}") from None
 
@@ -127,7 +127,7 @@ def _ask_question(
     prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():
         try:
-            answer = parse_answer(said, question)
+            answer = parse_typed_answer(said, question)
         except UnclearAnswerError as unclear:
             out.print(Text(str(unclear), style="yellow"))
             continue

@@ -252,7 +252,7 @@ class Session:
         """Record the completed module, unless that has been done already, and show what is next."""
         history = progress.read_history(self.root, thorough=False)
         if journey.find_module_state(self.manifest, history, self.module.id).completed_at is None:
-            progress.record_event(
+            progress.save_event(
                 self.root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, self.module.id, result)
             )
             history = progress.read_history(self.root, thorough=False)

@@ -12,9 +12,9 @@ from rich.text import Text
 from grading import progress
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Milestone
-from grading.manifest.topics import DOCUMENT, Topic, find_topics, read_topics
+from grading.manifest.topics import DOCUMENT, Topic, find_troubleshooting_topics, read_topics
 from grading.render import words
-from grading.render.terminal_report import build_failure_parts, format_command
+from grading.render.terminal_report import build_failure_view, format_command
 from grading.render.text import to_one_line
 from grading.result import CriterionStatus, Result
 from tito.console import format_list_item, open_console, print_json
@@ -27,7 +27,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
     attempts = history.list_attempts(number)
     result = attempts[-1].result if attempts else None
     known = read_topics(root)
-    topics = [known[t] for t in find_topics(milestone, result.criteria if result else ()) if t in known]
+    topics = [known[t] for t in find_troubleshooting_topics(milestone, result.criteria if result else ()) if t in known]
     if as_json:
         print_json(
             {
@@ -51,7 +51,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
             out.print(format_list_item("·", f"{words.STATUS_NAMES[criterion.status]}: {to_one_line(criterion.title)}"))
     if result.first_failure:
         title = Text("Fix this first", style="bold")
-        out.print(Panel(build_failure_parts(result.first_failure, is_brief=False), title=title, title_align="left"))
+        out.print(Panel(build_failure_view(result.first_failure, is_brief=False), title=title, title_align="left"))
         if fast := words.build_test_command(result.first_failure):
             out.print(Text("To run it where a debugger works:", style="dim"))
             out.print(format_command(fast), crop=False)

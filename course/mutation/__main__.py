@@ -85,7 +85,7 @@ def list_mutation_problems(results: Sequence[MutationTally], excuses: dict[Mutan
     return found
 
 
-def print_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
+def print_mutation_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
     """Print the figures, then every surviving mutant with its reason."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
@@ -117,7 +117,7 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
     except TrialError as error:
         console.print(Text(str(error)))
         return 1
-    print_report(results, excused, console)
+    print_mutation_report(results, excused, console)
     wrong = list_mutation_problems(results, excused)
     for complaint in wrong:
         console.print(Text(complaint), soft_wrap=True)

@@ -19,7 +19,7 @@ from grading.checks.image_training import (
 from grading.checks.student_network import RecipeError
 from grading.data.load import load_or_fetch_images
 from grading.manifest.model import Cifar10Experiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
@@ -31,7 +31,7 @@ LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
     """Train to convergence on a drawn task, from two seeds in an official grading run. The worst run counts."""
-    milestone, experiment = get_experiment(context, Cifar10Experiment)
+    milestone, experiment = get_milestone_and_experiment(context, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)
     how = describe_image_measurement(data, experiment, seeds)

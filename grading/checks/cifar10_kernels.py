@@ -24,7 +24,7 @@ from grading.checks.student_network import RecipeError, StudentNetwork
 from grading.client import Worker
 from grading.data.load import load_or_fetch_images
 from grading.manifest.model import KernelsExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
@@ -45,7 +45,7 @@ class CompressedNetwork:
 
 def measure_cifar10_kernels(context: CheckContext) -> Measurement:
     """Train, copy and measure a network as in milestone 3, then compress it, and copy and measure it again."""
-    milestone, experiment = get_experiment(context, KernelsExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("kernels", experiment.official_seeds if context.official else 1)
     how = describe_image_measurement(data, experiment, seeds)
@@ -80,7 +80,7 @@ def measure_compressed_network(
     context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
 ) -> CompressedNetwork:
     """Compress the carried network, and copy its arrays into an untrained network, compressed in a third process."""
-    milestone, experiment = get_experiment(context, KernelsExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     rng, carried = make_grader_rng(seed, "compress"), run.carried
     few = carried.known[: experiment.calibration_images]
     carried.network.load_weights(carried.weights)

@@ -14,7 +14,7 @@ from grading.checks.student_network import StudentNetwork, Weights, compute_mean
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
-from grading.measurement import CheckContext, Measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, get_milestone_and_experiment
 from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
@@ -91,7 +91,7 @@ def train_and_measure_network(
 
     The first process is closed before the second does anything. The second process stays open.
     """
-    milestone, experiment = get_experiment(context, ImageExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, ImageExperiment)
     rng, task = make_grader_rng(seed), draw_image_task(data, experiment.symmetry, make_grader_rng(seed, "task"))
     inputs, targets = perturb_images(task.data.test_inputs, experiment, rng), task.data.test_targets
     few = draw_distinct_indices(len(inputs), experiment.quick_images, rng)
@@ -156,7 +156,7 @@ def _train_with_measurements(
     context: CheckContext, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
 ) -> TrainingTrace:
     """Run the recipe's training. Between its steps, measure loss and accuracy on fixed training images."""
-    _, experiment = get_experiment(context, ImageExperiment)
+    _, experiment = get_milestone_and_experiment(context, ImageExperiment)
     data = task.data
     probe = draw_distinct_indices(len(data.train_inputs), experiment.probe_images, rng)
     probe_inputs, probe_targets = data.train_inputs[probe], data.train_targets[probe]

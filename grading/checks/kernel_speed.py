@@ -38,7 +38,7 @@ from grading.checks.student_network import RecipeError, convert_error_to_failure
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES
@@ -175,7 +175,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 def measure_kernel_speed(context: CheckContext) -> Measurement:
     """Race the modules in rounds of interleaved turns, until one round is fast enough. The best round counts."""
-    milestone, experiment = get_experiment(context, KernelsExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     wanted = next(c for c in milestone.criteria if c.figure == "speed_up")
     (seed,) = context.derive_seeds("speed", 1)
     rng = make_grader_rng(seed)

@@ -14,14 +14,14 @@ from grading.checks.image_training import (
 from grading.checks.student_network import RecipeError
 from grading.data.load import load_or_fetch_images
 from grading.manifest.model import ImageExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 
 def measure_mnist(context: CheckContext) -> Measurement:
     """Train once on all images of a drawn task, and measure the accuracy of the weights alone."""
-    milestone, experiment = get_experiment(context, ImageExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, ImageExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)
     how = describe_image_measurement(data, experiment, [seed])

@@ -18,7 +18,7 @@ import numpy as np
 from grading.checks.grader_seeds import derive_student_seed
 from grading.client import Worker
 from grading.manifest.model import Milestone
-from grading.remote import DeadlineError, WorkerFailureError, choose_frame
+from grading.remote import DeadlineError, WorkerFailureError, choose_traceback_frame
 from grading.result import Failure
 from grading.testing import expect
 from grading.testing.failures import find_hint
@@ -328,6 +328,6 @@ def convert_error_to_failure_fields(error: Exception) -> dict[str, Any]:
     frames = getattr(error, "frames", ())
     told: dict[str, Any] = {"got": f"{getattr(error, 'remote_type', type(error).__name__)}: {error}"}
     if frames:
-        place = choose_frame(frames)
+        place = choose_traceback_frame(frames)
         told |= {"file": place.file, "line": place.line, "detail": "\n".join(map(str, frames))}
     return told

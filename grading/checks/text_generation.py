@@ -47,7 +47,7 @@ from grading.language.rivals import (
 from grading.language.story_corpus import count_true_claims, draw_story_corpus, measure_true_claim_share
 from grading.language.text_writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure, Picture, Writing
 
@@ -85,7 +85,7 @@ def measure_language(context: CheckContext) -> Measurement:
 
     For a figure that all three have, the worst value counts.
     """
-    milestone, experiment = get_experiment(context, LanguageExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     data = load_or_fetch_text(experiment.data, context.watch)
     (seed,) = context.derive_seeds("language", 1)
     rng = make_grader_rng(seed, "texts")
@@ -142,7 +142,7 @@ def _measure_function_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Have the network write functions that use new compositions, made-up operations or new names, then run them."""
-    _, experiment = get_experiment(context, LanguageExperiment)
+    _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
     cases = {figure: [draw_function_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
@@ -195,7 +195,7 @@ def _measure_story_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
     """Train on stories, have the network finish new ones, and compare its true claims with fresh weights and rivals."""
-    _, experiment = get_experiment(context, LanguageExperiment)
+    _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
@@ -226,7 +226,7 @@ def _measure_text_prediction(
     runs: list[TextRun],
 ) -> TextFindings:
     """Measure bits per byte on held-out passages, and how much of the network's own samples is copied or repeated."""
-    _, experiment = get_experiment(context, LanguageExperiment)
+    _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = hold_out_passages(data, rng)
     held_out = [passage.encode() for passage in made.held_out]
     run = _train_on_text(context, workers, seed, "text", made.text, runs, held_out)

@@ -13,7 +13,7 @@ from grading.checks.student_writer import LONGEST_TOKEN, StudentWriter, request_
 from grading.client import Worker
 from grading.language.documents import END_MARK
 from grading.manifest.model import LanguageExperiment
-from grading.measurement import CheckContext, get_experiment
+from grading.measurement import CheckContext, get_milestone_and_experiment
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32
@@ -82,7 +82,7 @@ def train_and_measure_writer(
     The first process encodes the held-out passages only after its weights have been copied. It is closed before the
     second process begins. So neither the network that trains nor the one that answers sees the passages in advance.
     """
-    milestone, experiment = get_experiment(context, LanguageExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     rng = make_grader_rng(seed, text_name)
     merges = request_merges(training_worker, milestone.trigger, text, context.budget.call_seconds)
     trained = StudentWriter(training_worker, milestone.trigger, seed, merges)
@@ -132,7 +132,7 @@ def _train_with_measurements(
     context: CheckContext, network: StudentWriter, seed: int, text_name: str, text: np.ndarray, probe: TextProbe
 ) -> tuple[Curve, float]:
     """Run the recipe's training. Between its steps, measure the loss at fixed positions in the training text."""
-    _, experiment = get_experiment(context, LanguageExperiment)
+    _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     steps: list[float] = []
     losses: list[float] = []
 

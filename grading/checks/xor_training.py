@@ -11,7 +11,7 @@ from grading.checks.grader_seeds import make_grader_rng
 from grading.checks.student_network import RecipeError, StudentNetwork, compute_mean_difference, explain_failed_recipe
 from grading.client import Worker
 from grading.manifest.model import XorExperiment
-from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_experiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement, get_milestone_and_experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
@@ -45,7 +45,7 @@ def measure_xor(context: CheckContext) -> Measurement:
 
     The worst value of each figure counts.
     """
-    milestone, experiment = get_experiment(context, XorExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, XorExperiment)
     count = experiment.seeds + experiment.controls
     seeds = context.derive_seeds("xor", count)
     context.watch.begin_phase("Training XOR networks", count)
@@ -86,7 +86,7 @@ def _train_and_measure_network(
     The second process runs no student code before the first has ended, because processes that run at the same time
     could communicate.
     """
-    milestone, experiment = get_experiment(context, XorExperiment)
+    milestone, experiment = get_milestone_and_experiment(context, XorExperiment)
     rng = make_grader_rng(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(training_worker, milestone.trigger, seed)
@@ -210,7 +210,7 @@ def _format_right_answers(run: XorRun) -> str:
 
 def _describe_xor_measurement(context: CheckContext) -> str:
     """Describe how the networks were trained and measured."""
-    _, e = get_experiment(context, XorExperiment)
+    _, e = get_milestone_and_experiment(context, XorExperiment)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, and the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "

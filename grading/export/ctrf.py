@@ -48,7 +48,9 @@ def render_ctrf(results: Sequence[Result]) -> str:
             "environment": {
                 "osPlatform": to_one_line(machine.system),
                 "testEnvironment": to_one_line(machine.sandbox),
-                "extra": {"verdicts": {words.format_heading(result): result.verdict.value for result in results}},
+                "extra": {
+                    "verdicts": {words.format_result_heading(result): result.verdict.value for result in results}
+                },
             },
         },
     }

@@ -16,7 +16,8 @@ def render_gradescope(results: Sequence[Result]) -> str:
     """Render the document: a test for each criterion, under the verdict of each milestone or module."""
     tests = list_scored_tests(results)
     lines = [
-        f"{to_one_line(words.format_heading(result), 200)}: {words.describe_verdict(result)}" for result in results
+        f"{to_one_line(words.format_result_heading(result), 200)}: {words.describe_verdict(result)}"
+        for result in results
     ]
     if any(test.status is CriterionStatus.ERROR for test in tests):
         lines.append("Something could not be judged. This is not the submission's fault. Run the autograder again.")

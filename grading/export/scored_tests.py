@@ -60,7 +60,7 @@ def _build_scored_test(result: Result, criterion: CriterionResult, scale: int) -
     what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
     return ScoredTest(
         name=to_one_line(f"{what}: {criterion.title}", 300),
-        suite=words.format_heading(result),
+        suite=words.format_result_heading(result),
         status=criterion.status,
         score=math.floor(scale * criterion.weight * compute_earned_share(criterion)),
         max_score=round(scale * criterion.weight),
@@ -79,7 +79,7 @@ def _describe_criterion(criterion: CriterionResult) -> str:
         first = criterion.failures[0]
         parts.append(words.format_failure_title(first, 200))
         details = (
-            ("in", words.format_location(first)),
+            ("in", words.format_failure_location(first)),
             ("got", first.got),
             ("expected", first.expected),
             ("hint", first.hint),

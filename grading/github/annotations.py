@@ -8,7 +8,7 @@ from typing import Any, Literal
 from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
 from grading.github.comment import RunReport, build_report_headline, build_visible_part
 from grading.render import words
-from grading.render.text import label_text, to_one_line
+from grading.render.text import prefix_text_with_label, to_one_line
 from grading.result import Failure, Result, Verdict
 
 CHECK_RUN_NAME = "TinyTorch"
@@ -71,7 +71,7 @@ def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
 def _format_failure_lines(failure: Failure) -> str:
     """Format call, got, expected and hint as lines: GitHub shows an annotation's message as plain text."""
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
-    lines = [label_text(f"{name}: ", text, 600) for name, text in parts if text]
+    lines = [prefix_text_with_label(f"{name}: ", text, 600) for name, text in parts if text]
     if fast := words.build_test_command(failure):
         lines.append(f"try: {fast}")
     return "\n".join(lines) or to_one_line(failure.title, 600)

@@ -115,7 +115,7 @@ def build_report_headline(report: RunReport) -> str:
             return "could not be graded"
         return "nothing has changed" if report.reused else "nothing to grade"
     if len(results) == 1 and not report.problems:
-        return f"{words.format_heading(results[0])}, {words.describe_verdict(results[0]).lower()}"
+        return f"{words.format_result_heading(results[0])}, {words.describe_verdict(results[0]).lower()}"
     passed = sum(r.verdict.exit_code == 0 for r in results)
     return f"{passed} of {len(results)} passed"
 
@@ -189,11 +189,13 @@ def _build_verdict_table(report: RunReport) -> str:
         bar = figure_text.draw_bar(met / len(result.criteria) if result.criteria else 0.0, 10)
         cells = [
             _choose_result_sign(result),
-            f"**{escape_markdown(words.format_heading(result), 60)}**",
+            f"**{escape_markdown(words.format_result_heading(result), 60)}**",
             f"{words.describe_verdict(result)}{medal}",
         ]
         cells += [f"{met} of {len(result.criteria)}", bar]
-        cells += [words.format_points(result) if words.describe_points_and_scheme(result) else ""] if pointed else []
+        cells += (
+            [words.format_result_points(result) if words.describe_points_and_scheme(result) else ""] if pointed else []
+        )
         cells += [_describe_deadline(due.get(result.session), result)] if due else []
         lines.append(_format_table_row(*cells))
     for reused in report.reused[: MAX_ROWS - len(report.ordered_results)]:
@@ -231,7 +233,7 @@ def _describe_deadline(terms: DeadlineTerms | None, result: Result) -> str:
 
 def _list_pass_blocks(result: Result) -> Iterator[Block]:
     """Yield what a pass has achieved: each figure with its margin, and the training curves."""
-    yield f"### {_choose_result_sign(result)} {escape_markdown(words.format_heading(result), 120)}"
+    yield f"### {_choose_result_sign(result)} {escape_markdown(words.format_result_heading(result), 120)}"
     rows = [
         f"| {escape_markdown(c.title)} | {figure_text.format_measured(c)} | {figure_text.format_threshold(c)} "
         f"| {figure_text.format_margin(c)} |"
@@ -270,7 +272,7 @@ def _fold_results(results: tuple[Result, ...], max_characters: int) -> Iterator[
     first = _find_result_to_fix(results)
     for position, result in enumerate(results):
         share = max_characters // (len(results) - position)
-        heading, verdict = words.format_heading(result), words.describe_verdict(result).lower()
+        heading, verdict = words.format_result_heading(result), words.describe_verdict(result).lower()
         title = f"{_choose_result_sign(result)} {escape_html(heading, 120)} ({verdict})"
         section = fit_blocks(
             [Fold(title, tuple(build_report_blocks(result, with_first_failure=result is not first)))], share - 2

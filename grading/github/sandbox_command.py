@@ -25,7 +25,7 @@ def run_sandbox_command() -> None:
     bubblewrap works already, nothing is done. Where it cannot be made to work, Landlock is enough. Where neither
     works, the exit code is 3 and no student code is run.
     """
-    typer.echo(f"The sandbox works: {words.describe_sandbox(prepare_sandbox())}.")
+    typer.echo(f"The sandbox works: {words.name_sandbox(prepare_sandbox())}.")
 
 
 def prepare_sandbox() -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,6 +17,8 @@ ModuleId = Annotated[str, StringConstraints(pattern=r"^\d\d_[a-z0-9]+$")]
 TaskId = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d{1,2}$")]
 Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
 Hint = Annotated[str, StringConstraints(min_length=20, max_length=480, strip_whitespace=True)]
+
+T = TypeVar("T")
 
 
 class FrozenModel(BaseModel):
@@ -520,11 +523,11 @@ class Manifest(FrozenModel):
 
     def module(self, module_id: str) -> Module:
         """Return the module with this id; raise KeyError if there is none."""
-        return _find_first((m for m in self.modules if m.id == module_id), module_id)
+        return _get_first_or_raise((m for m in self.modules if m.id == module_id), module_id)
 
     def milestone(self, number: int) -> Milestone:
         """Return the milestone with this number; raise KeyError if there is none."""
-        return _find_first((m for m in self.milestones if m.id == number), number)
+        return _get_first_or_raise((m for m in self.milestones if m.id == number), number)
 
     def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
         """Return every module up to and including the milestone's trigger."""
@@ -536,16 +539,16 @@ class Manifest(FrozenModel):
 
     def task(self, task_id: str) -> Task:
         """Return the task with this id; raise KeyError if there is none."""
-        return _find_first((t for m in self.modules for t in m.tasks if t.id == task_id), task_id)
+        return _get_first_or_raise((t for m in self.modules for t in m.tasks if t.id == task_id), task_id)
 
 
-def _find_first(items, key):
+def _get_first_or_raise(items: Iterable[T], key: object) -> T:
     """Return the first item found; KeyError names the key when there is none."""
     for item in items:
         return item
     raise KeyError(key)
 
 
-def make_slug(heading: str) -> str:
+def make_heading_slug(heading: str) -> str:
     """Make GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower()))

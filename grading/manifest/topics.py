@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grading.manifest.model import Milestone, make_slug
+from grading.manifest.model import Milestone, make_heading_slug
 from grading.manifest.problems import MANIFEST_FILE, ManifestError, Problem
 from grading.result import CriterionResult, CriterionStatus, Failure
 
@@ -86,7 +86,7 @@ def read_topics(root: Path) -> dict[str, Topic]:
     for (number, found), end in zip(starts, ends, strict=True):
         if len(found[1]) < 3:
             continue
-        name = make_slug(found[2])
+        name = make_heading_slug(found[2])
         if name in topics:
             message = f"the heading “{found[2]}” is also on line {topics[name].line}."
             raise ManifestError([Problem(DOCUMENT.as_posix(), number + 1, message, "Rename one of the two.")])
@@ -94,7 +94,7 @@ def read_topics(root: Path) -> dict[str, Topic]:
     return topics
 
 
-def find_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
+def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
     """Return the slugs of the topics that help with what was not passed, in the order of the criteria.
 
     A failure that shows its cause (an unreadable file, a call that never ends) leads to that topic first and then to
@@ -104,7 +104,7 @@ def find_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tu
     found: dict[str, None] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.ERROR:
-            found |= dict.fromkeys(_match_signs(criterion.explanation or ""))
+            found |= dict.fromkeys(_match_topic_signs(criterion.explanation or ""))
         if criterion.status is not CriterionStatus.FAILED:
             continue
         slugs = [
@@ -117,10 +117,10 @@ def find_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tu
 
 def _find_failure_topics(failure: Failure) -> list[str]:
     """Return the topics whose signs are in a failure."""
-    return _match_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
+    return _match_topic_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
-def _match_signs(failure_text: str) -> list[str]:
+def _match_topic_signs(failure_text: str) -> list[str]:
     """Return the topics whose signs are in a text, in the order of TOPIC_SIGNS."""
     return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in failure_text for part in sign.split(" … "))]
 

@@ -72,7 +72,7 @@ class _YamlReader:
 
     def _read_value(self, event: yaml.Event, path: KeyPath) -> object:
         """Read the value that this event begins, at this path."""
-        self.lines.setdefault(path, _find_line(event))
+        self.lines.setdefault(path, _get_event_line(event))
         if anchor := getattr(event, "anchor", None):
             what = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
             self._add_problem(event, f"`{anchor}` is a YAML {what}, which the manifest does not use.", "Write it out.")
@@ -88,7 +88,7 @@ class _YamlReader:
         if isinstance(event, yaml.SequenceStartEvent):
             return self._read_sequence(path)
         if isinstance(event, yaml.ScalarEvent):
-            return _convert_scalar(event.value) if event.implicit[0] else event.value
+            return _convert_unquoted_scalar(event.value) if event.implicit[0] else event.value
         return None
 
     def _read_mapping(self, path: KeyPath) -> dict[str, object]:
@@ -105,7 +105,7 @@ class _YamlReader:
             if key in found:
                 first = self.lines[here]
                 self._add_problem(event, f"`{key}` is given twice, first on line {first}.", "Keep one of the two.")
-            self.lines.setdefault(here, _find_line(event))
+            self.lines.setdefault(here, _get_event_line(event))
             found[key] = self._read_value(self._next_event(), here)
         return found
 
@@ -118,7 +118,7 @@ class _YamlReader:
 
     def _add_problem(self, event: yaml.Event, message: str, repair: str) -> None:
         """Note a problem on the line of this event."""
-        self.problems.append(Problem(MANIFEST_FILE, _find_line(event), message, repair))
+        self.problems.append(Problem(MANIFEST_FILE, _get_event_line(event), message, repair))
 
     def _describe_syntax_error(self, error: yaml.YAMLError) -> Problem:
         """Describe a syntax error with its line and the text there."""
@@ -136,12 +136,12 @@ class _YamlReader:
         )
 
 
-def _find_line(event: yaml.Event) -> int:
+def _get_event_line(event: yaml.Event) -> int:
     """Return the line on which an event begins."""
     return event.start_mark.line + 1 if event.start_mark else 1
 
 
-def _convert_scalar(value: str) -> object:
+def _convert_unquoted_scalar(value: str) -> object:
     """Convert an unquoted scalar to what it means."""
     if value.lower() in WORDS:
         return WORDS[value.lower()]

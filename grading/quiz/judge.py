@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
 from grading.quiz.answer_file import Answer, Answers
 from grading.quiz.decimals import normalize_number
-from grading.quiz.sealing import format_choice_key, is_right_answer
-from grading.quiz.student_questions import choose_variant, order_options
+from grading.quiz.sealing import format_canonical_choice, is_right_answer
+from grading.quiz.student_questions import choose_student_variant, order_student_options
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ def _judge_question(
     if answer is None:
         return QuestionVerdict(question.id, False, False, question.read, "Not answered yet.")
     if isinstance(question, ChoiceQuestion):
-        options = order_options(question, student_id)
+        options = order_student_options(question, student_id)
         chosen, variant = _find_chosen_options(answer, options), 0
-        key = format_choice_key(chosen) if chosen else None
+        key = format_canonical_choice(chosen) if chosen else None
         said = f"Answer with one or more of the letters {', '.join(options)}."
     else:
-        key, variant = normalize_number(answer, question.digits), choose_variant(question, student_id)
+        key, variant = normalize_number(answer, question.digits), choose_student_variant(question, student_id)
         said = "Answer with a number, such as 20 or 0.25."
     if key is None:
         return QuestionVerdict(question.id, False, True, question.read, said)

@@ -15,33 +15,33 @@ from concurrent.futures import ThreadPoolExecutor
 
 from grading.manifest.model import ChoiceQuestion, NumberQuestion, SealedKey
 from grading.quiz.decimals import normalize_number
-from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_variants
+from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_parameter_variants
 
 SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 """The cost of a digest. One guess takes about 3.7 ms and 2 MB. The 256 digests for four number questions take 1 s."""
 
 
-def compute_clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
+def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
     """Return the right answer in canonical form; raise ValueError if the question's answer is not in clear text."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
-        return format_choice_key(question.right)
+        return format_canonical_choice(question.right)
     if question.answer is None:
         raise ValueError(f"question {question.id} has no answer in clear")
     formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
-    key = normalize_number(formula(**choose_variants(question)[variant]), question.digits)
+    key = normalize_number(formula(**choose_parameter_variants(question)[variant]), question.digits)
     if key is None:
         raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")
     return key
 
 
-def format_choice_key(options: tuple[str, ...] | list[str]) -> str:
+def format_canonical_choice(options: tuple[str, ...] | list[str]) -> str:
     """Return the canonical form of a set of options."""
     return json.dumps(sorted(set(options)), ensure_ascii=False)
 
 
-def compute_sealed_key(
+def compute_sealed_digest(
     question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str, salt: str
 ) -> str:
     """Return the digest of one canonical answer to one variant (0 for a choice question)."""
@@ -56,14 +56,14 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
     Raise ValueError if the question has no answer in clear. The same question always gives the same digests.
     """
     count = 1 if isinstance(question, ChoiceQuestion) else VARIANT_COUNT
-    keys = [compute_clear_key(question, variant) for variant in range(count)]
+    keys = [compute_canonical_answer(question, variant) for variant in range(count)]
     options = tuple(sorted(question.right + question.wrong)) if isinstance(question, ChoiceQuestion) else ()
     # The salt comes from what a release shows, never from the answer: a fast digest of the answer would reveal it.
     shown = json.dumps([question.id, question.prompt, options])
     salt = hashlib.sha256(shown.encode()).hexdigest()[:32]
     with ThreadPoolExecutor() as pool:  # scrypt releases the GIL
         digests = tuple(
-            pool.map(lambda variant: compute_sealed_key(question, variant, keys[variant], salt), range(count))
+            pool.map(lambda variant: compute_sealed_digest(question, variant, keys[variant], salt), range(count))
         )
     sealed = SealedKey(salt=salt, digests=digests)
     if isinstance(question, ChoiceQuestion):
@@ -74,6 +74,6 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
 def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str) -> bool:
     """Return whether a canonical answer is right, by the clear key or by the sealed one."""
     if question.sealed is None:
-        return canonical_answer == compute_clear_key(question, variant)
+        return canonical_answer == compute_canonical_answer(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""
-    return compute_sealed_key(question, variant, canonical_answer, question.sealed.salt) == digest
+    return compute_sealed_digest(question, variant, canonical_answer, question.sealed.salt) == digest

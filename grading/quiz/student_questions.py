@@ -43,14 +43,14 @@ def build_student_questions(milestone: Milestone, student_id: str) -> tuple[Stud
 def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_id: str) -> StudentQuestion:
     """Build one question with this student's own parameters or order of options."""
     if isinstance(question, ChoiceQuestion):
-        options = order_options(question, student_id)
+        options = order_student_options(question, student_id)
         return StudentQuestion(question.id, "choice", question.prompt.strip(), question.read, options=options)
-    parameters = choose_variants(question)[choose_variant(question, student_id)]
+    parameters = choose_parameter_variants(question)[choose_student_variant(question, student_id)]
     prompt = ENVIRONMENT.from_string(question.prompt).render(parameters).strip()
     return StudentQuestion(question.id, "number", prompt, question.read, digits=question.digits)
 
 
-def choose_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
+def choose_parameter_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
     """Choose 64 combinations of the parameters by a digest of the question; they repeat in turn when there are fewer.
 
     All of them differ if there are enough combinations. Otherwise, they repeat in turn.
@@ -63,22 +63,25 @@ def choose_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
         chosen[_hash_to_int(f"{seed}{draw}") % count] = None
         if len(chosen) == min(VARIANT_COUNT, count):
             break
-    return [_find_combination(names, values, rank) for rank in itertools.islice(itertools.cycle(chosen), VARIANT_COUNT)]
+    return [
+        _get_combination_by_rank(names, values, rank)
+        for rank in itertools.islice(itertools.cycle(chosen), VARIANT_COUNT)
+    ]
 
 
-def choose_variant(question: NumberQuestion, student_id: str) -> int:
+def choose_student_variant(question: NumberQuestion, student_id: str) -> int:
     """Return the number of the variant that this student gets."""
     return _hash_to_int(f"{student_id.lower()}\0{question.id}") % VARIANT_COUNT
 
 
-def order_options(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
+def order_student_options(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
     """Return the options in this student's order, lettered a, b, c …. The course and a release agree on the order."""
     options = question.options or question.right + question.wrong
     shuffled = sorted(options, key=lambda text: _hash_to_int(f"{student_id.lower()}\0{question.id}\0{text}"))
     return dict(zip(string.ascii_lowercase, shuffled, strict=False))
 
 
-def _find_combination(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
+def _get_combination_by_rank(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
     """Return the combination of this rank, read as the digits of a number with mixed bases."""
     chosen = {}
     for name, choices in zip(names, values, strict=True):

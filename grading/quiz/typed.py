@@ -18,7 +18,7 @@ class UnclearAnswerError(ValueError):
     """An unintelligible or ambiguous answer. The message asks for a new one."""
 
 
-def parse_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
+def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
     """Parse a typed number, letter or letters: "2,104 bytes" → 2104, "a and c" → ("a", "c").
 
     Raise UnclearAnswerError if the answer is unclear.
@@ -46,7 +46,7 @@ def _parse_number(text: str, question: StudentQuestion) -> Number:
         raise UnclearAnswerError(
             f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit."
         )
-    value = _normalize_numeral(digits, is_whole=question.digits == 0)
+    value = _rewrite_numeral_for_python(digits, is_whole=question.digits == 0)
     number = int(value) if re.fullmatch(r"[-+]?\d+", value) else float(value)
     if not math.isfinite(number):
         raise UnclearAnswerError(f"Answer with one number, such as {example}.")
@@ -59,7 +59,7 @@ def _is_named_unit(unit: str, prompt: str) -> bool:
     return {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", unit.lower())} <= words
 
 
-def _normalize_numeral(digits: str, *, is_whole: bool) -> str:
+def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
     """Rewrite a numeral as Python writes it. A comma or a point may separate thousands or decimals."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)

@@ -28,8 +28,8 @@ def render_badge(result: Result) -> str:
         facts.append(f"Medal: {to_one_line(name_medal(result.medal), 50)}")
     if best is not None:
         facts.append(f"{to_one_line(best.title, 60)}: {figure_text.format_measured(best)}")
-    return _load_template().render(
-        title=f"{to_one_line(result.course.name, 40)}, {words.format_heading(result)}",
+    return _load_badge_template().render(
+        title=f"{to_one_line(result.course.name, 40)}, {words.format_result_heading(result)}",
         medal=draw_medal(result.milestone, result.medal or "", provisional=result.verdict is Verdict.PROVISIONAL),
         name=to_one_line(result.name, 40),
         facts=facts,
@@ -41,7 +41,7 @@ def render_pending_badge(course_name: str, number: int, name: str, best_result: 
     facts = ["Not yet unlocked"]
     if best_result is not None:
         facts.append(f"Best attempt: {words.summarize_criteria(best_result).partition('.')[0]}")
-    return _load_template().render(
+    return _load_badge_template().render(
         title=f"{to_one_line(course_name, 40)}, {to_one_line(f'Milestone {number}: {name}')}",
         medal=draw_medal(number, "", earned=False),
         name=to_one_line(name, 40),
@@ -50,7 +50,7 @@ def render_pending_badge(course_name: str, number: int, name: str, best_result: 
 
 
 @cache
-def _load_template() -> Template:
+def _load_badge_template() -> Template:
     """Load the badge's template, which escapes all texts for XML."""
     environment = Environment(
         loader=PackageLoader("grading", "render"),

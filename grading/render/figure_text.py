@@ -84,7 +84,7 @@ def format_margin(criterion: CriterionResult) -> str:
     if criterion.measured is None or not math.isfinite(criterion.measured):
         return ""
     met = _meets_threshold(criterion, criterion.measured)
-    if met and _find_margin_range(criterion, better=True) == 0:
+    if met and _get_largest_margin(criterion, better=True) == 0:
         return ""
     distance = abs(criterion.measured - criterion.threshold)
     if distance == 0:
@@ -103,11 +103,11 @@ def compute_margin_share(criterion: CriterionResult) -> float:
     if value is None or not math.isfinite(value):
         return 0.0
     better = value - criterion.threshold if criterion.comparison == "at_least" else criterion.threshold - value
-    room = _find_margin_range(criterion, better=better >= 0)
+    room = _get_largest_margin(criterion, better=better >= 0)
     return min(max(better / room, -1.0), 1.0) if room else math.copysign(1, better) if better else 0.0
 
 
-def _find_margin_range(criterion: CriterionResult, *, better: bool) -> float:
+def _get_largest_margin(criterion: CriterionResult, *, better: bool) -> float:
     """Return the largest possible distance from a threshold on one side, or the threshold if there is no bound."""
     if criterion.unit is Unit.FRACTION and better == (criterion.comparison == "at_least"):
         return 1 - criterion.threshold

@@ -7,7 +7,7 @@ from datetime import UTC
 from xml.etree import ElementTree as ET
 
 from grading.render import figure_text, words
-from grading.render.text import clean_text, label_text, quote_text, to_one_line
+from grading.render.text import clean_text, prefix_text_with_label, quote_text, to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 # Characters that XML 1.0 cannot represent, in addition to those that `clean_text` removes.
@@ -18,12 +18,12 @@ def render_junit(*results: Result) -> str:
     """Render the XML document with its declaration and one suite for each result. There must be at least one result."""
     root = ET.Element("testsuites", name=_clean_xml_line(results[0].course.name))
     for result in results:
-        _add_suite(root, result)
+        _add_test_suite(root, result)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _add_suite(root: ET.Element, result: Result) -> None:
+def _add_test_suite(root: ET.Element, result: Result) -> None:
     """Add one result as a suite."""
     counts = {
         "tests": len(result.criteria),
@@ -34,12 +34,15 @@ def _add_suite(root: ET.Element, result: Result) -> None:
     suite = ET.SubElement(
         root,
         "testsuite",
-        {"name": _clean_xml_line(words.format_heading(result)), **{key: str(value) for key, value in counts.items()}},
+        {
+            "name": _clean_xml_line(words.format_result_heading(result)),
+            **{key: str(value) for key, value in counts.items()},
+        },
         timestamp=f"{result.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
         time=f"{result.timing.total:.3f}",
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in _list_properties(result):
+    for name, value in _list_suite_properties(result):
         ET.SubElement(properties, "property", name=name, value=_clean_xml_line(value))
     for criterion in result.criteria:
         _add_test_case(suite, result, criterion)
@@ -52,7 +55,7 @@ def _count_criteria(result: Result, status: CriterionStatus) -> int:
     return sum(c.status is status for c in result.criteria)
 
 
-def _list_properties(result: Result) -> list[tuple[str, str]]:
+def _list_suite_properties(result: Result) -> list[tuple[str, str]]:
     """List the verdict, the data and what is needed to reproduce the result."""
     more = [("provisional_because", reason) for reason in result.provisional_because]
     more += [("data", f"{data.name}, digest {data.digest}") for data in result.data]
@@ -84,7 +87,7 @@ def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult
             element = ET.SubElement(
                 case, "failure", type="criterion", message=_clean_xml_line(f"{figure}: {criterion.why}")
             )
-            element.text = _clean_xml_text("\n\n".join(map(_format_failure, criterion.failures[:20])), 20_000)
+            element.text = _clean_xml_text("\n\n".join(map(_format_failure_text, criterion.failures[:20])), 20_000)
         case CriterionStatus.ERROR:
             message = _clean_xml_line(
                 criterion.explanation or "The grader or this machine failed, not the student's code."
@@ -94,10 +97,10 @@ def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult
             ET.SubElement(case, "skipped", message=_clean_xml_line(criterion.explanation or "not attempted"))
 
 
-def _format_failure(failure: Failure) -> str:
+def _format_failure_text(failure: Failure) -> str:
     """Format one failure as lines of text."""
     parts = [
-        ("where", words.format_location(failure)),
+        ("where", words.format_failure_location(failure)),
         ("call", failure.call),
         ("got", failure.got),
         ("expected", failure.expected),
@@ -106,7 +109,10 @@ def _format_failure(failure: Failure) -> str:
         ("try", words.build_test_command(failure)),
     ]
     return "\n".join(
-        [words.format_failure_title(failure), *(label_text(f"  {name}: ", text, 1000) for name, text in parts if text)]
+        [
+            words.format_failure_title(failure),
+            *(prefix_text_with_label(f"  {name}: ", text, 1000) for name, text in parts if text),
+        ]
     )
 
 

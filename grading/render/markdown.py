@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from grading.render import figure_text, words
-from grading.render.text import clean_text, format_count, label_text, quote_text, to_one_line, truncate_text
+from grading.render.text import clean_text, format_count, prefix_text_with_label, quote_text, to_one_line, truncate_text
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 MAX_REPORT_CHARACTERS = 60_000
@@ -41,7 +41,8 @@ def render_markdown(result: Result) -> str:
     """Render the report with at most `MAX_REPORT_CHARACTERS` characters."""
     return (
         fit_blocks(
-            (f"## {escape_markdown(words.format_heading(result))}", *build_report_blocks(result)), MAX_REPORT_CHARACTERS
+            (f"## {escape_markdown(words.format_result_heading(result))}", *build_report_blocks(result)),
+            MAX_REPORT_CHARACTERS,
         )
         + "\n"
     )
@@ -130,8 +131,8 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
     yield from render_curves(result)
     if result.student_output.strip():
         yield Fold("What the code printed", (format_code_block(quote_text(result.student_output), 6100),))
-    yield from _list_notes(result)
-    yield _format_evidence(result)
+    yield from _list_submission_notes(result)
+    yield _format_measurement_conditions(result)
 
 
 def _build_criteria_table(result: Result) -> str:
@@ -143,8 +144,8 @@ def _build_criteria_table(result: Result) -> str:
         lines.append(f"| | **{words.KIND_NAMES[kind]}** | | | |")
         lines += [_format_criterion_row(criterion) for criterion in criteria]
     for why, criteria in several.items():
-        name = f"{len(criteria)} criteria of {words.name_kinds(criteria)}<br>{escape_markdown(why, 600)}"
-        lines.append(f"| {_describe_status(CriterionStatus.NOT_ATTEMPTED)} | {name} | | | |")
+        name = f"{len(criteria)} criteria of {words.join_kind_names(criteria)}<br>{escape_markdown(why, 600)}"
+        lines.append(f"| {_format_status(CriterionStatus.NOT_ATTEMPTED)} | {name} | | | |")
     if len(shown) < len(result.criteria):
         lines.append(f"| | … and {len(result.criteria) - len(shown)} more | | | |")
     return "\n".join(lines)
@@ -158,11 +159,11 @@ def _format_criterion_row(criterion: CriterionResult) -> str:
     elif criterion.status is CriterionStatus.FAILED:
         name += f"<br>{escape_markdown(criterion.explanation or criterion.why)}"
     bar = "" if criterion.measured is None else figure_text.draw_bar(figure_text.compute_closeness(criterion), 10)
-    sign, measured = _describe_status(criterion.status), figure_text.format_measured(criterion)
+    sign, measured = _format_status(criterion.status), figure_text.format_measured(criterion)
     return f"| {sign} | {name} | {measured} | {figure_text.format_threshold(criterion)} | {bar} |"
 
 
-def _describe_status(status: CriterionStatus) -> str:
+def _format_status(status: CriterionStatus) -> str:
     """Return the symbol and the word for a status."""
     return f"{_SIGNS[status]} {words.STATUS_NAMES[status]}"
 
@@ -170,10 +171,10 @@ def _describe_status(status: CriterionStatus) -> str:
 def render_failure(failure: Failure) -> str:
     """Render one thing to fix: what and where it is, what was returned, and the command that tests it."""
     lines = [f"**{escape_markdown(words.format_failure_title(failure))}**"]
-    if place := words.format_location(failure):
+    if place := words.format_failure_location(failure):
         lines.append(f"In {format_code_span(place)}")
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("detail", failure.detail)]
-    shown = "\n".join(label_text(f"{name + ':':<10}", text, 1000) for name, text in parts if text)
+    shown = "\n".join(prefix_text_with_label(f"{name + ':':<10}", text, 1000) for name, text in parts if text)
     if shown:
         lines.append(format_code_block(shown, 4000))
     if failure.hint:
@@ -195,7 +196,7 @@ def render_curves(result: Result) -> Iterator[str]:
         yield format_code_block("\n".join(lines))
 
 
-def _list_notes(result: Result) -> Iterator[str]:
+def _list_submission_notes(result: Result) -> Iterator[str]:
     """Yield notes on files that were not graded and on changed course files."""
     lines = [
         f"- Not graded: {format_code_span(n.path)}: {escape_markdown(n.message)}"
@@ -210,7 +211,7 @@ def _list_notes(result: Result) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _format_evidence(result: Result) -> str:
+def _format_measurement_conditions(result: Result) -> str:
     """Format the conditions of the measurement in small print."""
     machine, timing = result.machine, result.timing
     data = ", ".join(f"{escape_markdown(d.name)} ({format_code_span(d.digest[:12])})" for d in result.data)

@@ -51,7 +51,7 @@ class LiveScreen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = self._create_live()
+        self._live = self._create_live_display()
         self._until = 0.0
 
     def __enter__(self) -> Self:
@@ -79,10 +79,10 @@ class LiveScreen:
         except EOFError:
             return None
         finally:
-            self._live = self._create_live()
+            self._live = self._create_live_display()
             self._live.start()
 
-    def _create_live(self) -> Live:
+    def _create_live_display(self) -> Live:
         """Create the display that draws the frames."""
         return Live(console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
 

@@ -32,7 +32,7 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class TerminalReport:
-    """A result as a renderable; `print_report` prints it."""
+    """A result as a renderable; `print_result_report` prints it."""
 
     result: Result
     again: str | None = None
@@ -48,9 +48,9 @@ class TerminalReport:
         yield from _list_other_failures(result)
         yield from _draw_curves(result, options.max_width, plain)
         yield from _quote_student_output(result)
-        yield from _list_notes(result)
+        yield from _list_submission_notes(result)
         yield from _build_first_failure(result, self.again or result.command)
-        yield _build_footer(result)
+        yield _build_timing_footer(result)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class HangingText:
         return QUOTE_BAR if self.quoted else "    "
 
 
-def print_report(console: Console, result: Result, *, again: str | None = None) -> None:
+def print_result_report(console: Console, result: Result, *, again: str | None = None) -> None:
     """Print the report for a terminal of any width. ``again`` is the command that repeats the grading."""
     console.print(TerminalReport(result, again), width=min(console.width, MAX_COLUMNS), crop=False)
 
@@ -94,9 +94,9 @@ def print_report(console: Console, result: Result, *, again: str | None = None) 
 def print_first_failure(console: Console, result: Result) -> None:
     """Print only the failure to fix first, the code's printed output, and the notes on what was not graded."""
     parts = [
-        *_describe_first_error(result),
+        *_list_first_error_lines(result),
         *_quote_student_output(result),
-        *_list_notes(result),
+        *_list_submission_notes(result),
         *_build_first_failure(result, again=None),
     ]
     console.print(Group(*parts), width=min(console.width, MAX_COLUMNS), crop=False)
@@ -117,7 +117,7 @@ def _build_verdict_panel(result: Result) -> RenderableType:
     parts += [Text(f"Provisional: {to_one_line(reason, 400)}") for reason in result.provisional_because]
     return Panel(
         Group(*map(HangingText, parts)),
-        title=Text(words.format_heading(result), style="bold"),
+        title=Text(words.format_result_heading(result), style="bold"),
         title_align="left",
         border_style=colour,
     )
@@ -184,7 +184,7 @@ def _list_other_failures(result: Result) -> Iterator[RenderableType]:
         shared = failure.hint in told
         told.add(failure.hint)
         shown = failure.model_copy(update={"hint": None}) if shared else failure
-        yield Padding(build_failure_parts(shown, is_brief=True), (0, 0, 0, 1))
+        yield Padding(build_failure_view(shown, is_brief=True), (0, 0, 0, 1))
     if len(others) > SHOWN_FAILURES:
         yield Text(
             f" … and {len(others) - SHOWN_FAILURES} more, which usually disappear once the first ones are fixed.",
@@ -192,13 +192,13 @@ def _list_other_failures(result: Result) -> Iterator[RenderableType]:
         )
 
 
-def build_failure_parts(failure: Failure, *, is_brief: bool) -> Group:
+def build_failure_view(failure: Failure, *, is_brief: bool) -> Group:
     """Build the failure's title with its place, call, values and hint below it."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     limit = 300 if is_brief else 1200
-    if place := words.format_location(failure):
+    if place := words.format_failure_location(failure):
         table.add_row("where", Text(place))
     for name, text in (("call", failure.call), ("got", failure.got), ("expected", failure.expected)):
         if text:
@@ -234,7 +234,7 @@ def _quote_student_output(result: Result) -> Iterator[RenderableType]:
         yield Padding(HangingText(Text(text, overflow="fold"), quoted=True, always=True), (0, 0, 0, 1))
 
 
-def _list_notes(result: Result) -> Iterator[RenderableType]:
+def _list_submission_notes(result: Result) -> Iterator[RenderableType]:
     """Yield notes on files that were not graded and on changed course files."""
     for note in result.submission.refused[:10]:
         yield Text()
@@ -252,7 +252,7 @@ def _list_notes(result: Result) -> Iterator[RenderableType]:
         yield HangingText(Text(f"{text}The verdict that counts uses the released files.", style="yellow"))
 
 
-def _describe_first_error(result: Result) -> Iterator[RenderableType]:
+def _list_first_error_lines(result: Result) -> Iterator[RenderableType]:
     """Yield the error of the grader or this machine, if there was one."""
     for criterion in result.criteria:
         if criterion.status is CriterionStatus.ERROR:
@@ -269,7 +269,7 @@ def _build_first_failure(result: Result, again: str | None) -> Iterator[Renderab
         return
     yield Text()
     title = Text("Fix this first", style="bold")
-    yield Panel(build_failure_parts(failure, is_brief=False), title=title, title_align="left", border_style="yellow")
+    yield Panel(build_failure_view(failure, is_brief=False), title=title, title_align="left", border_style="yellow")
     if fast := words.build_test_command(failure):
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield format_command(fast)
@@ -283,13 +283,13 @@ def format_command(command_line: str) -> Text:
     return Text(f"  {command_line}", style="bold", no_wrap=True, overflow="ignore")
 
 
-def _build_footer(result: Result) -> RenderableType:
+def _build_timing_footer(result: Result) -> RenderableType:
     """Build the line with the times, the seed and the sandbox."""
     timing, machine = result.timing, result.machine
     return Text(
         f"\n{words.format_duration(timing.total)} in all: your code {words.format_duration(timing.student)}, "
         f"the grader {words.format_duration(timing.grader)}. "
-        f"Seed {result.seed}, in {words.describe_sandbox(machine.sandbox)}"
+        f"Seed {result.seed}, in {words.name_sandbox(machine.sandbox)}"
         f"{', official' if result.official else ''}.",
         style="dim",
     )

@@ -122,10 +122,10 @@ def quote_text(text: str, max_characters: int = 2000) -> str:
     return QUOTE_BAR + clean_text(text, max_characters).replace("\n", "\n" + QUOTE_BAR)
 
 
-def label_text(label: str, text: str, max_characters: int = 2000) -> str:
+def prefix_text_with_label(label: str, text: str, max_characters: int = 2000) -> str:
     """Put a label before the cleaned text. Quote text of several lines, so that no line looks like a label.
 
-    >>> print(label_text("got: ", "[[1, 2],\\n [3, 4]]"))
+    >>> print(prefix_text_with_label("got: ", "[[1, 2],\\n [3, 4]]"))
     got: │ [[1, 2],
          │  [3, 4]]
     """

@@ -36,7 +36,7 @@ _WRITINGS = {
 }
 
 
-def format_heading(result: Result) -> str:
+def format_result_heading(result: Result) -> str:
     """Format a heading for the result, such as "Milestone 1: Basic Inference" or "Module 02_tensor: Tensors"."""
     return format_session_heading(result.session, result.name)
 
@@ -74,10 +74,10 @@ def describe_points_and_scheme(result: Result) -> str | None:
     """Describe a milestone's points and their scheme; return None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
-    return f"{format_points(result)} points. {to_one_line(describe_scheme(result.criteria), 1000)}"
+    return f"{format_result_points(result)} points. {to_one_line(describe_scheme(result.criteria), 1000)}"
 
 
-def format_points(result: Result) -> str:
+def format_result_points(result: Result) -> str:
     """Format the points, such as "92.3 of 100"."""
     share = (
         math.floor(1000 * compute_score_share(result)) / 1000
@@ -106,7 +106,7 @@ def group_not_attempted(
     return tuple(one), several
 
 
-def name_kinds(criteria: list[CriterionResult]) -> str:
+def join_kind_names(criteria: list[CriterionResult]) -> str:
     """List the kinds of these criteria as text, such as "performance, reliability and understanding"."""
     *first, last = [KIND_NAMES[kind].lower() for kind, _ in group_by_kind(tuple(criteria))]
     return f"{', '.join(first)} and {last}" if first else last
@@ -123,7 +123,7 @@ def list_failures(result: Result) -> list[Failure]:
     return [f for c in result.criteria for f in c.failures]
 
 
-def format_location(failure: Failure) -> str | None:
+def format_failure_location(failure: Failure) -> str | None:
     """Format the failure's location, such as "modules/02_tensor/tinytorch/tensor.py:41"."""
     if failure.file is None:
         return None
@@ -170,6 +170,6 @@ def format_duration(seconds: float) -> str:
     return f"{int(seconds // 60)} min {round(seconds % 60)} s"
 
 
-def describe_sandbox(sandbox: str) -> str:
+def name_sandbox(sandbox: str) -> str:
     """Return a readable name for a record's sandbox: "bubblewrap", "Landlock" or "a limited process"."""
     return {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(sandbox, "a limited process")

@@ -14,7 +14,7 @@ import numpy as np
 from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
-from grading.render.text import label_text
+from grading.render.text import prefix_text_with_label
 from grading.testing.diagnose import describe_difference, explain_dtype
 
 MAX_SIZE = 1 << 20
@@ -48,7 +48,7 @@ class Mismatch(AssertionError):  # noqa: N818 - reports show this name as a word
         """Whether a call returned None instead of a value."""
         hints = " ".join(part for part in (diagnosis, hint) if part)
         parts = [("call:     ", call), ("got:      ", got), ("expected: ", expected), ("hint:     ", hints)]
-        super().__init__("\n" + "\n".join(label_text(label, text) for label, text in parts if text))
+        super().__init__("\n" + "\n".join(prefix_text_with_label(label, text) for label, text in parts if text))
 
 
 def array(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from grading.manifest.model import Task
-from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError, choose_frame
-from grading.render.text import label_text, to_one_line
+from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError, choose_traceback_frame
+from grading.render.text import prefix_text_with_label, to_one_line
 from grading.result import Failure
 from grading.syntax import SYNTAX_HINT
 from grading.testing.expect import Mismatch, name_exception
@@ -125,7 +125,7 @@ def explain_failure(
         told |= {"call": find_test_line(error), **_explain_unusable(error)}
         hint = told.pop("hint", None) or hint
     if frames:
-        place = choose_frame(frames, test.node.partition("::")[0].rpartition("/")[0], is_given)
+        place = choose_traceback_frame(frames, test.node.partition("::")[0].rpartition("/")[0], is_given)
         told |= {"file": place.file, "line": place.line}
         if gap is None:
             told["detail"] = "\n".join(map(str, frames))
@@ -185,7 +185,7 @@ def format_brief_failure(failure: Failure) -> str:
     lines = (failure.detail or "").splitlines()
     shown = next((line for line in lines if place and line.startswith(f"{place} ")), place)
     parts = {"where": shown, "call": failure.call, "got": failure.got, "expected": failure.expected}
-    texts = [label_text(f"{name + ':':<10}", text) for name, text in parts.items() if text]
+    texts = [prefix_text_with_label(f"{name + ':':<10}", text) for name, text in parts.items() if text]
     return "\n".join([*texts, f"hint:     {to_one_line(failure.hint, 600)}"] if failure.hint else texts)
 
 

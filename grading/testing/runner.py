@@ -15,7 +15,7 @@ import pytest
 
 from grading.errors import GraderError
 from grading.manifest.model import Manifest
-from grading.memory import find_too_large_shape, limit_memory
+from grading.memory import get_shape_too_large_for_memory, limit_memory
 from grading.remote import RemoteError
 from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import Failure
@@ -147,7 +147,7 @@ class _Collector:
             if isinstance(error, OSError) and not isinstance(error, RemoteError):
                 error = GraderError(f"the machine failed in {test.node}: {error}")
             if isinstance(error, MemoryError) and not isinstance(error, RemoteError):
-                if (shape := find_too_large_shape(error)) is None:
+                if (shape := get_shape_too_large_for_memory(error)) is None:
                     error = GraderError(f"the grader ran out of memory in {test.node}")
                 else:
                     got = f"values so large that checking them takes an array of shape {shape}"

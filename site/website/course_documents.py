@@ -19,7 +19,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from grading.manifest.model import make_slug
+from grading.manifest.model import make_heading_slug
 
 LinkConverter = Callable[[str], str]
 """A function that converts an address in the Markdown into an address on the site."""
@@ -108,7 +108,7 @@ def _set_anchors_and_links(tokens: Sequence[Token], link: LinkConverter) -> None
     """Give headings their anchors, and links and pictures their addresses."""
     for i, token in enumerate(tokens):
         if token.type == "heading_open":
-            token.attrs["id"] = make_slug(_get_heading_text(tokens[i + 1]))
+            token.attrs["id"] = make_heading_slug(_get_heading_text(tokens[i + 1]))
         for child in token.children or ():
             for kind, name in (("link_open", "href"), ("image", "src")):
                 if child.type == kind:

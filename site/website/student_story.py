@@ -201,7 +201,7 @@ def _list_evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, s
     yield "Code", f"{_shorten_digest(result.submission.digest)} (SHA-256)"
     machine = result.machine
     yield "Machine", to_one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
-    yield "Student’s code ran in", words.describe_sandbox(machine.sandbox)
+    yield "Student’s code ran in", words.name_sandbox(machine.sandbox)
 
 
 def _shorten_digest(digest: str) -> str:

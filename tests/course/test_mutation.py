@@ -10,7 +10,13 @@ import pytest
 from cosmic_ray.mutating import mutate_code
 from rich.console import Console
 
-from course.mutation.__main__ import MutationTally, list_mutation_problems, main, print_report, tally_module_mutants
+from course.mutation.__main__ import (
+    MutationTally,
+    list_mutation_problems,
+    main,
+    print_mutation_report,
+    tally_module_mutants,
+)
 from course.mutation.mutant_excuses import PAGE, MutantChange, format_excuse_row, parse_excuse_page
 from course.mutation.mutant_trial import MutantTrial, TrialError
 from course.mutation.mutants import Mutant, make_mutants
@@ -161,7 +167,7 @@ def test_the_report_shows_each_survivor_as_a_change() -> None:
     """Figures first, then the line as it was and as it survived, and why it may."""
     console = Console(width=100)
     with console.capture() as captured:
-        print_report(
+        print_mutation_report(
             [MutationTally("02_tensor", CODE, 10, (build_survivor(),))], {EQUIVALENT: "It is an int."}, console
         )
     for text in ("02_tensor", "90.0%", f"{CODE.as_posix()}:9", "- a = int(a)", "+ pass", "It is an int."):

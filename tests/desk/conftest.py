@@ -29,7 +29,7 @@ def make_attempt_at(at: datetime, result: Result) -> Event:
 
 def publish_records(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
     """Write records and their ledger as `python -m grading.github publish` leaves them on the branch."""
-    files = [progress.record_event(folder, event) for event in events]
+    files = [progress.save_event(folder, event) for event in events]
     lines = [
         ledger.LedgerLine(0, f"progress/{file.name}", ledger.compute_sha256(file.read_bytes()), "", 1, run_id, event.at)
         for file, event in zip(files, events, strict=True)

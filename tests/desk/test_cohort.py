@@ -42,8 +42,8 @@ def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
         class_folder / "ada", make_attempt_at(DAY, build_not_yet()), make_attempt_at(DAY, build_result())
     )
     second.write_text(second.read_text().replace('"seed": 42', '"seed": 43'))
-    progress.record_event(class_folder / "ada", make_attempt_at(DAY, build_result()))
-    progress.record_event(class_folder / "bob", make_attempt_at(DAY, build_result()))
+    progress.save_event(class_folder / "ada", make_attempt_at(DAY, build_result()))
+    progress.save_event(class_folder / "bob", make_attempt_at(DAY, build_result()))
     ada, bob = load_cohort_from_folder(class_folder).members
     assert sorted((e.verified, e.reason and e.reason[:13]) for e in ada.entries) == [
         (False, "it is not in "),

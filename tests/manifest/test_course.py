@@ -19,7 +19,7 @@ from grading.manifest.model import BuildStatus, NumberQuestion
 from grading.manifest.problems import ManifestError
 from grading.manifest.question_checks import check_questions
 from grading.manifest.schema import SCHEMA_PATH
-from grading.manifest.topics import DOCUMENT, TOPIC_SIGNS, find_topics, read_topics
+from grading.manifest.topics import DOCUMENT, TOPIC_SIGNS, find_troubleshooting_topics, read_topics
 from grading.result import CriterionResult, CriterionStatus, Failure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,14 +161,17 @@ def test_what_failed_leads_to_its_topic():
         build_criterion_result("accuracy", CriterionStatus.FAILED),
         build_criterion_result("demo", CriterionStatus.NOT_ATTEMPTED),
     ]
-    assert find_topics(ONE, results) == ("the-loss-stays-at-0693",)
+    assert find_troubleshooting_topics(ONE, results) == ("the-loss-stays-at-0693",)
 
 
 def test_a_visible_cause_comes_before_the_criterions_topic():
     """A deadline that passed is what to read about first."""
     late = Failure(title="The recipe trains", got="no answer within 10 s; is there an endless loop?")
     result = build_criterion_result("loss", CriterionStatus.FAILED, (late,))
-    assert find_topics(ONE, [result]) == ("it-takes-too-long-or-never-ends", "the-loss-falls-but-not-far-enough")
+    assert find_troubleshooting_topics(ONE, [result]) == (
+        "it-takes-too-long-or-never-ends",
+        "the-loss-falls-but-not-far-enough",
+    )
 
 
 def test_a_recipe_that_fails_its_own_tests_leads_to_the_symptom():
@@ -177,17 +180,17 @@ def test_a_recipe_that_fails_its_own_tests_leads_to_the_symptom():
     got = "[0.5, 0.5, 0.5, 0.5], a loss of 0.693: as good as always answering 0.5"
     stays = Failure(title="After training all four corners are right", got=got, test=test)
     result = build_criterion_result("module_tests", CriterionStatus.FAILED, (stays,))
-    assert find_topics(ONE, [result]) == ("the-loss-stays-at-0693", "module-tests-fail")
+    assert find_troubleshooting_topics(ONE, [result]) == ("the-loss-stays-at-0693", "module-tests-fail")
     test = "modules/11_training/test_integration.py::test_recipe_learns_a_simple_task"
     slow = Failure(title="The recipe learns a simple task", got="0.4 (float)", test=test)
     result = build_criterion_result("integration_tests", CriterionStatus.FAILED, (slow,))
-    assert find_topics(ONE, [result]) == ("accuracy-on-cifar-10-is-too-low", "integration-tests-fail")
+    assert find_troubleshooting_topics(ONE, [result]) == ("accuracy-on-cifar-10-is-too-low", "integration-tests-fail")
 
 
 def test_training_that_passes_its_limit_leads_to_its_own_topic():
     """Where the recipe ran out of CPU time, steps and their cost are read about before loops that never end."""
     late = Failure(title="The recipe builds, trains and predicts (seed 5)", got="no answer within 10 s of CPU time")
-    topics = find_topics(ONE, [build_criterion_result("accuracy", CriterionStatus.FAILED, (late,))])
+    topics = find_troubleshooting_topics(ONE, [build_criterion_result("accuracy", CriterionStatus.FAILED, (late,))])
     assert topics == ("training-does-not-end-in-time", "it-takes-too-long-or-never-ends", "the-loss-stays-at-0693")
 
 
@@ -197,7 +200,10 @@ def test_a_tokenizer_that_is_refused_leads_to_its_own_topic():
     title = "The recipe builds, trains and predicts (stories)"
     for got in ("tokens that stand for b'no'", "a token of 70 bytes: b'aaa'", "two tokens that both stand for b'abc'"):
         result = build_criterion_result("claims", CriterionStatus.FAILED, (Failure(title=title, got=got),), five)
-        assert find_topics(five, [result]) == ("the-tokenizer-is-refused", "claims-of-stories-are-false")
+        assert find_troubleshooting_topics(five, [result]) == (
+            "the-tokenizer-is-refused",
+            "claims-of-stories-are-false",
+        )
 
 
 @pytest.mark.parametrize("milestone", MANIFEST.milestones, ids=lambda m: str(m.id))
@@ -238,7 +244,7 @@ def test_every_topic_of_milestone_5_is_led_to():
 def test_an_error_of_the_machine_leads_to_its_cause(explanation, topics):
     """A part missing on the machine has its topic, and the criterion's own topic, about student code, is not shown."""
     result = build_criterion_result("accuracy", CriterionStatus.ERROR).model_copy(update={"explanation": explanation})
-    assert find_topics(ONE, [result]) == topics
+    assert find_troubleshooting_topics(ONE, [result]) == topics
 
 
 def test_every_task_of_the_manifest_has_a_gap_and_every_gap_a_task():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grading.quiz.student_questions import StudentQuestion
-from grading.quiz.typed import UnclearAnswerError, parse_answer
+from grading.quiz.typed import UnclearAnswerError, parse_typed_answer
 
 CHOICE = StudentQuestion("why", "choice", "Why?", "there", {"a": "A", "b": "B", "c": "C"})
 WHOLE = StudentQuestion("size", "number", "How many **bytes** are that?", "there")
@@ -47,7 +47,7 @@ DECIMAL = StudentQuestion("loss", "number", "What is the loss, to two decimals, 
 )
 def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: StudentQuestion, meant: object) -> None:
     """Units that the question names, and marks between digits as people set them."""
-    answer = parse_answer(typed, question)
+    answer = parse_typed_answer(typed, question)
     assert answer == meant
     assert type(answer) is type(meant)
 
@@ -78,5 +78,5 @@ def test_what_could_mean_two_things_or_none_is_asked_for_again(
 ) -> None:
     """With what is unclear about it."""
     with pytest.raises(UnclearAnswerError) as unclear:
-        parse_answer(typed, question)
+        parse_typed_answer(typed, question)
     assert words in str(unclear.value)

@@ -23,7 +23,7 @@ def print_to_text(
     """Return the report as a terminal prints it."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     console = Console(file=stream, width=width, force_terminal=terminal_like, **options)
-    terminal_report.print_report(console, record)
+    terminal_report.print_result_report(console, record)
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
 

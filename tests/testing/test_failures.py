@@ -13,7 +13,7 @@ import pytest
 
 from course.release import render_templates
 from grading.manifest.loader import load_manifest
-from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_frame
+from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_traceback_frame
 from grading.testing import expect
 from grading.testing.diagnose import describe_difference
 from grading.testing.failures import explain_failure, find_hint
@@ -233,9 +233,9 @@ def test_the_module_that_is_worked_on_comes_first() -> None:
     """What an earlier module refuses was handed to it by this one."""
     layers, tensor = "modules/04_layers/tinytorch/layers.py", "modules/02_tensor/tinytorch/tensor.py"
     frames = [frame(layers, 10), frame(layers, 80), frame(tensor, 167), frame(tensor, 200)]
-    assert choose_frame(frames, "modules/04_layers").line == 80
-    assert choose_frame(frames).line == 80
-    assert choose_frame(frames[2:], "modules/04_layers").line == 200
+    assert choose_traceback_frame(frames, "modules/04_layers").line == 80
+    assert choose_traceback_frame(frames).line == 80
+    assert choose_traceback_frame(frames[2:], "modules/04_layers").line == 200
     error = RemoteError("ValueError", "no", tuple(frames))
     test = FailedTest("modules/04_layers/test_layers.py::test_it", "It works.", None)
     failure = explain_failure(error, test, {})

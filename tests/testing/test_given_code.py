@@ -8,7 +8,7 @@ import pytest
 
 from grading import lock
 from grading.manifest.loader import load_manifest
-from grading.remote import Frame, choose_frame
+from grading.remote import Frame, choose_traceback_frame
 from grading.testing.given_code import GivenCode, list_given_lines
 from grading.testing.runner import run_tests
 from grading.testing.students import WorkerPool
@@ -78,11 +78,11 @@ def test_an_earlier_modules_line_comes_before_a_given_one_of_this_module(course:
     later = "modules/09_autograd/tinytorch/autograd.py"
     given = GivenCode(course)
     frames = [Frame(later, 3, "gradcheck", "f(x)"), Frame(PLACE.as_posix(), 6, "area", "return sides[0]")]
-    assert choose_frame(frames, "modules/09_autograd", given.holds_frame).line == 3
+    assert choose_traceback_frame(frames, "modules/09_autograd", given.holds_frame).line == 3
     (course / lock.BASE).write_bytes(
         lock.encode_released_texts({PLACE: GIVEN.encode(), Path(later): b"def gradcheck(f, x):\n    f(x)\n"})
     )
-    assert choose_frame(frames, "modules/09_autograd", GivenCode(course).holds_frame).line == 6
+    assert choose_traceback_frame(frames, "modules/09_autograd", GivenCode(course).holds_frame).line == 6
 
 
 def test_a_given_function_that_the_student_changed_is_theirs() -> None:

@@ -16,7 +16,7 @@ import typer.main
 
 from grading import progress
 from grading.errors import GraderError
-from grading.progress import Kind, make_module_event, record_event
+from grading.progress import Kind, make_module_event, save_event
 from tests.render.results import build_not_yet
 from tests.tito.conftest import ROOT
 from tito import status as drawn
@@ -151,7 +151,7 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("arguments", [["milestone", "status"], []])
 def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
     """`tito milestone status` and `tito` are quick without NumPy, pytest, pydantic and the command-line framework."""
-    record_event(repo, progress.make_attempt_event(build_not_yet()))
+    save_event(repo, progress.make_attempt_event(build_not_yet()))
     probe = (
         f"import sys; from tito.app import run_command_line; run_command_line({arguments}); print(sorted(sys.modules))"
     )
@@ -164,7 +164,7 @@ def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> No
 
 def test_tito_alone_says_where_one_is_and_what_is_next(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows the module, the progress and one command; outside a repository, the help."""
-    record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
+    save_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     answer = tito()
     assert answer.code == 0
     assert "Module 01_setup  Setup and Measuring  in progress since" in answer.out
@@ -220,7 +220,7 @@ def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) 
 
 def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
     """The shortcut and the framework print the same."""
-    record_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
+    save_event(repo, make_module_event(Kind.MODULE_STARTED, "01_setup"))
     quick = tito("milestone", "status", "--json")
     assert app(["milestone", "status", "--json"], standalone_mode=False) == 0
     assert json.loads(quick.out)["milestones"][0]["state"] == "in_progress"

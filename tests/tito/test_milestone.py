@@ -18,7 +18,7 @@ from grading.demos import demo_runner as demonstrations
 from grading.errors import GraderError
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import CriterionKind, Milestone
-from grading.progress import FOLDER, make_attempt_event, read_history, record_event
+from grading.progress import FOLDER, make_attempt_event, read_history, save_event
 from grading.quiz.answer_file import Answers, load_answers, save_answers
 from grading.quiz.student_id import save_student_id
 from grading.render.screen import Screen
@@ -254,7 +254,7 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 1
     assert "tito milestone test 1" in answer.out
-    progress.record_event(repo, progress.make_attempt_event(build_result()))
+    progress.save_event(repo, progress.make_attempt_event(build_result()))
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 0
     assert "MILESTONE UNLOCKED: Basic Inference" in answer.out
@@ -263,9 +263,9 @@ def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
 def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
     """COMPLETED, IN PROGRESS and LOCKED are shown with the milestones, and one command is next."""
     assert "IN PROGRESS" in tito("milestone", "status").out
-    record_event(repo, make_attempt_event(build_not_yet()))
+    save_event(repo, make_attempt_event(build_not_yet()))
     assert "best attempt 0 of 2 criteria, 1 attempt" in tito("milestone", "status").out
-    record_event(repo, make_attempt_event(build_result()))
+    save_event(repo, make_attempt_event(build_result()))
     answer = tito("milestone", "status")
     assert "COMPLETED" in answer.out
     assert "LOCKED" in answer.out
@@ -286,7 +286,7 @@ def test_damage_is_told(repo: Path, tito) -> None:
 
 def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
     """Every module and milestone is a station; the unlocked one has its date and figures."""
-    event = record_event(
+    event = save_event(
         repo, make_attempt_event(build_result(build_criterion(), build_loss_criterion("passed", 0.0123)))
     )
     answer = tito("milestone", "timeline")
@@ -305,9 +305,9 @@ def test_help_fits_what_failed_last(repo: Path, tito) -> None:
     milestone = load_manifest(repo).milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     quiz = next(c for c in milestone.criteria if c.check == "quiz")
-    record_event(repo, make_attempt_event(build_not_yet(criteria=(build_criterion("failed", 0.0, name=quiz.name),))))
+    save_event(repo, make_attempt_event(build_not_yet(criteria=(build_criterion("failed", 0.0, name=quiz.name),))))
     failed = build_criterion("failed", 0.9, name=tests.name, failures=(build_failure(),))
-    record_event(
+    save_event(
         repo, make_attempt_event(build_not_yet(criteria=(failed, build_criterion("passed", 1.0, name=quiz.name))))
     )
     answer = tito("milestone", "troubleshoot", "1")
@@ -324,7 +324,7 @@ def test_help_fits_what_failed_last(repo: Path, tito) -> None:
 def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: bool) -> None:
     """Before the first attempt, and after unlocking, the topics and hints are listed."""
     if unlocked:
-        record_event(repo, make_attempt_event(build_result()))
+        save_event(repo, make_attempt_event(build_result()))
     answer = tito("milestone", "troubleshoot", "1")
     text = " ".join(answer.out.split())
     assert answer.code == 0
@@ -335,9 +335,9 @@ def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: 
 def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) -> None:
     """It lists capabilities, date, figures, seed and digest as text, Markdown and JSON, for unlocked milestones."""
     assert "Nothing is unlocked yet" in tito("portfolio").out
-    record_event(repo, make_attempt_event(build_not_yet()))
+    save_event(repo, make_attempt_event(build_not_yet()))
     assert json.loads(tito("portfolio", "--json").out) == []
-    record_event(repo, make_attempt_event(build_result()))
+    save_event(repo, make_attempt_event(build_result()))
     entry = json.loads(tito("portfolio", "--json").out)[0]
     assert (entry["milestone"], entry["seed"], entry["submission"]) == (1, 42, "d" * 64)
     assert entry["figures"][0]["measured"] == 0.0417
@@ -353,7 +353,7 @@ def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
         build_criterion(kind=CriterionKind.PERFORMANCE, name=name, title=f"All of {name} is right")
         for name in ("a", "b")
     ]
-    record_event(repo, make_attempt_event(build_result(*full, build_loss_criterion("passed", 0.0123))))
+    save_event(repo, make_attempt_event(build_result(*full, build_loss_criterion("passed", 0.0123))))
     for command in (("portfolio",), ("portfolio", "--markdown"), ("milestone", "timeline")):
         text = " ".join(tito(*command).out.replace("│", " ").split())
         assert "Met in full: All of a is right; All of b is right" in text
@@ -367,7 +367,7 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
         Writing(kind="function", prompt='def f(a):\n    """Return a."""', written="\n    return a", right=True),
         Writing(kind="story", prompt="Ben had a dog.", written="\n```\n# Passed", right=False),
     )
-    record_event(repo, make_attempt_event(build_result(writings=wrote)))
+    save_event(repo, make_attempt_event(build_result(writings=wrote)))
     assert '│     """Return a."""\n│     return a\n' in tito("portfolio").out
     text = tito("portfolio", "--markdown").out
     assert "```python\ndef f(a):" in text
@@ -388,7 +388,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
     repo: Path, tito, command: str, forged: Callable[[], Result]
 ) -> None:
     """Escapes and markup in records, and in damaged records' names, are shown as text in every listing."""
-    record_event(repo, make_attempt_event(forged()))
+    save_event(repo, make_attempt_event(forged()))
     (repo / FOLDER / "\x1b[31mred.json").write_text("{")
     arguments = {"portfolio": ("portfolio",), "doctor": ("doctor",), "troubleshoot": ("milestone", command, "1")}
     answer = tito(*arguments.get(command, ("milestone", command)))
@@ -399,7 +399,7 @@ def test_a_forged_record_cannot_drive_the_terminal(
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
     """The shapes of `--json` match docs/result-format.md."""
     wrote = Writing(kind="text", prompt="What light", written=" is it")
-    record_event(repo, make_attempt_event(build_result(writings=(wrote,))))
+    save_event(repo, make_attempt_event(build_result(writings=(wrote,))))
     document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")
     shapes = document[document.index("## What `--json` prints") :]
 

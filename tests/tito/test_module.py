@@ -122,7 +122,7 @@ def test_without_a_name_it_is_the_module_that_is_worked_on(repo: Path, tito, gra
     assert "01_setup" in tito("module", "start").out
     assert graded == ["01_setup", "04_layers", "04_layers", "milestone 1"]
     for module in read_outline(repo).modules:
-        progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module.id))
+        progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module.id))
     answer = tito("module", "test")
     assert answer.code == 2
     assert "Say which one you mean" in answer.err
@@ -165,7 +165,7 @@ def test_a_seed_that_a_report_names_is_handed_on(tito, monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("graded")
 def test_a_completed_module_that_fails_now_is_told_so(repo: Path, tito) -> None:
     """It stays completed, and the message does not say otherwise."""
-    progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "03_activations"))
+    progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "03_activations"))
     answer = tito("module", "complete", "03")
     assert answer.code == 1
     assert "was completed on 20" in answer.out

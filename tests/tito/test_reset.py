@@ -52,7 +52,7 @@ def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
 def test_a_module_that_was_reset_is_no_longer_completed(released: Path, tito, task: tuple[str, ...]) -> None:
     """The module is in progress again, and the answer explains how to complete it once more."""
     write_solution(released, CODE)
-    progress.record_event(released, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "04_layers"))
+    progress.save_event(released, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "04_layers"))
     answer = tito("module", "reset", "04", *task)
     assert "tito module complete 04_layers" in answer.out
     states = json.loads(tito("module", "list", "--json").out)

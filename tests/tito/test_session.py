@@ -184,7 +184,7 @@ def test_a_save_during_a_test_starts_again_with_the_newest(desk: Desk) -> None:
 def test_the_end_of_a_module_is_recorded_once_and_says_what_is_next(desk: Desk, repo: Path) -> None:
     """After the last task all tests run together; then the module is completed, and the next command is shown."""
     for earlier in ("01_setup", "02_tensor", "03_activations"):
-        progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, earlier))
+        progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, earlier))
     desk.end("4.9")
     desk.see(SaveEvent())
     desk.end()
@@ -411,6 +411,6 @@ def test_a_record_that_cannot_be_written_is_an_error(desk: Desk, repo: Path) -> 
 def test_a_module_completed_before_is_not_recorded_again(desk: Desk, repo: Path) -> None:
     """Watching a completed module changes no history."""
     done = progress.Event(progress.Kind.MODULE_COMPLETED, datetime.now(UTC), module="04_layers")
-    progress.record_event(repo, done)
+    progress.save_event(repo, done)
     assert "is completed" in desk.end()
     assert len(progress.read_history(repo).events) == 1

@@ -36,7 +36,7 @@ def hand_out(repo: Path, said: str) -> None:
 
 def pass_module(repo: Path) -> None:
     """Record that module 02 is completed."""
-    progress.record_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
+    progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
 
 
 def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:

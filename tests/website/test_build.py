@@ -58,7 +58,7 @@ def test_one_new_record_touches_its_student_and_the_class(own_class: ClassOnDisk
     """The result is the same site as a build from scratch."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
-    progress.record_event(own_class.records / "zz-grace-canary", make_attempt(build_not_yet(), 60))
+    progress.save_event(own_class.records / "zz-grace-canary", make_attempt(build_not_yet(), 60))
     done = build_site(own_class.source, own_class.site)
     after = read_files(own_class.site)
     changed = {path for path in after if before.get(path) != after[path]}

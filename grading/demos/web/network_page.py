@@ -17,8 +17,8 @@ from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.progress_watch import ProgressWatch, create_watch
-from grading.render.terminal_report import build_failure_parts
-from grading.render.text import label_text
+from grading.render.terminal_report import build_failure_view
+from grading.render.text import prefix_text_with_label
 from grading.result import Failure
 
 STUDENT_ERRORS = (RemoteError, WorkerFailureError, RecipeError)
@@ -117,7 +117,7 @@ def serve_page(
         """Print a failure of student code in the terminal."""
         failed.append(failure)
         console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
-        console.print(build_failure_parts(failure, is_brief=False))
+        console.print(build_failure_view(failure, is_brief=False))
 
     def print_sentence(sentence: str) -> None:
         """Print a sentence in the terminal."""
@@ -144,4 +144,7 @@ def convert_failure_for_page(failure: Failure | None) -> dict[str, Any] | None:
     fields = failure.model_dump(
         exclude_none=True, include={"title", "file", "line", "call", "got", "expected", "detail", "hint"}
     )
-    return {name: label_text("", value, 1200) if isinstance(value, str) else value for name, value in fields.items()}
+    return {
+        name: prefix_text_with_label("", value, 1200) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
