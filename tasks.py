@@ -23,7 +23,7 @@ replace_unprintable_characters()  # also for `inv --list`
 
 
 def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Turn a function into a chore of `inv`: it returns the exit code, and expected errors are printed as sentences."""
+    """Turn a function into a chore of `inv` that returns the exit code and prints expected errors as sentences."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
         parameters = inspect.signature(function).parameters
@@ -40,7 +40,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
             if code := run_and_get_exit_code(call_function, interrupted=again, preface=""):
                 sys.exit(code)
 
-        # Without positional arguments, `inv release --help` asks for help instead of naming a folder.
+        # With positional arguments, `inv release --help` would use `--help` as the name of a folder instead of showing help.
         return task(run_chore, positional=(), **options)
 
     return declare_chore
@@ -232,7 +232,7 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
         "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and contact no server.",
         "shard": "Only this part of the class, such as 3/12.",
-        "plan-matrix": "Only print the shards of what is to be graded, as a matrix for GitHub Actions.",
+        "plan-matrix": "Only print the shards that are to be graded, as a matrix for GitHub Actions.",
         "exit-zero": "Exit with 0 even if somebody was left out, so that a workflow continues.",
     }
 )
@@ -246,7 +246,7 @@ def collect(
     exit_zero: bool = False,
     cluster: str = "",
 ) -> int:
-    """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
+    """Fetch every student's repository, grade what changed, and save the results. Exit 1 if somebody was left out."""
     from desk import printing
     from desk.activity import PushTimeResolver
     from desk.collect import collect_class as run
@@ -310,9 +310,8 @@ def regrade(
     jobs: int = 0,
     cluster: str = "",
 ) -> int:
-    """Regrade with the current course what an earlier version graded; show whose grades change.
-
-    Exit 1 if anything failed.
+    """Grade again what an earlier version of the course graded, and show whose grades change. Exit 1 if anything
+    failed.
     """
     from desk import printing
     from desk.regrade import regrade_class as run
@@ -410,7 +409,7 @@ def override(
     }
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
-    """Tell each student their official results in an issue of their repository. Exit 1 if somebody was left out."""
+    """Send each student their official results as an issue in their repository. Exit 1 if somebody was left out."""
     from desk import printing
     from desk.feedback import send_feedback
     from desk.roster import FILE, read_roster
@@ -522,7 +521,7 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     }
 )
 def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
-    """Repeat the unlocked milestones of students who agreed, and rank them. Exit 1 if anything failed."""
+    """Measure again what students who agreed have unlocked, and rank the results. Exit 1 if anything failed."""
     from desk import printing
     from desk.gradebook import FILE, open_gradebook
     from desk.leaderboard import rank_boards, run_leaderboard
