@@ -1,4 +1,4 @@
-"""What a course grades by (criteria, tests, grader), so that a change to it can be described in words."""
+"""Describe what a course grades with (criteria, tests, grader), so that changes to it can be put into words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.manifest.model import Manifest
 from grading.render import figure_text
 
 SHOWN = 5
-"""The number of changed files that are listed."""
+"""The maximum number of changed files that are listed."""
 
 
 def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
@@ -24,7 +24,7 @@ def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
 
 
 def _describe_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return what a course grades by, as JSON values: the criteria as shown, and a digest of everything else."""
+    """Return what a course grades with as JSON values: the criteria as shown, and digests of everything else."""
     milestones = {}
     for milestone in manifest.milestones:
         rest = milestone.model_dump_json(exclude={"criteria"})
@@ -41,7 +41,7 @@ def _describe_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Describe in sentences what has changed between the contents of two versions of the course."""
+    """Describe in sentences the changes between the contents of two versions of the course."""
     for number, milestone in now["milestones"].items():
         yield from _compare_milestones(f"Milestone {number}", before["milestones"].get(number), milestone)
     files = {**before["files"], **now["files"]}
@@ -55,7 +55,7 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
 
 
 def _split_threshold(text: str) -> tuple[str, float | None, str]:
-    """Split a threshold into sign, number and unit, so that a number written differently does not count as a change.
+    """Split a threshold into sign, number and unit, so that a change of notation alone does not count as a change.
 
     >>> _split_threshold("≤ 150000") == _split_threshold("≤ 150,000")
     True
@@ -65,15 +65,15 @@ def _split_threshold(text: str) -> tuple[str, float | None, str]:
 
 
 def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[str]:
-    """Describe in sentences what has changed in one milestone; nothing for a new one."""
+    """Describe in sentences what has changed in one milestone; yield nothing for a new milestone."""
     if before is None:
         return
     for key in {**before["criteria"], **now["criteria"]}:
         old, new = before["criteria"].get(key), now["criteria"].get(key)
         if old is None:
-            yield f"{name} asks for more: {new['title']} ({new['needed']})."
+            yield f"{name} has a new criterion: {new['title']} ({new['needed']})."
         elif new is None:
-            yield f"{name} no longer asks for: {old['title']} ({old['needed']})."
+            yield f"{name} no longer has the criterion: {old['title']} ({old['needed']})."
         elif _split_threshold(old["needed"]) != _split_threshold(new["needed"]):
             yield f"{name}, {new['title']}: {old['needed']} before, {new['needed']} now."
         elif old["title"] != new["title"]:

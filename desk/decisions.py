@@ -1,4 +1,4 @@
-"""People's decisions about grades. No collection writes to these tables, and nothing is ever deleted from them."""
+"""Manual decisions about grades. No collection writes to these tables, and nothing is ever deleted from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CourseVersion:
     name: str
     version: str
     contents: Mapping[str, Any] | None = None
-    """What this version grades by (`desk.courses`); None if it graded before this was recorded."""
+    """What this version grades with (`desk.courses`); None if it was used before this was recorded."""
 
     @property
     def label(self) -> str:
@@ -33,7 +33,7 @@ class CourseVersion:
 
 @dataclass(frozen=True)
 class RegradeDecision:
-    """The decision on how results from one version of the course count against those from earlier versions."""
+    """The decision whether results from one version of the course replace those from earlier versions."""
 
     course_digest: str
     at: datetime
@@ -43,7 +43,7 @@ class RegradeDecision:
 
 
 def save_course_version(book: Gradebook, course: CourseVersion) -> None:
-    """Save a version of the course; what it grades by is saved the first time it is known."""
+    """Save a version of the course. What it grades with is saved as soon as it is known, and is never changed."""
     with book.open_transaction() as db:
         db.execute(
             "INSERT INTO course (digest, name, version, contents) VALUES (?, ?, ?, ?) "
@@ -53,13 +53,13 @@ def save_course_version(book: Gradebook, course: CourseVersion) -> None:
 
 
 def read_course_versions(book: Gradebook) -> dict[str, CourseVersion]:
-    """Map each digest to its version of the course, for all that the gradebook knows."""
+    """Map the digest of each version of the course in the gradebook to that version."""
     found = book.run_query("SELECT digest, name, version, contents FROM course ORDER BY digest")
     return {row[0]: CourseVersion(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
 
 def save_regrade_decision(book: Gradebook, regrade: RegradeDecision) -> None:
-    """Save a decision; of two about the same version of the course, the later counts."""
+    """Save a decision; if there are several about the same version of the course, the latest counts."""
     with book.open_transaction() as db:
         db.execute(
             "INSERT OR IGNORE INTO regrade (course_digest, at, policy, by_whom) VALUES (?, ?, ?, ?)",
@@ -74,7 +74,7 @@ def read_regrade_decisions(book: Gradebook) -> tuple[RegradeDecision, ...]:
 
 
 def select_latest_regrades(regrades: Iterable[RegradeDecision]) -> tuple[RegradeDecision, ...]:
-    """Select the decisions that count: the last one about each version of the course, in order of time."""
+    """Select the decisions that count, in order of time: the last one about each version of the course."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
 
@@ -91,7 +91,7 @@ class Override:
     milestone: int
     kind: Kind
     value: str
-    """The value: a number for points and bonus, text for a comment, yes for excused."""
+    """The value: a number for points and bonus, a text for a comment, and "yes" for excused."""
     at: datetime
     by_whom: str
     why: str
@@ -105,24 +105,24 @@ class Override:
 
 @dataclass(frozen=True)
 class EffectiveOverride:
-    """The combined overrides of one grade that count."""
+    """The overrides in force for one grade, combined."""
 
     points: float | None = None
-    """Points that replace the measured ones."""
+    """The points that replace the measured ones."""
     excused: bool = False
     bonus: float = 0.0
     comment: str | None = None
     """A comment for the student."""
 
     def compute_points(self, measured_points: float | None) -> float | None:
-        """Return the overriding or else the measured points, plus the bonus, or None if excused or without points."""
+        """Return the overriding or else the measured points, plus any bonus; None if excused or without points."""
         points = measured_points if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None
         return round((points or 0.0) + self.bonus, 2)
 
     def describe(self) -> str:
-        """Describe the overrides without the comment: 80 points by hand, 5 points bonus."""
+        """Describe the overrides without the comment, such as "80 points by hand, 5 points bonus"."""
         parts = ["excused"] if self.excused else []
         parts += [f"{self.points:g} points by hand"] if self.points is not None else []
         parts += [f"{self.bonus:g} points bonus"] if self.bonus else []
@@ -130,7 +130,7 @@ class EffectiveOverride:
 
 
 def save_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
-    """Save overrides: all of them, or none if one fails."""
+    """Save all overrides, or none of them if one fails."""
     with book.open_transaction() as db:
         db.executemany(
             "INSERT OR IGNORE INTO override (id, student, milestone, kind, value, at, by_whom, why) "
@@ -162,7 +162,7 @@ def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
 
 
 def combine_overrides(overrides: Iterable[Override]) -> EffectiveOverride:
-    """Select the overrides of one grade that count: the newest of each kind."""
+    """Select the overrides in force for one grade: the newest of each kind."""
     newest = {one.kind: one.value for one in overrides}
     points, bonus = newest.get("points"), newest.get("bonus")
     return EffectiveOverride(

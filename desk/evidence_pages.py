@@ -1,4 +1,4 @@
-"""The evidence for each grade: a page for each student, with every criterion of each result that counts."""
+"""Write the evidence for each grade: a page for each student, with every criterion of each result that counts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from grading.render import figure_text, words
 from grading.result import CriterionResult, CriterionStatus
 
 FAILURES = 5
-"""The number of failures that are shown for one criterion."""
+"""The maximum number of failures that are shown for one criterion."""
 
 
 @dataclass(frozen=True)
 class CriterionEvidence:
-    """One criterion of a result."""
+    """One criterion of a result, as the page shows it."""
 
     title: str
     status: str
@@ -32,7 +32,7 @@ class CriterionEvidence:
     how: str
     failures: tuple[str, ...]
     more: int
-    """The number of further failures, which are not shown."""
+    """The number of failures that are not shown."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class GradeEvidence:
     """The name of the milestone."""
     state: str
     commit: str | None
-    """The address of the commit's page."""
+    """The URL of the commit's page."""
     measured: tuple[CriterionEvidence, ...]
     facts: tuple[tuple[str, str], ...]
     stale: tuple[str, ...]
@@ -59,7 +59,7 @@ def write_evidence_pages(book: Gradebook, report: ClassReport, folder: Path, rep
         if any(score.grading is not None for score in line.scores):
             grades = list(_collect_evidence(book, report, line))
             text = template.render(line=line, grades=grades, report=report, back=f"../{report_name}")
-            # Unlike `write_atomically`, do not wait for the disk, since these pages can be written again at any time.
+            # Unlike `write_atomically`, this does not flush to disk, since these pages can always be written again.
             (folder / f"{line.row.id}.html").write_bytes(text.encode())
             written += 1
     return written
@@ -84,7 +84,7 @@ def _collect_evidence(book: Gradebook, report: ClassReport, line: StudentLine) -
 
 
 def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
-    """Describe a criterion of a record without validating the record again: we wrote it, and 10,000 take seconds."""
+    """Describe one criterion of a raw record. We wrote the record, and validating 10,000 again would take seconds."""
     known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
     criterion = CriterionResult.model_construct(**known)
     failures = [
@@ -103,7 +103,7 @@ def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
 
 
 def _list_grade_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """List how the grade was arrived at, as (term, value)."""
+    """List facts that explain how the grade was determined, as (term, value)."""
     assert score.grading is not None
     yield "Judged by", score.judging_course_label
     yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"

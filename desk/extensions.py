@@ -1,4 +1,4 @@
-"""Each student's own deadlines, from the manifest and the extensions; and extensions that help nobody."""
+"""Compute each student's own deadlines from the manifest and the extensions, and find extensions without effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterR
 
 
 def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow]) -> Iterator[str]:
-    """Describe extensions that help nobody: those of an empty section or of a milestone without a deadline."""
+    """Describe extensions without effect: those for an empty section or for a milestone without a deadline."""
     rows = tuple(rows)
     due = set() if deadlines is None else {one.milestone for one in deadlines.due}
     sections = sorted({row.section for row in rows if row.section})
@@ -46,5 +46,5 @@ def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow])
 
 
 def _format_days(days: int) -> str:
-    """Write a number of days: 1 day, 2 days."""
+    """Format a number of days, such as 1 day or 2 days."""
     return f"{days} day" if days == 1 else f"{days} days"

@@ -1,4 +1,4 @@
-"""`inv feedback`: gives each student their official results, in an issue in their own repository or in a file."""
+"""`inv feedback`: send each student their official results, in an issue in their own repository or in a file."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ FeedbackOutcome = IssueChange | Literal["elsewhere"]
 
 @dataclass(frozen=True)
 class FeedbackSummary:
-    """What happened to each student's feedback."""
+    """A summary of what happened to each student's feedback."""
 
     outcomes: Mapping[str, FeedbackOutcome]
-    """The outcome for each student, whether or not GitHub was asked about them."""
+    """The outcome for each student, including those for whom GitHub was not contacted."""
     troubles: tuple[StudentProblem, ...] = ()
     written: int = 0
     """The number of files that were written because they had changed."""
     stopped: str | None = None
-    """Why sending stopped before the last student."""
+    """The reason why sending stopped before the last student."""
 
 
 def send_feedback(
@@ -56,9 +56,9 @@ def send_feedback(
 ) -> FeedbackSummary:
     """Compare each student's issue with the gradebook and, with `send`, open it or bring it up to date.
 
-    ``rows`` come from the roster and hold each student's repository; `to` is a folder for the texts as files. Problems
-    with single students are in `troubles`. Raise UsageError for a missing gradebook or token, and GraderError if one
-    cannot be used.
+    ``rows`` come from the roster and contain each student's repository; `to` is a folder to which the texts are written
+    as files. Problems with individual students are in `troubles`. Raise UsageError if the gradebook or the token is
+    missing, and GraderError if one of them cannot be used.
     """
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
@@ -73,7 +73,7 @@ def send_feedback(
         return FeedbackSummary(outcomes, tuple(troubles), written)
     with lock_class_folder(folder, watch, "feedback"), create_client(environ) as github:
         issues = FeedbackIssues(github, author or look_up_login(github))
-        watch.begin_phase(f"Looking at the feedback in {len(on_github)} repositories", len(on_github))
+        watch.begin_phase(f"Checking the feedback in {len(on_github)} repositories", len(on_github))
         for done, (student, name) in enumerate(on_github.items(), start=1):
             try:
                 outcomes[student] = issues.sync_issue(
@@ -104,7 +104,7 @@ def map_current_to_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]
 
 
 def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[OfficialResults]:
-    """Collect the official results of each enrolled student; no student's results contain anything from another's."""
+    """Collect the official results of each enrolled student, without any information about other students."""
     courses, pushes = read_course_versions(book), book.read_pushes()
     handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
     for one in book.list_submissions():
@@ -122,7 +122,7 @@ def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) ->
 
 
 def write_feedback_files(texts: Mapping[str, str], folder: Path) -> int:
-    """Write each student's text as ID.md into a folder that git ignores; return how many files changed."""
+    """Write each student's text to ID.md in a folder that git ignores; return how many files changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder. Choose one with --to.")
     make_class_folder(folder)

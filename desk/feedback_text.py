@@ -1,4 +1,4 @@
-"""The text of a student's feedback: a pure function of their own rows. All text in the Markdown is escaped."""
+"""Write a student's feedback, using only their own rows. All text inserted into the Markdown is escaped."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 TITLE = "Your official results"
 MARKER = "<!-- tinytorch:feedback {student} -->"
 UNMET = 8
-"""The number of unmet criteria that are listed."""
+"""The maximum number of unmet criteria that are listed."""
 RECEIPTS = 200
-"""The number of pushes that are listed, newest first."""
+"""The maximum number of pushes that are listed, newest first."""
 
 
 @dataclass(frozen=True)
 class PushReceipt:
-    """A collected push, and what was handed in with it."""
+    """A collected push, and the milestones handed in with it."""
 
     push: Push
     collected: tuple[tuple[str, tuple[int, ...]], ...]
-    """Pairs of a version of the course and the milestones that were handed in for it."""
+    """Pairs of a version of the course and the milestones that were handed in under that version."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class OfficialResults:
 
     row: RosterRow
     scores: tuple[Score, ...]
-    """One score for each milestone that is built."""
+    """One score for each available milestone."""
     results: Mapping[int, Result]
     """The record that counts for each milestone that was graded."""
     receipts: tuple[PushReceipt, ...] = ()
     zone: tzinfo = UTC
-    """The time zone in which times are written."""
+    """The time zone in which times are shown."""
 
 
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
-    """Write the text of the student's issue, starting with the marker; the same rows give the same text."""
+    """Write the text of the student's issue, starting with the marker. Equal rows result in equal texts."""
     marker = MARKER.format(student=official.row.id)
     blocks = _build_feedback_blocks(official, manifest)
     return f"{marker}\n\n{fit_blocks(blocks, MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
@@ -66,7 +66,7 @@ def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Ite
     who = f"{escape_markdown(row.name)} ({format_code_span(row.id)})" if row.name else format_code_span(row.id)
     yield (
         f"These are the results for {who} in your instructor's gradebook, and they are the ones that count. This text "
-        "is updated in place, so edits to it are overwritten. Ask questions in a comment below."
+        "is updated automatically, and edits to it are overwritten. Ask questions in a comment below."
     )
     yield _format_results_table(official, manifest)
     yield "### What to do next"
@@ -102,14 +102,14 @@ def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
 
 
 def _describe_verdict(score: Score) -> str:
-    """Return the verdict in words, or that the milestone was not begun."""
+    """Return the verdict in words, or a note that the milestone was not begun."""
     if score.verdict is not None:
         return words.name_verdict(Verdict(score.verdict), is_module=False)
     return "Not begun in time" if score.closed else "Not begun"
 
 
 def _describe_points(score: Score) -> str:
-    """Write the points out of 100, or “excused” or a dash if there are none."""
+    """Format the points out of 100; if there are none, return “excused” or a dash."""
     if score.by_hand.excused:
         return "excused"
     return "—" if score.points is None else f"{score.points:g} of {FULL:g}"
@@ -123,7 +123,7 @@ def _describe_lateness(score: Score) -> str:
 
 
 def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
-    """Say what to fix first for the first open milestone, or that it could not be judged, or that nothing is left."""
+    """Yield the next step: what to fix first, or that the milestone could not be judged, or that nothing is left."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]
@@ -132,7 +132,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
         return
     score = open_ones[0]
     milestone, result = manifest.milestone(score.milestone), official.results.get(score.milestone)
-    due = f" It is due on {score.terms.describe_due()}." if score.terms is not None and not score.closed else ""
+    due = f" The deadline is {score.terms.describe_due()}." if score.terms is not None and not score.closed else ""
     if score.verdict == Verdict.ERROR:
         yield (
             f"Milestone {milestone.id} could not be judged. The grader or its machine failed, not your code. It will "
@@ -145,7 +145,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
             yield render_failure(result.first_failure)
         elif unmet is not None:
             yield f"**{escape_markdown(unmet.title)}.** {escape_markdown(unmet.explanation or unmet.why)}"
-        yield f"Grade it at your desk: {format_code_span(f'nox -s milestone-{milestone.id}')}"
+        yield f"Grade it on your machine: {format_code_span(f'nox -s milestone-{milestone.id}')}"
     else:
         yield (
             f"Milestone {milestone.id}, {escape_markdown(milestone.name, 60)}: "
@@ -155,7 +155,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
 
 
 def _describe_milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
-    """Write what the table does not show about one milestone; yield nothing if nothing was graded or decided."""
+    """Yield details of one milestone that the table does not show; nothing if it is neither graded nor overridden."""
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
         return
@@ -175,11 +175,11 @@ def _describe_milestone(score: Score, milestone: Milestone, result: Result | Non
         lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
         yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
     commit = format_code_span((result.submission.commit or "")[:12])
-    yield f"Graded with the course {escape_markdown(score.judging_course_label)}, from commit {commit}."
+    yield f"Graded with version {escape_markdown(score.judging_course_label)} of the course, from commit {commit}."
 
 
 def _describe_unmet_criterion(criterion: CriterionResult) -> str:
-    """Describe a criterion that is not met: measured and required, or why it was not measured."""
+    """Describe an unmet criterion: the measured and required values, or why it was not measured."""
     title = escape_markdown(criterion.title)
     if criterion.status is not CriterionStatus.FAILED:
         return f"{title}: {escape_markdown(words.explain_not_measured(criterion))}"
@@ -188,7 +188,7 @@ def _describe_unmet_criterion(criterion: CriterionResult) -> str:
 
 def _format_receipts_table(official: OfficialResults) -> str:
     """Write a table of the collected pushes, newest first."""
-    lines = ["| Commit | Received | Collected for the course | Handed in |", "| --- | --- | --- | --- |"]
+    lines = ["| Commit | Received | Course version | Handed in |", "| --- | --- | --- | --- |"]
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:
         when = _format_local_time(receipt.push.at, official.zone)
@@ -201,11 +201,11 @@ def _format_receipts_table(official: OfficialResults) -> str:
                 f"{escape_markdown(course, 60)} | {handed_in} |"
             )
     left = len(shown) - RECEIPTS
-    return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which are in the gradebook." if left > 0 else "")
+    return "\n".join(lines) + (f"\n\n… and {left} earlier pushes, which are in the gradebook." if left > 0 else "")
 
 
 def _format_local_time(at: datetime, zone: tzinfo) -> str:
-    """Write a time in this zone, like `2026-11-30 05:40`, without naming the zone."""
+    """Format a time in this zone, such as `2026-11-30 05:40`, without the zone's name."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 

@@ -1,4 +1,4 @@
-"""Runs git so that a student's repository can trigger nothing: no hooks, filters, submodules, prompts, checkouts."""
+"""Run git safely on a student's repository, without hooks, filters, submodules, prompts or checkouts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grading.render.text import to_one_line
 SECONDS = 300
 """The time limit for a transfer, in seconds."""
 LARGEST_OUTPUT = 4 << 20
-"""The number of bytes that git may list, since a repository may hold any number of names."""
+"""The maximum number of bytes of git's output, since a repository may contain any number of names."""
 SAFE = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -37,15 +37,15 @@ SAFE = (
 )
 HEX = re.compile(r"[0-9a-f]{40}")
 _HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
-"""The credential helper that gives git the environment's token, for GitHub alone.
+"""The credential helper that gives git the token from the environment, only for GitHub.
 
-The token is never in a command line or a file.
+The token never appears in a command line or a file.
 """
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
 class GitError(Exception):
-    """A git command failed; the message states why, in git's own last words."""
+    """Raised if a git command fails; the message is the most informative line of git's own errors."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TreeEntry:
 
 
 def read_git_version() -> tuple[int, ...]:
-    """Read git's version, such as (2, 39, 5); raise GraderError without git."""
+    """Read git's version, such as (2, 39, 5); raise GraderError if git is not installed."""
     try:
         said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     except (OSError, subprocess.CalledProcessError):
@@ -81,9 +81,9 @@ def read_git_version() -> tuple[int, ...]:
 
 
 def list_remote_heads(address: str) -> RemoteHeads:
-    """Ask a remote repository for its default branch and its branch `progress`, in one exchange.
+    """Ask a remote repository for its default branch and its branch `progress` in a single request.
 
-    Raise GitError if it fails.
+    Raise GitError if the request fails.
     """
     said = _run_git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
         "utf-8", "replace"
@@ -110,8 +110,8 @@ def init_bare_repository(repository: Path) -> None:
 def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
     """Fetch these commits, with `depth` commits of history and without files of more than `largest` bytes.
 
-    Commits that were fetched before are not requested. A server without such filters sends larger files as well. Raises
-    GitError.
+    Commits that were fetched before are not requested again. A server that does not support such filters also sends
+    larger files. Raise GitError if git fails.
     """
     wanted = [c for c in dict.fromkeys(commits) if not has_commit(repository, c)]
     if not wanted:
@@ -128,12 +128,12 @@ def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, lar
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    """Tell whether this commit was fetched completely. The commit's reference is written last."""
+    """Return whether this commit was fetched completely, since its reference is written last."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
 def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
-    """List the entries of a commit's tree at these paths; a trailing slash stands for the folder's contents."""
+    """List the entries of a commit's tree at these paths; a path with a trailing slash means the folder's contents."""
     said = _run_git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
     found = []
     for line in said.split(b"\0"):
@@ -147,9 +147,9 @@ def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> li
 def read_files(
     repository: Path, digests: Iterable[str], *, largest: int, total_limit: int = 64 << 20
 ) -> dict[str, bytes | None]:
-    """Map git's digest of each file to its bytes, or to None if they are too large or were not fetched.
+    """Map git's digest of each file to its bytes, or to None if the file is too large or was not fetched.
 
-    A file is too large above `largest` bytes, or if it would bring the total above `total_limit` bytes.
+    A file is too large if it has more than `largest` bytes, or if it would bring the total above `total_limit` bytes.
     """
     wanted = list(dict.fromkeys(digests))
     if not wanted:
@@ -177,7 +177,7 @@ def read_files(
 def _forget_remote(repository: Path) -> None:
     """Make git treat filtered files as missing.
 
-    As long as git knows the remote, it fetches them to look at their sizes.
+    As long as git knows the remote, it fetches these files just to determine their sizes.
     """
     config = repository / "config"
     if b"[remote" in config.read_bytes():
@@ -185,7 +185,7 @@ def _forget_remote(repository: Path) -> None:
 
 
 def list_commit_messages(repository: Path, commit: str, limit: int) -> list[str]:
-    """List the messages of a commit and its first-parent ancestors, newest first, as far as they were fetched."""
+    """List the messages of a commit and of those of its first-parent ancestors that were fetched, newest first."""
     said = _run_git(
         repository, ["log", "-z", "--first-parent", f"--max-count={limit}", "--format=%B", commit, "--"], lazy=False
     )
@@ -212,7 +212,7 @@ def _run_git(
     ]
     if repository is not None:
         command += ["--git-dir", str(repository)]
-    if not lazy:  # do not fetch on demand what a filter left out
+    if not lazy:  # do not fetch filtered files on demand
         command += ["-c", "protocol.allow=never"]
     process = subprocess.Popen(  # noqa: S603
         [*command, *arguments],
@@ -220,7 +220,7 @@ def _run_git(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=build_git_environment(os.environ, lazy=lazy),
-        start_new_session=True,  # no terminal for prompts, and its helpers are stopped together with it
+        start_new_session=True,  # no terminal for prompts; git's helpers are stopped together with it
     )
     try:
         output, errors = process.communicate(standard_input, timeout=SECONDS)
@@ -238,13 +238,13 @@ def _run_git(
 
 
 def _build_credential_settings(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
-    """Return the git settings (`key=value`) that answer for GitHub with GITHUB_TOKEN; none without that variable."""
+    """Return the git settings (`key=value`) that send GITHUB_TOKEN to GitHub; empty if that variable is not set."""
     here = "credential.https://github.com.helper"
     return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 
 
 def build_git_environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
-    """Build git's environment: nothing redirects it, nothing prompts, and only the usual protocols are allowed."""
+    """Build an environment in which git is never redirected, never prompts, and uses only common protocols."""
     kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
     kept |= {
         "GIT_TERMINAL_PROMPT": "0",
@@ -272,7 +272,7 @@ _KEPT = {
 
 
 def _summarize_git_errors(command: str, errors: str) -> str:
-    """Choose the most telling line of git's errors, or our own sentence for it, without any secret from an address."""
+    """Return the most informative line of git's errors, or our own sentence for it, without secrets from addresses."""
     for pattern, sentence in _SENTENCES:
         if found := re.search(pattern, errors):
             return to_one_line(sentence.format(*map(_remove_credentials, found.groups())), 300)
@@ -289,12 +289,12 @@ def _remove_credentials(text: str) -> str:
 _SENTENCES = (
     (
         r"could not read Username|Authentication failed",
-        """it is private, and neither GITHUB_TOKEN nor a stored credential gives access to it.
+        """the repository is private, and neither GITHUB_TOKEN nor a stored credential gives access to it.
         Log in once: gh auth login, then gh auth setup-git""",
     ),
     (
         r"Permission denied \(publickey|Host key verification failed",
-        """its server accepts none of your SSH keys. Write its https:// address into the roster, or give the server
+        """its server accepts none of your SSH keys. Enter its https:// address in the roster, or give the server
         your key""",
     ),
     (
@@ -303,8 +303,8 @@ _SENTENCES = (
     ),
     (
         r"(?i)repository (?:'[^']*' )?(?:not found|does not exist)|'[^']*' does not appear to be a git repository",
-        """its server has no such repository, or your account may not see it. Compare the roster's column repository
-        with its address in a browser""",
+        """its server has no such repository, or your account has no access. Compare the roster's column repository
+        with the repository's address in a browser""",
     ),
     (
         r"dubious ownership in repository at '([^']*)'",
@@ -315,6 +315,6 @@ _SENTENCES = (
         r"(?:[Ff]ailed to connect to|connect to host) (\S+) ",
         "{0} cannot be reached from here. Check its address in the roster, and collect again later",
     ),
-    (r"No space left on device", "the disk is full. Make room, and collect again"),
+    (r"No space left on device", "the disk is full. Free some space, and collect again"),
 )
 """Patterns that match common git errors, each with a replacement message that says how to fix the problem."""

@@ -31,14 +31,14 @@ APPLICATION = 0x54544742
 
 @dataclass(frozen=True)
 class Visit:
-    """What the last collection found in a student's repository."""
+    """The state of a student's repository at the last collection."""
 
     student: str
     at: datetime
     branch: str | None = None
     commit: str | None = None
     records: str | None = None
-    """The commit that the branch `progress` pointed to."""
+    """The commit to which the branch `progress` pointed."""
     problem: str | None = None
 
 
@@ -57,19 +57,19 @@ class Grading:
     met: int
     criteria: int
     share: float
-    """The share of the points that the course awarded then, 0 to 1."""
+    """The share of the course's points that the result earned, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class CommitSubmission:
-    """What a commit hands in for one milestone, under one version of the course."""
+    """The submission in a commit for one milestone, under one version of the course."""
 
     student: str
     commit: str
     course_digest: str
     milestone: int
     submission_digest: str | None
-    """The submission's digest; None if the milestone is not begun, with its recipe as released."""
+    """The submission's digest; None if the milestone is not begun, so its recipe is still as released."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ class PublishedRecord:
     event: str
     """The event as JSON, which `grading.progress.parse_event` reads."""
     reason: str | None
-    """Why the record is not verified; None if it is."""
+    """Why the record is not verified; None if it is verified."""
 
 
 class Gradebook:
-    """An open gradebook. Every method that writes is one transaction, which is on disk when the method returns."""
+    """An open gradebook. Every method that writes runs one transaction, which is on disk when the method returns."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Gradebook:
         self._db.close()
 
     def enroll_students(self, rows: Iterable[RosterRow]) -> None:
-        """Enroll the roster's students; other students are kept but no longer enrolled."""
+        """Enroll the roster's students; all other students are kept but are no longer enrolled."""
         names = [f.name for f in fields(RosterRow)]
         values = ", ".join("?" * (len(names) + 1))
         changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
@@ -128,7 +128,7 @@ class Gradebook:
         )
 
     def rename_student(self, old_id: str, new_id: str, at: datetime) -> None:
-        """Move all rows of one student to another, and save the rename; equal rows are merged."""
+        """Move all rows from one student id to another, merge equal rows, and save the rename."""
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",
@@ -137,11 +137,11 @@ class Gradebook:
             apply_renames(db)
 
     def read_renames(self) -> dict[str, str]:
-        """Map each earlier id whose records were moved to the id that has them now."""
+        """Map each earlier id to the id to which its records were moved."""
         return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
     def save_visit(self, visit: Visit) -> None:
-        """Save what was found in a repository, replacing what was found before."""
+        """Save what was found in a repository, replacing the findings of the previous visit."""
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
@@ -156,7 +156,7 @@ class Gradebook:
         return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
 
     def save_pushes(self, student: str, pushes: Iterable[Push]) -> None:
-        """Save pushes; one that is already saved is not saved twice."""
+        """Save pushes, skipping any that are already saved."""
         rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
         with self.open_transaction() as db:
             db.executemany(
@@ -173,7 +173,7 @@ class Gradebook:
         return {student: tuple(pushes) for student, pushes in found.items()}
 
     def save_submissions(self, handed_in: Iterable[CommitSubmission]) -> None:
-        """Save what commits hand in, each once."""
+        """Save the submissions in commits, each only once."""
         with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
@@ -182,18 +182,18 @@ class Gradebook:
             )
 
     def list_submissions(self) -> tuple[CommitSubmission, ...]:
-        """List what every examined commit hands in."""
+        """List the submissions in every examined commit."""
         columns = "student, commit_sha, course_digest, milestone, submission_digest"
         found = self._db.execute(f"SELECT {columns} FROM handed_in")  # noqa: S608 - names of ours
         return tuple(CommitSubmission(*row) for row in found)
 
     def save_result(self, student: str, result: Result) -> None:
-        """Save an official result; the same one is not saved twice.
+        """Save an official result unless it is already saved.
 
-        Raise ValueError for one without a milestone or a commit.
+        Raise ValueError if it has no milestone or no commit.
         """
         if result.milestone is None or result.submission.commit is None:
-            raise ValueError("a result in the gradebook has a milestone and a commit")
+            raise ValueError("a result in the gradebook must have a milestone and a commit")
         text = encode_result(result)
         row = (
             hashlib.sha256(f"{student}\0{text}".encode()).hexdigest(),
@@ -215,7 +215,7 @@ class Gradebook:
             db.execute(f"INSERT OR IGNORE INTO grading VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
     def list_gradings(self, student: str | None = None) -> tuple[Grading, ...]:
-        """List every official result, or one student's, by student, milestone and time."""
+        """List all official results, or those of one student, sorted by student, milestone and time."""
         whose, values = _build_student_filter(student)
         columns = (
             "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria, "
@@ -226,7 +226,7 @@ class Gradebook:
         return tuple(_convert_row_to_grading(row) for row in found)
 
     def read_result_texts(self, student: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield (grading id, JSON) of each official result, or of one student's, in the order of `list_gradings`."""
+        """Yield (id, JSON) for all official results, or for those of one student, in the order of `list_gradings`."""
         whose, values = _build_student_filter(student)
         order = "ORDER BY student, milestone, started_at, id"
         yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
@@ -239,7 +239,7 @@ class Gradebook:
         return Result.model_validate_json(row[0])
 
     def save_records(self, student: str, records: Iterable[PublishedRecord]) -> None:
-        """Save all records of the student's branch; stored ones that are missing here are no longer verified."""
+        """Save all records on the student's branch; stored records that are no longer there become unverified."""
         with self.open_transaction() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
@@ -253,7 +253,7 @@ class Gradebook:
             )
 
     def read_records(self, student: str | None = None) -> Iterator[PublishedRecord]:
-        """Read every published record, or one student's, by student and time."""
+        """Read all published records, or those of one student, sorted by student and time."""
         whose, values = _build_student_filter(student)
         columns = "student, file, at, run_id, event, reason"
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
@@ -279,14 +279,14 @@ class Gradebook:
         self._db.execute("ATTACH ? AS shard", (_build_database_uri(shard_path),))
         try:
             with self.open_transaction() as db:
-                # Replaced rows are missing for a moment, so references to them are checked at the end.
+                # Replaced rows are missing for a moment, so foreign keys are checked at the end.
                 db.execute("PRAGMA defer_foreign_keys = ON")
                 yield db
         finally:
             self._db.execute("DETACH shard")
 
     def run_query(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """Read the rows of a query, for the tables that other files define."""
+        """Run a query on tables that are defined in other files, and yield the rows."""
         yield from self._db.execute(query, values)
 
     @contextmanager
@@ -302,11 +302,11 @@ class Gradebook:
 
 
 OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override", "rerun")
-"""The tables whose rows belong to a student."""
+"""The tables whose rows belong to individual students."""
 
 
 def apply_renames(db: sqlite3.Connection) -> None:
-    """Move the rows of renamed students within the caller's transaction. Doing it twice changes nothing."""
+    """Move the rows of renamed students within the caller's transaction. A second call changes nothing."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():
         names = ", ".join(f.name for f in fields(RosterRow) if f.name != "id")
@@ -322,16 +322,17 @@ def apply_renames(db: sqlite3.Connection) -> None:
 
 
 def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
-    """Open the gradebook in this file and bring it up to this version; with `make`, create a missing one.
+    """Open the gradebook in this file, and upgrade it to this version. With `make`, create it if it is missing.
 
-    Raise UsageError if there is none, if the file is something else, or if a later version of the course wrote it.
+    Raise UsageError if there is no gradebook, if the file is something else, or if a later version of the course wrote
+    the file.
     """
     if not path.is_file() and not make:
-        raise UsageError(f"There is no gradebook {path}. Create it: inv collect --folder {path.parent}")
+        raise UsageError(f"There is no gradebook {path}. To create it, run: inv collect --folder {path.parent}")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a file. Move it away, or choose a different folder with --folder.")
+        raise UsageError(f"{path} is not a file. Move it elsewhere, or choose a different folder with --folder.")
     if path.is_file() and path.stat().st_size == 0:
-        raise UsageError(f"{path} is empty, which a gradebook never is. Restore it from a backup, or delete it.")
+        raise UsageError(f"{path} is empty, but a gradebook never is. Restore it from a backup, or delete it.")
     if make:
         make_class_folder(path.parent)
     try:
@@ -340,10 +341,10 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a result that was reported is on disk, whatever happens next
+        connection.execute("PRAGMA synchronous = FULL")  # so that a result that was reported is certain to be on disk
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate_schema(connection, path)
-    except sqlite3.OperationalError as error:  # the file may be sound: its folder cannot be written to, or it is locked
+    except sqlite3.OperationalError as error:  # the file itself may be intact, but locked or in a read-only folder
         connection.close()
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     except sqlite3.DatabaseError as error:
@@ -358,9 +359,9 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
 
 
 def _build_database_uri(path: Path) -> str:
-    """Build the URI with which SQLite opens a file, without locks if the disk has none (Lustre, some NFS)."""
+    """Build the URI with which SQLite opens a file, without locking where the disk lacks it (Lustre, some NFS)."""
     address = path.resolve().as_uri()
-    # Where nothing can be written, no lock is needed.
+    # A read-only folder needs no lock.
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -370,16 +371,16 @@ def _build_database_uri(path: Path) -> str:
 
 
 def load_migrations() -> dict[int, str]:
-    """Map each version to the SQL that brings a gradebook to it from the previous version."""
+    """Map each version to the SQL that upgrades a gradebook to it from the previous version."""
     return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Run the SQL files that were not yet applied to this gradebook, each in one transaction with its number."""
+    """Run the SQL files not yet applied to this gradebook, each in one transaction that also saves its number."""
     steps = load_migrations()
     version = _read_header_number(connection, "user_version")
     if version == 0 and _read_header_number(connection, "schema_version"):
-        raise UsageError(f"{path} is an SQLite file of a different program. Choose a different file.")
+        raise UsageError(f"{path} is an SQLite file from a different program. Choose a different file.")
     if version > max(steps):
         raise UsageError(f"{path} was written by a later version of the course. Update this repository: git pull")
     for number, text in steps.items():
@@ -392,7 +393,7 @@ def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
             except sqlite3.DatabaseError as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if _read_header_number(connection, "user_version") >= number:  # another process was faster
+                if _read_header_number(connection, "user_version") >= number:  # another process has already run it
                     continue
                 raise GraderError(f"{path} could not be upgraded to version {number}: {error}") from None
 
@@ -403,7 +404,7 @@ def _read_header_number(connection: sqlite3.Connection, pragma: str) -> Any:
 
 
 def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
-    """Convert a student to the cells of the table."""
+    """Convert a student to the cells of a row in the table."""
     days = " ".join(f"{milestone}:{days}" for milestone, days in row.milestone_days)
     return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(RosterRow))
 
@@ -416,13 +417,13 @@ def _convert_row_to_student(cells: dict[str, Any]) -> RosterRow:
 
 
 def _convert_row_to_grading(row: tuple[Any, ...]) -> Grading:
-    """Convert a row of the table to a `Grading`."""
+    """Convert a row of the grading table to a `Grading`."""
     id_, student, milestone, commit, submission, course, started, *figures = row
     return Grading(id_, student, milestone, commit, submission, course, parse_time(started), *figures)
 
 
 def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return an SQL condition that selects one student, and its values; both are empty for all students."""
+    """Return an SQL condition that selects one student, and its parameters; both are empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
@@ -432,5 +433,5 @@ def format_time(at: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time from the tables."""
+    """Parse a time as stored in the tables."""
     return datetime.fromisoformat(text)

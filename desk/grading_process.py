@@ -1,6 +1,6 @@
-"""A process that grades one task after another for `inv collect`: a line of JSON in, a line of JSON out.
+"""A process that grades tasks one by one for `inv collect`: it reads a line of JSON and answers with a line of JSON.
 
-There is one such process for each core, so that student code that kills its process stops nothing else.
+There is one such process for each core, so that student code that kills its process affects nothing else.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ PRIVATE = "tinytorch-grading-"
 
 @dataclass(frozen=True)
 class GradingTask:
-    """One milestone of one commit of one student."""
+    """One milestone to grade, in one student's commit."""
 
     student: str
     milestone: int
     commit: str
     repository: str
-    """The bare repository on this machine that holds the commit."""
+    """The bare repository on this machine that contains the commit."""
     asked: str | None = None
-    """The id that the questions were generated for, if the student had a different id then."""
+    """The id for which the questions were generated, if the student had a different id then."""
     folder: str | None = None
-    """The folder that already holds the files, on a machine without the repository."""
+    """The folder that already contains the files, on a machine without the repository."""
 
     def to_json(self) -> str:
         """Write the task as JSON on one line."""
@@ -48,7 +48,7 @@ class GradingTask:
 def grade_task(task: GradingTask, root: Path) -> str:
     """Grade one task, and return the result record as JSON.
 
-    Raise GraderError, UsageError or GitError if there is none.
+    Raise GraderError, UsageError or GitError if there is no result.
     """
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
         if task.folder is None:
@@ -65,7 +65,7 @@ def grade_task(task: GradingTask, root: Path) -> str:
 
 
 def serve_tasks(root: Path) -> None:
-    """Read tasks and answer each until there are no more. Stray output goes to standard error."""
+    """Read tasks and answer each one until there are no more. Redirect stray output to standard error."""
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -75,18 +75,18 @@ def serve_tasks(root: Path) -> None:
                 answer = {"result": grade_task(GradingTask(**json.loads(line)), root)}
             except (GraderError, UsageError, GitError) as error:
                 answer = {"problem": str(error)}
-            except Exception as error:  # whatever happened, go on with the next student
+            except Exception as error:  # whatever happened, continue with the next student
                 answer = {"problem": f"the grader failed: {error!r}"}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
     except BrokenPipeError:
-        pass  # nobody reads the answers any more
+        pass  # nobody reads the answers any longer
     finally:
         _delete_own_temporary_folder()
 
 
 def _exit_with_parent(parent_pid: int) -> None:
-    """Exit, and stop the sandbox with it, when the collection that started this process is killed."""
+    """Exit and stop the sandbox when the collection that started this process is killed."""
     while os.getppid() == parent_pid:
         time.sleep(1)
     _delete_own_temporary_folder()
@@ -94,7 +94,7 @@ def _exit_with_parent(parent_pid: int) -> None:
 
 
 def _delete_own_temporary_folder() -> None:
-    """Delete this process's temporary folder, trying again while an unfinished grading still writes there."""
+    """Delete this process's temporary folder, and retry while unfinished grading still writes to it."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):
         shutil.rmtree(private, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Inspects one student's repository: what has changed, and everything that the gradebook keeps about it."""
+"""Inspect one student's repository: find what has changed, and collect everything that the gradebook stores."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from grading.manifest.model import BuildStatus, Deadlines, Manifest, Milestone
 from grading.submission import MAX_BYTES, copy_submission
 
 NEWEST = 1_000
-"""The number of records that are read from a branch, the last published first."""
+"""The maximum number of records to read from a branch, most recently published first."""
 COMMITS = 30
-"""The number of commits on the branch that are searched for the last publication, which is usually the newest."""
+"""The number of commits on the branch to search for the last publication, which is usually the newest commit."""
 
 
 @dataclass(frozen=True)
 class InspectionContext:
-    """What inspecting a repository depends on, apart from the repository."""
+    """Everything that an inspection depends on apart from the repository itself."""
 
     folder: Path
-    """The class's folder, which holds the fetched repositories."""
+    """The class's folder, which contains the fetched repositories."""
     base: Path
     """The folder that paths in the roster start from."""
     manifest: Manifest
@@ -67,7 +67,7 @@ class KnownState:
     visit: Visit | None = None
     pushes: tuple[Push, ...] = ()
     commits: frozenset[str] = frozenset()
-    """The commits whose submissions for this version of the course are recorded."""
+    """The commits whose submissions under this version of the course are recorded."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Inspection:
 def inspect_repository(
     row: RosterRow, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Contact the server, fetch what is new, and read it. Anything that goes wrong becomes the visit's `problem`."""
+    """Contact the server, fetch new commits, and read them. Any error becomes the visit's `problem`."""
     if row.repository is None:
-        return Inspection(Visit(row.id, now, problem="the roster names no repository"))
+        return Inspection(Visit(row.id, now, problem="the roster lists no repository"))
     try:
         return _inspect_or_raise(row, row.repository, known_state, context, now)
     except (GitError, GraderError, OSError) as error:
@@ -99,7 +99,7 @@ def inspect_repository(
 def choose_commits_to_grade(
     row: RosterRow, pushes: tuple[Push, ...], head: str, context: InspectionContext
 ) -> dict[str, set[int]]:
-    """Map each commit to grade to its milestones: the newest commit, and the last one before each deadline."""
+    """Map each commit to grade to its milestones. These are the newest commit and the last one before each deadline."""
     found = {head: {m.id for m in context.milestones}}
     for milestone in context.milestones:
         terms = find_student_terms(context.deadlines, milestone.id, row)
@@ -111,7 +111,7 @@ def choose_commits_to_grade(
 
 
 def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
-    """List the moments after which a push is late and after which it earns nothing; none without a deadline."""
+    """List the times after which a push is late and after which it earns nothing; empty if there is no deadline."""
     return () if terms is None else tuple(dict.fromkeys((terms.grace_end, terms.last_scoring_moment)))
 
 
@@ -151,7 +151,7 @@ def _inspect_or_raise(
 
 
 def _build_git_address(name: str, base: Path) -> str:
-    """Build the address for git. A path becomes a URL, since git ignores filters when it copies from a path."""
+    """Build the address for git. A path becomes a URL, since git ignores filters when it clones from a path."""
     return (
         f"file://{quote(str((base / name).resolve()))}"
         if name.startswith(("/", "./", "../"))
@@ -162,7 +162,7 @@ def _build_git_address(name: str, base: Path) -> str:
 def _find_new_pushes(
     address: str, branch: str, head: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> tuple[Push, ...]:
-    """Find pushes that the gradebook does not have. A head whose time no source knows counts as pushed now."""
+    """Find pushes that the gradebook does not have. If no source knows when the head was pushed, the time is now."""
     of_branch = [push for push in known_state.pushes if push.branch == branch]
     told = [push for push in of_branch if push.source != "seen"]
     if any(push.commit == head for push in told):

@@ -1,4 +1,4 @@
-"""The feedback issue in a student's repository. It is found by marker and author, opened once, then updated."""
+"""Open or update the feedback issue in a student's repository; the issue is found by its marker and author."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
 
 IssueChange = Literal["open", "update", "same", "public"]
-"""What was or would be done with an issue. If it is `public`, others can read the repository, so nothing is sent."""
+"""What was or would be done with an issue. `public` means that others can read the repository: nothing is sent."""
 PAUSE = 1.0
-"""The seconds between two writes, as GitHub asks. It accepts 80 writes per minute and 500 per hour."""
+"""The pause between two writes in seconds, as GitHub requests. It accepts 80 writes per minute and 500 per hour."""
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
 
 
@@ -44,7 +44,7 @@ class _Repository(ApiModel):
 
 
 def look_up_login(github: Client) -> str:
-    """Ask GitHub whose token this is; raise UsageError for an app's token, which GitHub does not answer."""
+    """Ask GitHub to whom the token belongs; raise UsageError if it is an app's token, which has no account."""
     with translate_errors("the account of the token"):
         try:
             return validate_response(_User, github.rest.users.get_authenticated()).login
@@ -65,10 +65,10 @@ class FeedbackIssues:
     def sync_issue(
         self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool
     ) -> IssueChange:
-        """Open the student's issue or update it; without `send`, only return which of these would be done.
+        """Open or update the student's issue; without `send`, only return what would be done.
 
-        GitHub has no conditional update, so the text is compared with what is there. Raise GraderError if GitHub
-        refuses, or if the existing issue is another student's.
+        GitHub has no conditional update, so the text is compared with the existing one. Raise GraderError if GitHub
+        refuses, or if the existing issue belongs to another student.
         """
         owner, name = repository.split("/")
 
@@ -92,9 +92,9 @@ class FeedbackIssues:
             return retry_lost_requests(sync_once)
 
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
-        """Find our oldest issue, or return None if there is none. Raise GraderError if it is about another student.
+        """Find our oldest issue, or return None if there is none. Raise GraderError if it is for a different student.
 
-        The marker alone proves nothing, since anybody may open an issue that contains it.
+        The marker alone proves nothing, since anybody can open an issue that contains it.
         """
         owner, name = repository.split("/")
         pages: Iterable[_Issue] = self._github.rest.paginate(
@@ -115,8 +115,8 @@ class FeedbackIssues:
             if marked[1] not in ids:
                 raise GraderError(
                     f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's column repository "
-                    f"correct? If both are one person: inv rename --old {marked[1]} --new ID. "
-                    "Otherwise delete that issue"
+                    f"correct? If both ids are one person: inv rename --old {marked[1]} --new ID. "
+                    "Otherwise, delete that issue"
                 )
             return issue
         return None
@@ -130,5 +130,5 @@ class FeedbackIssues:
 
 
 def _normalize_issue_text(body: str | None) -> str:
-    """Normalize a text for comparison: GitHub may change line ends, and drop the last one."""
+    """Normalize a text for comparison, since GitHub may change line endings and drop the last one."""
     return (body or "").replace("\r\n", "\n").strip()

@@ -1,6 +1,6 @@
-"""Statistics of items (tasks, questions, criteria): how hard each is, and whether it separates strong from weak.
+"""Statistics of items (tasks, questions, criteria): how hard each is, and how well it separates strong students.
 
-The figures are those of classical test theory, as assessment systems show them. A student passes an item at the first
+These are the figures of classical test theory, as assessment systems show them. A student passes an item at the first
 attempt if their first result for it passes.
 """
 
@@ -19,13 +19,13 @@ DISCRIMINATION = (
     "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
     "over the students who passed the item, and M₀ is the mean over those who did not. Its standard deviation is s, "
     "and the proportion who passed is p. Above 0.3 an item separates strong students from weak ones. Near 0 it does "
-    f"not. Below 0 something is wrong with it. It needs {FEWEST} students, and both outcomes among them."
+    f"not. Below 0, something is wrong with it. It needs {FEWEST} students, and at least one of each outcome."
 )
 
 
 @dataclass(frozen=True)
 class ItemOutcome:
-    """How one student did on an item."""
+    """One student's outcome on an item."""
 
     passed_first: bool
     tries: int
@@ -43,7 +43,7 @@ class ItemStatistics:
     """The number of students with a result for the item."""
     passed_first: int
     discrimination: float | None
-    """The discrimination; None if the class is too small, or if everybody did the same."""
+    """The discrimination; None if the class is too small, or if all students had the same outcome."""
     tries: float | None
     """The median number of results up to the first pass, over the students who passed; None if nobody did."""
     unpassed: int
@@ -51,7 +51,7 @@ class ItemStatistics:
 
 
 def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
-    """Map each item to its statistics, computed from the outcomes of each student by item."""
+    """Map each item to its statistics. ``outcomes`` has one mapping from item to outcome for each student."""
     correlations = compute_discriminations(outcomes, items)
     found = {}
     for item in items:
@@ -86,7 +86,7 @@ def compute_discriminations(
 def _compute_discrimination(
     passed: np.ndarray, met: np.ndarray, totals: np.ndarray, counts: np.ndarray
 ) -> float | None:
-    """Compute one item's discrimination over the students who met it and at least one other."""
+    """Compute one item's discrimination over the students with results for it and for at least one other item."""
     rows = (met > 0) & (counts > 1)
     if rows.sum() < FEWEST:
         return None

@@ -138,7 +138,7 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
     told = {trouble.student: trouble.problem for trouble in found.troubles}
     assert set(told) == {"empty", "gone", "none", "private"}
     assert told["empty"] == "the repository is empty"
-    assert told["none"] == "the roster names no repository"
+    assert told["none"] == "the roster lists no repository"
     gone = class_folder / "nowhere.git"
     assert told["gone"] == f"there is no repository {gone}. If it was moved, correct the roster's column repository"
     assert "127.0.0.1" in told["private"]
