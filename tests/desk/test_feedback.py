@@ -127,7 +127,7 @@ def test_a_thousand_pushes_fit(feedback_folder: Path) -> None:
     text = format_student_feedback(feedback_folder, "bob", load_two_milestones())
     assert len(text) <= MAX_REPORT_CHARACTERS
     assert format_commit(1099) in text
-    assert "801 earlier ones" in text
+    assert "801 earlier pushes" in text
 
 
 @pytest.fixture
