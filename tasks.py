@@ -40,7 +40,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
             if code := run_and_get_exit_code(call_function, interrupted=again, preface=""):
                 sys.exit(code)
 
-        # With positional arguments, `inv release --help` would use `--help` as the name of a folder instead of showing help.
+        # With positional arguments, `inv release --help` would take `--help` for a folder instead of showing help.
         return task(run_chore, positional=(), **options)
 
     return declare_chore
@@ -310,9 +310,7 @@ def regrade(
     jobs: int = 0,
     cluster: str = "",
 ) -> int:
-    """Grade again what an earlier version of the course graded, and show whose grades change. Exit 1 if anything
-    failed.
-    """
+    """Grade again what an earlier version of the course graded, and show whose grades change. Exit 1 on failure."""
     from desk import printing
     from desk.regrade import regrade_class as run
     from desk.regrade_page import format_regrade_csv, render_regrade_for_terminal, render_regrade_page
