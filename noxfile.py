@@ -230,4 +230,5 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         install_packages(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # With pip, whose configuration can point to an index of CPU-only builds; other builds take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
-        session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS)
+        # PyTorch's kernels do not read OPENBLAS_CORETYPE: with NumPy's slowed down by it, no comparison would be fair.
+        session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS | {"OPENBLAS_CORETYPE": None})

@@ -150,10 +150,10 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
     """Provide a function that runs the step's matrix products and passes once and returns their CPU time in seconds.
 
     The products run in a separate process with one thread, because BLAS has already started its threads in this
-    process.
+    process. Like a worker, it gets none of this process's variables: OPENBLAS_CORETYPE alone can halve its speed.
     """
     command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.product_sizes)]
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
+    environment = {"PATH": os.defpath, **dict.fromkeys(THREAD_VARIABLES, "1")}
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
     ) as process:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_info
 
 from grading.entry import run_and_get_exit_code
 from grading.errors import UsageError
@@ -108,8 +109,10 @@ def main() -> None:
 
 
 def make_figure_table(figures: list[BenchmarkFigure]) -> Table:
-    """Lay out the figures, one row each."""
-    table = Table("figure", "measured", "promised", "", "how", title=f"{os.cpu_count()} cores, {sys.platform}")
+    """Lay out the figures, one row each, under a title that states the processors and BLAS's kernels."""
+    kernels = {library["architecture"] for library in threadpool_info() if "architecture" in library}
+    machine = f"{os.cpu_count()} cores, {sys.platform}, NumPy's matrix products: {', '.join(sorted(kernels)) or '?'}"
+    table = Table("figure", "measured", "promised", "", "how", title=machine)
     for f in figures:
         met = "met" if f.measured < f.goal else "MISSED"
         table.add_row(f.name, f"{f.measured:.3g} {f.unit}", f"under {f.goal:g} {f.unit}", met, f.how)

