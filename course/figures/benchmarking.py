@@ -23,7 +23,7 @@ CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarki
 
 
 def draw_timing_orders() -> Figure:
-    """Draw ten comparisons of two equal functions on a machine that slows down: one after the other, and taking turns."""
+    """Draw ten comparisons of two equal functions on a machine that slows down, in sequence and in turns."""
     shapes = []
     for place, (name, seed) in enumerate((("A, then B", 1), ("taking turns", 2))):
         rng = np.random.default_rng(seed)

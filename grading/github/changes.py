@@ -22,9 +22,8 @@ def describe_changes_since_report(results: tuple[Result, ...], previous: ReportS
             continue
         if phrases := list(_describe_session_changes(result, before)):
             more = [f"and {len(phrases) - MAX_CHANGES} more"] if len(phrases) > MAX_CHANGES else []
-            lines.append(
-                f"**{escape_markdown(words.format_result_heading(result), 120)}**: {'; '.join(phrases[:MAX_CHANGES] + more)}"
-            )
+            heading = escape_markdown(words.format_result_heading(result), 120)
+            lines.append(f"**{heading}**: {'; '.join(phrases[:MAX_CHANGES] + more)}")
     return tuple(lines) or ("Nothing has changed.",)
 
 
