@@ -41,7 +41,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswith("nox")]
 
 
-def find_constraints(session: nox.Session) -> tuple[str, ...]:
+def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
     """Return the options that pin every package to the version that this course was tested with.
 
     A release contains `constraints.txt`; the course generates one from its `uv.lock`. With TINYTORCH_NEWEST=1 nothing
@@ -65,7 +65,7 @@ def install_packages(session: nox.Session, *packages: str) -> None:
     If an index lacks a version, other versions are installed, with a message. Files are compiled at installation, which
     uv does not do by itself. Otherwise every worker would compile NumPy again.
     """
-    for options in dict.fromkeys((find_constraints(session), ())):
+    for options in dict.fromkeys((list_constraint_options(session), ())):
         try:
             session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
             return
@@ -76,7 +76,7 @@ def install_packages(session: nox.Session, *packages: str) -> None:
     sys.exit(3)
 
 
-def run_here(session: nox.Session, module: str, *arguments: str) -> None:
+def run_own_module(session: nox.Session, module: str, *arguments: str) -> None:
     """Run one of our modules in the folder where the command was run; its exit code becomes nox's.
 
     Nox itself knows only 0 and 1, so the codes 2 (wrong usage) and 3 (grader or machine error) end nox immediately.
@@ -101,27 +101,29 @@ def list_packages_up_to(module_id: str) -> list[str]:
 
 
 def declare_milestone_session(milestone: Milestone) -> None:
-    """Declare `milestone-N`."""
+    """Declare the session `milestone-N`, which grades this milestone."""
 
-    def run_session(session: nox.Session) -> None:
+    def run_milestone_session(session: nox.Session) -> None:
+        """Install the milestone's packages, and grade it."""
         install_packages(session, *milestone.environment.packages, *list_packages_up_to(milestone.trigger))
-        run_here(session, "grading", "milestone", str(milestone.id))
+        run_own_module(session, "grading", "milestone", str(milestone.id))
 
     state = "" if milestone.status is BuildStatus.BUILT else " (planned: cannot be graded yet)"
-    run_session.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
-    nox.session(name=f"milestone-{milestone.id}")(run_session)
+    run_milestone_session.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
+    nox.session(name=f"milestone-{milestone.id}")(run_milestone_session)
 
 
 def declare_module_session(module: Module) -> None:
-    """Declare `module-NN_name`."""
+    """Declare the session `module-NN_name`, which runs this module's tests in a worker."""
 
-    def run_session(session: nox.Session) -> None:
+    def run_module_session(session: nox.Session) -> None:
+        """Install the module's packages, and run its tests."""
         install_packages(session, *list_packages_up_to(module.id))
-        run_here(session, "grading", "module", module.id)
+        run_own_module(session, "grading", "module", module.id)
 
     state = "" if module.status is BuildStatus.BUILT else " (planned)"
-    run_session.__doc__ = f"The tests of module {module.id}, run in a worker{state}."
-    nox.session(name=f"module-{module.id}")(run_session)
+    run_module_session.__doc__ = f"The tests of module {module.id}, run in a worker{state}."
+    nox.session(name=f"module-{module.id}")(run_module_session)
 
 
 for _milestone in MANIFEST.milestones:
@@ -130,28 +132,28 @@ for _module in MANIFEST.modules:
     declare_module_session(_module)
 
 
-@nox.session
-def export(session: nox.Session) -> None:
+@nox.session(name="export")
+def convert_result_records(session: nox.Session) -> None:
     """Convert result records to other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
     install_packages(session)
-    run_here(session, "grading", "export")
+    run_own_module(session, "grading", "export")
 
 
-@nox.session
-def github(session: nox.Session) -> None:
+@nox.session(name="github")
+def run_github_step(session: nox.Session) -> None:
     """Run a step of the workflows on GitHub. To list them: nox -s github -- --help."""
     # Not compiled: no worker runs here, and few of the thousands of files that describe GitHub's API are ever imported.
     packages = nox.project.dependency_groups(PROJECT, "github")
-    session.install("--quiet", *find_constraints(session), *DEPENDENCIES, *packages)
+    session.install("--quiet", *list_constraint_options(session), *DEPENDENCIES, *packages)
     # The course itself has no release lock; it works out what students are given.
-    run_here(session, "course.github" if (ROOT / "course").is_dir() else "grading.github")
+    run_own_module(session, "course.github" if (ROOT / "course").is_dir() else "grading.github")
 
 
 if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's repository has none of them
     TOOLS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "site")))}
 
-    @nox.session(venv_backend="none")
-    def ci(session: nox.Session) -> None:
+    @nox.session(name="ci", venv_backend="none")
+    def run_all_ci_checks(session: nox.Session) -> None:
         """Run everything that CI checks, one after the other, up to the first failure."""
         for arguments in (
             ("lint",),
@@ -162,8 +164,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         ):
             session.run(sys.executable, "-m", "nox", "-s", *arguments)
 
-    @nox.session
-    def tests(session: nox.Session) -> None:
+    @nox.session(name="tests")
+    def run_project_tests(session: nox.Session) -> None:
         """Run the project's own tests; arguments are passed to pytest."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # One more process than cores, since many tests wait for a browser, an installation or a deadline. One thread in
@@ -171,14 +173,14 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "-n", processes, "--dist", "loadgroup", *session.posargs, env=single)
 
-    @nox.session
-    def desk(session: nox.Session) -> None:
+    @nox.session(name="desk")
+    def run_desk_chore(session: nox.Session) -> None:
         """Run an instructor's chore in its own environment, as workflows do: nox -s desk -- collect."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
         session.run("inv", *session.posargs, env=TOOLS)
 
-    @nox.session
-    def lint(session: nox.Session) -> None:
+    @nox.session(name="lint")
+    def run_linters(session: nox.Session) -> None:
         """Check style, types, schemas, English, and the workflows of the course and of a release."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
         session.run("ruff", "check", ".")
@@ -195,26 +197,26 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
             session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
             session.run("actionlint", *workflows)
 
-    @nox.session
-    def course(session: nox.Session) -> None:
+    @nox.session(name="course")
+    def run_course_checks(session: nox.Session) -> None:
         """Check that solutions pass, skeletons fail, nothing leaks, and the manifest agrees with the disk."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course"))
         session.run("python", "-m", "course.checks", *session.posargs)
 
-    @nox.session
-    def mutation(session: nox.Session) -> None:
+    @nox.session(name="mutation")
+    def run_mutation_tests(session: nox.Session) -> None:
         """Count how many small mutations of the solutions the students' tests detect."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
 
-    @nox.session
-    def fuzz(session: nox.Session) -> None:
+    @nox.session(name="fuzz")
+    def run_fuzzing(session: nox.Session) -> None:
         """Send 100,000 nearly valid inputs to all code that reads submitted files (half an hour)."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 
-    @nox.session
-    def hostile(session: nox.Session) -> None:
+    @nox.session(name="hostile")
+    def grade_hostile_submissions(session: nox.Session) -> None:
         """Run every hostile submission through the steps of the workflows, as a pull request.
 
         It takes 42 minutes of CPU time, which `-- -n 2` divides between two processes. With TINYTORCH_FENCE=landlock,
@@ -224,8 +226,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "tests/workflows/test_hostile.py", *session.posargs, env=everything)
 
-    @nox.session
-    def bench(session: nox.Session) -> None:
+    @nox.session(name="bench")
+    def run_benchmark(session: nox.Session) -> None:
         """Measure the figures that the project promises, alongside PyTorch's on this machine."""
         install_packages(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # With pip, whose configuration can point to an index of CPU-only builds; other builds take gigabytes.

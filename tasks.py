@@ -26,13 +26,17 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     """Turn a function into a chore of `inv` that returns the exit code and prints expected errors as sentences."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
+        """Make the chore that calls this function."""
         parameters = inspect.signature(function).parameters
         required = [name for name, one in parameters.items() if one.default is one.empty][1:]
 
         @functools.wraps(function)
         def run_chore(*arguments: Any, **named: Any) -> None:
+            """Call the function with the typed options, and exit with its code if that is not 0."""
+
             def call_function() -> int | None:
-                check_options(function.__name__, required, named)
+                """Check the options, and call the function."""
+                check_options(chore_name, required, named)
                 with translate_gradebook_errors():
                     return function(*arguments, **named)
 
@@ -46,15 +50,16 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     return declare_chore
 
 
-def check_options(name: str, required: list[str], named: dict[str, Any]) -> None:
+def check_options(chore_name: str, required: list[str], named: dict[str, Any]) -> None:
     """Raise UsageError if a required option is missing, or if an option was taken as the value of another one."""
-    chore = name.replace("_", "-")
     for option in required:
         if named.get(option) is None:
-            raise UsageError(f"inv {chore} needs --{option.replace('_', '-')}. What it means: inv {chore} --help")
+            raise UsageError(
+                f"inv {chore_name} needs --{option.replace('_', '-')}. What it means: inv {chore_name} --help"
+            )
     for option, value in named.items():
         if isinstance(value, str) and value.startswith("--"):
-            raise UsageError(f"--{option.replace('_', '-')} has no value before {value}. See: inv {chore} --help")
+            raise UsageError(f"--{option.replace('_', '-')} has no value before {value}. See: inv {chore_name} --help")
 
 
 @contextlib.contextmanager
@@ -94,9 +99,10 @@ def check_cluster(cluster: str, jobs: int) -> None:
 
 
 @chore(
-    help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that has not been edited."}
+    "release",
+    help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that has not been edited."},
 )
-def release(_context: Context, to: str, force: bool = False) -> None:
+def write_student_repository(_context: Context, to: str, force: bool = False) -> None:
     """Write the student repository: skeletons, tests, lessons, grader, command line."""
     from course.release import write_release
 
@@ -111,8 +117,11 @@ def release(_context: Context, to: str, force: bool = False) -> None:
         )
 
 
-@chore(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
-def classroom50(_context: Context, to: str, force: bool = False) -> None:
+@chore(
+    "classroom50",
+    help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."},
+)
+def write_classroom50_autograder(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py with the released course."""
     from course.classroom50_bundle import write_autograder_folder
 
@@ -121,10 +130,11 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
 
 
 @chore(
+    "figures",
     iterable=["measure"],
     help={"measure": "First measure NAME again (times on this machine, or a long training run). May be repeated."},
 )
-def figures(_context: Context, measure: list[str] | None = None) -> None:
+def draw_lesson_pictures(_context: Context, measure: list[str] | None = None) -> None:
     """Draw the lessons' pictures from values that the solutions compute, after a solution or a picture has changed."""
     from course.figures import gallery
     from grading.manifest.loader import load_manifest
@@ -135,8 +145,8 @@ def figures(_context: Context, measure: list[str] | None = None) -> None:
         sys.stdout.write(f"{path.relative_to(ROOT).as_posix()} written\n")
 
 
-@chore()
-def answers(_context: Context) -> None:
+@chore("answers")
+def write_course_answers(_context: Context) -> None:
     """Write the course's own correct answers, after a question has changed."""
     from course.answers import write_correct_answers
 
@@ -144,8 +154,8 @@ def answers(_context: Context) -> None:
         sys.stdout.write(f"{path.as_posix()} written\n")
 
 
-@chore()
-def pictures(_context: Context) -> None:
+@chore("pictures")
+def redraw_readme_pictures(_context: Context) -> None:
     """Redraw the README's pictures; this grades milestone 1, builds a class's site, and opens a browser."""
     from website.readme_images import write_readme_images
 
@@ -156,8 +166,10 @@ def pictures(_context: Context) -> None:
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
-@chore(help={**FOLDER, "students": "The number of students, up to 12. From 6 on, some have recorded results."})
-def rehearse(_context: Context, folder: str = "class", students: int = 4) -> None:
+@chore(
+    "rehearse", help={**FOLDER, "students": "The number of students, up to 12. From 6 on, some have recorded results."}
+)
+def create_rehearsal_class(_context: Context, folder: str = "class", students: int = 4) -> None:
     """Create a small class on this machine, to try the other commands on."""
     from desk.class_folder import format_folder_option
     from desk.rehearsal import write_rehearsal_class as write
@@ -168,15 +180,16 @@ def rehearse(_context: Context, folder: str = "class", students: int = 4) -> Non
 
 
 @chore(
+    "roster",
     help={
         **FOLDER,
         "classroom50": "Write roster.csv from this roster of Classroom 50; requires the three options below.",
         "organisation": "The organisation's name on GitHub.",
         "classroom": "The classroom's short name.",
         "assignment": "The assignment's short name.",
-    }
+    },
 )
-def roster(
+def check_or_convert_roster(
     _context: Context,
     folder: str = "class",
     classroom50: str = "",
@@ -210,13 +223,14 @@ def roster(
 
 
 @chore(
+    "rename",
     help={
         **FOLDER,
         "old": "The old id, which is no longer in the roster.",
         "new": "The new id, which is in the roster.",
-    }
+    },
 )
-def rename(_context: Context, old: str, new: str, folder: str = "class") -> None:
+def rename_enrolled_student(_context: Context, old: str, new: str, folder: str = "class") -> None:
     """Move the records of a student who has a new id: the old id's results, pushes and overrides."""
     from desk.members import rename_student
     from desk.roster import FILE, read_roster
@@ -226,6 +240,7 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
 
 
 @chore(
+    "collect",
     help={
         **FOLDER,
         "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
@@ -234,9 +249,9 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
         "shard": "Only this part of the class, such as 3/12.",
         "plan-matrix": "Only print the shards that are to be graded, as a matrix for GitHub Actions.",
         "exit-zero": "Exit with 0 even if somebody was left out, so that a workflow continues.",
-    }
+    },
 )
-def collect(
+def collect_submissions(
     _context: Context,
     folder: str = "class",
     jobs: int = 0,
@@ -286,6 +301,7 @@ def collect(
 
 
 @chore(
+    "regrade",
     help={
         **FOLDER,
         "preview": "Only show whose grades would change; nothing is decided.",
@@ -296,9 +312,9 @@ def collect(
         "by": "Who decides; by default, the user of this machine.",
         "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
-    }
+    },
 )
-def regrade(
+def regrade_submissions(
     _context: Context,
     folder: str = "class",
     preview: bool = False,
@@ -345,6 +361,7 @@ def regrade(
 
 
 @chore(
+    "override",
     help={
         **FOLDER,
         "student": "The student whose grade to override; without it, every override is listed.",
@@ -358,9 +375,9 @@ def regrade(
         "take-back": "Withdraw every override of this grade, so that the measured points count again.",
         "from-csv": "Read overrides from a CSV file with the columns that --to-csv writes.",
         "to-csv": "Write the overrides to a CSV file.",
-    }
+    },
 )
-def override(
+def override_grade(
     _context: Context,
     folder: str = "class",
     student: str = "",
@@ -399,12 +416,13 @@ def override(
 
 
 @chore(
+    "feedback",
     help={
         **FOLDER,
         "send": "Open the issues and update them; without it nothing is sent.",
         "to": "Also write each student's text to this folder, to read or for students without a GitHub repository.",
         "author": "The account of an app's GITHUB_TOKEN; only issues opened by this account are updated.",
-    }
+    },
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
     """Send each student their official results as an issue in their repository. Exit 1 if somebody was left out."""
@@ -424,8 +442,10 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
     return 1 if found.troubles else 0
 
 
-@chore(help={**FOLDER, "workflow": "The file of a workflow, such as collect.yml; by default, this workflow's."})
-def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
+@chore(
+    "resume", help={**FOLDER, "workflow": "The file of a workflow, such as collect.yml; by default, this workflow's."}
+)
+def fetch_last_gradebook(_context: Context, folder: str = "class", workflow: str = "") -> None:
     """In a workflow: start with the gradebook that its last run, or that of a different workflow, uploaded."""
     from desk.resume import resume_gradebook as begin
 
@@ -435,8 +455,8 @@ def resume(_context: Context, folder: str = "class", workflow: str = "") -> None
     )
 
 
-@chore(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
-def merge(_context: Context, shards: str, folder: str = "class") -> None:
+@chore("merge", help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
+def merge_shard_gradebooks(_context: Context, shards: str, folder: str = "class") -> None:
     """Merge gradebooks from other machines into the class's own; merging twice changes nothing."""
     from desk.collect import FILE
     from desk.shards import find_gradebooks
@@ -448,6 +468,7 @@ def merge(_context: Context, shards: str, folder: str = "class") -> None:
 
 
 @chore(
+    "gradebook",
     help={
         **FOLDER,
         "format": "csv, canvas, moodle or classroom50.",
@@ -456,9 +477,9 @@ def merge(_context: Context, shards: str, folder: str = "class") -> None:
         "assignment": "For classroom50: the assignment's short name.",
         "milestone": "Only this milestone.",
         "participants": "For moodle: the list of participants that Moodle exports; others are left out.",
-    }
+    },
 )
-def gradebook(
+def export_gradebook(
     _context: Context,
     to: str,
     format: str = "csv",  # noqa: A002 - the option's name
@@ -487,9 +508,13 @@ def gradebook(
 
 
 @chore(
-    help={**FOLDER, "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown."}
+    "report",
+    help={
+        **FOLDER,
+        "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown.",
+    },
 )
-def report(_context: Context, folder: str = "class", to: str = "") -> None:
+def write_class_report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show how far everybody has got, who is stuck and what fails most often; with --to, also write it as a page."""
     from desk.class_report import build_class_report as of
     from desk.courses import describe_course
@@ -512,11 +537,12 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
 
 
 @chore(
+    "leaderboard",
     help={
         **FOLDER,
         "runs": "The number of runs for each submission on this machine; 0 only shows the leaderboard.",
         "milestone": "Only this milestone.",
-    }
+    },
 )
 def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
     """Measure again what students who agreed have unlocked, and rank the results. Exit 1 if anything failed."""
@@ -536,6 +562,7 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
 
 
 @chore(
+    "similar",
     iterable=["against"],
     help={
         **FOLDER,
@@ -543,7 +570,7 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
         "against": "The folder of a different class to compare with, such as last year's. May be given several times.",
     },
 )
-def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
+def find_similar_code(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
     """Compare what students in a class folder have handed in, and write similar pairs side by side to a page."""
     from desk.similar_page import write_similarity_page
     from grading.render.progress_watch import create_watch
@@ -556,8 +583,8 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
 
-@chore(help=FOLDER)
-def doctor(_context: Context, folder: str = "class") -> int:
+@chore("doctor", help=FOLDER)
+def run_class_doctor(_context: Context, folder: str = "class") -> int:
     """Report what is missing for running a class, here or in the organisation's settings, and how to fix it."""
     from desk.class_doctor import DeskContext, run_class_checks
     from tito.doctor import show_findings
@@ -568,6 +595,7 @@ def doctor(_context: Context, folder: str = "class") -> int:
 
 
 @chore(
+    "site",
     iterable=["leave_out"],
     help={
         **FOLDER,
@@ -579,7 +607,7 @@ def doctor(_context: Context, folder: str = "class") -> int:
         "leave-out": "The id of a student who must not appear on the site. May be given several times.",
     },
 )
-def site(
+def build_class_site(
     _context: Context,
     to: str,
     folder: str = "class",

@@ -193,7 +193,7 @@ class Worker:
         # A worker that was started early may have been ready for a long time.
         reason = self._await_ready(max(self._ready_until, time.monotonic() + 1))
         if reason is not None and not self._aborted:
-            self._launched.end_process()
+            self._launched.kill_and_clean_up()
             try:
                 self._launched = launch(self.confinement)
             except GraderError as error:
@@ -262,7 +262,7 @@ class Worker:
         except TimeoutError:
             raise self._record_failure(DeadlineError("it stopped listening")) from None
         except OSError:
-            raise self._record_failure(WorkerDiedError(self._launched.explain_end())) from None
+            raise self._record_failure(WorkerDiedError(self._launched.explain_broken_pipe())) from None
 
     def _receive_message(self, limit: TimeLimit) -> list[Any]:
         """Wait for a message from the worker and check its form."""
@@ -279,7 +279,7 @@ class Worker:
         except GraderError as busy:
             raise self._record_failure(busy) from None
         except (EOFError, OSError):
-            raise self._record_failure(WorkerDiedError(self._launched.explain_end())) from None
+            raise self._record_failure(WorkerDiedError(self._launched.explain_broken_pipe())) from None
         except wire.WireError as error:
             raise self._record_failure(ProtocolError(f"its answer is invalid: {error}")) from None
         finally:
@@ -340,7 +340,7 @@ class Worker:
         """Record the failure, stop the worker and return the failure."""
         _ = self.cpu_seconds  # read it for the last time
         self.failure = failure
-        self._launched.end_process()
+        self._launched.kill_and_clean_up()
         return failure
 
 

@@ -42,7 +42,7 @@ from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, decide_verdict
 from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose_fence
-from grading.submission import Submission, copy_modules, copy_submission
+from grading.submission import Submission, copy_module_code, copy_submission
 from grading.workers import start_worker
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _run_grading(
             modules, visible = on_path, handed_in
             if last is not None:
                 modules = tuple(m for m in on_path if m.number <= last)
-                visible = copy_modules(handed_in, modules, folder / f"up-to-{last}")
+                visible = copy_module_code(handed_in, modules, folder / f"up-to-{last}")
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 

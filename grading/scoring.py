@@ -32,10 +32,10 @@ def compute_score_share(result: Result) -> float:
     return earned / weights if weights else 0.0
 
 
-def describe_scheme(criteria: Sequence[Criterion | CriterionResult]) -> str:
+def describe_scoring_scheme(criteria: Sequence[Criterion | CriterionResult]) -> str:
     """Describe how criteria become points, in a sentence or two.
 
-    >>> describe_scheme([])
+    >>> describe_scoring_scheme([])
     'Nothing is measured.'
     """
     if not criteria:

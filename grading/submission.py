@@ -103,14 +103,14 @@ def copy_submission(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         files.append(FileRecord(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
-    refused += _note_ignored_files(tree, manifest, modules)
+    refused += _list_ignored_file_notes(tree, manifest, modules)
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
     digest = hashlib.sha256(lines.encode()).hexdigest()
     record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
     return Submission(code, answers, record, tuple(missing))
 
 
-def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
+def copy_module_code(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
     """Copy only these modules' code, for a worker that must not see the others."""
     for module in modules:
         text = submission.text(module.code)
@@ -158,13 +158,13 @@ def _find_line_number(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
 
 
-def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
+def _list_ignored_file_notes(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
     """List the files next to the student's own files that appear to count but do not."""
     notes = []
     expected = {m.code for m in manifest.modules}
     for module in modules:
         folder = tree / module.code.parent
-        for entry in _list_names(folder):
+        for entry in _list_first_file_names(folder):
             path = module.code.parent / entry
             if path in expected or entry == "__pycache__" or entry.startswith(KEPT):
                 continue
@@ -175,7 +175,7 @@ def _note_ignored_files(tree: Path, manifest: Manifest, modules: tuple[Module, .
     return notes
 
 
-def _list_names(folder: Path) -> list[str]:
+def _list_first_file_names(folder: Path) -> list[str]:
     """List the first names in a folder, sorted.
 
     The list is empty if it is a link, is not a folder or cannot be read.

@@ -17,7 +17,7 @@ from grading.manifest.model import Budget, Manifest, Module
 from grading.render.progress_watch import ProgressWatch
 from grading.result import Result, SubmissionRecord
 from grading.sandbox.folders import delete_folder, temporary_folder
-from grading.sandbox.identity import let_workers_read
+from grading.sandbox.identity import restrict_reading_to_workers
 from grading.submission import Submission
 from grading.testing.runner import TestOutcome
 from grading.workers import start_worker
@@ -51,7 +51,9 @@ class WarmGrader:
 
     def reload_course(self) -> None:
         """Read the manifest and the course's files again; raise ManifestError or GraderError if they are not usable."""
-        self._prepared = replace(prepare_grading(self.root, load_manifest(self.root)), start=self._provide_worker)
+        self._prepared = replace(
+            prepare_grading(self.root, load_manifest(self.root)), start=self._take_spare_or_start_worker
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -112,7 +114,7 @@ class WarmGrader:
             delete_folder(self._spare.folder)
             self._spare = None
 
-    def _provide_worker(
+    def _take_spare_or_start_worker(
         self, submission: Submission, modules: tuple[Module, ...], budget: Budget, sandbox: str
     ) -> Worker:
         """Provide a worker for these files: the spare worker or, if that has been used already, a new one."""
@@ -136,6 +138,6 @@ def _copy_files_into(folder: Path, submission: Submission) -> None:
     """Copy the submission's files into the folder of a running worker."""
     with temporary_folder("tinytorch-copy-") as copy:
         shutil.copytree(submission.folder, copy, dirs_exist_ok=True)
-        let_workers_read(copy)
+        restrict_reading_to_workers(copy)
         for path in copy.iterdir():
             path.rename(folder / path.name)

@@ -118,16 +118,20 @@ def list_nox_sessions(root: Path) -> set[str]:
     """The names `nox -l` shows: those made from the manifest, and those written out."""
     manifest = load_manifest(root)
     generated = [f"milestone-{m.id}" for m in manifest.milestones] + [f"module-{m.id}" for m in manifest.modules]
-    return {*generated, *_find_decorated_functions(root / "noxfile.py", "nox.session")}
+    return {*generated, *_find_names_in_decorators(root / "noxfile.py", "nox.session")}
 
 
 def list_chores(root: Path) -> set[str]:
     """The names `inv --list` shows."""
-    return _find_decorated_functions(root / "tasks.py", "chore")
+    return _find_names_in_decorators(root / "tasks.py", "chore")
 
 
-def _find_decorated_functions(path: Path, decorator: str) -> set[str]:
-    """The functions of a file that carry this decorator, called or not."""
+def _find_names_in_decorators(path: Path, decorator: str) -> set[str]:
+    """The names that this decorator is given for functions of a file: its first argument, or `name`."""
     functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
-    plain = {f: [d.func if isinstance(d, ast.Call) else d for d in f.decorator_list] for f in functions}
-    return {f.name for f, marks in plain.items() if decorator in [ast.unparse(mark) for mark in marks]}
+    calls = [mark for f in functions for mark in f.decorator_list if isinstance(mark, ast.Call)]
+    named = [mark for mark in calls if ast.unparse(mark.func) == decorator]
+    return {
+        ast.literal_eval(mark.args[0] if mark.args else next(k.value for k in mark.keywords if k.arg == "name"))
+        for mark in named
+    }

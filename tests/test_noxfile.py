@@ -41,7 +41,7 @@ def test_a_package_in_the_folder_where_it_was_typed_is_not_run(root, tmp_path, n
         posargs=["--submission", str(root), "--json", str(target)],
         error=error,
     )
-    noxfile.run_here(session, "grading", "module", "01_setup")
+    noxfile.run_own_module(session, "grading", "module", "01_setup")
     assert json.loads(target.read_text())["verdict"] == "unlocked"
     assert "FOUND" not in capfd.readouterr().out
 
@@ -50,7 +50,7 @@ def test_wrong_usage_ends_with_its_own_code(tmp_path, noxfile):
     """Nox itself would make 1 of it."""
     session = SimpleNamespace(bin=str(Path(sys.executable).parent), invoked_from=str(tmp_path), posargs=[])
     with pytest.raises(SystemExit) as ended:
-        noxfile.run_here(session, "grading", "module", "99_nothing")
+        noxfile.run_own_module(session, "grading", "module", "99_nothing")
     assert ended.value.code == 2
 
 
@@ -60,7 +60,7 @@ def test_a_grader_that_was_killed_is_no_not_yet(tmp_path, noxfile, monkeypatch, 
     session = SimpleNamespace(bin=str(tmp_path), invoked_from=str(tmp_path), posargs=[], error=pytest.fail)
     monkeypatch.setattr(noxfile.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=ended))
     with pytest.raises(SystemExit) as exited:
-        noxfile.run_here(session, "grading", "module", "01_setup")
+        noxfile.run_own_module(session, "grading", "module", "01_setup")
     assert exited.value.code == code
 
 
@@ -87,13 +87,13 @@ def test_sessions_install_the_lock_s_versions(noxfile, tmp_path, monkeypatch):
     """The course's from uv.lock, a release's from its constraints.txt; the newest only where somebody asks for them."""
     monkeypatch.delenv("TINYTORCH_NEWEST", raising=False)
     session = SimpleNamespace(cache_dir=tmp_path)
-    option, file = noxfile.find_constraints(session)
+    option, file = noxfile.list_constraint_options(session)
     assert option == "--constraint"
     assert "\nnumpy==" in Path(file).read_text()
     monkeypatch.setattr(noxfile, "ROOT", tmp_path)
-    assert noxfile.find_constraints(session) == ("--constraint", str(tmp_path / "constraints.txt"))
+    assert noxfile.list_constraint_options(session) == ("--constraint", str(tmp_path / "constraints.txt"))
     monkeypatch.setenv("TINYTORCH_NEWEST", "1")
-    assert noxfile.find_constraints(session) == ()
+    assert noxfile.list_constraint_options(session) == ()
 
 
 def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, capsys):
@@ -105,7 +105,7 @@ def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, 
         if fail.times >= len(tried):
             raise noxfile.nox.command.CommandFailed
 
-    monkeypatch.setattr(noxfile, "find_constraints", lambda _: ("--constraint", "constraints.txt"))
+    monkeypatch.setattr(noxfile, "list_constraint_options", lambda _: ("--constraint", "constraints.txt"))
     session = SimpleNamespace(install=fail)
     fail.times = 1
     noxfile.install_packages(session)

@@ -20,7 +20,7 @@ from grading.manifest.problems import ManifestError
 from grading.render.markdown import render_markdown
 from grading.render.terminal_report import print_result_report
 from grading.result import Result
-from grading.scoring import compute_earned_share, compute_score_share, describe_scheme
+from grading.scoring import compute_earned_share, compute_score_share, describe_scoring_scheme
 from tests.desk.books import make_graded_result
 from tests.render.results import build_criterion, build_loss_criterion, build_not_yet, build_result
 from website.course_pages import render_course_pages
@@ -40,7 +40,7 @@ def test_by_default_every_criterion_counts_the_same_and_nothing_is_partial() -> 
     assert compute_score_share(made) == 1 / 4
     assert compute_score_share(build_result()) == 1.0
     assert (
-        describe_scheme(made.criteria)
+        describe_scoring_scheme(made.criteria)
         == "Each of the 4 criteria is worth the same. A criterion that is not met earns nothing."
     )
 
@@ -51,7 +51,7 @@ def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
         build_criterion(weight=3.0), build_loss_criterion("failed", 0.2, weight=2.0), build_loss_criterion(weight=0.0)
     )
     assert compute_score_share(made) == 3 / 5
-    assert describe_scheme(made.criteria) == (
+    assert describe_scoring_scheme(made.criteria) == (
         "The weights add up to 5: “The tests of modules 01 to 04 pass” counts 3, "
         "“The loss after training is small” counts 2, every other counts 0. A criterion that is not met earns nothing."
     )
@@ -66,7 +66,7 @@ def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
     ) == pytest.approx(2 * NEARLY / 3)
     assert compute_earned_share(build_criterion("error", NEARLY, partial=True)) == 0
     assert compute_earned_share(build_criterion("failed", 1.0, partial=True)) < 1
-    assert "“The tests of modules 01 to 04 pass” earns the share of tests that pass." in describe_scheme(
+    assert "“The tests of modules 01 to 04 pass” earns the share of tests that pass." in describe_scoring_scheme(
         [tests, build_loss_criterion()]
     )
 
@@ -97,7 +97,7 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     assert (copy_criterion_fields(tests)["weight"], copy_criterion_fields(tests)["partial"]) == (4.0, True)
     (tmp_path / "milestones.yaml").write_text(format_manifest(manifest), "utf-8")
     assert load_manifest(tmp_path) == manifest
-    scheme = describe_scheme(milestone.criteria)
+    scheme = describe_scoring_scheme(milestone.criteria)
     assert scheme == (
         "The weights add up to 16: “Module tests of 01 to 04 pass” counts 4, every other counts 1. "
         "“Module tests of 01 to 04 pass” earns the share of tests that pass."

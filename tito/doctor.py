@@ -165,7 +165,7 @@ def check_worker_start(_root: Path) -> Finding:
     from grading.errors import GraderError
     from grading.remote import WorkerFailureError
     from grading.sandbox.launch import ADVICE, choose_fence
-    from grading.sandbox.view import find_interpreter
+    from grading.sandbox.view import find_real_interpreter
     from grading.workers import probe_worker
 
     fence = choose_fence(official=False)
@@ -174,7 +174,7 @@ def check_worker_start(_root: Path) -> Finding:
     except (GraderError, WorkerFailureError) as error:
         mend = (
             "A worker inherits none of your shell's variables. This command must work: "
-            f"env -i {find_interpreter()} -I -c 'print(1)'. "
+            f"env -i {find_real_interpreter()} -I -c 'print(1)'. "
             "If it does not, create the course's environment with a different Python, such as one from "
             "uv or python.org."
         )

@@ -21,7 +21,7 @@ from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, WorkerFailureError, choose_traceback_frame
 from grading.result import Failure
 from grading.testing import expect
-from grading.testing.failures import find_hint
+from grading.testing.failures import find_exception_hint
 
 TOLERANCE = 1e-3
 """The rounding error allowed in float32 probabilities."""
@@ -313,7 +313,8 @@ def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str,
         hint=(
             f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. {slow_hint}"
             if isinstance(error, DeadlineError)
-            else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
+            else find_exception_hint(error)
+            or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
         ),
         **convert_error_to_failure_fields(error),
     )

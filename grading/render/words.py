@@ -9,7 +9,7 @@ from datetime import UTC
 from grading.manifest.model import CriterionKind
 from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict, Writing
-from grading.scoring import FULL, compute_score_share, describe_scheme
+from grading.scoring import FULL, compute_score_share, describe_scoring_scheme
 
 KIND_NAMES = {
     CriterionKind.CODE_QUALITY: "Code quality",
@@ -74,7 +74,7 @@ def describe_points_and_scheme(result: Result) -> str | None:
     """Describe a milestone's points and their scheme; return None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
-    return f"{format_result_points(result)} points. {to_one_line(describe_scheme(result.criteria), 1000)}"
+    return f"{format_result_points(result)} points. {to_one_line(describe_scoring_scheme(result.criteria), 1000)}"
 
 
 def format_result_points(result: Result) -> str:

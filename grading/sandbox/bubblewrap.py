@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grading.sandbox.identity import can_change_user
-from grading.sandbox.view import PACKAGES, FileView, find_interpreter, make_view
+from grading.sandbox.view import PACKAGES, FileView, find_real_interpreter, make_worker_file_view
 
 TMP = "/tmp"  # noqa: S108 - inside the sandbox
 TMP_BYTES = 256 << 20
@@ -27,7 +27,7 @@ def find_bubblewrap_problem() -> str | None:
     for _ in range(2):  # a machine may briefly be out of processes or memory
         try:
             argv = [
-                *build_bwrap_command(make_view(find_interpreter(), PACKAGES, frozenset()), {}, {}),
+                *build_bwrap_command(make_worker_file_view(find_real_interpreter(), PACKAGES, frozenset()), {}, {}),
                 "-I",
                 "-S",
                 "-c",
@@ -48,9 +48,11 @@ def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environmen
 
     ``mounted`` maps the names of folders inside the sandbox to the folders themselves.
     """
-    rules = seen.list_by_depth()
+    rules = seen.list_paths_by_depth()
     binds = [
-        part for path in _list_parents(path for path, _ in rules) for part in ("--perms", "0755", "--dir", str(path))
+        part
+        for path in _list_parent_folders(path for path, _ in rules)
+        for part in ("--perms", "0755", "--dir", str(path))
     ]
     for path, shown in rules:
         binds += ["--ro-bind", str(path), str(path)] if shown else ["--tmpfs", str(path)]
@@ -86,6 +88,6 @@ def _list_isolation_options() -> list[str]:
     ]  # fmt: skip
 
 
-def _list_parents(paths: Iterable[Path]) -> list[Path]:
+def _list_parent_folders(paths: Iterable[Path]) -> list[Path]:
     """List the parent folders of paths, topmost first. In the sandbox, every user may enter them."""
     return sorted({parent for path in paths for parent in path.parents[:-1]}, key=lambda path: len(path.parts))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading.sandbox import bubblewrap
-from grading.sandbox.identity import NOBODY, choose_user_id, is_reachable_by_all, let_workers_read
-from grading.sandbox.view import PACKAGES, FileView, find_interpreter, list_data_folders, make_view
+from grading.sandbox.identity import NOBODY, choose_worker_user_id, is_reachable_by_all, restrict_reading_to_workers
+from grading.sandbox.view import PACKAGES, FileView, find_real_interpreter, list_data_folders, make_worker_file_view
 from grading.sandbox.watch import MAX_FILES, MAX_TASKS
 from grading.worker import landlock
 
@@ -48,8 +48,10 @@ def build_worker_command(
     confinement: Confinement, private: Path, pipe_descriptor: int
 ) -> tuple[list[str], dict[str, str]]:
     """Return a worker's command line and environment. Outside bubblewrap, its home is ``private / "home"``."""
-    seen = make_view(find_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()}))
-    let_workers_read(confinement.submission)
+    seen = make_worker_file_view(
+        find_real_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()})
+    )
+    restrict_reading_to_workers(confinement.submission)
     if confinement.sandbox == "bubblewrap":
         places = WorkerPaths(
             Path(bubblewrap.TMP),
@@ -57,11 +59,11 @@ def build_worker_command(
             bubblewrap.SUBMISSION,
             tuple(sorted({path.parent for path in seen.packages})),
         )
-        fence = _describe_bubblewrap_fence(confinement, seen, places)
+        fence = _build_bubblewrap_fence(confinement, seen, places)
     else:
-        places = _prepare_folders(confinement, seen, private)
-        fence = _describe_plain_fence(confinement, seen, places)
-    environment = {**_build_environment(places.home, confinement.threads), **confinement.environment}
+        places = _prepare_worker_folders(confinement, seen, private)
+        fence = _build_plain_fence(confinement, seen, places)
+    environment = {**_build_worker_environment(places.home, confinement.threads), **confinement.environment}
     config = {
         "site": [str(folder) for folder in places.site],
         "submission": str(places.submission),
@@ -89,7 +91,7 @@ def build_worker_command(
     ], environment
 
 
-def _prepare_folders(confinement: Confinement, seen: FileView, private: Path) -> WorkerPaths:
+def _prepare_worker_folders(confinement: Confinement, seen: FileView, private: Path) -> WorkerPaths:
     """Create a home folder, and a folder of links to the packages, so that no other installed package is found."""
     home, site = private / "home", private / "site"
     home.mkdir()
@@ -99,45 +101,45 @@ def _prepare_folders(confinement: Confinement, seen: FileView, private: Path) ->
     return WorkerPaths(home, WORKER, confinement.submission.resolve(), (site,))
 
 
-def _describe_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
+def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
     """Describe the fence inside bubblewrap. Landlock repeats the mounts' rules, and seccomp limits the system calls."""
     shown = [*seen.shown, places.worker, places.submission]
     names = [path.parent for path in seen.packages]
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
-    become = choose_user_id()
+    become = choose_worker_user_id()
     # Since Linux 5.14, a user namespace has its own counts.
     has_own_user = become != NOBODY if become is not None else _read_kernel_release() >= (5, 14)
     return {
         "tmpfs": f"size={bubblewrap.TMP_BYTES},nr_inodes={MAX_FILES}",
         "become": become,
-        "limits": _compute_limits(confinement, has_own_user=has_own_user),
-        "files": _list_file_rights(rights, places) if landlock.read_landlock_version() else None,
+        "limits": _compute_resource_limits(confinement, has_own_user=has_own_user),
+        "files": _map_paths_to_rights(rights, places) if landlock.read_landlock_version() else None,
         "calls": True,
     }
 
 
-def _describe_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
+def _build_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
     """Describe the fence outside bubblewrap: either Landlock, seccomp and limits, or only limits in a plain process."""
     fence: dict[str, object] = {
         "tmpfs": None,
         "become": None,
-        "limits": _compute_limits(confinement, has_own_user=False),
+        "limits": _compute_resource_limits(confinement, has_own_user=False),
     }
     if confinement.sandbox == "process":
         return fence | {"files": None, "calls": False}
     shown = {path: landlock.READ if whole else landlock.LIST for path, whole in seen.readable}
     shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
-    private, become = places.home.parent, choose_user_id()
+    private, become = places.home.parent, choose_worker_user_id()
     if become is not None and is_reachable_by_all(*shown, private):
         with contextlib.suppress(PermissionError):  # even root may lack that right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
-            fence |= {"become": become, "limits": _compute_limits(confinement, has_own_user=become != NOBODY)}
+            fence |= {"become": become, "limits": _compute_resource_limits(confinement, has_own_user=become != NOBODY)}
     shown |= dict.fromkeys(places.site, landlock.READ)
-    return fence | {"files": _list_file_rights(shown, places), "calls": True}
+    return fence | {"files": _map_paths_to_rights(shown, places), "calls": True}
 
 
-def _list_file_rights(shown: dict[Path, int], places: WorkerPaths) -> dict[str, int]:
+def _map_paths_to_rights(shown: dict[Path, int], places: WorkerPaths) -> dict[str, int]:
     """Map each path to its Landlock rights, including the devices and the home folder."""
     devices = dict.fromkeys(bubblewrap.DEVICES, landlock.READ | landlock.WRITE_FILE)
     return {str(path): right for path, right in shown.items()} | devices | {str(places.home): landlock.WRITE}
@@ -148,7 +150,7 @@ def _read_kernel_release() -> tuple[int, ...]:
     return tuple(int(part) for part in platform.release().partition("-")[0].split(".")[:2] if part.isdigit())
 
 
-def _build_environment(home: Path, threads: int) -> dict[str, str]:
+def _build_worker_environment(home: Path, threads: int) -> dict[str, str]:
     """Build the worker's environment, which contains none of the grader's own variables."""
     count = str(threads)
     return {
@@ -161,7 +163,7 @@ def _build_environment(home: Path, threads: int) -> dict[str, str]:
     }
 
 
-def _compute_limits(confinement: Confinement, *, has_own_user: bool) -> dict[str, int]:
+def _compute_resource_limits(confinement: Confinement, *, has_own_user: bool) -> dict[str, int]:
     """Compute the worker's setrlimit values.
 
     The kernel counts threads per user. So they are limited only if the worker has a user id of its own.

@@ -17,7 +17,7 @@ def can_change_user() -> bool:
     return os.geteuid() == 0 and _has_user_and_group(NOBODY)
 
 
-def choose_user_id() -> int | None:
+def choose_worker_user_id() -> int | None:
     """Choose an unused user id for one worker; return None if the grader is not root.
 
     Each worker has its own id, since the kernel counts threads per user. If there are no such ids, choose the user
@@ -39,7 +39,7 @@ def _has_user_and_group(number: int) -> bool:
     return all(any(first <= number < first + count for first, _, count in parts) for parts in ranges)
 
 
-def let_workers_read(submission: Path) -> None:
+def restrict_reading_to_workers(submission: Path) -> None:
     """If the grader is root, let only the workers' group read the copy of a submission."""
     if not can_change_user() or submission.stat().st_gid == NOBODY:
         return

@@ -21,7 +21,7 @@ from grading.sandbox.command import build_worker_command
 from grading.sandbox.folders import delete_folder
 from grading.sandbox.output import OutputTail
 from grading.sandbox.processes import Usage, read_cpu_nanoseconds, read_usage
-from grading.sandbox.strays import adopt_orphans, end_strays
+from grading.sandbox.strays import adopt_orphans, kill_stray_processes
 from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
 
@@ -82,7 +82,7 @@ def find_landlock_problem() -> str | None:
     """Explain why Landlock and seccomp cannot confine a worker here; return None if they can."""
     if landlock.read_landlock_version() == 0:
         return "this kernel has no Landlock (it needs Linux 5.13), or Landlock is disabled"
-    if seccomp.build_filter(platform.machine(), 1) is None:
+    if seccomp.build_seccomp_filter(platform.machine(), 1) is None:
         return f"the system call numbers of {platform.machine()} are not known"
     return None
 
@@ -107,15 +107,15 @@ class WorkerProcess:
         """Start watching threads and files outside bubblewrap, where no kernel limit counts them."""
         if self._confinement.sandbox != "bubblewrap" and self._watch is None:
             max_tasks = MAX_TASKS + self._confinement.threads
-            self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._stop_excess)
+            self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._kill_for_excess)
 
-    def _stop_excess(self, reason: str) -> None:
+    def _kill_for_excess(self, reason: str) -> None:
         """Kill the process because it used too much."""
         self._excess = reason
         self.kill()
 
     def kill(self) -> None:
-        """Kill the process and its group; `end_process` cleans up afterwards."""
+        """Kill the process and its group; `kill_and_clean_up` cleans up afterwards."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -139,7 +139,7 @@ class WorkerProcess:
             ended = f"it was killed ({_name_signal(-code)})"
         return f"{ended}: {last[:300]}"
 
-    def explain_end(self) -> str:
+    def explain_broken_pipe(self) -> str:
         """Explain to a student why the pipe to the worker broke."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
@@ -159,14 +159,14 @@ class WorkerProcess:
             return f"your code crashed Python ({_name_signal(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"
 
-    def end_process(self) -> None:
+    def kill_and_clean_up(self) -> None:
         """Kill the process and everything it started, and delete its private folder."""
         if self._watch is not None:
             self._watch.stop()
         self.kill()
         self.process.wait()
         _live.discard(self.process.pid)
-        end_strays(_live)
+        kill_stray_processes(_live)
         self.sock.close()
         self.output.stop()
         delete_folder(self._private)
@@ -176,16 +176,16 @@ def launch(confinement: Confinement) -> WorkerProcess:
     """Start one worker; raise GraderError if two attempts a moment apart fail."""
     lacking = (OSError, RuntimeError, subprocess.SubprocessError)  # out of processes, threads, memory, disk or time
     try:
-        return _start_process(confinement)
+        return _start_worker_process(confinement)
     except lacking:  # this may be temporary
         time.sleep(RETRY_SECONDS)
     try:
-        return _start_process(confinement)
+        return _start_worker_process(confinement)
     except lacking as error:
         raise GraderError(f"a worker process cannot be started on this machine: {error}. {ADVICE}") from error
 
 
-def _start_process(confinement: Confinement) -> WorkerProcess:
+def _start_worker_process(confinement: Confinement) -> WorkerProcess:
     """Start a worker process with a socket to it, and clean up if that fails."""
     with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
         ours, theirs = socket.socketpair()

@@ -71,11 +71,11 @@ def read_usage(pid: int) -> Usage | None:
         except OSError:  # a child may exit in the meantime
             if process == pid:
                 return None
-        waited = max(waited, _find_longest_wait(process))
+        waited = max(waited, _get_longest_thread_wait(process))
     return Usage(cpu_ticks / TICKS, waited)
 
 
-def _find_longest_wait(pid: int) -> float:
+def _get_longest_thread_wait(pid: int) -> float:
     """Find the longest time that one of a process's threads has waited, or 0 if the kernel does not record it."""
     longest = 0
     with contextlib.suppress(OSError):

@@ -27,10 +27,10 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_strays(live: Set[int]) -> None:
+def kill_stray_processes(live: Set[int]) -> None:
     """Kill adopted orphans but no ``live`` workers, in several rounds, because each orphan may have children."""
     for _ in range(ROUNDS):
-        strays = [pid for pid in _list_children() if pid not in live and _is_in_other_session(pid)]
+        strays = [pid for pid in _list_own_children() if pid not in live and _is_in_other_session(pid)]
         if not strays:
             return
         for pid in strays:
@@ -40,7 +40,7 @@ def end_strays(live: Set[int]) -> None:
                 os.waitpid(pid, 0)
 
 
-def _list_children() -> list[int]:
+def _list_own_children() -> list[int]:
     """List this process's children, or none if the kernel does not report them."""
     with contextlib.suppress(OSError):
         return find_children(os.getpid())

@@ -37,7 +37,7 @@ class FileView:
     covered: frozenset[Path]
     """The covered paths. Each is below a path that is shown."""
 
-    def list_by_depth(self) -> list[tuple[Path, bool]]:
+    def list_paths_by_depth(self) -> list[tuple[Path, bool]]:
         """List pairs of a path and whether it is shown, topmost first."""
         both = [*((path, True) for path in self.shown), *((path, False) for path in self.covered)]
         return sorted(both, key=lambda rule: (len(rule[0].parts), rule[0]))
@@ -66,7 +66,7 @@ class FileView:
 
 
 @functools.cache
-def make_view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> FileView:
+def make_worker_file_view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> FileView:
     """Make the view of a worker that imports these packages and sees nothing of the ``hidden`` folders.
 
     Raise GraderError if a package is not installed.
@@ -77,7 +77,7 @@ def make_view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> 
     packages = tuple(path for name in names for path in _find_package_files(name))
     shown = {python, *library, *packages, LOADER_CACHE}
     compiled = [folder / "lib-dynload" for folder in library]
-    shown |= {path for path in find_libraries(python, [*compiled, *packages]) if not _is_within(path, shown)}
+    shown |= {path for path in find_shared_libraries(python, [*compiled, *packages]) if not _is_within(path, shown)}
     shown = {path for path in shown if path.exists()}
     unseen = {path.resolve() for path in hidden} | {part for folder in library for part in folder.glob("*-packages")}
     covered = {
@@ -89,7 +89,7 @@ def make_view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> 
     return FileView(python, packages, frozenset(shown), frozenset(covered))
 
 
-def find_interpreter() -> Path:
+def find_real_interpreter() -> Path:
     """Find the real Python interpreter, since no worker sees a virtual environment's folder."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
@@ -100,12 +100,12 @@ def list_data_folders() -> frozenset[Path]:
     return frozenset({files.find_cache_folder().parent, *([Path(named).expanduser()] if named else [])})
 
 
-def find_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
+def find_shared_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     """Find the shared libraries that Python and the compiled modules below some folders need.
 
     The system's loader lists them. In trace mode, it prints what it would load for Python with these modules preloaded.
     """
-    found = {path for folder in folders if folder.is_dir() for path in _list_libraries(python, folder)}
+    found = {path for folder in folders if folder.is_dir() for path in _list_shared_libraries_in(python, folder)}
     # Only glibc's loader prints such a list. For any other loader, use every library in its search folders.
     places = [Path(name) for name in ("/lib", "/usr/lib", "/usr/local/lib")]
     everything = (path for place in places for pattern in ("*.so*", "*/*.so*") for path in place.glob(pattern))
@@ -113,7 +113,7 @@ def find_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
 
 
 @functools.cache
-def _list_libraries(python: Path, folder: Path) -> tuple[Path, ...]:
+def _list_shared_libraries_in(python: Path, folder: Path) -> tuple[Path, ...]:
     """Ask the loader which shared libraries the compiled modules in one folder need."""
     # Names are relative to the folder, because the loader splits at spaces.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]

@@ -30,18 +30,18 @@ class Watchdog:
     def _check_at_intervals(self) -> None:
         """Check the process at intervals, kill it if it exceeds a limit, and return when stopped."""
         while not self._stopped.wait(SECONDS):
-            reason = find_excess(self._pid, self._folder, self._max_tasks)
+            reason = describe_excess(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
                 self._end(reason)
                 return
 
 
-def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
+def describe_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
     """Describe for a student the limit that a process exceeds. Return None if it exceeds none."""
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted
             return f"it had more than {max_tasks} threads"
-    files, size = _measure_files(folder, pid)
+    files, size = _count_files_and_bytes(folder, pid)
     if files > MAX_FILES:
         return f"it created more than {MAX_FILES:,} files"
     if size > MAX_BYTES:
@@ -49,7 +49,7 @@ def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
     return None
 
 
-def _measure_files(folder: Path, pid: int) -> tuple[int, int]:
+def _count_files_and_bytes(folder: Path, pid: int) -> tuple[int, int]:
     """Return the number of files below a folder, and the size in bytes of these files and the process's unnamed files.
 
     An unreadable folder counts as too many files, since only an attempt to hide files makes a folder unreadable.

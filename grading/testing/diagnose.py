@@ -19,7 +19,7 @@ def describe_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
         return _describe_element_differences(one, other)
 
 
-def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
+def explain_wrong_dtype(got: np.dtype, expected: np.dtype) -> str:
     """Suggest in one sentence why a value has the wrong dtype."""
     ours, theirs = np.dtype(got), np.dtype(expected)
     if ours.kind == theirs.kind == "f":

@@ -15,7 +15,7 @@ from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
 from grading.render.text import prefix_text_with_label
-from grading.testing.diagnose import describe_difference, explain_dtype
+from grading.testing.diagnose import describe_difference, explain_wrong_dtype
 
 MAX_SIZE = 1 << 20
 """The maximum number of elements of an array in a test. It limits what the test itself computes on the array."""
@@ -75,7 +75,7 @@ def array(
         shown, other = f"shape {actual.shape}: {format_array(actual)}", f"shape {wanted.shape}: {format_array(wanted)}"
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=describe_difference(actual, wanted))
     if dtype is not None and actual.dtype != np.dtype(dtype):
-        advice = dtype_hint or explain_dtype(actual.dtype, np.dtype(dtype))
+        advice = dtype_hint or explain_wrong_dtype(actual.dtype, np.dtype(dtype))
         raise Mismatch(call=call, got=f"dtype {actual.dtype}", expected=f"dtype {np.dtype(dtype)}", hint=advice)
     close = np.isclose(actual, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if not close.all():
@@ -130,7 +130,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     if type(value) is np.ndarray:
         return _require_bounded_size(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
-        if isinstance(value, bool | int | float | np.generic | list | tuple) and not has_non_numbers(value):
+        if isinstance(value, bool | int | float | np.generic | list | tuple) and not contains_non_numbers(value):
             return np.asarray(value)
         wanted, nothing = "a Tensor or an array", value is None and is_call_text(call)
         raise Mismatch(call=call, got=describe_value(value), expected=wanted, hint=hint, returned_nothing=nothing)
@@ -140,7 +140,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         raise Mismatch(call=call, got=describe_value(value), expected="a Tensor (or an array)", hint=hint) from None
     if isinstance(values, np.generic):
         values = np.asarray(values)
-    if _holds_none(values):  # the tensor of an op whose forward returned None
+    if _claims_to_hold_none(values):  # the tensor of an op whose forward returned None
         raise Mismatch(call=call, got="None", expected="a Tensor or an array", hint=hint, returned_nothing=True)
     if type(values) is not np.ndarray:
         raise Mismatch(
@@ -152,7 +152,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     return _require_bounded_size(values, call=call, hint=hint)
 
 
-def _holds_none(values: Any) -> bool:
+def _claims_to_hold_none(values: Any) -> bool:
     """Return whether a value claims to be an array whose only element is None. Use this only for a hint."""
     if type(values) is np.ndarray:
         return values.dtype == object and values.ndim == 0 and values.item() is None
@@ -194,9 +194,9 @@ def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray)
     if got.size > SHOWN:
         index = tuple(int(i) for i in np.argwhere(~close)[0])
         wrong = f"at index {index} ({int((~close).sum())} of {got.size} values differ)"
-        ones, others = _write_columns([got[index].item()], [expected[index].item()], [False])
+        ones, others = _format_aligned_columns([got[index].item()], [expected[index].item()], [False])
         return f"{ones[0]} {wrong}", others[0]
-    columns = _write_columns(got.ravel().tolist(), expected.ravel().tolist(), close.ravel().tolist())
+    columns = _format_aligned_columns(got.ravel().tolist(), expected.ravel().tolist(), close.ravel().tolist())
     one, other = (
         np.array2string(np.array(texts, object).reshape(got.shape), separator=", ", formatter={"all": str})
         for texts in columns
@@ -204,7 +204,7 @@ def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray)
     return one, other
 
 
-def _write_columns(got: list[Any], expected: list[Any], close: list[bool]) -> tuple[list[str], list[str]]:
+def _format_aligned_columns(got: list[Any], expected: list[Any], close: list[bool]) -> tuple[list[str], list[str]]:
     """Format two lists of numbers to the same width, with enough digits that unequal numbers look different."""
     for digits in (6, 9, 17):
         texts = [f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in (*got, *expected)]
@@ -269,10 +269,10 @@ def is_call_text(call: str) -> bool:
     return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 
-def has_non_numbers(value: Any) -> bool:
+def contains_non_numbers(value: Any) -> bool:
     """Return whether nested lists contain anything that is not a number."""
     if isinstance(value, list | tuple):
-        return any(map(has_non_numbers, value))
+        return any(map(contains_non_numbers, value))
     return not isinstance(value, bool | int | float | np.generic)
 
 

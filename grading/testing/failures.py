@@ -106,23 +106,23 @@ def explain_failure(
     cause = error.__cause__ if isinstance(error, Mismatch) else error
     if frames is None:
         frames = cause.frames if isinstance(cause, RemoteError) else ()
-    gap = find_gap(error)
+    gap = find_gap_task(error)
     if gap is not None and gap in tasks:
         told |= {"task": gap, "title": tasks[gap].title, "got": f"Task {gap} is not written yet."}
         hint = tasks[gap].hints[0]
     elif isinstance(error, Mismatch):
         told |= {"call": error.call, "got": error.got, "expected": error.expected}
-        hint = (cause and find_hint(cause)) or join_hints(error.diagnosis, error.hint or hint)
+        hint = (cause and find_exception_hint(cause)) or join_hints(error.diagnosis, error.hint or hint)
         if error.returned_nothing:
-            told["got"], hint = _explain_none(printed)
+            told["got"], hint = _explain_returned_none(printed)
     elif isinstance(error, WorkerFailureError):
-        told |= {"call": find_test_line(error), "got": str(error)}
-        hint = find_hint(error) or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
+        told |= {"call": find_failing_expression(error), "got": str(error)}
+        hint = find_exception_hint(error) or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
     elif frames or isinstance(error, RemoteError):
-        told |= {"call": _find_call(error, frames), "got": _describe_exception(error)}
-        hint = find_hint(error) or hint
+        told |= {"call": _find_failed_call(error, frames), "got": _describe_exception(error)}
+        hint = find_exception_hint(error) or hint
     else:
-        told |= {"call": find_test_line(error), **_explain_unusable(error)}
+        told |= {"call": find_failing_expression(error), **_explain_unusable_value(error)}
         hint = told.pop("hint", None) or hint
     if frames:
         place = choose_traceback_frame(frames, test.node.partition("::")[0].rpartition("/")[0], is_given)
@@ -132,13 +132,13 @@ def explain_failure(
     return Failure(hint=hint, **told)
 
 
-def find_gap(error: BaseException | None) -> str | None:
+def find_gap_task(error: BaseException | None) -> str | None:
     """Find the task that the message of an unfilled gap mentions: 2.3 for "Task 2.3: …"."""
     named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
     return named.group(1) if named else None
 
 
-def find_hint(error: BaseException) -> str | None:
+def find_exception_hint(error: BaseException) -> str | None:
     """Find the hint for an exception in student code or for a worker that died.
 
     Return None if there is no hint that is more helpful than the task's or the check's.
@@ -149,7 +149,7 @@ def find_hint(error: BaseException) -> str | None:
     return next((hint for kinds, part, hint in RAISED if kind in kinds.split("|") and re.search(part, message)), None)
 
 
-def find_test_line(error: BaseException) -> str | None:
+def find_failing_expression(error: BaseException) -> str | None:
     """Find the expression in the test's line that raised the exception, such as `linear.forward(x, weight)`."""
     frames = [
         frame
@@ -165,9 +165,9 @@ def find_test_line(error: BaseException) -> str | None:
     return line[last.colno : last.end_colno].decode(errors="replace").strip() or last.line
 
 
-def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
+def _find_failed_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
     """Find the call that failed in the test, or the first student function if a test helper made the call."""
-    line = find_test_line(error)
+    line = find_failing_expression(error)
     helped = line is None or line.startswith(("check_gradient(", "recipes."))
     return f"{frames[0].function}(…)" if helped and frames and frames[0].function else line
 
@@ -196,14 +196,14 @@ def _describe_exception(error: BaseException) -> str:
     return f"{name_exception(error)}: {error}".removesuffix(": ")
 
 
-def _explain_none(printed: str) -> tuple[str, str]:
+def _explain_returned_none(printed: str) -> tuple[str, str]:
     """Describe a returned None and choose the hint, which depends on whether the code printed something."""
     if shown := to_one_line(printed, PRINTED):
         return f"None (and your code printed: {shown})", RETURN_NOT_PRINT
     return "None", RETURN
 
 
-def _explain_unusable(error: BaseException) -> dict[str, str]:
+def _explain_unusable_value(error: BaseException) -> dict[str, str]:
     """Explain why a test could not use the value that student code returned."""
     message = str(error)
 

@@ -18,16 +18,16 @@ class GivenCode:
         self._texts: dict[str, str] | None = None
         self._lines: dict[str, frozenset[tuple[str, str]]] = {}
 
-    def holds_frame(self, frame: Frame) -> bool:
+    def is_given_frame(self, frame: Frame) -> bool:
         """Return whether a line is unchanged and in a function without a gap, or False if the release is not known."""
         if frame.file not in self._lines:
             if self._texts is None:
                 self._texts = _read_released_texts(self._root)
-            self._lines[frame.file] = list_given_lines(self._texts.get(frame.file, ""))
+            self._lines[frame.file] = list_lines_of_given_functions(self._texts.get(frame.file, ""))
         return (frame.function, frame.text) in self._lines[frame.file]
 
 
-def list_given_lines(text: str) -> frozenset[tuple[str, str]]:
+def list_lines_of_given_functions(text: str) -> frozenset[tuple[str, str]]:
     """List the lines of every function without a gap, each with the function's name.
 
     List none if ``text`` is not Python.

@@ -15,7 +15,7 @@ DIFFERENTIATE = (
 )
 
 
-def name_arguments(forward: Any, count: int) -> list[str]:
+def list_forward_argument_names(forward: Any, count: int) -> list[str]:
     """List the names of the arrays that an op's forward takes: x, weight, bias."""
     try:
         named = list_argument_names(forward) if isinstance(forward, Proxy) else forward.__code__.co_varnames
@@ -56,7 +56,7 @@ def check_gradient(
             expected=f"a tuple of {len(inputs)} arrays, one gradient per input",
             hint=hint,
         )
-    names = name_arguments(op.forward, len(inputs))
+    names = list_forward_argument_names(op.forward, len(inputs))
     for position, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
         if x.dtype.kind != "f":
             continue

@@ -139,7 +139,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         known = set().union(*tasks.values())
         wanted: set[str] = set()
         for name in given:
-            found = find_named_tasks(name, known)
+            found = resolve_task_name(name, known)
             if items and not found:
                 here = ", ".join(sorted(known, key=lambda task: [int(part) for part in task.split(".")]))
                 raise pytest.UsageError(f"no test here belongs to task {name}; the tasks are {here}")
@@ -157,7 +157,7 @@ def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
                 item.originalname = f"{mark.args[0]} {item.originalname}"
 
 
-def find_named_tasks(name: str, known: set[str]) -> set[str]:
+def resolve_task_name(name: str, known: set[str]) -> set[str]:
     """Find the tasks that a name refers to: 2.3, or 3 for the third task of one module or all tasks of module 03."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
@@ -189,7 +189,7 @@ def pytest_runtest_makereport(
     brief = config.get_verbosity() < 2 and config.option.tbstyle == "auto"
     of_student = "student" in getattr(item, "fixturenames", ()) and config.stash.get(STUDENTS, None) is None
     if brief and of_student and report.failed and isinstance(error, Exception):
-        report.longrepr = _write_failure(error, item, report.capstdout)
+        report.longrepr = _explain_test_failure(error, item, report.capstdout)
     return report
 
 
@@ -201,7 +201,7 @@ def describe_test(item: pytest.Item, root: Path) -> FailedTest:
     return FailedTest(node, title, str(mark.args[0]) if mark and mark.args else None)
 
 
-def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
+def _explain_test_failure(error: Exception, item: pytest.Item, printed: str) -> str:
     """Explain in a few lines why a test of a student's code failed."""
     from grading.testing.failures import (
         explain_failure,
@@ -217,10 +217,10 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
         if file.startswith("modules") and not Path(file).name.startswith("test_")
     ]
     if TASKS not in item.config.stash:
-        item.config.stash[TASKS] = _read_tasks(root)
+        item.config.stash[TASKS] = _read_tasks_by_id(root)
     given = item.config.stash.setdefault(GIVEN, GivenCode(root))
     test, tasks = describe_test(item, root), item.config.stash[TASKS]
-    failure = explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.holds_frame)
+    failure = explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.is_given_frame)
     if failure.file is not None:
         causes = item.config.stash.setdefault(CAUSES, {})
         first = causes.setdefault((failure.file, failure.line, failure.got), test.node)
@@ -230,7 +230,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
     return format_brief_failure(failure)
 
 
-def _read_tasks(root: Path) -> dict[str, Task]:
+def _read_tasks_by_id(root: Path) -> dict[str, Task]:
     """Read all tasks, keyed by id, or none if the manifest is unreadable. Failures can be explained without tasks."""
     from grading.manifest.loader import load_manifest
 

@@ -21,7 +21,7 @@ from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import Failure
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
-from grading.testing.failures import FailedTest, explain_failure, find_gap
+from grading.testing.failures import FailedTest, explain_failure, find_gap_task
 from grading.testing.given_code import GivenCode
 from grading.testing.students import WorkerPool
 
@@ -72,7 +72,7 @@ def run_tests(
         *([f"--task={task}"] if task else []), *(str(root / file) for file in files),
     ]  # fmt: skip
     # unraisableexception would collect garbage for 50 ms per run, to find exceptions in the grader's own finalizers.
-    with _hide_pytest_settings(), _forget_imports(files):
+    with _hide_pytest_settings(), _forget_imports_afterwards(files):
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
@@ -126,7 +126,7 @@ class _Collector:
             total = sum(other.path == item.path for other in item.session.items)
             self.watch.begin_phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
         test = plugin.describe_test(item, self.root)
-        self.watch.advance(self._count_done(test), test.title)
+        self.watch.advance(self._count_outcomes_in_file(test), test.title)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
@@ -154,25 +154,25 @@ class _Collector:
                     error = Mismatch(call=test.title, got=got, expected="values of the size that the task asks for")
             if isinstance(error, GraderError):
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
-            failure = self._explain(error, test) if error else None
-            self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap(error)))
-            self.watch.advance(self._count_done(test), test.title)
+            failure = self._explain_failed_test(error, test) if error else None
+            self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap_task(error)))
+            self.watch.advance(self._count_outcomes_in_file(test), test.title)
             if self.is_enough(self.outcomes[-1]):
                 item.session.shouldfail = "the others need not be run"
         return report
 
-    def _count_done(self, test: FailedTest) -> int:
+    def _count_outcomes_in_file(self, test: FailedTest) -> int:
         """Count the outcomes of the tests in the same file."""
         return sum(outcome.node.startswith(test.node.partition("::")[0]) for outcome in self.outcomes)
 
-    def _explain(self, error: BaseException, test: FailedTest) -> Failure:
+    def _explain_failed_test(self, error: BaseException, test: FailedTest) -> Failure:
         """Explain a failed test, including what student code printed instead of returning."""
         printed = ""
         if isinstance(error, Mismatch) and error.returned_nothing:
             time.sleep(DRAIN_SECONDS)
             printed = self.students.output[self.printed_before :]
         tasks = {t.id: t for m in self.manifest.modules for t in m.tasks}
-        return explain_failure(error, test, tasks, printed=printed, is_given=self.given.holds_frame)
+        return explain_failure(error, test, tasks, printed=printed, is_given=self.given.is_given_frame)
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def _hide_pytest_settings() -> Iterator[None]:
 
 
 @contextmanager
-def _forget_imports(files: Iterable[Path]) -> Iterator[None]:
+def _forget_imports_afterwards(files: Iterable[Path]) -> Iterator[None]:
     """Drop the imported test modules after the block, so that the next run imports their current text."""
     try:
         yield

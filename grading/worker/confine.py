@@ -30,11 +30,11 @@ def confine(fence: dict) -> None:
         os.setuid(fence["become"])
     set_limits(fence["limits"])
     if fence["calls"]:
-        drop_rights()
+        drop_capabilities()
     if fence["files"] is not None:
         landlock.restrict_files(fence["files"])
     if fence["calls"]:
-        seccomp.restrict_calls()
+        seccomp.install_seccomp_filter()
 
 
 def limit_tmp(options: str) -> None:
@@ -45,7 +45,7 @@ def limit_tmp(options: str) -> None:
     _libc.mount(b"tmpfs", b"/tmp", None, MS_REMOUNT | MS_NOSUID | MS_NODEV, options.encode())
 
 
-def drop_rights() -> None:
+def drop_capabilities() -> None:
     """Give up all capabilities, and the right to gain any by running a program."""
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "the kernel does not let a process give up new privileges")

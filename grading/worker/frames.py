@@ -24,7 +24,7 @@ def list_student_frames(error: BaseException, root: str) -> list[list]:
         further = _list_frames_below(first, root)
         if explicit is None and not (len(further) > 1 and _comes_from_raise(error)):
             break
-        frames = _join_frames(frames, further)
+        frames = _join_caught_frames(frames, further)
         error = first
     return frames[-MOST_FRAMES:]
 
@@ -44,7 +44,7 @@ def _list_frames_below(error: BaseException, root: str) -> list[list]:
     return [[file[len(below) :], line, function] for file, line, function in frames if file.startswith(below)]
 
 
-def _join_frames(frames: list[list], further: list[list]) -> list[list]:
+def _join_caught_frames(frames: list[list], further: list[list]) -> list[list]:
     """Join the frames up to the handler with those from the handler to the exception that it caught."""
     if not further:
         return frames

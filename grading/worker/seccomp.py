@@ -77,36 +77,36 @@ NAMES = (15, 16, 0x53564D41)
 """PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, for the names of threads and memory."""
 
 
-def build_filter(machine: str, pid: int) -> bytes | None:
+def build_seccomp_filter(machine: str, pid: int) -> bytes | None:
     """Build the filter for a processor and the process ``pid``, or return None if the call numbers are not known."""
     if machine not in ARCHITECTURES:
         return None
     column = list(ARCHITECTURES).index(machine)
     code = [
-        _encode_instruction(LOAD, OFFSET_ARCH),
-        _encode_instruction(JUMP_EQUAL, ARCHITECTURES[machine], 1, 0),
-        _encode_instruction(RETURN, KILL),
-        _encode_instruction(LOAD, OFFSET_NR),
+        _encode_bpf_instruction(LOAD, OFFSET_ARCH),
+        _encode_bpf_instruction(JUMP_EQUAL, ARCHITECTURES[machine], 1, 0),
+        _encode_bpf_instruction(RETURN, KILL),
+        _encode_bpf_instruction(LOAD, OFFSET_NR),
     ]
     if machine == "x86_64":
-        code += [_encode_instruction(JUMP_ATLEAST, X32, 0, 1), _encode_instruction(RETURN, ERRNO | EPERM)]
+        code += [_encode_bpf_instruction(JUMP_ATLEAST, X32, 0, 1), _encode_bpf_instruction(RETURN, ERRNO | EPERM)]
     for numbers in ALLOWED.values():
         if (number := numbers[column]) is not None:
-            code += [_encode_instruction(JUMP_EQUAL, number, 0, 1), _encode_instruction(RETURN, ALLOW)]
+            code += [_encode_bpf_instruction(JUMP_EQUAL, number, 0, 1), _encode_bpf_instruction(RETURN, ALLOW)]
     for name, numbers in BOUNDED.items():
         if (number := numbers[column]) is not None:
             bounded = _build_argument_check(name, pid)
-            code += [_encode_instruction(JUMP_EQUAL, number, 0, len(bounded)), *bounded]
-    code += [_encode_instruction(JUMP_ATLEAST, YOUNG, 0, 1), _encode_instruction(RETURN, ERRNO | ENOSYS)]
-    return b"".join([*code, _encode_instruction(RETURN, ERRNO | EPERM)])
+            code += [_encode_bpf_instruction(JUMP_EQUAL, number, 0, len(bounded)), *bounded]
+    code += [_encode_bpf_instruction(JUMP_ATLEAST, YOUNG, 0, 1), _encode_bpf_instruction(RETURN, ERRNO | ENOSYS)]
+    return b"".join([*code, _encode_bpf_instruction(RETURN, ERRNO | EPERM)])
 
 
-def restrict_calls() -> None:
+def install_seccomp_filter() -> None:
     """Install the filter in this process, which must still be single-threaded. Raise OSError if the kernel refuses.
 
     Do nothing if there is no filter for this processor. The grader checks this beforehand.
     """
-    code = build_filter(platform.machine(), os.getpid())
+    code = build_seccomp_filter(platform.machine(), os.getpid())
     if code is None:
         return
     instructions = ctypes.create_string_buffer(code, len(code))
@@ -120,19 +120,19 @@ def _build_argument_check(name: str, pid: int) -> list[bytes]:
     """Build the instructions that check the arguments of one call. Every path through them ends in a return."""
     if name == "clone":
         return [
-            _load_argument(0),
-            _encode_instruction(JUMP_SET, CLONE_THREAD, 0, 1),
-            _encode_instruction(RETURN, ALLOW),
-            _encode_instruction(RETURN, ERRNO | EPERM),
+            _build_load_instruction(0),
+            _encode_bpf_instruction(JUMP_SET, CLONE_THREAD, 0, 1),
+            _encode_bpf_instruction(RETURN, ALLOW),
+            _encode_bpf_instruction(RETURN, ERRNO | EPERM),
         ]
     if name in ("open", "openat"):
         # O_TRUNC empties a file opened for reading, which Landlock before version 3 counts as reading.
         return [
-            _load_argument(1 if name == "open" else 2),
-            _encode_instruction(JUMP_SET, O_TRUNC, 0, 1),
-            _encode_instruction(JUMP_SET, WRITING, 0, 1),
-            _encode_instruction(RETURN, ALLOW),
-            _encode_instruction(RETURN, ERRNO | EPERM),
+            _build_load_instruction(1 if name == "open" else 2),
+            _encode_bpf_instruction(JUMP_SET, O_TRUNC, 0, 1),
+            _encode_bpf_instruction(JUMP_SET, WRITING, 0, 1),
+            _encode_bpf_instruction(RETURN, ALLOW),
+            _encode_bpf_instruction(RETURN, ERRNO | EPERM),
         ]
     argument, values = {
         "ioctl": (1, TERMINAL),
@@ -146,16 +146,16 @@ def _build_argument_check(name: str, pid: int) -> list[bytes]:
     checks = [
         part
         for value in values
-        for part in (_encode_instruction(JUMP_EQUAL, value, 0, 1), _encode_instruction(RETURN, ALLOW))
+        for part in (_encode_bpf_instruction(JUMP_EQUAL, value, 0, 1), _encode_bpf_instruction(RETURN, ALLOW))
     ]
-    return [_load_argument(argument), *checks, _encode_instruction(RETURN, ERRNO | EPERM)]
+    return [_build_load_instruction(argument), *checks, _encode_bpf_instruction(RETURN, ERRNO | EPERM)]
 
 
-def _load_argument(index: int) -> bytes:
+def _build_load_instruction(index: int) -> bytes:
     """Build the instruction that loads an argument's lower half. The kernel reads all these arguments as ints."""
-    return _encode_instruction(LOAD, OFFSET_ARGUMENTS + 8 * index)
+    return _encode_bpf_instruction(LOAD, OFFSET_ARGUMENTS + 8 * index)
 
 
-def _encode_instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+def _encode_bpf_instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     """Encode one BPF instruction."""
     return struct.pack("=HBBI", code, if_true, if_false, value)

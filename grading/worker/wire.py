@@ -125,7 +125,7 @@ def decode_value(
             raise WireError("nested too deeply")
         try:
             if code == ARRAY:
-                dtype, shape = _check_array_head(_unpack(payload, decode_extension))
+                dtype, shape = _validate_array_head(_unpack(payload, decode_extension))
                 start, taken = taken, taken + math.prod(shape) * dtype.itemsize
                 return _build_array(dtype, shape, bodies[start:taken])
             if code == TUPLE:
@@ -172,13 +172,13 @@ def _check_nesting(value: Any, most: int) -> None:
     """Raise WireError if containers are nested more than ``most`` deep."""
     layer = [value]
     for _ in range(most):
-        layer = [inner for item in layer if type(item) in CONTAINERS for inner in _list_contents(item)]
+        layer = [inner for item in layer if type(item) in CONTAINERS for inner in _list_contained_values(item)]
         if not layer:
             return
     raise WireError("nested too deeply")
 
 
-def _list_contents(container: Any) -> Iterable[Any]:
+def _list_contained_values(container: Any) -> Iterable[Any]:
     """List the values in a list, tuple, dict or slice."""
     if type(container) is slice:
         return container.start, container.stop, container.step
@@ -199,7 +199,7 @@ def _require_known_dtype(name: str) -> str:
     return name
 
 
-def _check_array_head(head: Any) -> tuple[np.dtype, list[int]]:
+def _validate_array_head(head: Any) -> tuple[np.dtype, list[int]]:
     """Check the dtype and shape that a message claims for an array."""
     name, shape = _require_list(head)
     if not isinstance(name, str) or len(_require_list(shape)) > MAX_DIMENSIONS:

@@ -52,7 +52,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
 
     def build_row(entry: BoardEntry) -> BoardRow:
         """Build the row for one entry."""
-        name, address = _name_student(students.get(entry.student))
+        name, address = _get_name_and_address(students.get(entry.student))
         value, least, most = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
         left, width = scale_value(entry.low), max(0.8, round(scale_value(entry.high) - scale_value(entry.low), 2))
         return BoardRow(entry, name, address, value, least, most, left, width, scale_value(entry.middle))
@@ -60,7 +60,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
     return [build_row(entry) for entry in entries]
 
 
-def _name_student(student: CohortStudent | None) -> tuple[str, str | None]:
+def _get_name_and_address(student: CohortStudent | None) -> tuple[str, str | None]:
     """Return a student's name on the site, and the address of their portfolio or None."""
     if student is None:
         return "The course’s own solution", None

@@ -15,14 +15,14 @@ from grading.errors import UsageError
 from grading.manifest.loader import load_manifest
 from website.board_pages import render_board_pages
 from website.build_state import BuildState, BuiltPart, write_build_state
-from website.class_overview import build_overview
+from website.class_overview import build_class_overview
 from website.class_pages import render_class_pages
 from website.class_sources import ClassSource, FingerprintedStudent
 from website.course_pages import list_course_files, render_course_pages
 from website.page_renderer import SITE, SiteContext, SiteFiles, load_static_files
 from website.site_folder import list_file_sizes, read_site_folder_state, remove_old_files, write_changed_files
 from website.student_pages import render_student_pages
-from website.student_story import build_story
+from website.student_story import build_student_story
 from website.student_summary import summarize_story
 
 ROOT = SITE.parent
@@ -102,7 +102,7 @@ def build_site(
     }
     todo = [k for k in known if k.student.pseudonym not in parts]
     written = 0
-    for name, made, count in _render_students(source, site, target, todo, digests, processes):
+    for name, made, count in _render_changed_students(source, site, target, todo, digests, processes):
         parts[name] = made
         written += count
 
@@ -121,7 +121,7 @@ def build_site(
         parts,
         "class",
         class_digest,
-        lambda: render_class_pages(build_overview([s for s in summaries if s], site.manifest, where), site),
+        lambda: render_class_pages(build_class_overview([s for s in summaries if s], site.manifest, where), site),
     )
     if rankings:
         digest = _compute_text_digest(
@@ -173,7 +173,7 @@ class _PartBuilder:
 RenderedStudent = tuple[str, BuiltPart, int]
 
 
-def _render_students(
+def _render_changed_students(
     source: ClassSource,
     site: SiteContext,
     target: Path,
@@ -192,7 +192,7 @@ def _render_students(
         return
     start = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=start, initializer=_store_shared_inputs, initargs=(source, site, target)
+        workers, mp_context=start, initializer=_keep_inputs_for_process, initargs=(source, site, target)
     ) as pool:
         for done in pool.map(_render_batch_in_process, jobs):
             yield from done
@@ -203,7 +203,7 @@ def _render_student_batch(
 ) -> Iterator[RenderedStudent]:
     """Render and write the parts of some students, each given with the digest of its inputs."""
     for student, digest in job:
-        story = build_story(source.load_member(student), site.manifest)
+        story = build_student_story(source.load_member(student), site.manifest)
         files = render_student_pages(story, site)
         written = write_changed_files(target, files)
         made = BuiltPart(
@@ -216,14 +216,14 @@ _shared: tuple[ClassSource, SiteContext, Path] | None = None
 """The inputs that all jobs of a process share, sent once instead of with every job."""
 
 
-def _store_shared_inputs(source: ClassSource, site: SiteContext, target: Path) -> None:
+def _keep_inputs_for_process(source: ClassSource, site: SiteContext, target: Path) -> None:
     """Store in this process what all of its jobs share."""
     global _shared
     _shared = source, site, target
 
 
 def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
-    """Render some students in a separate process, which `_store_shared_inputs` has prepared."""
+    """Render some students in a separate process, which `_keep_inputs_for_process` has prepared."""
     assert _shared is not None
     return list(_render_student_batch(*_shared, job))
 

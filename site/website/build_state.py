@@ -34,7 +34,7 @@ class BuildState:
         return {path for made in self.parts.values() for path in made.files}
 
 
-def get_state_file(target: Path) -> Path:
+def get_state_file_path(target: Path) -> Path:
     """Return the path of the file with the state of the site at `target`, next to it so that it is not published."""
     return target.parent / f".{target.name}.state.json"
 
@@ -42,7 +42,7 @@ def get_state_file(target: Path) -> Path:
 def read_build_state(target: Path) -> BuildState | None:
     """Read what the last build left at `target`, or return None if there is nothing that this version can use."""
     try:
-        said = json.loads(get_state_file(target).read_bytes())
+        said = json.loads(get_state_file_path(target).read_bytes())
         if said["version"] < VERSION:  # everything is rebuilt
             return BuildState()
         if said["version"] > VERSION:
@@ -64,7 +64,7 @@ def write_build_state(target: Path, state: BuildState) -> None:
         name: {"digest": made.digest, "files": made.files, "summary": made.summary and made.summary.to_plain()}
         for name, made in state.parts.items()
     }
-    place = get_state_file(target)
+    place = get_state_file_path(target)
     temporary = place.with_name(f"{place.name}.{secrets.token_hex(4)}.tmp")
     temporary.write_text(json.dumps({"version": VERSION, "parts": parts}), "utf-8")
     temporary.replace(place)

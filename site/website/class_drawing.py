@@ -39,7 +39,7 @@ class HeatCell:
         return f"open, {tried}" if self.tries else "open"
 
 
-def build_heat_cells(summary: StudentSummary, manifest: Manifest) -> list[HeatCell]:
+def build_heat_map_row(summary: StudentSummary, manifest: Manifest) -> list[HeatCell]:
     """Build a row of the heat map, with one cell for each module."""
     cells = []
     for column, module in enumerate(manifest.modules):
@@ -74,7 +74,7 @@ class UnlockChart:
     bottom: float
 
 
-def draw_unlocks(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
+def draw_unlocks_over_time(unlocks: UnlockCounts, manifest: Manifest) -> UnlockChart:
     """Draw one line for each milestone that somebody has, with the milestone's number at the end."""
     left, right, top, bottom = 44, WIDTH - 40, 12, TALL - 30
     most = max((count for counts in unlocks.counts for count in counts), default=0)
@@ -155,7 +155,7 @@ class ProgressPicture:
     bottom: float
 
 
-def draw_progress(overview: ClassOverview, manifest: Manifest) -> ProgressPicture:
+def draw_module_completion_bars(overview: ClassOverview, manifest: Manifest) -> ProgressPicture:
     """Draw a bar for each module, as high as the share of the class that completed it, with milestones above."""
     top, bottom = PROGRESS_TOP, TALL - 26.0
     pitch = WIDTH / len(manifest.modules)

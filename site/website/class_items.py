@@ -60,19 +60,19 @@ def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> C
     missed_questions = [{q: s.questions.get(q) for m in s.asked for q in questions.get(m, ())} for s in students]
     missed_criteria = [{criterion: s.criteria.get(criterion) for criterion in s.measured} for s in students]
     return ClassItems(
-        tasks=_rank_items(_label_tasks(manifest), missed_tasks),
-        questions=_rank_items(_label_questions(manifest), missed_questions),
-        criteria=_rank_items(_label_criteria(manifest), missed_criteria),
+        tasks=_rank_items(_list_task_labels(manifest), missed_tasks),
+        questions=_rank_items(_list_question_labels(manifest), missed_questions),
+        criteria=_rank_items(_list_criterion_labels(manifest), missed_criteria),
     )
 
 
-def _label_tasks(manifest: Manifest) -> Iterator[ItemLabel]:
+def _list_task_labels(manifest: Manifest) -> Iterator[ItemLabel]:
     """List each task with its title and page."""
     for module in manifest.modules:
         yield from ((task.id, task.title, f"course/{module.id}.html", None) for task in module.tasks)
 
 
-def _label_questions(manifest: Manifest) -> Iterator[ItemLabel]:
+def _list_question_labels(manifest: Manifest) -> Iterator[ItemLabel]:
     """List each question with its title, page and milestone."""
     for milestone in manifest.milestones:
         for question in milestone.questions:
@@ -80,7 +80,7 @@ def _label_questions(manifest: Manifest) -> Iterator[ItemLabel]:
             yield f"{milestone.id}/{question.id}", title, f"course/milestone-{milestone.id}.html", milestone.id
 
 
-def _label_criteria(manifest: Manifest) -> Iterator[ItemLabel]:
+def _list_criterion_labels(manifest: Manifest) -> Iterator[ItemLabel]:
     """List each criterion with its title, page and milestone."""
     for milestone in manifest.milestones:
         for criterion in milestone.criteria:

@@ -97,7 +97,7 @@ class ClassOverview:
         return sum(row.finished for row in self.rows)
 
 
-def build_overview(
+def build_class_overview(
     summaries: Iterable[StudentSummary], manifest: Manifest, sections: Mapping[str, str] | None = None
 ) -> ClassOverview:
     """Build the overview from the students' summaries; ``sections`` are by pseudonym, if the site shows them."""
@@ -110,7 +110,7 @@ def build_overview(
         unlocked=tuple(_count_unlocked_milestones(students, manifest)),
         completed=tuple(_count_completed_modules(students, manifest)),
         places=tuple(_count_current_modules(students, manifest)),
-        changes=tuple(_compare_weeks(students, manifest, newest)) if newest else (),
+        changes=tuple(_compare_last_two_weeks(students, manifest, newest)) if newest else (),
         unlocks=_count_unlocks_over_time(dated, manifest, newest),
         items=analyse_class_items(students, manifest),
         newest=newest,
@@ -140,11 +140,11 @@ def _build_ranked_rows(
     by_name = {s.pseudonym: s for s in students}
     for name in ranked:
         s = by_name[name]
-        reasons = tuple(_list_reasons(s, needs[name]))
+        reasons = tuple(_list_stuck_reasons(s, needs[name]))
         yield OverviewRow(s, sections.get(name), days[name], needs[name], reasons, name in stuck, s.towards is None)
 
 
-def _list_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[str]:
+def _list_stuck_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[str]:
     """List in words why a student may be stuck."""
     if need.failures > 1:
         yield f"task {summary.repeated} failed {need.failures} times in a row"
@@ -190,7 +190,9 @@ def _compute_percentage(count: int, students: list[StudentSummary]) -> float:
     return 100 * count / len(students) if students else 0.0
 
 
-def _compare_weeks(students: list[StudentSummary], manifest: Manifest, newest: datetime) -> Iterable[WeeklyChange]:
+def _compare_last_two_weeks(
+    students: list[StudentSummary], manifest: Manifest, newest: datetime
+) -> Iterable[WeeklyChange]:
     """Compare the week up to the newest record with the week before it."""
 
     def count_weeks_ago(at: str | None) -> int:

@@ -12,7 +12,7 @@ from desk.item_statistics import DISCRIMINATION
 from desk.stuck import FORMULA, SELECTION
 from grading.manifest.model import Manifest
 from grading.render.text import to_one_line
-from website.class_drawing import build_heat_cells, draw_progress, draw_unlocks
+from website.class_drawing import build_heat_map_row, draw_module_completion_bars, draw_unlocks_over_time
 from website.class_overview import ClassOverview, OverviewRow
 from website.page_renderer import SiteContext, SiteFiles, load_macros
 
@@ -45,12 +45,12 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
     manifest = site.manifest
     views = list(build_student_lists(overview, manifest))
     shared: dict[str, Any] = {"overview": overview, "views": views, "formula": FORMULA, "selection": SELECTION}
-    progress = draw_progress(overview, manifest)
+    progress = draw_module_completion_bars(overview, manifest)
     files = {"index.html": site.render_page("index.html.jinja", "index.html", overview=overview, progress=progress)}
     files["class/index.html"] = site.render_page(
         "class.html.jinja",
         "class/index.html",
-        chart=draw_unlocks(overview.unlocks, manifest) if overview.unlocks else None,
+        chart=draw_unlocks_over_time(overview.unlocks, manifest) if overview.unlocks else None,
         first=FIRST,
         **shared,
     )
@@ -59,7 +59,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
     )
     parts = _render_student_parts(overview.rows, manifest)
     for view in views:
-        labels = list(_label_pages(view))
+        labels = list(_list_page_link_texts(view))
         for number, rows in enumerate(view.pages, 1):
             files[view.get_page_path(number)] = site.render_page(
                 "students.html.jinja",
@@ -94,7 +94,7 @@ def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator
         yield StudentList("finished", "Every milestone unlocked", finished)
 
 
-def _label_pages(view: StudentList) -> Iterator[str]:
+def _list_page_link_texts(view: StudentList) -> Iterator[str]:
     """Return the link text for each page: its number or, if students are sorted by name, its first name."""
     for number, rows in enumerate(view.pages, 1):
         yield (
@@ -121,7 +121,7 @@ def _render_student_parts(rows: Sequence[OverviewRow], manifest: Manifest) -> di
     macros = load_macros("student_row.jinja")
     made = {}
     for row in rows:
-        cells = build_heat_cells(row.summary, manifest)
+        cells = build_heat_map_row(row.summary, manifest)
         made[row.summary.pseudonym] = StudentParts(
             macros.picture(row, cells), macros.heat(row, cells), macros.line(row)
         )

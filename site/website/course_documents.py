@@ -47,7 +47,7 @@ class DocumentPage:
 
 def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
     """Render a complete document. Its text is the course's own, so HTML in it is kept."""
-    parser = _build_parser()
+    parser = _build_markdown_parser()
     tokens = parser.parse(text)
     _set_anchors_and_links(tokens, link)
     title = Markup("")
@@ -61,9 +61,9 @@ def render_document(text: str, link: LinkConverter = str) -> DocumentPage:
     return DocumentPage(title, _render_markdown_tokens(tokens), contents)
 
 
-def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
+def split_document_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
     """Map each anchor of a document to its third-level section."""
-    tokens = _build_parser().parse(text)
+    tokens = _build_markdown_parser().parse(text)
     _set_anchors_and_links(tokens, link)
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and int(token.tag[1]) <= 3]
     found = {}
@@ -79,28 +79,28 @@ def split_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSe
     return found
 
 
-def render_inline(text: str) -> Markup:
+def render_inline_markdown(text: str) -> Markup:
     """Render a sentence from the course without a paragraph around it."""
-    return Markup(_build_parser().renderInline(text))  # noqa: S704 - the course's own text
+    return Markup(_build_markdown_parser().renderInline(text))  # noqa: S704 - the course's own text
 
 
 @cache
-def _build_parser() -> MarkdownIt:
+def _build_markdown_parser() -> MarkdownIt:
     """Build the Markdown parser, with tables, formulas and highlighted code."""
     parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight_code})
     parser.enable(["table", "smartquotes"])
-    parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_convert_formula)
+    parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_convert_latex_to_mathml)
     parser.add_render_rule("table_open", lambda *_: f"{_format_scroll_region_start('Table')}<table>\n")
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     parser.add_render_rule("math_block", _render_formula_block)
     parser.add_render_rule("math_inline_double", _render_formula_block)
-    parser.add_render_rule("math_inline", lambda _, tokens, i, *__: _convert_formula(tokens[i].content, {}))
+    parser.add_render_rule("math_inline", lambda _, tokens, i, *__: _convert_latex_to_mathml(tokens[i].content, {}))
     return parser
 
 
 def _render_markdown_tokens(tokens: Sequence[Token]) -> Markup:
     """Render Markdown tokens as HTML."""
-    parser = _build_parser()
+    parser = _build_markdown_parser()
     return Markup(parser.renderer.render(list(tokens), parser.options, {}))  # noqa: S704 - the course's own text
 
 
@@ -120,7 +120,7 @@ def _get_heading_text(token: Token) -> str:
     return "".join(child.content for child in token.children or ())
 
 
-def _convert_formula(content: str, options: dict[str, Any]) -> str:
+def _convert_latex_to_mathml(content: str, options: dict[str, Any]) -> str:
     """Convert a formula from LaTeX to MathML."""
     display = "block" if options.get("display_mode") else "inline"
     return convert(content.strip(), display=display)
@@ -128,7 +128,7 @@ def _convert_formula(content: str, options: dict[str, Any]) -> str:
 
 def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
     """Render a formula on a line of its own."""
-    maths = _convert_formula(tokens[index].content, {"display_mode": True})
+    maths = _convert_latex_to_mathml(tokens[index].content, {"display_mode": True})
     return f"{_format_scroll_region_start('Formula')}{maths}</div>\n"
 
 

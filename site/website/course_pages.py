@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from grading.errors import UsageError
 from grading.manifest.model import BuildStatus, Criterion, CriterionKind, Manifest, Milestone, Module
 from grading.render import words
-from website.course_documents import DocumentSection, LinkConverter, render_document, split_sections
+from website.course_documents import DocumentSection, LinkConverter, render_document, split_document_sections
 from website.page_renderer import SiteContext, SiteFiles
 
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
@@ -25,7 +25,7 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
     manifest = site.manifest
     built = list_built_modules(manifest)
     lessons = {module.id for module in built}
-    topics = split_sections(
+    topics = split_document_sections(
         (root / TROUBLESHOOTING).read_text("utf-8"), _make_link_converter(TROUBLESHOOTING, manifest)
     )
     files = {

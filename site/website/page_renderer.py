@@ -16,11 +16,11 @@ from markupsafe import Markup
 
 from grading.manifest.model import Manifest
 from grading.render import figure_text, medal, words
-from grading.scoring import describe_scheme
+from grading.scoring import describe_scoring_scheme
 from website.counts_and_durations import format_count
-from website.course_documents import render_inline
+from website.course_documents import render_inline_markdown
 from website.image_sheets import CELL
-from website.record_pictures import draw_picture
+from website.record_pictures import draw_record_picture
 from website.training_curves import SPARK_HEIGHT, SPARK_WIDTH, build_curve_plot, build_sparkline
 
 SITE = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ class SiteContext:
         shared = {
             "course": self.manifest.course,
             "manifest": self.manifest,
-            "static": map_static_names(),
+            "static": map_static_files_to_paths(),
             "navigation": (*NAVIGATION, LEADERBOARD) if self.has_leaderboard else NAVIGATION,
             "root": "../" * path.count("/"),
             "here": path,
@@ -89,11 +89,11 @@ def _build_environment() -> Environment:
         "plot": build_curve_plot,
         "spark": build_sparkline,
         "medal_name": medal.name_medal,
-        "draw": draw_picture,
-        "inline": render_inline,
+        "draw": draw_record_picture,
+        "inline": render_inline_markdown,
         "describe_writing": words.describe_writing,
         "threshold": figure_text.format_threshold,
-        "scheme": describe_scheme,
+        "scheme": describe_scoring_scheme,
         "first_up": lambda text: text[:1].upper() + text[1:],
     }
     return environment
@@ -111,7 +111,7 @@ def format_date(at: datetime) -> str:
 
 
 @cache
-def map_static_names() -> Mapping[str, str]:
+def map_static_files_to_paths() -> Mapping[str, str]:
     """Map style sheets, scripts and fonts to paths with a digest, so that caches never serve old ones."""
     return {source: path for source, (path, _) in _load_static().items()}
 

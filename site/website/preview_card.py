@@ -47,9 +47,9 @@ def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, veri
 
     Without `verified` the picture states that the records are not verified.
     """
-    picture = _draw_background(course, tuple(lines), verified).copy()
+    picture = _draw_card_without_name(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
-    if is_drawable(name):
+    if can_fonts_draw(name):
         _draw_fitted_text(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
     file = io.BytesIO()
     picture.putpalette(_compute_palette())
@@ -58,12 +58,12 @@ def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, veri
     return file.getvalue()
 
 
-def is_drawable(text: str) -> bool:
+def can_fonts_draw(text: str) -> bool:
     """Tell whether the fonts have all letters in a text, which they do for Latin script."""
-    return all(_find_font(c) is not None for c in text)
+    return all(_find_font_for_letter(c) is not None for c in text)
 
 
-def _find_font(letter: str) -> str | None:
+def _find_font_for_letter(letter: str) -> str | None:
     """Find the font file that has this letter."""
     code = ord(letter)
     if 0x20 <= code < 0x7F or 0xA0 <= code <= 0xFF or letter in "’‘–":
@@ -72,7 +72,7 @@ def _find_font(letter: str) -> str | None:
 
 
 @cache
-def _draw_background(course: str, lines: tuple[CardLine, ...], verified: bool) -> Image.Image:
+def _draw_card_without_name(course: str, lines: tuple[CardLine, ...], verified: bool) -> Image.Image:
     """Draw everything except the name. This part is the same for many students."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
@@ -113,27 +113,33 @@ def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
 
 def _draw_fitted_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, width: int) -> None:
     """Write a text as large as fits on one line, each run of letters in the font that has them."""
-    runs = ["".join(letters) for _, letters in groupby(text, _find_font)]
+    runs = ["".join(letters) for _, letters in groupby(text, _find_font_for_letter)]
     while sum(_measure_width(draw, run, size) for run in runs) > width and size > 12:
         size -= 4
     x, baseline = float(position[0]), position[1] + 76
     for run in runs:
-        draw.text((x, baseline), run, font=load_font(_find_font(run[0]) or SERIF, size, 650), fill=FULL, anchor="ls")
+        draw.text(
+            (x, baseline),
+            run,
+            font=load_font(_find_font_for_letter(run[0]) or SERIF, size, 650),
+            fill=FULL,
+            anchor="ls",
+        )
         x += _measure_width(draw, run, size)
 
 
 def _measure_width(draw: ImageDraw.ImageDraw, run: str, size: int) -> float:
     """Measure a run of letters in the font that has them."""
-    return draw.textlength(run, font=load_font(_find_font(run[0]) or SERIF, size, 650))
+    return draw.textlength(run, font=load_font(_find_font_for_letter(run[0]) or SERIF, size, 650))
 
 
 @cache
 def _compute_palette() -> list[int]:
     """Compute the 256 colours: from background to ink, then from background to accent."""
 
-    def build_ramp(colour: tuple[int, int, int]) -> list[int]:
+    def build_colour_ramp(colour: tuple[int, int, int]) -> list[int]:
         """Build 128 colours from the background towards this one, as a flat list of red, green and blue."""
         pairs = list(zip(BACKGROUND, colour, strict=True))
         return [round(a + (b - a) * i / FULL) for i in range(128) for a, b in pairs]
 
-    return build_ramp(INK) + build_ramp(ACCENT)
+    return build_colour_ramp(INK) + build_colour_ramp(ACCENT)

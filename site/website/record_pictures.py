@@ -40,7 +40,7 @@ class Drawing:
     """The SVG elements. They are written in Python, since a template takes ten times as long for hundreds of them."""
 
 
-def draw_picture(picture: Picture) -> Drawing | None:
+def draw_record_picture(picture: Picture) -> Drawing | None:
     """Draw a picture from a record, or return None if it is too large or empty."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
     labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
@@ -76,7 +76,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
         times = f"{int(wrong[row, column]):,} of {int(counts[row].sum()):,} times"
         said += f" Most often confused: {labels[row]} as {labels[column]}, {times}."
     said += " Each row is the class in the image, and each column is the network's answer."
-    return Drawing("Which classes it confuses", said, top + tall * classes, _join_shapes(shapes))
+    return Drawing("Which classes it confuses", said, top + tall * classes, _join_svg_elements(shapes))
 
 
 def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
@@ -98,11 +98,11 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
     what = "in red, green and blue" if channels == 3 else grey
     said = f"{maps} kernels of the first convolution, {rows}×{columns} pixels each, {what}."
     return Drawing(
-        "What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _join_shapes(shapes)
+        "What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _join_svg_elements(shapes)
     )
 
 
-def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
+def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
     """Draw a bar for each time, from 0."""
     longest = int(times.max())
     if len(times) > MOST_BARS or times.min() < 0 or longest == 0:
@@ -117,10 +117,10 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
     said = f"CPU time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
         said += f" With {labels[1]} a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
-    return Drawing("What a training step takes", said, tall * len(times), _join_shapes(shapes))
+    return Drawing("What a training step takes", said, tall * len(times), _join_svg_elements(shapes))
 
 
-def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
+def _draw_rival_ladders(shares: np.ndarray, labels: list[str]) -> Drawing | None:
     """Draw a ladder for each set, with the network and its rivals, best on top."""
     if len(shares) > MOST_RIVALS or shares.min() < 0 or shares.max() > 1000:
         return None
@@ -128,25 +128,27 @@ def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
     for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
         rungs = shares[:, column].tolist()
         shapes.append(draw_word(0, top + 18, title, css_class="heading"))
-        drawn, height = _draw_ladder(rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True)
+        drawn, height = _draw_ranked_bars(
+            rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True
+        )
         shapes, top = shapes + drawn, top + 26 + height + 14
         parts.append(f"{title}: {rungs[0] / 1000:.0%}, the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
-    return Drawing("The ladder of rivals", " ".join(parts), round(top), _join_shapes(shapes))
+    return Drawing("The ladder of rivals", " ".join(parts), round(top), _join_svg_elements(shapes))
 
 
-def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
+def _draw_text_rival_ladder(bits: np.ndarray, labels: list[str]) -> Drawing | None:
     """Draw a ladder of the network and its rivals by bits per byte, fewest on top."""
     if len(bits) > MOST_RIVALS or bits.min() < 0 or bits.max() == 0:
         return None
     rungs = bits.tolist()
-    shapes, height = _draw_ladder(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
+    shapes, height = _draw_ranked_bars(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
     said = f"Bits per byte of held-out real text, where fewer are better: {labels[0]} {rungs[0] / 1000:.2f}"
     best = min(range(1, len(rungs)), key=rungs.__getitem__, default=None)
     said += "." if best is None else f", the best rival, {labels[best]}, {rungs[best] / 1000:.2f}."
-    return Drawing("How well text is predicted", said, round(height), _join_shapes(shapes))
+    return Drawing("How well text is predicted", said, round(height), _join_svg_elements(shapes))
 
 
-def _draw_ladder(
+def _draw_ranked_bars(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
     """Return bars in order of length, with the network's marked, and their total height."""
@@ -192,7 +194,7 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
         f"layer's heads attend more. To write {labels[before + row + 1]}, for instance, "
         f"a head in layer {layer + 1} gives {int(back.max())}% of its attention to {labels[column]}."
     )
-    return Drawing("What it looks at when it writes", said, round(y), _join_shapes(shapes))
+    return Drawing("What it looks at when it writes", said, round(y), _join_svg_elements(shapes))
 
 
 def _clean_label(label: str, name: str) -> str:
@@ -202,7 +204,7 @@ def _clean_label(label: str, name: str) -> str:
     return to_one_line(label)[: LONGEST_RIVAL if name.startswith("rivals") else LONGEST_LABEL]
 
 
-def _join_shapes(shapes: list[str]) -> Markup:
+def _join_svg_elements(shapes: list[str]) -> Markup:
     """Join SVG elements."""
     return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `write_word` has escaped
 
@@ -210,8 +212,8 @@ def _join_shapes(shapes: list[str]) -> Markup:
 DRAWERS: dict[str, Callable[[np.ndarray, list[str]], Drawing | None]] = {
     "confusions": _draw_confusions,
     "filters": _draw_filters,
-    "step_microseconds": _draw_times,
-    "rivals": _draw_rivals,
-    "rivals_on_text": _draw_rivals_on_text,
+    "step_microseconds": _draw_time_bars,
+    "rivals": _draw_rival_ladders,
+    "rivals_on_text": _draw_text_rival_ladder,
     "attention": _draw_attention,
 }

@@ -45,12 +45,12 @@ class LinkedRepository:
         return f"{self.address}/attestations" if self.on_github else None
 
 
-def build_linked_repository(text: str | None) -> LinkedRepository | None:
+def parse_linked_repository(text: str | None) -> LinkedRepository | None:
     """Find the address by which a page can link to a repository.
 
     Return None for a path, or for a repository that is reachable only over SSH.
 
-    >>> build_linked_repository("octo/hello").address
+    >>> parse_linked_repository("octo/hello").address
     'https://github.com/octo/hello'
     """
     if text is None:

@@ -31,7 +31,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
         "done": sum(m.state is State.COMPLETED for m in story.modules),
         "unlocked": story.capabilities,
         "lessons": {m.id for m in site.manifest.modules if m.status is BuildStatus.BUILT},
-        "description": describe_story(story),
+        "description": summarize_story_in_sentence(story),
     }
     files = {
         f"{folder}/{name}": site.render_page(template, f"{folder}/{name}", **shared)
@@ -51,7 +51,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     return files
 
 
-def describe_story(story: StudentStory) -> str:
+def summarize_story_in_sentence(story: StudentStory) -> str:
     """Describe a student's work in one sentence, for previews of a link."""
     if not story.capabilities:
         return f"{story.name} is building a deep-learning framework from NumPy up."

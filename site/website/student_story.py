@@ -21,7 +21,7 @@ from grading.progress import PASSING, Event, History
 from grading.render import words
 from grading.render.text import clean_text, to_one_line
 from grading.result import WRITTEN, Curve, NamedImage, Picture, Result, Writing
-from website.repository_links import LinkedRepository, build_linked_repository
+from website.repository_links import LinkedRepository, parse_linked_repository
 from website.timeline_steps import (
     FoldedSteps,
     StepFigure,
@@ -90,7 +90,7 @@ def format_pseudonym(pseudonym: str) -> str:
     return " ".join(part.capitalize() for part in pseudonym.split("-"))
 
 
-def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
+def build_student_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     """Build the story of one student's records. Records that are not valid are only counted, as damaged."""
     read = list(_validate_records(member.entries))
     any_verified = any(entry.verified for entry, _ in read)
@@ -99,7 +99,7 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
     earlier = frozenset(id(entry.event) for entry, _ in read if not entry.is_current)
     student = member.student
     named = student.public and bool(student.name)
-    repository = build_linked_repository(student.repository) if student.public and student.links else None
+    repository = parse_linked_repository(student.repository) if student.public and student.links else None
     steps = build_timeline_steps(read, manifest)
     modules, milestones = (
         journey.list_module_states(manifest, history),
@@ -114,15 +114,19 @@ def build_story(member: CohortMember, manifest: Manifest) -> StudentStory:
         turns=fold_timeline_steps(steps),
         modules=modules,
         milestones=milestones,
-        capabilities=tuple(_list_capabilities(manifest, history, earlier, repository, _find_published_files(read))),
-        goal=_describe_goal(manifest, history, (*modules, *milestones)),
+        capabilities=tuple(
+            _list_unlocked_capabilities(manifest, history, earlier, repository, _map_milestones_to_record_files(read))
+        ),
+        goal=_describe_next_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
         counted=counted,
     )
 
 
-def _describe_goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
+def _describe_next_goal(
+    manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]
+) -> str | None:
     """Describe what is next, in the words of `tito`, or return None if everything that is built is done."""
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
@@ -138,7 +142,7 @@ def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecor
             continue
 
 
-def _find_published_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
+def _map_milestones_to_record_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
     """Map each unlocked milestone to the file of its newest verified record."""
     return {
         entry.event.milestone: entry.file
@@ -147,7 +151,7 @@ def _find_published_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
     }
 
 
-def _list_capabilities(
+def _list_unlocked_capabilities(
     manifest: Manifest,
     history: History,
     earlier: frozenset[int],
@@ -167,7 +171,7 @@ def _list_capabilities(
             curves=select_curves(result),
             pictures=result.pictures,
             writings=tuple(_clean_writing(writing) for writing in result.writings),
-            named_images=tuple(_clean_image(image) for image in result.named_images),
+            named_images=tuple(_clean_image_names(image) for image in result.named_images),
             provisional=tuple(to_one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.list_attempts(milestone.id)),
@@ -186,7 +190,7 @@ def _clean_writing(writing: Writing) -> Writing:
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
-def _clean_image(image: NamedImage) -> NamedImage:
+def _clean_image_names(image: NamedImage) -> NamedImage:
     """Clean the class names in an image's record."""
     return image.model_copy(update={"shows": to_one_line(image.shows, 30), "named": to_one_line(image.named, 30)})
 

@@ -22,7 +22,7 @@ from grading.measurement import CheckContext, Measurement, WorkerLog
 from grading.render.progress_watch import SilentWatch
 from grading.sandbox.launch import Confinement, choose_fence
 from grading.sandbox.processes import read_cpu_nanoseconds
-from grading.submission import copy_modules, copy_submission
+from grading.submission import copy_module_code, copy_submission
 from grading.workers import start_worker
 from tests.submissions.build import Miniature, build_submission
 
@@ -40,7 +40,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
 
     def start(last: int | None = None) -> Worker:
         visible = modules if last is None else tuple(m for m in modules if m.number <= last)
-        own = submission if last is None else copy_modules(submission, visible, folder / "first")
+        own = submission if last is None else copy_module_code(submission, visible, folder / "first")
         log.workers.append(start_worker(own, visible, milestone.budget, choose_fence(official=False)))
         return log.workers[-1]
 

@@ -34,7 +34,7 @@ from grading.result import CourseRecord
 from grading.sandbox.launch import choose_fence
 from tests.desk.books import fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import BROKEN, ROOT, TERM, School, make_released_files
-from website.student_story import build_story
+from website.student_story import build_student_story
 
 OLD, NEW = "a" * 64, "b" * 64
 DAY = timedelta(days=1)
@@ -147,7 +147,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     why = "a regrade by another version of the course has replaced it"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
-    (step,) = build_story(load_member_from_gradebook(path, students["cyd"]), load_manifest(ROOT)).steps
+    (step,) = build_student_story(load_member_from_gradebook(path, students["cyd"]), load_manifest(ROOT)).steps
     assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
     assert {student.id: mark for student, mark in list_students_with_fingerprints(path)}["ada"] != marks["ada"]
 

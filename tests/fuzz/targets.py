@@ -41,7 +41,7 @@ from grading.worker import wire
 from tests.fuzz.mutations import alter_data, make_json_like, make_noise, mutate_bytes
 from tests.render.results import build_loss_criterion, build_not_yet, build_result
 from website.image_sheets import draw_image_sheet
-from website.record_pictures import draw_picture
+from website.record_pictures import draw_record_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -148,13 +148,13 @@ class FakeProcess:
     def __init__(self, data: bytes):
         self.sock = FakePipe(data)
 
-    def end_process(self) -> None:
+    def kill_and_clean_up(self) -> None:
         """There is no process."""
 
     def read_usage(self) -> None:
         """Nobody has used anything."""
 
-    def explain_end(self) -> str:
+    def explain_broken_pipe(self) -> str:
         """Words for the failure."""
         return "the conversation was over"
 
@@ -302,7 +302,7 @@ def read_result(data: bytes) -> bool:
     if found.milestone is not None and found.verdict.exit_code == 0:
         assert render_badge(found).startswith("<svg")
     for picture in found.pictures:
-        assert draw_picture(picture) == draw_picture(picture)
+        assert draw_record_picture(picture) == draw_record_picture(picture)
     assert not found.named_images or draw_image_sheet(found.named_images)
     return True
 

@@ -198,7 +198,7 @@ def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
     with Worker(confinement, call_seconds=5) as worker:
         found = worker.module("code").f()
     home = found["HOME"]
-    expected = {**command._build_environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
+    expected = {**command._build_worker_environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
     assert {name: text for name, text in found.items() if name != "PWD"} == expected  # bubblewrap adds PWD
     assert (home == bubblewrap.TMP) == (sandbox == "bubblewrap")
 

@@ -26,7 +26,7 @@ def root_of(monkeypatch: pytest.MonkeyPatch):
 def test_each_worker_of_root_is_another_user(root_of):
     """The kernel counts threads by user."""
     root_of(FULL)
-    numbers = {identity.choose_user_id() for _ in range(20)}
+    numbers = {identity.choose_worker_user_id() for _ in range(20)}
     assert len(numbers) == 20
     assert min(numbers) >= identity.FIRST
     assert max(numbers) < 1 << 31
@@ -35,16 +35,16 @@ def test_each_worker_of_root_is_another_user(root_of):
 def test_a_container_s_root_makes_its_workers_nobody_or_leaves_them(root_of):
     """The result depends on which users the container has to assign."""
     root_of(SMALL)
-    assert identity.choose_user_id() == identity.NOBODY
+    assert identity.choose_worker_user_id() == identity.NOBODY
     root_of(ALONE)
-    assert identity.choose_user_id() is None
+    assert identity.choose_worker_user_id() is None
     assert not identity.can_change_user()
 
 
 def test_whoever_is_not_root_has_no_users_to_give(monkeypatch):
     """Workers keep the grader's user."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert identity.choose_user_id() is None
+    assert identity.choose_worker_user_id() is None
 
 
 @pytest.mark.skipif(not identity.can_change_user(), reason="only root gives files away")
@@ -53,7 +53,7 @@ def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
     file = tmp_path / "copy" / "m" / "code.py"
     file.parent.mkdir(parents=True)
     file.write_text("")
-    identity.let_workers_read(tmp_path / "copy")
+    identity.restrict_reading_to_workers(tmp_path / "copy")
     for path in (tmp_path / "copy", file.parent, file):
         assert path.stat().st_gid == identity.NOBODY
         assert path.stat().st_mode & 0o027 == 0

@@ -19,7 +19,7 @@ PID = 77
 
 def run_filter(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
     """Return the filter's result for a call, computed as the kernel does."""
-    code = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, PID)))
+    code = list(struct.iter_unpack("=HBBI", seccomp.build_seccomp_filter(machine, PID)))
     words = struct.pack(
         "=iIQ6Q", number, arch or seccomp.ARCHITECTURES[machine], 0, *arguments, *[0] * (6 - len(arguments))
     )
@@ -94,4 +94,4 @@ def test_another_interface_of_the_same_processor_is_closed():
 
 def test_the_filter_is_made_for_known_processors_only():
     """If the system call numbers are not known, there is no filter rather than a wrong one."""
-    assert seccomp.build_filter("riscv64", PID) is None
+    assert seccomp.build_seccomp_filter("riscv64", PID) is None

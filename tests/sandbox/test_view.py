@@ -14,7 +14,7 @@ from grading.client import Worker
 from grading.errors import GraderError
 from grading.sandbox import view as views
 from grading.sandbox.launch import Confinement
-from grading.sandbox.view import PACKAGES, find_interpreter, find_libraries, make_view
+from grading.sandbox.view import PACKAGES, find_real_interpreter, find_shared_libraries, make_worker_file_view
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the loader is Linux's")
 CODE = """
@@ -80,7 +80,7 @@ def test_of_two_rules_the_deeper_one_decides(tmp_path):
     (library / "os.py").touch()
     (library / "elsewhere").symlink_to("/etc")
     seen = views.FileView(Path("python"), (own,), frozenset({library, own}), frozenset({packages}))
-    assert seen.list_by_depth() == [(library, True), (packages, False), (own, True)]
+    assert seen.list_paths_by_depth() == [(library, True), (packages, False), (own, True)]
     assert dict(seen.readable) == {library: False, library / "os.py": True, own: True}
 
 
@@ -88,7 +88,7 @@ def test_of_two_rules_the_deeper_one_decides(tmp_path):
 def test_the_loader_names_the_libraries_that_are_needed():
     """Those of Python, of its compiled modules, and the one that is loaded only when a thread ends."""
     dynload = Path(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})) / "lib-dynload"
-    found = find_libraries(Path(sys._base_executable).resolve(), [dynload])
+    found = find_shared_libraries(Path(sys._base_executable).resolve(), [dynload])
     names = {path.name.partition(".so")[0] for path in found}
     assert {"libc", "libgcc_s"} <= names
     assert all(path.is_file() for path in found)
@@ -97,8 +97,8 @@ def test_the_loader_names_the_libraries_that_are_needed():
 @linux
 def test_where_the_loader_lists_nothing_all_libraries_are_shown(tmp_path, monkeypatch):
     """Single files are shown in the places where the loader looks, and no folders."""
-    monkeypatch.setattr(views, "_list_libraries", lambda *_: [])
-    found = find_libraries(Path(sys.executable), [tmp_path])
+    monkeypatch.setattr(views, "_list_shared_libraries_in", lambda *_: [])
+    found = find_shared_libraries(Path(sys.executable), [tmp_path])
     assert found
     assert all(path.is_file() and ".so" in path.name for path in found)
 
@@ -106,7 +106,7 @@ def test_where_the_loader_lists_nothing_all_libraries_are_shown(tmp_path, monkey
 def test_a_package_of_one_file_is_that_file():
     """The folder it lies in has everything else that is installed."""
     assert (
-        make_view(find_interpreter(), (*PACKAGES, "typing_extensions"), frozenset()).packages[-1].name
+        make_worker_file_view(find_real_interpreter(), (*PACKAGES, "typing_extensions"), frozenset()).packages[-1].name
         == "typing_extensions.py"
     )
 
@@ -114,4 +114,4 @@ def test_a_package_of_one_file_is_that_file():
 def test_a_package_that_is_missing_is_the_machine_s_error():
     """The message contains the command that shows it."""
     with pytest.raises(GraderError, match=r"no_such_package is not installed.*tito doctor"):
-        make_view(find_interpreter(), ("no_such_package",), frozenset())
+        make_worker_file_view(find_real_interpreter(), ("no_such_package",), frozenset())

@@ -16,8 +16,8 @@ from grading.manifest.loader import load_manifest
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_traceback_frame
 from grading.testing import expect
 from grading.testing.diagnose import describe_difference
-from grading.testing.failures import explain_failure, find_hint
-from grading.testing.gradients import check_gradient, name_arguments
+from grading.testing.failures import explain_failure, find_exception_hint
+from grading.testing.gradients import check_gradient, list_forward_argument_names
 from grading.testing.plugin import FailedTest
 from grading.testing.runner import run_tests
 from grading.testing.students import WorkerPool
@@ -279,7 +279,7 @@ def fails(text: str) -> Exception:
 )
 def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) -> None:
     """A slip of Python's is none of the task's, and the task's hint is about other things."""
-    assert words in (find_hint(fails(text)) or "")
+    assert words in (find_exception_hint(fails(text)) or "")
 
 
 @pytest.mark.parametrize(
@@ -391,4 +391,4 @@ def test_a_gradient_is_called_by_its_arrays_name(worker_of) -> None:
             check_gradient(op, np.ones((4, 3)), np.ones((2, 3)), np.ones(2), call="the backward of linear")
         assert caught.value.call == "the backward of linear, gradient of bias"
         assert "1/4 times" in (caught.value.diagnosis or "")
-    assert name_arguments(np.add, 2) == ["input 0", "input 1"]
+    assert list_forward_argument_names(np.add, 2) == ["input 0", "input 1"]

@@ -9,7 +9,7 @@ import pytest
 from grading import lock
 from grading.manifest.loader import load_manifest
 from grading.remote import Frame, choose_traceback_frame
-from grading.testing.given_code import GivenCode, list_given_lines
+from grading.testing.given_code import GivenCode, list_lines_of_given_functions
 from grading.testing.runner import run_tests
 from grading.testing.students import WorkerPool
 
@@ -78,17 +78,17 @@ def test_an_earlier_modules_line_comes_before_a_given_one_of_this_module(course:
     later = "modules/09_autograd/tinytorch/autograd.py"
     given = GivenCode(course)
     frames = [Frame(later, 3, "gradcheck", "f(x)"), Frame(PLACE.as_posix(), 6, "area", "return sides[0]")]
-    assert choose_traceback_frame(frames, "modules/09_autograd", given.holds_frame).line == 3
+    assert choose_traceback_frame(frames, "modules/09_autograd", given.is_given_frame).line == 3
     (course / lock.BASE).write_bytes(
         lock.encode_released_texts({PLACE: GIVEN.encode(), Path(later): b"def gradcheck(f, x):\n    f(x)\n"})
     )
-    assert choose_traceback_frame(frames, "modules/09_autograd", GivenCode(course).holds_frame).line == 6
+    assert choose_traceback_frame(frames, "modules/09_autograd", GivenCode(course).is_given_frame).line == 6
 
 
 def test_a_given_function_that_the_student_changed_is_theirs() -> None:
     """Only the lines that stand as they were given count, and no function with a gap does."""
-    lines = list_given_lines(GIVEN)
+    lines = list_lines_of_given_functions(GIVEN)
     assert ("require", "return sides") in lines
     assert ("require", "return list(sides)") not in lines
     assert not {name for name, _ in lines} & {"area", "square"}
-    assert list_given_lines("def broken(") == frozenset()
+    assert list_lines_of_given_functions("def broken(") == frozenset()

@@ -20,7 +20,7 @@ from tests.render.results import build_not_yet
 from tests.website.conftest import ClassOnDisk, make_attempt, read_files
 from website import build as building
 from website.build import build_site
-from website.build_state import get_state_file
+from website.build_state import get_state_file_path
 from website.class_sources import GradebookSource
 
 
@@ -118,7 +118,7 @@ def test_a_site_of_an_earlier_version_is_made_again(own_class: ClassOnDisk) -> N
     """The state from an earlier version cannot be read, but the folder still counts as a site."""
     build_site(own_class.source, own_class.site)
     before = read_files(own_class.site)
-    get_state_file(own_class.site).write_text('{"version": 1, "parts": {"class": {"gone": true}}}', "utf-8")
+    get_state_file_path(own_class.site).write_text('{"version": 1, "parts": {"class": {"gone": true}}}', "utf-8")
     (own_class.site / "class" / "2.html").write_text("a page that is no more", "utf-8")
     done = build_site(own_class.source, own_class.site)
     assert (done.rendered, done.removed) == (4, 1)
@@ -206,7 +206,7 @@ def interrupt(*_: object) -> None:
 def test_a_damaged_state_is_told_as_a_folder_of_others(own_class: ClassOnDisk) -> None:
     """Nothing is guessed from a damaged state."""
     build_site(own_class.source, own_class.site)
-    get_state_file(own_class.site).write_text('{"version": 2, "parts": 3}', "utf-8")
+    get_state_file_path(own_class.site).write_text('{"version": 2, "parts": 3}', "utf-8")
     with pytest.raises(UsageError, match="no site has been built there"):
         build_site(own_class.source, own_class.site)
 

@@ -11,14 +11,14 @@ from grading.manifest.model import Manifest
 from grading.result import Failure, Result
 from tests.render.results import build_criterion, build_failure, build_not_yet, build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
-from website.class_overview import build_overview
-from website.student_story import build_story
+from website.class_overview import build_class_overview
+from website.student_story import build_student_story
 from website.student_summary import StudentSummary, parse_summary, summarize_story
 
 
 def summarize_member(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> StudentSummary:
     return summarize_story(
-        build_story(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest
+        build_student_story(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest
     )
 
 
@@ -40,7 +40,7 @@ def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
 def test_the_highest_score_comes_first(manifest: Manifest) -> None:
     """Repeated failures of one task weigh most, then weeks without progress; each score shows its reasons."""
     again = [make_attempt(make_failing_result(), day) for day in (1, 2, 3)]
-    overview = build_overview(
+    overview = build_class_overview(
         [
             summarize_member(manifest, make_member(make_started_event("01_setup", 20)), "fresh-a-1"),
             summarize_member(manifest, make_member(make_started_event("01_setup", 5)), "quiet-b-1"),
@@ -67,7 +67,7 @@ def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
         )
         for n in range(25)
     ]
-    overview = build_overview(again, manifest)
+    overview = build_class_overview(again, manifest)
     assert all(row.need.score >= LEAST for row in overview.rows)
     assert [row.summary.pseudonym for row in overview.stuck] == ["a-24", "a-23"]
 
@@ -76,7 +76,7 @@ def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
     """Weeks without a record then do not count as being stuck."""
     done = replace(summarize_member(manifest, make_member(make_started_event("01_setup"))), towards=None)
     late = summarize_member(manifest, make_member(make_started_event("01_setup", 40)), "late-b-1")
-    assert {row.summary.pseudonym: row.need.score for row in build_overview([done, late], manifest).rows}[
+    assert {row.summary.pseudonym: row.need.score for row in build_class_overview([done, late], manifest).rows}[
         done.pseudonym
     ] == 0
 
@@ -107,7 +107,7 @@ def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
         ),
         summarize_member(manifest, make_member(make_started_event("01_setup", 19)), "try-c-1"),
     ]
-    changes = {change.label: change for change in build_overview(students, manifest).changes}
+    changes = {change.label: change for change in build_class_overview(students, manifest).changes}
     first = changes["Milestone 1 unlocked"]
     assert (first.now, first.before, [s.pseudonym for s in first.who]) == (1, 1, ["new-a-1"])
     assert (changes["Students with a record"].now, changes["Students with a record"].before) == (2, 1)
@@ -120,18 +120,18 @@ def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
         make_member(make_started_event("01_setup"), make_attempt(build_result(), 3)),
         make_member(make_attempt(build_result(), 27)),
     )
-    unlocks = build_overview(
+    unlocks = build_class_overview(
         [summarize_member(manifest, early, "a-a-1"), summarize_member(manifest, late, "b-b-1")], manifest
     ).unlocks
     assert unlocks is not None
     assert (unlocks.days, unlocks.counts[0], unlocks.counts[1]) == (7, (0, 1, 1, 1, 2), (0, 0, 0, 0, 0))
-    year = build_overview(
+    year = build_class_overview(
         [summarize_member(manifest, make_member(make_started_event("01_setup"), make_attempt(build_result(), 365)))],
         manifest,
     ).unlocks
     assert year is not None
     assert (year.days, len(year.ends) <= 21) == (21, True)
-    assert build_overview([summarize_member(manifest, early)], manifest).unlocks is None
+    assert build_class_overview([summarize_member(manifest, early)], manifest).unlocks is None
 
 
 def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest) -> None:
@@ -160,7 +160,7 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
         )
         for n in range(6)
     ]
-    items = build_overview(students, manifest).items
+    items = build_class_overview(students, manifest).items
     tests = next(item for item in items.criteria if item.id == "1/module_tests")
     assert (tests.met, tests.failed, tests.open) == (12, 6, 0)
     assert (tests.statistics.passed_first, tests.statistics.tries, tests.statistics.discrimination) == (6, 1.5, 1.0)
@@ -190,7 +190,7 @@ def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
         RecordEntry(make_attempt(build_result(), 40_000), verified=False, reason="it is not in the ledger")
     )
     honest = make_member(make_started_event("01_setup", 1))
-    overview = build_overview(
+    overview = build_class_overview(
         [summarize_member(manifest, forged, "a-a-1"), summarize_member(manifest, honest, "b-b-1")], manifest
     )
     assert overview.newest is not None
@@ -207,7 +207,7 @@ def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifes
         ),
         summarize_member(manifest, make_member(make_attempt(make_passing_result(), 1)), "b-b-1"),
     ]
-    items = {item.id: item for item in build_overview(students, manifest).items.tasks}
+    items = {item.id: item for item in build_class_overview(students, manifest).items.tasks}
     assert (items["2.3"].met, items["2.3"].failed, items["2.3"].open, items["2.3"].records) == (2, 1, 0, 1)
     assert items["2.3"].percent == 50
     assert items["4.1"].failed == 0
@@ -222,7 +222,7 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
         Failure(title="Question <b>x</b> is answered correctly"),
     )
     quiz = build_criterion("failed", 0.5, name="quiz", failures=missed)
-    questions = build_overview(
+    questions = build_class_overview(
         [summarize_member(manifest, make_member(make_attempt(build_not_yet(criteria=(quiz,)))))], manifest
     ).items.questions
     worst = questions[0]
@@ -237,7 +237,7 @@ def test_the_distribution_adds_up(manifest: Manifest) -> None:
         summarize_member(manifest, make_member(make_started_event("01_setup")), "b-b-1"),
         summarize_member(manifest, make_member(), "c-c-1"),
     ]
-    overview = build_overview(students, manifest)
+    overview = build_class_overview(students, manifest)
     assert [share.count for share in overview.unlocked] == [1, 0, 0, 0, 0]
     assert sum(share.count for share in overview.places) == 3
     assert {share.label: share.count for share in overview.places}["05 dense"] == 1

@@ -11,14 +11,14 @@ from tests.render.results import build_not_yet, build_result
 from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.page_renderer import SiteContext
 from website.student_pages import FEED_ENTRIES, render_student_pages
-from website.student_story import build_story
+from website.student_story import build_student_story
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 FOLDER = "student/quiet-otter-40391/"
 
 
 def parse_feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
-    files = render_student_pages(build_story(make_member(*events), manifest), SiteContext(manifest, base_url))
+    files = render_student_pages(build_student_story(make_member(*events), manifest), SiteContext(manifest, base_url))
     return ElementTree.fromstring(files[f"{FOLDER}feed.xml"])  # noqa: S314 - our own file
 
 

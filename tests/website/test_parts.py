@@ -13,10 +13,10 @@ from grading.errors import UsageError
 from grading.manifest.model import BuildStatus, Manifest
 from grading.result import Curve
 from website.build import ROOT
-from website.course_documents import render_document, split_sections
+from website.course_documents import render_document, split_document_sections
 from website.course_pages import DOCUMENTS, TROUBLESHOOTING, render_course_pages
 from website.page_renderer import SiteContext
-from website.preview_card import CardLine, draw_preview_card, is_drawable
+from website.preview_card import CardLine, can_fonts_draw, draw_preview_card
 from website.training_curves import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, build_curve_plot
 
 LINES = [
@@ -78,8 +78,8 @@ def test_a_card_is_a_picture_of_the_asked_size() -> None:
 
 def test_names_outside_of_latin_script_are_left_out_rather_than_drawn_as_boxes() -> None:
     """The site's fonts only contain Latin script."""
-    assert is_drawable("Zoë Łubieńska-Öztürk")
-    assert not is_drawable("李雷")
+    assert can_fonts_draw("Zoë Łubieńska-Öztürk")
+    assert not can_fonts_draw("李雷")
     assert draw_preview_card("TinyTorch", "李雷", LINES) == draw_preview_card("TinyTorch", "", LINES)
 
 
@@ -157,7 +157,7 @@ def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
 
 def test_every_topic_of_the_manifest_is_on_its_milestones_page(manifest: Manifest) -> None:
     """Each topic comes with its text, which can be opened."""
-    topics = split_sections((ROOT / TROUBLESHOOTING).read_text("utf-8"))
+    topics = split_document_sections((ROOT / TROUBLESHOOTING).read_text("utf-8"))
     pages = render_course_pages(ROOT, SiteContext(manifest))
     for milestone in manifest.milestones:
         page = pages[f"course/milestone-{milestone.id}.html"].decode()

@@ -21,7 +21,7 @@ from website.build import build_site
 from website.class_sources import FolderSource
 from website.page_renderer import SiteContext
 from website.student_pages import render_student_pages
-from website.student_story import build_story
+from website.student_story import build_student_story
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -84,8 +84,8 @@ def test_no_page_wants_to_be_found(built_class: ClassOnDisk) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
     """In names and every displayed field of a record, such text creates no element, attribute or address."""
-    told = build_story(make_member(*hostile_events(text), name=text, public=True), manifest)
-    harmless = build_story(make_member(*hostile_events("harmless"), name="harmless", public=True), manifest)
+    told = build_student_story(make_member(*hostile_events(text), name=text, public=True), manifest)
+    harmless = build_student_story(make_member(*hostile_events("harmless"), name="harmless", public=True), manifest)
     files, expected = (render_student_pages(story, SiteContext(manifest)) for story in (told, harmless))
     assert set(files) == set(expected)
     for path, data in files.items():
@@ -109,7 +109,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
     )
     assert event.raw is not None
     event.raw["submission"] |= {"student": "STUDENT-X", "commit": "c0ffee" + "0" * 34}
-    for data in render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest)).values():
+    for data in render_student_pages(build_student_story(make_member(event), manifest), SiteContext(manifest)).values():
         for secret in (b"CALL-X", b"GOT-X", b"DETAIL-X", b"FILE-X", b"OUTPUT-X", b"STUDENT-X", b"c0ffee", b"canary"):
             assert secret not in data
 

@@ -13,9 +13,9 @@ from grading.result import Picture, Writing
 from tests.render.results import build_result
 from tests.website.conftest import make_attempt, make_member
 from website.page_renderer import SiteContext
-from website.record_pictures import WIDTH, Drawing, draw_picture
+from website.record_pictures import WIDTH, Drawing, draw_record_picture
 from website.student_pages import render_student_pages
-from website.student_story import build_story
+from website.student_story import build_student_story
 
 CONFUSIONS = Picture(
     name="confusions", seed=1, shape=(3, 3), labels=("cat", "dog", "ship"), values=(80, 19, 1, 5, 95, 0, 0, 0, 100)
@@ -46,7 +46,7 @@ PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
 def draw_and_parse(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
     """Return the drawing, and its shapes as an XML parser finds them."""
-    found = draw_picture(picture)
+    found = draw_record_picture(picture)
     assert found is not None
     return found, list(ET.fromstring(f"<svg>{found.shapes}</svg>"))  # noqa: S314 - our own
 
@@ -137,7 +137,7 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
         x, y = float(shape.get("x", "-1")), float(shape.get("y", "-1"))
         assert 0 <= x <= x + float(shape.get("width", "0")) <= WIDTH
         assert 0 <= y <= y + float(shape.get("height", "0")) <= found.height
-    assert draw_picture(picture) == found
+    assert draw_record_picture(picture) == found
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
 )
 def test_what_cannot_be_seen_is_not_drawn(picture: Picture) -> None:
     """Too many classes or bars, tiny pixels, negative counts or no data give no picture and no error."""
-    assert draw_picture(picture) is None
+    assert draw_record_picture(picture) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (64, 1, 1), (1, 1, 62), (1, 1, 64), (1, 31, 62)])
@@ -171,12 +171,15 @@ def test_attention_of_any_size_and_value_is_drawn(shape: tuple[int, ...], value:
     """Any valid record is either drawn or too small to be seen, and never an error."""
     labels = tuple(f"t{number}" for number in range(shape[2] + 1))[:64]
     if len(labels) == shape[2] + 1:
-        found = draw_picture(
+        found = draw_record_picture(
             Picture(name="attention", seed=1, shape=shape, labels=labels, values=(value,) * math.prod(shape))
         )
         assert found is not None
     else:
-        assert draw_picture(Picture(name="attention", seed=1, shape=shape, values=(value,) * math.prod(shape))) is None
+        assert (
+            draw_record_picture(Picture(name="attention", seed=1, shape=shape, values=(value,) * math.prod(shape)))
+            is None
+        )
 
 
 def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
@@ -188,7 +191,7 @@ def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
         Writing(kind="text", prompt="What light", written=" is it"),
     )
     event = make_attempt(build_result(milestone=2, name="Computer Vision", writings=writings))
-    page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
+    page = render_student_pages(build_student_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert "<pre>def f(a):<ins>\n    return a&lt;script&gt;x</ins></pre>" in text
     assert "<pre>def g(a):<ins>(nothing)</ins></pre>" in text
@@ -205,7 +208,7 @@ def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) 
     """Each picture has a description that is also read by screen readers; hostile labels are text."""
     hostile = CONFUSIONS.model_copy(update={"labels": ("<script>x", "dog", "ship")})
     event = make_attempt(build_result(milestone=2, name="Computer Vision", pictures=(hostile, FILTERS, TIMES)))
-    page = render_student_pages(build_story(make_member(event), manifest), SiteContext(manifest))
+    page = render_student_pages(build_student_story(make_member(event), manifest), SiteContext(manifest))
     text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
     assert text.count('<figure class="picture">') == 3
     assert re.search(r"<text [^>]*>&lt;script&gt;x</text>", text)

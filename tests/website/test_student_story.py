@@ -15,14 +15,14 @@ from tests.website.conftest import make_attempt, make_member, make_started_event
 from website.activity_calendar import draw_calendar
 from website.page_renderer import SiteContext
 from website.student_pages import render_student_pages
-from website.student_story import build_story
+from website.student_story import build_student_story
 
 FORGED = "it is not in the ledger"
 
 
 def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
     """The order is started, not yet, unlocked. Attempts are counted, and each step states what followed, and when."""
-    story = build_story(
+    story = build_student_story(
         make_member(make_started_event("04_layers"), make_attempt(build_not_yet(), 1), make_attempt(build_result(), 3)),
         manifest,
     )
@@ -41,7 +41,7 @@ def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None
 def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
     """Rows match every other rendering, with margins, and the method of measurement is stated once."""
     same = {"how": "3 runs"}
-    story = build_story(
+    story = build_student_story(
         make_member(make_attempt(build_result(build_criterion(**same), build_criterion("failed", 0.5, **same)))),
         manifest,
     )
@@ -57,7 +57,9 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
     """Such a record is shown with the reason, and unlocks nothing."""
     forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
-    story = build_story(make_member(make_started_event("01_setup"), make_attempt(build_not_yet(), 1), forged), manifest)
+    story = build_student_story(
+        make_member(make_started_event("01_setup"), make_attempt(build_not_yet(), 1), forged), manifest
+    )
     assert story.steps[-1].kind == "unlocked"
     assert (story.steps[-1].verified, story.steps[-1].reason) == (False, FORGED)
     assert story.capabilities == ()
@@ -66,14 +68,16 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
     """A class without a ledger still has pages, each of which states that it is not verified."""
-    story = build_story(make_member(RecordEntry(make_attempt(build_result()), verified=False, reason=FORGED)), manifest)
+    story = build_student_story(
+        make_member(RecordEntry(make_attempt(build_result()), verified=False, reason=FORGED)), manifest
+    )
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
     files = render_student_pages(story, SiteContext(manifest))
     for name in ("index.html", "portfolio.html"):
         assert "not verified" in files[f"student/quiet-otter-40391/{name}"].decode()
     verified = render_student_pages(
-        build_story(make_member(make_attempt(build_result())), manifest), SiteContext(manifest)
+        build_student_story(make_member(make_attempt(build_result())), manifest), SiteContext(manifest)
     )
     assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
     assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
@@ -84,14 +88,14 @@ def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
     event = make_attempt(build_result())
     assert event.raw is not None
     wrong = replace(event, raw=event.raw | {"criteria": [{"status": "passed"}]})
-    story = build_story(make_member(wrong, make_attempt(build_not_yet(), 1)), manifest)
+    story = build_student_story(make_member(wrong, make_attempt(build_not_yet(), 1)), manifest)
     assert story.damaged == 1
     assert [s.kind for s in story.steps] == ["attempt"]
 
 
 def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
     """A record from a different course, or a forged one, does not cause a failure."""
-    story = build_story(
+    story = build_student_story(
         make_member(make_started_event("99_nothing"), make_attempt(build_result(milestone=77), 1)), manifest
     )
     assert [s.title for s in story.steps] == [
@@ -104,7 +108,7 @@ def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manife
 def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
     """Escapes, direction marks and line breaks are removed, and long text is cut."""
     hostile = build_failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
-    story = build_story(
+    story = build_student_story(
         make_member(make_attempt(build_not_yet(criteria=(build_criterion("failed", 0.1, failures=(hostile,)),)))),
         manifest,
     )
@@ -116,16 +120,16 @@ def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
 
 def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
     """All others appear under their pseudonyms, as does a public student without a name."""
-    assert build_story(make_member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
+    assert build_student_story(make_member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
     for hidden in (make_member(name="Ada Lovelace"), make_member(public=True)):
-        assert build_story(hidden, manifest).name == "Quiet Otter 40391"
+        assert build_student_story(hidden, manifest).name == "Quiet Otter 40391"
 
 
 def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) -> None:
     """The best attempt counts, with its own date."""
     provisional = build_result(verdict="provisional", provisional_because=("Digits stand in.",))
     first = make_attempt(build_result())
-    story = build_story(make_member(first, make_attempt(provisional, 5)), manifest)
+    story = build_student_story(make_member(first, make_attempt(provisional, 5)), manifest)
     assert story.capabilities[0].provisional == ()
     assert story.capabilities[0].at == first.at
     assert story.steps[1].at - story.steps[0].at == timedelta(days=5)
@@ -139,7 +143,7 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
         make_attempt(build_not_yet(), 2),
         make_attempt(build_result(), 3),
     )
-    story = build_story(
+    story = build_student_story(
         make_member(*events, make_attempt(build_not_yet(), 4), make_started_event("05_dense", 6)), manifest
     )
     assert [(t.step.kind, t.tries, [s.number for s in t.others]) for t in story.turns] == [
@@ -156,7 +160,7 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
 def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
     """The forged record is folded below the verified one."""
     forged = RecordEntry(make_attempt(build_result(), 2), verified=False, reason=FORGED)
-    (turn,) = build_story(make_member(make_attempt(build_not_yet(), 1), forged), manifest).turns
+    (turn,) = build_student_story(make_member(make_attempt(build_not_yet(), 1), forged), manifest).turns
     assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
 
 
@@ -168,7 +172,7 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
         make_started_event("03_activations", 8),
         make_attempt(build_result(), 8.5),
     )
-    shown = draw_calendar(build_story(make_member(*records), manifest).steps)
+    shown = draw_calendar(build_student_story(make_member(*records), manifest).steps)
     assert shown is not None
     assert shown.said.startswith("Records on 3 days from 1 Oct 2026 to 10 Oct 2026. Most are on 1 Oct 2026: 2. ")
     assert shown.shapes.count('class="day level-4"') == 1
@@ -180,7 +184,9 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
 def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
     """Only the newest 53 weeks are shown, however far apart the records are."""
     shown = draw_calendar(
-        build_story(make_member(make_started_event("01_setup"), make_started_event("02_tensor", 4000)), manifest).steps
+        build_student_story(
+            make_member(make_started_event("01_setup"), make_started_event("02_tensor", 4000)), manifest
+        ).steps
     )
     assert shown is not None
     assert shown.shapes.count("<rect") <= 53 * 7
@@ -205,7 +211,7 @@ def make_linked_member(agreed: bool, repository: str = "octo/framework", commit:
 def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None:
     """Links lead to the repository, commit, code, recipe and published record, but only for students who agreed."""
     for agreed in (True, False):
-        files = render_student_pages(build_story(make_linked_member(agreed), manifest), SiteContext(manifest))
+        files = render_student_pages(build_student_story(make_linked_member(agreed), manifest), SiteContext(manifest))
         page = files["student/quiet-otter-40391/portfolio.html"].decode()
         for address in (
             'href="https://github.com/octo/framework"',
@@ -230,7 +236,7 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
         ("./server/ada.git", COMMIT, []),
         ("git@git.school.example:ada/work.git", COMMIT, []),
     ):
-        story = build_story(make_linked_member(True, repository, commit), manifest)
+        story = build_student_story(make_linked_member(True, repository, commit), manifest)
         assert ([story.repository.address] if story.repository else []) == wanted
         assert story.capabilities[0].code == ()
 
