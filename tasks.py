@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent
 replace_unprintable_characters()  # also for `inv --list`
 
 
-def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Turn a function into a chore of `inv` that returns the exit code and prints expected errors as sentences."""
+def chore(chore_name: str, **options: Any) -> Callable[[Callable[..., int | None]], Any]:
+    """Turn a function into the chore `inv NAME`, which returns the exit code and prints expected errors as sentences."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
         """Make the chore that calls this function."""
@@ -45,7 +45,7 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
                 sys.exit(code)
 
         # With positional arguments, `inv release --help` would take `--help` for a folder instead of showing help.
-        return task(run_chore, positional=(), **options)
+        return task(run_chore, name=chore_name, positional=(), **options)
 
     return declare_chore
 
@@ -424,7 +424,9 @@ def override_grade(
         "author": "The account of an app's GITHUB_TOKEN; only issues opened by this account are updated.",
     },
 )
-def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
+def send_or_write_feedback(
+    _context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = ""
+) -> int:
     """Send each student their official results as an issue in their repository. Exit 1 if somebody was left out."""
     from desk import printing
     from desk.feedback import send_feedback
@@ -544,7 +546,7 @@ def write_class_report(_context: Context, folder: str = "class", to: str = "") -
         "milestone": "Only this milestone.",
     },
 )
-def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
+def measure_leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
     """Measure again what students who agreed have unlocked, and rank the results. Exit 1 if anything failed."""
     from desk import printing
     from desk.gradebook import FILE, open_gradebook
