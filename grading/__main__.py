@@ -1,4 +1,4 @@
-"""`python -m grading`, which the nox sessions run: grade, render the report, and exit with the verdict's code."""
+"""The command `python -m grading`, which the nox sessions run. It grades, renders the report and sets the exit code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def run_milestone_grading(
     ] = False,
     student: Annotated[
         str | None,
-        typer.Option("--student", help="The student whose questions are graded, instead of the one in student.yaml."),
+        typer.Option(
+            "--student", help="The student whose questions are graded, instead of the student in student.yaml."
+        ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
     commit: Commit = None,
@@ -112,7 +114,7 @@ def run_module_grading(
 
 
 def _choose_exit_code(result: Result, exit_zero: bool) -> int:
-    """Return the verdict's exit code. If ``exit_zero`` is set, “not yet” also gives 0."""
+    """Return the verdict's exit code. If ``exit_zero`` is set, return 0 for “not yet” as well."""
     code = result.verdict.exit_code
     return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
 
@@ -152,7 +154,7 @@ def _grade_and_report(
                 write_atomically(path, render(result).encode())
         if own_attempt:
             progress.save_event(ROOT, progress.make_attempt_event(result))
-    finally:  # show the report even if the disk does not accept the record
+    finally:  # show the report even if the record cannot be written
         terminal_report.print_result_report(console, result)
     if words.describe_reused_figures(result):
         console.print("To measure again, add: -- --again", markup=False, highlight=False)
@@ -160,7 +162,7 @@ def _grade_and_report(
 
 
 def main() -> None:
-    """Run the command in this process's arguments and exit with its code."""
+    """Run the command given by this process's arguments, and exit with its code."""
     interrupted = "Interrupted. Nothing was recorded, but a milestone's finished checks are kept for the next run."
     sys.exit(run_and_get_exit_code(lambda: app(standalone_mode=False), interrupted=interrupted))
 

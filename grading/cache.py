@@ -1,6 +1,6 @@
 """Keep figures that this machine has measured, so that nothing is measured twice.
 
-The figures are in the user's cache folder, not in the student's repository. So nothing that is handed in can replace a
+The figures are stored in the user's cache folder, not in the student's repository. So no submitted file can replace a
 measurement, and no worker can read or write the figures. Official grading neither uses nor keeps them.
 """
 
@@ -21,13 +21,13 @@ from grading.measurement import Measurement
 from grading.result import Record
 
 MOST_FILES = 300
-"""The number of files to keep. The oldest files are deleted, since every change to student code adds new ones."""
+"""The maximum number of files. The oldest files are deleted, since every change to student code adds new ones."""
 
 
 class KeptFigures(Record):
-    """One check's figures, with their seed and time, and the student code's printed output."""
+    """One check's figures with their seed and time, and the student code's printed output."""
 
-    model_config = ConfigDict(ser_json_inf_nan="constants")  # keeps infinite figures
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # preserves infinite figures
 
     record: Literal["tinytorch/figures/v1"] = "tinytorch/figures/v1"
     key: str

@@ -1,4 +1,4 @@
-"""Compute when a milestone is due and how many points lateness costs, from the manifest's deadlines and push times."""
+"""Compute when a milestone is due and how many points lateness costs, given the manifest's deadlines and push times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DeadlineTerms:
-    """One student's deadline for one milestone. Days are calendar days in ``zone``, so the hour stays the same."""
+    """One student's deadline for one milestone.
+
+    Days are calendar days in ``zone``, so the time of day stays the same.
+    """
 
     local: datetime
     """The local time in ``zone`` at which the milestone is due, including the student's extensions."""
@@ -31,16 +34,16 @@ class DeadlineTerms:
 
     @property
     def grace_end(self) -> datetime:
-        """The end of the grace period. Up to then, a push is on time."""
+        """The end of the grace period. A push is on time until then."""
         return self.due + self.grace
 
     @property
     def last_scoring_moment(self) -> datetime:
-        """The last moment at which a push still scores."""
+        """The last moment at which a push still earns points."""
         return max(self.grace_end, self.compute_moment_days_late(self.days))
 
     def compute_moment_days_late(self, days: int) -> datetime:
-        """Compute the moment this many days after the deadline, in UTC, at the same local hour.
+        """Compute the moment this many days after the deadline, in UTC, at the same local time of day.
 
         A local time that is ambiguous or skipped at a clock change is resolved to the later of the two moments.
         """
@@ -51,7 +54,7 @@ class DeadlineTerms:
         """Count the days and part-days since the deadline. Return 0 within the grace period."""
         if pushed <= self.grace_end:
             return 0
-        # A zone may skip an entire day (Samoa in 2011), so the first guess is a day early.
+        # A time zone may skip an entire day (Samoa in 2011), so the first guess is a day early.
         return next(
             n for n in count(max(1, (pushed - self.due) // DAY - 1)) if pushed <= self.compute_moment_days_late(n)
         )
@@ -65,11 +68,11 @@ class DeadlineTerms:
         )
 
     def describe_due(self) -> str:
-        """Describe the deadline in local time: 2026-10-16 23:59 (Europe/Berlin)."""
+        """Describe the deadline in local time, as in 2026-10-16 23:59 (Europe/Berlin)."""
         return f"{self.local:%Y-%m-%d %H:%M} ({self.zone.key})"
 
     def describe_lateness(self, pushed: datetime) -> str:
-        """Describe what a push at this time costs: "on time", "2 days late, which leaves 80% of the points"."""
+        """Describe what a push at this time costs, as in "on time" or "2 days late, which leaves 80% of the points"."""
         days = self.count_late_days(pushed)
         if days == 0:
             return "on time"
@@ -87,7 +90,7 @@ def find_deadline_terms(deadlines: Deadlines | None, milestone: int, extension: 
     due = next((one for one in deadlines.due if one.milestone == milestone), None)
     if due is None:
         return None
-    # The deadline is the end of its minute: 23:59 means before midnight.
+    # The deadline is the end of its minute, so 23:59 means before midnight.
     local = (datetime.fromisoformat(due.at) + extension * DAY).replace(second=59)
     late = deadlines.late
     return DeadlineTerms(

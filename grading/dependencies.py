@@ -25,7 +25,7 @@ WITHOUT_DATA = ("source", "imports", "module_tests", "integration_tests", "kerne
 
 
 def list_test_files(root: Path) -> list[Path]:
-    """List every module's tests and the files with the reference values of these tests."""
+    """List every module's tests and the files with their reference values."""
     return sorted((root / "modules").glob("*/test_*.py")) + sorted((root / "modules").glob("*/reference.json"))
 
 
@@ -50,10 +50,13 @@ class Dependencies:
     milestone: Milestone
     modules: tuple[Module, ...]
     common: str
-    """A digest of the dependencies of all checks: files, grader, part of the manifest, versions, machine."""
+    """A digest of the dependencies that all checks share: files, grader, part of the manifest, versions and machine."""
 
     def compute_cache_key(self, check: str, measure: Callable[..., Any]) -> str:
-        """Compute the digest under which a check's figures are kept. Downloading the check's data changes it."""
+        """Compute the digest under which a check's figures are kept.
+
+        Downloading the check's data changes the digest.
+        """
         criteria = [one for one in self.milestone.criteria if one.check == check]
         data = self.milestone.data if check not in WITHOUT_DATA else None
         tests = self._list_check_test_files(check)
@@ -69,7 +72,7 @@ class Dependencies:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _list_check_test_files(self, check: str) -> list[Path]:
-        """List the tests that a check runs and the files with the reference values of these tests."""
+        """List the tests that a check runs and the files with their reference values."""
         paths: list[Path] = []
         if check == "module_tests":
             paths = [path for module in self.modules for path in (module.tests, module.reference)]

@@ -1,4 +1,4 @@
-"""Run a command so that it ends with its own exit code, or with one that says what kind of error occurred."""
+"""Run a command so that it ends with its own exit code, or with a code for the kind of error that occurred."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def run_and_get_exit_code(
     preface: str = NOT_YOURS + "\n",
     advice: str = "",
 ) -> int:
-    """Run a command and return its exit code: its own (None is 0), 2 wrong usage, 3 any failure, 130 interrupted.
+    """Run a command. Return its own exit code (0 for None), 2 for wrong usage, 3 for failures, or 130 if interrupted.
 
-    An exception never leads to 1, which would mean the student's "not yet". Expected errors are shown as sentences,
-    and others with their traceback. ``preface`` comes before a grader error, and ``advice`` follows a system error.
+    An exception never leads to 1, which would mean the student's "not yet". Expected errors are shown as sentences, and
+    other errors with their traceback. ``preface`` comes before a grader error, and ``advice`` follows a system error.
     """
     replace_unprintable_characters()
     if (reason := explain_unsupported_platform()) is not None:
@@ -56,7 +56,7 @@ def run_and_get_exit_code(
         return _print_error(str(error), INTERRUPTED)
     except (KeyboardInterrupt, EOFError):
         return _print_error(interrupted, INTERRUPTED)
-    except SystemExit as ended:  # Rich and the parser exit with 1 if the reader of a pipe has gone
+    except SystemExit as ended:  # Rich and the parser exit with 1 if the reader of a pipe has exited
         return ended.code if isinstance(ended.code, int) and ended.code != 1 else 3
     except OSError as error:
         what = error.filename or "A file or stream"
@@ -74,7 +74,7 @@ def run_and_get_exit_code(
 
 
 def explain_unsupported_platform() -> str | None:
-    """Explain why the course cannot run on this system, and what to do about it; return None if it can."""
+    """Explain why the course cannot run on this system and what to do about it. Return None if the course can run."""
     for name in POSIX_ONLY:
         try:
             importlib.import_module(name)
@@ -93,7 +93,7 @@ def replace_unprintable_characters() -> None:
 def _print_error(message: str, code: int) -> int:
     """Print a message on standard error and return the exit code."""
     _discard_unwritable_output()
-    with contextlib.suppress(OSError):  # the reader may have gone
+    with contextlib.suppress(OSError):  # the reader may have exited
         print(_wrap_for_terminal(clean_text(message, LONGEST)), file=sys.stderr, flush=True)
     return code
 

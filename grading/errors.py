@@ -1,13 +1,16 @@
-"""Errors that are not part of a verdict: wrong usage, an interrupt, and failures of the grader or machine."""
+"""Errors that are not part of a verdict: wrong usage, interrupts, and failures of the grader or the machine."""
 
 
 class UsageError(Exception):
-    """The command or its arguments are wrong. The message explains how to fix them (exit code 2)."""
+    """The error raised if the command or its arguments are wrong.
+
+    The message explains how to fix them (exit code 2).
+    """
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The user pressed Ctrl-C. The message states what was kept (exit code 130)."""
+    """The exception raised if the user pressed Ctrl-C. The message states what was kept (exit code 130)."""
 
 
 class GraderError(Exception):
-    """The grader or the machine failed. This is never the student's fault (exit code 3)."""
+    """The error raised if the grader or the machine failed. This is never the student's fault (exit code 3)."""

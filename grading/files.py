@@ -13,7 +13,7 @@ from grading.errors import GraderError, UsageError
 
 
 class BusyError(GraderError):
-    """Another process holds the lock."""
+    """The error raised if another process holds the lock."""
 
 
 def require_folder(path: Path) -> None:
@@ -39,7 +39,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
-    """Lock an open file for this process until it is closed. Return False on a disk without locks (Lustre, some NFS).
+    """Lock an open file for this process until it is closed.
+
+    Return False on a file system without locking (Lustre, some NFS).
 
     Raise BusyError if another process holds the lock. If ``wait`` is set, wait for that process instead.
     """

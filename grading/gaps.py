@@ -1,4 +1,4 @@
-"""Find the gaps in a student's file: what a gap looks like, and which functions end in one."""
+"""Find the gaps in a student's file, and the functions that end in a gap."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ GAP = re.compile(
     r"""(?:\)|\n(?:(?P=indent)    ["'][^\n]*\n)*(?P=indent)\))$""",
     re.MULTILINE,
 )
-"""A pattern that matches a gap as it is written in a release, on one line or several."""
+"""A pattern that matches a gap as a release writes it, on one line or several."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def split_python_lines(text: str) -> list[str]:
-    """Split a text into lines as Python counts them, so that a form feed does not end a line."""
+    """Split a text into lines as Python counts them. For Python, a form feed does not end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def map_functions_by_name(source: str) -> dict[str, Function]:
-    """Map the qualified name of every function to its node: `Tensor.item` → FunctionDef. May raise SyntaxError."""
+    """Map each function's qualified name to its node, as in `Tensor.item` → FunctionDef. May raise SyntaxError."""
     found: dict[str, Function] = {}
 
     def collect_functions(node: ast.AST, prefix: str) -> None:
@@ -39,7 +39,7 @@ def map_functions_by_name(source: str) -> dict[str, Function]:
 
 
 def map_gaps_to_tasks(source: str) -> dict[str, str]:
-    """Map each function that ends in a gap to the gap's task: `Tensor.item` → 2.2."""
+    """Map each function that ends in a gap to the gap's task, as in `Tensor.item` → 2.2."""
     tasks = {}
     for name, node in map_functions_by_name(source).items():
         last = node.body[-1]
@@ -49,5 +49,5 @@ def map_gaps_to_tasks(source: str) -> dict[str, str]:
 
 
 def get_function_lines(node: Function) -> tuple[int, int]:
-    """Find the first and last line of a function, including its decorators."""
+    """Find the first and last lines of a function, including its decorators."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.end_lineno or node.lineno

@@ -38,7 +38,7 @@ def import_pytorch() -> ModuleType:
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
             "PyTorch is not installed here. The course does not need it, but the comparison does. Install the CPU "
-            "version, which is gigabytes smaller: {INSTALL_COMMAND}"
+            f"version, which is gigabytes smaller: {INSTALL_COMMAND}"
         )
     try:
         return importlib.import_module("torch")

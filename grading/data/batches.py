@@ -1,8 +1,8 @@
 """Read the official CIFAR-10 batches, which are pickles, without running any code that a pickle names.
 
-A batch is a dict. Its ``b"data"`` is a uint8 array of shape (n, 3072), each row holding the red, green and blue planes
-of 32×32. Its ``b"labels"`` is a list of n classes. Source: A. Krizhevsky, "Learning Multiple Layers of Features from
-Tiny Images", 2009.
+A batch is a dict. Its ``b"data"`` is a uint8 array of shape (n, 3072), and each row holds the red, green and blue
+planes, each 32×32. Its ``b"labels"`` is a list of n classes. Source: A. Krizhevsky, "Learning Multiple Layers of
+Features from Tiny Images", 2009.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def parse_cifar_pickle(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 def _load_safe_pickle(data: bytes) -> Any:
     """Load a pickle that may contain only arrays of bytes and plain values."""
     for opcode, argument, _ in pickletools.genops(data):
-        # CPython allocates a memo of any requested size: ten bytes of pickle could request 64 GB.
+        # CPython allocates a memo of any requested size, so ten bytes of pickle could request 64 GB.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
             raise pickle.UnpicklingError("its memo is larger than the file")
     return _Unpickler(io.BytesIO(data), encoding="bytes").load()
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that accepts only the names in an array's pickle and replaces them with this file's own classes.
+    """An unpickler that accepts only the names in an array's pickle, and replaces them with the classes in this file.
 
     NumPy trusts the state that it receives (item size, flags, fields), so even NumPy's types are not allowed.
     """
@@ -66,7 +66,7 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it refers to something outside the file, {pid!r:.80}")
 
 
-# Each class has __setstate__, so that the pickle's BUILD cannot set attributes of an object or of its class.
+# Each class defines __setstate__, so that the pickle's BUILD cannot set attributes of an object or its class.
 
 
 class _NdarrayStub:
@@ -88,7 +88,7 @@ class _DtypeStub:
 
 
 class _ArrayStub:
-    """A replacement for an array: its number of rows, and their bytes."""
+    """A replacement for an array, with the number of its rows and their bytes."""
 
     def __init__(self, *_empty: object) -> None:
         self.rows, self.content = 0, b""

@@ -1,4 +1,4 @@
-"""A data set in memory, images or a text, which every loader returns and every check uses."""
+"""Data sets in memory, either images or a text. Every loader returns one, and every check uses one."""
 
 from __future__ import annotations
 

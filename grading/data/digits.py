@@ -27,7 +27,7 @@ def load_digits() -> DataSet:
     """Load 1,442 training and 355 test images of shape (1, 28, 28); raise DamagedError if the file is damaged.
 
     Every fifth image of each class is a test image. The file is ordered by writer, so both parts contain every writer.
-    With held-out writers, the test would be harder than MNIST's, and 95% would be out of reach.
+    With writers held out for testing, the test would be harder than MNIST's, and 95% would be out of reach.
     """
     rows = read_idx(read_data_file(Path(__file__).parent, FILE))
     images, targets = enlarge_digits(rows[:, :-1].reshape(-1, 1, 8, 8)), rows[:, -1].astype(np.int64)
@@ -46,7 +46,7 @@ def load_digits() -> DataSet:
 
 
 def enlarge_digits(images: np.ndarray) -> np.ndarray:
-    """Enlarge images (n, 1, 8, 8) of greys 0 to 16 to (n, 1, 28, 28) of 0 to 255, bilinearly, with a black margin."""
+    """Enlarge (n, 1, 8, 8) images with greys 0 to 16 to (n, 1, 28, 28) with 0 to 255, bilinearly, in a black frame."""
     weights = _make_resampling_matrix(images.shape[-1], BOX)
     grey = np.rint(weights @ (images * (255 / GREYS)) @ weights.T).astype(np.uint8)
     return np.pad(grey, ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))

@@ -1,8 +1,8 @@
 """Download one file: try the mirrors in turn, and resume an interrupted attempt.
 
-A partial download is kept in `NAME.<mirror>.part`. Each mirror compresses the file differently, so each has its own
-part. Requests handles certificates, proxies and timeouts. Pooch would also check and store files, but it neither
-resumes a download nor checks unpacked bytes.
+A partial download is kept in `NAME.<mirror>.part`. Each mirror compresses the file differently, so each mirror has its
+own partial file. Requests handles certificates, proxies and timeouts. Pooch would also check and store files, but it
+neither resumes a download nor checks unpacked bytes.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from grading.data.sources import Download
 from grading.render.progress_watch import ProgressWatch
 
 TIMEOUTS = (10, 30)
-"""The time limits, in seconds: for connecting, and for waiting for the next byte."""
+"""The time limits for connecting and for waiting for the next byte, in seconds."""
 ATTEMPTS = 5
-"""The number of times that a mirror may break off if each attempt receives something."""
+"""The number of times that a mirror may break off the download, provided that each attempt receives something."""
 CHUNK = 1 << 16
 
 
 class MirrorError(Exception):
-    """A mirror did not deliver the file. The message tells the user why."""
+    """The error raised if a mirror did not deliver the file. The message tells the user why."""
 
 
 def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
     """Download a file from the first mirror that has it, and pass its path to ``accept``.
 
-    ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused parts
-    are deleted, but an interrupted part is kept, so that it can be resumed. Write errors (OSError) are not caught.
+    ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused files
+    are deleted, but an interrupted partial file is kept, so that it can be resumed. Write errors (OSError) are not
+    caught.
     """
     reasons = []
     for url in download.urls:
@@ -62,7 +63,7 @@ def delete_partial_files(download: Download, folder: Path) -> None:
 def _download_from_mirror(
     url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
-    """Download a file from one mirror and pass it to ``accept``; a refused resumed file is downloaded again."""
+    """Download a file from one mirror and pass it to ``accept``. If a resumed file is refused, download it again."""
     resumed = _get_partial_file_size(part) > 0
     _finish_partial_file(url, part, download, watch)
     try:
@@ -94,7 +95,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # the part is complete or wrong, which its checksum will show
+            return  # the file is complete or wrong, which its checksum will show
         answer.raise_for_status()
         if answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             mode = "ab"
@@ -115,7 +116,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
 
 
 def _get_partial_file_size(part: Path) -> int:
-    """Return the size of a partial file in bytes; 0 if it does not exist."""
+    """Return the size of a partial file in bytes, or 0 if it does not exist."""
     return part.stat().st_size if part.exists() else 0
 
 
@@ -125,7 +126,7 @@ def _format_megabytes(done: int, total: int | None) -> str:
 
 
 def _explain_network_error(error: Exception) -> str:
-    """Describe a network error in simple words."""
+    """Describe a network error in plain words."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"it answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.SSLError):
@@ -135,7 +136,7 @@ def _explain_network_error(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy named in the environment does not answer"
     if "resolve" in str(error).lower() or "name resolution" in str(error).lower():
-        return "its name cannot be resolved; is there a network?"
+        return "its name cannot be resolved; is this machine online?"
     if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "it cannot be reached"
     return "the connection broke off"

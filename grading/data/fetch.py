@@ -29,14 +29,14 @@ from grading.render.progress_watch import ProgressWatch
 
 
 class UnreachableError(GraderError):
-    """No mirror delivers the data set, for example without a network."""
+    """The error raised if no mirror delivers the data set, for example because there is no network."""
 
 
 def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
-    """Complete a data set in the cache, and return its folder.
+    """Download any missing files of a data set to the cache, and return its folder.
 
-    Valid files stay, and damaged ones are set aside. An interrupt leaves only complete files, and parts that can be
-    resumed. Raise UnreachableError if no mirror delivers a file, or GraderError if the file cannot be written.
+    Valid files stay, and damaged ones are set aside. An interrupt leaves only complete files and resumable partial
+    downloads. Raise UnreachableError if no mirror delivers a file, or GraderError if the file cannot be written.
     """
     folder = find_cache_folder() / source.folder
     watch.begin_phase(f"Looking for {source.name}", None)
@@ -55,7 +55,7 @@ def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path, watch: ProgressWatch) -> Iterator[None]:
-    """Lock a folder, so that one process at a time fetches into it and the others wait."""
+    """Lock a folder, so that only one process at a time downloads into it and the others wait."""
     with (folder / ".lock").open("a") as file:
         try:
             locked = lock_file(file)
@@ -63,19 +63,21 @@ def _lock_folder(folder: Path, watch: ProgressWatch) -> Iterator[None]:
             watch.begin_phase("Waiting for another download of the same data", None)
             locked = lock_file(file, wait=True)
         if not locked:
-            watch.begin_phase(f"The disk of {folder} does not support locks: start only one download at a time", None)
+            watch.begin_phase(
+                f"The file system of {folder} does not support locking: start only one download at a time", None
+            )
         yield
 
 
 def _delete_unfinished_files(folder: Path, source: DataSource) -> None:
-    """Delete unfinished files of a killed process. They have the names that `write_atomically` uses."""
+    """Delete unfinished files left by a killed process. They have the names that `write_atomically` uses."""
     for file in source.files:
         for unfinished in folder.glob(f".{file.name}.*"):
             unfinished.unlink()
 
 
 def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
-    """Return whether a file is present and valid; a damaged one is set aside."""
+    """Return whether a file is present and valid. A damaged file is set aside."""
     path = find_plain_or_gzip_file(folder, file)
     if path is None:
         return False
@@ -105,7 +107,7 @@ def _download_files(download: Download, folder: Path, source: DataSource, watch:
         raise UnreachableError(
             f"{source.name} cannot be downloaded.\n{error}\n"
             f"When you have a network, `tito data fetch {source.name}` resumes the download. Or copy {names} into a "
-            f"folder, and name it: export {VARIABLE}=FOLDER"
+            f"folder, and set: export {VARIABLE}=FOLDER"
         ) from None
     except OSError:
         delete_partial_files(download, folder)  # on a full disk, a partial file should not stay
@@ -113,7 +115,7 @@ def _download_files(download: Download, folder: Path, source: DataSource, watch:
 
 
 def _unpack_download(archive_path: Path, download: Download) -> Iterator[tuple[DataFile, bytes]]:
-    """Unpack and verify the files in a download; raise ValueError if one is wrong."""
+    """Unpack and verify the files in a download. Raise ValueError if one is not valid."""
     if download.checksum is not None:
         kind, _, expected = download.checksum.partition(":")
         with archive_path.open("rb") as stream:
@@ -151,8 +153,6 @@ def _explain_write_error(error: OSError, folder: Path, source: DataSource) -> Gr
         free = shutil.disk_usage(folder).free
         return GraderError(
             f"The disk is full: {source.name} needs about {source.disk / 1e6:.0f} MB in {folder}, and "
-            f"{free / 1e6:.0f} MB are free. No half-written file was left. Free some space, then run {again}"
+            f"{free / 1e6:.0f} MB are free. No half-written file is left. Free some space, then run {again}"
         )
-    return GraderError(
-        f"{folder} cannot be written: {error.strerror or error}. Make it writable for you, then run {again}"
-    )
+    return GraderError(f"{folder} cannot be written: {error.strerror or error}. Make it writable, then run {again}")

@@ -19,16 +19,16 @@ LARGEST = 64 * 2**20
 
 
 class DamagedError(GraderError):
-    """A file exists but its content is wrong."""
+    """The error raised if a file exists but its content is wrong."""
 
 
 @dataclass(frozen=True)
 class DataLocation:
-    """The folder of a data set's files or, if all of them are missing, the folder for them."""
+    """The folder that contains a data set's files or, if all of them are missing, the folder in which they belong."""
 
     folder: Path
     own: bool
-    """Whether the folder is the one that the user named. Nothing in it is ever changed."""
+    """Whether this is the folder that the user set. Nothing in that folder is ever changed."""
     missing: tuple[str, ...]
 
     @property
@@ -50,15 +50,16 @@ def find_user_data_folder() -> Path | None:
     folder = Path(named).expanduser().absolute()
     if not folder.is_dir():
         raise GraderError(
-            f"{VARIABLE} is set to {folder}, which is not a folder. Set it to an existing one, or `unset {VARIABLE}`."
+            f"{VARIABLE} is set to {folder}, which is not a folder. Set it to an existing folder, or `unset "
+            f"{VARIABLE}`."
         )
     return folder
 
 
 def locate_data_set(source: DataSource) -> DataLocation:
-    """Find a data set: in the named folder if that holds any of its files, otherwise in the cache.
+    """Find a data set in the user's folder, if that holds any of its files, or else in the cache.
 
-    In the named folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
+    In the user's folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
     """
     own = find_user_data_folder()
     for folder in (own / source.folder, own) if own else ():

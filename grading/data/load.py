@@ -1,4 +1,4 @@
-"""Load a data set by name, only from this machine or with a download or a stand-in."""
+"""Load a data set by name, either only from this machine, or with a download or a stand-in if necessary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEXT_STAND_INS = {"shakespeare": load_python_docs}
 
 
 class MissingError(GraderError):
-    """A data set is missing or incomplete on this machine."""
+    """The error raised if a data set is missing or incomplete on this machine."""
 
 
 def find_data_source(name: str) -> DataSource:
@@ -44,30 +44,33 @@ def find_data_source(name: str) -> DataSource:
 
 
 def load_or_fetch_images(name: str, watch: ProgressWatch) -> DataSet:
-    """Load images from this machine or download them; if no mirror delivers them, load their stand-in.
+    """Load images from this machine or download them. If no mirror delivers them, load their stand-in.
 
-    Raise UnreachableError if there is no stand-in. Raise GraderError for an error that has nothing to do with the
-    network, such as a damaged file or a full disk.
+    Raise UnreachableError if there is no stand-in. Raise GraderError for any error that is unrelated to the network,
+    such as a damaged file or a full disk.
     """
     return load_images(name) if _fetch_unless_present(name, watch) else STAND_INS[name]()
 
 
 def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
-    """Load a text from this machine or download it; if no mirror delivers it, load its stand-in.
+    """Load a text from this machine or download it. If no mirror delivers it, load its stand-in.
 
-    Raise UnreachableError if there is no stand-in, or GraderError for an error that has nothing to do with the network.
+    Raise UnreachableError if there is no stand-in, or GraderError for any error that is unrelated to the network.
     """
     return load_text(name) if _fetch_unless_present(name, watch) else TEXT_STAND_INS[name]()
 
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set that is missing; return whether it arrived, so that its stand-in is no longer needed."""
+    """Download a data set that is missing.
+
+    Return whether it was downloaded, so that its stand-in is no longer needed.
+    """
     place = locate_data_set(find_data_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_present(name, watch)
 
 
 def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set unless it is here; return False if only its stand-in can be used."""
+    """Download a data set unless it is on this machine. Return False if only its stand-in can be used."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing and not place.own:
@@ -83,7 +86,7 @@ def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
 
 
 def describe_data_identity(name: str) -> str:
-    """Identify the data that would be loaded, without reading it: equal texts mean equal data."""
+    """Describe the data that would be loaded without reading it, such that equal descriptions mean equal data."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
@@ -122,13 +125,13 @@ def load_images(name: str) -> DataSet:
 
 
 def load_text(name: str) -> TextSet:
-    """Load a text from the folder that TINYTORCH_DATA names, or from the cache; errors are those of `load_images`."""
+    """Load a text from the folder set by TINYTORCH_DATA, or from the cache. Raise the same errors as `load_images`."""
     source, _, contents = _read_data_files(name)
     return TextSet(name, b"".join(contents.values()), _combine_checksums(file.checksum for file in source.files))
 
 
 def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
-    """Read a data set's files; return its entry in the catalogue, its place and the files' bytes."""
+    """Read a data set's files. Return its entry in the catalogue, its location and the files' bytes."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
@@ -137,7 +140,7 @@ def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile
 
 
 def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile) -> bytes:
-    """Read one file's bytes. They are verified unless the file is the user's own and has no fixed form."""
+    """Read one file's bytes. Verify them unless the file is the user's own and has no fixed checksum."""
     path = find_plain_or_gzip_file(place.folder, file)
     try:
         return read_data_file(place.folder, file, fixed=source.fixed or not place.own)
@@ -158,7 +161,7 @@ def _explain_missing_files(source: DataSource, place: DataLocation) -> str:
         return f"{place.folder} lacks {names}, plain or as .gz. Add the missing files, or `unset {VARIABLE}`."
     return (
         f"{source.name} is not on this machine. Download it, about {source.size / 1e6:.0f} MB: `tito data fetch "
-        f"{source.name}`. Or name a folder that has it: export {VARIABLE}=FOLDER"
+        f"{source.name}`. Or, if a folder already contains it: export {VARIABLE}=FOLDER"
     )
 
 
@@ -184,7 +187,7 @@ def _parse_mnist(contents: dict[DataFile, bytes]) -> Arrays:
 
 
 def _parse_cifar10(contents: dict[DataFile, bytes]) -> Arrays:
-    """Parse CIFAR-10's five training batches and its test batch; ValueError names an invalid batch."""
+    """Parse CIFAR-10's five training batches and its test batch. Raise ValueError if a batch is not valid."""
     batches = []
     for file, content in contents.items():
         try:

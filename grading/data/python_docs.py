@@ -1,4 +1,7 @@
-"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it. Every Python includes it."""
+"""The stand-in for Shakespeare: Python's own documentation, as `help()` shows it.
+
+Every Python installation includes it.
+"""
 
 from __future__ import annotations
 

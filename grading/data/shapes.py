@@ -1,7 +1,7 @@
 """The stand-in for CIFAR-10: ten kinds of shapes and patterns, drawn with integer arithmetic only.
 
-A class is a shape in any position, size, orientation and colour on a varying background. No single pixel gives it away,
-so a linear model does little better than guessing, and a convolutional network does well.
+A class is a shape in any position, size, orientation and colour on a varying background. No single pixel reveals the
+class, so a linear model does little better than guessing, but a convolutional network does well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ SIZE, CHANNELS = 32, 3
 TRAIN, TEST = 8000, 2000
 SEED = 20
 NOISE = 40
-"""The range of the noise: each channel of each pixel changes by at most half of this, up or down."""
+"""The range of the noise. Each channel of each pixel changes by at most half of this, up or down."""
 
 
 class RandomIntegers:
-    """A source of reproducible random integers: a bit generator's raw output never changes with NumPy (NEP 19)."""
+    """A source of reproducible random integers.
+
+    A bit generator's raw output is the same in all NumPy versions (NEP 19).
+    """
 
     def __init__(self, seed: int) -> None:
         self.bits = np.random.PCG64(seed)
@@ -43,7 +46,10 @@ class RandomIntegers:
 
 
 def load_shapes() -> DataSet:
-    """Draw 8,000 training and 2,000 test images of shape (3, 32, 32), always the same, with balanced classes."""
+    """Draw 8,000 training and 2,000 test images of shape (3, 32, 32) with balanced classes.
+
+    They are always the same.
+    """
     images, targets = draw_images(TRAIN + TEST, RandomIntegers(SEED))
     return DataSet(
         name="shapes",
@@ -87,14 +93,14 @@ def _draw_backgrounds(count: int, dice: RandomIntegers) -> np.ndarray:
 
 
 def _paint_masks(images: np.ndarray, masks: np.ndarray, dice: RandomIntegers) -> None:
-    """Paint the pixels under each mask in one new colour, which is clearly brighter or darker in every channel."""
+    """Paint the pixels under each mask in a single new colour, which is clearly brighter or darker in every channel."""
     middle = images[:, :, SIZE // 2, SIZE // 2, None, None]
     colours = middle + np.where(middle < 128, 1, -1) * dice.draw_between(40, 128, len(images), CHANNELS, 1, 1)
     np.copyto(images, colours, where=masks[:, None])
 
 
 def _draw_square_masks(count: int, dice: RandomIntegers) -> np.ndarray:
-    """Draw the mask of a small distracting square anywhere: bool (count, 32, 32)."""
+    """Draw masks of a small distracting square at a random position: bool (count, 32, 32)."""
     dx, dy = _compute_offsets(*dice.draw_between(0, SIZE - 1, 2, count))
     return np.maximum(abs(dx), abs(dy)) <= dice.draw_between(1, 2, count, 1, 1)
 
@@ -118,12 +124,12 @@ def _draw_class_masks(class_name: str, count: int, dice: RandomIntegers) -> np.n
 
 
 def _is_in_disc(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return whether offsets (u, v) lie in a disc of this radius."""
+    """Return whether offsets (u, v) are in a disc of this radius."""
     return u * u + v * v <= radius * radius
 
 
 def _is_in_square(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return whether offsets (u, v) lie in a square with this half side."""
+    """Return whether offsets (u, v) are in a square of which half a side has this length."""
     return np.maximum(abs(u), abs(v)) <= radius
 
 
@@ -139,4 +145,4 @@ _FORMS = {
     "checks": lambda u, v, r, w: _is_in_square(u, v, r) & ((u // w + v // w) % 2 == 0),
     "pair": lambda u, v, r, _w: _is_in_disc(u, abs(v) - r // 2 - 1, r // 2),
 }
-"""A shape's name → a function that returns which offsets (u, v) belong to it, given its radius and line width."""
+"""For each shape's name, a function that returns which offsets (u, v) belong to it, given its radius and line width."""

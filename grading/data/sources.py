@@ -9,18 +9,18 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set, unpacked."""
+    """An unpacked file of a data set."""
 
     name: str
     size: int | None
     """The size in bytes, or None if only the checksum is published."""
     checksum: str
-    """The checksum of the unpacked bytes, `sha256:…` or `md5:…`, since mirrors compress differently."""
+    """The checksum of the unpacked bytes, `sha256:…` or `md5:…`. Mirrors compress the file differently."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A download: one file, plain or .gz, or a .tar.gz of several."""
+    """A download, either one file, plain or .gz, or a .tar.gz of several."""
 
     name: str
     urls: tuple[str, ...]
@@ -39,7 +39,7 @@ class DataSource:
     name: str
     title: str
     folder: str
-    """The folder of its files, below the data folder."""
+    """The folder for its files, below the data folder."""
     downloads: tuple[Download, ...]
     size: int
     """The approximate download size, in bytes."""
@@ -48,11 +48,13 @@ class DataSource:
     stand_in: str | None
     """The data set that replaces it offline."""
     fixed: bool
-    """Whether equal data has equal bytes. IDX has one form, but a pickle's bytes depend on the writer."""
+    """Whether equal data always has equal bytes. This is true of IDX, but a pickle's bytes depend on the program that
+    wrote it.
+    """
     classes: tuple[str, ...] = DIGITS
     """The names of its classes, in order."""
     is_text: bool = False
-    """Whether it is a text instead of images."""
+    """Whether the data set is a text and not images."""
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -161,4 +163,4 @@ SOURCES = {
         is_text=True,
     ),
 }
-"""A data set's name → its entry."""
+"""The catalogue's entries, keyed by the data set's name."""

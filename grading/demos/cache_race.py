@@ -14,15 +14,15 @@ from grading.client import Worker
 from grading.testing import expect
 
 MAX_TOKENS = 256
-"""The most tokens to write. A network with a shorter context writes until the context is full."""
+"""The maximum number of tokens to write. A network with a shorter context writes until the context is full."""
 MIN_TOKENS = 8
 REPEATS = 3
-"""The number of times that the tokens are written with the cache, which is quick."""
+"""The number of times that the tokens are written with the cache. Writing with the cache is quick."""
 
 
 @dataclass(frozen=True)
 class CacheRace:
-    """The progress and times of writing without the cache and with it, in processor time of the worker."""
+    """The progress and times of writing without the cache and with it, measured in the worker's processor time."""
 
     total: int
     """The number of tokens to write."""
@@ -30,13 +30,13 @@ class CacheRace:
     """The number of tokens written so far without the cache."""
     seconds: float = 0.0
     cached_seconds: float = 0.0
-    """The time for all tokens with the cache, or 0 before it has been measured."""
+    """The time in seconds for all tokens with the cache, or 0 before it has been measured."""
     same: bool = False
     """Whether writing with the cache produces the same tokens."""
 
     @property
     def tokens_per_second(self) -> tuple[float, float]:
-        """Tokens per second without the cache and with it, or 0 before they are known."""
+        """The tokens per second without the cache and with it, or 0 before they are known."""
         return (
             self.written / self.seconds if self.seconds else 0.0,
             self.total / self.cached_seconds if self.cached_seconds else 0.0,
@@ -48,14 +48,14 @@ def race_with_and_without_cache(
 ) -> CacheRace | None:
     """Continue a prompt until the network's context is full, without and with the cache.
 
-    ``on_progress`` is called after each token. Return None if the network has no caches like module 16's.
-    Exceptions in student code are passed on.
+    ``on_progress`` is called after each token. Return None if the network has no caches like module 16's. Exceptions in
+    student code are not caught.
     """
     context = _read_context_length(worker, writer)
     if context is None or context - len(prompt) < MIN_TOKENS:
         return None
     total = min(MAX_TOKENS, context - len(prompt))
-    _generate_tokens(worker, writer, prompt, 1)  # warm-up: some work is slow only once
+    _generate_tokens(worker, writer, prompt, 1)  # warm-up: some work is slow only the first time
     writer.next_logits([prompt])
     started = worker.read_clock()
     for _ in range(REPEATS):
@@ -74,7 +74,7 @@ def race_with_and_without_cache(
 
 
 def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
-    """Read the most tokens that module 16's network takes, or None for any other network."""
+    """Read the maximum context length of module 16's network. Return None for any other network."""
     try:
         worker.request("get", writer.network, "new_caches")
         context = worker.request("get", writer.network, "context_length")
@@ -102,5 +102,5 @@ def describe_cache_race(race: CacheRace) -> str:
     ratio = fast / slow if slow else 0.0
     return (
         f"{race.total} tokens. With the cache, {said} come {ratio:.1f} times as fast, because each token goes through "
-        "the network only once. Without the cache, every new token sends all earlier ones through again."
+        "the network only once. Without the cache, all earlier tokens go through it again for every new one."
     )

@@ -1,4 +1,4 @@
-"""Count a confusion matrix, and show it on a terminal: as a table if it fits, and as a list of the worst confusions."""
+"""Compute a confusion matrix, and show it on a terminal as a table (if it fits) and a list of the worst confusions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CELL = 6
 WORST = 5
 """The number of confusions that are listed."""
 MARKED = 0.1
-"""The smallest share of a class at which a mistake is marked on consoles that cannot show shades."""
+"""The smallest share of a class for which a mistake is marked on consoles that cannot show shades."""
 
 
 def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Count how often each class (row) was answered as each class (column): int64 (classes, classes)."""
+    """Count how often the network answered each class (column) for each true class (row): int64 (classes, classes)."""
     classes = probabilities.shape[1]
     return np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).reshape(classes, classes)
 
@@ -36,7 +36,7 @@ def find_worst_confusions(counts: np.ndarray, at_most: int = WORST) -> list[tupl
 
 
 class ConfusionTable:
-    """A confusion matrix with its classes: rows are what images show, columns are the network's answers."""
+    """A confusion matrix with its classes. Rows are the images' true classes, and columns are the network's answers."""
 
     def __init__(self, counts: np.ndarray, classes: Sequence[str]):
         self._counts, self._classes = counts, classes
@@ -45,7 +45,7 @@ class ConfusionTable:
         """Show the table if it fits, and the worst confusions."""
         names = max(map(len, self._classes))
         if options.max_width >= names + CELL * len(self._classes):
-            yield Text("rows: what it is; columns: what the network called it\n")
+            yield Text("rows: the true class; columns: the network's answer\n")
             yield self._make_table(console, "." if options.ascii_only else "·")
             yield Text()
         yield from self._list_worst(options, names)
@@ -68,7 +68,7 @@ class ConfusionTable:
     def _list_worst(self, options: ConsoleOptions, name_width: int) -> Iterator[RenderableType]:
         """List the worst confusions, with bars if there is room."""
         pairs = find_worst_confusions(self._counts)
-        yield Text("confused most:" if pairs else "nothing is confused")
+        yield Text("most frequent confusions:" if pairs else "no confusions")
         for row, column in pairs:
             count, total = int(self._counts[row, column]), int(self._counts[row].sum())
             words = f"{self._classes[row]} called {self._classes[column]}"
@@ -85,7 +85,7 @@ def shorten_class_names(classes: Sequence[str]) -> list[str]:
 
 
 def _make_cell(count: int | str, share: float, *, is_right: bool, is_shaded: bool) -> Text:
-    """Show a count, shaded by its share of the row: blue if the answer is correct, and orange if it is not."""
+    """Show a count, shaded by its share of the row, in blue for correct answers and orange for mistakes."""
     text = f"{count:>{CELL - 1}} "
     if not is_shaded:
         return Text(text, style="bold green" if is_right else "bold yellow" if share >= MARKED else "")

@@ -1,4 +1,4 @@
-"""Measure reliability: the share of headless runs of the demonstration, with different seeds, that finish."""
+"""Measure reliability, which is the share of headless demonstration runs with different seeds that finish."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def measure_demo_reliability(context: CheckContext) -> Measurement:
     play = DEMOS[context.milestone.id]
     seeds = context.derive_seeds("demo", context.milestone.experiment.demo_runs)
     failures: list[Failure] = []
-    context.watch.begin_phase("Playing the demonstration headless", len(seeds))
+    context.watch.begin_phase("Running the demonstration without a screen", len(seeds))
     for done, (seed, worker) in enumerate(zip(seeds, context.start_workers(len(seeds)), strict=True)):
         try:
             play(worker, RecordingScreen(), context.milestone, seed)

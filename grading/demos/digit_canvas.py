@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 SIDE = 1000
-"""The largest coordinate. Coordinates are integers from 0, to the right and downwards."""
+"""The largest coordinate. Coordinates are integers that start at 0 and grow to the right and downwards."""
 MAX_STROKES, MAX_POINTS = 100, 4000
 PIXELS, BOX = 28, 20
 RADIUS = 1.2
 """Half the pen's width, in pixels of the image. MNIST's strokes are two to three pixels wide."""
 SMALLEST_DRAWING = 120
-"""The size from which a drawing is enlarged to fill the box. Smaller ones are not, so that a dot stays a dot."""
+"""The smallest size at which a drawing is enlarged to fill the box. A smaller drawing is not, so a dot stays a dot."""
 MIN_DISTANCE = 0.4
 """The distance, in pixels, below which two points become one."""
 
@@ -27,11 +27,11 @@ Strokes = list[list[tuple[int, int]]]
 
 
 def parse_strokes(value: Any) -> Strokes:
-    """Read the strokes in parsed JSON, `[[[x, y], …], …]`. Raise ValueError with the reason if it is anything else."""
+    """Read strokes from parsed JSON, `[[[x, y], …], …]`. Raise ValueError with the reason if they are not valid."""
     if type(value) is not list or not value or not all(type(stroke) is list and stroke for stroke in value):
-        raise ValueError("strokes must be a list of strokes, each a list of points, none of them empty")
+        raise ValueError("strokes must be a list of strokes, each a list of points, and no list may be empty")
     if len(value) > MAX_STROKES or sum(map(len, value)) > MAX_POINTS:
-        raise ValueError(f"more than {MAX_STROKES} strokes or {MAX_POINTS:,} points are not a digit")
+        raise ValueError(f"a digit has at most {MAX_STROKES} strokes and {MAX_POINTS:,} points")
     for point in (point for stroke in value for point in stroke):
         if type(point) is not list or [type(c) for c in point] != [int, int] or not all(0 <= c <= SIDE for c in point):
             raise ValueError(f"a point must be [x, y], with integers from 0 to {SIDE}")

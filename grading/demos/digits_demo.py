@@ -19,19 +19,19 @@ SHOWN = 6
 SECONDS = 0.9
 """The time for which each digit is shown."""
 MISTAKES = 6
-"""The most mistakes to show."""
+"""The maximum number of mistakes to show."""
 MARGIN = 2
-"""The number of pixels to cut off every side of a misread digit, where there is no ink."""
+"""The number of pixels, all without ink, to cut off each side of a misread digit."""
 
 
 def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, then show its mistakes. Exceptions in student code are passed on."""
+    """Train a network, show it at work, then show its mistakes. Exceptions in student code are not caught."""
     digits = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     points: list[TrainingPoint] = []
 
     def add_and_show_point(point: TrainingPoint) -> None:
-        """Add a point of the training, and draw the screen again."""
+        """Add a point of the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(render_digit_training(points, digits))
 
@@ -58,7 +58,7 @@ def render_digit_training(points: list[TrainingPoint], digits: DemoImages) -> Re
 
 
 def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> RenderableType:
-    """Render the misread digits that the network was most confident about, and how many it misread."""
+    """Render the misread digits with the highest confidence, and the number of misread digits."""
     read = probabilities.argmax(1)
     wrong = np.flatnonzero(read != digits.test_labels)
     told = f"It misreads {len(wrong)} of {len(probabilities):,} digits it has never seen"
@@ -78,7 +78,7 @@ def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> Rend
 
 
 class DigitAnswer:
-    """One digit with its probability bars, and with whether it was read correctly."""
+    """One digit with its probability bars and a note on whether it was read correctly."""
 
     def __init__(self, image: np.ndarray, probabilities: np.ndarray, label: int):
         self._picture, self._p, self._label = GreyPicture(image[0] / 255), probabilities, label
@@ -87,7 +87,7 @@ class DigitAnswer:
         """Put the bars next to the digit, or below it on a narrow console."""
         read = int(self._p.argmax())
         right = read == self._label
-        told = "and that is right" if right else f"but it is a {self._label}"
+        told = "which is correct" if right else f"but it is a {self._label}"
         words = Text(f"read as {read}, {told}", style="green" if right else "yellow")
         if options.max_width < 56:
             yield Group(self._picture, DigitBars(self._p, width=7, columns=2), words)

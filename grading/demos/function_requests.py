@@ -11,7 +11,7 @@ from grading.language.documents import Prompt
 from grading.language.function_corpus import IDIOMS, LISTS, MAX_CONSTANT, MIN_CONSTANT, NAMES, TRIVIAL, FunctionGrammar
 
 MAX_CHARACTERS = 400
-"""The most characters that may be typed."""
+"""The maximum number of characters that may be typed."""
 NAME, CONSTANT = r"[a-z_][a-z0-9_]{0,19}", r"[1-9]\d{0,3}"
 REQUEST = re.compile(r"^(please )?(write )?(me )?(a |the )?(function )?(that |which )?(returns? )?", re.IGNORECASE)
 SIGNATURE = re.compile(r"def (\w+) ?\(([^()]*)\) ?:? ?(.*)")
@@ -19,12 +19,12 @@ DOCSTRING = re.compile(r'""" ?(.+?) ?("""|$)')
 
 
 class NotUnderstoodError(ValueError):
-    """The error raised if the typed text is not the beginning of a function. The message says what would be."""
+    """The error raised if typed text is not the beginning of a function. The message explains what can be typed."""
 
 
 @dataclass(frozen=True)
 class FunctionBeginning:
-    """The beginning of a function that the network is given, with its correct continuation."""
+    """The beginning of a function that the network receives, with its correct continuation."""
 
     text: str
     answer: str | None
@@ -36,12 +36,12 @@ class FunctionBeginning:
 def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     """Parse typed text as the beginning of a function: its signature, or what it should return.
 
-    If the text is neither, raise NotUnderstoodError with a message about what can be asked for.
+    If the text is neither, raise NotUnderstoodError with a message that explains what can be requested.
     """
     typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
     if len(typed) > MAX_CHARACTERS:
         raise NotUnderstoodError(
-            f"That is {len(typed)} characters long; ask for a function in {MAX_CHARACTERS} at most."
+            f"That is {len(typed)} characters long. Ask for a function in at most {MAX_CHARACTERS} characters."
         )
     if re.match(r"def\b", typed):
         return _parse_signature(typed, grammar)
@@ -56,7 +56,7 @@ def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBegi
 
 
 def describe_grammar(grammar: FunctionGrammar) -> str:
-    """Describe in a few sentences what can be asked for."""
+    """Describe in a few sentences what can be requested."""
     operations = ", ".join(f"the {name}" for name in grammar.operations)
     phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in grammar.continuations.values()]
     continuations = ", ".join(filter(None, phrases))
@@ -137,7 +137,7 @@ def _describe_understood_parts(parts: _FunctionParts, grammar: FunctionGrammar) 
 
 
 def _list_training_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
-    """List what does not occur in the training text, and which words were made up."""
+    """List the parts that do not occur in the training text and the words that were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
     held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
     if parts.pair in held:

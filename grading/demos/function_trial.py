@@ -27,7 +27,7 @@ from grading.language.rivals import Completer
 RUNS = 3
 """The number of inputs that are shown."""
 LONGEST_INPUT = 200
-"""The most characters of a typed input."""
+"""The maximum number of characters in a typed input."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
         return FunctionTrial((), f"It is not a function that can be run: {error}.", False)
     if answer is None:
         runs = tuple(call_written_function(function, draw_arguments(function, rng)) for _ in range(RUNS))
-        return FunctionTrial(runs, "No correct answer is known: judge it yourself.", None)
+        return FunctionTrial(runs, "The correct answer is not known: judge it yourself.", None)
     cases = draw_function_cases(Prompt(text, answer), rng)
     runs = tuple(call_written_function(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_completion_mistake(Prompt(text, answer), written, cases)
-    verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
+    verdict = f"It is correct for all {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
     return FunctionTrial(runs, verdict, mistake is None)
 
 
 def try_rivals(
     beginning: FunctionBeginning, rivals: Mapping[str, Completer], seed: int
 ) -> dict[str, tuple[str, FunctionTrial]]:
-    """Map each rival to its continuation of a beginning and the trial of it, on the same inputs for all."""
+    """Map each rival to its continuation of a beginning and that function's trial, with the same inputs for all."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
     return {name: (one, try_function(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
 

@@ -28,7 +28,7 @@ from grading.language.text_writers import STOP, complete_greedily
 from grading.manifest.model import LanguageExperiment, Milestone
 
 EXERCISE_KINDS = 3
-"""The number of kinds of exercises: parts that never occur together, made-up operations, and new pairs of names."""
+"""The number of kinds of exercises. The kinds are new pairs of parts, made-up operations, and new pairs of names."""
 EXERCISES_PER_KIND = 10
 """The number of functions of each kind that are requested at the end."""
 WATCHED = 9
@@ -65,7 +65,7 @@ class ExerciseAttempt:
 
 @dataclass(frozen=True)
 class WritingPoint:
-    """How far training has come, measured by the demonstration on functions outside the training text."""
+    """A measurement of training progress that the demonstration makes on functions outside the training text."""
 
     step: float
     steps: float
@@ -75,18 +75,18 @@ class WritingPoint:
 
     @property
     def parsed_count(self) -> int:
-        """How many attempts parse as functions."""
+        """The number of attempts that parse as functions."""
         return sum(attempt.parses for attempt in self.attempts)
 
     @property
     def right_count(self) -> int:
-        """How many attempts do what their docstrings say."""
+        """The number of attempts that do what their docstrings say."""
         return count_right_attempts(self.attempts)
 
 
 @dataclass(frozen=True)
 class TokenCandidate:
-    """A token that may come next, with its probabilities."""
+    """A candidate for the next token, with its probabilities."""
 
     text: str
     probability: float
@@ -114,7 +114,7 @@ class WritingTask:
 
     functions: FunctionCorpus
     exercises: Sequence[WritingExercise]
-    """The exercises, with the EXERCISE_KINDS in turn."""
+    """The exercises, which alternate through the EXERCISE_KINDS."""
     about: str
 
 
@@ -148,11 +148,11 @@ class FunctionWriter:
         on_report: Callable[[], None] = lambda: None,
         cpu_seconds: float = math.inf,
     ) -> None:
-        """Train, and pass a point to ``on_point`` before training, about POINTS times during training, and after it.
+        """Train the network. Pass a point to ``on_point`` before training, about POINTS times during it, and after it.
 
         ``on_report`` is called at each report of the student's training, and may query the network. After
-        ``cpu_seconds``, training is abandoned. The worker then never leaves the student's training function, but still
-        answers, as it does at any report.
+        ``cpu_seconds``, training is abandoned. The worker then stays in the student's training function, but still
+        answers requests, as it does at any report.
         """
         watched = task.exercises[:WATCHED]
         started = 0.0 if cpu_seconds == math.inf else self._worker.read_clock()
@@ -162,20 +162,20 @@ class FunctionWriter:
             on_point(WritingPoint(step, steps, self._measure_loss(watched), self.complete_exercises(watched)))
 
         def stop_if_too_long() -> None:
-            """Answer the page's requests, and abandon training if its time is over."""
+            """Answer the page's requests, and abandon training if its time has run out."""
             on_report()
             if cpu_seconds < math.inf and self._worker.read_clock() - started > cpu_seconds:
                 raise _TooLongError
 
         def train_network(progress: ProgressReport) -> None:
-            """Train on the functions until the time is over."""
+            """Train on the functions until the time has run out."""
             with contextlib.suppress(_TooLongError):
                 self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
 
         measure_training(train_network, measure_point, POINTS, stop_if_too_long)
 
     def complete_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
-        """Have the network write each exercise's function, always choosing the likeliest token."""
+        """Have the network write the function of each exercise, always choosing the likeliest token."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
         for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
@@ -231,7 +231,7 @@ class FunctionWriter:
 
     @property
     def student_writer(self) -> StudentWriter:
-        """The student's network itself."""
+        """The student's network."""
         return self._writer
 
     def _request_sampling_probabilities(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
@@ -258,7 +258,7 @@ class FunctionWriter:
 
 
 class _TooLongError(Exception):
-    """The exception raised to abandon a training that has taken too long."""
+    """The exception raised to abandon a training run that has taken too long."""
 
 
 def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None = None) -> ExerciseAttempt:
@@ -271,7 +271,7 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
 
 
 def count_right_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
-    """Count the correct attempts of each kind; attempts alternate through the three kinds, as exercises do."""
+    """Count the correct attempts of each kind. Attempts alternate through the three kinds, as exercises do."""
     return [count_right_attempts(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 
@@ -295,14 +295,16 @@ def describe_attempt_counts(point: WritingPoint) -> str:
     """Describe how many functions parse and how many are correct."""
     asked = len(point.attempts)
     return (
-        f"{asked} functions it has never seen: {point.parsed_count} parse, {point.right_count} compute the right values"
+        f"{asked} functions it has never seen: {point.parsed_count} parse, {point.right_count} compute the correct "
+        f"values"
     )
 
 
 def choose_attempts_to_show(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:
-    """Choose up to ``at_most`` attempts at the first exercise, in order of steps, that show how its function developed.
+    """Choose up to ``at_most`` attempts at the first exercise that show how its function developed, in order of steps.
 
-    Each differs from the previous one. They include the first, the first to parse, the first correct and the newest.
+    Each attempt differs from the previous one. They include the first attempt, the first that parses, the first that is
+    correct, and the newest.
     """
     found: list[tuple[float, ExerciseAttempt]] = []
     for point in points:

@@ -18,7 +18,9 @@ from grading.manifest.model import ImageExperiment, Milestone
 from grading.render.progress_watch import ProgressWatch
 
 TESTED = 1000
-"""The most test images to classify at the end. The first WATCHED of them are also classified during training."""
+"""The maximum number of test images to classify at the end. The first WATCHED images are also classified during
+training.
+"""
 WATCHED = 200
 POINTS = 40
 """The approximate number of times that the demonstration measures the loss during training."""
@@ -28,14 +30,14 @@ AT_ONCE = 250
 
 @dataclass(frozen=True)
 class DemoImages:
-    """The images that the network is trained and tested on. Test labels never reach it."""
+    """The images with which the network is trained and tested. Test labels never reach the network."""
 
     images: np.ndarray
     labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
     about: str
-    """One sentence that tells the student which images these are."""
+    """A sentence that tells the student which images these are."""
     stand_in: bool
     """Whether these images are a stand-in for real images that are not on this machine."""
     classes: tuple[str, ...] = DIGITS
@@ -43,7 +45,7 @@ class DemoImages:
 
 @dataclass(frozen=True)
 class TrainingPoint:
-    """How far training has come, measured by the demonstration on images that the network is not trained on."""
+    """A measurement of training progress that the demonstration makes on images outside the training set."""
 
     step: float
     steps: float
@@ -54,7 +56,7 @@ class TrainingPoint:
 
 
 def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> DemoImages:
-    """Load a part of the milestone's data set or of its stand-in. Raise GraderError if its files are damaged."""
+    """Load part of the milestone's data set or of its stand-in. Raise GraderError if its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
     data = load_or_fetch_images(experiment.data, watch)
@@ -80,7 +82,7 @@ def _name_image_source(data: DataSet, wanted: str) -> tuple[str, bool]:
     if data.stand_in_for is None:
         return title, False
     if data.name == f"{wanted}-variant":
-        return f"the {title} in your own folder, whose files are not the official ones", False
+        return f"the version of {title} in your own folder, whose files are not the official ones", False
     return f"the {source.stand_in or 'images'} that stand in for {title}, which is not on this machine", True
 
 
@@ -98,7 +100,7 @@ class DemoClassifier:
         on_point: Callable[[TrainingPoint], None],
         on_report: Callable[[], None] = lambda: None,
     ) -> None:
-        """Train, and pass a point to ``on_point`` before training, about POINTS times during training, and after it.
+        """Train the network. Pass a point to ``on_point`` before training, about POINTS times during it, and after it.
 
         ``on_report`` is called at each report of the student's training, and may query the network.
         """
@@ -111,7 +113,7 @@ class DemoClassifier:
             on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
         def train_network(progress: ProgressReport) -> None:
-            """Train on the images until the time is over."""
+            """Train on the images until the time has run out."""
             self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
 
         measure_training(train_network, measure_point, POINTS, on_report)
@@ -133,6 +135,6 @@ class DemoClassifier:
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def compute_feature_maps(self, image: np.ndarray) -> np.ndarray:
-        """Compute the first convolution's maps of one image: (channels, h, w) → (maps, h, w), scaled to -1 to 1."""
+        """Compute the first convolution's maps for one image, scaled to -1 to 1: (channels, h, w) → (maps, h, w)."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

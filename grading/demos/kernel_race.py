@@ -1,7 +1,7 @@
 """A race between the student's three convolutions: plain loops, module 06 and module 13.
 
-Each lane gets the same processor time. The race ends when one lane has finished all images. It is only for show: the
-milestone's check measures the speed-up separately.
+Each lane gets the same processor time. The race ends when one lane has finished all images. The race is only a
+demonstration: the milestone's check measures the speed-up separately.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ CHANNELS = (16, 32, 64)
 RACE_IMAGES = 4096
 """The number of images that a lane must process to finish the race."""
 SECONDS = 2.5
-"""The processor time of each lane, unless one finishes earlier."""
+"""The processor time of each lane in seconds, unless one lane finishes earlier."""
 PROFILED_STEPS = 7
 """The number of steps that are profiled. A profile shows each op's fastest time."""
 MAX_OPS, MAX_NAME = 200, 24
 
 Profile = Mapping[str, float]
-"""The seconds that each op takes in a training step, by the op's name."""
+"""The time that each op takes in a training step, in seconds, keyed by the op's name."""
 
 
 @dataclass(frozen=True)
 class RaceLane:
-    """One of the three convolutions, and how far it has come."""
+    """One of the three convolutions, and its progress in the race."""
 
     name: str
     job: str
@@ -47,12 +47,12 @@ class RaceLane:
 
     @property
     def done_share(self) -> float:
-        """The share of the race that is done, from 0 to 1."""
+        """The fraction of the race that is done, from 0 to 1."""
         return min(self.images / RACE_IMAGES, 1.0)
 
     @property
     def images_per_second(self) -> float:
-        """Images per second, of those done so far."""
+        """The number of images per second so far."""
         return self.images / self.seconds if self.seconds else 0.0
 
 
@@ -67,14 +67,14 @@ class RaceState:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times faster module 13 is than module 06, or None until both are timed."""
+        """Module 13's speed divided by module 06's, or None until both are timed."""
         *_, plain, fast = (lane.images_per_second for lane in self.lanes)
         return fast / plain if plain and fast else None
 
 
 LANES = (
     RaceLane("loops", "conv2d_naive: forward through the first convolution only"),
-    RaceLane("module 06", "whole training steps of a 16-32-64 network"),
+    RaceLane("module 06", "complete training steps of a 16-32-64 network"),
     RaceLane("module 13", "the same steps, after optimise(network)"),
 )
 
@@ -82,9 +82,9 @@ LANES = (
 def run_kernel_race(
     worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, on_progress: Callable[[RaceState], None]
 ) -> RaceState:
-    """Race on some images, uint8 (n, 3, 32, 32), then profile. Call ``on_progress`` after each turn.
+    """Run the race on some images, uint8 (n, 3, 32, 32), then profile. Call ``on_progress`` after each turn.
 
-    Exceptions in student code are passed on.
+    Exceptions in student code are not caught.
     """
     standing = RaceState("Module 06 is taking its first step.", LANES)
     on_progress(standing)
@@ -92,7 +92,9 @@ def run_kernel_race(
     plain, fast = (TrainingStep(worker, inputs, labels[:BATCH]) for _ in range(2))
     plain.run()
     on_progress(
-        standing := replace(standing, stage="Numba is compiling module 13's loops, once. It takes a few seconds.")
+        standing := replace(
+            standing, stage="Numba is compiling module 13's loops, which takes a few seconds, but only this once."
+        )
     )
     fast.optimise()
     fast.run()
@@ -127,7 +129,7 @@ class TrainingStep:
         self._network = self._worker.call(self._worker.module("kernels"), "optimise", self._network)
 
     def run(self, *extra_recorders: Any) -> None:
-        """Take one step, with its ops recorded by a tape and by any recorders in ``extra_recorders``."""
+        """Take one step. A tape and any recorders in ``extra_recorders`` record its ops."""
         call, (images, labels) = self._worker.call, self._batch
         recorders = [call(self._worker.module("autograd"), "Tape"), *extra_recorders]
         for recorder in recorders:
@@ -144,7 +146,7 @@ class TrainingStep:
         profile = self._worker.call(self._worker.module("kernels"), "Profile")
         self.run(profile)
         seconds = self._worker.request("get", profile, "seconds")
-        call, wanted = "Profile().seconds", "a dict from an op's name to its seconds"
+        call, wanted = "Profile().seconds", "a dict that maps each op's name to its seconds"
         if type(seconds) is not dict or not 0 < len(seconds) <= MAX_OPS:
             raise RecipeError(call, expect.describe_value(seconds), wanted)
         for name, value in seconds.items():
@@ -154,7 +156,7 @@ class TrainingStep:
 
 
 def _make_loop_convolution_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
-    """Make a function that runs module 06's loop convolution, the networks' first layer, on one image."""
+    """Make a function that runs module 06's loop convolution, as the networks' first layer, on one image."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def run_naive_convolution() -> None:

@@ -21,15 +21,15 @@ from grading.render.figure_text import draw_bar
 from grading.render.screen import Screen
 
 CALIBRATED = 500
-"""The number of training images that `compress` is given."""
+"""The number of training images passed to `compress`."""
 FORMATS = ("float32", "int8")
 SIZES = "the same network in int8"
 OPS = 10
-"""The most ops that a profile lists. The others are added up."""
+"""The maximum number of ops that a profile lists. The others are added up."""
 
 
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Race, train, and classify images in float32 and int8. Exceptions in student code are passed on."""
+    """Race, train, and classify images in float32 and int8. Exceptions in student code are not caught."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     standing = run_kernel_race(
         worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now))
@@ -52,7 +52,7 @@ def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed
 
 @dataclass(frozen=True, eq=False)
 class FormatComparison:
-    """A network's answers and sizes in float32 and in int8, in this order."""
+    """A network's answers and sizes, first in float32 and then in int8."""
 
     probabilities: tuple[np.ndarray, np.ndarray]
     """The probabilities for each test image and class, in each format."""
@@ -78,7 +78,7 @@ def compare_float32_and_int8(
 
 
 def render_race(race_state: RaceState) -> RenderableType:
-    """Render the race: its lanes, and its state as text."""
+    """Render the race's lanes, and its state as text."""
     title = f"the race: {RACE_IMAGES:,} images" if race_state.before is None else "the race is over"
     return Frame(title, RaceTrack(race_state))
 
@@ -92,7 +92,7 @@ def describe_race(race_state: RaceState) -> str:
 
 
 class RaceTrack:
-    """A bar for each lane of the race, with its speed."""
+    """A bar for each lane of the race, with the lane's speed."""
 
     def __init__(self, standing: RaceState):
         self._standing = standing
@@ -116,7 +116,7 @@ class RaceTrack:
 
 
 def format_speed(lane: RaceLane) -> str:
-    """Format a lane's images per second, in constant width."""
+    """Format a lane's speed in images per second, with a constant width."""
     speed = (
         "-"
         if not lane.seconds
@@ -157,7 +157,7 @@ class ProfileTable:
 
 
 def list_profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
-    """List each op's name with its seconds before and after, longest first. Add up the rest in one row."""
+    """List each op's name with its seconds before and after, longest first. Add up the remaining ops in one row."""
     names = dict.fromkeys((*before, *after))
     rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
     rows.sort(key=lambda row: -max(row[1:]))
@@ -189,16 +189,16 @@ class TwoFormatAnswer:
         yield lay_out_side_by_side(self._picture, Group(Text(), *bars, self._describe_answers()))
 
     def _describe_answers(self) -> Text:
-        """Describe what the image shows, and which format is right."""
+        """Describe what the image shows, and which format classifies it correctly."""
         right = [int(p.argmax()) == self._label for p in self._p]
-        told = "both are right" if all(right) else "both are wrong"
+        told = "both are correct" if all(right) else "both are wrong"
         if any(right) and not all(right):
-            told = f"only {FORMATS[right.index(True)]} is right"
+            told = f"only {FORMATS[right.index(True)]} is correct"
         return Text(f"it is: {self._classes[self._label]}; {told}", style="green" if all(right) else "yellow")
 
 
 class SizeTable:
-    """A network's bytes and accuracy in both formats."""
+    """A network's size in bytes and accuracy in both formats."""
 
     def __init__(self, compared: FormatComparison):
         self._compared = compared
@@ -220,5 +220,5 @@ def describe_format_comparison(comparison: FormatComparison) -> str:
     share = comparison.nbytes[1] / comparison.nbytes[0]
     tested = len(comparison.probabilities[0])
     return (
-        f"int8 takes {share:.1%} of the bytes, and gives the same answer for {comparison.same:,} of {tested:,} images."
+        f"int8 needs {share:.1%} of the bytes and gives the same answer for {comparison.same:,} of {tested:,} images."
     )

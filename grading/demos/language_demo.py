@@ -47,20 +47,20 @@ DESCRIPTIONS = (
     "It contains a word that was made up for this run.",
     "Its names never occur together in the training text.",
 )
-"""The descriptions of the three kinds of exercises, in turn."""
+"""The descriptions of the three kinds of exercises, in their order."""
 TOKEN_SECONDS = 0.12
 """The time for which each token is shown."""
 HISTORY = 4
 """The number of attempts at one function that are shown, with the newest last."""
 SURE, UNSURE = 0.9, 0.5
-"""The probability from which a token is green, and the one below which it is red."""
+"""The probability from which a token is shown in green, and the probability below which it is shown in red."""
 MAP_SIDE = 14
 CACHE = "the cache"
 QUESTION = "Your function, in words (press Enter to stop): "
 
 
 def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train, write, compare, and write what the viewer asks for. Exceptions in student code are passed on."""
+    """Train, write, compare, and write what the viewer asks for. Exceptions in student code are not caught."""
     task = draw_writing_task(milestone, seed)
     screen.show_frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
@@ -70,7 +70,7 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
         beginning = FunctionBeginning(exercise.prompt.text, exercise.prompt.answer, description)
         show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
     tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
-    screen.show_frame(Frame("what its heads look at", AttentionHeads(writer.compute_attention(tokens))), keep=True)
+    screen.show_frame(Frame("what its heads attend to", AttentionHeads(writer.compute_attention(tokens))), keep=True)
     attempts = judge_network_and_rivals(writer, rivals, task.exercises)
     screen.show_frame(Frame("your network and its rivals", RivalTable(attempts)), keep=True)
     prompt = writer.encode(task.exercises[0].prompt.text)
@@ -82,11 +82,14 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
 
 
 def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Screen) -> None:
-    """Train with a frame for each measured point, and keep the last. Stop training early if nobody is watching."""
+    """Train with a frame for each measured point, and keep the last frame.
+
+    Stop training early if nobody is watching.
+    """
     points: list[WritingPoint] = []
 
     def add_and_show_point(point: WritingPoint) -> None:
-        """Add a point of the training, and draw the screen again."""
+        """Add a point of the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(Frame(format_training_step(points), LearningView(tuple(points), task)))
 
@@ -116,7 +119,7 @@ def show_writing(
 def answer_requests(
     writer: FunctionWriter, task: WritingTask, rivals: Mapping[str, Completer], seed: int, screen: Screen
 ) -> None:
-    """Ask the viewer for functions and write them, until the viewer types nothing."""
+    """Ask the viewer for functions and write them, until the viewer just presses Enter."""
     language = task.functions.language
     told = False
     while typed := screen.ask(QUESTION if told else f"{describe_grammar(language)}\n{QUESTION}"):
@@ -130,7 +133,7 @@ def answer_requests(
 
 
 def format_training_step(points: Sequence[WritingPoint]) -> str:
-    """Describe how far training has come."""
+    """Describe the training progress."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
 
@@ -154,7 +157,7 @@ class LearningView:
 
 
 def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
-    """Render an attempt on one line, and say whether it is correct."""
+    """Render an attempt on one line, and state whether it is correct."""
     word = "right" if attempt.mistake is None else "wrong" if attempt.parses else "no function"
     style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
     room = max(8, width - len(label) - len(word) - 1)
@@ -215,7 +218,7 @@ class WrittenView:
         self._beginning, self._tokens, self._trial, self._rivals = beginning, tokens, trial, rivals
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Show everything from the program down to the rivals."""
+        """Show all parts, from the program at the top to the rivals at the bottom."""
         yield Text(self._beginning.understood, style="dim")
         yield Text()
         yield render_program(self._beginning.text, self._tokens)
@@ -274,7 +277,7 @@ class AttentionHeads:
 
 
 class RivalTable:
-    """The number of functions that the network and each rival get right."""
+    """The number of functions that the network and each rival write correctly."""
 
     def __init__(self, attempts: Mapping[str, Sequence[ExerciseAttempt]]):
         self._attempts = attempts
@@ -286,8 +289,8 @@ class RivalTable:
         asked = len(own[1])
         yield Text(f"Correct functions of {asked} that are not in the training text.")
         yield Text(
-            f"In brackets: correct ones of {asked // EXERCISE_KINDS} each with new pairs of parts, made-up words, and "
-            "new pairs of names.\n"
+            f"In brackets: the correct ones with new pairs of parts, made-up words and new pairs of names, each out "
+            f"of {asked // EXERCISE_KINDS}.\n"
         )
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30

@@ -14,7 +14,7 @@ from grading.render.screen import Screen
 
 WIDEST = 100
 FEW = 3
-"""The number of a gallery's pictures that are shown if only one fits in a row."""
+"""The number of pictures that a gallery shows if only one fits in a row."""
 
 
 class ScreenWatch:

@@ -13,18 +13,18 @@ from rich.text import Text
 from grading.render.figure_text import draw_bar
 
 RAMP = " .:-=+*#%@"
-"""The characters from no ink to full ink, for consoles that only have ASCII."""
+"""The characters from no ink to full ink, for consoles that can show only ASCII."""
 SHADES = " ░▒▓█"
 """The characters from dark to bright, for photographs on consoles with Unicode but no colour."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HALVES = " ▄▀█"
-"""The characters with no half inked, only the lower half, only the upper half, and both."""
+"""The characters with neither half inked, only the lower half, only the upper half, and both halves."""
 INKED = 0.4
 """The amount of ink above which half a cell counts as inked on consoles without colour."""
 
 
 class GreyPicture:
-    """A grey picture of shape (h, w), with two rows in each line of text. Values from -1 to 0 are orange."""
+    """A grey picture of shape (h, w), with two rows of pixels per line of text. Values from -1 to 0 are orange."""
 
     def __init__(self, values: np.ndarray):
         self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
@@ -52,14 +52,17 @@ class GreyPicture:
 
 
 def _format_rgb(value: float) -> str:
-    """Convert a value to a colour: white for 1, black for 0, orange for -1, and mixtures in between."""
+    """Convert a value to a colour: white for 1, black for 0, orange for -1, and mixtures of these in between."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
 
 
 class ColourPhoto:
-    """A colour picture, uint8 of shape (3, h, w), with two rows in each line of text. Grey if there are few colours."""
+    """A colour picture, uint8 of shape (3, h, w), with two rows of pixels per line.
+
+    It is grey if there are few colours.
+    """
 
     def __init__(self, image: np.ndarray):
         self._pixels = np.pad(np.moveaxis(image, 0, -1), ((0, image.shape[1] % 2), (0, 0), (0, 0)), mode="edge")
@@ -93,7 +96,7 @@ def has_many_colours(console: Console) -> bool:
 
 
 def _join_rgb(colour: list[int]) -> str:
-    """Join the parts of a colour as Rich writes them: `255,0,128`."""
+    """Join the components of a colour as Rich writes them: `255,0,128`."""
     return ",".join(map(str, colour))
 
 
@@ -104,7 +107,7 @@ class DigitBars:
         self._probabilities, self._width, self._columns = probabilities, width, columns
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Measure the room for digits, bars and percentages."""
+        """Measure the width needed for digits, bars and percentages."""
         width = self._columns * (self._width + 7) + 2 * (self._columns - 1)
         return Measurement(width, width)
 
@@ -131,7 +134,7 @@ class LikeliestClasses:
         self._names, self._width = max(map(len, classes)), width
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Measure the room for names, bars and percentages."""
+        """Measure the width needed for names, bars and percentages."""
         width = self._names + self._width + 6
         return Measurement(width, width)
 
@@ -145,12 +148,12 @@ class LikeliestClasses:
 
 
 def _format_percent(share: float) -> str:
-    """Format a share in four characters, with 100% only for nearly 1."""
+    """Format a share in four characters. Only shares very close to 1 become 100%."""
     return f"{min(100 * share, 99) if share < 0.995 else 100:3.0f}%"
 
 
 class TextCurve:
-    """A curve of values over time, drawn with block characters, with the first and last value below it."""
+    """A curve of values over time, drawn with block characters, with the first and last values below it."""
 
     def __init__(
         self,
@@ -172,7 +175,7 @@ class TextCurve:
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw the curve, which is narrower until all values are there."""
+        """Draw the curve, which is narrower until all values have arrived."""
         width = max(1, round(min(options.max_width, 40) * self._part))
         places = np.linspace(0, len(self._values) - 1, width)
         heights = np.interp(places, np.arange(len(self._values)), self._values)

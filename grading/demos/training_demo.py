@@ -20,13 +20,13 @@ SHOWN = 6
 SECONDS = 1.2
 """The time for which each image is shown."""
 MISTAKES = 4
-"""The most mistakes to show."""
+"""The maximum number of mistakes to show."""
 BESIDE = 56
 """The number of columns needed to put two things side by side."""
 
 
 def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, then show its mistakes. Exceptions in student code are passed on."""
+    """Train a network, show it at work, then show its mistakes. Exceptions in student code are not caught."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)
@@ -49,7 +49,7 @@ def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: 
     points: list[TrainingPoint] = []
 
     def add_and_show_point(point: TrainingPoint) -> None:
-        """Add a point of the training, and draw the screen again."""
+        """Add a point of the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(render_image_training(points, images))
 
@@ -68,7 +68,7 @@ def render_image_training(points: list[TrainingPoint], images: DemoImages) -> Re
     """Render both curves so far, with a note on the data."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
-    told = Text(f"Both measured on images it is not trained on.\n{images.about}", style="dim")
+    told = Text(f"Both are measured on images outside the training set.\n{images.about}", style="dim")
     return Frame(title, Group(TrainingCurves(points), told))
 
 
@@ -98,7 +98,7 @@ class TrainingCurves:
 
 
 class ClassifiedImage:
-    """One image with its likeliest classes, and with whether it was classified correctly."""
+    """One image with its likeliest classes and a note on whether it was classified correctly."""
 
     def __init__(self, image: np.ndarray, probabilities: np.ndarray, label: int, classes: tuple[str, ...]):
         self._picture, self._p, self._label, self._classes = ColourPhoto(image), probabilities, label, classes
@@ -107,7 +107,7 @@ class ClassifiedImage:
         """Put the classes next to the image, or below it on a narrow console."""
         answer = int(self._p.argmax())
         right = answer == self._label
-        told = "and that is right" if right else f"but it is: {self._classes[self._label]}"
+        told = "which is correct" if right else f"but it is: {self._classes[self._label]}"
         words = Text(f"called {self._classes[answer]}, {told}", style="green" if right else "yellow")
         names = max(map(len, self._classes))
         if options.max_width < BESIDE:
@@ -120,7 +120,7 @@ class ClassifiedImage:
 
 
 def render_misclassified_images(images: DemoImages, probabilities: np.ndarray) -> RenderableType:
-    """Render the misclassified images that the network was most confident about, and how many it misclassified."""
+    """Render the misclassified images with the highest confidence, and the number of misclassified images."""
     named = probabilities.argmax(1)
     wrong = np.flatnonzero(named != images.test_labels)
     told = f"It misclassifies {len(wrong)} of {len(probabilities):,} images it has never seen"

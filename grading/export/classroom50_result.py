@@ -14,7 +14,7 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
-    """Render a submission's document. Classroom 50's runner sets the variables that identify the submission.
+    """Render the document for a submission. Classroom 50's runner sets the variables that identify the submission.
 
     The runner later overwrites `owner`, `assignment_type`, `datetime` (the time of the commit) and `graded_at`. Raise
     UsageError if a variable is missing.
@@ -40,7 +40,7 @@ def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) ->
 
 
 def list_classroom50_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | int | bool]]:
-    """List the criteria in this format's form of a test."""
+    """List the criteria as tests in this format."""
     return [
         {
             "test-name": test.name,
@@ -55,7 +55,7 @@ def list_classroom50_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | 
 
 
 def _require_variable(environ: Mapping[str, str], *names: str) -> str:
-    """Return the first of these variables that is set; raise UsageError if none is."""
+    """Return the first of these variables that is set. Raise UsageError if none is set."""
     found = next((environ[name] for name in names if environ.get(name)), None)
     if found is None:
         raise UsageError(
@@ -65,5 +65,5 @@ def _require_variable(environ: Mapping[str, str], *names: str) -> str:
 
 
 def _format_utc(time: datetime) -> str:
-    """Format a time in UTC to the second: 2026-11-30T10:00:00Z."""
+    """Format a time in UTC to the second, as in 2026-11-30T10:00:00Z."""
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""Common Test Report Format (https://ctrf.io): JSON for dashboards and summaries of tests."""
+"""Common Test Report Format (https://ctrf.io), a JSON format for test dashboards and summaries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATUSES = {
 
 
 def render_ctrf(results: Sequence[Result]) -> str:
-    """Render the document: one test for each criterion, times in milliseconds."""
+    """Render the document with one test for each criterion and times in milliseconds."""
     tests = [_build_ctrf_test(test) for test in list_scored_tests(results)]
     start = min(_find_start_milliseconds(result) for result in results)
     stop = max(_find_start_milliseconds(result) + round(1000 * result.timing.total) for result in results)
@@ -58,16 +58,16 @@ def render_ctrf(results: Sequence[Result]) -> str:
 
 
 def _find_start_milliseconds(result: Result) -> int:
-    """Return the start of the grading in milliseconds since 1970."""
+    """Return the time at which grading started, in milliseconds since 1970."""
     return round(1000 * result.started_at.timestamp())
 
 
 def _build_ctrf_test(test: ScoredTest) -> dict[str, Any]:
-    """Build the entry for one criterion, as CTRF calls for it."""
+    """Build the entry for one criterion in CTRF's format."""
     document: dict[str, Any] = {
         "name": test.name,
         "status": _STATUSES[test.status],
-        "duration": 0,  # all criteria share one run, so none has a time of its own
+        "duration": 0,  # all criteria share one run, so none has a duration of its own
         "suite": [test.suite],
         "rawStatus": test.status.value,
         "message": test.message,

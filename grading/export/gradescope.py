@@ -13,7 +13,7 @@ from grading.result import CriterionStatus, Result
 
 
 def render_gradescope(results: Sequence[Result]) -> str:
-    """Render the document: a test for each criterion, under the verdict of each milestone or module."""
+    """Render the document with the verdict on each milestone or module, and a test for each criterion."""
     tests = list_scored_tests(results)
     lines = [
         f"{to_one_line(words.format_result_heading(result), 200)}: {words.describe_verdict(result)}"
@@ -36,7 +36,7 @@ def render_gradescope(results: Sequence[Result]) -> str:
 
 
 def _build_gradescope_test(number: int, test: ScoredTest) -> dict[str, Any]:
-    """Build the entry for one criterion, as Gradescope shows it."""
+    """Build the entry for one criterion in Gradescope's format."""
     document: dict[str, Any] = {
         "number": str(number),
         "name": test.name,
@@ -46,6 +46,8 @@ def _build_gradescope_test(number: int, test: ScoredTest) -> dict[str, Any]:
         "tags": [test.suite],
         "extra_data": {"status": test.status.value, "reproduce": test.reproduce},
     }
-    if test.status is not CriterionStatus.ERROR:  # the format has no error, and failed would blame the student
+    if (
+        test.status is not CriterionStatus.ERROR
+    ):  # the format has no status for errors, and "failed" would blame the student
         document["status"] = "passed" if test.passed else "failed"
     return document

@@ -26,7 +26,7 @@ def render_runner_result(results: Sequence[Result]) -> str:
 
 
 def _build_runner_test(test: ScoredTest) -> dict[str, object]:
-    """Build the entry for one criterion, as GitHub Classroom's reporter reads it."""
+    """Build the entry for one criterion in the format that GitHub Classroom's reporter reads."""
     failure = test.failure
     return {
         "name": test.name,
@@ -36,5 +36,5 @@ def _build_runner_test(test: ScoredTest) -> dict[str, object]:
         "test_code": test.reproduce,
         "filename": to_one_line(failure.file) if failure and failure.file else "",
         "line_no": (failure.line if failure else None) or 0,
-        "duration": 0,  # all criteria share one run, so none has a time of its own
+        "duration": 0,  # all criteria share one run, so none has a duration of its own
     }

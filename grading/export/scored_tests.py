@@ -1,7 +1,7 @@
-"""A result's criteria as tests with points, for the formats of other tools; `grading.scoring` decides their worth.
+"""A result's criteria as tests with points, for the formats of other tools. `grading.scoring` computes the points.
 
-Some readers accept only whole numbers. So when the manifest has fractional weights or partial credit, points are
-counted in hundredths, and everybody in a class has the same full score.
+Some readers accept only whole numbers. So if the manifest has fractional weights or partial credit, points are counted
+in hundredths. The maximum score is the same for the entire class.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ from grading.scoring import compute_earned_share
 
 @dataclass(frozen=True)
 class ScoredTest:
-    """One criterion as a test; its texts are cleaned, so that nothing in them is live in a log or a table."""
+    """One criterion as a test.
+
+    Its texts are cleaned, so that nothing in them has a special effect in a log or a table.
+    """
 
     name: str
-    """For example "Milestone 2: The network reads digits"."""
+    """The test's name, such as "Milestone 2: The network reads digits"."""
     suite: str
-    """For example "Milestone 2: Computer Vision"."""
+    """The name of the test's suite, such as "Milestone 2: Computer Vision"."""
     status: CriterionStatus
     score: int
     max_score: int
     message: str
-    """The measured figure and, when the criterion is not met, what to fix first."""
+    """The measured figure and, if the criterion is not met, what to fix first."""
     failure: Failure | None
-    """The first of its failures."""
+    """The criterion's first failure, if there is one."""
     reproduce: str
-    """The command that measures it again."""
+    """The command that measures the criterion again."""
 
     @property
     def passed(self) -> bool:
@@ -48,7 +51,7 @@ def list_scored_tests(results: Sequence[Result]) -> tuple[ScoredTest, ...]:
 
 
 def summarize_pass_or_fail(results: Sequence[Result]) -> str:
-    """Return "fail" if any result is not yet unlocked, else "error" if any could not be judged, else "pass"."""
+    """Return "fail" if any result is not yet unlocked, or else "error" if any could not be judged, or else "pass"."""
     verdicts = {result.verdict for result in results}
     if Verdict.NOT_YET in verdicts:
         return "fail"
@@ -84,6 +87,6 @@ def _describe_criterion(criterion: CriterionResult) -> str:
             ("expected", first.expected),
             ("hint", first.hint),
         )
-        # Only we may write the separator: in a text it would start another part.
+        # Only this function may write the separator, because in a text it would start a new part.
         parts += [f"{name} {to_one_line(text, 200).replace('; ', ', ')}" for name, text in details if text]
     return "; ".join(parts)

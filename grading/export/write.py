@@ -1,4 +1,4 @@
-"""`python -m grading export`: reads result records and writes one file in another format."""
+"""The command `python -m grading export`, which reads result records and writes one file in a different format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ExportFormat(StrEnum):
 
 
 def render_results(results: Sequence[Result], export_format: ExportFormat, environ: Mapping[str, str]) -> str:
-    """Render the results, at least one, in this format; raise UsageError if Classroom 50's variables are missing."""
+    """Render one or more results in this format. Raise UsageError if Classroom 50's variables are missing."""
     match export_format:
         case ExportFormat.CLASSROOM50:
             return render_classroom50(results, environ)
@@ -46,12 +46,12 @@ def render_results(results: Sequence[Result], export_format: ExportFormat, envir
 
 
 def read_results(paths: Sequence[Path]) -> tuple[Result, ...]:
-    """Read the records in these files; UsageError names the first file that is not a record."""
+    """Read the records in these files. Raise UsageError at the first file that is not a record."""
     return tuple(map(_read_result, paths))
 
 
 def _read_result(path: Path) -> Result:
-    """Read one record; UsageError says how to write it again."""
+    """Read one record. Raise UsageError, with the command that writes a record, if the file is not a valid record."""
     repair = "Write it with: nox -s milestone-1 -- --json result.json"
     try:
         with path.open("rb") as file:
@@ -69,6 +69,6 @@ def _read_result(path: Path) -> Result:
 
 
 def write_results(paths: Sequence[Path], export_format: ExportFormat, target: Path, environ: Mapping[str, str]) -> None:
-    """Read the records, render them and write the file in one step; raise UsageError if a file is unusable."""
+    """Read the records, render them and write the file atomically. Raise UsageError if a file is unusable."""
     require_folder(target)
     write_atomically(target, render_results(read_results(paths), export_format, environ).encode())

@@ -279,7 +279,7 @@ def test_a_disk_without_locks_is_fetched_to_and_told(
     monkeypatch.setattr(fcntl, "flock", flock)
     assert fetch_data_set(make_mnist_source(mirror.url), watch) == cache / "mnist"
     assert read_folder(cache / "mnist") == make_mnist_files()
-    assert watch.titles.count("does not support locks") == 1
+    assert watch.titles.count("does not support locking") == 1
 
 
 def test_what_a_killed_fetch_was_writing_is_swept_away(cache: Path, mirror: Mirror, watch: RecordingWatch) -> None:

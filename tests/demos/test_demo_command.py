@@ -63,5 +63,5 @@ def test_it_serves_until_it_is_interrupted(running: subprocess.Popen[str], tmp_p
     running.send_signal(how)
     rest, _ = running.communicate(timeout=SECONDS)
     assert running.returncode == 0
-    assert rest.rstrip().endswith("The page has ended.")
+    assert rest.rstrip().endswith("The page has been closed.")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tinytorch")]

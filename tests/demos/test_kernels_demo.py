@@ -145,7 +145,7 @@ def test_every_part_is_shown_in_order(guessed: list) -> None:
     assert "Module 13 is 2.0 times as fast as module 06." in texts[places[1]]
     assert "images/s" in texts[places[0]]
     assert {"40,000", "10,000"} <= set(texts[-1].split())
-    assert "25.0% of the bytes, and gives the same answer for 300 of 300" in texts[-1].replace("│\n│ ", "")
+    assert "25.0% of the bytes and gives the same answer for 300 of 300" in texts[-1].replace("│\n│ ", "")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
@@ -181,9 +181,9 @@ def test_who_is_right_is_said(colour_images: DemoImages) -> None:
         compared = demo.FormatComparison((p, q), (4, 1), (0.0, 0.0), 0)
         return draw_to_text(demo.TwoFormatAnswer(colour_images, 0, compared))
 
-    assert "both are right" in words(right, right)
-    assert "only float32 is right" in words(right, wrong)
-    assert "only int8 is right" in words(wrong, right)
+    assert "both are correct" in words(right, right)
+    assert "only float32 is correct" in words(right, wrong)
+    assert "only int8 is correct" in words(wrong, right)
     assert "both are wrong" in words(wrong, wrong)
     assert all(f"it is: {colour_images.classes[label]};" in words(p, right) for p in (right, wrong))
 

@@ -104,8 +104,9 @@ def test_functions_improve_before_ones_eyes(screen: TypingScreen) -> None:
     ends = [(line[0], line[-1]) for line in lines if line and line[-1] in ("function", "wrong", "right")]
     assert [end for _, end in ends] == ["function", "wrong", "right"]
     assert [step for step, _ in ends] == ["0", "4", "8"]
-    assert f"{WATCHED} functions it has never seen: {WATCHED} parse, {WATCHED} compute the right values" in join_lines(
-        learned
+    assert (
+        f"{WATCHED} functions it has never seen: {WATCHED} parse, {WATCHED} compute the correct values"
+        in join_lines(learned)
     )
 
 
@@ -121,7 +122,7 @@ def test_a_function_is_written_token_by_token_and_run(screen: TypingScreen, writ
     assert body in join_lines(frames[written - 1])
     assert body[: len(body) // 2] in join_lines(frames[written - 1 - len(body) // 2])
     assert "Its parts never occur together" in whole
-    assert "It is right for all of 12 inputs." in whole
+    assert "It is correct for all 12 inputs." in whole
     assert re.search(r"_\w+\(.+\) = ", whole)
     assert "nearest neighbour with the prompt's words (" in whole
     assert "end 90%" in join_lines(whole)
@@ -327,7 +328,7 @@ def test_it_runs_headless_with_the_students_network(start_writing_worker: Start,
     assert "before training: fresh weights" in shown[1]
     loss = re.search(r"loss: ([\d.]+) at first, ([\d.]+) now", next(t for t in shown if "step 60 of 60" in t))
     assert float(loss[2]) < 0.8 * float(loss[1])
-    assert any("what its heads look at" in text for text in shown)
+    assert any("what its heads attend to" in text for text in shown)
     assert "With the cache, the same tokens" in shown[-1]
 
 

@@ -67,7 +67,7 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, writing_
     ]
     assert len(state["right"]) == 6
     assert "With the cache, the same tokens" in state["cache"]["summary"]
-    assert running.sentences == ["Your network writes 30 of 30 functions correctly. Ask it for yours."]
+    assert running.sentences == ["Your network writes 30 of 30 functions correctly. Now ask it for one of your own."]
 
 
 def test_a_function_is_written_one_token_at_a_time(taught: Taught, writing_task: WritingTask) -> None:
@@ -266,9 +266,9 @@ class TestInABrowser:
     def test_it_shows_how_it_was_learned(self, open_page: Open) -> None:
         """It shows both curves in words, the history of one function, the rivals and both speeds."""
         page = open_page()
-        for name in ("The loss during training. The loss was", "Functions that are right:"):
+        for name in ("The loss during training. The loss was", "Correct functions:"):
             expect(page.get_by_role("img", name=name)).to_be_visible()
-        expect(page.locator("#learned")).to_contain_text("compute the right values")
+        expect(page.locator("#learned")).to_contain_text("compute the correct values")
         expect(page.locator("#history li").first).to_contain_text("step 0: ")
         expect(page.locator("#ladder tr")).to_have_count(6)
         expect(page.locator("#cache tr")).to_have_count(2)
@@ -333,7 +333,7 @@ class TestInABrowser:
         with taught() as running, running.serve() as served, open_pages(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
-            expect(page.locator("#verdict")).to_contain_text("It is right for all of 12 inputs.", timeout=30_000)
+            expect(page.locator("#verdict")).to_contain_text("It is correct for all 12 inputs.", timeout=30_000)
             expect(page.locator("#runs li")).to_have_text([re.compile("✓$")] * 3)
             expect(page.locator("#program")).to_contain_text(writing_task.exercises[0].prompt.answer.strip())
             fields = page.locator("#inputs input")

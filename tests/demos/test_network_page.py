@@ -204,7 +204,7 @@ def test_the_terminal_says_where_and_how_it_went(
     assert "Ctrl+C stops it" in text
     assert "It opens in your browser now" in text
     assert "digits it has never seen" in text
-    assert text.endswith("The page has ended.")
+    assert text.endswith("The page has been closed.")
 
 
 def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

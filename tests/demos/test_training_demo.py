@@ -148,9 +148,9 @@ def test_the_table_is_for_those_who_have_room() -> None:
     row = next(line for line in wide if line.startswith("cat "))
     assert row.split() == ["cat", *"···", "90", "·", "30", *"····"]
     narrow = draw_to_text(ConfusionTable(counts, CLASSES), width=36).splitlines()
-    assert narrow == ["confused most:", "cat called dog: 30 of 120", "airplane called ship: 9 of 99"]
+    assert narrow == ["most frequent confusions:", "cat called dog: 30 of 120", "airplane called ship: 9 of 99"]
     assert "48;2;" in draw_to_text(ConfusionTable(counts, CLASSES), width=76, colour="truecolor")
-    assert "nothing is confused" in draw_to_text(ConfusionTable(np.diag(np.full(10, 9)), CLASSES), width=76)
+    assert "no confusions" in draw_to_text(ConfusionTable(np.diag(np.full(10, 9)), CLASSES), width=76)
 
 
 def test_headings_can_be_told_apart() -> None:

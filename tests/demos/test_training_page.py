@@ -124,7 +124,7 @@ def test_the_terminal_says_how_it_went(
     text = " ".join(out.getvalue().split())
     assert "http://127.0.0.1:" in text
     assert "of 300 images it has never seen" in text
-    assert text.endswith("The page has ended.")
+    assert text.endswith("The page has been closed.")
 
 
 def test_every_page_has_its_files() -> None:

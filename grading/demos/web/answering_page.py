@@ -13,9 +13,9 @@ from grading.demos.web.page_server import PageCall
 from grading.remote import WorkerFailureError
 
 MAX_WAITING = 8
-"""The most questions that may wait for an answer. A page asks one at a time."""
+"""The maximum number of questions that may wait for an answer. A page asks one question at a time."""
 PATIENCE_SECONDS = 20.0
-"""The time for which a question waits if training does not report."""
+"""The time in seconds for which a question waits if training does not report."""
 
 PendingQuestion = tuple[Any, Future[dict[str, Any]]]
 """A parsed question, and a future for its answer."""
@@ -68,12 +68,12 @@ class AnsweringPage(NetworkPage):
             self._answer_pending(self._waiting.get(), network, report)
 
     def _serve_after_training(self, network: Any, report: FailureReporter) -> None:
-        """Answer questions after training, until the page ends."""
+        """Answer questions after training, until the page is closed."""
         while not self._ended.is_set():
             self._answer_pending(self._waiting.get(), network, report)
 
     def _wait_for_close(self) -> None:
-        """Answer each question with the failure that ended training, until the page ends."""
+        """Answer each question with the failure that ended training, until the page is closed."""
         while not self._ended.is_set():  # the page stays open, and shows why there are no answers
             _deliver_answer(self._waiting.get()[1], {"failure": convert_failure_for_page(self._failure)})
 
@@ -98,6 +98,6 @@ class AnsweringPage(NetworkPage):
 
 
 def _deliver_answer(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
-    """Set the answer, unless nobody is waiting for it any longer."""
+    """Set the answer, unless nobody is waiting for it any more."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)

@@ -13,14 +13,14 @@ from grading.demos.web.answering_page import AnsweringPage
 from grading.demos.web.image_page import ImagePage, encode_base64
 
 MAPS, MAP_SIDE = 16, 32
-"""The most feature maps to show, and the most pixels per side."""
+"""The maximum number of feature maps to show, and their maximum side length in pixels."""
 
 
 class DigitPage(AnsweringPage, ImagePage):
     """The page on which digits are drawn and read. Its questions are `{"strokes": […]}`."""
 
     name = "digits"
-    done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Draw yours."
+    done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Now draw your own."
 
     def _parse_question(self, question: Any) -> Strokes:
         """Read the strokes of a drawing."""

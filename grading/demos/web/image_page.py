@@ -29,7 +29,7 @@ class ImagePage(NetworkPage):
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with a part of the milestone's images."""
+        """Make a page with some of the milestone's images."""
         return cls(feed, load_demo_images(milestone, seed, watch))
 
     def _train_and_serve(
@@ -47,18 +47,18 @@ class ImagePage(NetworkPage):
         self._serve_after_training(reader, report)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return entries for the page's state about the answers to the first test images."""
+        """Return entries that add the answers for the first test images to the page's state."""
         return {}
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
         """Prepare the page before there is a network."""
 
     def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return entries for the page's last state, given the ``probabilities`` for all test images."""
+        """Return entries for the page's final state, given the ``probabilities`` for all test images."""
         return {}
 
     def _add_training_point(self, point: TrainingPoint) -> None:
-        """Add a point of the training, and publish the page's state."""
+        """Add a point of the training run, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 
@@ -88,5 +88,5 @@ def describe_images(images: DemoImages, indices: Sequence[int]) -> dict[str, Any
 
 
 def encode_base64(values: np.ndarray) -> str:
-    """Encode an array's bytes, row by row, in base64."""
+    """Encode an array's bytes in base64, in row-major order."""
     return base64.b64encode(values.tobytes()).decode()

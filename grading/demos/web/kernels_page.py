@@ -1,4 +1,4 @@
-"""Demonstration 4 in a browser: first the race, live, then photographs recognised in float32 and int8."""
+"""Demonstration 4 in a browser: first a live race, then photographs recognised in float32 and int8."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from grading.demos.web.page_server import PageCall
 from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 10
-"""The number of images that the page offers in case you have no photograph: one of each class."""
+"""The number of images, one of each class, that the page offers to anyone without a photograph."""
 SIDE = 32
 
 
@@ -62,7 +62,7 @@ class KernelPage(AnsweringPage, ImagePage):
         """Run the race, and publish its progress."""
 
         def publish_race(race_state: RaceState) -> None:
-            """Keep the state of the race, and publish the page's state."""
+            """Store the state of the race, and publish the page's state."""
             self._standing = race_state
             self._publish_state("starting")
 
@@ -89,7 +89,7 @@ class KernelPage(AnsweringPage, ImagePage):
         except (binascii.Error, ValueError):
             raise ValueError("the pixels are not base64") from None
         if len(pixels) != 3 * SIDE**2:
-            raise ValueError(f"a photograph has {3 * SIDE**2:,} bytes here, not {len(pixels):,}")
+            raise ValueError(f"a photograph must have {3 * SIDE**2:,} bytes, not {len(pixels):,}")
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
     def _answer_question(self, network: DemoClassifier, parsed: np.ndarray) -> dict[str, Any]:

@@ -48,11 +48,11 @@ EXAMPLES = 6
 HISTORY = 6
 """The number of attempts at one function that are shown, with the newest last."""
 LOOKED_AT = 64
-"""The number of a text's last tokens whose attention is shown. Milestone 5 never requests more."""
+"""The number of tokens at the end of a text whose attention is shown. Milestone 5 never requests more."""
 MOST_HEADS = 32
 HOTTEST = 2.0
 LINGER_SECONDS = 0.15
-"""The time for which training waits for the next question after an answer, as functions are written by token."""
+"""The time for which training waits for the next question after an answer, since each token is a separate question."""
 MOST_TYPED = 2000
 
 ParsedQuestion = Callable[[FunctionWriter], dict[str, Any]]
@@ -60,7 +60,10 @@ ParsedQuestion = Callable[[FunctionWriter], dict[str, Any]]
 
 
 class LanguagePage(AnsweringPage):
-    """The page that writes functions. The browser requests one token after another, and keeps what has been written."""
+    """The page that writes functions.
+
+    The browser requests one token after another, and keeps the tokens written so far.
+    """
 
     name = "language"
 
@@ -74,7 +77,7 @@ class LanguagePage(AnsweringPage):
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
         """Make a page with the functions for one seed."""
-        watch.begin_phase("Making the training text", None)
+        watch.begin_phase("Generating the training text", None)
         return cls(feed, draw_writing_task(milestone, seed))
 
     def list_page_calls(self) -> Mapping[str, PageCall]:
@@ -128,7 +131,10 @@ class LanguagePage(AnsweringPage):
         }
 
     def _parse_beginning(self, text: str) -> FunctionBeginning:
-        """Recover the beginning that a page was given. Raise ValueError if it is any other text."""
+        """Recover the beginning that was sent to a page.
+
+        Raise ValueError if the text is not one of these beginnings.
+        """
         beginning = parse_function_request(text, self._task.functions.language)
         if beginning.text != text:
             raise ValueError("that is not a beginning that `understand` returned")
@@ -137,11 +143,11 @@ class LanguagePage(AnsweringPage):
     def _require_valid_tokens(self, text: str, written: list) -> str:
         """Check the tokens written after a beginning, and return the beginning's text."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
-            raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
+            raise ValueError(f"the written part must have at most {MOST_BYTES} tokens, each a small number")
         return self._parse_beginning(text).text
 
     def _parse_continue_question(self, question: Any) -> ParsedQuestion:
-        """Parse a question for the next token. The result writes the token with a network."""
+        """Parse a question about the next token. The result writes the token with a network."""
         text, written, temperature, top_p = _require_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
@@ -151,7 +157,7 @@ class LanguagePage(AnsweringPage):
         return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
-        """Parse a question for attention weights. The result computes them with a network."""
+        """Parse a question about attention weights. The result computes them with a network."""
         text, written = _require_fields(question, text=str, written=list)
         return functools.partial(self._compute_attention, self._require_valid_tokens(text, written), written)
 
@@ -162,7 +168,7 @@ class LanguagePage(AnsweringPage):
     def _write_next_token(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
-        """Draw the next token, and return it with its candidates and with whether it is the last."""
+        """Draw the next token, and return it with its candidates and a flag that tells whether it is the last token."""
         token = writer.draw_next_token(writer.encode_with_tokens(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.decode_tokens_separately([*written, token.number]))
         return {
@@ -211,7 +217,10 @@ class LanguagePage(AnsweringPage):
             worker, writer.student_writer, prompt, lambda _: self._serve_during_training(writer, report)
         )
         self._publish_state("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
-        ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Ask it for yours.")
+        ready(
+            f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Now ask it for one "
+            f"of your own."
+        )
         self._serve_after_training(writer, report)
 
     def _serve_during_training(self, network: FunctionWriter, report: FailureReporter) -> None:
@@ -221,7 +230,7 @@ class LanguagePage(AnsweringPage):
             self._ended.wait(LINGER_SECONDS)
 
     def _add_training_point(self, point: WritingPoint) -> None:
-        """Add a point of the training, and publish the page's state."""
+        """Add a point of the training run, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 
@@ -252,7 +261,10 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
 
 
 def _require_fields(question: Any, **types: Any) -> list[Any]:
-    """Return a question's values in this order. Raise ValueError unless it has exactly these keys and types."""
+    """Return a question's values in this order.
+
+    Raise ValueError unless the question has exactly these keys and types.
+    """
     if type(question) is not dict or set(question) != set(types):
         raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")
     for name, kind in types.items():
@@ -264,4 +276,4 @@ def _require_fields(question: Any, **types: Any) -> list[Any]:
 def _check_length(written: str) -> None:
     """Raise ValueError if a typed function is too long."""
     if len(written) > MOST_TYPED:
-        raise ValueError(f"a function here has at most {MOST_TYPED:,} characters")
+        raise ValueError(f"a function may have at most {MOST_TYPED:,} characters")

@@ -1,4 +1,4 @@
-"""The common part of the demonstrations' pages: a network learns while its page shows how far it has come."""
+"""The common part of the demonstrations' pages, which show a network's progress while it learns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ ReadyCallback = Callable[[str], None]
 
 
 class NetworkPage:
-    """The network's side of a page. `run` owns the worker in the calling thread, while browsers make calls."""
+    """The part of a page that runs the network.
+
+    `run` owns the worker in the calling thread, while browsers make calls.
+    """
 
     name: ClassVar[str]
     """The name of the page, whose files are NAME.html, NAME.js and NAME.css."""
@@ -46,7 +49,7 @@ class NetworkPage:
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with the data that its network learns from."""
+        """Make a page with the data from which its network learns."""
         raise NotImplementedError
 
     @classmethod
@@ -77,14 +80,17 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_serve_after_training`. Pass on exceptions in student code."""
+        """Train, publish the phase "ready", and call `_serve_after_training`.
+
+        Do not catch exceptions in student code.
+        """
         raise NotImplementedError
 
     def _serve_during_training(self, network: Any, report: FailureReporter) -> None:
         """Do the page's work each time training reports its progress."""
 
     def _serve_after_training(self, network: Any, report: FailureReporter) -> None:
-        """Do the page's work once training is over; by default there is none."""
+        """Do the page's work once training is over. By default, do nothing."""
 
     def _wait_for_close(self) -> None:
         """Wait until the page is closed."""
@@ -99,7 +105,7 @@ class NetworkPage:
         return failure
 
     def _publish_state(self, phase: str, **more: Any) -> None:
-        """Publish the whole state, as the page shows it."""
+        """Publish the complete state that the page shows."""
         failure = convert_failure_for_page(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
@@ -107,7 +113,7 @@ class NetworkPage:
 def serve_page(
     page_class: type[NetworkPage], worker: Worker, milestone: Milestone, seed: int, console: Console, *, browser: bool
 ) -> bool:
-    """Serve a page until interrupted, with messages in the terminal. Return whether student code never failed."""
+    """Serve a page until interrupted, with messages in the terminal. Return True if student code never failed."""
     feed = StateFeed()
     with create_watch(console) as watch:
         page = page_class.create(feed, milestone, seed, watch)
@@ -131,7 +137,7 @@ def serve_page(
             announce_page(console, served.address, browser=browser)
             page.run(worker, milestone, seed, print_sentence, print_failure)
         except KeyboardInterrupt:
-            console.print(Text("\nThe page has ended."))
+            console.print(Text("\nThe page has been closed."))
         finally:
             page.close()
     return not failed

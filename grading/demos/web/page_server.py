@@ -1,4 +1,4 @@
-"""Serve a page on 127.0.0.1 in a thread until it is stopped: its files, its calls in JSON and its feed.
+"""Serve a page on 127.0.0.1 in a thread until it is stopped, with its files, its JSON calls and its feed.
 
 This module knows nothing about what the page shows.
 """
@@ -41,7 +41,7 @@ class PageServer:
     """A running page, used as a context manager. `address` is the URL to open, including the token."""
 
     def __init__(self, files: Mapping[str, str], calls: Mapping[str, PageCall], feed: StateFeed):
-        """``files`` maps each name in the address to its file in STATIC. The name of the page itself is ""."""
+        """``files`` maps each name in the address to its file in STATIC. The page itself has the name ""."""
         self._feed = feed
         self._socket = _open_local_socket()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
@@ -128,7 +128,7 @@ def _make_json_endpoint(call: PageCall) -> Callable[[Request], Any]:
 
 
 async def _read_json_body(request: Request) -> Any:
-    """Parse the request's body. Raise HTTPException if it is too large, too slow or not JSON."""
+    """Parse the request's body. Raise HTTPException if the body is too large, arrives too slowly or is not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the question must be application/json")
     body = bytearray()

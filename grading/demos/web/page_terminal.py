@@ -1,4 +1,4 @@
-"""The terminal that a page was started from: its address, the browser, and Ctrl+C."""
+"""The terminal from which a page was started: show the address, open a browser, and handle Ctrl+C."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rich.text import Text
 IN_A_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
 """The browsers that would take over the terminal."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
-"""The environment variables of which at least one must be set to open a browser on Linux."""
+"""Environment variables. At least one of them must be set to open a browser on Linux."""
 
 
 def announce_page(console: Console, address: str, *, browser: bool) -> None:
-    """Print a page's address on its own line, to be copied, and open it if ``browser`` is True."""
+    """Print a page's address on its own line for copying, and open it if ``browser`` is True."""
     console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
     opened = browser and open_in_browser(address)
     how = "It opens in your browser now." if opened else "Open this address in your browser."

@@ -1,8 +1,8 @@
-"""Access control for a page's server: only a browser on this machine may use the address that the terminal printed.
+"""Access control for a page's server: only a browser on this machine may use the address printed in the terminal.
 
 A page from another site can make a browser send requests to 127.0.0.1. But it does not know the token in the path. Its
-own host name, even if DNS rebinding resolves it to 127.0.0.1, is not our host. And the requests that it may send
-without a preflight have neither our origin nor the content type of JSON.
+host name, even if DNS rebinding resolves it to 127.0.0.1, is not ours. And requests that it may send without a
+preflight have neither our origin nor JSON's content type.
 """
 
 from __future__ import annotations

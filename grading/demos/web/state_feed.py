@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 BREATH_SECONDS = 15.0
-"""The time without a new state after which a comment is sent, to notice whether the page was closed."""
+"""The time without a new state after which a comment is sent, to find out whether the page was closed."""
 
 
 class StateFeed:
@@ -22,20 +22,23 @@ class StateFeed:
         self._followers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def publish(self, state: dict[str, Any]) -> None:
-        """Send a state to every page that follows, now or later."""
+        """Send a state to every page that follows the feed now or later."""
         text = json.dumps(state, allow_nan=False)
         with self._lock:
             self._number, self._text = self._number + 1, text
             self._wake_followers()
 
     def end(self) -> None:
-        """Close every stream, since nothing more will come."""
+        """Close every stream, since there will be no more states."""
         with self._lock:
             self._ended = True
             self._wake_followers()
 
     async def follow(self) -> AsyncIterator[str]:
-        """Yield the current state, then each new one. A page that is too slow for every state gets the newest."""
+        """Yield the current state, then each new one.
+
+        A page that is too slow to receive every state gets the newest one.
+        """
         follower = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
             self._followers.add(follower)
@@ -59,6 +62,6 @@ class StateFeed:
                 self._followers.discard(follower)
 
     def _wake_followers(self) -> None:
-        """Wake all followers that wait for the next state. Any thread may call this."""
+        """Wake all followers that are waiting for the next state. Any thread may call this."""
         for loop, event in self._followers:
             loop.call_soon_threadsafe(event.set)

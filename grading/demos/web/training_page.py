@@ -15,14 +15,14 @@ from grading.demos.web.page_server import PageCall
 from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 12
-"""The number of images whose answers are shown. They have every class that occurs in the first WATCHED images."""
+"""The number of images whose answers are shown. They include every class that occurs in the first WATCHED images."""
 
 
 class TrainingPage(ImagePage):
     """The page that shows a network's answers as it trains. The browser requests the images once, with `samples`."""
 
     name = "training"
-    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
+    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. The page shows which ones."
 
     def __init__(self, feed: StateFeed, images: DemoImages):
         self._samples = choose_varied_images(images.test_labels[:WATCHED], SAMPLES)

@@ -13,7 +13,7 @@ let built = false; // whether there is a network to ask
 let writing = 0; // the number of the function being written; increasing it stops the writing
 let active = false;
 let beginning = ""; // the text that the network was given
-let steps = []; // the tokens that were written: { token, text, probability, candidates }
+let steps = []; // the tokens written so far: { token, text, probability, candidates }
 let attended = null; // { tokens, first, begins, layers, heads, values }
 let selected = -1; // an index into all tokens, including the beginning's
 let head = [0, 0]; // layer and head
@@ -374,7 +374,7 @@ function showState(state) {
   if (points.length) {
     const { when, fell } = describeLoss(points);
     const share = points.map(([, , , right, , asked]) => (100 * right) / asked);
-    const label = `Functions that are right: ${Math.round(share.at(-1))}% ${when}.`;
+    const label = `Correct functions: ${Math.round(share.at(-1))}% ${when}.`;
     training = showProgress(state, `${fell}. Of ${summary}.`, {
       loss: [points.map((point) => point[2]), `The loss during training. ${fell}.`],
       right: [share, label, { top: 100, unit: "%" }],

@@ -1,9 +1,9 @@
-// The common part of all demonstrations' pages: training progress, bars, pictures, and sentences that are read out.
+// The parts that all demonstrations' pages share: training progress, bars, pictures, and sentences to be read out.
 
 import { drawCurve } from "./curve.js";
 import { showFailure } from "./live.js";
 
-const CURVES = { loss: "Loss", accuracy: "Accuracy", right: "Functions that are right" };
+const CURVES = { loss: "Loss", accuracy: "Accuracy", right: "Correct functions" };
 
 const $ = (id) => document.getElementById(id);
 let speaking = 0;
@@ -33,7 +33,7 @@ function fillCard(card) {
     curves.append(figure);
   }
   const about = element("p", "", { class: "small" });
-  about.append(element("span", "", { id: "about" }), " This program measures the curves, on data that the network is not trained on.");
+  about.append(element("span", "", { id: "about" }), " This program measures the curves on data that the network is not trained on.");
   const learned = element("p", card.textContent.trim(), { id: "learned" });
   card.setAttribute("aria-labelledby", "learned-title");
   card.replaceChildren(title, working, curves, learned, about);
@@ -118,7 +118,7 @@ export function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Fill a canvas pixel by pixel, where `colour(i)` returns red, green and blue of the i-th pixel. */
+/** Fill a canvas pixel by pixel, where `colour(i)` returns the i-th pixel's red, green and blue values. */
 export function paint(canvas, colour) {
   const image = new ImageData(canvas.width, canvas.height);
   for (let i = 0; i < canvas.width * canvas.height; i++) image.data.set([...colour(i), 255], 4 * i);

@@ -1,4 +1,4 @@
-// The communication of a page with the program that serves it: questions with answers, and a feed of states.
+// The communication between a page and the program that serves it: questions with answers, and a feed of states.
 
 const GONE = "The program behind this page has ended. Start it again in your terminal.";
 
@@ -18,7 +18,7 @@ export async function ask(name, question) {
     throw new NoAnswer(GONE);
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new NoAnswer(answer.error ?? `The program answered ${response.status}.`);
+  if (!response.ok) throw new NoAnswer(answer.error ?? `The program responded with status ${response.status}.`);
   return answer;
 }
 

@@ -6,11 +6,11 @@ const FINE = 8; // how many pixels per side are averaged into one, after the bro
 /** The error thrown if the file cannot be used. The message is for the reader. */
 export class Unreadable extends Error {}
 
-/** Read red, green and blue of `side` × `side` pixels, row by row. Throw Unreadable if it is not a photograph. */
+/** Read red, green and blue of `side` × `side` pixels, row by row. Throw Unreadable if the file is not a photograph. */
 export async function readPhoto(file, side) {
   const name = file.name ? `“${file.name}”` : "This file";
   if (!file.size) throw new Unreadable(`${name} is empty.`);
-  if (file.size > MOST_BYTES) throw new Unreadable(`${name} is larger than ${MOST_BYTES >> 20} MB. Take a smaller one.`);
+  if (file.size > MOST_BYTES) throw new Unreadable(`${name} is larger than ${MOST_BYTES >> 20} MB. Choose a smaller one.`);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
@@ -30,7 +30,7 @@ export async function readPhoto(file, side) {
   return averageBlocks(brush.getImageData(0, 0, fine.width, fine.height).data, side);
 }
 
-/** Average the colours of FINE × FINE pixels each. */
+/** Average the colours of each block of FINE × FINE pixels. */
 function averageBlocks(pixels, side) {
   const sums = new Float64Array(3 * side * side);
   for (let i = 0; i < pixels.length / 4; i++) {
