@@ -1,9 +1,9 @@
 """The recipe of milestone 5: how the network that writes is built, trained and run.
 
 The grader calls these functions with its own arrays. A text is a uint8 array of its bytes. It consists of documents,
-each of which ends with a byte 0, or it is one long text without any. You do not know its words and rules beforehand:
-some are made up for this run. Three texts are learned, each by its own network: small Python functions, stories, and
-real text.
+each of which ends with a byte 0, or it is one long text without that byte. You do not know its words and rules
+beforehand: some are made up for this run. Three texts are learned, each by its own network: small Python functions,
+stories, and real text.
 
 Only prefixes are sent: `next_logits` returns logits, and the grader draws the next token itself. What your network has
 learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the training process, adds
@@ -68,7 +68,7 @@ def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
-    """Return how much each token looks at each: (n, t), t up to CONTEXT → (n, layers, heads, t, t), for people."""
+    """Return how much each token attends to each: (n, t), t up to CONTEXT → (n, layers, heads, t, t), to be drawn."""
     # BEGIN SOLUTION 16.13
     logits(network, tokens)
     return np.stack([block.self_attn.weights.numpy() for block in network.blocks], axis=1)

@@ -70,7 +70,7 @@ def log_backward(grad, output, a):
 
 
 def sqrt_backward(grad, output, a):
-    """Return `(grad_a,)` of the root, whose slope is 1 / (2 · root): infinite at 0, without a warning."""
+    """Return `(grad_a,)` of the square root, whose slope is 1 / (2 · output): infinite at 0, without a warning."""
     # BEGIN SOLUTION 9.3
     with np.errstate(divide="ignore", invalid="ignore"):
         return (grad * (0.5 / output),)
@@ -145,7 +145,7 @@ def index_backward(grad, output, a, key):
     # END SOLUTION
 
 
-RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; those of module 02 have theirs here
+RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; the rules for module 02's ops are here
     ops.add: add_backward, ops.subtract: subtract_backward, ops.multiply: multiply_backward,
     ops.divide: divide_backward, ops.negative: lambda grad, output, a: (-grad,), ops.power: power_backward,
     ops.exp: exp_backward, ops.log: log_backward, ops.sqrt: sqrt_backward, ops.matmul: matmul_backward,
@@ -161,7 +161,7 @@ def backward_of(op: Op) -> Callable | None:
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
-    """Mark these tensors to receive gradients. Raise TypeError, with the dtype, if one is not floating-point."""
+    """Mark these tensors to receive gradients. Raise TypeError, with its dtype, if one is not floating-point."""
     # BEGIN SOLUTION 9.7
     for tensor in tensors:
         if tensor.dtype.kind != "f":
@@ -173,7 +173,7 @@ def require_grad(tensors: Iterable[Tensor]) -> None:
 
 
 class Tape:
-    """Records, inside `with`, every operation that depends on a tensor that `requires_grad`; `backward` plays it back.
+    """Records, inside `with`, every operation on a tensor that requires a gradient; `backward` plays the record back.
 
     The record is a Wengert list: an entry for each operation, in the order in which they ran. Entries refer to each
     other by number, never by tensor, so there are no reference cycles. A tensor computed by a recorded operation has
@@ -191,7 +191,7 @@ class Tape:
 
     def __init__(self):
         self.entries, self.held = [], {}  # held, by id: an array, and a copy of it, or None if it is locked
-        self.first = 0  # the number of the first entry: all before it have been played back
+        self.first = 0  # the number of the first entry: all entries before it have been played back
         self.outer = []  # the recorders that were active before
 
     def __enter__(self) -> Tape:
@@ -202,7 +202,7 @@ class Tape:
         set_recorder(self.outer.pop())
 
     def hold(self, inputs, output) -> None:
-        """Make the new `output` read-only, and keep copies of `inputs`, where an older view would get past a lock."""
+        """Make the new `output` read-only, and keep copies of `inputs`, since an older view could bypass a lock."""
         for array in inputs:
             if id(array) not in self.held:
                 self.held[id(array)] = array, array.copy("K")
@@ -217,7 +217,7 @@ class Tape:
                 raise RuntimeError(f"an array of shape {array.shape} was recorded, and then changed in place")
 
     def free(self) -> None:
-        """Forget all entries and unlock the locked arrays, owners of memory before their views, as NumPy demands."""
+        """Forget all entries and unlock the locked arrays, owners of memory before their views, as NumPy requires."""
         self.first, self.entries, held, self.held = self.first + len(self.entries), [], self.held, {}
         locked = (array for array, copy in held.values() if copy is None)
         for array in sorted(locked, key=lambda array: array.base is not None):
@@ -229,7 +229,7 @@ class Tape:
     __del__ = free  # also when a tape is dropped without a call to `backward`
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
-        """Return where an input's gradient goes: an entry's number, a leaf, or None. Raise RuntimeError if freed."""
+        """Return where an input's gradient goes: an entry number, a leaf or None. Raise RuntimeError if freed."""
         if tensor.tape is None:
             return tensor if tensor.requires_grad else None
         if tensor.tape is not self or tensor.position < self.first:
@@ -237,7 +237,7 @@ class Tape:
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Record one operation if an input `requires_grad` and the output is floating-point, or do nothing."""
+        """Record one operation, but only if an input requires a gradient and the output is floating-point."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or True not in [x.requires_grad for x in inputs]:
             return
@@ -249,12 +249,13 @@ class Tape:
         # END SOLUTION
 
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
-        """Add the gradient of `tensor` to the `.grad` of every leaf that `requires_grad`, and free the tape.
+        """Add the gradient of `tensor` to the `.grad` of every leaf that requires one, and free the tape.
 
-        `grad`, in the shape of `tensor`, is the gradient that arrives at it; for one element it defaults to 1.
-        Raise RuntimeError if `grad` is missing (with the shape of `tensor`), if the tape has no record of `tensor` or
-        has freed it, if a recorded array has changed (`check_held`), or if an op has no rule. Raise ValueError, with
-        both shapes, if `grad` or a rule's result has the wrong shape. Inside the block, recording continues.
+        `grad`, in the shape of `tensor`, is the gradient that arrives at it; if `tensor` has one element, `grad`
+        defaults to 1. Raise RuntimeError if `grad` is missing (with the shape of `tensor`), if the tape has no record
+        of `tensor` or has freed it, if a recorded array has changed (`check_held`), or if an op has no rule. Raise
+        ValueError, with both shapes, if `grad` or a rule's result has the wrong shape. Inside the block, recording
+        continues.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:

@@ -16,7 +16,7 @@ BELOW_1 = math.nextafter(1, 0)
 
 
 def at_least_float32(array: np.ndarray) -> np.ndarray:
-    """Return `array`, with float16 as float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
+    """Return `array`, float16 turned into float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
@@ -24,8 +24,8 @@ class Optimizer:
     """Plain gradient descent: moves parameters against their gradients. Subclasses override `update`.
 
     `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` holds what is
-    remembered of parameter i: "step", the number of its steps, and an array of its shape for each name in `buffers`.
-    These arrays start as zeros, in the parameter's dtype, or in float32 for float16. Raise ValueError if there are no
+    remembered about parameter i: "step", its step count, and an array of its shape for each name in `buffers`. These
+    arrays start as zeros, in the parameter's dtype, or in float32 for float16. Raise ValueError if there are no
     parameters, or if `lr` is below 0.
     """
 
@@ -77,9 +77,9 @@ class Optimizer:
         # END SOLUTION
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Load copies of a state returned by `state_dict` of an optimiser of the same kind and parameters.
+        """Load copies of a state that `state_dict` returned for an optimiser of the same kind with the same parameters.
 
-        Raise ValueError, as `checked` does, before changing anything.
+        Raise ValueError in the same cases as `checked`, before changing anything.
         """
         # BEGIN SOLUTION 10.6
         new = checked(state, self.state_dict())
@@ -129,9 +129,9 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """A step of about `lr` for every element, whatever the scale of its gradient (Kingma and Ba, 2015, algorithm 1).
+    """Takes steps of about `lr` for every element, whatever its gradient's scale (Kingma and Ba, 2015, algorithm 1).
 
-    `weight_decay` · value is added to the gradient, so it is scaled along with it.
+    `weight_decay` · value is added to the gradient, so the decay is scaled along with the gradient.
 
     >>> weight = Tensor([1.0, 2.0])
     >>> weight.grad = Tensor([10.0, -0.001])
@@ -151,8 +151,8 @@ class Adam(Optimizer):
     def adapted(self, grad: np.ndarray, state: dict) -> np.ndarray:
         """Return m̂ / (√v̂ + eps), and keep the new m and v in `state["mean"]` and `state["square"]`.
 
-        m becomes β₁ m + (1 - β₁) grad, and v becomes β₂ v + (1 - β₂) grad². Both begin at 0, which m̂ = m / (1 - β₁ᵗ)
-        and v̂ = v / (1 - β₂ᵗ) correct. Here t is `state["step"]`, which is 1 in the first step.
+        m becomes β₁ m + (1 - β₁) grad, and v becomes β₂ v + (1 - β₂) grad². Both begin at 0; m̂ = m / (1 - β₁ᵗ) and v̂
+        = v / (1 - β₂ᵗ) correct this. Here t is `state["step"]`, which is 1 in the first step.
         """
         # BEGIN SOLUTION 10.3
         beta1, beta2 = self.betas
@@ -187,10 +187,10 @@ class AdamW(Adam):
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale all gradients by one factor so that their total norm is at most `max_norm`; return the norm before that.
+    """Scale all gradients by one factor so that their total norm is at most `max_norm`; return the original norm.
 
-    The norm is the root of the sum of the squares of all elements of all gradients. Each `grad` keeps its dtype, and
-    none changes if the norm is small enough. Raise ValueError if the norm is not finite, or if `max_norm` is not
+    The norm is the square root of the sum of the squares of all elements of all gradients. Each `grad` keeps its dtype,
+    and none changes if the norm is small enough. Raise ValueError if the norm is not finite, or if `max_norm` is not
     above 0 (Pascanu et al., 2013).
     """
     if not max_norm > 0:
@@ -260,7 +260,7 @@ class Scheduler:
         return {"count": self.count, "base_lr": float(self.base_lr)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Load a state returned by `state_dict`, and set the learning rate. Raise ValueError when `checked` does."""
+        """Load a state returned by `state_dict`, and set the learning rate. Raise ValueError if `checked` does."""
         # BEGIN SOLUTION 10.7
         new = checked(state, self.state_dict())
         self.count, self.base_lr = new["count"], new["base_lr"]
@@ -308,8 +308,8 @@ class CosineAnnealingLR(Scheduler):
 class OneCycleLR(Scheduler):
     """Rises to `max_lr` and falls to nearly 0, along two half cosines, in `total_steps` batches (Smith, 2018).
 
-    It begins at max_lr / div_factor, whatever the optimiser's rate was, and ends at that divided by final_div_factor.
-    The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, as in PyTorch with
+    It begins at max_lr / div_factor, whatever the optimiser's rate was, and ends at that rate divided by
+    final_div_factor. The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, as in PyTorch with
     `cycle_momentum=False`.
     """
 

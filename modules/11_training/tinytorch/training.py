@@ -41,8 +41,8 @@ def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float
 def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = False) -> int:
     """Return how many values came after the best: 0 if the last is the best, and the length if all are NaN.
 
-    The first number starts as the best. A later one replaces it if it is below it by more than `min_delta`, or above it
-    if `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
+    The first number starts as the best. A later number replaces the best if it is smaller by more than `min_delta`, or,
+    with `largest`, larger. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
     """
     # BEGIN SOLUTION 11.2
     best, since = math.nan, 0
@@ -120,7 +120,7 @@ class Trainer:
         """Take one step: forward on a tape, clear old gradients, backward, clip, step. Return the batch's figures.
 
         A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raise FloatingPointError with
-        the number of the step, before any parameter changes.
+        the step's number, before any parameter changes.
         """
         # BEGIN SOLUTION 11.4
         with Tape():
@@ -208,7 +208,7 @@ class Trainer:
         # END SOLUTION
 
     def state_dict(self) -> dict:
-        """Return copies of all slots by name, and the parts' states with names in "optimizer." and "scheduler."."""
+        """Return copies of all slots by name, and the parts' states under "optimizer.…" and "scheduler.…"."""
         # BEGIN SOLUTION 11.7
         state = {name: copy.deepcopy(getattr(owner, attribute)) for name, owner, attribute in self.slots()}
         return state | {f"{part}.{name}": x for part, it in self.parts.items() for name, x in it.state_dict().items()}
@@ -217,7 +217,7 @@ class Trainer:
     def load_state_dict(self, state: Mapping, loader=None) -> None:
         """Load, into the existing tensors, a state returned by `state_dict` of a trainer built in the same way.
 
-        `loader` is like the one used in training. Without one, for example only to evaluate, "loader.rng" is left out.
+        `loader` is like the one used in training. Without one, for example only to evaluate, "loader.rng" is ignored.
         Raise ValueError if names, shapes or generators differ, or if a slot, such as "step", holds text where a number
         belongs. The message says what is wrong, and nothing but `loader` has changed.
         """
@@ -293,7 +293,7 @@ def read_checkpoint(path) -> dict:
 
 
 class Checkpoint:
-    """Writes the trainer's state to `path`; with `monitor`, only after the best epoch so far. The last callback."""
+    """Writes the trainer's state to `path`; with `monitor`, only after the best epoch so far. Put it last."""
 
     def __init__(self, path, monitor: str | None = None, largest: bool = False):
         self.path, self.monitor, self.largest = path, monitor, largest
@@ -307,7 +307,7 @@ class Checkpoint:
 
 
 class ProgressBar:
-    """A `progress` that redraws a line at each step on a terminal, and writes one per tenth of the steps to a file."""
+    """A `progress` function that redraws one line on a terminal, or writes a line per tenth of the steps to a file."""
 
     def __init__(self, stream=None, redraw: bool | None = None):
         self.stream = stream or sys.stdout

@@ -47,7 +47,7 @@ def list_weights(network) -> list[Tensor]:
 def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     """Return bools of the array's shape: False for its round(sparsity · size) smallest magnitudes, True for the others.
 
-    Of equal magnitudes the first one, row by row, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
+    Of equal magnitudes the first one, in row order, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
     Raise ValueError unless 0 ≤ sparsity ≤ 1.
     """
     check_range("sparsity", sparsity, 0, 1)
@@ -59,7 +59,7 @@ def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
 
 
 def global_masks(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-    """Return a mask for each array, as if all of them were one long array: some may lose a larger fraction."""
+    """Return a mask for each array, as if all of them were one long array: some arrays may lose more than others."""
     # BEGIN SOLUTION 12.2
     together = magnitude_mask(np.concatenate([weight.ravel() for weight in weights]), sparsity)
     parts = np.split(together, np.cumsum([weight.size for weight in weights])[:-1])
@@ -115,7 +115,7 @@ class PruningTrainer(Trainer):
 
 
 def with_arrays(layer, **arrays):
-    """Return a copy of the layer in which the named tensors are replaced by new ones of these arrays, in float32."""
+    """Return a copy of the layer in which the named tensors are replaced by new ones with these arrays, in float32."""
     changed = copy.copy(layer)
     vars(changed).update({name: Tensor(array, dtype="float32") for name, array in arrays.items()})
     return changed
@@ -155,7 +155,7 @@ def spread(per_channel, x):
 
 
 def quantize(x, scale, zero_point=0):
-    """Return round(x / scale) + zero_point as int8, kept within ±127; halves round to the even neighbour.
+    """Return round(x / scale) + zero_point as int8, clipped to ±127; halves round to the even neighbour.
 
     `scale` and `zero_point` are numbers, or arrays (C,) with one value for each entry of x's first axis.
     [-0.5, 0.5, 1.5, 400.0] with scale 1 → [0, 0, 2, 127].
@@ -178,7 +178,8 @@ def choose_scale(low: float, high: float) -> tuple[float, int]:
     """Return (scale, zero_point) such that 255 steps cover `low` to `high`, and 0.0 is exactly a step.
 
     The range is widened to include 0. Then scale = (high - low) / 254, and zero_point is -127 - low / scale, rounded.
-    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. Raise ValueError if not finite.
+    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. Raise ValueError if an end is not
+    finite.
     """
     if not np.isfinite([low, high]).all():
         raise ValueError(f"a range must have finite ends, but goes from {low} to {high}")
@@ -204,7 +205,7 @@ def quantize_weight(weight) -> tuple[np.ndarray, np.ndarray]:
 def integer_matmul(a, b):
     """Return the exact product of int8 matrices, (…, n, k) by (k, m) → (…, n, m), as int64; `a` may be one row, (k,).
 
-    float32, which BLAS multiplies fast, holds every integer up to 2²⁴, so a product in it is exact while k is at most
+    float32, which BLAS multiplies fast, holds every integer up to 2²⁴, so a float32 product is exact while k is at most
     EXACT. Raise ValueError if a matrix is not int8 from -127 to 127, or if the inner sizes differ.
     """
     if any(x.dtype != np.int8 or x.min(initial=0) < -LARGEST for x in (a, b)) or a.shape[-1] != len(b):
@@ -280,7 +281,7 @@ class QuantizedLayer(Layer):
         return [self.weight, self.weight_scale, self.bias, self.scale, self.zero_point]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output in float32, computed from what the buffers hold now."""
+        """Return the op's output in float32, computed from the current contents of the buffers."""
         # BEGIN SOLUTION 12.9
         held = {name: getattr(self, name).data for name in ("weight", "weight_scale", "bias", "scale", "zero_point")}
         return apply(self.op, x, **held, **self.attributes)

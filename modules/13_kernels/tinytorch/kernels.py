@@ -71,7 +71,7 @@ class Workspace:
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         try:
-            buffer = self.idle.pop()  # atomic, so no two threads get the same
+            buffer = self.idle.pop()  # atomic, so no two threads get the same buffer
         except IndexError:
             buffer = np.empty(size, np.uint8)
         buffer = buffer if buffer.size >= size else np.empty(size, np.uint8)
@@ -103,13 +103,13 @@ def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
     # END SOLUTION
 
 
-compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, so vectors can add; NaN and infinity stay
+compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, for vector instructions; NaN and ∞ are kept
 
 
 def runs(x):
     """Return images as (C, H, W, N), without a copy if memory has this layout; `np.moveaxis(…, -1, 0)` undoes it.
 
-    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles separately for each of the two.
+    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles each kind of array separately.
     """
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
@@ -197,13 +197,13 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
             gather_loop(image, max(len(x), 1), rows.start, stride, padding, columns)
             part = part.reshape(len(weight), -1)
             flat = columns.reshape(matrix.shape[1], -1)
-            share = flat @ part.T  # the longer matrix first: with BLAS up to a tenth faster
+            share = flat @ part.T  # BLAS is up to a tenth faster with the longer matrix first
             if needs_input_grad:
                 np.matmul(matrix.T, part, out=flat)  # the gradient of the columns, in the same scratch memory
                 scatter_loop(columns, max(len(x), 1), rows.start, stride, padding, grad_x)
         return share
 
-    # Blocks of at least kh / stride rows: only neighbours add to the same pixels, and never at the same time.
+    # With blocks of at least kh / stride rows only neighbours add to the same pixels, and never at the same time.
     blocks = row_blocks(grad.shape[2], weight[0].nbytes * grads.shape[2], math.ceil(weight.shape[2] / stride[0]))
     shares = run_blocks(compute, blocks[::2], threads) + run_blocks(compute, blocks[1::2], threads)
     grad_x = np.moveaxis(grad_x.reshape(*x.shape[1:], -1), -1, 0) if needs_input_grad else None
@@ -271,7 +271,7 @@ def norm_relu_backward_loop(grad, x, mean, std, weight, bias, count, grad_x, gra
 def batch_norm_relu_forward(x, weight, bias, *, mean, std, count):
     """Return ReLU(weight · (x - mean) / std + bias), channel by channel; mean and std are float64 of shape (C,).
 
-    `count`, for backward, is the number of values of x that they come from, or `math.inf` if they do not depend on x.
+    `count`, for backward, is the number of values of x behind mean and std, or `math.inf` if they do not depend on x.
     """
     check_images(x, len(weight))
     # BEGIN SOLUTION 13.8
@@ -357,7 +357,7 @@ class BatchNormReLU(BatchNorm2d):
             count = x.size / len(mean)
             moments_loop(runs(x.data).reshape(len(mean), -1), mean, var)
         self.attributes = {"mean": mean, "std": np.sqrt(var + self.eps), "count": count}
-        output = OpLayer.forward(self, x)  # before the running statistics change: it may refuse x
+        output = OpLayer.forward(self, x)  # before the running statistics change: it may reject x
         for tensor, new in zip(self.buffers(), (mean, var * count / (count - 1)), strict=True) if self.training else ():
             tensor.data = ((1 - self.momentum) * tensor.data + self.momentum * new).astype("float32")
         return output

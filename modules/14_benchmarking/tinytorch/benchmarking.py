@@ -286,7 +286,7 @@ class Roofline:
 def measure_roofline(
     size: int = 1024, nbytes: int = 1 << 26, repeats: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> Roofline:
-    """Measure both limits with the best of `repeats` float32 products of two (size, size), and copies of `nbytes`.
+    """Measure both limits with the best of `repeats` float32 products, (size, size) each, and copies of `nbytes`.
 
     A copy moves every byte twice: it reads it and writes it.
     """
@@ -316,7 +316,7 @@ def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
 
 
 def peak_memory(function: Callable) -> int:
-    """Return how many bytes Python's and NumPy's memory use peaked above its initial level while function() ran.
+    """Return how far, in bytes, Python's and NumPy's memory use rose above its initial level while function() ran.
 
     Afterwards, even after an error, tracemalloc is on if it was on before, and off otherwise.
     """

@@ -37,7 +37,7 @@ def write_whole(path, data: bytes) -> None:
 
 
 class Registry:
-    """Models as bytes: files in "objects" named by their digests, and "serving.json", a list of the promoted ones."""
+    """Holds models as bytes: files in "objects" named by their digests, and "serving.json", a list of promoted ones."""
 
     def __init__(self, folder):
         self.objects, self.serving = Path(folder) / "objects", Path(folder) / "serving.json"
@@ -112,8 +112,8 @@ def read_records(path) -> tuple[list[dict], list[int]]:
 def fingerprint(value, path: str = "") -> dict[str, str]:
     """Return the digest of each single value in dicts, lists and tuples, at any depth, under the path that leads to it.
 
-    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". An array's digest covers dtype, shape and values; that
-    of None, bool, int, float, str, bytes and empty containers, type and value. Raise TypeError, with the path, if not.
+    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". Digests cover an array's dtype, shape and values, and the
+    type and value of None, bool, int, float, str, bytes and empty containers. Else raise TypeError, with the path.
     """
     # BEGIN SOLUTION 15.5
     if isinstance(value, dict | list | tuple) and value:
@@ -180,7 +180,7 @@ def chi2_tail(x: float, df: int) -> float:
 def chi2_test(reference, current) -> tuple[float, float]:
     """Return (χ², p) of two samples of categories, integers or strings; p is 1.0 if there is only one category.
 
-    χ² is Σ (count - expected)² / expected over both samples and all categories; n of N values expect n/N of each.
+    χ² is Σ (count - expected)² / expected over both samples and all categories; n of N values should hold n/N of each.
     """
     # BEGIN SOLUTION 15.8
     names, places = np.unique(np.concatenate([reference, current]), return_inverse=True)
@@ -204,7 +204,7 @@ def holm(p_values, alpha: float = 0.05) -> list[bool]:
 
 
 def find_drift(reference: dict, current: dict, alpha: float = 0.05) -> dict[str, float]:
-    """Compare two tables, {name: array}, by ks_test (floats) or chi2_test; return {name: p} of what `holm` rejects."""
+    """Compare two tables, {name: array}, with ks_test (floats) or chi2_test; return {name: p} where holm rejects p."""
     # BEGIN SOLUTION 15.9
     tests = [ks_test if values.dtype.kind == "f" else chi2_test for values in reference.values()]
     p_values = [test(reference[name], current[name])[1] for test, name in zip(tests, reference, strict=True)]
@@ -314,7 +314,7 @@ class Service:
         self.slots, self.recent = threading.Semaphore(max_busy), deque(maxlen=1000)
 
     def predict(self, body: bytes) -> dict:
-        """Return {"model": name, "outputs": lists}. Raise RequestError 503 if no model or busy, 500 if it fails."""
+        """Return {"model": name, "outputs": lists}. Raise RequestError 503 (no model, or busy) or 500 (it failed)."""
         # BEGIN SOLUTION 15.13
         rows, model = parse_rows(body, self.features), self.model
         if model is None or not self.slots.acquire(blocking=False):

@@ -44,7 +44,7 @@ def merge_pair(tokens: np.ndarray, pair: tuple[int, int], new: int) -> np.ndarra
     # BEGIN SOLUTION 16.1
     places = np.flatnonzero((tokens[:-1] == pair[0]) & (tokens[1:] == pair[1]))
     if pair[0] == pair[1]:
-        runs = places - np.arange(len(places))  # the same number within a run of places that overlap
+        runs = places - np.arange(len(places))  # the same number within a run of positions that overlap
         places = places[(np.arange(len(places)) - np.searchsorted(runs, runs)) % 2 == 0]  # every other one of a run
     merged = tokens.copy()
     merged[places] = new
@@ -77,7 +77,7 @@ def train_bpe(data: bytes, vocab_size: int) -> list[tuple[int, int]]:
 
 
 def check_tokens(tokens, vocab_size: int) -> np.ndarray:
-    """Return int64 tokens. Raise TypeError unless they are integers, ValueError unless from 0 to vocab_size - 1."""
+    """Return int64 tokens. Raise TypeError if they are not integers, ValueError if not from 0 to vocab_size - 1."""
     tokens = np.asarray(tokens)
     if tokens.size and tokens.dtype.kind not in "iu":
         raise TypeError(f"tokens must be integers, not {tokens.dtype}")
@@ -138,7 +138,7 @@ embedding = Op("embedding", embedding_forward, embedding_backward)
 
 
 class Composite(Sequential):
-    """A layer of `layers` that are not a chain, with all their parameters and buffers; a second input holds caches."""
+    """A layer of `layers` that do not form a chain, with their parameters and buffers; a second input holds caches."""
 
     def __call__(self, *inputs) -> Tensor:
         """Return `forward(*inputs)`."""
@@ -246,7 +246,7 @@ class CausalSelfAttention(MultiHeadAttention):
     __call__ = Composite.__call__  # module 07's passes on a key, a value and a mask
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Return what each token takes from the values. With a cache, `x` holds the new tokens after those in it."""
+        """Return what each token takes from the values. With a cache, `x` holds the tokens after the cached ones."""
         # BEGIN SOLUTION 16.7
         query, key, value = (split_heads(layer(x), self.num_heads) for layer in (self.q_proj, self.k_proj, self.v_proj))
         if cache is not None:
@@ -375,7 +375,7 @@ def sampling_probabilities(logits, temperature: float = 1.0, top_k: int | None =
 
 
 def sample(probabilities, rng: np.random.Generator) -> np.ndarray:
-    """Return one token, int64, for each row of probabilities: (N, V) → (N,). Probability 0 is never drawn."""
+    """Return one token, int64, for each row of probabilities: (N, V) → (N,). Tokens of probability 0 are not drawn."""
     # BEGIN SOLUTION 16.12
     reached = np.cumsum(probabilities, axis=-1)
     return (reached <= rng.random((len(reached), 1)) * reached[:, -1:]).sum(axis=-1)
