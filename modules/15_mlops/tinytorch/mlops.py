@@ -112,7 +112,7 @@ def read_records(path) -> tuple[list[dict], list[int]]:
 def fingerprint(value, path: str = "") -> dict[str, str]:
     """Return the digest of each single value in dicts, lists and tuples, at any depth, under the path that leads to it.
 
-    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". Digests cover an array's dtype, shape and values, and the
+    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". Digests cover an array's dtype, shape and values, and
     type and value of None, bool, int, float, str, bytes and empty containers. Else raise TypeError, with the path.
     """
     # BEGIN SOLUTION 15.5
