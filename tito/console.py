@@ -1,4 +1,4 @@
-"""Where tito writes, which repository it works in, and how it prints JSON and lists."""
+"""Defines where tito writes, which repository it works in, and how it prints JSON and lists."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def format_list_item(sign: str, text: str | Text, *, style: str = "", indent: in
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, with an indent of two and dates in ISO 8601. Standard output holds nothing else."""
+    """Print a value as JSON, with an indent of two and dates in ISO 8601. Nothing else goes to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, default=_to_json_text) + "\n")
 
 

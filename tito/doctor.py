@@ -134,7 +134,9 @@ def check_editable_install(root: Path) -> Finding:
     missing = sorted(set((root / "modules").resolve().glob("*/tinytorch")) - set(places))
     if missing:
         return Finding("editable install", False, f"not on the path: {missing[0].relative_to(root)}", mend)
-    return Finding("editable install", True, f"tinytorch is the {len(places)} module folders of this repository")
+    return Finding(
+        "editable install", True, f"tinytorch consists of the {len(places)} module folders of this repository"
+    )
 
 
 def check_sandbox(_root: Path) -> Finding:
@@ -225,7 +227,7 @@ def check_progress_records(root: Path) -> Finding:
 
 
 def show_findings(findings: list[Finding], success_message: str) -> None:
-    """Print the findings, with instructions for those that need a repair, and then the number of repairs."""
+    """Print the findings, with instructions for those that need fixing, and then how many those are."""
     out = open_console()
     plain = out.options.ascii_only
     for finding in findings:

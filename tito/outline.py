@@ -1,7 +1,7 @@
 """Read part of the manifest quickly, for listings: titles, order and status, without validation.
 
 Full validation takes several times as long as a listing may take. If anything looks wrong,
-`grading.manifest.loader` reads the manifest again and reports the file, the line and the repair.
+`grading.manifest.loader` reads the manifest again and reports the file, the line and the fix.
 """
 
 from __future__ import annotations

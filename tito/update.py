@@ -153,7 +153,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
 
 def show_plan(out: Console, plan: UpdatePlan) -> None:
     """List each student file that changes, and show how many of the course's own files change."""
-    out.print(Text(f"From course {plan.old} to {plan.new}", style="bold"))
+    out.print(Text(f"From version {plan.old} to {plan.new}", style="bold"))
     words = {
         "merged": "merged with your version",
         "conflict": "changed by you and by the course in the same place; you will have to resolve the conflict",

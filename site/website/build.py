@@ -141,8 +141,8 @@ def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str],
     known = {name for name, made in state_before.parts.items() if made.summary is not None}
     if len(known) > 1 and digests and known.isdisjoint(digests):
         raise UsageError(
-            f"Every student would get a new pseudonym, and each page of {target} a new address. Was pseudonyms.key "
-            "replaced? Restore it from a backup, or build into a folder that does not exist yet."
+            f"Every student would get a new pseudonym, and each page of {target} would get a new address. Was "
+            "pseudonyms.key replaced? Restore it from a backup, or build into a folder that does not exist yet."
         )
 
 

@@ -102,7 +102,7 @@ def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _make_link_converter(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> LinkConverter:
-    """Make the function that converts links in a course document into links on the site; other addresses stay."""
+    """Make the function that converts links in a course document to links on the site and keeps other addresses."""
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in list_built_modules(manifest)}
     pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}

@@ -90,7 +90,7 @@ def fold_timeline_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...
 
 
 def _choose_step_of_group(steps: list[TimelineStep]) -> FoldedSteps:
-    """Choose the step to show of a group, and fold the others away."""
+    """Choose which step of a group to show, and fold the others away."""
 
     def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
         """Return a key that sorts steps by what matters most: verified, kind, and number."""

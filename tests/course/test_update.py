@@ -113,7 +113,7 @@ def test_an_untouched_repository_becomes_the_new_release(releases, student, tito
     code, out, _ = tito("update", str(releases[1]), "--yes")
     assert code == 0
     assert read_tree(student) == read_tree(releases[1])
-    assert "From course 0.1.0 to 0.2.0" in out
+    assert "From version 0.1.0 to 0.2.0" in out
     assert "Task 1.3 A circle" in out
     assert "tito update --undo" in out
     code, out, _ = tito("update", str(releases[1]), "--yes")
