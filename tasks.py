@@ -23,7 +23,7 @@ replace_unprintable_characters()  # also for `inv --list`
 
 
 def chore(chore_name: str, **options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Turn a function into the chore `inv NAME`, which returns the exit code and prints expected errors as sentences."""
+    """Turn a function into the chore `inv NAME`, which returns an exit code and prints expected errors as sentences."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
         """Make the chore that calls this function."""
