@@ -27,7 +27,7 @@ from grading.render import record
 from grading.render.markdown import MAX_REPORT_CHARACTERS
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from grading.sandbox import launch
-from tests.submissions.build import Miniature, build_submission, list_miniatures
+from tests.submissions.build import Miniature, build_submission, choose_hostile_miniatures, list_miniatures
 from tests.submissions.run import build_grading_command, build_offline_environment
 from tests.submissions.threats import SUBMITTED
 
@@ -184,11 +184,19 @@ def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, mini
     assert failure.hint
 
 
-@pytest.mark.parametrize("miniature", list_miniatures("hostile"), ids=name_miniature)
+@pytest.mark.parametrize("miniature", choose_hostile_miniatures(), ids=name_miniature)
 def test_what_was_not_earned_is_not_given(graded, miniature):
-    """Accidents and attacks get nothing, and the grader goes on."""
+    """Accidents and attacks get nothing, and the grader goes on. `nox -s hostile` grades all of them."""
     result = graded(miniature)
     check_expectation(miniature, result)
+
+
+def test_every_hostile_submission_can_be_built(root: Path, tmp_path: Path) -> None:
+    """Their edits fit the solution, even of those that only `nox -s hostile` grades."""
+    miniatures, manifest = list_miniatures("hostile"), load_manifest(root)
+    for number, miniature in enumerate(miniatures):
+        build_submission(miniature, root, manifest, tmp_path / str(number))
+    assert len(miniatures) > len(SUBMITTED)
 
 
 BEHIND_LANDLOCK = (

@@ -19,8 +19,11 @@ from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import OWN, list_source_files
 from tests.submissions.stored import random_data, spell_data
+from tests.submissions.threats import SUBMITTED
 
 HERE = Path(__file__).resolve().parent
+ALL_HOSTILE = "TINYTORCH_ALL_HOSTILE"
+"""The environment variable that asks for every hostile submission. The ordinary tests grade some of them."""
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
@@ -41,6 +44,22 @@ def list_miniatures(kind: str) -> list[Miniature]:
     """All of one kind: right, wrong or hostile."""
     folders = sorted(p.parent for p in (HERE / kind).glob("*/about.yaml"))
     return [Miniature(folder, yaml.safe_load((folder / "about.yaml").read_text("utf-8"))) for folder in folders]
+
+
+def choose_hostile_miniatures() -> list[Miniature]:
+    """Choose the hostile miniatures to grade: two for each threat, or all of them in `nox -s hostile`.
+
+    The two are the first and the last of the threat, of those that take seconds if there are two such.
+    """
+    found = list_miniatures("hostile")
+    if os.environ.get(ALL_HOSTILE):
+        return found
+    chosen = []
+    for threat in SUBMITTED:
+        of_threat = [m for m in found if m.about["threat"] == threat]
+        quick = [m for m in of_threat if m.about.get("milestone", 1) <= 2]
+        chosen += [(quick if len(quick) > 1 else of_threat)[place] for place in (0, -1)]
+    return chosen
 
 
 def copy_solution(root: Path, target: Path) -> Path:

@@ -19,7 +19,7 @@ from grading.result import CriterionStatus, Result
 from grading.sandbox.launch import choose_fence
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
-from tests.submissions.build import Miniature, build_submission, list_miniatures, read_starting_files
+from tests.submissions.build import ALL_HOSTILE, Miniature, build_submission, list_miniatures, read_starting_files
 from tests.test_miniatures import live_in
 from tests.workflows.machine import has_nox
 from tests.workflows.school import open_school
@@ -56,7 +56,7 @@ def is_possible(miniature: Miniature) -> bool:
 def choose_miniatures() -> list[Miniature]:
     """Choose all that are possible, or two of them."""
     found = [m for m in list_miniatures("hostile") if is_possible(m)]
-    return found if os.environ.get("TINYTORCH_ALL_HOSTILE") else [m for m in found if m.folder.name in TWO]
+    return found if os.environ.get(ALL_HOSTILE) else [m for m in found if m.folder.name in TWO]
 
 
 @pytest.fixture(scope="session")

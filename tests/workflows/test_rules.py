@@ -11,19 +11,20 @@ import typer.main
 
 from course.workflows import COPIED_WORKFLOWS, SAMPLE_GRADER, TEMPLATE_WORKFLOWS, build_release_workflows, main
 from grading.github.__main__ import app
+from grading.manifest.loader import load_manifest
 from tests.docs_commands import list_chores, list_nox_sessions
 from tests.workflows import syntax
 from tests.workflows.expressions import EMBEDDED
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n")
-OURS = re.compile(r'nox -s ("\$SESSION"|[\w-]+) -- \S.*|nox -s [\w-]+|\.ci/run')
+OURS = re.compile(r'nox -s ("\$SESSION"|[\w-]+)( -- \S.*)?|\.ci/run')
 INSTALL = 'pip install --quiet "nox[uv]"'
 OF_GITHUB = r"github\.(token|ref|sha|repository|run_id|event_name)|job\.workflow_(repository|sha)"
 OF_EVENT = r"github\.event\.(repository\.(default_branch|private)|pull_request\.(number|head\.(sha|repo\.full_name)))"
 OF_RUN = r"github\.event\.workflow_run\.(id|event|conclusion|head_repository\.full_name)"
 OF_JOBS = r"needs\.(plan|fetch)\.(result|outputs\.\w+)|steps\.plan\.outputs\.\w+"
-OF_MATRIX = r"matrix\.(session|minutes|shard|number|system|python)"
+OF_MATRIX = r"matrix\.(session|minutes|shard|number|system|python|module)"
 OF_CLASS = r"secrets\.(CLASS_TOKEN|PSEUDONYM_KEY)"
 HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{OF_CLASS}")
 
@@ -53,6 +54,7 @@ def test_all_workflows_are_looked_at():
     assert set(read_workflow_texts()) == {
         "ci.yml",
         "collect.yml",
+        "long.yml",
         "newest.yml",
         "site.yml",
         *COPIED_WORKFLOWS,
@@ -81,6 +83,13 @@ def test_every_command_is_one_of_the_project_s_own(step):
         words = command.partition(" -- ")[2].split()
         options = typer.main.get_command(app).commands[words[0]].params  # type: ignore[attr-defined]
         assert {w for w in words if w.startswith("--")} <= {name for option in options for name in option.opts}
+
+
+def test_long_checks_cover_every_session_and_module_there_is():
+    """The workflow lists them, since GitHub needs the matrix beforehand; all exist, and no module is left out."""
+    jobs = syntax.parse_workflow(read_workflow_texts()["long.yml"])["jobs"]
+    assert set(jobs["session"]["strategy"]["matrix"]["session"]) <= set(list_nox_sessions(ROOT))
+    assert jobs["mutation"]["strategy"]["matrix"]["module"] == [m.id for m in load_manifest(ROOT).modules]
 
 
 @pytest.mark.parametrize("name", sorted(read_workflow_texts()))
@@ -116,7 +125,7 @@ def grading_jobs() -> list[Any]:
     for name, text in read_workflow_texts().items():
         for key, job in syntax.parse_workflow(text)["jobs"].items():
             commands = [step.get("run", "") for step in job.get("steps", ())]
-            grades = ("--submission", "--only grade", ".ci/run")
+            grades = ("--submission", "--only grade", ".ci/run", 'nox -s "$SESSION"')
             if any(word in command for command in commands for word in grades):
                 found.append(pytest.param(job, id=f"{name}:{key}"))
     return found
@@ -128,6 +137,7 @@ def test_student_code_runs_where_it_is_thought_to():
         "ci.yml:everything",
         "collect.yml:grade",
         "grade.yml:grade",
+        "long.yml:session",
         "newest.yml:newest",
     ]
 
