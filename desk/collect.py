@@ -163,7 +163,7 @@ def _inspect_repositories(
                 changed += _save_inspection(book, found, course)
                 if found.visit.problem is not None:
                     troubles.append(StudentProblem(found.visit.student, found.visit.problem))
-                watch.advance(done, found.visit.student)
+                watch.report_steps_done(done, found.visit.student)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -289,5 +289,5 @@ def grade_tasks(
                 troubles.append(StudentProblem(one.task.student, f"{about} could not be judged: {reason}"))
         else:
             troubles.append(StudentProblem(one.task.student, f"{about} was not graded: {one.problem}"))
-        watch.advance(done, f"{one.task.student}, {about}")
+        watch.report_steps_done(done, f"{one.task.student}, {about}")
     return graded

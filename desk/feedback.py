@@ -83,7 +83,7 @@ def send_feedback(
                 return FeedbackSummary(outcomes, tuple(troubles), written, str(error))
             except GraderError as error:
                 troubles.append(StudentProblem(student, str(error)))
-            watch.advance(done, student)
+            watch.report_steps_done(done, student)
     return FeedbackSummary(outcomes, tuple(troubles), written)
 
 

@@ -158,7 +158,7 @@ def run_leaderboard(
         todo = [task for turn in range(runs) for task in tasks if have.count(_get_run_key(task)) <= turn]
         watch.begin_phase(f"Measuring {len(todo)} submissions, one at a time", len(todo))
         for done, task in enumerate(todo, start=1):
-            watch.advance(done, f"{task.student or 'the course'}, milestone {task.milestone}")
+            watch.report_steps_done(done, f"{task.student or 'the course'}, milestone {task.milestone}")
             try:
                 result = _grade_officially(task, root)
             except GraderError as error:

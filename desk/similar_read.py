@@ -81,7 +81,7 @@ def read_submissions(
     watch.begin_phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):
-        watch.advance(done, key)
+        watch.report_steps_done(done, key)
         if read is not None:
             found[key] = read
     return found

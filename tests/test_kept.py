@@ -105,7 +105,7 @@ def test_ctrl_c_among_module_tests_ends_the_run(root):
     """Pytest, which takes it for its own, does not make an error of the grader's of it."""
 
     class Impatient(SilentWatch):
-        def advance(self, *_: object) -> None:
+        def report_steps_done(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

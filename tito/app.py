@@ -24,9 +24,9 @@ def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
     completing = "_TITO_COMPLETE" in os.environ  # a shell asks for completions
     # Building the typer application takes longer than these commands may take in total.
     if not completing and arguments[:2] == ("milestone", "status") and arguments[2:] in ((), ("--json",)):
-        from tito.status import show_status
+        from tito.status import show_milestone_states
 
-        return show_status(as_json=bool(arguments[2:]))
+        return show_milestone_states(as_json=bool(arguments[2:]))
     if not completing and arguments == () and find_repository() is not None:
         from tito.status import show_current_module
 

@@ -18,9 +18,9 @@ from grading.render.progress_watch import create_watch
 from grading.render.screen import create_screen
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate_milestone
-from tito.console import open_console, say_if_interrupted
+from tito.console import open_console, show_message_if_interrupted
 from tito.hints import save_failing_task
-from tito.identity import ask_for_student
+from tito.identity import ask_for_unknown_student_id
 from tito.quiz import ask_open_questions
 from tito.status import draw_progress_bar
 
@@ -33,7 +33,7 @@ def grade_and_show_module(
     interrupted = (
         f"Interrupted. Nothing was recorded and your files are unchanged. To run it again: tito module test {module}"
     )
-    with say_if_interrupted(interrupted), create_watch(out) as watch:
+    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.save_event(root, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module, result))
@@ -44,17 +44,17 @@ def grade_and_show_module(
     return result
 
 
-def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
+def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
     """Grade a milestone, record and show the attempt, and celebrate an unlock. Return the exit code."""
     out = open_console()
     before = progress.read_history(root).find_best_attempt(number)
-    ask_for_student(root, out)
+    ask_for_unknown_student_id(root, out)
     ask_open_questions(root, number, out)
     interrupted = (
         "Interrupted. This attempt is not recorded, but its finished measurements are kept. "
         f"To run it again: tito milestone test {number}"
     )
-    with say_if_interrupted(interrupted), create_watch(out) as watch:
+    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.save_event(root, progress.make_attempt_event(result))
@@ -64,13 +64,13 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
         out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
-        _celebrate_unlock(root, number, result, first=not known)
+        _announce_unlock(root, number, result, first=not known)
     elif result.verdict is Verdict.NOT_YET:
         out.print(Text.assemble("\nHelp for what failed: ", (f"tito milestone troubleshoot {number}", "bold")))
     return result.verdict.exit_code
 
 
-def _celebrate_unlock(root: Path, number: int, result: Result, *, first: bool) -> None:
+def _announce_unlock(root: Path, number: int, result: Result, *, first: bool) -> None:
     """Grant the badge and show the next goal; the first time, celebrate as well."""
     out, manifest, history = open_console(), load_manifest(root), progress.read_history(root)
     milestone, best = manifest.milestone(number), history.find_best_attempt(number)
@@ -80,7 +80,7 @@ def _celebrate_unlock(root: Path, number: int, result: Result, *, first: bool) -
     if first:
         celebrate_milestone(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
         try:
-            play_demo(root, milestone.id, seed=result.seed)
+            play_demo_in_terminal(root, milestone.id, seed=result.seed)
         except GraderError as error:  # the milestone stays unlocked
             out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
     out.print(Text.assemble("\nYour badge: ", (path.relative_to(root).as_posix(), "bold")))
@@ -93,7 +93,7 @@ def _celebrate_unlock(root: Path, number: int, result: Result, *, first: bool) -
         out.print(Text(f"Ahead: milestone {coming.id}, {coming.name}{planned}: {coming.victory}", style="dim"))
 
 
-def play_demo(root: Path, number: int, *, seed: int) -> int:
+def play_demo_in_terminal(root: Path, number: int, *, seed: int) -> int:
     """Play the live demonstration and return 0. If student code stops it, show the failure and return 1."""
     from grading.demos.demo_runner import run_demo  # slow to import
 

@@ -26,14 +26,14 @@ Start here:
 Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."""
 
 
-def _show_version(wanted: bool) -> None:
+def _print_version_and_exit(wanted: bool) -> None:
     """Print the version and exit if `--version` is given."""
     if wanted:
-        typer.echo(f"tito {_find_version()}")
+        typer.echo(f"tito {_find_course_version()}")
         raise typer.Exit
 
 
-def _find_version() -> str:
+def _find_course_version() -> str:
     """Find the course's version in the installed package or, if it is not installed, in pyproject.toml.
 
     The package is not installed in nox sessions, which run tito from its folder.
@@ -59,7 +59,9 @@ app = typer.Typer(
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the course's version and exit.", is_eager=True, callback=_show_version),
+        typer.Option(
+            "--version", help="Show the course's version and exit.", is_eager=True, callback=_print_version_and_exit
+        ),
     ] = False,
 ) -> None:
     """Accept the options that come before any command."""

@@ -9,17 +9,17 @@ from tito.outline import Outline, read_outline
 
 def list_module_completions() -> list[tuple[str, str]]:
     """List the id and title of every module, to complete a module argument."""
-    course = _find_outline()
+    course = _read_outline_if_possible()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
 def list_milestone_completions() -> list[tuple[str, str]]:
     """List the number and name of every milestone, to complete a milestone argument."""
-    course = _find_outline()
+    course = _read_outline_if_possible()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 
 
-def _find_outline() -> Outline | None:
+def _read_outline_if_possible() -> Outline | None:
     """Read the course's outline; return None outside a repository or if its manifest cannot be read."""
     root = find_repository()
     try:

@@ -41,7 +41,7 @@ def require_repository(start: Path | None = None) -> Path:
     return folder
 
 
-def make_own_folder(root: Path) -> Path:
+def make_tito_folder(root: Path) -> Path:
     """Create the folder for tito's own files, such as the files that an update replaced. Git ignores the folder."""
     folder = root / ".tito"
     folder.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def make_own_folder(root: Path) -> Path:
 
 
 @contextmanager
-def say_if_interrupted(message: str) -> Iterator[None]:
+def show_message_if_interrupted(message: str) -> Iterator[None]:
     """If Ctrl-C interrupts the block, show this message, which states what was kept."""
     try:
         yield

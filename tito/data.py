@@ -8,14 +8,14 @@ import typer
 from rich.text import Text
 
 from grading.render.progress_watch import create_watch
-from tito.console import format_list_item, open_console, print_json, say_if_interrupted
+from tito.console import format_list_item, open_console, print_json, show_message_if_interrupted
 from tito.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Data sets: list them, download one, locate them.")
 
 
 @app.command("list")
-def list_data_sets(as_json: JsonOption = False) -> int:
+def show_data_sets(as_json: JsonOption = False) -> int:
     """Show each data set and whether it is on this machine.
 
     \b
@@ -23,7 +23,7 @@ def list_data_sets(as_json: JsonOption = False) -> int:
       tito data list
       tito data list --json
     """
-    entries, out = _list_entries(), open_console()
+    entries, out = _list_data_set_entries(), open_console()
     if as_json:
         print_json(entries)
         return 0
@@ -31,7 +31,7 @@ def list_data_sets(as_json: JsonOption = False) -> int:
         sign, style = ("✓", "green") if entry["here"] else ("·", "cyan")
         if out.options.ascii_only:
             sign = "ok" if entry["here"] else "--"
-        text = Text.assemble((entry["name"], "bold"), f": {entry['title']}\n{_describe_state(entry)}")
+        text = Text.assemble((entry["name"], "bold"), f": {entry['title']}\n{_describe_data_set_state(entry)}")
         out.print(format_list_item(sign, text, style=style, indent=0))
     return 0
 
@@ -50,7 +50,7 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
 
     source, out = find_data_source(name), open_console()
     interrupted = f"Interrupted. The part downloaded so far is kept. To continue: tito data fetch {name}"
-    with say_if_interrupted(interrupted), create_watch(out) as watch:
+    with show_message_if_interrupted(interrupted), create_watch(out) as watch:
         if not locate_data_set(source).own:
             fetch_into_cache(source, watch)
         watch.begin_phase(f"Reading {name}", None)
@@ -80,7 +80,7 @@ def show_data_folders(as_json: JsonOption = False) -> int:
     return 0
 
 
-def _list_entries() -> list[dict[str, Any]]:
+def _list_data_set_entries() -> list[dict[str, Any]]:
     """Build one entry per data set, as documented in docs/data.md."""
     from grading.data.files import VARIABLE, locate_data_set
     from grading.data.sources import SOURCES
@@ -103,7 +103,7 @@ def _list_entries() -> list[dict[str, Any]]:
     return entries
 
 
-def _describe_state(entry: dict[str, Any]) -> str:
+def _describe_data_set_state(entry: dict[str, Any]) -> str:
     """Describe whether a data set is on this machine and, if it is not, how to get it."""
     if entry["here"]:
         return f"available in {entry['folder']}"

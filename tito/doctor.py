@@ -39,7 +39,7 @@ def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
       tito doctor
       tito doctor --json
     """
-    findings = list(check_repository(require_repository()))
+    findings = list(run_repository_checks(require_repository()))
     if as_json:
         print_json([asdict(f) for f in findings])
     else:
@@ -47,7 +47,7 @@ def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
     return 3 if any(f.ok is False for f in findings) else 0
 
 
-def check_repository(root: Path) -> Iterator[Finding]:
+def run_repository_checks(root: Path) -> Iterator[Finding]:
     """Run every check of a student's repository, in order."""
     checks = (
         check_python,

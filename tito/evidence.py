@@ -13,7 +13,7 @@ from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Result
 
 
-def format_figures(result: Result | None) -> list[str]:
+def format_performance_figures(result: Result | None) -> list[str]:
     """Format each measured performance figure with its threshold: "Loss after training: 0.042 (≤ 0.05)"."""
     return [
         f"{to_one_line(c.title, 120)}: {figure_text.format_measured(c)} ({figure_text.format_threshold(c)})"
@@ -21,26 +21,26 @@ def format_figures(result: Result | None) -> list[str]:
     ]
 
 
-def format_figures_compactly(result: Result | None) -> list[str]:
-    """Format figures as `format_figures` does, but list those met in full, without a margin, on one line."""
+def format_performance_figures_compactly(result: Result | None) -> list[str]:
+    """Format the performance figures, with those met in full and without a margin on one line."""
     full = [
         c
         for c in _list_performance_criteria(result)
         if c.status is CriterionStatus.PASSED and not figure_text.format_margin(c)
     ]
     if result is None or len(full) < 2:
-        return format_figures(result)
+        return format_performance_figures(result)
     others = result.model_copy(update={"criteria": tuple(c for c in result.criteria if c not in full)})
-    return [*format_figures(others), f"Met in full: {'; '.join(to_one_line(c.title, 120) for c in full)}"]
+    return [*format_performance_figures(others), f"Met in full: {'; '.join(to_one_line(c.title, 120) for c in full)}"]
 
 
-def collect_figures(result: Result | None) -> list[dict[str, Any]]:
+def collect_performance_figures(result: Result | None) -> list[dict[str, Any]]:
     """Collect each measured performance figure with its threshold as JSON."""
     keys = ("name", "title", "measured", "threshold", "comparison", "unit")
     return [{key: getattr(c, key) for key in keys} for c in _list_performance_criteria(result)]
 
 
-def collect_timeline(course: CourseLike, history: History) -> dict[str, Any]:
+def collect_timeline_for_json(course: CourseLike, history: History) -> dict[str, Any]:
     """Collect modules and milestones in order, as documented in docs/result-format.md."""
     modules = journey.list_module_states(course, history)
     keys = ("id", "title", "state", "planned", "started_at", "completed_at")
@@ -56,7 +56,7 @@ def collect_timeline(course: CourseLike, history: History) -> dict[str, Any]:
                 "planned": s.planned,
                 "provisional": s.provisional,
                 "unlocked_at": s.unlocked_at,
-                "figures": collect_figures(s.best.result) if s.best else [],
+                "figures": collect_performance_figures(s.best.result) if s.best else [],
             }
             for m, s in zip(course.milestones, states, strict=True)
         ],

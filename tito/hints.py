@@ -13,7 +13,7 @@ from rich.text import Text
 from grading.errors import UsageError
 from grading.files import write_atomically
 from tito import names
-from tito.console import make_own_folder, open_console, require_repository
+from tito.console import make_tito_folder, open_console, require_repository
 from tito.module import find_module, find_open_tasks
 
 if TYPE_CHECKING:  # the model is slow to import
@@ -52,7 +52,7 @@ def show_hint(
     if failing is not None:
         told = "Every task has been implemented. This was the first to fail in the last test run.\n"
         out.print(Text(told, style="dim"))
-    show_next_hint(root, failing or find_task(root, manifest, name), out, show_all=show_all)
+    show_next_hint(root, failing or find_named_or_open_task(root, manifest, name), out, show_all=show_all)
     return 0
 
 
@@ -92,7 +92,7 @@ def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = Fal
         _save_hint_counts(root, seen | {task.id: step})
 
 
-def find_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
+def find_named_or_open_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
     """Find the task that the student named, or else the current module's first open task.
 
     Raise UsageError if there is none.
@@ -138,13 +138,13 @@ def save_failing_task(root: Path, module_id: str, result: Result, *, task: str |
         now = before if task is not None and task != before else None
     if now != before:
         new = failing if now is None else failing | {module_id: now}
-        write_atomically(make_own_folder(root) / FAILING, (json.dumps(new, indent=1) + "\n").encode())
+        write_atomically(make_tito_folder(root) / FAILING, (json.dumps(new, indent=1) + "\n").encode())
 
 
 def read_failing_tasks(root: Path) -> dict[str, str]:
     """Map each module to the first task that failed in its last test run; return {} if the file is unreadable."""
     try:
-        failing = json.loads((make_own_folder(root) / FAILING).read_text(encoding="utf-8"))
+        failing = json.loads((make_tito_folder(root) / FAILING).read_text(encoding="utf-8"))
         return {module: task for module, task in failing.items() if isinstance(task, str)}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}
@@ -153,7 +153,7 @@ def read_failing_tasks(root: Path) -> dict[str, str]:
 def read_hint_counts(root: Path) -> dict[str, int]:
     """Map each task to how many of its hints were shown, 1 to 3; return {} if the file is unreadable."""
     try:
-        seen = json.loads((make_own_folder(root) / FILE).read_text(encoding="utf-8"))
+        seen = json.loads((make_tito_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}
@@ -161,4 +161,4 @@ def read_hint_counts(root: Path) -> dict[str, int]:
 
 def _save_hint_counts(root: Path, counts: dict[str, int]) -> None:
     """Save how many hints of each task were shown."""
-    write_atomically(make_own_folder(root) / FILE, (json.dumps(counts, indent=1) + "\n").encode())
+    write_atomically(make_tito_folder(root) / FILE, (json.dumps(counts, indent=1) + "\n").encode())

@@ -31,12 +31,12 @@ def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
     if given_id is None and not can_ask(out):
         raise UsageError(f"Your user name is not known yet. {WHY} Add --student your-user-name")
     while given_id is None:
-        given_id = _ask_student_id(out, PROMPT)
+        given_id = _ask_once_for_student_id(out, PROMPT)
     save_student_id(root, given_id)
     return normalize_student_id(given_id)
 
 
-def ask_for_student(root: Path, out: Console) -> None:
+def ask_for_unknown_student_id(root: Path, out: Console) -> None:
     """Ask for the student's id if it is not known. Without a terminal, print which file to write it to.
 
     An empty answer postpones the question.
@@ -62,7 +62,7 @@ def ask_for_student(root: Path, out: Console) -> None:
             return
 
 
-def _ask_student_id(out: Console, prompt: str) -> str | None:
+def _ask_once_for_student_id(out: Console, prompt: str) -> str | None:
     """Ask for the student's id once. Return None if the answer is not a valid id."""
     out.print(WHY)
     try:

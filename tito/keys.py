@@ -39,7 +39,7 @@ def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()
 
-    def forward_keys() -> None:
+    def forward_keys_until_woken() -> None:
         """Read keys and report each, until the keyboard closes or this thread is woken."""
         while awake not in select.select([keyboard, awake], [], [])[0]:
             try:
@@ -52,7 +52,7 @@ def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
                 return
 
     enable_single_keys()
-    reader = threading.Thread(target=forward_keys, daemon=True)
+    reader = threading.Thread(target=forward_keys_until_woken, daemon=True)
     reader.start()
     try:
         yield

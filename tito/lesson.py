@@ -59,17 +59,17 @@ class LessonMarkdown(Markdown):
 
 
 def show_lesson(
-    text: str,
+    lesson_markdown: str,
     out: Console,
     *,
     ask: Callable[[str], str] | None = None,
     page: Callable[[Console, LessonMarkdown], None] | None = None,
 ) -> None:
     """Show a lesson part by part. Each answer follows after Enter, or immediately if ``ask`` is None."""
-    page = page or _print_paged
-    for part in split_lesson(text):
+    page = page or _print_lesson_in_pager
+    for part in split_lesson_at_questions(lesson_markdown):
         if part.text.strip():
-            page(out, LessonMarkdown(convert_formulas(quote_pictures(part.text))))
+            page(out, LessonMarkdown(replace_formulas_with_plain_letters(replace_pictures_with_quotes(part.text))))
         if part.question is None:
             continue
         out.print(Text.assemble(("\n? ", "bold yellow"), (part.question, "bold")))
@@ -80,12 +80,12 @@ def show_lesson(
                 return
             if reply.strip().lower().startswith("q"):
                 return
-        out.print(LessonMarkdown(convert_formulas(part.answer)), "", crop=False)
+        out.print(LessonMarkdown(replace_formulas_with_plain_letters(part.answer)), "", crop=False)
 
 
-def split_lesson(text: str) -> list[LessonPart]:
+def split_lesson_at_questions(lesson_markdown: str) -> list[LessonPart]:
     """Split a lesson into parts, each of which ends with a question. The last part has none."""
-    pieces = FOLD.split(text)
+    pieces = FOLD.split(lesson_markdown)
     parts = [
         LessonPart(before, " ".join(question.split()), answer.strip())
         for before, question, answer in zip(pieces[0::3], pieces[1::3], pieces[2::3], strict=False)
@@ -93,25 +93,25 @@ def split_lesson(text: str) -> list[LessonPart]:
     return [*parts, LessonPart(pieces[-1])]
 
 
-def quote_pictures(text: str) -> str:
+def replace_pictures_with_quotes(lesson_markdown: str) -> str:
     """Replace each picture in the Markdown with a block quote that shows its path, its alt text and its caption."""
 
-    def quote_picture(found: re.Match[str]) -> str:
+    def format_quoted_picture(found: re.Match[str]) -> str:
         """Return a quoted line with a picture's caption and alt text."""
         return f"> **{found[2]}** {' '.join(found[1].split())}\\\n> "
 
-    return PICTURE.sub(quote_picture, text)
+    return PICTURE.sub(format_quoted_picture, lesson_markdown)
 
 
-def convert_formulas(text: str) -> str:
+def replace_formulas_with_plain_letters(lesson_markdown: str) -> str:
     """Replace each formula in the Markdown with a figure in plain letters."""
-    return FORMULA.sub(lambda found: f"```text\n{convert_formula(found[1])}\n```", text)
+    return FORMULA.sub(lambda found: f"```text\n{convert_tex_to_plain_letters(found[1])}\n```", lesson_markdown)
 
 
-def convert_formula(tex: str) -> str:
+def convert_tex_to_plain_letters(tex: str) -> str:
     r"""Convert a TeX formula to plain letters.
 
-    >>> convert_formula(r"c_{ij} = \sum_k a_{ik} \cdot b_{kj}")
+    >>> convert_tex_to_plain_letters(r"c_{ij} = \sum_k a_{ik} \cdot b_{kj}")
     'cᵢⱼ = Σₖ aᵢₖ · bₖⱼ'
     """
     tex = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\{([^{}]*)\}", r"\1", tex.strip())
@@ -121,9 +121,9 @@ def convert_formula(tex: str) -> str:
     tex = re.sub(r"\\sqrt\{([^{}]*)\}", r"√(\1)", tex)
     tex = re.sub(r"\^\{?\\top\}?", "ᵀ", tex)
     tex = re.sub(r"\\[,;:! ]", " ", tex)
-    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _convert_command(found[1], found[0]), tex)
-    tex = re.sub(r"_(?:\{([^{}]*)\}|(\S))", lambda found: _convert_script(found, LOWERED), tex)
-    tex = re.sub(r"\^(?:\{([^{}]*)\}|(\S))", lambda found: _convert_script(found, RAISED), tex)
+    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _convert_tex_command(found[1], found[0]), tex)
+    tex = re.sub(r"_(?:\{([^{}]*)\}|(\S))", lambda found: _convert_sub_or_superscript(found, LOWERED), tex)
+    tex = re.sub(r"\^(?:\{([^{}]*)\}|(\S))", lambda found: _convert_sub_or_superscript(found, RAISED), tex)
     return tex.replace("{", "").replace("}", "")
 
 
@@ -132,7 +132,7 @@ def _parenthesize(text: str) -> str:
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 
-def _convert_command(name: str, command: str) -> str:
+def _convert_tex_command(name: str, command: str) -> str:
     """Convert a TeX command to its symbol, such as a sum or a Greek letter, or else to its name."""
     space = " " if command.endswith(" ") and name not in ("sum", "prod") else ""
     if name in SIGNS:
@@ -144,7 +144,7 @@ def _convert_command(name: str, command: str) -> str:
         return name + space
 
 
-def _convert_script(found: re.Match[str], table: dict[int, int]) -> str:
+def _convert_sub_or_superscript(found: re.Match[str], table: dict[int, int]) -> str:
     """Convert a subscript or superscript to small Unicode characters if there is one for each of its characters."""
     text = found[1] if found[1] is not None else found[2]
     if all(ord(sign) in table for sign in text):
@@ -152,14 +152,14 @@ def _convert_script(found: re.Match[str], table: dict[int, int]) -> str:
     return f"{found[0][0]}{text}" if len(text) == 1 else f"{found[0][0]}({text})"
 
 
-def _print_paged(out: Console, lesson: LessonMarkdown) -> None:
+def _print_lesson_in_pager(out: Console, lesson: LessonMarkdown) -> None:
     """Print a lesson through the pager."""
-    with page_output(out):
+    with send_output_through_pager(out):
         out.print(lesson, crop=False)
 
 
 @contextmanager
-def page_output(out: Console) -> Iterator[None]:
+def send_output_through_pager(out: Console) -> Iterator[None]:
     """Send what the block prints through a pager if the output is a terminal, and write it unchanged otherwise."""
     if not out.is_terminal:
         yield

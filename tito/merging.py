@@ -24,33 +24,37 @@ class MergedText:
     conflicts: tuple[int, ...]
 
 
-def merge_versions(mine: str, base: str, theirs: str) -> MergedText:
-    """Merge the changes from ``base`` to ``mine`` and to ``theirs`` with `git merge-file`.
+def merge_student_and_course_text(student_text: str, old_course_text: str, new_course_text: str) -> MergedText:
+    """Merge the changes from ``old_course_text`` to ``student_text`` and to ``new_course_text`` with `git merge-file`.
 
     Two kinds of course changes must not conflict with every filled gap. The first are new hints: gaps are compared by
     their tasks alone, and gaps that are still open then get the new release's hints. The second are new docstrings:
     they end on the line before a gap, so a line that all three versions share is inserted between them.
     """
-    line_end = "\r\n" if "\r\n" in mine else "\n"
-    mine, base, theirs = (text.replace("\r\n", "\n") for text in (mine, base, theirs))
-    text = _merge_files(*_insert_seams(mine, base, theirs))
+    line_end = "\r\n" if "\r\n" in student_text else "\n"
+    student_text, old_course_text, new_course_text = (
+        text.replace("\r\n", "\n") for text in (student_text, old_course_text, new_course_text)
+    )
+    text = _merge_with_git(*_insert_seams_around_gaps(student_text, old_course_text, new_course_text))
     text = "\n".join(line for line in text.split("\n") if not line.startswith(SEAM))
     hints = {
-        (found["indent"], found["task"]): found[0] for version in (mine, theirs) for found in GAP.finditer(version)
+        (found["indent"], found["task"]): found[0]
+        for version in (student_text, new_course_text)
+        for found in GAP.finditer(version)
     }
     text = GAP.sub(lambda found: hints.get((found["indent"], found["task"]), found[0]), text)
     starts = tuple(n for n, line in enumerate(text.split("\n"), 1) if line == f"<<<<<<< {LABELS[0]}")
     return MergedText(text.replace("\n", line_end), starts)
 
 
-def _reduce_gaps(text: str) -> str:
+def _reduce_gaps_to_task_ids(text: str) -> str:
     """Replace each gap in the text with a short one that mentions only its task."""
     return GAP.sub(r'\g<indent>raise NotImplementedError("Task \g<task>")', text)
 
 
-def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
+def _insert_seams_around_gaps(student_text: str, old_course_text: str, new_course_text: str) -> list[str]:
     """Return the three texts with reduced gaps, and a seam before and after the lines left to the student."""
-    texts = [_reduce_gaps(text) for text in (mine, base, theirs)]
+    texts = [_reduce_gaps_to_task_ids(text) for text in (student_text, old_course_text, new_course_text)]
     try:
         functions = [map_functions_by_name(text) for text in texts]
         given = [map_gaps_to_tasks(text) for text in texts[1:]]
@@ -72,7 +76,7 @@ def _insert_seams(mine: str, base: str, theirs: str) -> list[str]:
     return marked
 
 
-def _merge_files(mine: str, base: str, theirs: str) -> str:
+def _merge_with_git(student_text: str, old_course_text: str, new_course_text: str) -> str:
     """Run `git merge-file` on three texts and return the merged text."""
     git = shutil.which("git")
     if git is None:
@@ -81,7 +85,9 @@ def _merge_files(mine: str, base: str, theirs: str) -> str:
         )
     with tempfile.TemporaryDirectory(prefix="tinytorch-merge-") as folder:
         paths = []
-        for name, text in zip(("mine", "base", "theirs"), (mine, base, theirs), strict=True):
+        for name, text in zip(
+            ("mine", "base", "theirs"), (student_text, old_course_text, new_course_text), strict=True
+        ):
             paths.append(Path(folder, name))
             paths[-1].write_bytes(text.encode())
         labels = [part for label in LABELS for part in ("-L", label)]

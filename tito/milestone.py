@@ -36,7 +36,7 @@ def show_milestones(as_json: JsonOption = False) -> int:
       tito milestone status
       tito milestone status --json
     """
-    return status.show_status(as_json=as_json)
+    return status.show_milestone_states(as_json=as_json)
 
 
 @app.command("timeline")
@@ -55,7 +55,7 @@ def show_timeline(
       tito milestone timeline --json
       tito milestone timeline --published
     """
-    from tito.evidence import collect_timeline, format_figures_compactly  # reads results in full
+    from tito.evidence import collect_timeline_for_json, format_performance_figures_compactly  # reads results in full
 
     root = require_repository()
     course, out = read_outline(root), open_console()
@@ -67,10 +67,14 @@ def show_timeline(
     history = progress.read_history(root) if records is None else records.history
     if as_json:
         more = {} if records is None else {"unverified": published.collect_unverified_records(records)}
-        print_json(collect_timeline(course, history) | more)
+        print_json(collect_timeline_for_json(course, history) | more)
         return 0
     best = {m.id: history.find_best_attempt(m.id) for m in course.milestones}
-    figures = {number: format_figures_compactly(event.result) for number, event in best.items() if event is not None}
+    figures = {
+        number: format_performance_figures_compactly(event.result)
+        for number, event in best.items()
+        if event is not None
+    }
     out.print(status.draw_timeline(course, history, figures, out))
     for line in (
         status.describe_damaged_records(history) if records is None else published.describe_unverified_records(records)
@@ -96,9 +100,9 @@ def run_milestone_test(
     """
     root = require_repository()
     milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
-    from tito.attempt import try_milestone  # imports the grader
+    from tito.attempt import grade_and_celebrate_milestone  # imports the grader
 
-    return try_milestone(root, milestone.id, seed=seed, again=again)
+    return grade_and_celebrate_milestone(root, milestone.id, seed=seed, again=again)
 
 
 @app.command("demo")
@@ -126,11 +130,11 @@ def show_demo(
         raise UsageError(f"--no-browser needs --web: tito milestone demo {number} --web --no-browser")
     root = require_repository()
     milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
-    from tito.attempt import play_demo, serve_demo_page  # imports the grader
+    from tito.attempt import play_demo_in_terminal, serve_demo_page  # imports the grader
 
     if web:
         return serve_demo_page(root, milestone.id, seed=seed, browser=not no_browser)
-    return play_demo(root, milestone.id, seed=seed)
+    return play_demo_in_terminal(root, milestone.id, seed=seed)
 
 
 @app.command("quiz")

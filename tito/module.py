@@ -118,14 +118,14 @@ def start_module(name: ModuleName = None) -> int:
       tito module start 02
     """
     from grading.manifest.loader import load_manifest  # slow to import, and needed only for the tasks
-    from tito.identity import ask_for_student
+    from tito.identity import ask_for_unknown_student_id
 
     root = require_repository()
     manifest = load_manifest(root)
     module = manifest.module(find_module(root, manifest, name).id)
     history = record_module_start(root, manifest, module.id)
     out = open_console()
-    ask_for_student(root, out)
+    ask_for_unknown_student_id(root, out)
     out.print(Text.assemble((f"{module.id}  {module.title}", "bold"), f"\n{module.summary}\n"))
     earlier = [
         s.id for s in journey.list_module_states(manifest, history) if s.id < module.id and s.completed_at is None
@@ -258,7 +258,7 @@ def show_solution(name: ModuleName = None) -> int:
       tito module solution 02
     """
     from grading.manifest.loader import load_manifest  # slow to import
-    from tito.lesson import page_output
+    from tito.lesson import send_output_through_pager
     from tito.solution import read_solution, show_both_versions
 
     root = require_repository()
@@ -272,7 +272,7 @@ def show_solution(name: ModuleName = None) -> int:
     files = list_student_files(root, module)
     solutions = {file: read_solution(root, manifest, file) for file in files}
     out = open_console()
-    with page_output(out):
+    with send_output_through_pager(out):
         for file, text in solutions.items():
             show_both_versions(out, file, read_student_file(root / file), text)
     return 0
@@ -300,7 +300,7 @@ def complete_module(name: ModuleName = None) -> int:
     root = require_repository()
     course = read_outline(root)
     module = find_module(root, course, name)
-    from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
+    from tito.attempt import grade_and_celebrate_milestone, grade_and_show_module  # imports the grader
 
     result = grade_and_show_module(root, module.id, completing=True)
     out = open_console()
@@ -318,7 +318,7 @@ def complete_module(name: ModuleName = None) -> int:
         out.print(
             Text(f"This was the last module before milestone {milestone.id}, {milestone.name}, which is tested next.\n")
         )
-        return try_milestone(root, milestone.id)
+        return grade_and_celebrate_milestone(root, milestone.id)
     goal = journey.find_next_goal(course, progress.read_history(root, thorough=False))
     out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))
     return 0

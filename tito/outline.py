@@ -52,7 +52,7 @@ def read_outline(root: Path) -> Outline:
             OutlineMilestone(m["id"], m["name"], m["medal"], m["trigger"], m.get("status", "built"))
             for m in data["milestones"]
         )
-        if _is_plausible(found := Outline(modules, milestones)):
+        if _is_usable_outline(found := Outline(modules, milestones)):
             return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         pass
@@ -65,7 +65,7 @@ def read_outline(root: Path) -> Outline:
     )
 
 
-def _is_plausible(outline: Outline) -> bool:
+def _is_usable_outline(outline: Outline) -> bool:
     """Return whether an outline has what listings rely on: names as text, numbers, known states, existing triggers."""
     ids = {m.id for m in outline.modules}
     texts = [t for m in outline.modules for t in (m.id, m.title)]

@@ -24,17 +24,17 @@ def show_portfolio(
       tito portfolio --markdown > portfolio.md
     """
     from grading.manifest.loader import load_manifest  # slow to import
-    from tito.evidence import format_figures_compactly
+    from tito.evidence import format_performance_figures_compactly
 
     root = require_repository()
     history = progress.read_history(root)
-    entries = list_unlocked_milestones(load_manifest(root), history)
+    entries = list_portfolio_entries(load_manifest(root), history)
     if as_json:
         print_json(entries)
         return 0
     for entry in entries:
         best = history.find_best_attempt(entry["milestone"])
-        entry["figures_text"] = format_figures_compactly(best.result if best is not None else None)
+        entry["figures_text"] = format_performance_figures_compactly(best.result if best is not None else None)
     if as_markdown:
         open_console().file.write(format_portfolio_markdown(entries))
     else:
@@ -42,9 +42,9 @@ def show_portfolio(
     return 0
 
 
-def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
+def list_portfolio_entries(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
     """Build one entry per unlocked milestone, as documented in docs/result-format.md."""
-    from tito.evidence import collect_figures, format_figures  # slow to import
+    from tito.evidence import collect_performance_figures, format_performance_figures  # slow to import
 
     entries = []
     for milestone in manifest.milestones:
@@ -60,9 +60,9 @@ def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[d
                 "provisional": result.verdict == "provisional",
                 "unlocked_at": result.started_at,
                 "capabilities": list(milestone.capabilities),
-                "figures": collect_figures(result),
-                "figures_text": format_figures(result),
-                "writings": [_collect_writing(writing) for writing in result.writings],
+                "figures": collect_performance_figures(result),
+                "figures_text": format_performance_figures(result),
+                "writings": [_collect_writing_for_json(writing) for writing in result.writings],
                 "seed": result.seed,
                 "official": result.official,
                 "submission": to_one_line(result.submission.digest),
@@ -73,7 +73,7 @@ def list_unlocked_milestones(manifest: Any, history: progress.History) -> list[d
     return entries
 
 
-def _collect_writing(writing: Any) -> dict[str, Any]:
+def _collect_writing_for_json(writing: Any) -> dict[str, Any]:
     """Collect a text that the network wrote, without control characters, and the verdict on it."""
     from grading.render.words import describe_writing  # slow to import
 
@@ -92,7 +92,7 @@ def format_portfolio_markdown(entries: list[dict[str, Any]]) -> str:
     for entry in entries:
         lines += [f"## {escape_markdown(entry['name'])}", ""]
         lines += [f"- {escape_markdown(capability)}" for capability in entry["capabilities"]]
-        lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_mark_provisional(entry)}:", ""]
+        lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_format_provisional_mark(entry)}:", ""]
         lines += [f"- {escape_markdown(figure)}" for figure in entry["figures_text"]]
         for writing in entry["writings"]:
             language = "python" if writing["kind"] == "function" else "text"
@@ -118,7 +118,7 @@ def _print_portfolio(entries: list[dict[str, Any]]) -> None:
         out.print("Nothing is unlocked yet. To see what comes next:")
         out.print(Text("  tito milestone status", style="bold"))
     for entry in entries:
-        out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _mark_provisional(entry)))
+        out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _format_provisional_mark(entry)))
         for capability in entry["capabilities"]:
             out.print(format_list_item("+", capability))
         for figure in entry["figures_text"]:
@@ -130,6 +130,6 @@ def _print_portfolio(entries: list[dict[str, Any]]) -> None:
         out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
 
 
-def _mark_provisional(entry: dict[str, Any]) -> str:
+def _format_provisional_mark(entry: dict[str, Any]) -> str:
     """Return ` (provisional)` for a provisional entry, otherwise nothing."""
     return " (provisional)" if entry["provisional"] else ""

@@ -45,7 +45,7 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
         _print_questions(out, asked, verdicts, number)
     elif not talking:
         for place, verdict in enumerate(verdicts, 1):
-            out.print(Text(f"Question {place}: ").append(_describe_verdict(verdict)))
+            out.print(Text(f"Question {place}: ").append(_format_question_verdict(verdict)))
     right = sum(v.correct for v in verdicts)
     where = f" Your answers are in {find_answers_file(number).as_posix()}." if kept.answers else ""
     out.print(Text(f"\n{right} of {len(verdicts)} correct.{where}", style="bold"))
@@ -135,7 +135,7 @@ def _ask_question(
             root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out
         )
         verdicts = {v.question_id: v for v in judge_answers(milestone, kept, kept.student or "")}
-        out.print(_describe_verdict(verdicts[question.question_id]))
+        out.print(_format_question_verdict(verdicts[question.question_id]))
         if verdicts[question.question_id].correct:
             break
         prompt = "Try again (or press Enter to go on)"
@@ -183,7 +183,7 @@ def _print_questions(
     for place, (question, verdict) in enumerate(zip(asked, verdicts, strict=True), 1):
         out.print(Text(f"\nQuestion {place} of {len(asked)}", style="bold"))
         _print_question(out, question)
-        out.print(_describe_verdict(verdict))
+        out.print(_format_question_verdict(verdict))
     out.print(
         "\nAnswer in a terminal, or pass the question's number and your answer (a number or letters such as a,c):"
     )
@@ -214,7 +214,7 @@ def join_paragraphs(text: str) -> str:
     return "\n".join(lines)
 
 
-def _describe_verdict(verdict: QuestionVerdict) -> Text:
+def _format_question_verdict(verdict: QuestionVerdict) -> Text:
     """Describe whether an answer is correct and, if it is not, why and what to read."""
     if verdict.correct:
         return Text("Right.", style="green")

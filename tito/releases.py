@@ -55,7 +55,7 @@ def read_release(folder: Path, source: str) -> Release:
     try:
         said = json.loads((folder / lock.FILE).read_bytes())
         digests = {**said["files"], **said["student"]}
-        if said["record"] != lock.SCHEMA or not all(map(_is_inside, digests)):
+        if said["record"] != lock.SCHEMA or not all(map(_is_safe_release_path, digests)):
             raise ValueError
     except FileNotFoundError:
         raise UsageError(f"{source} is not a release of the course: it has no {lock.FILE}.") from None
@@ -78,10 +78,15 @@ def read_release(folder: Path, source: str) -> Release:
     return Release(manifest, {Path(name): data for name, data in contents.items()}, student)
 
 
-def _is_inside(name: str) -> bool:
+def _is_safe_release_path(path_in_lock: str) -> bool:
     """Return whether an entry in the lock refers to a file inside the release, but not to one of git's own files."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and not {"..", ".git"} & set(parts) and "\\" not in name
+    parts = PurePosixPath(path_in_lock).parts
+    return (
+        bool(parts)
+        and not path_in_lock.startswith("/")
+        and not {"..", ".git"} & set(parts)
+        and "\\" not in path_in_lock
+    )
 
 
 def _unpack_archive(archive_path: Path, into: Path) -> Path:

@@ -37,30 +37,36 @@ def reset_module(root: Path, folder: Path, task: str | None = None, *, now: date
             new[file] = given
         elif task in map_gaps_to_tasks(given).values():
             new[file] = (
-                restore_task(_read_student_text(root / file), given, task, file) if (root / file).exists() else given
+                restore_task_functions(_read_student_text(root / file), given, task, file)
+                if (root / file).exists()
+                else given
             )
     return [
-        _replace_file(root, file, text, now or datetime.now())
+        _replace_file_and_keep_copy(root, file, text, now or datetime.now())
         for file, text in new.items()
-        if _has_changed(root, file, text)
+        if _differs_from_text(root, file, text)
     ]
 
 
-def restore_task(mine: str, given: str, task: str, file: Path) -> str:
+def restore_task_functions(student_text: str, released_text: str, task_id: str, file: Path) -> str:
     """Replace each of the task's functions in the student's text with its released version."""
     try:
-        own = map_functions_by_name(mine)
+        own = map_functions_by_name(student_text)
     except SyntaxError as error:
         raise UsageError(
             f"{file.as_posix()} is not valid Python (line {error.lineno}), so its functions cannot be found. "
-            "Fix that line, or leave out --task to reset the entire module."
+            "Fix that line, or leave out --task_id to reset the entire module."
         ) from None
-    lines, given_lines, functions = split_python_lines(mine), split_python_lines(given), map_functions_by_name(given)
-    left = [name for name, gap in map_gaps_to_tasks(given).items() if gap == task]
+    lines, given_lines, functions = (
+        split_python_lines(student_text),
+        split_python_lines(released_text),
+        map_functions_by_name(released_text),
+    )
+    left = [name for name, gap in map_gaps_to_tasks(released_text).items() if gap == task_id]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
-            f"{file.as_posix()} no longer has `{missing[0]}`, so task {task} cannot be reset alone. "
-            "Leave out --task to reset the entire module."
+            f"{file.as_posix()} no longer has `{missing[0]}`, so task_id {task_id} cannot be reset alone. "
+            "Leave out --task_id to reset the entire module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
         (first, last), (start, end) = get_function_lines(own[name]), get_function_lines(functions[name])
@@ -76,19 +82,19 @@ def _read_student_text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read ({error}). Leave out --task to reset the entire module.") from None
 
 
-def _has_changed(root: Path, file: Path, old_text: str) -> bool:
+def _differs_from_text(root: Path, file: Path, old_text: str) -> bool:
     """Return whether a file's content differs from this text."""
     return lock.digest_file_below(root, file.as_posix()) != lock.digest_text_ignoring_line_ends(old_text.encode())
 
 
-def _replace_file(root: Path, file: Path, text: str, now: datetime) -> ResetFile:
+def _replace_file_and_keep_copy(root: Path, file: Path, text: str, now: datetime) -> ResetFile:
     """Replace a file's content and keep a copy of the old one."""
-    path, copy = root / file, copy_aside(root, file, now)
+    path, copy = root / file, copy_file_aside(root, file, now)
     write_atomically(path, text.encode())
     return ResetFile(file, copy)
 
 
-def copy_aside(root: Path, file: Path, now: datetime) -> Path:
+def copy_file_aside(root: Path, file: Path, now: datetime) -> Path:
     """Copy a file to a new, dated name next to it. Return the copy's path, relative to the repository.
 
     tensor.py becomes kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. If the file does not

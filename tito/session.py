@@ -118,14 +118,14 @@ class Session:
 
     def start(self) -> None:
         """Begin to look for the open task, which is the task of the first failing test."""
-        self._run_job(WatchJob(None))
+        self._start_job(WatchJob(None))
 
     def handle_event(self, event: Event) -> bool:
         """Handle one event; return False if the session should end."""
         match event:
             case SaveEvent():
                 self._news.clear()
-                self._run_job(WatchJob(self.open.id if self.open else None))
+                self._start_job(WatchJob(self.open.id if self.open else None))
             case ProgressEvent(job, done, total, title) if job is self._running:
                 self._done, self._total, self._title, self._since = done, total, title, self._clock()
                 self._show_progress()
@@ -153,12 +153,12 @@ class Session:
             return False
         if key == "a":
             self._news.clear()
-            self._run_job(WatchJob(None, whole=True))
+            self._start_job(WatchJob(None, whole=True))
         elif key in "hlt":
             self._show_failure_again()
             self._print_over_progress(Text())
             if key == "l":
-                self._print_over_progress(*self._list_tasks())
+                self._print_over_progress(*self._list_tasks_with_state())
             elif self.open is None:
                 self._print_over_progress(Text("No task is open."))
             elif key == "h":
@@ -169,7 +169,7 @@ class Session:
             self._show_progress()
         return True
 
-    def _run_job(self, job: WatchJob) -> None:
+    def _start_job(self, job: WatchJob) -> None:
         """Start a job, and abort the job that is running, which is out of date."""
         if self._running is not None:
             self._abort(self._running)
@@ -187,45 +187,45 @@ class Session:
         self, job: WatchJob, result: Result | None, problem: str, failed: frozenset[str | None]
     ) -> None:
         """Show a finished job, and begin the next one if there is one."""
-        if result is not None and (job.after is None or self._comes_before(result, job.after)):
+        if result is not None and (job.after is None or self._fails_before_task(result, job.after)):
             with suppress(OSError):  # only the next hint depends on this record
                 save_failing_task(self.root, self.module.id, result, task=job.task)
         if result is None:
             self._redraw_screen(Text(f"\n{problem}", style="yellow"))
             self._show_keys()
-        elif job.after and not self._comes_before(result, job.after):
+        elif job.after and not self._fails_before_task(result, job.after):
             self._print_over_progress()
         elif result.verdict.exit_code != 0:
-            self._note_failures(job, result, failed)
-            told = tuple(self._describe_failing(job, result, failed))
+            self._update_open_and_passed_tasks(job, result, failed)
+            told = tuple(self._describe_test_progress(job, result, failed))
             self._redraw_screen(*told)
             terminal_report.print_first_failure(self.out, result)
             self._show_keys()
             self._failure = (told, result)
-            if job.task in self._list_ids()[1:]:  # the cause may be in an earlier task
-                self._run_job(WatchJob(None, after=job.task))
+            if job.task in self._list_task_ids()[1:]:  # the cause may be in an earlier task
+                self._start_job(WatchJob(None, after=job.task))
         elif job.task is not None:
             self.passed.add(job.task)
-            self._add_news(f"Task {job.task} passes: {self.manifest.task(job.task).title}")
+            self._add_success_line(f"Task {job.task} passes: {self.manifest.task(job.task).title}")
             self._redraw_screen()
             self.open = next((task for task in self.module.tasks if task.id not in self.passed), None)
-            self._run_job(WatchJob(self.open.id if self.open else None))
+            self._start_job(WatchJob(self.open.id if self.open else None))
         else:
             self.open, self.passed = None, {task.id for task in self.module.tasks}
             self._record_completion(result)
 
-    def _list_ids(self) -> list[str]:
+    def _list_task_ids(self) -> list[str]:
         """List the ids of the module's tasks."""
         return [task.id for task in self.module.tasks]
 
-    def _comes_before(self, result: Result, task: str) -> bool:
+    def _fails_before_task(self, result: Result, task: str) -> bool:
         """Return whether the result's first failure is in an earlier task than this one."""
-        ids, first = self._list_ids(), result.first_failure.task if result.first_failure else None
+        ids, first = self._list_task_ids(), result.first_failure.task if result.first_failure else None
         return first in ids and ids.index(first) < ids.index(task)
 
-    def _note_failures(self, job: WatchJob, result: Result, failed: frozenset[str | None]) -> None:
+    def _update_open_and_passed_tasks(self, job: WatchJob, result: Result, failed: frozenset[str | None]) -> None:
         """Update which task is open and which have passed."""
-        ids = self._list_ids()
+        ids = self._list_task_ids()
         failed |= {failure.task for failure in words.list_failures(result)}
         first = result.first_failure.task if result.first_failure else None
         opened = first if first in ids else job.task or next((one for one in ids if one not in self.passed), ids[0])
@@ -236,12 +236,12 @@ class Session:
         self.passed.discard(opened)
         self.open = self.manifest.task(opened)
 
-    def _describe_failing(
+    def _describe_test_progress(
         self, job: WatchJob, result: Result, failed: frozenset[str | None]
     ) -> Iterable[RenderableType]:
         """Describe how far the tests got."""
         if job.whole:
-            yield from self._list_tasks(failed | {failure.task for failure in words.list_failures(result)})
+            yield from self._list_tasks_with_state(failed | {failure.task for failure in words.list_failures(result)})
         elif job.after and self.open is not None:
             yield Text(f"Task {self.open.id}, which comes before {job.after}, also fails and may be the cause.")
         elif self._done > 1:
@@ -257,7 +257,7 @@ class Session:
             )
             history = progress.read_history(self.root, thorough=False)
         self._news.clear()
-        self._add_news(f"All tests of module {self.module.id} pass.")
+        self._add_success_line(f"All tests of module {self.module.id} pass.")
         goal = journey.find_next_goal(self.manifest, history)
         reasons = [Text(f"Provisional: {to_one_line(reason, 400)}") for reason in result.provisional_because]
         done = Text(f"\nModule {self.module.id} is completed.", style="bold green")
@@ -273,7 +273,7 @@ class Session:
         section = found[0] if found else f"## Task {task.id}: {task.title}"
         show_lesson(section, self.out, page=lambda out, part: out.print(part, crop=False))
 
-    def _list_tasks(self, failed: Iterable[str | None] = ()) -> Iterable[RenderableType]:
+    def _list_tasks_with_state(self, failed: Iterable[str | None] = ()) -> Iterable[RenderableType]:
         """List every task as passed, open or still to do."""
         plain = self.out.options.ascii_only
         for task in self.module.tasks:
@@ -285,7 +285,7 @@ class Session:
             here = (" (open)", "bold") if self.open is not None and task.id == self.open.id else ""
             yield format_list_item(sign, Text.assemble((f"Task {task.id}  {task.title}", style), here))
 
-    def _add_news(self, text: str) -> None:
+    def _add_success_line(self, text: str) -> None:
         """Add a line about a success since the last save."""
         sign = "+" if self.out.options.ascii_only else "✓"
         self._news.append(format_list_item(sign, Text(text, style="green"), style="green", indent=0))

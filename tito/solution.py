@@ -44,27 +44,27 @@ def explain_missing_solution(manifest: Manifest, today: date) -> str:
     return "This release has no solutions yet. A newer release has them: tito update"
 
 
-def show_both_versions(out: Console, file: Path, mine: str, theirs: str) -> None:
+def show_both_versions(out: Console, file: Path, student_text: str, solution_text: str) -> None:
     """Show both versions of a file, in two columns if the terminal is wide enough, otherwise as a diff."""
     out.print(Text(f"{file.as_posix()}: your version and the course's", style="bold"))
-    if mine == theirs:
+    if student_text == solution_text:
         out.print("Both are identical.")
     elif out.is_terminal and out.width >= WIDE:
-        out.print(format_two_columns(mine, theirs))
+        out.print(format_two_columns(student_text, solution_text))
     else:
         lines = difflib.unified_diff(
-            mine.splitlines(), theirs.splitlines(), "yours", "the course's", lineterm="", n=CONTEXT
+            student_text.splitlines(), solution_text.splitlines(), "yours", "the course's", lineterm="", n=CONTEXT
         )
         out.print(*map(_color_diff_line, lines), sep="\n", crop=False, soft_wrap=not out.is_terminal)
 
 
-def format_two_columns(mine: str, theirs: str) -> RenderableType:
+def format_two_columns(student_text: str, solution_text: str) -> RenderableType:
     """Format the differences side by side, with line numbers and a few context lines."""
     table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1, 0, 0))
     for name in ("yours", "the course's"):
         table.add_column("", style="dim", justify="right", no_wrap=True, width=4)
         table.add_column(name, ratio=1, overflow="fold")
-    for row in align_lines(mine.splitlines(), theirs.splitlines()):
+    for row in align_lines(student_text.splitlines(), solution_text.splitlines()):
         if row is None:
             table.add_row("", Text("⋮", style="dim"), "", Text("⋮", style="dim"))
             continue
@@ -78,12 +78,14 @@ def format_two_columns(mine: str, theirs: str) -> RenderableType:
     return Group(table)
 
 
-def align_lines(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
+def align_lines(student_lines: list[str], solution_lines: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
     """Pair the lines of two texts, with their numbers.
 
     The number is 0 where one side has no line. None is yielded where equal lines are omitted.
     """
-    for place, group in enumerate(difflib.SequenceMatcher(None, mine, theirs, False).get_grouped_opcodes(CONTEXT)):
+    for place, group in enumerate(
+        difflib.SequenceMatcher(None, student_lines, solution_lines, False).get_grouped_opcodes(CONTEXT)
+    ):
         if place:
             yield None
         for _, start, end, from_, to in group:
@@ -91,9 +93,9 @@ def align_lines(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, 
                 left, right = start + i < end, from_ + i < to
                 yield (
                     start + i + 1 if left else 0,
-                    mine[start + i] if left else "",
+                    student_lines[start + i] if left else "",
                     from_ + i + 1 if right else 0,
-                    theirs[from_ + i] if right else "",
+                    solution_lines[from_ + i] if right else "",
                 )
 
 

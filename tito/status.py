@@ -21,14 +21,14 @@ _SIGNS = {State.COMPLETED: "●", State.IN_PROGRESS: "◐", State.READY: "○", 
 _ASCII_SIGNS = {State.COMPLETED: "*", State.IN_PROGRESS: "+", State.READY: "o", State.LOCKED: "."}
 
 
-def show_status(*, as_json: bool) -> int:
+def show_milestone_states(*, as_json: bool) -> int:
     """Show each milestone's state, or print it as JSON. Return the exit code."""
     root = require_repository()
     course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     if as_json:
-        print_json(collect_status(course, history))
+        print_json(collect_status_for_json(course, history))
         return 0
-    out.print(format_status(course, history, out))
+    out.print(format_milestone_states(course, history, out))
     for line in describe_damaged_records(history):
         out.print(line)
     return 0
@@ -40,7 +40,7 @@ def show_current_module() -> int:
     course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     module = journey.find_current_module(course, history)
     if module is not None:
-        facts = _describe_dates(module) if module.started_at else "not started"
+        facts = _describe_module_dates(module) if module.started_at else "not started"
         out.print(Text.assemble((f"Module {module.id}  ", "bold"), module.title, (f"  {facts}", "dim")))
     out.print(Group(*_format_next_goal(course, history, out)))
     for line in describe_damaged_records(history):
@@ -49,7 +49,7 @@ def show_current_module() -> int:
     return 0
 
 
-def format_status(course: CourseLike, history: History, out: Console) -> RenderableType:
+def format_milestone_states(course: CourseLike, history: History, out: Console) -> RenderableType:
     """Format each milestone's state and progress, and the next goal."""
     lines: list[RenderableType] = [
         _format_milestone(state, narrow=out.width < 60) for state in journey.list_milestone_states(course, history)
@@ -65,12 +65,12 @@ def _format_next_goal(course: CourseLike, history: History, out: Console) -> lis
         Text.assemble(("Next: ", "bold"), goal.sentence),
         Text(f"  {goal.command}", style="bold"),
     ]
-    if (way_back := _describe_way_back(course, history)) is not None:
+    if (way_back := _describe_skipped_modules(course, history)) is not None:
         lines.append(way_back)
     return lines
 
 
-def _describe_way_back(course: CourseLike, history: History) -> Text | None:
+def _describe_skipped_modules(course: CourseLike, history: History) -> Text | None:
     """Describe the skipped modules and the command that goes back to the first; return None if there are none."""
     current = journey.find_current_module(course, history)
     if current is None or not (skipped := journey.list_skipped_modules(course, history)):
@@ -88,10 +88,10 @@ def _format_milestone(state: MilestoneState, *, narrow: bool) -> RenderableType:
     label = (state.state.label, f"bold {_STYLES[state.state]}")
     between = "\n  " if narrow else " " * (13 - len(state.state.label))
     head = Text.assemble((f"Milestone {state.id}  ", "bold"), label, between, name)
-    return Group(head, format_list_item("", _describe_progress(state), indent=1 if narrow else 12))
+    return Group(head, format_list_item("", _describe_milestone_progress(state), indent=1 if narrow else 12))
 
 
-def _describe_progress(state: MilestoneState) -> str:
+def _describe_milestone_progress(state: MilestoneState) -> str:
     """Describe a milestone's progress in one line."""
     facts = [f"{state.modules_done} of {state.modules} modules"]
     if state.planned:
@@ -106,7 +106,7 @@ def _describe_progress(state: MilestoneState) -> str:
     return ", ".join(facts)
 
 
-def collect_status(course: CourseLike, history: History) -> dict[str, Any]:
+def collect_status_for_json(course: CourseLike, history: History) -> dict[str, Any]:
     """Collect each milestone's state and the next goal as JSON, as documented in docs/result-format.md."""
     goal = journey.find_next_goal(course, history)
     return {
@@ -170,24 +170,24 @@ def draw_timeline(course: CourseLike, history: History, figures: dict[int, list[
             Text.assemble(
                 (f" {signs[module.state]} ", style),
                 (module.id, style or "bold"),
-                (f"  {_describe_dates(module)}{repeats}", "dim"),
+                (f"  {_describe_module_dates(module)}{repeats}", "dim"),
             )
         )
         milestone = milestones.get(module.id)
         if milestone is not None:
-            lines += _draw_landmark(milestone, figures.get(milestone.id, []), rail, plain)
+            lines += _draw_milestone_landmark(milestone, figures.get(milestone.id, []), rail, plain)
         else:
             lines.append(Text(f" {rail}", style="dim"))
     return Group(*lines)
 
 
-def _draw_landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[RenderableType]:
+def _draw_milestone_landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[RenderableType]:
     """Draw a milestone as a landmark of the timeline."""
     done = state.state is State.COMPLETED
     style = f"bold {_STYLES[state.state]}"
     star = ("#" if plain else "★") if done else ("[]" if plain else "☆")
     bend = "+--" if plain else "╞══"
-    facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _describe_progress(state)
+    facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _describe_milestone_progress(state)
     if state.provisional:
         facts += ", provisional"
     if state.unlocked_at and state.attempts > 1:
@@ -201,7 +201,7 @@ def _draw_landmark(state: MilestoneState, figures: list[str], rail: str, plain: 
     return [*lines, Text(f" {rail}", style="dim")]
 
 
-def _describe_dates(module: ModuleState) -> str:
+def _describe_module_dates(module: ModuleState) -> str:
     """Describe when a module was completed or started."""
     if module.completed_at:
         return f"completed {module.completed_at:%Y-%m-%d}"

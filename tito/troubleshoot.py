@@ -34,7 +34,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
                 "milestone": number,
                 "attempted_at": attempts[-1].at if attempts else None,
                 "verdict": result.verdict.value if result else None,
-                "first_to_mend": _convert_first_failure(result),
+                "first_to_mend": _convert_first_failure_to_json(result),
                 "topics": [{"topic": t.slug, "heading": t.heading, "text": t.text} for t in topics],
             }
         )
@@ -77,7 +77,7 @@ def _show_topic_overview(milestone: Milestone, result: Result | None, known: dic
     out.print(Text(f"  tito milestone test {milestone.id}", style="bold"))
 
 
-def _convert_first_failure(result: Result | None) -> dict[str, Any] | None:
+def _convert_first_failure_to_json(result: Result | None) -> dict[str, Any] | None:
     """Convert the result's first failure to JSON."""
     failure = result.first_failure if result else None
     return failure.model_dump(mode="json") if failure else None

@@ -18,7 +18,7 @@ from rich.text import Text
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
-from tito.console import make_own_folder, open_console, require_repository
+from tito.console import make_tito_folder, open_console, require_repository
 from tito.identity import can_ask
 
 if TYPE_CHECKING:  # slow to import
@@ -96,22 +96,22 @@ def update_course(
     if not plan.changes:
         out.print(f"Your course is already at version {plan.new}. There is nothing to update.")
         return 0
-    show_plan(out, plan)
+    show_update_plan(out, plan)
     again = f"tito update {source}{f' --branch {branch}' if branch else ''} --yes"
     if dry_run or not (yes or can_ask(out)):
         out.print(Text.assemble("\nNothing was changed. To update: ", (again, "bold")), soft_wrap=True)
         return 0
-    _refuse_uncommitted(root, plan)
+    _refuse_uncommitted_changes(root, plan)
     if not yes and out.input("\nUpdate now? (y/n) ").strip().lower() not in ("y", "yes"):
         out.print("Nothing was changed.")
         return 0
-    apply_plan(root, plan)
-    return show_remaining_steps(out, plan)
+    apply_update_plan(root, plan)
+    return show_steps_after_update(out, plan)
 
 
 def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
     """Work out what a release would change in the repository at ``root``, whose manifest this is."""
-    from tito.merging import merge_versions
+    from tito.merging import merge_student_and_course_text
 
     old = _read_lock_digests(root)
     if lock.BASE.as_posix() not in old["files"]:
@@ -125,8 +125,8 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
         old["student"] | old["files"] | {lock.FILE.as_posix(): lock.digest_file_below(root, lock.FILE.as_posix())}
     )
     for path, data in (release.course | release.student).items():
-        name, present = path.as_posix(), _read_bytes(root / path)
-        mine = _decode_text(present)
+        name, present = path.as_posix(), _read_bytes_or_none(root / path)
+        mine = _decode_utf8_or_none(present)
         if present is None:
             changes.append(FileChange(path, "added", data))
         elif lock.digest_text_ignoring_line_ends(present) == lock.digest_text_ignoring_line_ends(data):
@@ -135,11 +135,11 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
             changes.append(FileChange(path, "replaced", data))
         elif path in release.course or name not in base or mine is None:
             changes.append(FileChange(path, "copied", data))
-        elif (merged := merge_versions(mine, base[name], data.decode())).text != mine:
+        elif (merged := merge_student_and_course_text(mine, base[name], data.decode())).text != mine:
             what = "conflict" if merged.conflicts else "merged"
             changes.append(FileChange(path, what, merged.text.encode(), merged.conflicts))
     for name in sorted(released):
-        path, present = Path(name), _read_bytes(root / name)
+        path, present = Path(name), _read_bytes_or_none(root / name)
         if present is None or path in release.course or path in release.student:
             continue
         # A file that the student has changed is kept, even if the new release no longer has it.
@@ -151,7 +151,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
     return UpdatePlan(manifest.course.version, release.manifest.course.version, tuple(changes), new)
 
 
-def show_plan(out: Console, plan: UpdatePlan) -> None:
+def show_update_plan(out: Console, plan: UpdatePlan) -> None:
     """List each student file that changes, and show how many of the course's own files change."""
     out.print(Text(f"From version {plan.old} to {plan.new}", style="bold"))
     words = {
@@ -173,7 +173,7 @@ def show_plan(out: Console, plan: UpdatePlan) -> None:
             out.print(f"  Task {task}")
 
 
-def show_remaining_steps(out: Console, plan: UpdatePlan) -> int:
+def show_steps_after_update(out: Console, plan: UpdatePlan) -> int:
     """Print the remaining steps after an update. Return 1 if there are conflicts, otherwise 0."""
     out.print(Text(f"\nYour course is now at version {plan.new}.", style="bold green"))
     conflicts = [change for change in plan.changes if change.conflicts]
@@ -191,17 +191,17 @@ def show_remaining_steps(out: Console, plan: UpdatePlan) -> int:
     return 1 if conflicts else 0
 
 
-def apply_plan(root: Path, plan: UpdatePlan) -> None:
+def apply_update_plan(root: Path, plan: UpdatePlan) -> None:
     """Save the old files for `--undo`, then change them. If there is an error, restore everything."""
-    from tito.reset import copy_aside
+    from tito.reset import copy_file_aside
 
     now = datetime.now()
-    folder = make_own_folder(root) / UPDATES / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    folder = make_tito_folder(root) / UPDATES / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     files: dict[str, dict] = {}
     added: list[Path] = []
     folder.mkdir(parents=True)
     for number, change in enumerate(plan.changes):
-        present = _read_bytes(root / change.path)
+        present = _read_bytes_or_none(root / change.path)
         before = None if present is None else f"{number}.before"
         if before is not None and present is not None:
             (folder / before).write_bytes(present)
@@ -210,17 +210,17 @@ def apply_plan(root: Path, plan: UpdatePlan) -> None:
     try:
         for change in plan.changes:
             if change.what == "copied":
-                added.append(copy_aside(root, change.path, now))
+                added.append(copy_file_aside(root, change.path, now))
                 files[added[-1].as_posix()] = {
                     "before": None,
                     "after": lock.digest_file_below(root, added[-1].as_posix()),
                 }
         write_atomically(folder / STATE, json.dumps({"from": plan.old, "to": plan.new, "files": files}).encode())
         for change in plan.changes:
-            _write_or_remove(root, change.path, change.data)
+            _write_or_remove_file(root, change.path, change.data)
     except BaseException:
         for name, said in files.items():
-            _write_or_remove(
+            _write_or_remove_file(
                 root, Path(name), None if said["before"] is None else (folder / said["before"]).read_bytes()
             )
         shutil.rmtree(folder)
@@ -229,7 +229,7 @@ def apply_plan(root: Path, plan: UpdatePlan) -> None:
 
 def _undo_update(root: Path, out: Console) -> int:
     """Undo the last update, and keep a copy of each file that has changed since."""
-    from tito.reset import copy_aside
+    from tito.reset import copy_file_aside
 
     states = sorted((root / ".tito" / UPDATES).glob(f"*/{STATE}"))
     if not states:
@@ -240,11 +240,13 @@ def _undo_update(root: Path, out: Console) -> int:
         raise UsageError(f"{states[-1]} cannot be read. Its folder holds the files from before the update.") from None
     kept = []
     for name, said in state["files"].items():
-        present = _read_bytes(root / name)
+        present = _read_bytes_or_none(root / name)
         if present is not None and lock.digest_text_ignoring_line_ends(present) != said["after"]:
-            kept.append((name, copy_aside(root, Path(name), datetime.now())))
+            kept.append((name, copy_file_aside(root, Path(name), datetime.now())))
     for name, said in state["files"].items():
-        _write_or_remove(root, Path(name), None if said["before"] is None else (folder / said["before"]).read_bytes())
+        _write_or_remove_file(
+            root, Path(name), None if said["before"] is None else (folder / said["before"]).read_bytes()
+        )
     shutil.rmtree(folder)
     out.print(Text(f"The update was undone. Your course is at version {state['from']} again.", style="bold"))
     for name, copy in kept:
@@ -254,7 +256,7 @@ def _undo_update(root: Path, out: Console) -> int:
     return 0
 
 
-def _refuse_uncommitted(root: Path, plan: UpdatePlan) -> None:
+def _refuse_uncommitted_changes(root: Path, plan: UpdatePlan) -> None:
     """Raise UsageError if a file that the update would change contains uncommitted work."""
     git = shutil.which("git")
     if git is None:
@@ -284,7 +286,7 @@ def _read_lock_digests(root: Path) -> dict[str, dict[str, str]]:
         raise UsageError(f"{lock.FILE} cannot be read. Restore it: git checkout -- {lock.FILE}") from None
 
 
-def _read_bytes(path: Path) -> bytes | None:
+def _read_bytes_or_none(path: Path) -> bytes | None:
     """Read a file's bytes; return None if it does not exist."""
     try:
         return path.read_bytes()
@@ -292,7 +294,7 @@ def _read_bytes(path: Path) -> bytes | None:
         return None
 
 
-def _decode_text(data: bytes | None) -> str | None:
+def _decode_utf8_or_none(data: bytes | None) -> str | None:
     """Decode UTF-8 bytes; return None if they are not UTF-8."""
     try:
         return None if data is None else data.decode("utf-8-sig")
@@ -300,7 +302,7 @@ def _decode_text(data: bytes | None) -> str | None:
         return None
 
 
-def _write_or_remove(root: Path, path: Path, data: bytes | None) -> None:
+def _write_or_remove_file(root: Path, path: Path, data: bytes | None) -> None:
     """Write a file, or remove it together with the folders that this leaves empty."""
     if data is not None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -58,13 +58,13 @@ def watch_module(name: ModuleName = None) -> int:
     try:
         grader.start_spare_worker()
         record_module_start(root, grader.manifest, module.id)
-        run_session(grader, out, has_keys=has_keyboard())
+        run_watch_session(grader, out, has_keys=has_keyboard())
     finally:
         grader.close()
     return 0
 
 
-def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
+def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
     """Watch the module until the student quits.
 
     This thread shows the session. A second one waits for file changes, a third for keys, and a fourth runs the tests.
@@ -95,7 +95,11 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
 
     with ExitStack() as stack:
         stack.enter_context(forward_signals(handle_signal))
-        stack.enter_context(_run_in_thread(lambda: run_jobs(grader, jobs.get, events.put), stop=lambda: jobs.put(None)))
+        stack.enter_context(
+            _run_in_thread_during_block(
+                lambda: run_watch_jobs(grader, jobs.get, events.put), stop=lambda: jobs.put(None)
+            )
+        )
         watched = list_watched_files(grader, module)
         stack.enter_context(_watch_files(grader.root, watched, lambda: events.put(SaveEvent()), events.put))
         if has_keys:
@@ -110,7 +114,7 @@ def run_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
             session.stop()
 
 
-def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: Callable[[Event], None]) -> None:
+def run_watch_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: Callable[[Event], None]) -> None:
     """Run each job from ``next_job`` until that returns None. Report a job's end unless the job was aborted."""
     from tito.session import JobEndEvent
 
@@ -124,7 +128,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
             result = grader.grade(
                 task=job.task,
                 watch=_EventReporter(job, emit),
-                is_enough=_collect_failed_tasks(failed, (lambda _: False) if job.whole else fails_without_later_task),
+                is_enough=_make_failure_collector(failed, (lambda _: False) if job.whole else should_stop_after_test),
                 aborted=job.aborted,
             )
         except (UsageError, GraderError, OSError) as error:
@@ -140,7 +144,7 @@ def run_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: 
             gc.freeze()
 
 
-def _collect_failed_tasks(
+def _make_failure_collector(
     failed: set[str | None], is_enough: Callable[[TestOutcome], bool]
 ) -> Callable[[TestOutcome], bool]:
     """Make a copy of ``is_enough`` that also adds each failed test's task to ``failed``.
@@ -148,16 +152,16 @@ def _collect_failed_tasks(
     The tasks must be collected, because a result shows only one of the failures with the same cause.
     """
 
-    def note_outcome(outcome: TestOutcome) -> bool:
+    def note_failed_task(outcome: TestOutcome) -> bool:
         """Note the task of a failure, and return whether enough tests have run."""
         if outcome.failure is not None:
             failed.add(outcome.failure.task)
         return is_enough(outcome)
 
-    return note_outcome
+    return note_failed_task
 
 
-def fails_without_later_task(outcome: TestOutcome) -> bool:
+def should_stop_after_test(outcome: TestOutcome) -> bool:
     """Return whether to stop after this test: it failed, and not because a later task is still open."""
     own, gap = ([int(part) for part in (task or "").split(".") if part] for task in (outcome.task, outcome.gap))
     return outcome.failure is not None and gap <= own
@@ -180,11 +184,11 @@ class _EventReporter:
         """Remember how many tests there are."""
         self._total = total or 0
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Report how many tests have been run, and the title of the last or the running one."""
         from tito.session import ProgressEvent
 
-        self._put(ProgressEvent(self._job, done, self._total, note))
+        self._put(ProgressEvent(self._job, steps_done, self._total, note))
 
 
 def _wait_for_event(events: SimpleQueue[Event | Exception], *, is_testing: bool) -> Event:
@@ -232,12 +236,12 @@ def _watch_files(
                 )
             )
 
-    with _run_in_thread(report_changes, stop=stopped.set):
+    with _run_in_thread_during_block(report_changes, stop=stopped.set):
         yield
 
 
 @contextmanager
-def _run_in_thread(work: Callable[[], None], *, stop: Callable[[], None]) -> Iterator[None]:
+def _run_in_thread_during_block(work: Callable[[], None], *, stop: Callable[[], None]) -> Iterator[None]:
     """Run ``work`` in a separate thread until the block ends."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -48,7 +48,7 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
         found = pool.map(partial(_check_gap_alone, course), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
             problems += its_problems
-            watch.advance(done, f"task {task.id}")
+            watch.report_steps_done(done, f"task {task.id}")
     return problems
 
 

@@ -28,7 +28,7 @@ def check_pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list
     problems: list[Problem] = []
     for done, module in enumerate(course.built_modules, start=1):
         problems += _check_module_pictures(course, module)
-        watch.advance(done)
+        watch.report_steps_done(done)
     for name, path in records.find_stale_records(course.root / "modules"):
         message = f"{name} was measured with a different modules/{path}."
         repair = f"Run `inv figures --measure {name}`, then check the captions of its pictures."

@@ -61,7 +61,7 @@ def tally_module_mutants(root: Path, manifest: Manifest, module: Module, watch: 
     alive: list[Mutant] = []
     for done, (mutant, killed) in enumerate(judge_mutants(changes, root, [m.folder for m in built], tests), start=1):
         alive += [] if killed else [mutant]
-        watch.advance(done, f"{len(alive)} alive")
+        watch.report_steps_done(done, f"{len(alive)} alive")
     return MutationTally(module.id, module.code, len(changes), tuple(sorted(alive, key=lambda m: (m.line, m.after))))
 
 

@@ -182,7 +182,7 @@ def _train_with_measurements(
         if step >= len(steps) * total / points and len(steps) <= points:
             measure_probe(step, total)
         note = f"loss {losses[-1]:.3f}, accuracy {accuracies[-1]:.1%}"
-        context.watch.advance(int(100 * step / total) if 0 < step <= total else 0, note)
+        context.watch.report_steps_done(int(100 * step / total) if 0 < step <= total else 0, note)
 
     measure_probe(0, 1)
     order = rng.permutation(len(data.train_inputs))
@@ -192,7 +192,7 @@ def _train_with_measurements(
     )
     seconds = time.monotonic() - started
     cpu_seconds = worker.read_clock() - clock - (sum(asked) - before)
-    context.watch.advance(100, f"{seconds:.0f} s")
+    context.watch.report_steps_done(100, f"{seconds:.0f} s")
     return TrainingTrace(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds, cpu_seconds)
 
 

@@ -236,7 +236,7 @@ def _race_modules(
                 in_logits.append(compute_relative_difference(quick.logits, other.logits))
                 pairs = zip(quick.gradients, other.gradients, strict=True)
                 in_gradients.append(max(compute_relative_difference(got, expected) for got, expected in pairs))
-            context.watch.advance(rounds_done * (WARM_UPS + experiment.turns) + turn + 1)
+            context.watch.report_steps_done(rounds_done * (WARM_UPS + experiment.turns) + turn + 1)
     for side, module in zip(sides, (f"{BASELINE:02}", context.milestone.trigger[:2]), strict=True):
         idle, own = sum(side.idle[WARM_UPS:]), sum(side.seconds[WARM_UPS:])
         if idle > IDLE_SHARE * own:

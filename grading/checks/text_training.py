@@ -142,13 +142,13 @@ def _train_with_measurements(
         if step >= len(steps) * total / points and len(steps) <= points:
             steps.append(step)
             losses.append(probe.measure_loss(network))
-        context.watch.advance(int(100 * step / total) if 0 < step <= total else 0, f"loss {losses[-1]:.2f}")
+        context.watch.report_steps_done(int(100 * step / total) if 0 < step <= total else 0, f"loss {losses[-1]:.2f}")
 
     measure_if_due(0, 1)
     started = time.monotonic()
     network.train_on(text, seed, context.budget.train_seconds, measure_if_due)
     seconds = time.monotonic() - started
-    context.watch.advance(100, f"{seconds:.0f} s")
+    context.watch.report_steps_done(100, f"{seconds:.0f} s")
     values = tuple(round(loss, 5) for loss in losses)
     return Curve(name=f"loss on {text_name}", seed=seed, steps=tuple(steps), values=values), seconds
 

@@ -55,7 +55,7 @@ def measure_xor(context: CheckContext) -> Measurement:
         for seed in seeds:
             square = draw_xor_square(make_grader_rng(seed, "task"), with_xor_labels=len(runs) < experiment.seeds)
             runs.append(_train_and_measure_network(context, next(workers), next(workers), seed, square))
-            context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
+            context.watch.report_steps_done(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         when_slow = "Is the number of steps moderate?"
         told = explain_failed_recipe(error, milestone, f"seed {seeds[len(runs)]}", when_slow)

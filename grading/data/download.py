@@ -112,7 +112,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
                     part.unlink()
                     raise MirrorError(f"it sends more than the {download.limit} bytes that {download.name} can have")
                 file.write(chunk)
-                watch.advance(done, _format_megabytes(done, total))
+                watch.report_steps_done(done, _format_megabytes(done, total))
 
 
 def _get_partial_file_size(part: Path) -> int:

@@ -31,7 +31,7 @@ def measure_demo_reliability(context: CheckContext) -> Measurement:
             )
         finally:
             worker.close()
-        context.watch.advance(done + 1)
+        context.watch.report_steps_done(done + 1)
     return Measurement(
         {"completed": (len(seeds) - len(failures)) / len(seeds)},
         {"completed": tuple(failures)},

@@ -29,9 +29,9 @@ class ScreenWatch:
         self._title, self._total = title, total or 0
         self._screen.show_frame(Text(title))
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Show a frame with the fraction completed."""
-        share = f" {done / self._total:.0%}" if self._total else ""
+        share = f" {steps_done / self._total:.0%}" if self._total else ""
         self._screen.show_frame(Text(f"{self._title}{share} {note}"))
 
 

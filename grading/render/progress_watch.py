@@ -19,7 +19,7 @@ class ProgressWatch(Protocol):
     def begin_phase(self, title: str, total: int | None) -> None:
         """Begin a phase of `total` steps, or None if the number is unknown."""
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Record that this many steps of the phase are done."""
 
 
@@ -27,10 +27,10 @@ class SilentWatch:
     """A listener that shows nothing."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Show nothing."""
+        """Show nothing when a phase begins."""
 
-    def advance(self, done: int, note: str = "") -> None:
-        """Show nothing."""
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
+        """Show nothing when steps are done."""
 
 
 class PlainWatch:
@@ -51,7 +51,7 @@ class PlainWatch:
         with contextlib.suppress(OSError, SystemExit):  # Rich raises the latter on a broken pipe
             self._console.print(Text(f"{sign} {to_one_line(title, 200)}"))
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Show nothing, because a log keeps only the phases."""
 
 
@@ -78,10 +78,10 @@ class RichWatch:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(_truncate(title, 60), total=total, note="")
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Move the bar and show the note next to it."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done, note=_truncate(note, 40))
+            self._progress.update(self._task, completed=steps_done, note=_truncate(note, 40))
 
 
 def _truncate(text: str, width: int) -> str:

@@ -126,7 +126,7 @@ class _Collector:
             total = sum(other.path == item.path for other in item.session.items)
             self.watch.begin_phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
         test = plugin.describe_test(item, self.root)
-        self.watch.advance(self._count_outcomes_in_file(test), test.title)
+        self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
@@ -156,7 +156,7 @@ class _Collector:
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._explain_failed_test(error, test) if error else None
             self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap_task(error)))
-            self.watch.advance(self._count_outcomes_in_file(test), test.title)
+            self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
             if self.is_enough(self.outcomes[-1]):
                 item.session.shouldfail = "the others need not be run"
         return report

@@ -18,7 +18,7 @@ from grading import lock
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Task
 from tito.app import run_command_line
-from tito.merging import merge_versions
+from tito.merging import merge_student_and_course_text
 
 from .conftest import CODE, LESSON, TESTS
 
@@ -328,10 +328,14 @@ def test_line_ends_of_the_students_stay(whole, releases, student, tito) -> None:
 def test_a_gap_over_several_lines_is_one_gap() -> None:
     """Its wording may change on one side and be filled on the other."""
     gap = "def f():\n    raise NotImplementedError(\n        \"Task 1.1: {} it's \"\n        'so'\n    )\n\n\nx = {}\n"
-    merged = merge_versions("def f():\n    return 1\n\n\nx = 1\n", gap.format("old", 1), gap.format("new", 2))
+    merged = merge_student_and_course_text(
+        "def f():\n    return 1\n\n\nx = 1\n", gap.format("old", 1), gap.format("new", 2)
+    )
     assert merged.text == "def f():\n    return 1\n\n\nx = 2\n"
     assert merged.conflicts == ()
-    merged = merge_versions("mine\n\n" + gap.format("old", 1), gap.format("old", 1), gap.format("new", 2))
+    merged = merge_student_and_course_text(
+        "mine\n\n" + gap.format("old", 1), gap.format("old", 1), gap.format("new", 2)
+    )
     assert merged.text == "mine\n\n" + gap.format("new", 2)
 
 

@@ -23,9 +23,9 @@ class RecordingWatch:
         """Keep the phase."""
         self.phases.append((title, total))
 
-    def advance(self, done: int, note: str = "") -> None:  # noqa: ARG002 - nobody reads it here
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:  # noqa: ARG002 - nobody reads it here
         """Keep how far it is."""
-        self.done.append(done)
+        self.done.append(steps_done)
 
     @property
     def titles(self) -> str:

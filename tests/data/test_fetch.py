@@ -82,7 +82,7 @@ def test_an_interrupted_download_is_gone_on_with_later(
     source = make_mnist_source(mirror.url)
     mirror.breaks = [1200]
     with monkeypatch.context() as patch:
-        patch.setattr(watch, "advance", interrupt)
+        patch.setattr(watch, "report_steps_done", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fetch_data_set(source, watch)
     (part,) = read_folder(cache / "mnist")

@@ -131,9 +131,9 @@ class ActingWatch(SilentWatch):
     def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
         self.happens = happens
 
-    def advance(self, done: int, note: str = "") -> None:
+    def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Perform the action."""
-        if done == 1 and "milestone" in note:
+        if steps_done == 1 and "milestone" in note:
             self.happens()
 
 

@@ -160,7 +160,7 @@ def test_a_watch_off_a_terminal_prints_phases_only() -> None:
     stream = io.StringIO()
     with create_watch(Console(file=stream, width=80)) as watch:
         watch.begin_phase("Training five networks \x1b[31m[bold]", 5)
-        watch.advance(1, "seed 7")
+        watch.report_steps_done(1, "seed 7")
     assert stream.getvalue() == "· Training five networks [bold]\n"
 
 
@@ -169,7 +169,7 @@ def test_a_watch_on_a_terminal_moves() -> None:
     stream = io.StringIO()
     with create_watch(Console(file=stream, width=120, force_terminal=True, force_interactive=True)) as watch:
         watch.begin_phase("Training [bold]", 5)
-        watch.advance(3, "seed [red]7")
+        watch.report_steps_done(3, "seed [red]7")
     assert "Training [bold]" in stream.getvalue()
     assert "seed [red]7" in stream.getvalue()
 

@@ -128,7 +128,7 @@ def test_expected_errors_are_sentences(
     def fail(**_: object) -> int:
         raise error
 
-    monkeypatch.setattr(drawn, "show_status", fail)
+    monkeypatch.setattr(drawn, "show_milestone_states", fail)
     answer = tito("milestone", "status")
     assert answer.code == code
     assert said in answer.err
@@ -141,7 +141,7 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> int:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(drawn, "show_status", fail)
+    monkeypatch.setattr(drawn, "show_milestone_states", fail)
     answer = tito("milestone", "status")
     assert answer.code == 3
     assert "RuntimeError: a bug" in answer.err

@@ -105,7 +105,7 @@ def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
     (repo / FOLDER).mkdir()
     (repo / FOLDER / "bad.json").write_text("{")
     (repo / "milestones.yaml").write_text("modules: [")
-    findings = {f.name: f for f in doctor.check_repository(repo)}
+    findings = {f.name: f for f in doctor.run_repository_checks(repo)}
     assert findings["progress records"].ok is False
     assert "milestones.yaml:" in findings["manifest"].found
     assert findings["python"].ok
@@ -118,6 +118,6 @@ def test_a_check_that_breaks_is_a_finding(repo: Path, monkeypatch: pytest.Monkey
         raise OSError("broken")
 
     monkeypatch.setattr(cache, "is_figure_cache_writable", fail)
-    findings = list(doctor.check_repository(repo))
+    findings = list(doctor.run_repository_checks(repo))
     assert "broken" in next(f for f in findings if f.name == "cache folder").found
     assert findings[-1].name == "progress records"

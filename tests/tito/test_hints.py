@@ -10,7 +10,7 @@ from grading.manifest.loader import load_manifest
 from grading.result import Verdict
 from tests.render.results import build_criterion, build_failure, build_result
 from tito import attempt
-from tito.console import make_own_folder
+from tito.console import make_tito_folder
 from tito.hints import FILE, read_hint_counts
 
 
@@ -99,6 +99,6 @@ def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, t
 @pytest.mark.parametrize("damage", ["", "[]", '{"4.2": "x"}', "{" * 100_000, '{"4.2": -1}', '{"4.2": 77}'])
 def test_a_damaged_memory_costs_nothing(repo: Path, tito, damage: str) -> None:
     """The shown hints are forgotten, a hint is still shown, and Git ignores the folder."""
-    (make_own_folder(repo) / FILE).write_text(damage)
+    (make_tito_folder(repo) / FILE).write_text(damage)
     assert "Task 4.2: " in tito("hint", "--task", "4.2").out
     assert (repo / ".tito" / ".gitignore").read_text() == "*\n"

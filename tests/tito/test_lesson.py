@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.tito.conftest import ROOT
-from tito.lesson import LessonMarkdown, convert_formula, show_lesson, split_lesson
+from tito.lesson import LessonMarkdown, convert_tex_to_plain_letters, show_lesson, split_lesson_at_questions
 
 LESSON = """# Title
 
@@ -110,16 +110,16 @@ def test_formulas_are_readable() -> None:
     assert "a · b = Σᵢ aᵢ bᵢ" in shown
     assert "$$" not in shown
     frac = r"\frac{1}{n} \sum_{i=1}^{n} (x_i - \mu)^2 \leq \sqrt{v + \epsilon}, \; W^\top x"
-    assert convert_formula(frac) == "1 / n Σᵢ₌₁ⁿ (xᵢ - μ)² ≤ √(v + ε),   Wᵀ x"
-    assert convert_formula(r"e^{-x} \to x_{best}, \frac{a+b}{2}") == "e^(-x) → x_(best), (a+b) / 2"
+    assert convert_tex_to_plain_letters(frac) == "1 / n Σᵢ₌₁ⁿ (xᵢ - μ)² ≤ √(v + ε),   Wᵀ x"
+    assert convert_tex_to_plain_letters(r"e^{-x} \to x_{best}, \frac{a+b}{2}") == "e^(-x) → x_(best), (a+b) / 2"
 
 
 @pytest.mark.parametrize("lesson", sorted(ROOT.glob("modules/*/README.md")), ids=lambda path: path.parent.name)
 def test_every_lesson_keeps_its_questions_and_formulas(lesson: Path) -> None:
     """There are as many questions as folds, each with an answer, and no formula is left as TeX."""
     text = lesson.read_text(encoding="utf-8")
-    parts = [part for part in split_lesson(text) if part.question]
+    parts = [part for part in split_lesson_at_questions(text) if part.question]
     assert len(parts) == text.count("<details>")
     assert all(part.question and part.answer for part in parts)
     for formula in re.findall(r"\$\$(.+?)\$\$", text):
-        assert not set(convert_formula(formula)) & set("\\{}_^$")
+        assert not set(convert_tex_to_plain_letters(formula)) & set("\\{}_^$")

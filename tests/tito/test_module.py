@@ -38,7 +38,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return 1
 
     monkeypatch.setattr(attempt, "grade_module", grade)
-    monkeypatch.setattr(attempt, "try_milestone", try_)
+    monkeypatch.setattr(attempt, "grade_and_celebrate_milestone", try_)
     return seen
 
 
