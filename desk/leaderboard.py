@@ -1,7 +1,7 @@
-"""The leaderboard: milestones measured repeatedly on one machine, for students who agreed to be on it.
+"""The leaderboard: milestones measured repeatedly on one machine, for students who agreed to be listed.
 
-No grade comes from these runs: they are kept in a table of their own. A rank claims no more than the runs support: each
-entry is the range of its runs, and entries whose ranges overlap share a rank.
+These runs never affect a grade, and are kept in a separate table. A rank claims no more than the runs support: each
+entry shows the range of its runs, and entries whose ranges overlap share a rank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from grading.render.progress_watch import ProgressWatch
 from grading.result import Picture, Result
 
 COURSE = ""
-"""The id that stands for the course's own solution among the students."""
+"""The id that identifies the course's own solution among the students."""
 RUNS = 3
 
 
@@ -40,9 +40,9 @@ class Board:
     unit: str
     lower_is_better: bool
     read: Callable[[Result], tuple[float, ...]]
-    """The function that reads the figure from a passing run's result, once or several times."""
+    """The function that reads the figure's values from a passing run's result: none, one or several."""
     is_relative: bool = False
-    """Whether the figure is shown as a multiple of the course's own."""
+    """Whether the figure is shown as a multiple of the figure for the course's own solution."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Ranking:
 
 
 def _read_network_size(result: Result) -> tuple[float, ...]:
-    """Return the number of values in a network as the only element, or nothing if that was not measured."""
+    """Return a tuple with the number of values in a network; empty if that was not measured."""
     return _read_criterion_figure(result, "numbers")
 
 
 def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
-    """Return a criterion's measured figure as the only element, or nothing if there is none."""
+    """Return a tuple with a criterion's measured figure; empty if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
@@ -99,13 +99,13 @@ def _find_picture(result: Result, name: str) -> Picture | None:
 
 
 def _read_relative_step_time(result: Result) -> tuple[float, ...]:
-    """Return a training step's time as a multiple of a matrix product's on the same machine; nothing if not timed."""
+    """Return a training step's time as a multiple of a matrix product's on the same machine; empty if not timed."""
     shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
 
 def _read_bits_per_byte(result: Result) -> tuple[float, ...]:
-    """Return the bits per byte that the network needs for real text; empty if that was not measured."""
+    """Return a tuple with the bits per byte that the network needs for real text; empty if not measured."""
     shown = _find_picture(result, "rivals_on_text")
     return (shown.values[0] / 1000,) if shown else ()
 
@@ -122,7 +122,7 @@ BOARDS = (
         is_relative=True,
     ),
     Board("seconds", 4, "Fastest to 75% on CIFAR-10", "seconds of training", True, lambda one: one.timing.training),
-    Board("bits", 5, "Best at predicting text", "bits for each byte", True, _read_bits_per_byte),
+    Board("bits", 5, "Best text prediction", "bits per byte", True, _read_bits_per_byte),
     Board(
         "functions",
         5,
@@ -137,10 +137,10 @@ BOARDS = (
 def run_leaderboard(
     root: Path, folder: Path, watch: ProgressWatch, *, runs: int = RUNS, milestones: Sequence[int] = ()
 ) -> list[str]:
-    """Measure the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
+    """Measure the unlocked milestones of the students who agreed, `runs` times each, and return the problems.
 
-    They run one at a time, everybody once before anybody twice, so that other load on the machine affects all equally.
-    Runs that are already saved are not repeated, so an interrupted leaderboard continues.
+    Submissions run one at a time, and all run once before any runs twice, so that other load on the machine affects all
+    of them equally. Runs that are already saved are not repeated, so an interrupted leaderboard continues.
     """
     course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, get_machine_name()
     troubles: list[str] = []
@@ -169,7 +169,7 @@ def run_leaderboard(
 
 
 def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[GradingTask]:
-    """List what to run: the last unlocked commit of each student who agreed, and the course's solution to compare."""
+    """List the tasks to run: the last unlocking commits of students who agreed, and the course's solution."""
     tasks = []
     built = {milestone.id for milestone in load_manifest_strictly(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
@@ -185,14 +185,14 @@ def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[Gr
 
 
 def _choose_unlocked_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
-    """Choose the newest commit that unlocked the milestone, a fetched one if possible, or return None if none did."""
+    """Return the newest commit that unlocked the milestone, preferably a fetched one, or None if there is none."""
     unlocked = [g.commit for g in book.list_gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
     fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has_commit(repository, commit))
     return next(fetched, unlocked[-1] if unlocked else None)
 
 
 def _get_run_key(task: GradingTask) -> tuple[str, int, str]:
-    """Return the key that identifies a task's runs: student, milestone, commit."""
+    """Return the key that identifies a task's runs: student, milestone and commit."""
     return task.student, task.milestone, task.commit
 
 
@@ -211,7 +211,7 @@ def _grade_officially(task: GradingTask, root: Path) -> Result:
 
 
 def save_leaderboard_run(book: Gradebook, task: GradingTask, result: Result, course: str, machine: str) -> None:
-    """Save what a run has measured. If it did not unlock the milestone, save only that."""
+    """Save a run's measurements or, if the run did not unlock the milestone, only its verdict."""
     passed = result.verdict.value in PASSING
     boards = [board for board in BOARDS if board.milestone == task.milestone]
     measured = {board.name: board.read(result) for board in boards if passed and board.read(result)}
@@ -236,14 +236,14 @@ def read_leaderboard_runs(book: Gradebook) -> list[LeaderboardRun]:
 
 
 def get_machine_name() -> str:
-    """Return this machine's name, since speeds can be compared only on the same one."""
+    """Return this machine's name, since speeds can be compared only on the same machine."""
     return f"{platform.node()}, {platform.machine()}"
 
 
 def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Iterator[Ranking]:
-    """Rank each board that has an entry, for the students in ``rows`` who agreed, or for all enrolled ones.
+    """Rank each board that has an entry, among the students in ``rows`` or all enrolled students, if they agreed.
 
-    Only runs with the same version of the course and the same machine as the newest run are compared, and only each
+    Only runs with the same version of the course and on the same machine as the newest run are compared, and only each
     student's newest commit counts.
     """
     agreed = {row.id for row in (book.list_students() if rows is None else rows) if row.leaderboard}
@@ -273,7 +273,7 @@ def _summarize_runs(board: Board, runs: Sequence[LeaderboardRun]) -> Iterator[Bo
 
 
 def format_board_value(board: Board, value: float) -> str:
-    """Format a value with the unit of its board.
+    """Format a value as its board shows it.
 
     >>> format_board_value(BOARDS[0], 12345.0), format_board_value(BOARDS[4], 0.625)
     ('12,345', '62.5%')
@@ -288,7 +288,7 @@ def format_board_value(board: Board, value: float) -> str:
 
 
 def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tuple[BoardEntry, ...]:
-    """Sort entries, best first, and rank them. Entries whose ranges overlap, directly or through others, share a rank.
+    """Sort entries, best first, and rank them. Entries share a rank if their ranges overlap directly or through others.
 
     The course's solution is listed without a rank.
     """

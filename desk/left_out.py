@@ -1,4 +1,4 @@
-"""Finds the students and grades that a file for another system has to leave out, and describes them in sentences."""
+"""Find the students and grades that an export for a different system must leave out, and describe them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from grading.errors import UsageError
 from grading.manifest.model import Milestone
 
 Scores = dict[str, dict[int, Score]]
-"""The scores: student → milestone → score."""
+"""The type of the scores, a mapping from student to milestone to score."""
 SHOWN = 12
 
 
 def has_grade(score: Score) -> bool:
-    """Tell whether a score has something to import: points, or excused status."""
+    """Return whether a score has anything to import: points, or the status excused."""
     return score.points is not None or score.by_hand.excused
 
 
 def choose_largest_complete_table(
     rows: Sequence[RosterRow], milestones: Sequence[Milestone], reached: Scores
 ) -> tuple[list[RosterRow], list[Milestone]]:
-    """Choose the students and milestones of the largest table of grades without an empty cell."""
+    """Choose students and milestones so that their table of grades is as large as possible and has no empty cell."""
     graded = {row.id: {m.id for m in milestones if has_grade(reached[row.id][m.id])} for row in rows}
     by_grades = sorted(milestones, key=lambda m: -sum(m.id in found for found in graded.values()))
     tables = []
@@ -58,14 +58,14 @@ def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milesto
 
 
 def describe_ungraded_students(rows: Sequence[RosterRow], reached: Scores) -> Iterator[str]:
-    """List students whose entries in Classroom 50's file stay as they were, since they have no points."""
+    """Describe the students whose entries in Classroom 50's file are unchanged, since they have no points."""
     none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
     if none:
-        yield f"Left as they were, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
+        yield f"Unchanged, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
 
 
 def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
-    """List grades that come from an earlier version of the course, which files for other systems cannot show."""
+    """Describe the grades from an earlier version of the course, since files for other systems cannot mark them."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
     if earlier:
         names = ", ".join(
@@ -76,34 +76,36 @@ def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
 
 
 def describe_excused_grades(reached: Scores) -> Iterator[str]:
-    """List grades that are excused, which Moodle's import cannot express."""
+    """Describe the excused grades, which Moodle's import cannot represent."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
     ]
     if excused:
-        yield f"Excused, which an import cannot express: {', '.join(excused)}. Exclude those grades in Moodle by hand."
+        yield f"Excused, which an import cannot represent: {', '.join(excused)}. Exclude them in Moodle by hand."
 
 
 def match_moodle_participants(
     rows: Sequence[RosterRow], participants: Path | None
 ) -> tuple[tuple[RosterRow, ...], list[str]]:
-    """Select the students on Moodle's list of participants, with addresses as Moodle spells them; also return notes.
+    """Select the students on Moodle's list of participants, with Moodle's spelling of addresses; also return notes.
 
-    Raise UsageError if that list cannot be read or holds no address.
+    Raise UsageError if that list cannot be read or contains no address.
     """
     if participants is None:
         note = (
             "Moodle stops at the first unknown e-mail address, and imports nothing. To check this first, export "
-            "the course's participants there, and pass that file with --participants."
+            "the course's participants from Moodle, and pass that file with --participants."
         )
         return tuple(rows), [note]
     try:
         cells = re.split(r"[,;\t\r\n]", participants.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{participants} cannot be read: {error}. Export the participants in Moodle as CSV.") from None
+        raise UsageError(
+            f"{participants} cannot be read: {error}. Export the participants from Moodle as CSV."
+        ) from None
     spelled = {cell.casefold(): cell for cell in (cell.strip().strip('"') for cell in cells) if EMAIL.fullmatch(cell)}
     if not spelled:
-        raise UsageError(f"{participants} has no e-mail address. Export the participants in Moodle as CSV.")
+        raise UsageError(f"{participants} has no e-mail address. Export the participants from Moodle as CSV.")
     known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
     here = {row.id for row in known}
     unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]

@@ -1,4 +1,4 @@
-"""Who joined and who left since the last collection, and who may be the same person under another id."""
+"""Find who joined or left since the last collection, and who may be the same person under a different id."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class SuspectedRename:
     old: str
     new: str
     because: str
-    """What the two have in common, such as the same repository."""
+    """What the two students have in common, such as the same repository."""
 
 
 @dataclass(frozen=True)
 class RosterChanges:
-    """A roster compared with a gradebook."""
+    """The differences between a roster and a gradebook."""
 
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
@@ -44,9 +44,9 @@ SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
 
 
 def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
-    """Compare the roster with the gradebook: who is new, gone or renamed.
+    """Compare the roster with the gradebook to find new, departed and renamed students.
 
-    Report nothing before the first collection.
+    Before the first collection, report nothing.
     """
     before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_known_students()}, book.read_renames()
     if not before:
@@ -61,7 +61,7 @@ def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
 
 
 def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[RosterRow]) -> Iterator[SuspectedRename]:
-    """Find students in the roster who seem to be the same person as one who left it."""
+    """Find students in the roster who seem to be the same person as a student who left it."""
     for row in absent_rows:
         for because, mark in SAME:
             same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
@@ -71,7 +71,7 @@ def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[Ros
 
 
 def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[str]:
-    """Describe the changes in sentences, with the command to run, if there is one."""
+    """Describe the changes in sentences, with the command to run if one is needed."""
     if changes.new:
         yield f"New in the roster since the last collection: {_join_names(changes.new)}."
     if changes.gone:
@@ -84,29 +84,29 @@ def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[st
 
 
 def _join_names(names: Sequence[str], limit: int = 12) -> str:
-    """Join up to `limit` names with commas, and count those beyond."""
+    """Join up to `limit` names with commas, followed by the number of further names."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def rename_student(folder: Path, rows: Sequence[RosterRow], old_id: str, new_id: str) -> int:
-    """Move all rows of a student who left the roster to one who is in it; return how many results moved.
+    """Move all rows of a student who left the roster to a student who is in it; return how many results moved.
 
-    Raise UsageError if the old id is unknown or still in the roster, or if the new one is not in it.
+    Raise UsageError if the old id is unknown or still in the roster, or if the new id is not in the roster.
     """
     now = {row.id for row in rows}
     with open_gradebook(folder / FILE) as book:
         known = {row.id for row, _ in book.list_known_students()}
         if old_id in now:
             raise UsageError(
-                f"{old_id} is still in the roster. Are these two people? Change or delete that line first."
+                f"{old_id} is still in the roster. If these are not two people, change or delete that line first."
             )
         if new_id not in now:
-            raise UsageError(f"{new_id} is not in the roster. Write the new id there first.")
+            raise UsageError(f"{new_id} is not in the roster. Add the new id to it first.")
         if old_id not in known:
             raise UsageError(f"The gradebook has no student {old_id}. The table `student` lists its students.")
         moved = sum(grading.student == old_id for grading in book.list_gradings())
         book.rename_student(old_id, new_id, datetime.now(UTC))
     before, after = (folder / "repositories" / f"{name}.git" for name in (old_id, new_id))
-    if before.is_dir() and not after.exists():  # it could be fetched again, but that takes time
+    if before.is_dir() and not after.exists():  # it could be fetched again, but moving it is faster
         before.rename(after)
     return moved

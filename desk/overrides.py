@@ -1,4 +1,4 @@
-"""`inv override`: grades that an instructor decides by hand, one at a time or from a CSV file."""
+"""`inv override`: grades that an instructor sets manually, one at a time or from a CSV file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from grading.render.text import to_one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
 LONGEST = 300
-"""The greatest length of a text, which is that of a cell in the exports."""
+"""The maximum length of a text, which is that of a cell in the exports."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
 @dataclass(frozen=True)
 class OverriddenGrade:
-    """One grade with its overrides that count, and the newest of them."""
+    """One grade with its overrides in force, and the newest of them."""
 
     student: str
     milestone: int
@@ -57,17 +57,17 @@ def list_overrides(book: Gradebook) -> tuple[OverriddenGrade, ...]:
 def set_override(
     root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, decided_by: str = ""
 ) -> None:
-    """Save what was decided about one grade. Raise UsageError for an invalid value or a missing reason."""
+    """Save overrides of one grade. Raise UsageError if a value is invalid or the reason is missing."""
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         made = _make_overrides(book, manifest, student, milestone, values, why, decided_by, datetime.now(UTC))
         if not made:
-            raise UsageError("Say what to override: --points 80, --bonus 5, --excused or --comment TEXT.")
+            raise UsageError("Choose what to override: --points 80, --bonus 5, --excused or --comment TEXT.")
         save_overrides(book, made)
 
 
 def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: str, decided_by: str = "") -> int:
-    """Withdraw every override of one grade, so that its measured points count; return how many.
+    """Withdraw every override of one grade, so that its measured points count; return the number withdrawn.
 
     Raise UsageError if there is none.
     """
@@ -75,14 +75,14 @@ def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: st
         ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
         if not ids:
             raise UsageError(
-                f"{student} has no override for milestone {milestone}. To list those in force: inv override"
+                f"{student} has no override for milestone {milestone}. To list all overrides, run: inv override"
             )
         withdraw_overrides(book, ids, datetime.now(UTC), decided_by or getpass.getuser(), why)
     return len(ids)
 
 
 def write_overrides_csv(folder: Path, target: Path) -> int:
-    """Write the overrides in force as CSV, one row for each grade; return how many grades."""
+    """Write the overrides in force as CSV, one row for each grade; return the number of grades."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -104,7 +104,7 @@ def write_overrides_csv(folder: Path, target: Path) -> int:
 
 
 def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str = "") -> int:
-    """Save the overrides in a CSV file, and return how many grades changed. Empty and unchanged cells do nothing.
+    """Import overrides from a CSV file; return how many grades changed. Empty and unchanged cells have no effect.
 
     If any row is invalid, save nothing, and raise UsageError with a list of all invalid rows.
     """
@@ -112,9 +112,11 @@ def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str
     try:
         rows = list(csv.DictReader(io.StringIO(source.read_text("utf-8-sig"), newline=""), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{source} cannot be read: {error}. Write one first: inv override --to-csv FILE") from None
+        raise UsageError(f"{source} cannot be read: {error}. To create one: inv override --to-csv FILE") from None
     if not rows or not {"student", "milestone"} <= set(rows[0]) or not set(rows[0]) <= {*COLUMNS, None}:
-        raise UsageError(f"{source} must have the columns {', '.join(COLUMNS)}. Write one: inv override --to-csv FILE")
+        raise UsageError(
+            f"{source} must have the columns {', '.join(COLUMNS)}. To create one: inv override --to-csv FILE"
+        )
     problems, made = [], []
     with open_gradebook(folder / FILE) as book:
         before = read_overrides(book)
@@ -139,7 +141,7 @@ def _parse_override_row(
     decided_by: str,
     now: datetime,
 ) -> Iterator[Override]:
-    """Read a row of a CSV file, and yield the overrides that differ from those in force."""
+    """Parse a row of a CSV file, and yield the overrides that differ from those in force."""
     cells = {name: _unescape_formula((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
@@ -166,12 +168,12 @@ def _make_overrides(
     decided_by: str,
     now: datetime,
 ) -> list[Override]:
-    """Make the overrides of one grade. Raise UsageError for an unknown student or milestone, or a missing reason."""
+    """Create overrides of one grade. Raise UsageError for an unknown student or milestone, or without a reason."""
     if student not in {row.id for row, _ in book.list_known_students()}:
-        raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
+        raise UsageError(f"The gradebook has no student {student}. Use an id from the roster, and collect first.")
     find_built_milestone(manifest, milestone)
     if values and not why.strip():
-        raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
+        raise UsageError('Give a reason, in case somebody asks later: --why "…", or the column why.')
     who = to_one_line(decided_by, 80) or getpass.getuser()
     return [
         Override(student, milestone, kind, _parse_override_value(kind, value), now, who, to_one_line(why, LONGEST))
@@ -180,9 +182,9 @@ def _make_overrides(
 
 
 def _parse_override_value(kind: Kind, text: str) -> str:
-    """Convert a value to the text for the table; no value becomes an empty text.
+    """Convert a value to the text for the table; a missing value becomes an empty text.
 
-    Raise UsageError for an invalid one.
+    Raise UsageError if the value is invalid.
     """
     if not text or kind == "comment":
         return to_one_line(text, LONGEST)
@@ -214,7 +216,7 @@ def _format_override_value(in_force: EffectiveOverride, kind: Kind) -> str:
 
 
 def _escape_formula_unless_number(text: str) -> str:
-    """Keep a number as it is, with its minus sign; make any other text harmless in a spreadsheet."""
+    """Return a number unchanged, with its minus sign; escape any other text for a spreadsheet."""
     try:
         float(text)
     except ValueError:

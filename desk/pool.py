@@ -1,4 +1,4 @@
-"""Grading processes that work in parallel. One that dies costs one task, which is tried once more."""
+"""Grading processes that work in parallel. If a process dies, only its task is affected, and is tried once more."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from grading.result import Result
 HERE = Path(__file__).resolve().parent.parent
 TRIES = 2
 WORKERS = 2
-"""The number of workers in a grading run that may use up their wall-clock limit: in training, in the demonstration."""
+"""The number of workers in a grading run that may use their full wall-clock limit: training and demonstration."""
 ASIDE_SECONDS = 900
-"""The extra seconds for data sets, the grader's own timings and a busy machine."""
+"""The extra time in seconds for loading data sets, the grader's own timings and a busy machine."""
 
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """The outcome of a task: a result, or why there is none."""
+    """The outcome of a task: a result, or the reason why there is none."""
 
     task: GradingTask
     result: Result | None = None
@@ -41,7 +41,7 @@ class TaskOutcome:
 
 
 def count_available_cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -80,7 +80,7 @@ def _feed_grading_process(
     seconds_by_milestone: dict[int, float],
     stop: threading.Event,
 ) -> None:
-    """Send one task after another to a grading process, and start a new process when it ends."""
+    """Send tasks one by one to a grading process, and start a new process whenever it ends."""
     process: _GradingProcess | None = None
     try:
         while not stop.is_set():
@@ -105,9 +105,9 @@ def _feed_grading_process(
 
 
 def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Build a grading process's environment. It holds no tokens, although student code would not see them anyway.
+    """Build a grading process's environment. It contains no tokens, although student code could not see them anyway.
 
-    Its libraries compute with one thread each, since every core has a process of its own.
+    Libraries compute with one thread each, since every core has its own grading process.
     """
     kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
     return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}
@@ -129,7 +129,7 @@ class _GradingProcess:
         self.ended = False
 
     def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:
-        """Let the process grade one task. If it does not answer, set `ended`."""
+        """Let the process grade one task. If it ends or does not answer in time, set `ended`."""
         try:
             line = self._exchange_line(task.to_json() + "\n", seconds, stop)
         except OSError:
@@ -147,7 +147,7 @@ class _GradingProcess:
             return TaskOutcome(task, problem=f"the grading process ended ({self._describe_process_exit()})")
 
     def _exchange_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
-        """Send a line and read the answer. It is empty if the process ended, and None if it took too long."""
+        """Send a line and read the answer. The answer is empty if the process ended, and None if it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None

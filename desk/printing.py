@@ -1,4 +1,4 @@
-"""Prints what `inv` shows about a class: plain lines, without control characters from students' texts."""
+"""Print what `inv` shows about a class as plain lines, without control characters from students' texts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from grading.manifest.problems import Problem
 from grading.render.text import to_one_line
 from tito.console import open_console
 
-if TYPE_CHECKING:  # it imports GitHub's client, which is slow
+if TYPE_CHECKING:  # it imports GitHub's client, which is slow to import
     from desk.feedback import FeedbackOutcome, FeedbackSummary
 
 SHOWN = 30
 
 
 def make_plain_table(*headings: str) -> Table:
-    """Make a table without rules. In a narrow terminal words are wrapped, so that nothing is cut off."""
+    """Make a table without lines. In a narrow terminal, cells are wrapped so that nothing is cut off."""
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
 def print_roster_summary(roster: Roster) -> None:
-    """Print a roster's problems, and how many students it has."""
+    """Print a roster's problems and the number of its students."""
     out = open_console()
     print_problems(roster.problems)
     sections = {row.section for row in roster.rows if row.section}
@@ -43,13 +43,13 @@ def print_roster_summary(roster: Roster) -> None:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Print a file's problems, each with its line and repair."""
+    """Print a file's problems, each with its line and how to fix it."""
     for problem in problems:
         open_console().print(to_one_line(str(problem), 400))
 
 
 def print_notes(sentences: Iterable[str]) -> None:
-    """Print the first few notes, one line each, and how many more there are; notes are not errors."""
+    """Print the first few notes, one per line, and the number of further notes; notes are not errors."""
     found = [to_one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
         open_console().print(f"Note: {sentence}")
@@ -58,7 +58,7 @@ def print_notes(sentences: Iterable[str]) -> None:
 
 
 def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
-    """Print every grade with an override, with who decided it and why."""
+    """Print every grade with an override, including who decided it and why."""
     if not overridden:
         open_console().print("No grade is overridden.")
         return
@@ -76,7 +76,7 @@ def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
 
 
 def print_student_problems(problems: Sequence[StudentProblem]) -> None:
-    """Print what went wrong, and for which student."""
+    """Print each problem with its student."""
     if not problems:
         return
     table = make_plain_table("student", "what went wrong")
@@ -88,13 +88,13 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
 
 
 def print_collection(summary: CollectionSummary) -> None:
-    """Print what a collection did, and what went wrong for which student."""
+    """Print a collection's summary, and each problem with its student."""
     out = open_console()
     print_student_problems(summary.troubles)
     if summary.guessed:
         out.print(
-            f"For {summary.guessed} students no server has reported when they pushed, so the later time of this "
-            "collection counts. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
+            f"For {summary.guessed} students no server has reported when they pushed, so the time of this collection, "
+            "which is later, counts. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
         )
     out.print(
         f"{summary.students} students: {summary.changed} with something new, {summary.graded} submissions graded, "
@@ -107,7 +107,7 @@ _OUTCOMES: tuple[tuple[FeedbackOutcome, str, str], ...] = (
     ("update", "brought up to date", "to bring up to date"),
     ("same", "unchanged", "unchanged"),
 )
-"""For each outcome, the words for what was done and for what would be done."""
+"""The words for each outcome if it was carried out, and if it was only planned."""
 _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
     ("public", "whose repository is not private: others could read the grades there"),
     ("elsewhere", "whose repository is not on GitHub"),
@@ -115,7 +115,7 @@ _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
 
 
 def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
-    """Print what happened to each student's feedback, who got none, and what to run next."""
+    """Print what happened to the feedback, which students got none, and what to run next."""
     out = open_console()
     print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:
@@ -131,16 +131,16 @@ def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> 
         if (count := sum(one == outcome for one in summary.outcomes.values()))
     ]
     if counts:
-        out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent; to send it: inv feedback --send"))
+        out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent. To send it, run: inv feedback --send"))
     if to is not None:
         out.print(f"{summary.written} changed files written to {to}.")
 
 
 def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
-    """Print the leaderboard's boards; if there is none, print what to do."""
+    """Print the leaderboard's boards or, if there are none, how to get one."""
     if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
-        open_console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")
+        open_console().print(f"Nobody is on the leaderboard. Enter `yes` in the column `leaderboard` of {where}.")
     for ranking in rankings:
         table = make_plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
         for entry in ranking.entries:

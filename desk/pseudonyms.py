@@ -1,4 +1,4 @@
-"""Pseudonyms made from students' ids and the instructor's secret, so that a page's address reveals nobody."""
+"""Derive pseudonyms from students' ids and the instructor's secret, so that a page's address identifies nobody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.errors import UsageError
 
 FILE = "pseudonyms.key"
 VARIABLE = "PSEUDONYM_KEY"
-"""The environment variable with the key for workflows, whose machines do not have the file."""
+"""The environment variable that contains the key in workflows, whose machines do not have the file."""
 BYTES = 32
 
 QUALITIES = (
@@ -36,17 +36,17 @@ THINGS = (
 
 
 def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
-    """Read the secret from the environment's `VARIABLE`, or else from this file, which is created on first use.
+    """Read the secret from the environment variable `VARIABLE`, or else from this file, which is created on first use.
 
-    Raise UsageError if the secret is damaged or the variable is empty, as an unset secret is on GitHub. A key made up
-    instead would be different in every run.
+    Raise UsageError if the secret is damaged or the variable is empty, as it is on GitHub if the secret is not set. A
+    newly generated key would be different in every run.
     """
     if VARIABLE in environ:
         key = _parse_hex_key(environ[VARIABLE])
         if key is None:
             raise UsageError(
-                f"The variable {VARIABLE} does not hold a key for pseudonyms. Set the secret to the key that the "
-                f"first `inv site` made on your machine: gh secret set {VARIABLE} < class/{FILE}"
+                f"The variable {VARIABLE} does not contain a key for pseudonyms. Set the secret to the key that the "
+                f"first `inv site` created on your machine: gh secret set {VARIABLE} < class/{FILE}"
             )
         return key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,21 +56,21 @@ def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> b
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(BYTES) + "\n")
-            with contextlib.suppress(FileExistsError):  # another command was faster: its key counts
+            with contextlib.suppress(FileExistsError):  # another command has already written a key, which counts
                 os.link(temporary, path)
         finally:
             temporary.unlink()
     key = _parse_hex_key(path.read_text("utf-8", errors="replace"))
     if key is None:
         raise UsageError(
-            f"{path} is not a key: {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
+            f"{path} is not a key of {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
             "a new one is created, and every student gets a different pseudonym."
         )
     return key
 
 
 def _parse_hex_key(text: str) -> bytes | None:
-    """Read a key of hexadecimal digits, or return None if the text is not one."""
+    """Parse a key in hexadecimal digits, or return None if the text is not a key."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -79,9 +79,9 @@ def _parse_hex_key(text: str) -> bytes | None:
 
 
 def assign_pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
-    """Map each id to a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
+    """Map each id to a unique pseudonym, such as quiet-otter-40391, that depends only on the ids and the key.
 
-    In the rare case that two pseudonyms would be equal, both get nine digits instead of five.
+    In the rare case that two pseudonyms would be equal, both have nine digits instead of five.
     """
     ids = list(ids)
     short = {id_: _derive_pseudonym(id_, key, 5) for id_ in ids}
@@ -92,7 +92,7 @@ def assign_pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
 
 
 def _derive_pseudonym(id_: str, key: bytes, digits: int) -> str:
-    """Derive a pseudonym from an id and the key, with this many digits."""
+    """Derive a pseudonym with this many digits from an id and the key."""
     number = int.from_bytes(hmac.digest(key, id_.encode(), hashlib.sha256))
     number, quality = divmod(number, len(QUALITIES))
     number, thing = divmod(number, len(THINGS))

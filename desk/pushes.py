@@ -1,6 +1,6 @@
-"""When a server received a commit.
+"""Find out when a server received a commit.
 
-The server's record of pushes counts, since authors choose the dates inside commits.
+Only the server's record of pushes counts, since authors can choose the dates in commits.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ _LINE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n]*> (\d{1,12}) [+-]\d{4}
 
 @dataclass(frozen=True)
 class Push:
-    """A push, with the time from which a branch pointed to a commit."""
+    """A push, with the time at which the branch began to point to the commit."""
 
     branch: str
     """The branch's full name, such as refs/heads/main."""
     commit: str
     at: datetime
     source: str
-    """The source: github, reflog, or seen (reported by `inv collect` itself, some time after the push)."""
+    """The source of the time: github, reflog, or seen (noticed by `inv collect` itself, some time after the push)."""
 
 
 class PushTimeSource(Protocol):
     """A source of push times."""
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes to a branch after `since`, oldest first; none if this source does not know the repository.
+        """List the pushes to a branch after `since`, oldest first; empty if this source does not know the repository.
 
-        Raise GraderError if the source should know it but cannot be asked.
+        Raise GraderError if the source should know the repository but cannot be queried.
         """
 
 
 class ReflogSource:
-    """Push times of bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
+    """A source of push times for bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List updates of the branch since then from its reflog; none if the repository is on a different machine."""
+        """List the updates in the branch's reflog after `since`; empty if the repository is on a different machine."""
         if not repository.startswith("file://"):
             return ()
         folder = Path(unquote(repository.removeprefix("file://")))
@@ -60,15 +60,15 @@ class ReflogSource:
 
 
 def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
-    """Find the last push up to this time, which set what the branch then pointed to."""
+    """Find the last push up to the deadline, which determines where the branch pointed at that time."""
     before = [push for push in pushes if push.at <= deadline]
     return max(before, key=lambda p: p.at, default=None)
 
 
 def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
-    """Find the first push that set the branch to a commit.
+    """Find the first push that set the branch to this commit.
 
-    A push reported by a server is preferred to one only seen.
+    Prefer a push reported by a server to one that was only noticed later.
     """
     of_it = [push for push in pushes if push.commit == commit]
     told = [push for push in of_it if push.source != "seen"]

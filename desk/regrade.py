@@ -1,7 +1,7 @@
-"""`inv regrade`: regrades with the current course what an earlier version graded, and shows whose grades change.
+"""`inv regrade`: regrade submissions that an earlier version of the course graded, and show whose grades change.
 
-The instructor then decides what counts. Preview results are saved like any others, but do not count until a regrade is
-decided (`desk.scores`).
+The instructor then decides which results count. Preview results are saved like any others, but do not count until the
+instructor decides to regrade (`desk.scores`).
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ class GradeChange:
 
 @dataclass(frozen=True)
 class RegradeSummary:
-    """What a regrade changed or would change."""
+    """A summary of what a regrade changed or would change."""
 
     course: str
     """The label of the current version of the course."""
     changes: tuple[GradeChange, ...]
     unchanged: int
-    """The number of grades that were regraded and stay as they are."""
+    """The number of grades that were regraded without any change."""
     earlier: tuple[Score, ...]
-    """The grades that stay with an earlier version of the course, because they are pinned or cannot be regraded."""
+    """The grades that still come from an earlier version, because they are pinned or cannot be regraded."""
     graded: int
     troubles: tuple[StudentProblem, ...]
 
@@ -86,11 +86,11 @@ def regrade_class(
     jobs: int | None = None,
     cluster: str = "",
 ) -> RegradeSummary:
-    """Grade with the current course what earlier versions have graded; ``policy`` decides which result counts.
+    """Regrade with the current course what earlier versions have graded; ``policy`` decides which results count.
 
-    With ``preview`` nothing is decided, and the summary shows what ``policy`` would change. ``pin`` grades nothing and
-    leaves every grade as it is. No server is contacted. Raise ManifestError, UsageError or GraderError before anything
-    is touched.
+    With ``preview``, no decision is saved, and the summary shows what ``policy`` would change. ``pin`` grades nothing
+    and leaves every grade unchanged. No server is contacted. Raise ManifestError, UsageError or GraderError before
+    anything is changed.
     """
     manifest = load_manifest_strictly(root)
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if policy != "pin" else None
@@ -130,7 +130,7 @@ def _grade_outdated_submissions(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Grade until the current course has graded everything that it can; return how many submissions were graded."""
+    """Grade until no regrade tasks remain; return how many submissions were graded."""
     tried: set[GradingTask] = set()
     graded = 0
     while tasks := [task for task in list_regrade_tasks(book, rows, context, today) if task not in tried]:
@@ -142,7 +142,7 @@ def _grade_outdated_submissions(
 def list_regrade_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
 ) -> list[GradingTask]:
-    """List what the current course has yet to grade: submissions that count, and those handed in last or on time."""
+    """List what the current course must still grade: submissions that count, and the newest and last timely ones."""
     hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
     visits, pushes = book.read_visits(), book.read_pushes()
@@ -190,7 +190,7 @@ def _list_grade_changes(book: Gradebook, before: ScoreTable, after: ScoreTable) 
 
 
 def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[CriterionChange]:
-    """List the criteria whose status differs, in the order of the newer version of the course."""
+    """List the criteria whose status differs, in the order of the newer result."""
     old = {c.name: c for c in (before.criteria if before else ())}
     new = {c.name: c for c in (after.criteria if after else ())}
     for name in {**new, **old}:
@@ -201,7 +201,7 @@ def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[C
 
 
 def _describe_criterion(criterion: CriterionResult | None) -> str:
-    """Describe a criterion's outcome: its status, the measured figure and the required one."""
+    """Describe a criterion's outcome: its status, the measured value and the required value."""
     if criterion is None:
         return "not required"
     status = words.STATUS_NAMES[criterion.status]
@@ -211,9 +211,9 @@ def _describe_criterion(criterion: CriterionResult | None) -> str:
 
 
 def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
-    """Describe in sentences what has changed in the course since the class's earlier grades, and what to do about it.
+    """Describe in sentences how the course has changed since the class's earlier grades, and what to do about it.
 
-    Yield nothing for a class without such grades.
+    Yield nothing if the class has no grades from an earlier version.
     """
     if not (folder / FILE).is_file():
         return
@@ -239,9 +239,12 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
                 f"Since {course.label}: {sentence}" for sentence in compare_courses(course.contents, now.contents)
             )
     if decided.get(now.digest) == "pin":
-        yield f"Earlier grades are pinned. To regrade them after all: inv regrade{where}"
+        yield f"Earlier grades are pinned. To regrade them after all, run: inv regrade{where}"
     else:
-        yield f"To see who would change: inv regrade --preview{where}. To decide: inv regrade, --keep-better or --pin."
+        yield (
+            f"To see which grades would change, run: inv regrade --preview{where}. "
+            "To decide, run inv regrade, alone or with --keep-better or --pin."
+        )
 
 
 def format_points(score: Score) -> str:

@@ -1,4 +1,4 @@
-"""Shows a regrade or its preview in the terminal and as a page."""
+"""Show a regrade or its preview in the terminal and as a web page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from desk.score_export import escape_formula
 from grading.render.text import to_one_line
 
 MOST = 30
-"""The number of rows that the terminal shows; the page and the CSV file have all of them."""
+"""The maximum number of rows that the terminal shows; the page and the CSV file have all of them."""
 
 
 def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
-    """Render the page. It needs no script and no request, has a dark mode and can be printed."""
+    """Render the page as HTML that needs no scripts, makes no requests, has a dark mode and can be printed."""
     title = "What a regrade would change" if preview else "What the regrade has changed"
     template = build_template_environment().get_template("regrade.html.jinja")
     return template.render(
@@ -31,14 +31,14 @@ def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
 def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
     """Summarize in one line how many grades change."""
     verb = "would change" if preview else "changed"
-    told = f"{len(summary.changes)} grades {verb}, {summary.unchanged} stay as they are."
+    told = f"{len(summary.changes)} grades {verb}, {summary.unchanged} are unchanged."
     if summary.earlier:
         told += f" {len(summary.earlier)} still come from an earlier version of the course."
     return told
 
 
 def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> Iterator[RenderableType]:
-    """Render the changes for the terminal, with a line for each criterion whose outcome differs."""
+    """Render the changes for the terminal, including a line for each criterion whose outcome differs."""
     if summary.changes:
         table = make_plain_table("student", "milestone", "before", "after", "verdict", "criteria")
         for change in summary.changes[:MOST]:
@@ -56,7 +56,7 @@ def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> It
             yield f"… and {len(summary.changes) - MOST} more."
     yield f"{summarize_regrade(summary, preview=preview)} The course: {summary.course}."
     if preview:
-        yield "Nothing has changed. To decide: inv regrade, inv regrade --keep-better, or inv regrade --pin."
+        yield "Nothing has changed. To decide, run inv regrade, alone or with --keep-better or --pin."
 
 
 HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_before", "verdict_after",

@@ -1,4 +1,4 @@
-"""`inv rehearse`: creates a small class on this machine, to try every command on before there is a real one."""
+"""`inv rehearse`: create a small class on this machine on which to try every command before the real class."""
 
 from __future__ import annotations
 
@@ -38,17 +38,19 @@ DEADLINES = "deadlines.yaml"
 RECORDED = Path(__file__).with_name("recorded")
 UNFINISHED = "\n\ndef next_thing_to_write(:\n"
 MARKER = "student_"
-"""The prefix that Chi puts before some names."""
+"""The prefix that Chi adds to some names."""
 
 
 def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
     """Write a class into a new folder (roster, students' bare repositories, deadlines); return the roster's path.
 
-    A gradebook is added if somebody has recorded results or a new id. Raise UsageError if the folder already holds a
-    roster or if there are too many students, and GraderError if git fails.
+    A gradebook is added if any student has recorded results or a new id. Raise UsageError if the folder already
+    contains a roster or if the number of students is invalid, and GraderError if git fails.
     """
     if (folder / FILE).exists():
-        raise UsageError(f"{folder / FILE} already exists, so this folder is another class's. Choose a new --folder.")
+        raise UsageError(
+            f"{folder / FILE} already exists, so this folder belongs to a different class. Choose a new --folder."
+        )
     if not 1 <= students <= len(CAST):
         raise UsageError(f"--students must be 1 to {len(CAST)}, not {students}.")
     manifest, at, cast = load_manifest(root), now or datetime.now(UTC), CAST[:students]
@@ -69,11 +71,11 @@ def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: 
 
 
 Texts = dict[Path, tuple[int, str, str]]
-"""For each file: the number of its module, its text as released, and its text with the solution."""
+"""The type of the texts: for each file, its module's number, the released text and the text with the solution."""
 
 
 def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
-    """Map each file that students write to its module's number, its skeleton and its solution."""
+    """Map each file that students edit to its module's number, its skeleton and its solution."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     found: Texts = {}
     for file in list_source_files(manifest, built):
@@ -120,7 +122,7 @@ def _create_student_repository(
 
 
 def _make_student_version(solution_text: str, member: CastMember, module: int, file: str) -> str:
-    """Change a solution's text into this student's version."""
+    """Turn a solution's text into this student's version."""
     if member.change in ("unfinished", "renamed") and module == 2:
         solution_text += UNFINISHED
     if member.change == "renamed":
@@ -133,7 +135,7 @@ def _make_student_version(solution_text: str, member: CastMember, module: int, f
 
 
 def _build_member_answers(milestone: Milestone, member: CastMember) -> Answers:
-    """Answer this student's questions correctly; with "wrong", one number for the first milestone is wrong."""
+    """Answer this student's questions correctly, except one number if the student's answers are "wrong"."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers
@@ -149,7 +151,7 @@ def _fill_rehearsal_gradebook(
     commits: dict[str, list[str]],
     now: datetime,
 ) -> None:
-    """Write recorded results and records of modules into a gradebook, as an earlier collection would have."""
+    """Write recorded results and module records into a gradebook, as an earlier collection would have done."""
     course = describe_grading_course(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
@@ -171,7 +173,7 @@ def _fill_rehearsal_gradebook(
 
 
 def _load_recorded_result(name: str, member: CastMember, commit: str, at: datetime, course: CourseRecord) -> Result:
-    """Load a recorded result, and change it as if this student's commit had been graded at this time."""
+    """Load a recorded result, and adapt it as if this student's commit had been graded at this time."""
     found = Result.model_validate_json((RECORDED / f"{name}.json").read_bytes())
     how = "Recorded for the rehearsal with the course’s own solution. "
     return found.model_copy(
@@ -187,7 +189,7 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Build records for a branch `progress`: every module begun and completed, one in three after a failed attempt."""
+    """Build records for a branch `progress`: every module started and completed, every third after a failed attempt."""
     events = []
     for module in manifest.modules[: member.modules]:
         at = until - timedelta(days=3 * (member.modules - module.number + 1), hours=7 * module.number % 11)
@@ -207,7 +209,7 @@ def _build_published_records(manifest: Manifest, member: CastMember, until: date
 
 
 def _format_deadlines(now: datetime) -> str:
-    """Write deadlines that make some students late, as text to add to the end of milestones.yaml."""
+    """Format deadlines that make some students late, as text to append to milestones.yaml."""
     due = [
         f"    - milestone: {milestone}\n      at: {now - timedelta(days=days):%Y-%m-%d} 23:59\n"
         for milestone, days in DUE.items()
@@ -231,7 +233,7 @@ class _StudentGit:
     def __call__(self, *words: str) -> str:
         """Run git, and return what it prints; raise GraderError if it fails."""
         times = {}
-        if self.at is not None:  # the bare repository records it as the time of the push
+        if self.at is not None:  # the bare repository records this as the push time
             times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{int(self.at.timestamp())} +0000")
         done = subprocess.run(  # noqa: S603
             ["git", *words],  # noqa: S607

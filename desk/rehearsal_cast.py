@@ -1,6 +1,6 @@
-"""The students in a rehearsal's class, and what each has done, so that every report has something to show.
+"""The students in a rehearsal's class, and what each of them has done, so that every report has something to show.
 
-Training takes minutes, so most results are not measured again: `desk/recorded/` holds results of the course's own
+Training takes minutes, so most results are not measured again: `desk/recorded/` contains results of the course's own
 solution. They were measured on the real data:
 
     nox -s milestone-2 -- --official --student course --json desk/recorded/milestone-2.json
@@ -22,17 +22,17 @@ class CastMember:
     name: str
     section: str = "A"
     modules: int = 4
-    """The number of the last module they have written."""
+    """The number of the last module they have implemented."""
     answers: Literal["", "right", "wrong"] = "right"
-    """The answers to the first milestone's questions; with "wrong", one of them is wrong."""
+    """The state of the answers to the first milestone's questions; "wrong" means that one of them is wrong."""
     change: Literal["", "unfinished", "renamed", "own", "copied"] = ""
-    """The way in which their code differs from the course's solution."""
+    """How their code differs from the course's solution."""
     recorded: tuple[str, ...] = ()
-    """The recorded results that the gradebook holds for each of their pushes."""
+    """The recorded results in the gradebook for each of their pushes."""
     days: tuple[int, ...] = (9,)
-    """The number of days since each of their pushes."""
+    """The age of each of their pushes, in days."""
     puts_back: bool = False
-    """Whether their last push restores the skeleton of their last module. What that unlocked is not graded again."""
+    """Whether their last push restores the skeleton of their last module; a milestone it had unlocked stays graded."""
     extension: str = ""
     public: bool = False
     """Whether their name is shown on the site and on the leaderboard."""
@@ -48,7 +48,7 @@ CAST = (
     CastMember("eve", "Eve, who has one answer wrong", "B", answers="wrong"),
     CastMember(
         "fay",
-        "Fay, who has three milestones and begins module 11 again",
+        "Fay, who has unlocked three milestones and starts module 11 again",
         "B",
         11,
         recorded=("milestone-2", "milestone-3"),
@@ -56,15 +56,17 @@ CAST = (
         puts_back=True,
         public=True,
     ),
-    CastMember("gus", "Gus, who has written something of his own", modules=6, change="own", recorded=("milestone-2",)),
-    CastMember("ida", "Ida, who has that as well", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)),
+    CastMember("gus", "Gus, who has written code of his own", modules=6, change="own", recorded=("milestone-2",)),
+    CastMember(
+        "ida", "Ida, who has the same code as Gus", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)
+    ),
     CastMember("hal", "Hal, who was late", "B", days=(6,)),
-    CastMember("jon_uni", "Jon, who has another user name now", recorded=("milestone-1",), before="jon"),
+    CastMember("jon_uni", "Jon, who now has a different user name", recorded=("milestone-1",), before="jon"),
     CastMember("kim", "Kim, who is stuck", "B", 6, recorded=("milestone-2-not-yet",), days=(10, 6, 2)),
-    CastMember("lee", "Lee, who has more time", "C", 6, recorded=("milestone-2",), extension="1:3"),
+    CastMember("lee", "Lee, who has an extension", "C", 6, recorded=("milestone-2",), extension="1:3"),
 )
 DUE = {1: 8, 2: -14}
-"""For each milestone, how many days ago it was due."""
+"""Maps each milestone to the number of days since its deadline."""
 
 OWN = '''
 
@@ -92,7 +94,7 @@ def draw_regions(network, size=24, low=-0.5, high=1.5):
     levels = ((answers - darkest) / (brightest - darkest) * (len(shades) - 1)).round().astype(int)
     return "\\n".join("".join(shades[level] for level in row) for row in levels)
 '''
-"""What Gus adds to his layers.py."""
+"""The code that Gus adds to his layers.py."""
 COPIED = {
     "describe_network": "summary",
     "draw_regions": "ascii_plot",
@@ -111,4 +113,4 @@ COPIED = {
     "level": "k",
     "row": "r",
 }
-"""What Ida renames in it."""
+"""The names that Ida changes in that code."""

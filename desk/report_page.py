@@ -1,4 +1,4 @@
-"""Shows the class report as a page and in the terminal. Names and test titles in it are text that students wrote."""
+"""Show the class report as a page and in the terminal, escaping names and titles, since students wrote them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from grading.render.text import to_one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
-"""The scripts with which the page sorts and filters; the site also uses the first."""
+"""The scripts that sort and filter the page's tables; the site also uses the first one."""
 MOST = 15
-"""The number of rows that the terminal shows of each list; the page has all of them."""
+"""The maximum number of rows of each list in the terminal; the page has all of them."""
 
 
 def build_template_environment() -> Environment:
     """Build the environment of the desk's templates: all text is escaped, and `line` removes control characters."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters["line"] = lru_cache(4096)(to_one_line)  # titles repeat on every row
+    made.filters["line"] = lru_cache(4096)(to_one_line)  # the same titles occur in many rows
     made.filters["words"] = WORDS.__getitem__
     made.tests["graded"] = lambda score: score.grading is not None
     return made
@@ -38,7 +38,7 @@ def build_template_environment() -> Environment:
 def render_report_page(report: ClassReport, evidence: str = "") -> str:
     """Render the report as HTML that makes no requests, has a dark mode and can be printed.
 
-    Its one script sorts and filters. ``evidence`` is the folder next to the page that holds each student's evidence
+    Its one script sorts and filters. ``evidence`` is the folder next to the page that contains each student's evidence
     (`desk.evidence_pages`).
     """
     script = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
@@ -61,14 +61,14 @@ def render_report_page(report: ClassReport, evidence: str = "") -> str:
 
 
 def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
-    """Render the report for the terminal, as lines and tables."""
+    """Render the report for the terminal as lines and tables."""
     yield f"{to_one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
     if report.earlier:
         yield (
             f"{report.earlier} grades come from an earlier version of the course. "
-            "See who would change: inv regrade --preview"
+            "To see which grades would change, run: inv regrade --preview"
         )
     table = make_plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
@@ -76,7 +76,7 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
     if report.stale_grade_count:
-        yield f"{report.stale_grade_count} grades may be out of date. The page shows which, and why."
+        yield f"{report.stale_grade_count} grades may be out of date. The page shows which ones, and why."
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]

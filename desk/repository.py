@@ -1,4 +1,4 @@
-"""Names of repositories in a roster: which of them are safe to pass to git, and which mean the same repository."""
+"""Check that names of repositories in a roster are safe to pass to git, and compare and convert such names."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ HOST = "https://github.com"
 def find_repository_problem(text: str) -> tuple[str, str] | None:
     """Return what is wrong with a repository's name and how to fix it, or None if it is safe to pass to git."""
     if PASSWORD.match(text):
-        return "the address holds a user name or a password.", "Delete it: git asks your credential helper."
+        return "the address contains a user name or a password.", "Delete it: git asks your credential helper."
     if any(kind.fullmatch(text) for kind in (SHORT, ADDRESS, SECURE_SHELL, PATH)):
         return None
     return (
-        f"{text[:80]!r} does not name a repository.",
+        f"{text[:80]!r} is not the name of a repository.",
         "Write owner/name, an address (https:// or ssh://), or a path (./ or /).",
     )
 
 
 def build_git_address(text: str, host: str = HOST) -> str:
-    """Build the address for git: owner/name becomes an address on `host`, and an address stays as it is."""
+    """Build the address for git: owner/name becomes an address on `host`, and an address is returned unchanged."""
     return f"{host}/{text}.git" if SHORT.fullmatch(text) else text
 
 
 def parse_github_name(text: str) -> str | None:
-    """Return the owner/name of a repository on GitHub, or None for one that is elsewhere.
+    """Return the owner/name of a repository on GitHub, or None if the repository is not on GitHub.
 
     >>> parse_github_name("git@github.com:octo/hello.git")
     'octo/hello'
@@ -42,7 +42,7 @@ def parse_github_name(text: str) -> str | None:
 
 
 def build_commit_address(text: str | None, commit: str) -> str | None:
-    """Build the address of a commit's page, or return None for a repository that is not on GitHub.
+    """Build the URL of a commit's page, or return None if the repository is not on GitHub.
 
     >>> build_commit_address("octo/hello", "c0ffee")
     'https://github.com/octo/hello/commit/c0ffee'
@@ -52,5 +52,5 @@ def build_commit_address(text: str | None, commit: str) -> str | None:
 
 
 def normalize_repository(text: str) -> str:
-    """Normalize a repository's name, so that all spellings of the same repository are equal."""
+    """Normalize a repository's name, so that all spellings of the same name become equal."""
     return (parse_github_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

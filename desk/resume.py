@@ -1,4 +1,4 @@
-"""`inv resume`: starts a workflow's run with the gradebook that an earlier run uploaded."""
+"""`inv resume`: start a workflow run with the gradebook that an earlier run uploaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.github.artifact import ArtifactRefusedError, download_artifact_file
 ARTIFACT = "gradebook"
 PACKED, UNPACKED = 1 << 30, 4 << 30
 RUNS = 50
-"""The number of runs that are searched for the last one that uploaded a gradebook."""
+"""The number of runs to search for the last one that uploaded a gradebook."""
 _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
@@ -43,9 +43,9 @@ class _Runs(ApiModel):
 def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
     """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
 
-    The workflow is the one that runs this command, unless the file of a different one is given. Only runs on our own
-    default branch count, since a pull request may upload anything. Raise UsageError outside a workflow, and GraderError
-    if GitHub cannot be asked or sends something other than a gradebook.
+    The workflow is the one that runs this command, unless the file of a different workflow is given. Only runs on our
+    own default branch count, since a pull request could upload anything. Raise UsageError outside a workflow, and
+    GraderError if GitHub cannot be queried or sends something other than a gradebook.
     """
     repository, own, branch = _read_workflow_environment(environ)
     github = create_client(environ)
@@ -80,7 +80,9 @@ def _read_workflow_environment(environ: Mapping[str, str]) -> tuple[str, str, st
     found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
     repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
     if found is None or not repository or not branch:
-        raise UsageError("`inv resume` is for workflows. Your own machine has the gradebook already: inv collect")
+        raise UsageError(
+            "`inv resume` is for workflows. Your own machine already has the gradebook, so run: inv collect"
+        )
     return repository, found[1], branch
 
 

@@ -26,9 +26,9 @@ LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"(?:(?P<milestone>[1-9][0-9]?):)?(?P<days>[0-9]{1,3})", re.ASCII)
-"""One part of `extension_days`: 3 means three days for every milestone, and 2:5 five days for milestone 2."""
+"""A pattern for one part of `extension_days`: 3 (days for every milestone), or 2:5 (five days for milestone 2)."""
 WRITTEN = ("name", "section")
-"""The columns with text in any script, which may need joiners (U+200C, U+200D)."""
+"""The columns whose text may be in any script, and may need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
@@ -37,24 +37,24 @@ class RosterRow:
     """One student in the roster."""
 
     id: str
-    """The id, in lower case, as in their student.yaml; their questions are generated from it."""
+    """The id in lower case, as in the student's student.yaml; the student's questions are generated from it."""
     name: str | None = None
     email: str | None = None
     github: str | None = None
     repository: str | None = None
     section: str | None = None
     public: bool = False
-    """Whether they agreed that the site shows their name."""
+    """Whether the student agreed that the site shows their name."""
     extension_days: int = 0
-    """The number of days added to each of their deadlines."""
+    """The number of days added to each of the student's deadlines."""
     milestone_days: tuple[tuple[int, int], ...] = ()
-    """Pairs (milestone, days) for single deadlines. They replace `extension_days`, and share its column."""
+    """Pairs (milestone, days) for individual deadlines. They replace `extension_days`, and share its column."""
     sis_login: str | None = None
-    """The login that Canvas knows them by, if that is neither `email` nor `id`."""
+    """The student's login in Canvas, if it is neither `email` nor `id`."""
     links: bool = False
-    """Whether they agreed that their portfolio links to their repository; requires `public`."""
+    """Whether the student agreed that their portfolio links to their repository; requires `public`."""
     leaderboard: bool = False
-    """Whether they agreed to be on the leaderboard, by name if `public`."""
+    """Whether the student agreed to be on the leaderboard, by name if `public`."""
 
     def get_extension_days(self, milestone: int) -> int:
         """Return the days that are added to the student's deadline for a milestone."""
@@ -66,7 +66,7 @@ COLUMNS = tuple(f.name for f in fields(RosterRow) if f.name != "milestone_days")
 
 @dataclass(frozen=True)
 class Roster:
-    """The students in the order of the file, and its problems."""
+    """The students in the order of the file, and the file's problems."""
 
     rows: tuple[RosterRow, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -81,20 +81,20 @@ def read_roster(path: Path) -> Roster:
 
 
 def check_roster(path: Path) -> Roster:
-    """Read a roster's usable rows and its problems, in file order; raise UsageError for an unreadable file."""
+    """Read a roster's usable rows and its problems, in file order; raise UsageError if the file is unreadable."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}. Make a CSV file with the columns {', '.join(COLUMNS)}."
+            f"{path} cannot be read: {error.strerror}. Create a CSV file with the columns {', '.join(COLUMNS)}."
         ) from None
     return _RosterParser(path.name).parse_roster(data)
 
 
 @dataclass
 class _RosterParser:
-    """One pass over a roster's file."""
+    """Parses a roster's file in one pass, and collects its problems."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
@@ -108,7 +108,7 @@ class _RosterParser:
         return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
 
     def _add_problem(self, line: int, message: str, repair: str) -> None:
-        """Add a problem on a line, with its repair."""
+        """Add a problem with its line and how to fix it."""
         self.problems.append(Problem(self.file, line, message, repair))
 
     def _decode_text(self, data: bytes) -> str | None:
@@ -120,7 +120,9 @@ class _RosterParser:
             self._add_problem(1, "written as UTF-16.", "Save it as “CSV UTF-8”.")
             return None
         if b"\0" in data:
-            self._add_problem(1 + data.count(b"\n", 0, data.index(0)), "holds a null byte.", "Save it as “CSV UTF-8”.")
+            self._add_problem(
+                1 + data.count(b"\n", 0, data.index(0)), "contains a null byte.", "Save it as “CSV UTF-8”."
+            )
             return None
         try:
             return data.decode("utf-8-sig")
@@ -149,7 +151,7 @@ class _RosterParser:
                 yield row
 
     def _split_lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Split CSV into rows that are not blank, each with the line it begins on."""
+        """Split CSV into rows that are not blank, each with the number of its first line."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         begins = 1
         while True:
@@ -165,7 +167,7 @@ class _RosterParser:
             begins = reader.line_num + 1
 
     def _is_valid_header(self, line: int, names: list[str]) -> bool:
-        """Check the names of the columns, add problems, and return False if the rows cannot be read with them."""
+        """Check the column names, add problems, and return False if the rows cannot be parsed with these columns."""
         if len(names) == 1 and re.search(r"[;\t]", names[0]):
             self._add_problem(
                 line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”."
@@ -178,13 +180,15 @@ class _RosterParser:
                     line, f"unknown column {shown}.", f"Delete or rename it. {suggest_name(name, COLUMNS)}"
                 )
         for name in sorted({name for name in names if names.count(name) > 1 and name in COLUMNS}):
-            self._add_problem(line, f"there are two columns {name}.", "Keep one of the two.")
+            self._add_problem(line, f"there are two columns {name}.", "Delete one of the two.")
         if "id" not in names:
-            self._add_problem(line, "there is no column id.", "Add one: the user name in each student's student.yaml.")
+            self._add_problem(
+                line, "there is no column id.", "Add the column, with the user name from each student's student.yaml."
+            )
         return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
 
     def _parse_row(self, line: int, cells: dict[str, str]) -> RosterRow | None:
-        """Parse one row, and add a problem for everything wrong in it. Return None if it has no id."""
+        """Parse one row, and add a problem for each error in it. Return None if the row has no id."""
         for name, cell in cells.items():
             allowed = remove_invisible_characters(cell) if name in WRITTEN else ""
             if (
@@ -235,7 +239,7 @@ class _RosterParser:
         """Parse a user name. If it is invalid, or if the id is missing, add a problem and return None."""
         if value is None:
             if column == "id":
-                self._add_problem(line, "has no id.", "Write the user name from the student's student.yaml.")
+                self._add_problem(line, "has no id.", "Enter the user name from the student's student.yaml.")
             return None
         try:
             return normalize_student_id(value)
@@ -256,13 +260,13 @@ class _RosterParser:
             )
 
     def _parse_consent(self, line: int, column: str, value: str) -> bool:
-        """Parse yes or no. For anything else, add a problem and return False."""
+        """Parse yes or no. If the value is anything else, add a problem and return False."""
         if value.lower() not in WORDS:
             self._add_problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Parse the days for all deadlines and for single milestones. For anything else, add a problem and return 0."""
+        """Parse the days for all deadlines and for individual milestones. If invalid, add a problem and return 0."""
         try:
             return parse_late_days(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The gradebook as files that other systems import. No cell is ever a formula, whatever a student's name is."""
+"""Export the gradebook to files that other systems import. No cell is ever a formula, whatever a student's name is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNTOUCHED = "-"
 
 
 def escape_formula(text: str) -> str:
-    """Keep text from becoming a formula in a spreadsheet: put an apostrophe before it, and everything on one line.
+    """Make text safe for a spreadsheet: join its lines and, if it could be a formula, put an apostrophe before it.
 
     >>> escape_formula("=1+1")
     "'=1+1"
@@ -46,7 +46,7 @@ def escape_formula(text: str) -> str:
 
 
 def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Write all scores as CSV, a row per student: points, verdict, criteria, push and lateness of each milestone."""
+    """Format all scores as CSV. Each student's row has points, verdict, criteria, push and lateness by milestone."""
     built = _list_built_milestones(manifest)
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
@@ -82,12 +82,13 @@ def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Mani
 
 
 def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Write the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
+    """Format the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
 
     An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
     (`choose_largest_complete_table`). An excused grade is `EX`.
 
-    Students are identified by their SIS Login ID: the roster's `sis_login`, or else the e-mail address, or else the id.
+    Students are identified by their SIS Login ID, which is the roster's `sis_login`, or else the e-mail address, or
+    else the id.
     """
     chosen, built = choose_largest_complete_table(rows, _list_built_milestones(manifest), reached)
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_format_milestone_title(m) for m in built)]
@@ -101,15 +102,17 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
 
 
 def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Write the scores for Moodle, which maps "Email address" to users.
+    """Format the scores for Moodle, which maps "Email address" to users.
 
-    Raise UsageError for a student without an address. A cell with `-` leaves a grade as it is, whereas an empty one
-    would erase it.
+    Raise UsageError if a student has no address. A cell with `-` leaves a grade unchanged, whereas an empty cell would
+    erase it.
     """
     without = [row.id for row in rows if row.email is None]
     if without:
         shown = ", ".join(without[:5]) + (" …" if without[5:] else "")
-        raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
+        raise UsageError(
+            f"Moodle identifies students by e-mail address, and the roster has none for {shown}. Add it to the roster."
+        )
     built = _list_built_milestones(manifest)
     lines: list[list[object]] = [
         [row.name or row.id, row.email, *(_format_points_or_empty(reached[row.id][m.id]) or _UNTOUCHED for m in built)]
@@ -131,11 +134,11 @@ FORMATS: dict[str, Callable[[Sequence[RosterRow], Scores, Manifest], str]] = {
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What an exported file contains."""
+    """A summary of an exported file."""
 
     students: int
     notes: tuple[str, ...] = ()
-    """Sentences on who or what was left out, and why."""
+    """Sentences that state who or what was left out, and why."""
 
 
 def export_scores(
@@ -149,10 +152,10 @@ def export_scores(
     milestone: int | None = None,
     participants: Path | None = None,
 ) -> ExportSummary:
-    """Write the class's scores to a file in this format, for all milestones or one.
+    """Write the class's scores to a file in this format, for all milestones or for one.
 
-    `participants` is the list that Moodle exports: students who are not in it are left out. Raise UsageError for an
-    unknown format or milestone, or if a format cannot hold the class.
+    `participants` is the list that Moodle exports; students who are not on it are left out. Raise UsageError if the
+    format or milestone is unknown, or if the format cannot represent the class.
     """
     if format_name not in (*FORMATS, "classroom50"):
         raise UsageError(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
@@ -190,7 +193,7 @@ def export_scores(
 
 
 def _keep_only_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
-    """Return the manifest with this milestone alone; raise UsageError if there is none."""
+    """Return the manifest with only this milestone; raise UsageError if the milestone does not exist."""
     if milestone is None:
         return manifest
     find_built_milestone(manifest, milestone)
@@ -218,7 +221,7 @@ def _sum_points(scores: Sequence[Score]) -> float:
 
 
 def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
-    """Write rows as CSV in which no text is a formula."""
+    """Format rows as CSV in which no text is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
@@ -227,5 +230,5 @@ def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _escape_cell_text(text: str) -> str:
-    """Keep a text from becoming a formula, except the fixed words that Canvas expects."""
+    """Escape a text that could be a formula, except the fixed words that Canvas expects."""
     return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

@@ -1,4 +1,4 @@
-"""Finds the results that count: for each student and milestone the one with the most points, after lateness."""
+"""Find the result that counts for each student and milestone: the one with the most points after lateness."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class Score:
     attempts: int = 0
     """The number of different submissions that were graded."""
     closed: bool = False
-    """Whether it was already too late to earn anything when the repository was last visited."""
+    """Whether it was already too late to earn any points when the repository was last visited."""
     course: CourseVersion | None = None
-    """The version of the course that graded it."""
+    """The version of the course that graded the result."""
     is_current: bool = True
-    """Whether that is the current version of the course."""
+    """Whether the result was graded with the current version of the course."""
     by_hand: EffectiveOverride = NOTHING
     """The manual decisions about the grade."""
 
     @property
     def verdict(self) -> str | None:
-        """The verdict: unlocked, provisional, not_yet or error, or return None if the milestone is not begun."""
+        """The verdict: unlocked, provisional, not_yet or error; None if the milestone is not begun."""
         return None if self.grading is None else self.grading.verdict
 
     @property
     def days_late(self) -> int:
-        """The days late, with every part-day counted as a day."""
+        """The number of days late; a part-day counts as a day."""
         return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
@@ -67,14 +67,14 @@ class Score:
 
     @property
     def points(self) -> float | None:
-        """The measured points with the overrides, or return None for an ungraded or excused score."""
+        """The measured points with the overrides applied; None if the score is ungraded or excused."""
         return self.by_hand.compute_points(self.measured_points)
 
     @property
     def measured_points(self) -> float | None:
         """The measured points, 0 to 100: the earned share of the course's points, less the deduction for lateness.
 
-        None for an error, and for a milestone that is not begun but still can be.
+        None if the verdict is an error, or if the milestone is not begun but still can be.
         """
         if self.grading is None:
             return 0.0 if self.closed else None
@@ -84,7 +84,7 @@ class Score:
 
     @property
     def judging_course_label(self) -> str:
-        """The label of the course that graded it; empty if nothing is graded."""
+        """The label of the version of the course that graded it; empty if nothing is graded."""
         if self.course is None:
             return ""
         return self.course.label + ("" if self.is_current else ", an earlier version")
@@ -93,10 +93,10 @@ class Score:
 def compute_scores(
     book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: RegradeDecision | None = None
 ) -> dict[str, dict[int, Score]]:
-    """Compute every enrolled student's score for every milestone that is built, and return id → milestone → score.
+    """Compute every enrolled student's score for every available milestone; return id → milestone → score.
 
-    ``today`` is the digest of the current version of the course; grades from any other are marked. ``decision`` is a
-    regrade that is not decided yet, to show what it would change.
+    ``today`` is the digest of the current version of the course; grades from any other version are marked.
+    ``decision`` is a hypothetical regrade, to show what it would change.
     """
     pushes, gradings, visits = book.read_pushes(), book.list_gradings(), book.read_visits()
     arrivals = _map_submissions_to_first_push(book.list_submissions(), gradings, pushes)
@@ -128,7 +128,7 @@ def _compute_score(
     arrivals: dict[tuple[str, int, str], Push],
     visit: Visit | None,
 ) -> Score:
-    """Compute a student's score for a milestone from the results of each submission; the best one counts."""
+    """Compute a student's score for a milestone from the results of each submission; the best submission counts."""
     due = find_student_terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last_scoring_moment
     none = Score(row.id, milestone.id, terms=due, closed=closed)
@@ -150,15 +150,15 @@ def _compute_score(
 def select_gradings(gradings: Iterable[Grading], regrades: Sequence[RegradeDecision]) -> list[list[Grading]]:
     """Select the results that count, usually one, for each submission by one student for one milestone.
 
-    The version of the course that first graded a submission counts until a regrade by a different version is decided,
-    so a change to the course alone moves no grade. Errors count only if there is nothing else. Results from stand-in
-    data count only until there are results from the real data. ``gradings`` are in order of time.
+    The version of the course that first graded a submission counts until the instructor decides on a regrade with a
+    different version, so a change to the course alone changes no grade. Errors count only if there is no other result.
+    Results on stand-in data count only until there are results on the real data. ``gradings`` are in order of time.
     """
     return [_select_submission_gradings(group, regrades) for group in group_by_submission(gradings)]
 
 
 def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[RegradeDecision]) -> list[Grading]:
-    """Select the results of one submission that count after these regrades."""
+    """Select the results for one submission that count after these regrades."""
     sound = [grading for grading in group if grading.verdict != "error"]
     if not sound:
         return [group[-1]]
@@ -174,7 +174,7 @@ def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[Reg
 
 
 def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
-    """Find the ids of a student's results that a regrade by a different version of the course has replaced."""
+    """Find the ids of a student's results that a regrade with a different version of the course has replaced."""
     decided = select_latest_regrades(read_regrade_decisions(book))
     by_milestone: dict[int, list[Grading]] = {}
     for grading in book.list_gradings(student):
@@ -189,7 +189,7 @@ def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
 
 
 def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozenset[str]:
-    """Find the ids of results that exist only because of the preview of a regrade."""
+    """Find the ids of results that exist only because of a regrade preview."""
     decided = {
         regrade.course_digest
         for regrade in select_latest_regrades(read_regrade_decisions(book))
@@ -208,14 +208,14 @@ def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozen
 
 
 def _find_first_course(group: Sequence[Grading]) -> str:
-    """Return the digest of the course that first graded a submission, apart from errors and provisional results."""
+    """Return the digest of the course that first graded a submission, ignoring errors and provisional results."""
     sound = [grading for grading in group if grading.verdict != "error"] or list(group)
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     return firm[0].course_digest
 
 
 def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
-    """Group results by submission: equal files are one submission, and so is a commit graded by two course versions."""
+    """Group results by submission. Results for equal files or for the same commit belong to one submission."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
     for grading in gradings:
@@ -236,7 +236,7 @@ def _compute_earliness_key(score: Score) -> float:
 def _map_submissions_to_first_push(
     handed_in: Iterable[CommitSubmission], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
 ) -> dict[tuple[str, int, str], Push]:
-    """Map (student, milestone, digest) to the first push of that submission, in any commit."""
+    """Map (student, milestone, digest) to the first push that contained that submission, in any commit."""
     brought = {(h.student, h.milestone, h.submission_digest, h.commit) for h in handed_in if h.submission_digest}
     brought |= {(g.student, g.milestone, g.submission_digest, g.commit) for g in gradings}
     found: dict[tuple[str, int, str], Push] = {}

@@ -1,4 +1,4 @@
-"""Splits a class over several machines: a matrix for GitHub Actions, whose jobs' gradebooks are merged into one."""
+"""Split a class over the jobs of a GitHub Actions matrix, and merge the jobs' gradebooks into one."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from grading.errors import UsageError
 from grading.github.outputs import write_outputs
 
 MOST = 256
-"""The greatest number of jobs that GitHub allows in a matrix."""
+"""The maximum number of jobs that GitHub allows in a matrix."""
 SUBMISSIONS = 10
-"""The number of submissions that one job grades, unless that would take too many jobs."""
+"""The number of submissions that one job grades, unless that would require too many jobs."""
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
 def format_shard_matrix(submissions: int) -> str:
-    """Write the matrix on one line: each job's shard, such as 3/12.
+    """Format the matrix on one line: each job's shard, such as 3/12.
 
-    It names no student, since many people may read logs.
+    The matrix contains no student's name, since many people may read logs.
     """
     count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
 
 def output_shard_matrix(matrix_json: str, environ: Mapping[str, str]) -> None:
-    """Print a matrix; in a workflow, write it as the step's output `matrix` instead."""
+    """Print a matrix or, in a workflow, write it to the step's output `matrix`."""
     if file := environ.get("GITHUB_OUTPUT"):
         write_outputs(Path(file), {"matrix": matrix_json})
     else:
@@ -42,14 +42,14 @@ def find_gradebooks(folder: Path) -> list[Path]:
     """List every gradebook below a folder; raise UsageError if there is none."""
     found = sorted(folder.rglob(FILE))
     if not found:
-        raise UsageError(f"There is no {FILE} below {folder}. Give the folder that holds the shards' artifacts.")
+        raise UsageError(f"There is no {FILE} below {folder}. Give the folder that contains the shards' artifacts.")
     return found
 
 
 def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[str]:
     """Select the ids of one shard's students: for 3/12, every twelfth from the third.
 
-    Raise UsageError for any other text.
+    Raise UsageError if the text is not a shard.
     """
     found = SHARD.fullmatch(shard)
     if found is None or not int(found[1]) <= int(found[2]) <= MOST:
@@ -62,8 +62,8 @@ def merge_gradebooks(into: Path, shards: Sequence[Path]) -> int:
     """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
 
     Results, pushes and submissions are identified by their contents, so merging twice or in a different order changes
-    nothing. Of two visits to a repository the later counts. Raise UsageError, before anything is written, for a file
-    that is not a gradebook.
+    nothing. Of two visits to a repository, the later one counts. Raise UsageError, before anything is written, if a
+    file is not a gradebook.
     """
     for shard in shards:  # upgrade each to this version
         open_gradebook(shard).__exit__()
@@ -80,7 +80,7 @@ NEWER = """
 """
 STEPS = (
     "CREATE TEMP TABLE newer AS " + NEWER,
-    # A student whose repository was not visited is added only when they are missing.
+    # A student whose repository was not visited is added only if the student is missing.
     "INSERT OR IGNORE INTO main.student SELECT * FROM shard.student",
     "INSERT OR REPLACE INTO main.student SELECT * FROM shard.student WHERE id IN newer",
     "INSERT OR IGNORE INTO main.push SELECT * FROM shard.push",

@@ -1,4 +1,4 @@
-"""Finds submissions that resemble each other, by winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of code tokens.
+"""Find submissions that resemble each other, by winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of code tokens.
 
 Names, numbers and layout do not count, so renaming hides nothing. Code that the course provides is left out, and so is
 code that many have written independently. A resemblance is a reason to look, never a verdict.
@@ -17,15 +17,15 @@ from functools import cache
 import numpy as np
 
 GRAM = 14
-"""The number of tokens in one fingerprint. A shorter match could be chance."""
+"""The number of tokens in one fingerprint. A shorter match could be a coincidence."""
 WINDOW = 8
-"""The number of consecutive fingerprints of which one is kept, so every match of GRAM + WINDOW - 1 tokens is found."""
+"""The length of the window in which one fingerprint is kept; any match of GRAM + WINDOW - 1 tokens is found."""
 COMMON = 0.25
-"""The share of the class above which a common fingerprint no longer counts."""
+"""A fingerprint shared by more than this share of the class does not count."""
 FEW, MANY = 4, 20
-"""The least and the greatest number of students who may share a fingerprint that still counts."""
+"""The lower and upper bounds of the maximum number of students who may share a fingerprint that still counts."""
 GROUPS = 20_000
-"""The number of fingerprints that are paired at a time."""
+"""The number of fingerprints that are paired in one step."""
 _STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
 _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
 """The tokens that begin and end f-strings (since Python 3.12) and t-strings (since 3.14).
@@ -38,12 +38,12 @@ _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 FINGERPRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
 """The dtype of one kept fingerprint, with its first and last line in the file."""
 FileFingerprints = Mapping[str, np.ndarray]
-"""The fingerprints of a student: file → array of `FINGERPRINT`."""
+"""The type of a student's fingerprints: file → array of `FINGERPRINT`."""
 
 
 @dataclass(frozen=True)
 class LineMatch:
-    """Lines of one student's file that resemble lines of another's."""
+    """Lines in one student's file that resemble lines in another student's file."""
 
     file: str
     left: tuple[int, int]
@@ -58,21 +58,21 @@ class SimilarPair:
     left: str
     right: str
     share: float
-    """The share, 0 to 1, of common fingerprints among those of the student who has fewer."""
+    """The number of common fingerprints as a share, 0 to 1, of the fingerprints of the student who has fewer."""
     common: int
-    """The number of fingerprints that both have."""
+    """The number of fingerprints that both students have."""
     alone: int
-    """The number of these that nobody else has."""
+    """The number of common fingerprints that nobody else has."""
     rarity: float
     """The sum of 1 / (holders - 1) over the common fingerprints.
 
-    One that only these two have adds 1; a frequent one adds little.
+    A fingerprint that only these two have adds 1; a frequent fingerprint adds little.
     """
     matches: tuple[LineMatch, ...]
 
 
 def tokenize_code(source: str) -> list[tuple[str, int]]:
-    """Split code into kinds of tokens with their lines, up to the first point that cannot be read.
+    """Split code into kinds of tokens with their lines, up to the first point that cannot be tokenized.
 
     >>> [kind for kind, _ in tokenize_code("total = count + 1  # add")]
     ['n', '=', 'n', '+', '0']
@@ -85,7 +85,7 @@ def tokenize_code(source: str) -> list[tuple[str, int]]:
                 "$",
                 "?",
                 "!",
-            ):  # Python's versions differ in what follows
+            ):  # after an error, Python's versions differ
                 break
             is_string = token.type == tokenize.STRING or token.type in _STRING_BEGINS
             inside += (token.type in _STRING_BEGINS) - (token.type in _STRING_ENDS)
@@ -112,7 +112,7 @@ def _name_token_kind(token: tokenize.TokenInfo) -> str:
 
 
 def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
-    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals, no given code."""
+    """Compute a file's fingerprints by winnowing: keep the last minimum of each window, and drop given code."""
     sequence = tokenize_code(source)
     values = hash_token_runs([kind for kind, _ in sequence])
     if not len(values):
@@ -127,7 +127,7 @@ def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
 
 
 def hash_token_runs(token_kinds: Sequence[str]) -> np.ndarray:
-    """Hash each run of `GRAM` tokens with a polynomial in their digests, modulo 2⁶⁴."""
+    """Hash each run of `GRAM` tokens with a polynomial over the tokens' digests, modulo 2⁶⁴."""
     count = len(token_kinds) - GRAM + 1
     if count < 1:
         return np.empty(0, np.uint64)
@@ -145,7 +145,7 @@ def _hash_token_kind(kind: str) -> int:
 
 
 def hash_given_code(given_texts: Iterable[str]) -> np.ndarray:
-    """Compute every fingerprint of the course's texts, kept or not, so that given code is recognized anywhere."""
+    """Hash every run of tokens in the course's texts, so that given code is recognized anywhere."""
     found = [hash_token_runs([kind for kind, _ in tokenize_code(text)]) for text in given_texts]
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
@@ -157,10 +157,10 @@ def compare_fingerprints(
     min_share: float = 0.2,
     max_pairs: int = 200,
 ) -> tuple[SimilarPair, ...]:
-    """Find pairs that resemble each other, within `own` and between `own` and `others`, the rarest matches first.
+    """Find pairs that resemble each other, within `own` and between `own` and `others`, rarest matches first.
 
     Pairs that share less than `min_share` are left out, and only the first `max_pairs` are returned.
-    Code that many have does not count.
+    Code that many students have does not count.
     """
     everybody = {**own, **others}
     names = list(everybody)
@@ -203,7 +203,7 @@ def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tupl
 def _count_shared_fingerprints(
     holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, own_count: int, student_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return pairs (left × students + right), with how many they share, how many only they share, and the rarity."""
+    """Return encoded pairs (left × students + right), with their shared count, exclusively shared count and rarity."""
     found = [np.zeros((0, 4))]
     for size, groups in _group_by_holder_count(starts, counts, limit):
         members = holders[groups[:, None] + np.arange(size)]
@@ -218,7 +218,7 @@ def _count_shared_fingerprints(
 
 
 def _group_by_holder_count(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (holder count, positions of fingerprints with so many holders), at most `GROUPS` positions at a time."""
+    """Yield (holder count, positions of fingerprints with that many holders), at most `GROUPS` positions at a time."""
     for size in range(2, limit + 1):
         of_size = starts[counts == size]
         for at in range(0, len(of_size), GROUPS):
@@ -230,7 +230,7 @@ def find_similar_pairs(
     given_texts: Iterable[str],
     against: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[SimilarPair, ...]:
-    """Find pairs that resemble each other, in student → file → text; code in `given_texts` does not count."""
+    """Find pairs of similar students in a mapping student → file → text; code in `given_texts` does not count."""
     known = hash_given_code(given_texts)
 
     def fingerprint_students(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:
@@ -244,7 +244,7 @@ def find_similar_pairs(
 
 
 def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np.ndarray) -> tuple[LineMatch, ...]:
-    """Find the lines of the shared fingerprints, join adjacent ones, and keep the order of the left files."""
+    """Find the lines of the shared fingerprints, and join adjacent matches, in the order of the left files."""
     places = {value: (file, first, last) for file, value, first, last in _list_rare_fingerprints(right, rare)}
     found = sorted(
         (file, first, last, *places[value])

@@ -1,4 +1,4 @@
-"""Similar submissions side by side, on a page without scripts or requests."""
+"""Show similar submissions side by side, on a page without scripts or requests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from grading.render.text import clean_text
 CONTEXT = 2
 """The number of lines shown before and after a match."""
 LONGEST = 60
-"""The number of lines shown of one match."""
+"""The maximum number of lines shown for one match."""
 MATCHES = 40
-"""The number of matches shown of one pair, the longest ones."""
+"""The maximum number of matches shown for one pair; the longest are shown."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class MatchSide:
 
 @dataclass(frozen=True)
 class ShownPair:
-    """A pair, with what the page shows about it."""
+    """A pair of students as the page shows it."""
 
     pair: SimilarPair
     left: str
     right: str
-    """The names of the two students, with their section or class."""
+    """The right student's name, with section or class; `left` is in the same format."""
     lines: tuple[int, int]
-    """The number of lines of each student that resemble the other's."""
+    """The number of each student's lines that resemble the other student's."""
     matches: tuple[tuple[MatchSide, MatchSide], ...]
     left_out: int
     """The number of matches that are not shown; the shortest are omitted first."""
@@ -50,9 +50,9 @@ class ShownPair:
 def write_similarity_page(
     root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
-    """Compare each student's latest submission with the others', and with the classes in `against`; write the page.
+    """Compare the latest submissions of a class, also with those of the classes in `against`, and write the page.
 
-    Raise UsageError for a folder without a gradebook or repositories.
+    Raise UsageError if a folder has no gradebook or no repositories.
     """
     own = list_latest_submissions(folder)
     others = [one for number, place in enumerate(against, 1) for one in list_latest_submissions(place, f"{number}:")]
@@ -72,7 +72,7 @@ def write_similarity_page(
 
 
 def _format_student_label(submission: LatestSubmission, folder: Path) -> str:
-    """Return a student's name with the section and, for a different class, its folder: Ada Lovelace (A)."""
+    """Return a student's name with the section, such as Ada Lovelace (A), and the folder of a different class."""
     where = [submission.row.section] if submission.row.section else []
     where += [submission.folder.name] if submission.folder != folder else []
     return (submission.row.name or submission.row.id) + (f" ({', '.join(where)})" if where else "")
@@ -81,7 +81,7 @@ def _format_student_label(submission: LatestSubmission, folder: Path) -> str:
 def render_similarity_page(
     pairs: Sequence[SimilarPair], read: Mapping[str, SubmissionFiles], names: Mapping[str, str]
 ) -> str:
-    """Render the pairs as HTML, each folded, with its matches side by side."""
+    """Render the pairs as HTML. Each pair is collapsed and has its matches side by side."""
     shown = [_build_shown_pair(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
     return build_template_environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
 
@@ -107,7 +107,7 @@ def _build_shown_pair(
 
 
 def _build_match_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> MatchSide:
-    """Prepare one side of a match: its lines, with a few before and after."""
+    """Prepare one side of a match: its lines, with a few lines before and after."""
     text = files[file].splitlines()
     first, last = lines
     end = min(last, first + LONGEST - 1)

@@ -1,4 +1,4 @@
-"""Reads submissions for a comparison: each repository's files and their fingerprints, on every core."""
+"""Read submissions for a comparison: each repository's files and their fingerprints, on all cores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from grading.render.progress_watch import ProgressWatch
 from grading.submission import list_source_files
 
 ALONE = 8
-"""The number of submissions up to which no further processes are started, since that takes as long."""
+"""The number of submissions up to which one process is used, since starting more would take as long."""
 CHUNK = 8
 
 
@@ -42,13 +42,13 @@ class LatestSubmission:
 
     @property
     def repository(self) -> Path:
-        """The repository that the submission was fetched to."""
+        """The repository into which the submission was fetched."""
         return self.folder / "repositories" / f"{self.row.id}.git"
 
 
 @dataclass(frozen=True)
 class SubmissionFiles:
-    """The files of a submission that differ from those released, in packed form, and their fingerprints."""
+    """The files of a submission that differ from the released ones, in packed form, and their fingerprints."""
 
     packed: bytes
     prints: FileFingerprints
@@ -77,7 +77,7 @@ def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmis
 def read_submissions(
     root: Path, submitted: Sequence[LatestSubmission], watch: ProgressWatch
 ) -> dict[str, SubmissionFiles]:
-    """Map each submission's key to its files. Those that cannot be read are left out; the class report says why."""
+    """Map each submission's key to its files. Unreadable submissions are left out; the class report states why."""
     watch.begin_phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):
@@ -90,7 +90,7 @@ def read_submissions(
 def _read_in_processes(
     root: Path, submitted: Sequence[LatestSubmission]
 ) -> Iterator[tuple[str, SubmissionFiles | None]]:
-    """Read submissions in several processes, or in this one when there are few."""
+    """Read submissions in several processes or, if there are few submissions, in this process."""
     workers = min(count_available_cores(), len(submitted) // CHUNK)
     if len(submitted) <= ALONE or workers < 2:
         _load_course_code(root)
@@ -103,7 +103,7 @@ def _read_in_processes(
 
 @dataclass(frozen=True)
 class _CourseCode:
-    """What reading a submission needs from the course."""
+    """The parts of the course that are needed to read a submission."""
 
     manifest: Manifest
     given: Mapping[str, str]
@@ -127,7 +127,7 @@ def _load_course_code(root: Path) -> None:
 
 
 def _read_submission(submission: LatestSubmission) -> tuple[str, SubmissionFiles | None]:
-    """Read a commit's Python files that differ from those released; links and files that are too large are left out."""
+    """Read a commit's Python files that differ from the released ones, without links and oversized files."""
     assert _course is not None
     try:
         handed_in = read_commit_tree(submission.repository, submission.commit, _course.manifest).files

@@ -1,4 +1,4 @@
-"""Finds grades that may be out of date: after a newer push, after a change to the course, or without a recent visit."""
+"""Find grades that may be out of date: after a newer push or a change to the course, or without a recent visit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from desk.pushes import Push
 from desk.scores import Score
 
 LATE = timedelta(days=1)
-"""The time by which the last visit to a repository must lie behind the others' for it to count as left out."""
+"""How much older than the newest visit to any repository a repository's last visit may be."""
 Scores = Mapping[str, Mapping[int, Score]]
 
 
 def find_stale_grades(
     book: Gradebook, scores: Scores, newest_visit: datetime | None
 ) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Map (student, milestone) to why that grade may be out of date; grades that are current are left out."""
+    """Map (student, milestone) to the reasons why that grade may be out of date; current grades are left out."""
     visits, pushes = book.read_visits(), book.read_pushes()
     handed_in: dict[tuple[str, str, int], str | None] = {}
     for one in book.list_submissions():
@@ -52,7 +52,7 @@ def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | N
 
 
 def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime | None) -> Iterator[str]:
-    """Yield why a score may be out of date: an older course, an unreadable repository, or no recent visit."""
+    """Yield the reasons why a score may be out of date: an older course, an unreadable repository, no recent visit."""
     if score.grading is None:
         return
     if not score.is_current:

@@ -1,4 +1,4 @@
-"""Finds who may be stuck, for report and site, by a score that anybody can recompute; at most a tenth of the class."""
+"""Find students who may be stuck, by a score that anybody can recompute; at most a tenth of the class is listed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 FAILURES, WEEKS, PAIRS_BEHIND = 5, 2, 2
-"""The most points that one reason can add, so that a student who left long ago does not outrank one who is trying."""
+"""The maximum points for each reason, so that a student who left long ago does not outrank one who is trying."""
 LEAST = 3
-"""The least number of points that counts as stuck. Below it, work is going normally."""
+"""The minimum number of points that counts as stuck. With fewer points, work is going normally."""
 SHARE = 10
-"""The share of students who are listed, as one in this many: those with the most points."""
+"""At most one in this many students is listed: those with the most points."""
 _PART = (
     f"one for each consecutive result whose first failure is the same (at most {FAILURES})",
     f"one for each week without progress (at most {WEEKS})",
@@ -19,7 +19,7 @@ _PART = (
 )
 FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
 FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
-"""The formula for when modules are not known, as in a gradebook of milestones."""
+"""The formula if modules are not known, as in a gradebook, which contains only milestones."""
 SELECTION = f"Students with {LEAST} points or more are listed, highest first, but at most one in {SHARE} of the class."
 
 Key = TypeVar("Key")
@@ -27,10 +27,10 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class StuckScore:
-    """The reasons why a student may be stuck."""
+    """The figures that indicate that a student may be stuck."""
 
     failures: int = 0
-    """The number of consecutive newest results whose first failure is the same."""
+    """The number of newest results in a row that have the same first failure."""
     days: int = 0
     """The number of days since the last progress."""
     behind: int = 0
@@ -38,7 +38,7 @@ class StuckScore:
 
     @property
     def score(self) -> int:
-        """The points by `FORMULA`; more points mean more need of help.
+        """The points according to `FORMULA`; a higher score means a greater need for help.
 
         >>> StuckScore(failures=3, days=9, behind=5).score
         6
@@ -48,14 +48,14 @@ class StuckScore:
 
 
 def rank_by_stuck_score(stuck_scores: Mapping[Key, StuckScore], last_activity: Mapping[Key, float]) -> list[Key]:
-    """Rank everybody, most points first. Among equals, the one who worked last comes first."""
+    """Rank all students, most points first. Among equals, the student who worked most recently comes first."""
     return sorted(stuck_scores, key=lambda key: (-stuck_scores[key].score, -last_activity.get(key, 0.0), str(key)))
 
 
 def select_stuck_students(ranked: Iterable[Key], stuck_scores: Mapping[Key, StuckScore], class_size: int) -> list[Key]:
-    """Select the students at the top of a ranking to list, in a class of this many students.
+    """Select the students to list from the top of a ranking, in a class of this many students.
 
-    Even the smallest class may have one.
+    Even the smallest class may have one stuck student.
     """
     named = [key for key in ranked if stuck_scores[key].score >= LEAST]
     return named[: max(1, class_size // SHARE)]

@@ -1,4 +1,4 @@
-"""Reads and writes the files of a commit that the grader needs, as a checkout would leave them."""
+"""Read and write the files in a commit that the grader needs, as they would be in a checkout."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import MAX_BYTES, list_answer_files, list_source_files
 
 BESIDE = 200
-"""The number of other names in a module's folder that are kept, for the notes on unused files."""
+"""The maximum number of other names kept for a module's folder, for the notes on unused files."""
 LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
 @dataclass(frozen=True)
 class SubmissionTree:
-    """The files of a commit that count, as plain data that can be sent to a different machine."""
+    """The files in a commit that the grader needs, as plain data that can be sent to a different machine."""
 
     files: Mapping[str, bytes | None]
-    """The files' bytes, keyed by path; None for a file that is too large to be handed in."""
+    """The files' contents, keyed by path; None if a file is too large to be handed in."""
     links: Mapping[str, str]
     """The targets of symbolic links, keyed by path."""
     beside: tuple[str, ...] = ()
-    """The other names in the same folders, which become empty files."""
+    """The other files in the same folders, which are written as empty files."""
 
     def write_to(self, into: Path) -> None:
-        """Write the files to an empty folder, as a checkout would leave them."""
+        """Write the files to an empty folder, as they would be in a checkout."""
         for name in self.beside:
             _create_empty_file(into / name)
         for name, data in self.files.items():
@@ -40,15 +40,15 @@ class SubmissionTree:
 
 
 def write_commit_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
-    """Write the files of a commit that count to the empty folder ``into``. Raise GitError if the commit cannot be read.
+    """Write a commit's relevant files to the empty folder ``into``. Raise GitError if the commit cannot be read.
 
-    Links stay links and oversized files stay oversized, so that the grader rejects them as it would in a checkout.
+    Links remain links and oversized files remain oversized, so that the grader rejects them as in a checkout.
     """
     read_commit_tree(repository, commit, manifest).write_to(into)
 
 
 def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> SubmissionTree:
-    """Read the files of a commit that count. Raise GitError if the commit cannot be read.
+    """Read the files in a commit that the grader needs. Raise GitError if the commit cannot be read.
 
     Links, nested repositories and oversized files are kept as such, and rejected later. No filter, line-ending setting
     or attribute of the repository changes a byte.
@@ -58,7 +58,7 @@ def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> Submi
     above = {parent for path in wanted for parent in path.parents if parent.parts}
     found: dict[PurePosixPath, TreeEntry] = {}
     depths = sorted({len(path.parts) for path in above})
-    # When git is asked for a folder and for one inside it, it lists only the inner one.
+    # If git is given a folder and one of its subfolders, it lists only the subfolder.
     levels = [_sort_path_names(path for path in above if len(path.parts) == depth) for depth in depths]
     for names in (*levels, _sort_path_names(wanted) + [f"{name}/" for name in _sort_path_names(folders)]):
         for entry in list_tree_entries(repository, commit, names):
@@ -86,7 +86,7 @@ def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> Submi
 
 
 def _list_gradable_paths(manifest: Manifest) -> set[PurePosixPath]:
-    """List every file that students may hand in for what is built."""
+    """List every file that students may hand in for the available milestones."""
     sources = list_source_files(manifest, [m for m in manifest.modules if m.status is BuildStatus.BUILT])
     answers = [path for m in manifest.milestones if m.status is BuildStatus.BUILT for path in list_answer_files(m)]
     return {PurePosixPath(path.as_posix()) for path in [*(f.path for f in sources), *answers]}
@@ -98,7 +98,7 @@ def _sort_path_names(paths: Iterable[PurePosixPath]) -> list[str]:
 
 
 def _create_empty_file(path: Path) -> None:
-    """Create an empty file; a name that the file system refuses is left out."""
+    """Create an empty file, ignoring a name that the file system refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

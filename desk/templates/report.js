@@ -1,4 +1,4 @@
-// The form above the table of students hides rows that do not match. Without this file, all rows are shown.
+// The form above the table of students hides rows that do not match. Without this script, all rows are shown.
 {
   const form = document.querySelector("#filter");
   const rows = [...document.querySelectorAll("#students-table tbody tr")];

@@ -243,7 +243,7 @@ def _remove_left_out_students(
     """Return the students without those left out; raise UsageError for an unknown id."""
     ids = {k.student.id for k in students}
     if missing := sorted(set(left_out) - ids):
-        raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
+        raise UsageError(f"--leave-out: there is no student {missing[0]}. Use an id from the roster.")
     return [k for k in students if k.student.id not in left_out]
 
 

@@ -261,7 +261,7 @@ def change_course(root: Path, old: str, new: str) -> None:
 
 @pytest.mark.skipif(choose_fence(official=False) == "process", reason="official grading needs a sandbox")
 def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_path: Path) -> None:
-    """Collecting says what changed and keeps every grade; a preview says who would change; the regrade does it.
+    """Collecting says what changed and keeps every grade. A preview shows which grades would change, and the regrade changes them.
 
     Somebody whose repository is gone by then is regraded with the others, from what was fetched.
     """
@@ -291,7 +291,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     told = list(describe_course_change(root, class_folder))
     assert "2 grades of 2 students come from an earlier version (2 of milestone 1)" in told[0]
     assert "Every file is Python source, and nothing else: ≤ 0 before, ≤ 1 now." in told[1]
-    assert told[-1].startswith("To see who would change: inv regrade --preview")
+    assert told[-1].startswith("To see which grades would change, run: inv regrade --preview")
     assert run() == 0
     assert met() == [first, other]
 
@@ -309,7 +309,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     row = next(csv.DictReader(io.StringIO(format_regrade_csv(found))))
     assert (row["id"], float(row["points_after"])) == ("ada", round(after, 2))
     assert "Ada Example" in render_regrade_page(found, preview=True)
-    assert summarize_regrade(found, preview=True) == "2 grades would change, 0 stay as they are."
+    assert summarize_regrade(found, preview=True) == "2 grades would change, 0 are unchanged."
 
     pinned = again("pin")
     assert (pinned.graded, pinned.changes, len(pinned.earlier)) == (0, (), 2)

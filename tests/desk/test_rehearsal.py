@@ -63,7 +63,7 @@ def manifest(rehearsal_folder: Path) -> Manifest:
 
 
 def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]) -> None:
-    """Three sections, one who has more time, two who agreed to be named."""
+    """Three sections, one student with an extension, and two who agreed to be named."""
     assert {row.section for row in rows} == {"A", "B", "C"}
     assert [row.id for row in rows if row.milestone_days] == ["lee"]
     assert [row.id for row in rows if row.public] == ["ada", "fay"]

@@ -58,8 +58,8 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
         (HEAD + "ada,,,,,,,3 4\n", 2, "extension_days is '3 4'", "2:5 for five days for milestone 2"),
         (HEAD + "ada,,,,,,,1:3 1:4\n", 2, "extension_days is", "2:5"),
         (HEAD + "ada,,,,,,,0:3\n", 2, "extension_days is", "2:5"),
-        (HEAD + "ada,,,,--upload-pack=x,,,\n", 2, "does not name a repository", "owner/name"),
-        (HEAD + "ada,,,,ext::sh -c id,,,\n", 2, "does not name a repository", "owner/name"),
+        (HEAD + "ada,,,,--upload-pack=x,,,\n", 2, "is not the name of a repository", "owner/name"),
+        (HEAD + "ada,,,,ext::sh -c id,,,\n", 2, "is not the name of a repository", "owner/name"),
         (HEAD + "ada,,,,https://me:secret@github.com/c/r,,,\n", 2, "a password", "credential helper"),
         (HEAD + "ada,Ada\n", 2, "has 2 cells where the header has 8", "double quotes"),
         (HEAD + 'ada,"Ada,,,,,,\n', 2, "not CSV", "double quote"),
@@ -131,7 +131,7 @@ def test_a_missing_roster_is_said(tmp_path: Path) -> None:
 
 
 def test_repositories_may_be_named_in_the_usual_ways() -> None:
-    """owner/name is GitHub's; addresses and paths stay as they are."""
+    """owner/name is GitHub's; addresses and paths are not changed."""
     for text in ("octo/hello", "https://github.com/octo/hello", "git@github.com:octo/hello.git", "./a b", "/srv/x.git"):
         assert find_repository_problem(text) is None
     assert build_git_address("octo/hello") == "https://github.com/octo/hello.git"

@@ -174,7 +174,7 @@ def test_moodle_is_asked_whom_it_knows(folder_with_gaps: Path) -> None:
         path.unlink(missing_ok=True)
         if bad is not None:
             path.write_text(bad)
-        with pytest.raises(UsageError, match="Export the participants in Moodle as CSV"):
+        with pytest.raises(UsageError, match="Export the participants from Moodle as CSV"):
             export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv", participants=path)
 
 
