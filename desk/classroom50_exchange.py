@@ -158,7 +158,7 @@ def _read_scores_document(existing: Path | None) -> dict[str, Any]:
             if not all(isinstance(s, dict) for e in bucket["entries"] for s in e.get("submissions", [])):
                 raise ValueError
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise UsageError(f"{existing} is not a Classroom 50 {SCORES}. Choose a different file with --to.") from None
+        raise UsageError(f"{existing} is not a {SCORES} file. Choose a different file with --to.") from None
     return document
 
 

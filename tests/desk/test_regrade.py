@@ -261,7 +261,7 @@ def change_course(root: Path, old: str, new: str) -> None:
 
 @pytest.mark.skipif(choose_fence(official=False) == "process", reason="official grading needs a sandbox")
 def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_path: Path) -> None:
-    """Collecting says what changed and keeps every grade. A preview shows which grades would change, and the regrade changes them.
+    """Collecting says what changed and keeps every grade; a preview shows which grades a regrade would change.
 
     Somebody whose repository is gone by then is regraded with the others, from what was fetched.
     """
