@@ -1,4 +1,4 @@
-"""Compute how far a student has got, with fast, pure functions of the manifest and the history."""
+"""Compute a student's progress with fast, pure functions of the manifest and the history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModuleLike(Protocol):
 
     @property
     def id(self) -> str:
-        """The id, such as 02_tensor."""
+        """The module's id, such as 02_tensor."""
 
     @property
     def title(self) -> str:
@@ -154,7 +154,10 @@ def list_module_states(course: CourseLike, history: History) -> tuple[ModuleStat
 
 
 def _count_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt: Event) -> int:
-    """Count how many modules, from the first, passed all tests in an attempt. Failures are in the modules' order."""
+    """Count how many modules, starting with the first, passed all tests in an attempt.
+
+    Failures are in the modules' order.
+    """
     criteria = (attempt.raw or {}).get("criteria", ())
     tests = next((c for c in criteria if c.get("name") == "module_tests"), None)
     if tests is None or tests["status"] not in ("passed", "failed"):
@@ -166,7 +169,10 @@ def _count_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt:
 
 
 def list_milestone_states(course: CourseLike, history: History) -> tuple[MilestoneState, ...]:
-    """Compute every milestone's state: completed once unlocked, in progress if it is next or already begun."""
+    """Compute every milestone's state.
+
+    It is completed once unlocked, and in progress if it is next or already begun.
+    """
     modules = list_module_states(course, history)
     states: list[MilestoneState] = []
     first = 0
@@ -200,9 +206,9 @@ def list_milestone_states(course: CourseLike, history: History) -> tuple[Milesto
 
 
 def find_current_module(course: CourseLike, history: History) -> ModuleState | None:
-    """Find the current module: the open one that was started last, or the first open one. Return None if all are done.
+    """Find the open module that was started last, or the first open module. Return None if all are completed.
 
-    A reset counts as a start.
+    Resetting a module counts as starting it.
     """
     open_modules = [m for m in list_module_states(course, history) if m.state is not State.COMPLETED and not m.planned]
     begun = {e.module: e.at for e in history.events if e.kind in (Kind.MODULE_STARTED, Kind.MODULE_RESET)}
@@ -211,7 +217,7 @@ def find_current_module(course: CourseLike, history: History) -> ModuleState | N
 
 
 def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
-    """List the open modules before the current one, in the course's order."""
+    """List the open modules before the current module, in the course's order."""
     current = find_current_module(course, history)
     states = list_module_states(course, history)
     before = states[: [state.id for state in states].index(current.id)] if current else ()
@@ -245,7 +251,7 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
 
 
 def find_goal_after_passing(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
-    """Find the goal that follows the furthest of these modules and milestones, all of which were passed."""
+    """Find the goal after the last of these modules and milestones, all of which were passed."""
     passed = [(_find_module_index(course, module), False) for module in modules]
     passed += [(_find_module_index(course, m.trigger), True) for m in course.milestones if m.id in set(milestones)]
     place, is_unlocked = max(passed)
@@ -280,5 +286,5 @@ def _find_module_index(course: CourseLike, module: str) -> int:
 
 
 def _find_unlock_time(history: History, milestone: int) -> datetime | None:
-    """Find when a milestone was first unlocked; return None if it has not been unlocked."""
+    """Find the time at which a milestone was first unlocked. Return None if it has not been unlocked."""
     return min((e.at for e in history.list_attempts(milestone) if e.verdict in PASSING), default=None)

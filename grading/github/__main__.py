@@ -1,4 +1,7 @@
-"""`python -m grading.github`: the steps of the workflows, each a command that runs at a desk as well."""
+"""The command `python -m grading.github`.
+
+Each step of the workflows is a subcommand, which also runs outside GitHub.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ app.command("sandbox", epilog=EXIT_CODES)(run_sandbox_command)
 
 
 def main(find_given_files: Callable[[Path, Manifest], Mapping[str, str]] | None = None) -> None:
-    """Run the command. The function finds what students' files started as where no release's lock says it."""
+    """Run the command. If no release lock exists, the function finds the original versions of students' files."""
     sys.exit(
         run_and_get_exit_code(lambda: app(standalone_mode=False, obj=find_given_files), interrupted="Interrupted.")
     )

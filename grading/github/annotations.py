@@ -1,4 +1,4 @@
-"""Publish the check run `TinyTorch`: its conclusion, and a note on each line of student code that has a failure."""
+"""Publish the check run `TinyTorch`, with its conclusion and a note on each line of student code that has a failure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LineNote:
 
 
 def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
-    """Collect what the failures say about lines of the graded files, each note once."""
+    """Collect the failures' notes on lines of the graded files, without duplicates."""
     found: dict[LineNote, None] = {}
     for result in results:
         graded = {file.path for file in result.submission.files}
@@ -69,7 +69,7 @@ def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
 
 
 def _format_failure_lines(failure: Failure) -> str:
-    """Format call, got, expected and hint as lines: GitHub shows an annotation's message as plain text."""
+    """Format call, got, expected and hint as lines, because GitHub shows an annotation's message as plain text."""
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
     lines = [prefix_text_with_label(f"{name}: ", text, 600) for name, text in parts if text]
     if fast := words.build_test_command(failure):
@@ -78,7 +78,7 @@ def _format_failure_lines(failure: Failure) -> str:
 
 
 def decide_conclusion(report: RunReport) -> Conclusion:
-    """Return failure only when the student has something to fix, and neutral when not everything could be judged."""
+    """Return "failure" only if the student has something to fix, and "neutral" if something could not be judged."""
     verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
     if Verdict.NOT_YET in verdicts:
         return "failure"
@@ -86,7 +86,7 @@ def decide_conclusion(report: RunReport) -> Conclusion:
 
 
 def publish_check_run(client: Client, repository: str, report: RunReport, author: str) -> None:
-    """Create the check run on the report's commit, or finish the one that this run has begun."""
+    """Create the check run on the report's commit, or complete the one that this run has already created."""
     owner, name = repository.split("/")
     notes = collect_line_notes(report.ordered_results)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
@@ -96,7 +96,7 @@ def publish_check_run(client: Client, repository: str, report: RunReport, author
         fixed["details_url"] = report.run.url
 
     def create_or_finish() -> None:
-        """Create the check run or continue an earlier attempt; annotations already sent are not sent again."""
+        """Create the check run or continue an earlier attempt, without sending annotations twice."""
         checks = client.rest.checks
         listed = checks.list_for_ref(owner, name, report.commit, check_name=CHECK_RUN_NAME, filter_="all", per_page=100)
         runs = validate_response(_CheckRunList, listed).check_runs

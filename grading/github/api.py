@@ -1,4 +1,4 @@
-"""The client for GitHub's API: authentication, retries, and errors written as sentences."""
+"""The client for GitHub's API, with authentication, retries, and errors written as sentences."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ T = TypeVar("T")
 
 TRIES = 4
 MAX_WAIT = timedelta(minutes=5)
-"""The maximum time that a job waits for GitHub's rate limit. After that, it reports the problem and can be rerun."""
+"""The maximum time that a job waits for GitHub's rate limit to reset. After that, it reports the problem and can be
+rerun.
+"""
 IDEMPOTENT_METHODS = {"GET", "HEAD", "PUT", "DELETE"}
-"""Requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out, and a second
-PATCH would add its annotations again: see `retry_lost_requests`."""
+"""The methods of requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out,
+and a second PATCH would add its annotations again (see `retry_lost_requests`).
+"""
 
 
 class RateLimitedError(GraderError):
-    """GitHub accepts no more requests from this account for a while, so trying again soon is pointless."""
+    """The error raised if GitHub temporarily accepts no more requests from this account. Retrying soon is pointless."""
 
 
 def create_client(environ: Mapping[str, str]) -> Client:
-    """Create a client from GITHUB_TOKEN and GITHUB_API_URL; raise UsageError if there is no token."""
+    """Create a client from GITHUB_TOKEN and GITHUB_API_URL. Raise UsageError if there is no token."""
     token = environ.get("GITHUB_TOKEN", "")
     if not token:
         raise UsageError("GITHUB_TOKEN is not set. In a workflow: env: GITHUB_TOKEN: ${{ github.token }}")
@@ -45,13 +48,13 @@ def create_client(environ: Mapping[str, str]) -> Client:
         base_url=environ.get("GITHUB_API_URL") or None,
         user_agent=f"tinytorch-grading/{__version__}",
         timeout=httpx.Timeout(30, connect=10),
-        http_cache=False,  # every response is about something that other runs change
+        http_cache=False,  # every response describes something that other runs may change
         auto_retry=decide_retry,
     )
 
 
 def decide_retry(error: GitHubException, attempts: int) -> RetryOption:
-    """Decide whether to send a failed request again and how long to wait; `githubkit` calls this after each failure."""
+    """Decide whether and when to send a failed request again. `githubkit` calls this function after each failure."""
     if attempts + 1 >= TRIES:
         return RetryOption(False)
     pause = timedelta(seconds=2**attempts)
@@ -65,9 +68,9 @@ def decide_retry(error: GitHubException, attempts: int) -> RetryOption:
 
 
 def retry_lost_requests(work: Callable[[], T]) -> T:
-    """Return the value of `work`, run again when the response to one of its requests was lost.
+    """Return the value of `work`. Run it again if the response to one of its requests was lost.
 
-    `work` has to look first at what is already there, so that a second run does not write it twice.
+    `work` must first check what already exists, so that a second run does not write anything twice.
     """
     for tried in range(TRIES):
         try:
@@ -80,29 +83,29 @@ def retry_lost_requests(work: Callable[[], T]) -> T:
 
 
 class ApiModel(BaseModel):
-    """The fields we read from an object of GitHub's API.
+    """The base class for objects of GitHub's API, with only the fields that we read.
 
-    The client's own models require every field of the newest API description. A missing field that nobody here reads
-    would be an error.
+    The client's own models require every field of the newest API description. With them, a missing field that we never
+    read would be an error.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def validate_response(model: type[T], response: Response[Any]) -> T:
-    """Parse a response as this type (an `ApiModel`, or a list of them); raise ValidationError if it does not fit."""
+    """Parse a response as this type, an `ApiModel` or a list of them. Raise ValidationError if it does not fit."""
     return TypeAdapter(model).validate_json(response.content)
 
 
 def _is_outcome_unknown(error: GitHubException) -> bool:
-    """Return whether the request may have been carried out, and another attempt may succeed."""
+    """Return whether the request may have been carried out and another attempt may succeed."""
     if isinstance(error, RequestFailed):
         return error.response.status_code >= 500
     return isinstance(error, RequestError) and isinstance(error.exc, httpx.TransportError)
 
 
 def _find_request_method(error: GitHubException) -> str:
-    """Return the HTTP method of the failed request; POST, the least safe one, when it is unknown."""
+    """Return the HTTP method of the failed request. If it is unknown, return POST, the least safe method."""
     request = error.request if isinstance(error, RequestFailed | RequestTimeout) else _find_failed_request(error)
     return request.method if request is not None else "POST"
 
@@ -135,7 +138,7 @@ def translate_errors(subject: str) -> Iterator[None]:
 
 
 def _describe_refused_request(error: RequestFailed) -> str:
-    """Describe a refused request in one sentence without its full stop, with GitHub's own reason."""
+    """Describe a refused request and GitHub's reason in one sentence, without its full stop."""
     status = error.response.status_code
     try:
         said = to_one_line(str(error.response.json()["message"]), 200)
@@ -148,5 +151,5 @@ def _describe_refused_request(error: RequestFailed) -> str:
             repair = "check `permissions:` in the workflow's job, and the repository's name"
             return f"GITHUB_TOKEN lacks the permission, or the resource does not exist: {said}; {repair}"
         case _ if status >= 500:
-            return f"GitHub has problems of its own (status {status}): {said}. Run the job again"
+            return f"GitHub has a problem of its own (status {status}): {said}. Run the job again"
     return f"GitHub refused the request (status {status}): {said}"

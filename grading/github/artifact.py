@@ -1,7 +1,10 @@
-"""The artifacts of a workflow run: one file in each, accepted only when everything about it is as expected.
+"""The artifacts of a workflow run.
 
-Student code ran in those jobs, and a fork may have written them altogether. So an artifact is only a claim. It is
-checked in memory and never unpacked to a disk. Anything odd becomes a problem in words, never a student's failure.
+Each contains one file, which is accepted only if everything about it is as expected.
+
+Student code ran in the jobs that made them, and a fork may have written those jobs entirely. So an artifact cannot be
+trusted. It is checked in memory and never unpacked to disk. Anything unexpected is described as a problem and never
+counts as the student's failure.
 """
 
 from __future__ import annotations
@@ -31,18 +34,18 @@ from grading.result import CriterionStatus, Result, decide_verdict
 ARTIFACT_PREFIX = "tinytorch-"
 RESULT_FILE, PLAN_FILE = "result.json", "plan.json"
 MAX_ARCHIVE_BYTES = 4 << 20
-"""The size limit for the archive."""
+"""The maximum size of an archive, in bytes."""
 MAX_FILE_BYTES = 16 << 20
-"""The size limit for the file in the archive."""
+"""The maximum size of the file in an archive, in bytes."""
 MOST_ARTIFACTS = 1000
 CLOCK_TOLERANCE = timedelta(days=1)
-"""The tolerance for the clocks of two machines, which differ by less than this."""
+"""The tolerance for differences between the clocks of two machines."""
 PARALLEL_DOWNLOADS = 4
 """The number of artifacts fetched at the same time."""
 
 
 class Artifact(ApiModel):
-    """One artifact as the API lists it."""
+    """An artifact in the API's list."""
 
     id: int
     name: str
@@ -56,12 +59,12 @@ class _ArtifactList(ApiModel):
 
 
 class ArtifactRefusedError(Exception):
-    """An artifact was not accepted. The message states the reason."""
+    """The error raised if an artifact is not accepted. The message states the reason."""
 
 
 @dataclass(frozen=True)
 class CollectedResults:
-    """The accepted results, and what is wrong with the others."""
+    """The accepted results, and the problems with the other ones."""
 
     results: tuple[Result, ...]
     problems: tuple[str, ...]
@@ -70,15 +73,15 @@ class CollectedResults:
 def collect_run_results(
     client: Client, repository: str, run_id: int, expected_sessions: tuple[str, ...], commit: str, manifest: Manifest
 ) -> CollectedResults:
-    """Collect a run's results for the `expected_sessions` sessions, made for this `commit`; `repository` is owner/name.
+    """Collect a run's results for `expected_sessions` and this `commit`. `repository` is owner/name.
 
-    The run grades with this same course, so its results must repeat the criteria of this `manifest`.
+    The run grades with the same version of the course, so its results must repeat the criteria of this `manifest`.
     Raise GraderError if GitHub cannot be reached at all.
     """
     artifacts = list_artifacts(client, repository, run_id)
 
     def read_result_or_problem(session: str) -> Result | str:
-        """Return the session's result, or a sentence that says why it was not accepted."""
+        """Return the session's result, or a sentence that explains why it was not accepted."""
         try:
             data = download_artifact_file(client, repository, artifacts, f"{ARTIFACT_PREFIX}{session}", RESULT_FILE)
             return _validate_result(data, session, commit, manifest)
@@ -95,7 +98,7 @@ def collect_run_results(
 
 
 def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manifest) -> GradingPlan:
-    """Read the plan that a run left; raise ArtifactRefusedError if there is none that fits this course."""
+    """Read the plan that a run left. Raise ArtifactRefusedError if there is no plan that fits this course."""
     artifacts = list_artifacts(client, repository, run_id)
     data = download_artifact_file(
         client, repository, artifacts, f"{ARTIFACT_PREFIX}plan", PLAN_FILE, max_file_bytes=LARGEST_PLAN
@@ -107,7 +110,7 @@ def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manife
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
-    """Return a run's artifacts, keyed by name. The newest wins if a job that ran again left several."""
+    """Return a run's artifacts, keyed by name. If a job that ran again left several, the newest counts."""
     owner, name = repository.split("/")
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(
@@ -132,7 +135,10 @@ def download_artifact_file(
     max_archive_bytes: int = MAX_ARCHIVE_BYTES,
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> bytes:
-    """Download the one `file` in the artifact `name`, within these limits; ArtifactRefusedError says what is wrong."""
+    """Download the only `file` in the artifact `name`.
+
+    Raise ArtifactRefusedError if it exceeds the limits or is not valid.
+    """
     artifact = artifacts.get(name)
     if artifact is None:
         raise ArtifactRefusedError("nothing was handed over; the job failed, was stopped or ran out of time")
@@ -143,7 +149,7 @@ def download_artifact_file(
     if not artifact.digest:
         raise ArtifactRefusedError(f"GitHub has no digest for the artifact {name}")
     with translate_errors(f"the artifact {name}"):
-        # GitHub redirects to a storage server; the client does not send our token there.
+        # GitHub redirects to a storage server, to which the client does not send our token.
         answer = client.request("GET", f"/repos/{repository}/actions/artifacts/{artifact.id}/zip")
     data = answer.content
     if len(data) > max_archive_bytes or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
@@ -152,14 +158,14 @@ def download_artifact_file(
 
 
 def extract_single_file(archive: bytes, name: str, max_bytes: int) -> bytes:
-    """Return the content of an archive's only file, which must have this name; ArtifactRefusedError otherwise."""
+    """Return the content of an archive's only file. Raise ArtifactRefusedError if it does not have this name."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
             if len(entries) != 1:
                 raise ArtifactRefusedError(f"its artifact holds {len(entries)} files instead of {name} alone")
             entry = entries[0]
-            if (entry.filename, entry.orig_filename) != (name, name):  # they differ when a name holds a null byte
+            if (entry.filename, entry.orig_filename) != (name, name):  # they differ if a name contains a null byte
                 raise ArtifactRefusedError(
                     f"its artifact holds {to_one_line(entry.orig_filename, 60)!a} instead of {name}"
                 )
@@ -177,12 +183,12 @@ def extract_single_file(archive: bytes, name: str, max_bytes: int) -> bytes:
 
 
 def _list_texts_in_result(result: Result) -> tuple[str | None, ...]:
-    """List the texts of a record that come from the course, no matter who wrote the record."""
+    """List the texts in a record that should come from the course, no matter who wrote the record."""
     return result.course.name, result.name, result.medal, result.reproduce
 
 
 def _list_texts_in_manifest(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
-    """List the course's texts for this result as the manifest gives them."""
+    """List the corresponding texts in the manifest for this result."""
     if result.milestone is None:
         return manifest.course.name, manifest.module(result.module or "").title, None, result.command
     milestone = manifest.milestone(result.milestone)
@@ -190,7 +196,7 @@ def _list_texts_in_manifest(result: Result, manifest: Manifest) -> tuple[str | N
 
 
 def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
-    """Parse a result record; it must match the session, the commit and all of the manifest's criteria."""
+    """Parse a result record, which must match the session, the commit and all of the manifest's criteria."""
     try:
         result = Result.model_validate_json(data)
     except ValidationError:
@@ -201,7 +207,7 @@ def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest)
         graded = "no commit" if result.submission.commit is None else f"{to_one_line(result.submission.commit, 40)!a}"
         raise ArtifactRefusedError(f"the file is a result of {graded}, not of {commit[:7]}")
     if _list_texts_in_result(result) != _list_texts_in_manifest(result, manifest):
-        raise ArtifactRefusedError("the file gives this course, its milestone or its command another name")
+        raise ArtifactRefusedError("the file has a different name for this course, its milestone or its command")
     if result.started_at > datetime.now(UTC) + CLOCK_TOLERANCE:
         raise ArtifactRefusedError("the file is dated in the future")
     wanted = [copy_criterion_fields(criterion) for criterion in list_criteria(manifest, result.milestone)]
@@ -210,5 +216,5 @@ def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest)
     if result.verdict is not decide_verdict(result.criteria, result.provisional_because):
         raise ArtifactRefusedError("the file claims a verdict that does not follow from its criteria")
     if any(c.status is CriterionStatus.PASSED and compute_closeness(c) < 1 for c in result.criteria):
-        raise ArtifactRefusedError("the file calls a criterion passed although its figure misses the threshold")
+        raise ArtifactRefusedError("the file marks a criterion as passed although its figure misses the threshold")
     return result

@@ -1,4 +1,4 @@
-"""Reads a branch and adds commits to it through GitHub's Git Data API: no clone, no checkout, no forced update."""
+"""Read a branch and add commits to it through GitHub's Git Data API, without a clone, a checkout or a forced update."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 PARALLEL_REQUESTS = 8
-"""Requests sent at the same time: GitHub asks for restraint, and a runner has few cores."""
+"""The number of requests sent at the same time. GitHub asks for restraint, and a runner has few cores."""
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on GitHub, and the client to reach it with."""
+    """A repository on GitHub, and the client with which to access it."""
 
     client: GitHub
     owner: str
@@ -36,7 +36,7 @@ class BranchFile:
     """One file on a branch."""
 
     sha: str
-    """Git's digest of the content; files are fetched by it."""
+    """Git's digest of the content, with which a file is fetched."""
     size: int
 
 
@@ -49,11 +49,11 @@ class Branch:
     message: str
     parents: tuple[str, ...]
     files: Mapping[str, BranchFile]
-    """Regular files only, without links and submodules."""
+    """The branch's regular files, keyed by path, without links and submodules."""
 
 
 def parse_repository_name(client: GitHub, full_name: str) -> Repository:
-    """Return the repository with a name such as octo/hello; raise GraderError for a malformed name."""
+    """Return the repository with a name such as octo/hello. Raise GraderError if the name is malformed."""
     owner, slash, name = full_name.partition("/")
     if not (owner and slash and name) or "/" in name:
         raise GraderError(f"{full_name!r} is not a repository's name. Write it as owner/name.")
@@ -61,14 +61,14 @@ def parse_repository_name(client: GitHub, full_name: str) -> Repository:
 
 
 def fetch_repository_id(repository: Repository) -> int:
-    """Fetch GitHub's own number for the repository, which survives renames and moves."""
+    """Fetch GitHub's number for the repository, which stays the same if the repository is renamed or moved."""
     return int(repository.client.rest.repos.get(repository.owner, repository.name).json()["id"])
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
     """Read a branch and the names of its files.
 
-    Return None if it does not exist, GraderError when it has too many files.
+    Return None if the branch does not exist. Raise GraderError if it has too many files.
     """
     git = repository.client.rest.git
     try:
@@ -82,7 +82,7 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
     if tree.truncated:
         raise GraderError(
             f"The branch {branch} holds more files than GitHub lists in one response, so it cannot be read in full. "
-            "Remove the files that no run has added."
+            "Remove any files that were not added by a run."
         )
     files = {
         item.path: BranchFile(item.sha, item.size or 0)
@@ -93,7 +93,7 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
 
 
 def walk_commit_messages(repository: Repository, branch: Branch) -> Iterator[str]:
-    """Yield the commit messages along first parents, newest first; every message after the first costs a request."""
+    """Yield the commit messages along first parents, newest first. Every message after the first costs a request."""
     yield branch.message
     parents = branch.parents
     while parents:
@@ -103,7 +103,7 @@ def walk_commit_messages(repository: Repository, branch: Branch) -> Iterator[str
 
 
 def read_files(repository: Repository, shas: Iterable[str], cache: dict[str, bytes]) -> dict[str, bytes]:
-    """Fetch these files by Git's digest into `cache`, unless it holds them already, and return the cache."""
+    """Fetch the files with these Git digests into `cache`, unless it already contains them, and return the cache."""
     wanted = sorted(set(shas) - set(cache))
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         cache.update(zip(wanted, pool.map(lambda sha: _read_blob(repository, sha), wanted), strict=True))
@@ -124,9 +124,9 @@ def _read_blob(repository: Repository, sha: str) -> bytes:
 def commit_files_to_branch(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
-    """Commit these files to the branch on top of `base`; return the commit, or None when another one came first.
+    """Commit files to the branch on top of `base`. Return the commit, or None if a different commit came first.
 
-    Without `base` the branch starts with a commit that has no parent. Other files on it stay as they are.
+    Without `base`, the branch starts with a commit that has no parent. Other files on the branch stay unchanged.
     """
     git, owner, name = repository.client.rest.git, repository.owner, repository.name
     items: list[Any] = []
@@ -142,7 +142,7 @@ def commit_files_to_branch(
         else:
             git.update_ref(owner, name, f"heads/{branch}", sha=commit.sha, force=False)
     except RequestFailed as error:
-        # 422: the branch has meanwhile been updated or created. 409: two updates collided.
+        # 422: the branch has been updated or created in the meantime. 409: two updates collided.
         if error.response.status_code in (409, 422) and _has_branch_moved(repository, branch, base):
             return None
         if error.response.status_code in (403, 409, 422):
@@ -162,7 +162,7 @@ def _has_branch_moved(repository: Repository, branch: str, base: Branch | None) 
 
 
 def _quote_reason(error: RequestFailed) -> str:
-    """Return GitHub's own words about a request it has refused."""
+    """Return GitHub's own explanation for refusing a request."""
     try:
         message = to_one_line(str(error.response.json()["message"]), 300)
     except (ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""Verify the records of a branch, whether its files are read through GitHub's API or from a clone."""
+"""Verify the records on a branch, whether its files are read through GitHub's API or from a clone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from grading.progress import History
 
 BRANCH = "progress"
 MAX_RECORDS = 1_000
-"""How many records are read, the last published first: each may cost a request, and a branch may hold anything."""
+"""The maximum number of records that are read, the last published first. Each may cost a request, and a branch may
+contain anything.
+"""
 MAX_COMMITS = 30
-"""How many commits are searched for the last publication; usually it is the newest."""
+"""The maximum number of commits that are searched for the last publication, which is usually in the newest commit."""
 
 
 @dataclass(frozen=True)
 class BranchRecords:
-    """Every record on a branch, in the order in which the runs began, and the state of the ledger."""
+    """All records on a branch, in the order in which the runs began, and the state of the ledger."""
 
     entries: tuple[RecordEntry, ...] = ()
     head: LedgerHead | None = None
-    """The head given by the last publication, or None if nothing was published yet."""
+    """The head from the last publication, or None if nothing has been published yet."""
     lines: tuple[bytes, ...] = ()
     """The ledger's lines, unchanged."""
 
@@ -35,11 +37,11 @@ class BranchRecords:
 
     @property
     def unverified_records(self) -> tuple[RecordEntry, ...]:
-        """The records that nothing vouches for."""
+        """The records that the ledger does not confirm."""
         return tuple(e for e in self.entries if not e.verified)
 
     def find_latest_record(self, session: str) -> RecordEntry | None:
-        """Return the last verified record of a session such as milestone-2 or module-02_tensor."""
+        """Return the latest verified record of a session such as milestone-2 or module-02_tensor."""
         return next((e for e in reversed(self.entries) if e.verified and e.session == session), None)
 
 
@@ -52,9 +54,9 @@ def verify_branch_records(
 ) -> BranchRecords:
     """Read a branch's records and check them against its ledger.
 
-    `sizes` maps its regular files to bytes. `messages` are its commit messages, newest first. `read_contents` returns
-    the contents of the given files, which are the ledger and those that its newest lines name. `repository_id` is
-    GitHub's number of the repository, or None when it is unknown.
+    `sizes` maps the branch's regular files to their sizes in bytes. `messages` are its commit messages, newest first.
+    `read_contents` returns the contents of the given files, which are the ledger and the files that its newest lines
+    name. `repository_id` is GitHub's number for the repository, or None if it is unknown.
     """
     head = next(filter(None, map(ledger.parse_ledger_head, islice(messages, MAX_COMMITS))), None)
     lines: list[bytes] = []

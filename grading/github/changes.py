@@ -10,11 +10,11 @@ from grading.render.markdown import escape_markdown
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 
 MAX_CHANGES = 6
-"""Changes listed for one session."""
+"""The maximum number of changes listed for one session."""
 
 
 def describe_changes_since_report(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
-    """Describe each session in which a verdict, a criterion or a figure has changed, one line per session."""
+    """Describe each session in which a verdict, a criterion or a figure has changed, with one line per session."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)
@@ -28,7 +28,7 @@ def describe_changes_since_report(results: tuple[Result, ...], previous: ReportS
 
 
 def _describe_session_changes(result: Result, before: SessionState) -> Iterator[str]:
-    """Yield one phrase for the verdict and for each criterion that has changed."""
+    """Yield one phrase for the verdict, if it has changed, and one for each criterion that has changed."""
     was = words.name_verdict(Verdict(before.verdict), is_module=result.milestone is None)
     if before.verdict != result.verdict.value:
         yield f"{was.lower()} → {words.describe_verdict(result).lower()}"
@@ -45,6 +45,6 @@ def _describe_session_changes(result: Result, before: SessionState) -> Iterator[
 
 
 def _format_figure_change(criterion: CriterionResult, previous_figure: float | None) -> str:
-    """Name a criterion with its old and its new figure."""
+    """Format a criterion's title with its old and its new figure."""
     was = figure_text.format_figure(previous_figure, criterion.unit)
     return f"{escape_markdown(criterion.title, 200)} ({was} → {figure_text.format_measured(criterion)})"

@@ -1,4 +1,7 @@
-"""Build the comment on a pull request: a pure function of the report, of bounded length, in which no text is active."""
+"""Build the comment on a pull request from the report.
+
+Its length is limited, and texts have no special effect in it.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,17 @@ MARKER = "<!-- tinytorch:report -->"
 MAX_CHARACTERS = 60_000
 """The maximum length of a comment. GitHub accepts 65,536 characters."""
 MAX_FRONT_CHARACTERS = 40_000
-"""The limit for the unfolded part. Only hostile text ever needs more than a tenth of it."""
+"""The maximum length of the visible part. Only hostile text ever needs more than a tenth of it."""
 MAX_LIST_CHARACTERS = 5_000
-"""The limit for one list."""
+"""The maximum length of one list."""
 MAX_ROWS = 40
 TROUBLE = (
     "This is a problem with the grader, the machine or GitHub, not with your code. "
     "Run the job again. If the problem persists, tell your instructor."
 )
 LATENESS = (
-    "Lateness counts from the start of this run, without your own or your section's extension. "
-    "The gradebook counts from when the server received your push."
+    "Lateness is based on the start of this run and ignores your own or your section's extension. "
+    "The gradebook uses the time at which the server received your push."
 )
 SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET: "❌", Verdict.ERROR: "⚠️"}
 
@@ -52,23 +55,23 @@ class ReportingRun:
     id: int
     attempt: int
     url: str | None = None
-    """The address of its log."""
+    """The address of the run's log."""
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything that a report says."""
+    """Everything that a report contains."""
 
     results: tuple[Result, ...]
     commit: str
-    """The student's commit, 40 hex digits."""
+    """The student's commit, as 40 hexadecimal digits."""
     run: ReportingRun
     reused: tuple[ReusedResult, ...] = ()
     problems: tuple[str, ...] = ()
-    """The failures of the grader, the machine or GitHub, in words. They are never the student's."""
+    """Descriptions of failures of the grader, the machine or GitHub. They are never the student's fault."""
     skipped: tuple[str, ...] = ()
     previous: ReportState | None = None
-    """The state left by the last report."""
+    """The state that the last report left."""
     from_fork: bool = False
     """Whether another repository's own workflow did the grading."""
     manifest: Manifest | None = None
@@ -76,12 +79,12 @@ class RunReport:
 
     @property
     def ordered_results(self) -> tuple[Result, ...]:
-        """The results in the course's order, so that what to fix first comes first."""
+        """The results in the course's order, so that the failure to fix first comes first."""
         return tuple(sorted(self.results, key=_get_course_order_key))[:MAX_ROWS]
 
 
 def build_comment(report: RunReport) -> str:
-    """Build the complete comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
+    """Build the complete comment, from its marker to its state, with at most `MAX_CHARACTERS` characters."""
     run = report.run
     foot = encode_report_state(
         merge_report_state(
@@ -92,7 +95,7 @@ def build_comment(report: RunReport) -> str:
 
 
 def build_run_summary(report: RunReport) -> str:
-    """Build the report for the summary on the run's page, far below its limit of 1 MiB."""
+    """Build the report for the summary on the run's page. It is far shorter than the limit of 1 MiB."""
     return _build_comment_body(report, MAX_CHARACTERS) + "\n"
 
 
@@ -103,12 +106,12 @@ def _build_comment_body(report: RunReport, max_characters: int) -> str:
 
 
 def build_visible_part(report: RunReport) -> str:
-    """Build what a reader sees before unfolding anything: verdicts, problems, what to fix first, what changed."""
+    """Build the part that is visible without expanding anything: verdicts, problems, what to fix first, and changes."""
     return fit_blocks(_build_visible_blocks(report), MAX_FRONT_CHARACTERS)
 
 
 def build_report_headline(report: RunReport) -> str:
-    """Summarize the report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
+    """Summarize the report in one line, such as "Milestone 1: Basic Inference, unlocked" or "2 of 3 passed"."""
     results = report.ordered_results
     if not results:
         if report.problems:
@@ -121,7 +124,7 @@ def build_report_headline(report: RunReport) -> str:
 
 
 def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
-    """Yield the blocks of the front from top to bottom."""
+    """Yield the blocks of the visible part from top to bottom."""
     results = report.ordered_results
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_report_headline(report))}"
@@ -155,7 +158,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
 
 
 def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
-    """Return the result that holds what to fix first."""
+    """Return the result with the failure to fix first."""
     return next((r for r in results if r.first_failure is not None), None)
 
 
@@ -163,7 +166,7 @@ def _describe_run(report: RunReport) -> str:
     """Describe in Markdown the commit, the workflow run, and whether this is official or only feedback."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:
-        counts = "An official grading, like the instructor's own run."
+        counts = "This is an official grading run, like the instructor's own."
     else:
         fork = " The fork's own workflow did the grading." if report.from_fork else ""
         counts = f"This is feedback. The instructor's own run, with other seeds, is what counts.{fork}"
@@ -171,7 +174,7 @@ def _describe_run(report: RunReport) -> str:
 
 
 def _build_verdict_table(report: RunReport) -> str:
-    """Build a row for each new and each reused result, with points and deadlines where there are any."""
+    """Build a row for each new and each reused result, with points and deadlines if there are any."""
     due = {
         r.session: terms
         for r in report.ordered_results
@@ -215,7 +218,10 @@ def _format_table_row(*cells: str) -> str:
 
 
 def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
-    """Return the course's deadline; an unknown time zone is for the desk to correct and stops no report."""
+    """Return the course's deadline, or None if the time zone is unknown.
+
+    Instructors fix that, and the report is still built.
+    """
     if manifest is None or result.milestone is None:
         return None
     try:
@@ -232,7 +238,7 @@ def _describe_deadline(terms: DeadlineTerms | None, result: Result) -> str:
 
 
 def _list_pass_blocks(result: Result) -> Iterator[Block]:
-    """Yield what a pass has achieved: each figure with its margin, and the training curves."""
+    """Yield the achievements of a passed result: each figure with its margin, and the training curves."""
     yield f"### {_choose_result_sign(result)} {escape_markdown(words.format_result_heading(result), 120)}"
     rows = [
         f"| {escape_markdown(c.title)} | {figure_text.format_measured(c)} | {figure_text.format_threshold(c)} "
@@ -251,7 +257,7 @@ def _get_course_order_key(result: Result) -> tuple[int, str]:
 
 
 def _choose_result_sign(result: Result) -> str:
-    """Return a medal for an unlocked milestone, otherwise the verdict's sign."""
+    """Return a medal for an unlocked milestone, or the verdict's symbol for any other result."""
     return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
 
 
@@ -268,7 +274,7 @@ def _format_bullet_list(lines: Iterable[str]) -> str:
 
 
 def _fold_results(results: tuple[Result, ...], max_characters: int) -> Iterator[str]:
-    """Yield each result folded; room that one does not need goes to the next ones."""
+    """Yield each result as a collapsed section. Space that one result does not need is available to the next ones."""
     first = _find_result_to_fix(results)
     for position, result in enumerate(results):
         share = max_characters // (len(results) - position)

@@ -1,4 +1,4 @@
-"""The state of the last report, kept at the end of the comment so that the next one can tell what changed.
+"""The state of the last report, kept at the end of the comment so that the next report can describe what has changed.
 
 Anyone who can write to the repository can edit a comment. So it is parsed strictly, and no verdict depends on it.
 """
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from grading.result import CriterionStatus, Result, Verdict
 
 MAX_STATE_CHARACTERS = 12_000
-"""Limit for the base64."""
+"""The maximum length of the state in base64."""
 MAX_SESSIONS = 40
 MAX_CRITERIA = 40
 _BLOCK = re.compile(rf"\n<!-- tinytorch:state ([A-Za-z0-9+/=]{{1,{MAX_STATE_CHARACTERS}}}) -->\s*\Z")
@@ -32,14 +32,14 @@ class _StrictModel(BaseModel):
 
 
 class CriterionState(_StrictModel):
-    """One criterion at the last report."""
+    """One criterion's state at the last report."""
 
     passed: bool
     measured: float | None = None
 
 
 class SessionState(_StrictModel):
-    """One session at the last report."""
+    """One session's state at the last report."""
 
     verdict: Literal["unlocked", "provisional", "not_yet", "error"]
     criteria: dict[Name, CriterionState] = Field(default={}, max_length=MAX_CRITERIA)
@@ -56,7 +56,7 @@ class ReportState(_StrictModel):
 
 
 def summarize_result_as_state(result: Result) -> SessionState:
-    """Build the state to keep of a result."""
+    """Build the state of a result that is kept for the next report."""
     kept: dict[str, CriterionState] = {}
     for criterion in result.criteria[:MAX_CRITERIA]:
         measured = None if criterion.measured is None or abs(criterion.measured) > 1e12 else criterion.measured
@@ -68,7 +68,7 @@ def summarize_result_as_state(result: Result) -> SessionState:
 def merge_report_state(
     results: tuple[Result, ...], previous: ReportState | None, *, run: int, attempt: int, commit: str
 ) -> ReportState:
-    """Build the state to keep next; sessions not graded this time keep their state."""
+    """Build the state to keep for the next report. Sessions that were not graded this time keep their old state."""
     new = {r.session: summarize_result_as_state(r) for r in results if r.verdict is not Verdict.ERROR}
     old = previous.sessions if previous else {}
     both = {**new, **{session: old[session] for session in old if session not in new}}
@@ -86,7 +86,7 @@ def encode_report_state(state: ReportState) -> str:
 
 
 def decode_report_state(comment_body: str) -> ReportState | None:
-    """Decode the state at the very end of a comment; return None if it is missing or malformed."""
+    """Decode the state at the end of a comment. Return None if it is missing or malformed."""
     found = _BLOCK.search(comment_body[-MAX_STATE_CHARACTERS - 200 :])
     if found is None:
         return None

@@ -1,7 +1,7 @@
 """The event that triggered a workflow, read from a step's environment.
 
 Anyone can control the text fields of an event: anyone who opens a pull request chooses the names of its branch and
-repository. Fields with a fixed form are checked here; `ref`, `actor` and `head_repository` remain untrusted text for
+repository. Fields with a fixed form are checked here. `ref`, `actor` and `head_repository` are still untrusted text for
 the caller.
 """
 
@@ -18,43 +18,45 @@ from grading.errors import UsageError
 
 EVENT_NAMES = ("pull_request", "push", "workflow_dispatch", "schedule", "workflow_run")
 MAX_PAYLOAD_BYTES = 25 << 20
-"""GitHub's own limit on an event's size."""
+"""GitHub's own limit on an event's size, in bytes."""
 _COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class WorkflowEvent:
-    """What happened, in which repository, and to which of the student's commits."""
+    """An event: what happened, in which repository, and to which of the student's commits."""
 
     name: str
-    """pull_request, push, workflow_dispatch, schedule or workflow_run."""
+    """The event's name: pull_request, push, workflow_dispatch, schedule or workflow_run."""
     repository: str
-    """owner/name of the repository the workflow runs in."""
+    """The repository in which the workflow runs, as owner/name."""
     sha: str
     """The student's commit: the head of a pull request, never its merge with the default branch."""
     ref: str
-    """The ref of that commit: refs/heads/main, refs/pull/7/merge."""
+    """The ref of that commit, such as refs/heads/main or refs/pull/7/merge."""
     actor: str
     pull_request: int | None
-    """Its number, or None for other events, and for workflow_run, where only the API can tell."""
+    """The pull request's number. It is None for other events, and for workflow_run, for which only the API knows it."""
     head_repository: str | None
-    """The repository a pull request comes from; None once it is deleted, and for other events."""
+    """The repository from which a pull request comes, or None if it has been deleted or for other events."""
     from_fork: bool
-    """Whether the commit belongs to another repository, so that its run had a read-only token."""
+    """Whether the commit belongs to a different repository, so that its run had a read-only token."""
     default_branch: str
     run_id: int | None
-    """The run that graded and holds the artifacts, for workflow_run the finished one; None at a desk."""
+    """The run that graded and has the artifacts. For workflow_run, this is the finished run. It is None outside
+    GitHub.
+    """
     run_attempt: int
 
     @property
     def is_default_branch_push(self) -> bool:
-        """Return whether this is a push to the default branch, which is what gets published."""
+        """Return whether this is a push to the default branch. Only results of such pushes are published."""
         return self.name == "push" and self.ref == f"refs/heads/{self.default_branch}"
 
 
 def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
-    """Read the event from these variables and the file GITHUB_EVENT_PATH; UsageError names what is wrong."""
+    """Read the event from these variables and the file GITHUB_EVENT_PATH. Raise UsageError if they are not valid."""
     name = _require_variable(environ, "GITHUB_EVENT_NAME")
     if name not in EVENT_NAMES:
         raise UsageError(f"GITHUB_EVENT_NAME is {name!a:.60}; grading works for {', '.join(EVENT_NAMES)}.")
@@ -111,7 +113,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
 
 
 def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
-    """Read where a commit comes from; a deleted repository counts as a fork."""
+    """Read the repository from which a commit comes. A deleted repository counts as a fork."""
     if head_repository is None:
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None
@@ -121,7 +123,7 @@ def _read_head_repository(head_repository: Any, field: str, repository: str) -> 
 
 
 def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> str:
-    """Read the default branch; a schedule runs on it, and its payload need not name it."""
+    """Read the default branch. A schedule runs on it, and the schedule's payload need not name it."""
     repository = payload.get("repository")
     branch = repository.get("default_branch") if isinstance(repository, dict) else None
     if branch is None and scheduled_ref is not None:
@@ -132,7 +134,7 @@ def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> 
 
 
 def _load_event_payload(path: str) -> dict[str, Any]:
-    """Load the JSON object in a payload file; raise UsageError if it is unreadable or too large."""
+    """Load the JSON object in a payload file. Raise UsageError if it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_PAYLOAD_BYTES + 1)
@@ -150,7 +152,7 @@ def _load_event_payload(path: str) -> dict[str, Any]:
 
 
 def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the object under these keys; raise UsageError if one is missing."""
+    """Return the object under these keys. Raise UsageError if one is missing."""
     found: Any = payload
     for depth, name in enumerate(names, 1):
         found = found.get(name)
@@ -162,12 +164,14 @@ def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
 def _require_variable(environ: Mapping[str, str], name: str) -> str:
     """Return an environment variable; raise UsageError if it is not set."""
     if not environ.get(name):
-        raise UsageError(f"{name} is not set. GitHub sets it in a workflow; at a desk, set it as GitHub would.")
+        raise UsageError(
+            f"{name} is not set. GitHub sets it in a workflow. Outside a workflow, set it as GitHub would."
+        )
     return environ[name]
 
 
 def _parse_number(text: str | None, name: str) -> int | None:
-    """Parse a variable's text as a positive number; return None if it is not set."""
+    """Parse a variable's text as a positive number. Return None if it is not set."""
     if not text:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,18}", text):
@@ -176,19 +180,19 @@ def _parse_number(text: str | None, name: str) -> int | None:
 
 
 def _require_positive_int(value: Any, field: str) -> int:
-    """Return the value if it is a positive 64-bit integer; UsageError otherwise."""
+    """Return the value if it is a positive 64-bit integer. Otherwise raise UsageError."""
     if type(value) is not int or not 0 < value < 1 << 63:
         raise UsageError(_format_wrong_field_message(field, "a number above 0"))
     return value
 
 
 def _require_commit_hash(value: Any, field: str) -> str:
-    """Return the value if it is a commit hash; UsageError otherwise."""
+    """Return the value if it is a commit hash. Otherwise raise UsageError."""
     if not isinstance(value, str) or not _COMMIT_HASH.fullmatch(value):
         raise UsageError(_format_wrong_field_message(field, "a commit of 40 hexadecimal digits"))
     return value
 
 
 def _format_wrong_field_message(field: str, expected: str) -> str:
-    """Say which field of the event is missing or malformed."""
+    """Format the message about a field of the event that is missing or malformed."""
     return f"The event (GITHUB_EVENT_PATH) has no {field}, or the value is not {expected}."

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
-    """Fetch the records of a repository (owner/name); none when it has no branch `progress` yet.
+    """Fetch the records of a repository (owner/name). There are none if it has no branch `progress` yet.
 
-    GitHub's own errors are raised as githubkit's exceptions.
+    GitHub's own errors raise githubkit's exceptions.
     """
     place = parse_repository_name(client, repository)
     branch = read_branch(place, BRANCH)
@@ -34,7 +34,7 @@ def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
 def fetch_records_at(
     repository: Repository, branch: Branch, repository_id: int, cache: dict[str, bytes]
 ) -> BranchRecords:
-    """Fetch a branch's records; `cache` holds files that were fetched before, by Git's digest."""
+    """Fetch a branch's records. `cache` contains files that were fetched before, keyed by Git's digest."""
 
     def fetch_contents(paths: Collection[str]) -> Mapping[str, bytes]:
         """Fetch the contents of these paths on the branch."""

@@ -1,8 +1,8 @@
-"""The ledger of published records: a hash chain that shows what was changed after publication.
+"""The ledger of published records, a hash chain that shows what was changed after publication.
 
-There is one line per record, in the order of publication, and each holds the SHA-256 of the line before it. These are
-pure functions on bytes, whether the branch was read through GitHub's API or from a clone. What a chain can prove and
-what it cannot is in docs/architecture/github.md, in the course's repository.
+There is one line per record, in the order of publication, and each line contains the SHA-256 of the line before it. All
+functions here are pure functions of bytes, whether the branch was read through GitHub's API or from a clone. For what a
+chain can and cannot prove, see docs/architecture/github.md in the course's repository.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ START_DIGEST = "0" * 64
 """The digest in the first line, which has no line before it."""
 MAX_LEDGER_BYTES = 4_000_000
 MAX_LINE_BYTES = 1_000
-"""The maximum length of a line, in bytes. The course's own lines have about 350."""
+"""The maximum length of a line, in bytes. The course's own lines have about 350 bytes."""
 _RECORD_PATH = re.compile(r"progress/[\w.-]{1,200}\.json", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TRAILER = re.compile(r"^TinyTorch-Ledger: (\d{1,9}) ([0-9a-f]{64})$", re.MULTILINE)
@@ -43,33 +43,33 @@ class LedgerLine:
     previous: str
     """The SHA-256 of the line before, or `START_DIGEST` for the first line."""
     repository: int
-    """GitHub's number for the repository that it was published in. Unlike a name, the number never changes."""
+    """GitHub's number for the repository in which the record was published. Unlike a name, the number never changes."""
     run_id: int
     started_at: datetime
 
 
 @dataclass(frozen=True)
 class LedgerHead:
-    """The end of the ledger: the number of lines, and the SHA-256 of the last one."""
+    """The end of the ledger: the number of lines, and the SHA-256 of the last line."""
 
     number: int = 0
     digest: str = START_DIGEST
 
     @property
     def trailer(self) -> str:
-        """The line of a commit message that holds this head; `parse_ledger_head` reads it."""
+        """The line of a commit message that contains this head. `parse_ledger_head` reads it."""
         return f"TinyTorch-Ledger: {self.number} {self.digest}"
 
 
 @dataclass(frozen=True)
 class RecordEntry:
-    """A record on the branch, and whether the ledger vouches for it."""
+    """A record on the branch, and whether the ledger confirms it."""
 
     file: str
     event: Event | None
     """The record's event, or None if the file is not a readable record."""
     reason: str | None
-    """Why it is not verified, as a clause, or None if it is verified."""
+    """The reason why the record is not verified, as a clause, or None if it is verified."""
     run_id: int | None = None
     number: int | None = None
 
@@ -80,7 +80,7 @@ class RecordEntry:
 
     @property
     def session(self) -> str | None:
-        """The graded nox session, such as milestone-2 or module-02_tensor; None if the entry has no event."""
+        """The graded nox session, such as milestone-2 or module-02_tensor, or None if the entry has no event."""
         return None if self.event is None else name_event_session(self.event)
 
     @property
@@ -91,12 +91,15 @@ class RecordEntry:
 
 
 def name_event_session(event: Event) -> str:
-    """Return the event's session as nox names it: milestone-2, module-02_tensor."""
+    """Return the event's session as nox names it, such as milestone-2 or module-02_tensor."""
     return f"module-{event.module}" if event.milestone is None else f"milestone-{event.milestone}"
 
 
 def split_ledger_lines(data: bytes) -> list[bytes]:
-    """Split the ledger into lines, with or without a newline at the end; raise ValueError if it is too large."""
+    """Split the ledger into lines, with or without a newline at the end.
+
+    Raise ValueError if the ledger is too large.
+    """
     if len(data) > MAX_LEDGER_BYTES:
         raise ValueError(f"{LEDGER_FILE} is larger than {MAX_LEDGER_BYTES} bytes")
     lines = data.split(b"\n")
@@ -104,10 +107,10 @@ def split_ledger_lines(data: bytes) -> list[bytes]:
 
 
 def append_ledger_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> tuple[bytes, LedgerHead]:
-    """Append these lines, numbered and chained to `head`; return the ledger's bytes and its new head.
+    """Append these lines, numbered and chained to `head`. Return the ledger's bytes and its new head.
 
-    `head` comes from the last publication, not from the end of the file, so that later lines do not vouch for a line
-    that somebody has edited or added in the meantime.
+    `head` comes from the last publication, not from the end of the file. So later lines do not confirm a line that
+    somebody has edited or added in the meantime.
     """
     if data and not data.endswith(b"\n"):
         data += b"\n"
@@ -133,13 +136,13 @@ def compute_sha256(data: bytes) -> str:
 
 
 def parse_ledger_head(message: str) -> LedgerHead | None:
-    """Return the ledger's head from a commit message's last trailer; None without a trailer."""
+    """Return the ledger's head from a commit message's last trailer, or None if there is no trailer."""
     found = _TRAILER.findall(message)
     return LedgerHead(int(found[-1][0]), found[-1][1]) if found else None
 
 
 def parse_ledger_line(line: bytes) -> LedgerLine:
-    """Parse one line of the ledger; ValueError says what is wrong with it."""
+    """Parse one line of the ledger. Raise ValueError with the reason if the line is not valid."""
     if len(line) > MAX_LINE_BYTES:
         raise ValueError("too long for a line of the ledger")
     try:
@@ -169,7 +172,7 @@ def list_files_in_ledger(lines: Sequence[bytes]) -> set[str]:
 
 
 def _parse_zoned_time(value: Any) -> datetime:
-    """Parse a time with its zone; raise ValueError if it is not one."""
+    """Parse a time with its zone. Raise ValueError if the value is not such a time."""
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is not None:
@@ -189,10 +192,11 @@ def verify_ledger_records(
 ) -> tuple[RecordEntry, ...]:
     """Check every record against the ledger and sort the entries by (started_at, run_id).
 
-    `files` holds every record on the branch by its path, with None for one that was not read. `head` comes from the
-    last publication's commit; without it the last line counts as the head, and an edit of that line goes unnoticed.
-    `repository_id` is GitHub's number of the repository; without it records from another repository go unnoticed.
-    Without `check_results`, results are checked only as `grading.progress.read_history` does for `grading.journey`.
+    `files` contains every record on the branch, keyed by path, with None for a record that was not read. `head` comes
+    from the last publication's commit. Without it, the last line counts as the head, and an edit of that line goes
+    unnoticed. `repository_id` is GitHub's number for the repository. Without it, records from a different repository go
+    unnoticed. Without `check_results`, results are checked only as far as `grading.progress.read_history` checks them
+    for `grading.journey`.
     """
     chain = _verify_hash_chain(lines, head)
     entries: list[RecordEntry] = []
@@ -202,11 +206,11 @@ def verify_ledger_records(
             line = parse_ledger_line(raw)
         except ValueError as error:
             where = f"{LEDGER_FILE}, line {index + 1}"
-            entries.append(RecordEntry(where, None, chain[index] or f"the ledger holds an invalid line: {error}"))
+            entries.append(RecordEntry(where, None, chain[index] or f"the ledger contains an invalid line: {error}"))
             continue
         event, wrong = _read_ledger_event(line, files, check_results=check_results)
         if repository_id is not None and line.repository != repository_id:
-            wrong = "it was published in another repository"
+            wrong = "it was published in a different repository"
         elif wrong is None and line.file in seen:
             wrong = "the ledger lists it twice"
         seen.add(line.file)
@@ -218,16 +222,16 @@ def verify_ledger_records(
 
 
 def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[str | None]:
-    """Return for each line why the chain does not vouch for it, or None if it does.
+    """Return for each line the reason why the chain does not confirm it, or None if the chain does.
 
-    From the head back, each line vouches for the one before it. When a line does not match the one before it, all
-    earlier lines are in doubt, because nobody can tell any more which of them was edited or removed. When the head is
-    only assumed to be the last line, the line that does not match is in doubt as well.
+    From the head back, each line confirms the line before it. If a line does not match the line before it, all earlier
+    lines are in doubt, because it is impossible to tell which of them was edited or removed. If the head is only
+    assumed to be the last line, the line that does not match is in doubt as well.
     """
     digests = [compute_sha256(line) for line in lines]
     wanted = head.digest if head is not None else digests[-1] if digests else START_DIGEST
     if wanted not in digests:
-        reason = "the ledger does not hold the last published line: lines were edited or removed"
+        reason = "the ledger does not contain the last published line: lines were edited or removed"
         return [reason] * len(lines)
     end = len(digests) - 1 - digests[::-1].index(wanted)
     reasons: list[str | None] = [None] * (end + 1)
@@ -243,7 +247,7 @@ def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[
 
 
 def _parse_previous_digest(line: bytes) -> str | None:
-    """Return the digest that a line gives for the line before it, or None if the line is invalid."""
+    """Return the digest that a line contains for the line before it, or None if the line is invalid."""
     try:
         return parse_ledger_line(line).previous
     except ValueError:
@@ -253,7 +257,7 @@ def _parse_previous_digest(line: bytes) -> str | None:
 def _read_ledger_event(
     line: LedgerLine, files: Mapping[str, bytes | None], *, check_results: bool
 ) -> tuple[Event | None, str | None]:
-    """Return the event of the record that a line names, and what is wrong with the record; None for either."""
+    """Return the event of the record that a line names, and the problem with the record. Either can be None."""
     if line.file not in files:
         return None, "its file is missing"
     data = files[line.file]
@@ -263,12 +267,12 @@ def _read_ledger_event(
     if compute_sha256(data) != line.sha256:
         return event, "it was edited after it was published"
     if event is not None and event.at != line.started_at:
-        return event, "the ledger gives a different time for it"
+        return event, "the ledger has a different time for it"
     return event, wrong
 
 
 def _parse_event(data: bytes | None, *, check_results: bool) -> tuple[Event | None, str | None]:
-    """Return a record's event and None, or None and what is wrong with it."""
+    """Return a record's event and None, or None and the problem with the record."""
     if data is None:
         return None, None
     try:

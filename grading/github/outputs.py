@@ -1,4 +1,4 @@
-"""Write what a workflow step passes on: outputs for later steps and jobs, and its part of the run's summary."""
+"""Write a workflow step's outputs for later steps and jobs, and its part of the run's summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 def write_outputs(file: Path, values: Mapping[str, str]) -> None:
     """Append outputs to the file in GITHUB_OUTPUT.
 
-    Each value is enclosed in its own random delimiters, so that no value can end early and start a new output.
+    Each value is enclosed in its own random delimiters, so that no value can close them early and start a new output.
     """
     with file.open("a", encoding="utf-8") as out:
         for name, value in values.items():

@@ -1,4 +1,4 @@
-"""Plan which modules and milestones of a commit have to be graded, and which can reuse their record."""
+"""Plan which modules and milestones of a commit have to be graded, and which can reuse an earlier record."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from grading.result import Result, Verdict
 from grading.submission import copy_submission
 
 OVERHEAD_MINUTES = 10
-"""The time for everything around the student's own code: packages, data sets, calibration of the machine."""
+"""The time allowed for everything except the student's own code: packages, data sets, and calibration of the
+machine.
+"""
 
 MAX_PLAN_BYTES = 100_000
-"""The size limit for a plan. The longest plan of a course of this size needs a tenth of it."""
+"""The maximum size of a plan, in bytes. The longest plan for a course of this size needs a tenth of it."""
 
 
 @dataclass(frozen=True)
 class GradingJob:
-    """One thing to grade: `nox -s SESSION`."""
+    """A module or milestone to grade, with `nox -s SESSION`."""
 
     session: str
-    """module-02_tensor or milestone-1."""
+    """The nox session, such as module-02_tensor or milestone-1."""
     title: str
     minutes: int
-    """A job that takes longer has a problem with the machine."""
+    """The time limit in minutes. If a job takes longer, the machine has a problem."""
 
 
 @dataclass(frozen=True)
 class ReusedResult:
-    """One thing that has not changed since it was last graded."""
+    """A module or milestone that has not changed since it was last graded."""
 
     session: str
     title: str
@@ -48,7 +50,7 @@ class ReusedResult:
 
 @dataclass(frozen=True)
 class GradingPlan:
-    """What happens to every built module and milestone."""
+    """The plan for every built module and milestone."""
 
     jobs: tuple[GradingJob, ...]
     reused: tuple[ReusedResult, ...]
@@ -56,18 +58,18 @@ class GradingPlan:
     """The sessions that still match the release, because nobody has worked on them."""
 
     def to_json(self) -> str:
-        """Encode the plan on one line, from which `decode_plan` decodes it."""
+        """Encode the plan as one line of JSON that `decode_plan` can decode."""
         return json.dumps(asdict(self), default=datetime.isoformat)
 
     def to_matrix_json(self) -> str:
-        """Encode the jobs as a matrix for GitHub, on one line."""
+        """Encode the jobs as a job matrix for GitHub, as one line of JSON."""
         return json.dumps({"include": [asdict(job) for job in self.jobs]})
 
 
 def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
-    """Decode a plan from an artifact, which others may have written.
+    """Decode a plan from an artifact. Somebody else may have written it.
 
-    Titles and minutes come from the manifest. Raise ValueError, with a sentence, for any plan but this course's.
+    Titles and minutes come from the manifest. Raise ValueError with a sentence if it is not a plan for this course.
     """
     known = {candidate.session: candidate for candidate in _list_gradable_sessions(manifest)}
     try:
@@ -101,10 +103,10 @@ class _Candidate:
     title: str
     budget: Budget
     modules: tuple[Module, ...]
-    """The modules in its submission."""
+    """The modules that its submission contains."""
     milestone: Milestone | None
     mark: Path
-    """The file that shows whether anyone has worked on it."""
+    """The file that shows whether the student has worked on it."""
 
 
 def plan_gradings_of_changes(
@@ -118,10 +120,11 @@ def plan_gradings_of_changes(
 ) -> GradingPlan:
     """Plan what to grade in ``student_tree``, given the release and the earlier results.
 
-    A module counts as worked on when its file differs from the release at ``course_root``, a milestone when its
-    trigger's recipe does. A record in ``history`` of the same files and the same course is reused, unless ``again``.
-    A record of an error, or of figures from a stand-in's data, is never reused. ``given`` holds the digests of
-    students' files as given, by default from the release's lock. Raise UsageError if the tree is not a folder.
+    A module counts as worked on if its file differs from the release at ``course_root``. A milestone counts as worked
+    on if its trigger's recipe differs. A record in ``history`` for the same files and the same version of the course is
+    reused, unless ``again`` is set. A record of an error, or of figures measured on a stand-in, is never reused.
+    ``given`` maps students' files to their released digests, which come from the release's lock by default. Raise
+    UsageError if the tree is not a folder.
     """
     course = describe_grading_course(course_root, manifest).digest
     given = lock.read_student_digests(course_root) if given is None else given
@@ -145,7 +148,7 @@ def plan_gradings_of_changes(
 
 
 def _build_grading_job(candidate: _Candidate) -> GradingJob:
-    """Build the job of a session, with time for everything around the student's code."""
+    """Build the job for a session, with time for everything except the student's code."""
     minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + OVERHEAD_MINUTES
     return GradingJob(candidate.session, candidate.title, minutes)
 

@@ -1,4 +1,4 @@
-"""`python -m grading.github plan`: what a commit has to be graded for, as outputs of a step or as a table."""
+"""The command `python -m grading.github plan`, which plans what to grade and writes step outputs or a table."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def run_plan_command(
     again: Annotated[bool, typer.Option("--again", help="Reuse no records.")] = False,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there.")] = None,
 ) -> None:
-    """Say which modules and milestones are to be graded: in a workflow as outputs, at a desk as a table.
+    """Plan which modules and milestones to grade. In a workflow, write outputs. Otherwise, print a table.
 
-    Records come from the branch `progress` of the repository in GITHUB_REPOSITORY. At a desk, where it is not set, no
-    records are used. A run that was started by hand measures everything again.
+    Records come from the branch `progress` of the repository in GITHUB_REPOSITORY. If it is not set, as outside GitHub,
+    no records are used. A run that was started by hand measures everything again.
     """
     environ, manifest = os.environ, load_manifest(ROOT)
     event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None
     history: tuple[Result, ...] = ()
     if environ.get("GITHUB_REPOSITORY"):
-        from grading.github.verified_results import fetch_verified_results  # slow to import: not at a desk
+        from grading.github.verified_results import fetch_verified_results  # slow to import, and needed only on GitHub
 
         history = fetch_verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
@@ -52,7 +52,7 @@ def run_plan_command(
 
 
 def build_workflow_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
-    """Build the outputs for later jobs; every value is generated here or checked for its form."""
+    """Build the outputs for later jobs. Every value is generated here, or its form is checked."""
     return {
         "any": "true" if plan.jobs else "false",
         "matrix": plan.to_matrix_json(),

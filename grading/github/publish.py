@@ -31,19 +31,21 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 MAX_ATTEMPTS = 30
-"""The number of times that another run may come first before this one gives up. Each time, at least one succeeds."""
+"""The number of times that another run may come first before this run gives up. Each time, at least one run
+succeeds.
+"""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """The outcome of publishing."""
+    """The outcome of publishing results."""
 
     added: tuple[str, ...]
-    """The new records' files on the branch; none when all were there already."""
+    """The new records' files on the branch. There are none if all were already published."""
     head: LedgerHead
-    """The new end of the ledger."""
+    """The ledger's new end."""
     commit: str | None
-    """The commit that added them."""
+    """The commit that added the records, if there is one."""
     tries: int
 
 
@@ -65,7 +67,7 @@ def publish_results(
 ) -> Publication:
     """Add a run's results to the branch `progress` of the repository (owner/name).
 
-    The branch only ever moves forward: if another run comes first, everything is read and tried again. A result with
+    The branch only ever moves forward. If another run comes first, everything is read and tried again. A result with
     the same run, session and start is never added twice. Raise GraderError if a result does not belong to this course
     or if other runs come first too often.
     """
@@ -80,7 +82,8 @@ def publish_results(
             and branch.files.get(ledger.LEDGER_FILE, BranchFile("", 0)).size > ledger.MAX_LEDGER_BYTES
         ):
             raise GraderError(
-                f"{ledger.LEDGER_FILE} is too large to be ours and will not be replaced. Restore it from its history."
+                f"{ledger.LEDGER_FILE} is too large to have been written by runs, and will not be replaced. Restore "
+                f"it from its history."
             )
         before = BranchRecords() if branch is None else fetch_records_at(place, branch, number, known)
         head = before.head or LedgerHead()
@@ -99,7 +102,7 @@ def publish_results(
         commit = commit_files_to_branch(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
         if commit is not None:
             return Publication(tuple(line.file for line in added), head, commit, tries)
-        sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret: keeps runs from colliding again
+        sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret, but keeps runs from colliding again
     raise GraderError(
         f"Other runs have changed the branch {BRANCH} {MAX_ATTEMPTS} times while this one was publishing. "
         "Run this job again."
@@ -107,7 +110,7 @@ def publish_results(
 
 
 def _build_ledger_record(result: Result, run_id: int, manifest: Manifest) -> _NewRecord:
-    """Build the record of one result; raise GraderError if the course has no such module or milestone."""
+    """Build the record of one result. Raise GraderError if the course has no such module or milestone."""
     known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
     if (result.milestone if result.module is None else result.module) not in known:
         what = f"milestone {result.milestone}" if result.module is None else f"module {to_one_line(result.module, 40)}"
@@ -120,7 +123,7 @@ def _build_ledger_record(result: Result, run_id: int, manifest: Manifest) -> _Ne
 def _draw_milestone_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
-    """Draw the badges (SVG and JSON) of the measured milestones, and any that is missing, by file name."""
+    """Draw the badges (SVG and JSON) of the measured milestones and any missing badges, keyed by file name."""
     events = {ledger.compute_sha256(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
@@ -136,7 +139,7 @@ def _draw_milestone_badges(
 
 
 def _draw_milestone_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
-    """Draw a milestone's badge, pending when its best result is not a pass."""
+    """Draw a milestone's badge. It is pending if the best result is not a pass."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return render_badge(best)
     return render_pending_badge(manifest.course.name, milestone.id, milestone.name, best)

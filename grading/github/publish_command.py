@@ -1,4 +1,4 @@
-"""`python -m grading.github publish`: turn a run's results into records after a push to the default branch."""
+"""The command `python -m grading.github publish`, which records a run's results after a push to the default branch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_publish_command() -> None:
-    """Add the run's results to the branch `progress`: records, a line of the ledger for each, badges.
+    """Add the run's results to the branch `progress`, with records, a line in the ledger for each record, and badges.
 
-    The run's plan says which results to expect. A missing or invalid one is reported, and the command ends with exit
-    code 3 after publishing the others. Running it again changes nothing.
+    The run's plan determines which results to expect. If one is missing or invalid, the command reports it, publishes
+    the others and exits with code 3. Running the command again changes nothing.
     """
     environ = os.environ
     event, manifest = read_event(environ), load_manifest(ROOT)
@@ -35,7 +35,9 @@ def run_publish_command() -> None:
     try:
         plan = read_run_plan(github, event.repository, run_id, manifest)
     except ArtifactRefusedError as refusal:
-        raise GraderError(f"It is unknown what this run has graded: {refusal}. Nothing was published.") from None
+        raise GraderError(
+            f"This run's plan cannot be used, so it is unknown what was graded: {refusal}. Nothing was published."
+        ) from None
     expected = tuple(job.session for job in plan.jobs)
     collected = collect_run_results(github, event.repository, run_id, expected, event.sha, manifest)
     with translate_errors(f"the branch {BRANCH}"):
@@ -50,7 +52,7 @@ def run_publish_command() -> None:
 
 
 def _require_publishable_run(event: WorkflowEvent) -> int:
-    """Return the number of a run whose results may be published; raise UsageError if they may not."""
+    """Return the number of a run whose results may be published. Raise UsageError if they may not be."""
     if not event.is_default_branch_push:
         raise UsageError(
             "Only pushes to the default branch are published, and this is "
@@ -62,7 +64,7 @@ def _require_publishable_run(event: WorkflowEvent) -> int:
 
 
 def describe_publication(collected: CollectedResults, published: Publication) -> Iterator[str]:
-    """Yield what was done, line by line, for the log."""
+    """Yield the lines of the log that describe what was published."""
     yield from (f"Published {file}" for file in published.added)
     if not published.added:
         yield "Nothing new to publish."
@@ -71,7 +73,7 @@ def describe_publication(collected: CollectedResults, published: Publication) ->
 
 
 def build_publication_summary(collected: CollectedResults, published: Publication) -> str:
-    """Write what was done as Markdown; a kept copy later shows whether the ledger was rewritten."""
+    """Describe what was published as Markdown. A copy of it can later show whether the ledger was rewritten."""
     parts = ["### Published", ""]
     parts += [f"- {format_code_span(file)}" for file in published.added] or ["Nothing new."]
     parts += [f"- Not published: {escape_markdown(problem)}" for problem in collected.problems]

@@ -1,4 +1,4 @@
-"""`python -m grading.github report`: report a run's results in its summary, a comment and a check run."""
+"""The command `python -m grading.github report`, which reports results in a summary, a comment and a check run."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def run_report_command(
     ] = sticky.AUTHOR,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report there.")] = None,
 ) -> None:
-    """Report what a run has graded: in its summary, the pull request's comment and a check run with annotations.
+    """Report a run's results in its summary, in the pull request's comment, and in a check run with annotations.
 
-    Ends with 0 whatever the verdict once the report is delivered, and with 3 when it could not be delivered.
+    Exit with 0 if the report was delivered, whatever the verdict, and with 3 if it could not be delivered.
     """
     built, undelivered = deliver_report(os.environ, load_manifest(ROOT), author)
     if markdown is not None:
@@ -64,9 +64,9 @@ def run_report_command(
 def deliver_report(
     environ: Mapping[str, str], manifest: Manifest, author: str = sticky.AUTHOR
 ) -> tuple[RunReport, list[str]]:
-    """Deliver everything that can be delivered; return the report and a sentence for each part that could not be.
+    """Deliver everything that can be delivered. Return the report, and a sentence for each part that could not be.
 
-    Raise UsageError outside a run on GitHub; raise GraderError if GitHub cannot be asked for the run's artifacts.
+    Raise UsageError outside a run on GitHub. Raise GraderError if GitHub cannot be reached for the run's artifacts.
     """
     event = read_event(environ)
     if event.run_id is None:
@@ -107,7 +107,7 @@ def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manif
 def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
     """Find the pull request to comment on, from the event or from GitHub, never from a run's artifacts.
 
-    Return None if there is none, or when its head is now a different commit.
+    Return None if there is none, or if its head is now a different commit.
     """
     if event.name != "workflow_run" or event.head_repository is None:
         return event.pull_request
@@ -126,7 +126,10 @@ def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
 
 
 def _deliver_or_note_failure(undelivered: list[str], work: Callable[[], T]) -> T | None:
-    """Return the value of `work`; on GraderError note a sentence and return None, so that the report goes on."""
+    """Return the value of `work`.
+
+    If it raises GraderError, note a sentence and return None, so that the report continues.
+    """
     try:
         return work()
     except GraderError as error:

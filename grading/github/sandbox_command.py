@@ -1,4 +1,4 @@
-"""`python -m grading.github sandbox`: make the machine's best sandbox work, or report why it cannot."""
+"""The command `python -m grading.github sandbox`, which makes a sandbox work or reports why none does."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PROC_SYS = Path("/proc/sys")
 
 
 def run_sandbox_command() -> None:
-    """Make the sandbox work: install bubblewrap, and let it use user namespaces where AppArmor forbids them.
+    """Make the sandbox work: install bubblewrap, and let it use user namespaces if AppArmor forbids them.
 
-    Meant for disposable machines such as GitHub's: it uses sudo and prints each command before running it. Where
-    bubblewrap works already, nothing is done. Where it cannot be made to work, Landlock is enough. Where neither
+    This command is for disposable machines such as GitHub's. It uses sudo and prints each command before running it. If
+    bubblewrap already works, nothing is done. If bubblewrap cannot be made to work, Landlock is enough. If neither
     works, the exit code is 3 and no student code is run.
     """
     typer.echo(f"The sandbox works: {words.name_sandbox(prepare_sandbox())}.")
 
 
 def prepare_sandbox() -> str:
-    """Make bubblewrap work, unless a different sandbox is requested, and return the one that grading will use.
+    """Make bubblewrap work, unless a different sandbox is requested. Return the sandbox that grading will use.
 
     Raise GraderError if official grading would refuse this machine.
     """
@@ -46,21 +46,22 @@ def prepare_sandbox() -> str:
 
 
 def _make_bubblewrap_work() -> None:
-    """Take the missing steps in order until bubblewrap works; raise GraderError if it never does."""
+    """Take the necessary steps in order until bubblewrap works. Raise GraderError if it never does."""
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
         _run_as_root("apt-get", "update", "-qq")
         _run_as_root("apt-get", "install", "-y", "-qq", "bubblewrap")
     if _retry_bubblewrap() and _is_userns_restricted():
-        # Ubuntu 24.04: without this an unprivileged bwrap may not map users. The machine has no other user to protect.
+        # On Ubuntu 24.04, an unprivileged bwrap may not map users without this. The machine has no other user to
+        # protect.
         _run_as_root("sysctl", "-w", f"{USERNS_RESTRICTION}=0")
     if reason := _retry_bubblewrap():
         raise GraderError(f"{reason}.")
 
 
 def _retry_bubblewrap() -> str | None:
-    """Try bubblewrap again and return why it does not work, if it does not."""
+    """Try bubblewrap again. Return the reason why it does not work, or None if it works."""
     bubblewrap.find_bubblewrap_problem.cache_clear()
     return bubblewrap.find_bubblewrap_problem()
 

@@ -1,4 +1,4 @@
-"""Keep a single comment per pull request: it is found by marker and author, updated, and never posted twice."""
+"""Keep a single comment per pull request. It is found by its marker and author, updated, and never posted twice."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ class _WorkflowRun(ApiModel):
 
 @dataclass(frozen=True)
 class OwnComment:
-    """A comment of ours under a pull request."""
+    """One of our comments on a pull request."""
 
     id: int
     body: str
 
 
 def find_own_comments(client: Client, repository: str, number: int, author: str = AUTHOR) -> tuple[OwnComment, ...]:
-    """Find our comments under a pull request, oldest first; there are several only when two runs have just raced.
+    """Find our comments on a pull request, oldest first. There are several only if two runs have just raced.
 
-    The marker alone proves nothing, since anyone may write it. The login does: only GitHub assigns those with brackets.
+    The marker alone proves nothing, since anyone can write it. The login is proof, because only GitHub assigns logins
+    with brackets.
     """
     owner, name = repository.split("/")
     pages: Iterable[_Comment] = client.rest.paginate(
@@ -62,7 +63,7 @@ def find_own_comments(client: Client, repository: str, number: int, author: str 
 
 
 def read_last_report_state(client: Client, repository: str, number: int, author: str = AUTHOR) -> ReportState | None:
-    """Return the state that the last report left, if there is one and it can be read."""
+    """Return the state that the last report left, or None if there is none or it cannot be read."""
     with translate_errors("the comments of the pull request"):
         found = find_own_comments(client, repository, number, author)
     return decode_report_state(found[0].body) if found else None
@@ -73,15 +74,15 @@ def create_or_update_comment(
 ) -> CommentOutcome:
     """Create our comment or update it, unless a newer run has already written it.
 
-    Two runs that both find no comment both create one. Each then looks again: the older comment stays, with the newer
-    run's text, whichever run comes last. GitHub has no conditional update, so an older run that is overtaken within
-    that one request wins; the workflows let only one run report at a time.
+    Two runs that both find no comment both create one. Each run then looks again. The older comment stays, with the
+    newer run's text, whichever run comes last. GitHub has no conditional update, so an older run that is overtaken
+    during that single request wins. The workflows let only one run report at a time.
     """
     owner, name = repository.split("/")
     issues = client.rest.issues
 
     def write_comment_once() -> CommentOutcome:
-        """Look for our comments, then create, update or leave the oldest and delete the others."""
+        """Look for our comments. Create, update or keep the oldest one, and delete the others."""
         created = None
         ours = find_own_comments(client, repository, number, author)
         if not ours:
@@ -105,7 +106,7 @@ def create_or_update_comment(
 
 
 def is_state_from_newer_run(client: Client, repository: str, state: ReportState | None, run: ReportingRun) -> bool:
-    """Return whether the state comes from a run that began after ours. The state may be forged, so ask GitHub."""
+    """Return whether the state comes from a run that began after ours. Ask GitHub, since the state may be forged."""
     if state is None or (state.run, state.attempt) <= (run.id, run.attempt):
         return False
     owner, name = repository.split("/")
@@ -119,7 +120,7 @@ def is_state_from_newer_run(client: Client, repository: str, state: ReportState 
 
 
 def _run_unless_comment_deleted(work: Callable[[], object]) -> bool:
-    """Call `work`; return False when the comment has meanwhile been deleted."""
+    """Call `work`. Return False if the comment has been deleted in the meantime."""
     try:
         work()
     except RequestFailed as error:

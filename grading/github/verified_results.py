@@ -1,4 +1,4 @@
-"""The results in a repository's records that its ledger vouches for."""
+"""The results in a repository's records that its ledger confirms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from grading.result import Result
 
 
 def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
-    """Fetch the results on the branch `progress` of GITHUB_REPOSITORY that are unedited; none without the branch.
+    """Fetch the unedited results on the branch `progress` of GITHUB_REPOSITORY. There are none without the branch.
 
-    Raise UsageError without a token, GraderError if GitHub cannot be reached.
+    Raise UsageError if there is no token, or GraderError if GitHub cannot be reached.
     """
     with translate_errors("the records on the branch progress"):
         records = fetch_branch_records(create_client(environ), environ["GITHUB_REPOSITORY"])

@@ -1,4 +1,4 @@
-"""Milestone 5's texts, their prompts, and the rivals that a network has to beat.
+"""Milestone 5's texts, the prompts for them, and the rivals that a network has to beat.
 
 All of it runs in the grader's process. Read `documents.py` first, then `function_corpus.py` and `story_corpus.py`.
 

@@ -1,4 +1,4 @@
-"""The grader's own byte-pair encoding, so that rivals count the same tokens for every student's tokenizer."""
+"""The grader's own byte-pair encoding, so that rivals count the same tokens whatever the student's tokenizer is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BYTES = 256
 
 
 class Tokenizer:
-    """A byte-pair encoding learned from a text, with the most frequent pair first (Sennrich et al., 2016)."""
+    """A byte-pair encoding learned from a text by merging the most frequent pair first (Sennrich et al., 2016)."""
 
     def __init__(self, data: bytes, vocabulary_size: int):
         self.table = [bytes([byte]) for byte in range(BYTES)]
@@ -56,9 +56,9 @@ def _join_pieces_with_separators(pieces: Collection[bytes]) -> np.ndarray:
 
 
 def _merge_pair(joined: np.ndarray, pair: tuple[int, int], new_token: int) -> tuple[np.ndarray, np.ndarray]:
-    """Replace each pair by ``new_token``, from left to right; return the tokens and which positions are kept."""
+    """Replace each pair with ``new_token``, from left to right. Return the tokens and which positions are kept."""
     places = np.flatnonzero((joined[:-1] == pair[0]) & (joined[1:] == pair[1]))
-    if pair[0] == pair[1]:  # of overlapping pairs in a row, take every other one
+    if pair[0] == pair[1]:  # merge every other pair in a row of overlapping pairs
         run = np.cumsum(np.diff(places, prepend=-2) > 1)
         first = np.searchsorted(run, run)
         places = places[(np.arange(len(places)) - first) % 2 == 0]

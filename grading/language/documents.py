@@ -1,4 +1,4 @@
-"""Texts made of documents, prompts that belong to them, and words that nobody knows before a run."""
+"""Texts made of documents, prompts for them, and words that nobody knows before a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def encode_documents(documents: Iterable[str]) -> np.ndarray:
 
 
 def make_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
-    """Make up five-letter words such as bamiv. No two of them, and none of the known words, begin alike."""
+    """Make up five-letter words such as bamiv. No two of them begin alike, and none begins like a known word."""
     words: list[str] = []
     taken = {word[:3] for word in known_words}
     while len(words) < count:
@@ -40,7 +40,7 @@ def make_up_words(count: int, rng: np.random.Generator, known_words: Iterable[st
 def choose_held_out_pairs(
     pairs: Sequence[tuple[str, str]], count: int, max_per_element: int, rng: np.random.Generator
 ) -> set[tuple[str, str]]:
-    """Choose up to ``count`` pairs. No element occurs in more than ``max_per_element`` of them in the same position."""
+    """Choose up to ``count`` pairs. At most ``max_per_element`` of them have the same element in the same position."""
     chosen: set[tuple[str, str]] = set()
     for index in rng.permutation(len(pairs)):
         pair = pairs[index]

@@ -1,4 +1,4 @@
-"""Make small Python functions from a run's seed, each with a signature, a docstring and one return.
+"""Generate small Python functions from a run's seed, each with a signature, a docstring and one return statement.
 
 A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). A
 function of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some
@@ -27,7 +27,7 @@ NAMES = tuple(
 )
 LISTS = tuple("prices values numbers scores items sizes weights ages marks points".split())
 HELD_NAMES = 8
-"""The interval of held-out pairs: one in this many pairs of names is not in the training text."""
+"""One pair of names in this many is held out of the training text."""
 
 OPERATIONS = {
     "sum": "{a} + {b}",
@@ -67,7 +67,7 @@ CONDITIONS = {
     "divisible": ("divisible by {n}", "x % {n} == 0"),
 }
 TRIVIAL = {("first", "equal"), ("last", "equal")}
-"""Idioms and conditions that are never combined, because the result would be the second argument."""
+"""Idioms and conditions that are never combined, because the result would always be the second argument."""
 # The possible meanings of made-up words. The constant c is drawn together with the word.
 OPERATION_MEANINGS = (
     "{a} ** 2 + {b}",
@@ -115,7 +115,9 @@ MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 4, 4, 4
 HELD_NUMBERS, HELD_LISTS = 16, 4
 """The number of (operation, continuation) and (idiom, condition) pairs that are held out of the training text."""
 MOST_OF_ONE, MOST_OF_ONE_LIST = 2, 1
-"""The most held-out pairs that may share an operation or continuation, and that may share an idiom or condition."""
+"""The maximum number of held-out pairs that may share an operation or continuation, and that may share an idiom or
+condition.
+"""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class FunctionGrammar:
 
 @dataclass(frozen=True, eq=False)
 class FunctionCorpus:
-    """The training text, and prompts that are not in it."""
+    """The training text, and prompts for functions that are not in it."""
 
     documents: tuple[str, ...]
     text: np.ndarray
@@ -169,7 +171,7 @@ class FunctionCorpus:
 def _build_function_prompt(
     name: str, first_parameter: str, second_parameter: str, description: str, body: str
 ) -> Prompt:
-    """Build a prompt of signature and docstring, with its body as the answer."""
+    """Build a prompt from a signature and a docstring, with the function's body as the answer."""
     head = f'def {name}({first_parameter}, {second_parameter}):\n    """Return {description}."""'
     return Prompt(head, f"\n    return {body}\n")
 
@@ -263,6 +265,6 @@ def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
 
 
 def _draw_meanings(forms: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
-    """Draw different forms, and a constant from 3 to 9 for each form that contains one."""
+    """Draw different forms, and a constant from 3 to 9 for each form that contains a constant."""
     chosen = rng.permutation(len(forms))[:count]
     return [forms[index].replace("{c}", str(rng.integers(3, 10))) for index in chosen]

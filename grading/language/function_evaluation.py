@@ -1,6 +1,9 @@
-"""Run small functions that a network wrote. They are parsed and evaluated node by node, and never run by Python itself.
+"""Run small functions that a network wrote.
 
-Any node that is not listed is refused. Numbers, lists and operation counts are limited, so that no text takes long.
+They are parsed and evaluated node by node, and Python itself never runs them.
+
+Any node that is not listed is refused. The sizes of numbers and lists and the number of operations are limited, so that
+no text takes long.
 """
 
 from __future__ import annotations
@@ -20,19 +23,24 @@ from grading.language.function_corpus import MAX_CONSTANT
 
 Value = bool | int | float | list
 LARGEST_NUMBER = 10**12
-"""The largest absolute value of a number."""
+"""The largest absolute value that a number may have."""
 LARGEST_EXPONENT = 8
 LONGEST_LIST = 64
-"""The most elements in a list."""
+"""The maximum number of elements in a list."""
 MOST_OPERATIONS = 5_000
 CASES_PER_FUNCTION = 12
 """The number of inputs on which each function is run."""
 MOST_TRIES = 500
-"""The most draws of inputs for a function's cases. A function may have only one value, such as max(a - b, 9999)."""
+"""The maximum number of inputs drawn for a function's cases. A function such as max(a - b, 9999) may have only one
+value.
+"""
 
 
 class RefusedError(Exception):
-    """The error raised if a text is not one function of the required kind, or cannot be evaluated. It says why."""
+    """The error raised if a text is not a single function of the required kind, or cannot be evaluated.
+
+    The message says why.
+    """
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
     """
     names = [argument.arg for argument in function.args.args]
     if len(names) != len(arguments):
-        raise RefusedError(f"it takes {len(names)} arguments and not {len(arguments)}")
+        raise RefusedError(f"it takes {len(names)} arguments, not {len(arguments)}")
     returned = function.body[-1]
     assert isinstance(returned, ast.Return)
     assert returned.value is not None
@@ -59,10 +67,15 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
 
 
 def parse_function(source: str) -> ast.FunctionDef:
-    """Parse a function: an optional docstring and one return. Raise RefusedError if the text is anything else."""
+    """Parse a function that has an optional docstring and one return.
+
+    Raise RefusedError if the text is anything else.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python warns of code such as `1is 2`, and the student could not act on it
+            warnings.simplefilter(
+                "ignore"
+            )  # Python warns about code such as `1is 2`, and the student could not act on the warning
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise RefusedError(f"it does not parse: {getattr(error, 'msg', error)}") from None
@@ -79,7 +92,7 @@ def parse_function(source: str) -> ast.FunctionDef:
 
 
 class _ExpressionEvaluator:
-    """Computes the value of expressions for some arguments."""
+    """An evaluator that computes the values of expressions for some arguments."""
 
     def __init__(self, names: dict[str, Value]):
         self._names = names
@@ -130,10 +143,10 @@ class _ExpressionEvaluator:
                 ]
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
                 return _CALLS[name](*(self.evaluate(argument) for argument in node.args))
-        raise RefusedError(f"{ast.unparse(node)[:60]} is not something that such a function needs")
+        raise RefusedError(f"{ast.unparse(node)[:60]} is not allowed in such a function")
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
-        """Compute the list that a comprehension with one `for` makes."""
+        """Compute the list that a comprehension with one `for` produces."""
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
             raise RefusedError("a comprehension has one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id
@@ -202,7 +215,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
-    """Draw inputs for which the correct function has a value, and not always the same value if that is possible."""
+    """Draw inputs for which the correct function has values, which differ if that is possible."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):
@@ -227,7 +240,7 @@ def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # so that values fall on both sides of the constants
+    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # so that values are on both sides of the constants
     return tuple(rng.integers(-most, most + 1, count).tolist())
 
 
@@ -241,7 +254,7 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
 
 
 def find_completion_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase]) -> str | None:
-    """Return what is wrong with a completion, or None if it computes the same values as the correct one."""
+    """Describe the mistake in a completion, or return None if it computes the same values as the correct one."""
     try:
         function = parse_function(prompt.text + completion)
         for case in cases:

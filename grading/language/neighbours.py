@@ -1,4 +1,4 @@
-"""A rival without a network: it copies the nearest training document, unchanged or with the prompt's words."""
+"""A rival without a network, which copies the nearest training document, unchanged or with the prompt's words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORD = re.compile(r"\w+")
 
 
 class NearestNeighbour:
-    """Finds the document whose beginning shares the most words with a prompt, where rare words count more."""
+    """A search for the document whose beginning shares the most words with a prompt. Rare words count more."""
 
     def __init__(self, documents: Sequence[str], prompt_pattern: re.Pattern):
         """Index the documents. ``prompt_pattern`` matches the part of a document that a prompt contains."""
@@ -26,7 +26,7 @@ class NearestNeighbour:
         self._places = {word: np.array(where) for word, where in places.items()}
 
     def complete_like_nearest(self, prompt: str, *, substitute: bool) -> str:
-        """Continue a prompt as its nearest document does. With ``substitute``, use the prompt's own words."""
+        """Continue a prompt as its nearest document continues. With ``substitute``, use the prompt's own words."""
         scores = np.zeros(len(self._documents))
         words = WORD.findall(prompt)
         for word in set(words):

@@ -1,6 +1,7 @@
-"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999), the best model that only counts.
+"""Interpolated Kneser–Ney n-grams (Kneser and Ney, 1995; Chen and Goodman, 1999), the best model that only counts.
 
-An n-gram is one integer, Σ token · size^position, so that counting is sorting and a lookup is a binary search.
+An n-gram is encoded as one integer, Σ token · size^position. So n-grams can be counted by sorting and found by binary
+search.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class KneserNey:
         self._orders: list[_NgramCounts] = []
         for length in range(order, 0, -1):
             self._orders.insert(0, _count_ngrams(keys, counts, vocabulary_size))
-            # The count of a shorter n-gram is the number of different tokens that precede it, not of its occurrences.
+            # The count of a shorter n-gram is the number of different tokens that precede it, not the number of its
+            # occurrences.
             keys, counts = np.unique(keys % vocabulary_size ** (length - 1), return_counts=True)
 
     def compute_probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
@@ -78,13 +80,13 @@ class KneserNey:
 
 
 class NgramWriter:
-    """An n-gram model that writes, with the interface of `text_writers.Writer`."""
+    """An n-gram model with the interface of `text_writers.Writer`."""
 
     def __init__(self, model: KneserNey, table: Sequence[bytes], encode: Callable[[bytes], np.ndarray]):
         self.table, self.encode, self._model = table, encode, model
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Take the logarithms of the probabilities. A tiny term breaks ties in favour of the first token."""
+        """Compute the logarithms of the probabilities. A tiny term breaks ties in favour of the first token."""
         return np.log(self._model.compute_probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 
@@ -99,6 +101,6 @@ def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) ->
 
 
 def _find_sorted(sorted_array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each wanted value's position in a sorted array, and whether it is there."""
+    """Return each wanted value's position in a sorted array, and whether the array contains it."""
     place = np.minimum(np.searchsorted(sorted_array, wanted), len(sorted_array) - 1)
     return place, sorted_array[place] == wanted

@@ -14,9 +14,11 @@ PASSAGE_CHARACTERS = 4_000
 HELD_OUT_EVERY = 10
 """One passage in this many is held out of the training text."""
 COPIED_WORDS, REPEATED_WORDS = 8, 4
-"""The number of words in a row that count as copied if the training text has them, and as repeated if they recur."""
+"""The number of consecutive words that count as copied if the training text contains them, and as repeated if they
+recur.
+"""
 FEWEST_WORDS = 10
-"""The fewest words in a valid sample. A shorter sample counts as pure repetition."""
+"""The minimum number of words in a valid sample. A shorter sample counts as pure repetition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +44,14 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
 
 
 def measure_copied_share(samples: Sequence[str], training_text: str) -> float:
-    """Measure the share of eight-word sequences that are also in the training text, or 1 if there are no sequences."""
+    """Measure the share of eight-word sequences that the training text also contains. It is 1 if there are none."""
     known = f" {' '.join(training_text.split())} "
     runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_runs(sample.split(), COPIED_WORDS)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
 def measure_repeated_share(samples: Sequence[str]) -> float:
-    """Measure the share of four-word sequences that came earlier in the same sample, averaged over samples."""
+    """Measure the share of four-word sequences that occurred earlier in the same sample, averaged over samples."""
 
     def measure_repetition(sample: str) -> float:
         """Return the share of a sample's word runs that repeat an earlier one, or 1 if the sample is too short."""
@@ -60,5 +62,5 @@ def measure_repeated_share(samples: Sequence[str]) -> float:
 
 
 def _list_word_runs(words: list[str], length: int) -> list[tuple[str, ...]]:
-    """List every run of so many neighbouring words."""
+    """List every run of ``length`` consecutive words."""
     return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

@@ -1,4 +1,4 @@
-"""The rivals a network has to beat: programs that only count or copy, measured on the same text in the same run."""
+"""The rivals that a network has to beat. They only count or copy, and are measured on the same text in the same run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ VOCABULARY_SIZE = 512
 """The size of the grader's own vocabulary."""
 ORDERS = (3, 5)
 FUNCTION_BYTES, STORY_BYTES = 160, 400
-"""The most bytes in a completion of a function, and of a story."""
+"""The maximum number of bytes in the completion of a function, and of a story."""
 BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
 BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
 RivalFigures = dict[str, float]
-"""The figure of each rival, by the rival's name."""
+"""The figures of the rivals, keyed by the rival's name."""
 Completer = Callable[[Sequence[Prompt]], list[str]]
 
 
@@ -49,7 +49,7 @@ def measure_function_rivals(
     prompts: Mapping[str, Sequence[Prompt]],
     cases: Mapping[str, Sequence[Sequence[FunctionCase]]],
 ) -> dict[str, RivalFigures]:
-    """Map each set of prompts to each rival's share of functions right."""
+    """Map each set of prompts to each rival's share of correct functions."""
     ladders: dict[str, RivalFigures] = {figure: {} for figure in prompts}
     for name, complete in make_function_rivals(functions).items():
         for figure, asked in prompts.items():
@@ -103,7 +103,7 @@ def _make_rivals(
     neighbour = NearestNeighbour(documents, prompt_pattern)
 
     def make_completer(writer: NgramWriter) -> Completer:
-        """Make a function from a list of prompts to the texts that this writer continues them with, in order."""
+        """Make a function that maps a list of prompts to this writer's continuations, in order."""
 
         def complete_prompts(prompts: Sequence[Prompt]) -> list[str]:
             """Return the text with which the writer continues each prompt, in order."""
@@ -113,7 +113,7 @@ def _make_rivals(
         return complete_prompts
 
     def complete_with_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
-        """Answer each prompt with the nearest training function. With `substitute`, use the prompt's own names."""
+        """Answer each prompt with the nearest training document. With `substitute`, use the prompt's own names."""
         return [neighbour.complete_like_nearest(prompt.text, substitute=substitute) for prompt in prompts]
 
     rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}

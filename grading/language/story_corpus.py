@@ -1,8 +1,9 @@
-"""Make stories of a small world from a run's seed: who has what, what happens, and who goes home with what.
+"""Generate stories about a small world from a run's seed: who has what, what happens, and who goes home with what.
 
-A made-up verb tells what happens, and only the training text shows which of four events the verb means. The last two
-sentences, the claims, can be checked against the rest of the story. No phrase or program prepared beforehand gets them
-right. Some pairs of characters never meet in the training text, and each prompt is about one of these pairs.
+A made-up verb describes what happens, and only the training text shows which of four events the verb means. The last
+two sentences, the claims, can be checked against the rest of the story. No phrase or program that was prepared
+beforehand gets the claims right. Some pairs of characters never meet in the training text, and each prompt is about one
+of these pairs.
 """
 
 from __future__ import annotations
@@ -34,15 +35,19 @@ REMARKS = (
     "{owner} called the {animal}.",
     "{other} liked {owner} and the {animal}.",
 )
-"""Once a remark names the owner, the rest follows from who has what. So not only the claims teach who has what."""
+"""Remarks. Once a remark names the owner, the rest follows from who has what, so remarks teach this as well as claims
+do.
+"""
 EVENTS = ("swap", "give", "take", "keep")
-"""The two swap things, the first gives the second its thing or takes the second's, or both keep their own."""
+"""The events. The two characters swap things, the first gives the second a thing or takes the second's, or both keep
+their own.
+"""
 CLAIM = re.compile(r"(?:At night )?([A-Z][a-z]+) went home with ([a-z, ]+)\.")
 
 
 @dataclass(frozen=True, eq=False)
 class StoryCorpus:
-    """The training text, and prompts that are not in it. Each prompt ends with the event."""
+    """The training text, and prompts for stories that are not in it. Each prompt ends with the event."""
 
     documents: tuple[str, ...]
     text: np.ndarray
@@ -104,14 +109,14 @@ def _draw_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[
 
 
 def _format_claim(character: str, animal: str, things: list[str]) -> str:
-    """Write the sentence about what a character goes home with."""
+    """Write the sentence that lists what a character goes home with."""
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{character} went home with {listed}."
 
 
 def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """List (character, things they go home with) in a completion, as in ("Ben", {"the dog", "the red kite"})."""
+    """List each character in a completion's claims and their things, as in ("Ben", {"the dog", "the red kite"})."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]
@@ -121,7 +126,7 @@ def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
 
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
-    """Return a completion's true claims, and the claims it should make, or makes if those are more."""
+    """Count a completion's true claims, and the claims that it should make or, if there are more, that it does make."""
     true = dict(parse_claims(prompt.answer))
     claims = parse_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}

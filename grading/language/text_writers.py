@@ -1,7 +1,7 @@
 """Continue prompts token by token, greedily or by sampling, for both the network and its rivals.
 
 A writer returns the logits of the next token after prefixes. The grader chooses the tokens and decides when to stop, so
-that a writer cannot read ahead, and no text can disagree with the probabilities it came from.
+that a writer cannot read ahead, and no text can disagree with the probabilities from which it was chosen.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ STOP = END_MARK.encode()
 
 
 class Writer(Protocol):
-    """A model that can be asked for the next token."""
+    """A model that can predict the next token."""
 
     @property
     def table(self) -> Sequence[bytes]:
-        """The bytes that each token stands for."""
+        """The bytes for which each token stands."""
         ...
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Encode bytes as tokens whose bytes join to the input: int64 (t,)."""
+        """Encode bytes as tokens whose bytes add up to the input: int64 (t,)."""
         ...
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
@@ -78,7 +78,7 @@ def complete_by_sampling(
 
 
 def _choose_likeliest(logits: np.ndarray) -> np.ndarray:
-    """Choose the token with the largest logit in each row, or -1 if two tokens share it."""
+    """Choose the token with the largest logit in each row, or -1 if two tokens share the largest logit."""
     tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1
     return np.where(tied, -1, logits.argmax(axis=1))
 

@@ -178,9 +178,9 @@ def test_records_of_another_repository_are_told(repository: FakeRepository, mani
     """A branch taken over from another student, ledger and all, is unverified; what is added here is verified."""
     other = replace(repository, name="octo/other")
     other.kept.objects, other.kept.refs = dict(repository.kept.objects), dict(repository.kept.refs)
-    assert list_reasons(other) == ["it was published in another repository"] * 5
+    assert list_reasons(other) == ["it was published in a different repository"] * 5
     publish_now(other, manifest, 50, build_result_at(50))
-    assert list_reasons(other) == ["it was published in another repository"] * 5 + [None]
+    assert list_reasons(other) == ["it was published in a different repository"] * 5 + [None]
 
 
 def test_the_same_line_twice_counts_once(repository: FakeRepository) -> None:
