@@ -201,8 +201,8 @@ NEEDS = {
 }
 """What is typed before, by the same page."""
 
-FAMILY = re.compile(r"nox -s module-(\w+)")
-"""One session per module, all alike: the first built one is run, the others are looked up."""
+FAMILY = re.compile(r"(nox -s module-|tito module test |pytest modules/)[\w.]+( --task)?( [\w.]+)?")
+"""Commands that exist for each module, all alike: the first of a kind is run, and the others are looked up."""
 
 
 class Place:
@@ -298,13 +298,14 @@ def install_place(folder: Path, kind: str) -> Place:
 
 def run_ones() -> list[Command]:
     """The commands that are run, in the order of the pages."""
-    families: set[str] = set()
+    families: set[tuple[str, ...]] = set()
     found = []
     for command in list_documented_commands(ROOT):
-        if FAMILY.fullmatch(command.text):
-            if command.place in families:
+        if found_family := FAMILY.fullmatch(command.text):
+            family = (command.place, found_family[1], found_family[2] or "")
+            if family in families:
                 continue
-            families.add(command.place)
+            families.add(family)
         if command.text not in ONLY_NAMED:
             found.append(command)
     return found
