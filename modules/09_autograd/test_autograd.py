@@ -473,7 +473,7 @@ def expect_change_noticed(student, tensor, result, what):
 @task("9.7")
 @pytest.mark.parametrize("name", ["exp", "sqrt"])
 def test_an_output_that_changes_is_noticed(student, name):
-    """The rules for exp and sqrt read the output, so changing it in place raises an error, there or in backward."""
+    """The rules for exp and sqrt read the output, so changing it in place raises immediately, or in backward."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         y = getattr(x, name)()
@@ -586,7 +586,7 @@ NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_eq
 @task("9.8")
 @pytest.mark.parametrize("name", EVERY_OP)
 def test_every_op_is_differentiated(student, rng, name):
-    """Through the tape, each op of modules 02 to 07 has the gradient computed by finite differences."""
+    """The tape's gradients for each op of modules 02 to 07 agree with finite differences."""
     case, (module, attribute) = EVERY_OP[name], name.split(".")
     op = getattr(getattr(student, module), attribute)
     arrays = [draw_spread_numbers(rng, shape, *case.limits) for shape in case.shapes]
@@ -744,7 +744,7 @@ def test_paths_of_different_length_meet(student, rng):
 
 @task("9.8")
 def test_gradients_add_up_until_they_are_cleared(student):
-    """A second backward adds to the gradient of the first, and does not change the array that held it."""
+    """A second backward pass adds to the gradient of the first, and does not change the array that held it."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     kept = None
     for round_ in (1, 2):
@@ -824,7 +824,7 @@ def test_a_constant_tensor_gets_none(student):
 
 @task("9.8")
 def test_what_does_not_lead_to_the_loss_gets_nothing(student):
-    """A leaf that only another branch used has no gradient."""
+    """A leaf that is used only in another branch has no gradient."""
     x, other = make_leaf_tensors(student, [1.0], [2.0])
     with student.autograd.Tape():
         loss = (x * 2.0).sum()
@@ -863,7 +863,7 @@ def test_backward_of_no_element_needs_a_grad(student):
 
 @task("9.8")
 def test_one_element_in_any_shape_is_enough(student):
-    """A tensor of shape (1, 1) does not need a grad, but accepts one of its own shape."""
+    """A tensor of shape (1, 1) does not need a grad, but accepts a grad of its own shape."""
     for grad, wanted in ((None, [3]), (student.tensor.Tensor([[2.0]]), [6])):
         (x,) = make_leaf_tensors(student, [4.0])
         with student.autograd.Tape():
@@ -963,7 +963,7 @@ def test_two_tapes_do_not_disturb_each_other(student):
 
 @task("9.8")
 def test_two_records_are_joined_or_refused(student):
-    """A result of one tape used on another yields the complete gradient or a RuntimeError, never a part of it."""
+    """A result of one tape used on another yields the complete gradient or a RuntimeError, never part of a gradient."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * x
@@ -1125,7 +1125,7 @@ def test_after_backward_arrays_may_change(student):
 
 @task("9.8")
 def test_a_new_array_does_not_change_the_gradient(student):
-    """If a tensor's array is replaced between forward and backward, an error is raised or the old values count."""
+    """If a tensor's array is replaced between forward and backward, an error is raised or the old values are used."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         loss = (x * x).sum()

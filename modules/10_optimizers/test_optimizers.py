@@ -246,7 +246,7 @@ adams = pytest.mark.parametrize(
 
 @adams
 def test_adam_by_its_formula(student, rng, name):
-    """Both means begin at 0 and are bias-corrected; Adam adds the decay to the gradient, AdamW to the update."""
+    """Both means begin at 0 and are bias-corrected; the decay is added to Adam's gradient, but to AdamW's update."""
     lr, decay, eps = 0.1, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
     beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
     value = rng.normal(size=(2, 3))
@@ -449,7 +449,7 @@ def test_state_resumes_bit_for_bit(student, rng, name):
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_states_share_no_memory(student, rng, name):
-    """Saving and loading copy: changing a state's arrays affects neither the optimiser that saved it nor the loader."""
+    """Saving and loading copy: changing a state's arrays affects neither the optimiser that saved it nor the other."""
     parameter, other = (make_tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.1, **STATEFUL[name])
     advance(student, optimizer, [parameter], rng)
@@ -679,7 +679,7 @@ def collect_learning_rates(student, name, steps, *, lr, **options):
 
 
 def compare_with_reference_run(student, run):
-    """Take the steps of one run of reference.json, and compare each row that it holds."""
+    """Take the steps of one run in reference.json, and compare each row that it holds."""
     names = list(REFERENCE["start"])
     parameters = [make_tensor(student, np.array(start, "float32")) for start in REFERENCE["start"].values()]
     optimizer = getattr(student.optimizers, run["optimizer"])(parameters, **run["options"])

@@ -1,4 +1,4 @@
-"""The tests of module 11: means, when a curve is done, the trainer, its state, checkpoint files, a progress bar."""
+"""The tests of module 11: means, convergence, the trainer, its state, checkpoint files and a progress bar."""
 
 import io
 import json
@@ -169,7 +169,7 @@ def test_early_stopping_waits_for_its_patience(student):
 
 @task("11.3")
 def test_early_stopping_by_default(student):
-    """By default it monitors val_loss and waits for 3 epochs; min_delta and largest are passed to since_best."""
+    """EarlyStopping defaults to val_loss and 3 epochs of patience; min_delta and largest are passed to since_best."""
     rows = [{"val_loss": value, "loss": -epoch} for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0])]
     for end, wanted in ((3, True), (4, False)):
         running = call_callback(student, student.training.EarlyStopping(), rows[:end]) is None
@@ -312,7 +312,7 @@ def test_an_infinite_loss_stops(student):
 
 @task("11.4")
 def test_metrics_are_named(student, rng):
-    """Every metric is called with (output, targets) and returned under its name; the loss is always there."""
+    """Every metric is called with (output, targets) and returned under its name; the loss is always included."""
     net, (x, y) = build_small_network(student), draw_examples(rng, 9)
     for metrics, names in (({}, ["loss"]), ({"right": student.dense.accuracy}, ["loss", "right"])):
         trainer = student.training.Trainer(
@@ -328,7 +328,7 @@ def test_metrics_are_named(student, rng):
 
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
-    """`evaluate` returns loss and accuracy over all examples, for any batch size, without dropout or new parameters."""
+    """`evaluate` averages loss and accuracy over all examples, with no dropout and no parameter changes."""
     net, (x, y) = build_small_network(student, dropout=0.5), draw_examples(rng, 11)
     before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
@@ -604,7 +604,7 @@ def test_state_is_a_copy(student, rng):
 
 @task("11.7")
 def test_what_a_network_lacks_is_not_saved(student, rng):
-    """Without dropout, batch normalisation, a scheduler or a loader generator, the state does not have their names."""
+    """Without dropout, batch normalisation, a scheduler or a loader generator, the state contains no such names."""
     net = build_small_network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}

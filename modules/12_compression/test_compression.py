@@ -16,7 +16,7 @@ from grading.testing import expect, task, values
 
 @task("12.1")
 def test_size_counts_numbers_bytes_and_zeros(student, rng):
-    """Parameters count by their elements, bytes depend on the dtype, and sparsity is the fraction of zeros."""
+    """Parameters are counted by element, bytes depend on the dtype, and sparsity is the fraction of zeros."""
     dense, conv = student.layers.Dense(7, 5, rng=student.rng(1)), student.spatial.Conv2d(2, 3, 3, rng=student.rng(2))
     weight = rng.normal(size=(5, 7))
     gone = rng.random(weight.shape) < 0.4

@@ -64,9 +64,11 @@ def test_the_collector_is_as_it_was(student, collector):
     expect.equal(collector.isenabled(), True, call="gc.isenabled() after pause_collector()")
     collector.disable()
     with student.benchmarking.pause_collector():
-        expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector(), off before")
+        expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector(), if it was off before")
     hint = "somebody else may have switched it off: check isenabled() first"
-    expect.equal(collector.isenabled(), False, call="gc.isenabled() after pause_collector(), off before", hint=hint)
+    expect.equal(
+        collector.isenabled(), False, call="gc.isenabled() after pause_collector(), if it was off before", hint=hint
+    )
 
 
 @task("14.1")
@@ -838,7 +840,7 @@ def test_what_was_there_before_does_not_count(student, tracing):
         call = f"peak_memory of a function that makes 8 MB, with {numbers * 8:,} bytes already in use"
         expect_peak(got, 8_000_000, call, hint="reset the peak, and subtract what was traced before the call")
         del kept
-    expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after peak_memory, on before")
+    expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after peak_memory, if it was on before")
 
 
 @task("14.9")
@@ -851,4 +853,4 @@ def test_an_error_ends_the_tracing(student, tracing):
     tracing.start()
     with expect.raises(ValueError, call="peak_memory of a function that fails, tracing before"):
         student.benchmarking.peak_memory(two.item)
-    expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after a failure, on before")
+    expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after a failure, if it was on before")

@@ -1,4 +1,4 @@
-"""The tests of module 15: files and a registry, a log, fingerprints, drift, batches, a service, a canary.
+"""The tests of module 15: files and a registry, a log, fingerprints, drift, batches, a service and a canary.
 
 No test measures time. Where threads are involved, functions in this file run in the student's process and wait for
 events, not for a fixed time. They give up after `PATIENCE` seconds, which only code that would never end reaches.
@@ -125,7 +125,7 @@ def fingerprint_layouts(fingerprint, array):
 def run_batches(batcher, rows, bad, patience):
     """Submit rows, then enter the block; return each row's answer and the rows of each batch.
 
-    The model doubles, and raises where a row's first number is `bad`.
+    The model doubles each row, and raises an error if a row's first number is `bad`.
     """
     batches = []
 
@@ -322,7 +322,7 @@ def make_model(name, what):
 def fill_all_slots(service, name, body, at_once, patience):
     """Hold `at_once` predictions in the model and send one more request; then release them, and send another.
 
-    Give back the statuses [while it is busy, those held, afterwards].
+    Return the statuses [while it is busy, those held, afterwards].
     """
     import threading
 
@@ -407,7 +407,7 @@ def send_from_threads(service, body, callers, each, patience):
 def run_canary_requests(canary, start, failures):
     """Send requests from users start, start + 1, … in turn; `failures` lists for both models whether each fails.
 
-    Give back [request, state] where the state changes, the last state, and [requests, failures] of both.
+    Return [request, state] where the state changes, the last state, and [requests, failures] of both.
     """
     changes, state = [], "running"
     for number, (stable, new) in enumerate(failures.tolist()):

@@ -49,7 +49,7 @@ def test_a_merge_of_the_worked_examples(student):
 
 @task("16.1")
 def test_merges_are_found_from_left_to_right(student, rng):
-    """For any tokens and pairs, even of equal tokens, and with -1 between pieces, the result equals that of a loop."""
+    """For any tokens and pairs, even equal tokens, and with -1 between pieces, the result equals that of a loop."""
     for length in (*range(12), 200):
         for pair in ((0, 1), (1, 0), (1, 1)):
             tokens = rng.choice([-1, 0, 1, 1], length)
@@ -899,7 +899,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("16.12")
 def test_draws_follow_the_probabilities(student, rng):
-    """In 20,000 draws each token is as frequent as its probability, and one of probability 0 is never drawn."""
+    """In 20,000 draws each token is as frequent as its probability, and one with probability 0 is never drawn."""
     p = np.array([0, 0.02, 0.3, 0, 0.08, 0.25, 0.05, 0.3, 0])
     got = values(student.tinygpt.sample(np.tile(p, (20_000, 1)), student.rng(int(rng.integers(1 << 30)))))
     call = "sample(20,000 equal rows, rng)"
@@ -952,7 +952,7 @@ def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
 
 @task("16.12")
 def test_generation_samples_with_its_options(student, rng):
-    """The first new token of 20,000 equal prompts follows temperature, top_k and top_p; the prompt is kept."""
+    """The first new token after 20,000 equal prompts follows temperature, top_k and top_p; the prompt is kept."""
     model = student.tinygpt.GPT(9, 4, 4, 2, 1, rng=student.rng(2))
     arrays, prompt = draw_parameters(model, rng, 0.7), rng.integers(0, 9, (1, 2))
     logits = apply_network(prompt, arrays, 2)[0, -1]
