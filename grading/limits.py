@@ -1,8 +1,8 @@
-"""Limits on how long student code may take: a budget of CPU seconds, and a wide limit of wall time.
+"""Limits on how long student code may take: a budget of CPU seconds, and a generous wall-time limit.
 
 A busy machine makes correct code slow but does not make it use more CPU time. So budgets are CPU seconds, as the kernel
 counts them for the worker's processes. macOS does not count CPU seconds, so budgets there are seconds of wall time. The
-wall limit stops code that only sleeps.
+wall-time limit stops code that only sleeps.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from grading.remote import DeadlineError
 from grading.sandbox.processes import Usage
 
 WALL_FACTOR = 10.0
-"""The wall limit as a multiple of the CPU budget."""
+"""The wall-time limit as a multiple of the CPU budget."""
 LEAST_WALL, MOST_EXTRA = 180.0, 1800.0
-"""The shortest wall limit, and the maximum number of seconds by which a wall limit may exceed its CPU budget."""
+"""The shortest wall-time limit, and the maximum by which a wall-time limit may exceed its CPU budget, in seconds."""
 LOOK_SECONDS = 0.25
-"""The interval at which the CPU time of a worker that has not answered is read."""
+"""The interval, in seconds, at which the CPU time of a worker that has not answered is read."""
 
 
 def compute_wall_limit(cpu_seconds: float) -> float:
-    """Compute the wall time limit for a budget of CPU seconds."""
+    """Compute the wall-time limit for a budget of CPU seconds."""
     return max(LEAST_WALL, min(WALL_FACTOR * cpu_seconds, cpu_seconds + MOST_EXTRA))
 
 
 def describe_exceeded_limit(cpu_seconds: float, wall_seconds: float, budget_seconds: float) -> str | None:
     """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`.
 
-    Return None if there is none.
+    Return None if no limit is exceeded.
     """
     if cpu_seconds > budget_seconds:
         return f"{budget_seconds:.0f} s of CPU time"
@@ -51,7 +51,7 @@ class TimeLimit:
         self._before: Usage | None = None
 
     def check_and_get_wait_seconds(self) -> float:
-        """Return how many seconds to wait before the next check; raise DeadlineError if a limit has been exceeded."""
+        """Return how many seconds to wait before the next check. Raise DeadlineError if a limit has been exceeded."""
         if time.monotonic() >= self._next_look:
             self._raise_if_exceeded()
             self._next_look = time.monotonic() + self._look_seconds
@@ -66,7 +66,7 @@ class TimeLimit:
                     f"no answer within {self._budget:.0f} s; is there an endless loop, or is the machine busy?"
                 )
             return
-        if self._before is None:  # most calls have ended before this first reading
+        if self._before is None:  # most calls end before this first reading
             self._before = Usage(usage.cpu_seconds - min(wall, self._look_seconds), usage.waited_seconds)
         cpu, waited = usage.cpu_seconds - self._before.cpu_seconds, usage.waited_seconds - self._before.waited_seconds
         passed = describe_exceeded_limit(cpu, wall, self._budget)
@@ -86,10 +86,10 @@ class TimeLimit:
 
 
 def make_seconds_left_function(moment: float) -> Callable[[], float]:
-    """Make a function that returns the seconds left until a monotonic time, and raises TimeoutError after it."""
+    """Make a function that returns the seconds left until a monotonic time, and raises TimeoutError after that time."""
 
     def compute_seconds_left() -> float:
-        """Return the seconds until the deadline, at most an hour without one; TimeoutError when it is over."""
+        """Return the seconds until the deadline, but at most an hour. Raise TimeoutError after the deadline."""
         left = moment - time.monotonic()
         if left <= 0:
             raise TimeoutError

@@ -1,4 +1,4 @@
-"""Detect which course files in a student's repository have changed since the release: `course.lock.json`."""
+"""Detect which course files in a student's repository have changed since the release, with `course.lock.json`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from grading.errors import UsageError
 
 FILE = Path("course.lock.json")
 BASE = Path("course.base.json")
-"""The released texts of the files that students may change. `tito module reset` restores them, and `tito update` uses
-them as the base of its merge."""
+"""The file with the released texts of all files that students may change. `tito module reset` restores the texts, and
+`tito update` uses them as the base of its merge.
+"""
 SCHEMA = "tinytorch/lock/v1"
 
 
@@ -43,7 +44,7 @@ def find_changed_course_files(root: Path) -> tuple[str, ...]:
 
 
 def read_student_digests(root: Path) -> dict[str, str]:
-    """Map each of the student's files to its released digest; empty without a lock file.
+    """Map each of the student's files to its released digest. The result is empty if there is no lock file.
 
     Raise UsageError if the lock file cannot be read.
     """
@@ -101,11 +102,11 @@ def digest_file_below(root: Path, name: str) -> str | None:
 
 
 def digest_text_ignoring_line_ends(data: bytes) -> str:
-    """Compute a text's digest, which ignores line endings and a byte order mark."""
+    """Compute a digest of a text that ignores line endings and a byte order mark."""
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return hashlib.sha256(text).hexdigest()
 
 
 def _digest_files(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
-    """Map each file to its digest, or to None if it has none."""
+    """Map each file to its digest, or to None if it has no digest."""
     return {path.as_posix(): digest_file_below(root, path.as_posix()) for path in sorted(files)}

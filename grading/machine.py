@@ -1,4 +1,4 @@
-"""Describe the machine that a result was measured on."""
+"""Describe the machine on which a result was measured."""
 
 from __future__ import annotations
 

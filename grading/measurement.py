@@ -33,7 +33,9 @@ class CheckContext:
     milestone: Milestone | None
     submission: Submission
     start: Callable[..., Worker]
-    """Starts a fresh worker for the submission. `start(6)` starts a worker that sees only modules 01 to 06."""
+    """A function that starts a fresh worker for the submission. `start(6)` starts one that sees only modules 01 to
+    06.
+    """
     budget: Budget
     seed: int
     official: bool
@@ -62,7 +64,7 @@ class CheckContext:
 
 @dataclass
 class WorkerLog:
-    """The totals of a complete run: the time in student code, and everything that it printed."""
+    """The totals of a complete run: the time spent in student code, and everything that it printed."""
 
     student_seconds: float = 0.0
     output: list[str] = field(default_factory=list)
@@ -92,7 +94,9 @@ class Measurement:
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     rivals: Mapping[str, str] = field(default_factory=dict)
-    """The results of the baselines, for each figure that is compared with any. They are shown instead of ``how``."""
+    """The results of the rivals (programs that only count or copy), for each figure that has any. They replace
+    ``how``.
+    """
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()
@@ -100,17 +104,17 @@ class Measurement:
     training_seconds: tuple[float, ...] = ()
     """The CPU time of each network's training, without the grader's own requests in between."""
     data: DataRecord | None = None
-    """The data set that the figures were measured on."""
+    """The data set on which the figures were measured."""
 
 
 def get_milestone_and_experiment(context: CheckContext, kind: type[E]) -> tuple[Milestone, E]:
-    """Look up the context's milestone and its experiment, which the check knows to be of this kind."""
+    """Look up the context's milestone and its experiment, which must be of this kind."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, kind)
     return context.milestone, context.milestone.experiment
 
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:
-    """Build the measurement of a check whose student code failed: no figures, and the same failure for each of them."""
+    """Build the measurement of a check whose student code failed. All figures lack a value and have the same failure."""
     names = CHECK_FIGURES[check_name]
     return Measurement(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

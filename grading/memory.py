@@ -1,4 +1,4 @@
-"""Limit the memory of the grader itself, as a safety net behind the budgets."""
+"""Limit the memory of the grader itself, as a safety net in addition to the budgets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 LARGE = 32 << 20
-"""An array size, in bytes, that no test needs for a correct answer."""
+"""The size of an array, in bytes, that no test needs for a correct answer."""
 
 
 @contextmanager

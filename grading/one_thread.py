@@ -1,7 +1,7 @@
-"""A pytest plugin, loaded before NumPy, that limits matrix products to one thread, as in the grader's workers.
+"""A pytest plugin that limits matrix products to one thread, as in the grader's workers. It is loaded before NumPy.
 
-On several threads, small products wait for each other, and module 06's tests take minutes on a busy machine. A number
-of threads that is already set in the environment is kept.
+With several threads, small products wait for each other, and module 06's tests take minutes on a busy machine. If the
+environment already sets a number of threads, it is not changed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A student's history: one JSON record in `progress/` per event. Records are added but never changed.
+"""A student's history, with one JSON record per event in `progress/`. Records are added but never changed.
 
 Reading the history must be fast, because `tito milestone status` must answer immediately. So an event's result is
 checked in full only on request (`thorough`), and pydantic is imported only then.
@@ -48,11 +48,14 @@ class Event:
     module: str | None = None
     milestone: int | None = None
     raw: dict[str, Any] | None = None
-    """The result as stored; `result` parses it."""
+    """The result as stored. `result` parses it."""
 
     @property
     def result(self) -> Result | None:
-        """The stored result. Raise pydantic's ValidationError if it is invalid (never after a thorough reading)."""
+        """The stored result.
+
+        Raise pydantic's ValidationError if it is invalid, which never happens after a thorough reading.
+        """
         from grading.render.record import decode_result
 
         return None if self.raw is None else decode_result(json.dumps(self.raw))
@@ -70,7 +73,7 @@ class Event:
 
 @dataclass(frozen=True)
 class DamagedRecord:
-    """A record that cannot be used, with the reason and the record's present path."""
+    """A record that cannot be used, with the reason and the record's current path."""
 
     path: Path
     reason: str
@@ -88,7 +91,7 @@ class History:
         return tuple(e for e in self.events if e.kind is Kind.MILESTONE_ATTEMPTED and e.milestone == milestone)
 
     def find_best_attempt(self, milestone: int) -> Event | None:
-        """Find the attempt that counts: the first to unlock, else the first provisional one, else the best one."""
+        """Find the attempt that counts: the first that unlocks, else the first provisional one, else the best one."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
             """Return a key that is larger for a better attempt."""
@@ -129,12 +132,12 @@ def _convert_result_to_json(result: Result | None) -> dict[str, Any] | None:
 
 
 def save_event(root: Path, event: Event) -> Path:
-    """Add an event to the history of the repository at ``root`` and return its file; may raise OSError."""
+    """Add an event to the history of the repository at ``root`` and return its file. May raise OSError."""
     return _write_new_file(root / FOLDER / name_event_file(event, secrets.token_hex(6)), encode_event(event))
 
 
 def name_event_file(event: Event, suffix: str) -> str:
-    """Name an event's file by time, kind and a unique suffix."""
+    """Build an event's file name from its time, its kind and a unique suffix."""
     return f"{event.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.kind.value}-{suffix}.json"
 
 
@@ -164,7 +167,7 @@ def _write_new_file(path: Path, data: bytes) -> Path:
             os.link(temporary, path)
         except FileExistsError:
             raise
-        except OSError:  # a file system without hard links; the random part of the name makes a clash very unlikely
+        except OSError:  # the file system has no hard links; the random part of the name makes a clash very unlikely
             temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -195,7 +198,7 @@ def read_history(root: Path, *, thorough: bool = True) -> History:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Read an ordinary file of reasonable size; raise ValueError for any other file."""
+    """Read an ordinary file of reasonable size. Raise ValueError for any other file."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not an ordinary file")
@@ -216,7 +219,7 @@ def parse_event(data: bytes) -> Event:
         raise ValueError(f"not JSON: {error}") from None
     keys = {"record", "kind", "at", "module", "milestone", "result"}
     if not isinstance(document, dict) or document.get("record") != SCHEMA or set(document) != keys:
-        raise ValueError(f"not a record of the kind {SCHEMA}")
+        raise ValueError(f"not a record of kind {SCHEMA}")
     try:
         kind, at = Kind(document["kind"]), datetime.fromisoformat(document["at"])
         at = at.astimezone(UTC) if at.tzinfo else _raise_value_error("a time without a time zone")

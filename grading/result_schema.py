@@ -1,4 +1,4 @@
-"""Write the result record's JSON Schema, or with `--check` only check it: `python -m grading.result_schema`."""
+"""The command `python -m grading.result_schema`, which writes or, with `--check`, checks the result record's schema."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def generate_schema_json() -> str:
 
 
 def main(arguments: list[str], root: Path) -> int:
-    """Write the schema under ``root``; with `--check`, change nothing and return 1 if it is out of date."""
+    """Write the schema below ``root``. With `--check`, change nothing and return 1 if the schema is out of date."""
     path = root / PATH
     if arguments == ["--check"]:
         if path.is_file() and path.read_text(encoding="utf-8") == generate_schema_json():

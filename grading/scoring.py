@@ -1,8 +1,9 @@
 """Compute the points of a result from the weights of its criteria, with partial credit.
 
-By default every criterion counts the same, and one that is not met earns nothing. The manifest may assign a `weight` to
-a criterion, and may let a code quality criterion earn points in proportion to its passing tests (`partial`). If a
-criterion could not be judged, it earns nothing, but its status is error, which is a reason to grade again.
+By default, every criterion counts the same, and a criterion that is not met earns nothing. The manifest may assign a
+`weight` to a criterion, and may let a code quality criterion earn points in proportion to its passing tests
+(`partial`). A criterion that could not be judged earns nothing, but its status is error, which is a reason to grade
+again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ FULL = 100
 
 
 def compute_earned_share(criterion: CriterionResult) -> float:
-    """Compute the share of its weight that a criterion earns, from 0 to 1. It is 1 only if the criterion is met."""
+    """Compute the share of its weight that a criterion earns, from 0 to 1.
+
+    The share is 1 only if the criterion is met.
+    """
     if criterion.status is CriterionStatus.PASSED:
         return 1.0
     if criterion.status is CriterionStatus.FAILED and criterion.partial and criterion.measured is not None:
@@ -26,7 +30,7 @@ def compute_earned_share(criterion: CriterionResult) -> float:
 
 
 def compute_score_share(result: Result) -> float:
-    """Compute the share of its points that a result earns, from 0 to 1."""
+    """Compute the share of all points that a result earns, from 0 to 1."""
     weights = sum(criterion.weight for criterion in result.criteria)
     earned = sum(criterion.weight * compute_earned_share(criterion) for criterion in result.criteria)
     return earned / weights if weights else 0.0

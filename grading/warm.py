@@ -25,14 +25,14 @@ from grading.workers import start_worker
 
 @dataclass(frozen=True)
 class SpareWorker:
-    """A worker that has already been started. NumPy is imported, the sandbox is ready, and its folder is empty."""
+    """A worker that has already been started, with NumPy imported, the sandbox ready, and an empty folder."""
 
     worker: Worker
     folder: Path
 
 
 class WarmGrader:
-    """The grader of one module, which always starts the next worker in advance.
+    """A grader for one module that always starts the next worker in advance.
 
     Results and isolation are the same as in `grade_module`, because each grading run has a new copy of the files in a
     new worker. Only `abort` may be called from a different thread.
@@ -50,18 +50,18 @@ class WarmGrader:
         self.reload_course()
 
     def reload_course(self) -> None:
-        """Read the manifest and the course's files again; raise ManifestError or GraderError if they are not usable."""
+        """Read the manifest and the course's files again. Raise ManifestError or GraderError if they are not usable."""
         self._prepared = replace(
             prepare_grading(self.root, load_manifest(self.root)), start=self._take_spare_or_start_worker
         )
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest as it was last read."""
+        """The manifest that was last read."""
         return self._prepared.manifest
 
     def start_spare_worker(self) -> None:
-        """Start the next worker in the background unless there is one; raise GraderError if none can be started."""
+        """Start the next worker in the background unless there is one. Raise GraderError if none can be started."""
         if self._spare is not None:
             return
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-warm-"))

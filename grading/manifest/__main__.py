@@ -1,4 +1,4 @@
-"""`python -m grading.manifest`: check milestones.yaml and write its schema."""
+"""The command `python -m grading.manifest`, which checks milestones.yaml and writes its schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 
 @app.command("check")
 def check_manifest(root: Root = ROOT) -> None:
-    """Report what is wrong with milestones.yaml, with line and repair. Exit with 0 if nothing is wrong, otherwise 2."""
+    """Report each problem in milestones.yaml with its line and a repair.
+
+    Exit with 0 if there are none, otherwise with 2.
+    """
     try:
         manifest = load_manifest_strictly(root)
         if problems := find_missing_file_problems(manifest, root) + check_questions(manifest, root):

@@ -1,4 +1,7 @@
-"""Check that the files named in the manifest exist. Only the course's checks do this, not every reader."""
+"""Check that the files named in the manifest exist.
+
+Only the course's checks do this, not every reader of the manifest.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from grading.manifest.topics import DOCUMENT, read_topics
 
 
 def find_missing_file_problems(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
-    """Return a problem for each named file or topic that does not exist; ManifestError as in `read_topics`."""
+    """Return a problem for each named file or topic that does not exist. Raise ManifestError as `read_topics` does."""
     return tuple(add_lines_to_findings(read_manifest_source(root), _find_missing_files(manifest, root)))
 
 

@@ -1,4 +1,4 @@
-"""Load milestones.yaml as a Manifest. Every error states the file, the line and the repair."""
+"""Load milestones.yaml as a Manifest. Every error states the file, the line and how to fix the problem."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ __all__ = [
 
 
 def load_manifest(root: Path) -> Manifest:
-    """Load the manifest of the repository at `root`; raise ManifestError if it is missing or wrong.
+    """Load the manifest of the repository at `root`. Raise ManifestError if it is missing or not valid.
 
-    `grading.manifest.file_checks` checks whether the files it names exist. Wrong deadlines are ignored here, because no
-    student's command uses them. `load_manifest_strictly` reports them to instructors.
+    `grading.manifest.file_checks` checks whether the files that it names exist. Invalid deadlines are ignored here,
+    because students' commands do not use them. `load_manifest_strictly` reports them to instructors.
     """
     source = read_manifest_source(root)
     data, (manifest, findings) = source.data, _validate_manifest(source.data)
@@ -60,7 +60,7 @@ def load_manifest(root: Path) -> Manifest:
 
 
 def load_manifest_strictly(root: Path) -> Manifest:
-    """Load the manifest for instructors; raise ManifestError for wrong deadlines and unknown time zones as well.
+    """Load the manifest for instructors. Raise ManifestError for invalid deadlines and unknown time zones as well.
 
     Students' commands never look up the zone, because their machine may have fewer zones.
     """
@@ -80,7 +80,7 @@ def load_manifest_strictly(root: Path) -> Manifest:
 
 
 def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
-    """Return the manifest that this data describes and no findings, or None and what is wrong with it."""
+    """Return the manifest that this data describes and no findings, or None and a finding for each problem."""
     try:
         # In strict mode, JSON may contain a list for a tuple, but not "5" for 5.
         manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
@@ -91,7 +91,7 @@ def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
 
 
 def read_manifest_source(root: Path) -> YamlSource:
-    """Read the manifest's data and lines, unvalidated; raise ManifestError if it is missing or not plain YAML."""
+    """Read the manifest's data and lines without validation. Raise ManifestError if it is missing or not plain YAML."""
     path = root / MANIFEST_FILE
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -110,14 +110,14 @@ def read_manifest_source(root: Path) -> YamlSource:
 
 
 def add_lines_to_findings(source: YamlSource, findings: Iterable[Finding]) -> list[Problem]:
-    """Return the findings with their lines."""
+    """Convert the findings to problems with line numbers."""
     return [Problem(MANIFEST_FILE, source.find_line(f.path), f.message, f.repair) for f in findings]
 
 
 def _convert_pydantic_error(error: ErrorDetails) -> Finding:
-    """Convert one of pydantic's errors to our wording."""
+    """Convert one of pydantic's errors to a finding with our own wording."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
-    # Below a question or an experiment, pydantic adds its kind to the path, which the file's own path does not have.
+    # Below a question or an experiment, pydantic adds its kind to the path. The file's own path does not contain it.
     path = tuple(part for index, part in enumerate(place) if not _is_pydantic_kind(place, index))
     name = f"`{path[-1]}`" if path else "the manifest"
     where = _format_path_location(path)
@@ -146,7 +146,7 @@ def _convert_pydantic_error(error: ErrorDetails) -> Finding:
 
 
 def _is_pydantic_kind(error_path: tuple, index: int) -> bool:
-    """Return whether this part of pydantic's path is a kind that the file's path does not have."""
+    """Return whether this part of pydantic's path is a kind that the file's path does not contain."""
     return (index >= 2 and error_path[index - 2] == "questions") or (
         index >= 1 and error_path[index - 1] == "experiment"
     )
@@ -180,7 +180,7 @@ def _suggest_valid_value(error_type: str, context: dict) -> str:
 
 
 def _format_path_location(path: tuple) -> str:
-    """Describe where a path below the top is: in `milestones[0].criteria[2]`."""
+    """Describe the location of a path below the top level, as in " in `milestones[0].criteria[2]`"."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""
 
@@ -195,7 +195,7 @@ def _list_allowed_keys(path: tuple) -> list[str]:
 
 
 def _find_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Return the model of the records under a key, whether alone, optional or in a list."""
+    """Return the model of the record or records under a key, whether there is one, an optional one or a list."""
     found: list = [model.model_fields[key].annotation] if key in model.model_fields else []
     while found:
         candidate = found.pop()

@@ -1,4 +1,4 @@
-"""The typed manifest: what milestones.yaml may contain, and what every reader may rely on."""
+"""The typed manifest, which defines what milestones.yaml may contain and what every reader may rely on."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class BuildStatus(StrEnum):
 
 
 class Task(FrozenModel):
-    """One numbered gap a student fills."""
+    """One numbered gap that a student fills."""
 
     id: TaskId
     title: Sentence
     hints: tuple[Hint, ...] = Field(min_length=3, max_length=3)
-    """Three hints, each more specific than the last: what to think about, how to begin, the formula or line."""
+    """Three hints, each more specific than the last: what to think about, how to begin, and the formula or line."""
 
     @property
     def hint(self) -> str:
@@ -56,9 +56,9 @@ class Module(FrozenModel):
     summary: Sentence
     status: BuildStatus = BuildStatus.BUILT
     imports: tuple[str, ...] = ("math", "numpy")
-    """Top-level packages its file may import, besides earlier modules of the course."""
+    """The top-level packages that its file may import, besides earlier modules of the course."""
     packages: tuple[str, ...] = ()
-    """Requirements besides the course's own dependencies, in pip's form: numba>=0.61."""
+    """The requirements besides the course's own dependencies, in pip's format, such as numba>=0.61."""
     tasks: tuple[Task, ...] = ()
 
     @property
@@ -88,7 +88,7 @@ class Module(FrozenModel):
 
     @property
     def reference(self) -> Path:
-        """Reference figures that its tests compare with, if any; the file names their source."""
+        """The file with the reference figures that its tests use, if there are any. The file names their source."""
         return self.folder / "reference.json"
 
     @property
@@ -98,7 +98,7 @@ class Module(FrozenModel):
 
 
 class CriterionKind(StrEnum):
-    """The four kinds of criteria that every milestone is judged by."""
+    """The four kinds of criteria by which every milestone is judged."""
 
     CODE_QUALITY = "code_quality"
     PERFORMANCE = "performance"
@@ -107,7 +107,7 @@ class CriterionKind(StrEnum):
 
 
 class Unit(StrEnum):
-    """The unit of a threshold. It determines the range and the printed form."""
+    """The unit of a threshold. It determines the valid range and the printed format."""
 
     FRACTION = "fraction"
     LOSS = "loss"
@@ -126,9 +126,9 @@ class Criterion(FrozenModel):
     name: Slug
     title: Sentence
     check: Slug
-    """The file of grading/checks that measures it."""
+    """The check that measures it."""
     figure: Slug
-    """The figure of that check."""
+    """The name of the check's figure."""
     unit: Unit
     at_least: float | None = None
     at_most: float | None = None
@@ -143,7 +143,7 @@ class Criterion(FrozenModel):
 
     @model_validator(mode="after")
     def _check_partial(self) -> Criterion:
-        """Allow partial credit only where tests are counted."""
+        """Allow partial credit only if tests are counted."""
         if self.partial and (self.kind is not CriterionKind.CODE_QUALITY or self.unit is not Unit.FRACTION):
             message = f"criterion {self.name} is not a share of tests, so it cannot earn partial credit."
             raise _build_value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
@@ -166,21 +166,21 @@ class Criterion(FrozenModel):
 
     @property
     def threshold(self) -> float:
-        """The threshold, whichever side it bounds."""
+        """The threshold, whether it is a lower or an upper bound."""
         return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
 
     @property
     def comparison(self) -> Literal["at_least", "at_most"]:
-        """The side that the threshold bounds."""
+        """The kind of bound that the threshold is."""
         return "at_least" if self.at_least is not None else "at_most"
 
     def is_met_by(self, measured: float) -> bool:
-        """Return whether a figure meets the threshold; NaN never does."""
+        """Return whether a figure meets the threshold. NaN never meets it."""
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
 
 
 def _build_value_error(key: str, message: str, repair: str) -> PydanticCustomError:
-    """Build an error that lets the reader report the line and the repair."""
+    """Build an error with which the reader can report the line and the repair."""
     return PydanticCustomError("value", "{message} {repair}", {"key": key, "message": message, "repair": repair})
 
 
@@ -228,12 +228,12 @@ class Experiment(FrozenModel):
 
 
 class Symmetry(StrEnum):
-    """How a run may transform a data set's images without changing the task."""
+    """The ways in which a run may transform a data set's images without changing the task."""
 
     SQUARE = "square"
-    """Rotated by quarter turns, mirrored or not."""
+    """Images may be rotated by quarter turns and mirrored."""
     MIRRORS = "mirrors"
-    """Mirrored along one axis or both."""
+    """Images may be mirrored along one axis or both."""
 
 
 class XorExperiment(Experiment):
@@ -241,13 +241,13 @@ class XorExperiment(Experiment):
 
     kind: Literal["xor"]
     seeds: int = Field(ge=2)
-    """Fresh networks trained on XOR, each with its own seed and square."""
+    """The number of fresh networks trained on XOR, each with its own seed and square."""
     controls: int = Field(ge=1)
-    """Networks trained on a different labelling of the corners."""
+    """The number of networks trained on a different labelling of the corners."""
     noise: float = Field(gt=0, lt=0.25)
-    """Standard deviation of the noise on the inputs in the second test, relative to the square's side."""
+    """The standard deviation of the noise on the inputs in the second test, relative to the square's side."""
     copies: int = Field(ge=10)
-    """Noisy copies of each of the four points."""
+    """The number of noisy copies of each of the four points."""
 
 
 class ImageExperiment(Experiment):
@@ -262,15 +262,15 @@ class ImageExperiment(Experiment):
     gain: float = Field(gt=0, le=0.5)
     """The largest change in a test image's brightness, as a fraction."""
     noise: float = Field(gt=0, le=32)
-    """Standard deviation of the noise on each pixel of a test image, on the scale from 0 to 255."""
+    """The standard deviation of the noise on each pixel of a test image, on the scale from 0 to 255."""
     probe_images: int = Field(ge=100)
-    """Training images on which the grader measures loss and accuracy during training."""
+    """The number of training images on which the grader measures loss and accuracy during training."""
     curve_points: int = Field(ge=10, le=1000)
     """The number of measurements in one training run, between the student's steps."""
     quick_images: int = Field(ge=200)
-    """Images for rough figures: before training, on known images, and in a fresh process."""
+    """The number of images for rough figures: before training, on known images, and in a fresh process."""
     demo_images: int = Field(ge=100)
-    """Training images for the demonstration."""
+    """The number of training images for the demonstration."""
 
 
 class MnistExperiment(ImageExperiment):
@@ -297,13 +297,13 @@ class KernelsExperiment(ImageExperiment):
     official_seeds: int = Field(ge=1, le=5)
     """The number of training runs in official grading, each with its own seed. A student's machine makes one."""
     calibration_images: int = Field(ge=50)
-    """Training images from which `compress` may learn how large activations get."""
+    """The number of training images from which `compress` may learn how large activations get."""
     turns: int = Field(ge=3)
-    """Training steps that each side takes in one round, in turns."""
+    """The number of training steps that each side takes in one round. The sides take turns."""
     rounds: int = Field(ge=1)
-    """The maximum number of rounds in which the speed is measured until it suffices."""
+    """The maximum number of rounds in which the speed is measured until it is sufficient."""
     baseline_limit: float = Field(gt=1)
-    """A step of module 06 counts as at most this many times the grader's own matrix products."""
+    """The limit on the time of module 06's step, as a multiple of the time of the grader's own matrix products."""
 
 
 class LanguageExperiment(Experiment):
@@ -312,33 +312,33 @@ class LanguageExperiment(Experiment):
     kind: Literal["language"]
     data: Literal["shakespeare"] = "shakespeare"
     functions: int = Field(ge=100)
-    """Functions in the training text."""
+    """The number of functions in the training text."""
     stories: int = Field(ge=100)
-    """Stories in the training text."""
+    """The number of stories in the training text."""
     prompts: int = Field(ge=10)
-    """Functions to complete, in each of three sets."""
+    """The number of functions to complete in each of three sets."""
     story_prompts: int = Field(ge=10)
-    """Stories to finish."""
+    """The number of stories to finish."""
     fresh_prompts: int = Field(ge=5)
-    """Prompts of each set that are also given to a network with fresh weights."""
+    """The number of prompts from each set that are also given to a network with fresh weights."""
     context_tokens: int = Field(ge=8, le=256)
-    """Tokens of real text before each scored token."""
+    """The number of tokens of real text before each scored token."""
     scored_tokens: int = Field(ge=50)
-    """Scored tokens of held-out real text."""
+    """The number of scored tokens in held-out real text."""
     samples: int = Field(ge=1)
-    """Samples of real text to generate."""
+    """The number of samples of real text to generate."""
     sample_tokens: int = Field(ge=20)
-    """Tokens in each sample."""
+    """The number of tokens in each sample."""
     temperature: float = Field(gt=0, le=2)
-    """Temperature for sampling."""
+    """The temperature for sampling."""
     probe_places: int = Field(ge=10)
-    """Positions in the training text at which the grader measures the loss during training."""
+    """The number of positions in the training text at which the grader measures the loss during training."""
     curve_points: int = Field(ge=5, le=1000)
-    """Measurements of the loss in one training run."""
+    """The number of measurements of the loss in one training run."""
 
 
 class SealedKey(FrozenModel):
-    """Answer keys as salted scrypt digests, instead of clear ones in a release."""
+    """Answer keys as salted scrypt digests, which replace the clear keys in a release."""
 
     salt: str
     digests: tuple[str, ...] = Field(min_length=1)
@@ -349,37 +349,37 @@ class Question(FrozenModel):
 
     id: Slug
     prompt: Sentence
-    """Markdown; a number question's prompt is a Jinja template over its parameters."""
+    """The prompt in Markdown. For a number question, it is a Jinja template over the question's parameters."""
     read: Sentence
     """The part of the lesson to read after a wrong answer."""
 
 
 class NumberQuestion(Question):
-    """A question answered by a number that depends on the student's own parameters."""
+    """A question whose answer is a number that depends on the student's own parameters."""
 
     kind: Literal["number"]
     parameters: dict[Slug, tuple[int | float, ...]] = Field(min_length=1)
-    """Possible values of each parameter."""
+    """The possible values of each parameter."""
     digits: int = Field(default=0, ge=0, le=6)
-    """Required decimals."""
+    """The number of required decimals."""
     answer: str | None = None
-    """A Jinja expression over the parameters; absent in a release."""
+    """A Jinja expression over the parameters for the answer. It is absent in a release."""
     sealed: SealedKey | None = None
 
 
 class ChoiceQuestion(Question):
-    """A question with one or more right options."""
+    """A question with one or more correct options."""
 
     kind: Literal["choice"]
     right: tuple[Sentence, ...] = ()
     wrong: tuple[Sentence, ...] = ()
     options: tuple[Sentence, ...] = ()
-    """All options in neutral order, in a release, instead of `right` and `wrong`."""
+    """All options in neutral order. In a release, they replace `right` and `wrong`."""
     sealed: SealedKey | None = None
 
 
 class Milestone(FrozenModel):
-    """A measured capability and everything the course says about it."""
+    """A measured capability, and everything that the course says about it."""
 
     id: int = Field(ge=1)
     name: Sentence
@@ -401,15 +401,15 @@ class Milestone(FrozenModel):
         ]
         | None
     ) = None
-    """Settings for its measurement; a planned milestone may have none yet."""
+    """The settings for its measurement. A planned milestone may have none yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)
-    """Headings (slugs) of docs/milestone-troubleshooting.md."""
+    """The slugs of headings in docs/milestone-troubleshooting.md."""
     questions: tuple[Annotated[NumberQuestion | ChoiceQuestion, Field(discriminator="kind")], ...] = ()
 
     @property
     def data(self) -> str | None:
-        """The data set its figures come from, if it needs one."""
+        """The data set from which its figures come, if it needs one."""
         return getattr(self.experiment, "data", None)
 
     @property
@@ -419,30 +419,30 @@ class Milestone(FrozenModel):
 
     @property
     def integration_tests(self) -> Path:
-        """The tests of everything up to its trigger together, relative to the repository."""
+        """The tests of all modules up to its trigger together, relative to the repository."""
         return Path("modules", self.trigger, "test_integration.py")
 
 
 class LatePolicy(FrozenModel):
-    """The cost of lateness: nothing in the grace period, then a share of the score per day, for so many days."""
+    """The cost of lateness: nothing in the grace period, then a share of the score per day for a number of days."""
 
     grace_minutes: int = Field(default=0, ge=0, le=24 * 60)
     off_per_day: float = Field(default=0.0, ge=0, le=1)
-    """Share of the score that each day or part-day late costs."""
+    """The share of the score that each day or part-day late costs."""
     days: int = Field(default=0, ge=0, le=365)
-    """A push more than this many days late scores nothing."""
+    """The number of days after which a push earns nothing."""
 
 
 class MilestoneDeadline(FrozenModel):
-    """When a milestone is due."""
+    """A milestone's deadline."""
 
     milestone: int
     at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}$")]
-    """Day and time in the deadlines' time zone: 2026-11-30 23:59."""
+    """The day and time in the deadlines' time zone, such as 2026-11-30 23:59."""
 
     @model_validator(mode="after")
     def _check_day(self) -> MilestoneDeadline:
-        """Require a day and time that exist."""
+        """Require a valid day and time."""
         try:
             datetime.fromisoformat(self.at)
         except ValueError:
@@ -453,26 +453,26 @@ class MilestoneDeadline(FrozenModel):
 
 
 class SectionExtension(FrozenModel):
-    """More time for a section of the class; extensions for one student are in the private roster."""
+    """More time for a section of the class. Extensions for one student are in the private roster."""
 
     section: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     days: int = Field(ge=1, le=365)
     milestones: tuple[int, ...] = ()
-    """Which milestones; all of them when none is named."""
+    """The milestones that are extended, or all milestones if none is named."""
 
 
 class Deadlines(FrozenModel):
-    """When each milestone is due; only the gradebook's score depends on it, not the verdict."""
+    """The deadlines of all milestones. Only the gradebook's score depends on them, not the verdict."""
 
     timezone: str
-    """An IANA name: Europe/Berlin. Only instructors' commands look it up, so that it never stops a student."""
+    """An IANA name, such as Europe/Berlin. Only instructors' commands look it up, so that it never stops a student."""
     late: LatePolicy = LatePolicy()
     due: tuple[MilestoneDeadline, ...] = Field(min_length=1)
     extensions: tuple[SectionExtension, ...] = ()
 
 
 class GraderRepository(FrozenModel):
-    """The public repository that a release is pushed to; its workflows grade students' repositories on GitHub."""
+    """The public repository to which a release is pushed. Its workflows grade students' repositories on GitHub."""
 
     repository: Annotated[
         str,
@@ -484,18 +484,20 @@ class GraderRepository(FrozenModel):
 
 
 class Course(FrozenModel):
-    """The course's own name and version, and where it is graded on GitHub."""
+    """The course's own name and version, and the repository that grades it on GitHub."""
 
     name: Sentence
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
     grader: GraderRepository | None = None
-    """Without it a release has no workflows, so that students' repositories never run an unowned repository's code."""
+    """The grader's repository. Without it, a release has no workflows, so that students' repositories never run code
+    from a repository that nobody owns.
+    """
     solutions: Annotated[str, StringConstraints(pattern=r"^(never|always|\d{4}-\d{2}-\d{2})$")] = "never"
-    """Whether a release includes the solutions: `never`, `always` (for self-learners), or from a day on."""
+    """When a release includes the solutions: `never`, `always` (for self-learners), or from a given day on."""
 
     @model_validator(mode="after")
     def _check_solutions_day(self) -> Course:
-        """Require `never`, `always` or a day that exists."""
+        """Require `never`, `always` or a valid day."""
         if self.solutions not in ("never", "always"):
             try:
                 date.fromisoformat(self.solutions)
@@ -514,7 +516,7 @@ class Course(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """All of milestones.yaml."""
+    """The content of milestones.yaml."""
 
     course: Course
     modules: tuple[Module, ...] = Field(min_length=1)
@@ -543,12 +545,12 @@ class Manifest(FrozenModel):
 
 
 def _get_first_or_raise(items: Iterable[T], key: object) -> T:
-    """Return the first item found; KeyError names the key when there is none."""
+    """Return the first item. Raise KeyError with the key if there is none."""
     for item in items:
         return item
     raise KeyError(key)
 
 
 def make_heading_slug(heading: str) -> str:
-    """Make GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
+    """Make GitHub's anchor for a Markdown heading, as in "Loss is NaN!" → "loss-is-nan"."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower()))

@@ -1,4 +1,4 @@
-"""The problems of a manifest: one record for each, and one exception for all of them."""
+"""The problems in a manifest, with one record for each, and one exception for all of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from grading.errors import UsageError
 MANIFEST_FILE = "milestones.yaml"
 
 KeyPath = tuple[str | int, ...]
-"""A place in the manifest: ("milestones", 0, "criteria", 2, "at_least")."""
+"""A location in the manifest, such as ("milestones", 0, "criteria", 2, "at_least")."""
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing to fix, and where it is."""
+    """One thing to fix, and its location."""
 
     file: str
     line: int
@@ -37,7 +37,7 @@ class Finding:
 
 
 class ManifestError(UsageError):
-    """The manifest cannot be used; `problems` says why, in the order of the file."""
+    """The error raised if the manifest cannot be used. `problems` lists the reasons, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(sorted(set(problems)))

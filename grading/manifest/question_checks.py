@@ -1,4 +1,4 @@
-"""Checks that every number question can be asked and answered, whatever the parameters. Only this check needs Jinja."""
+"""Check that every number question can be asked and answered, whatever the parameters. Only this check needs Jinja."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from grading.manifest.problems import Finding, Problem
 from grading.manifest.problems import KeyPath as Where
 
 MIN_COMBINATIONS = 64
-"""How many combinations of parameters a question needs, so that students can hardly share an answer."""
+"""The number of combinations of parameters that a question needs, so that students can hardly share an answer."""
 MAX_TRIED = 2000
-"""When there are more combinations, this many are tried at random."""
+"""The maximum number of combinations that are tried. If there are more, this many are chosen at random."""
 
 
 def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
-    """Return a problem for each number question that has no prompt or finite answer for some parameters."""
+    """Return a problem for each number question that lacks a prompt or a finite answer for some parameters."""
     return tuple(add_lines_to_findings(read_manifest_source(root), _find_broken_questions(manifest)))
 
 
 def _find_broken_questions(manifest: Manifest) -> Iterator[Finding]:
-    """Yield what is wrong with the number questions of every milestone."""
+    """Yield the problems with the number questions of all milestones."""
     for index, milestone in enumerate(manifest.milestones):
         for place, question in enumerate(milestone.questions):
             if isinstance(question, NumberQuestion):
@@ -36,7 +36,7 @@ def _find_broken_questions(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_number_question(question: NumberQuestion, where: Where) -> Iterator[Finding]:
-    """Yield what is wrong with one number question."""
+    """Yield the problems with one number question."""
     count = math.prod(len(set(values)) for values in question.parameters.values())
     if count < MIN_COMBINATIONS:
         message = f"question {question.id} has only {count} combinations of parameters."
@@ -66,7 +66,7 @@ def _check_number_question(question: NumberQuestion, where: Where) -> Iterator[F
 
 
 def _find_answer_problem(answer: object, digits: int) -> tuple[str, str, str] | None:
-    """Say why a value is not a valid answer: the key to fix, what is wrong, how to fix it."""
+    """Explain why a value is not a valid answer. Return the key to fix, what is wrong, and how to fix it."""
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
         return "answer", f"is {answer!r}", "It must be a finite number for all parameters."
     if abs(answer * 10**digits % 1 - 0.5) < 1e-6:
@@ -75,7 +75,7 @@ def _find_answer_problem(answer: object, digits: int) -> tuple[str, str, str] | 
 
 
 def _draw_combinations(question: NumberQuestion, count: int) -> Iterator[dict[str, int | float]]:
-    """Yield every combination of the parameters, or a random sample when there are too many."""
+    """Yield every combination of the parameters, or a random sample if there are too many."""
     names, values = question.parameters.keys(), question.parameters.values()
     if count <= MAX_TRIED:
         yield from (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))

@@ -1,6 +1,6 @@
-"""Rules beyond the manifest's form: order, unique names, names that must exist.
+"""Rules beyond the manifest's form, such as order, unique names, and names that must exist.
 
-Each rule takes the manifest and yields findings; no rule opens a file.
+Each rule takes the manifest and yields findings. No rule opens a file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def find_broken_rules(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_modules(manifest: Manifest) -> Iterator[Finding]:
-    """Yield duplicate modules and modules out of order."""
+    """Yield findings for duplicate modules and modules out of order."""
     entries = [(("modules", index, "id"), module.id) for index, module in enumerate(manifest.modules)]
     yield from _find_duplicates("module", entries)
     seen: set[str] = set()
@@ -43,7 +43,7 @@ def _check_modules(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_tasks(module: Module, path: KeyPath) -> Iterator[Finding]:
-    """Yield duplicate tasks, tasks out of order or in the wrong module, and a built module without tasks."""
+    """Yield findings for duplicate or misplaced tasks, tasks out of order, and a built module without tasks."""
     entries = [((*path, "tasks", index, "id"), task.id) for index, task in enumerate(module.tasks)]
     yield from _find_duplicates("task", entries)
     last = 0
@@ -62,7 +62,7 @@ def _check_tasks(module: Module, path: KeyPath) -> Iterator[Finding]:
 
 
 def _check_milestones(manifest: Manifest) -> Iterator[Finding]:
-    """Yield duplicate milestones, milestones out of order, and unknown triggers."""
+    """Yield findings for duplicate milestones, milestones out of order, and unknown triggers."""
     numbers = {module.id: module.number for module in manifest.modules}
     entries = [(("milestones", index, "id"), milestone.id) for index, milestone in enumerate(manifest.milestones)]
     yield from _find_duplicates("milestone", entries)
@@ -88,7 +88,7 @@ def _check_milestones(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) -> Iterator[Finding]:
-    """Yield what is wrong inside one milestone: duplicate names, unknown topics, missing kinds of criteria."""
+    """Yield findings for one milestone: duplicate names, unknown topics, and missing kinds of criteria."""
     criteria = list(enumerate(milestone.criteria))
     yield from _find_duplicates("criterion", [((*path, "criteria", i, "name"), c.name) for i, c in criteria])
     yield from _find_duplicates(
@@ -113,7 +113,7 @@ def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) ->
 
 
 def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) -> Iterator[Finding]:
-    """Yield what a milestone that can be graded lacks."""
+    """Yield findings for anything that a gradable milestone lacks."""
     if any(module.id == milestone.trigger for module in manifest.modules):
         planned = [m.id for m in manifest.modules_for(milestone) if m.status is BuildStatus.PLANNED]
         if planned:
@@ -134,7 +134,7 @@ def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPa
 
 
 def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]:
-    """Yield questions whose answers are not either in clear or sealed, as in a release."""
+    """Yield findings for questions whose answers are neither in clear text nor sealed, as in a release."""
     for index, question in enumerate(milestone.questions):
         where = (*path, "questions", index)
         if isinstance(question, ChoiceQuestion):
@@ -160,7 +160,7 @@ def _check_weights(milestone: Milestone, where: KeyPath) -> Iterator[Finding]:
 
 
 def _check_deadlines(deadlines: Deadlines, known_milestones: set[int]) -> Iterator[Finding]:
-    """Yield deadlines and extensions of unknown milestones, and duplicate deadlines."""
+    """Yield findings for deadlines and extensions of unknown milestones, and for duplicate deadlines."""
     due = [(("deadlines", "due", index, "milestone"), one.milestone) for index, one in enumerate(deadlines.due)]
     yield from _find_duplicates("the deadline of milestone", due)
     named: list[tuple[KeyPath, int]] = [*due]
@@ -176,7 +176,7 @@ def _check_deadlines(deadlines: Deadlines, known_milestones: set[int]) -> Iterat
 
 
 def _find_duplicates(entry_kind: str, entries: Iterable[tuple[KeyPath, str | int]]) -> Iterator[Finding]:
-    """Yield entries whose name an earlier entry has."""
+    """Yield findings for entries that have the same name as an earlier entry."""
     seen = set()
     for path, name in entries:
         if name in seen:

@@ -1,4 +1,4 @@
-"""The manifest's JSON Schema, for completion in editors: generated from the model, never written by hand."""
+"""The manifest's JSON Schema, for completion in editors. It is generated from the model, never written by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCHEMA_PATH = Path("docs", "schema", "manifest.schema.json")
 
 
 def generate_schema_json() -> str:
-    """Generate the whole text of the schema file."""
+    """Generate the complete text of the schema file."""
     schema = Manifest.model_json_schema()
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and which one helps with which failure."""
+"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and the failures that lead to them."""
 
 from __future__ import annotations
 
@@ -57,14 +57,15 @@ TOPIC_SIGNS = {
     "modules/11_training/ … ::test_recipe_trains": "training-does-not-converge",
     "modules/13_kernels/ … ::test_recipe_trains": "training-does-not-converge",
 }
-"""Maps a text to its topic. The text may be in a failure's title, in the value that came back, in the test's name, or
+"""The topic for each text. The text may be in a failure's title, in the value that was returned, in the test's name, or
 in a grader's error. A … stands for anything between two texts. A recipe's own tests fail before its criterion is
-measured, so each of them leads to the symptom's topic."""
+measured, so each of them leads to the symptom's topic.
+"""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """One third-level heading and the Markdown below it."""
+    """A third-level heading, and the Markdown below it."""
 
     slug: str
     heading: str
@@ -73,7 +74,7 @@ class Topic:
 
 
 def read_topics(root: Path) -> dict[str, Topic]:
-    """Read every topic by its slug; raise ManifestError for an unreadable document or a duplicate heading."""
+    """Read all topics, keyed by slug. Raise ManifestError for an unreadable document or a duplicate heading."""
     try:
         lines = (root / DOCUMENT).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -95,10 +96,10 @@ def read_topics(root: Path) -> dict[str, Topic]:
 
 
 def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
-    """Return the slugs of the topics that help with what was not passed, in the order of the criteria.
+    """Return the slugs of the topics that help with the unmet criteria, in the order of the criteria.
 
-    A failure that shows its cause (an unreadable file, a call that never ends) leads to that topic first and then to
-    its criterion's own. An error of the grader leads only to its cause.
+    A failure that shows its cause (an unreadable file, a call that never ends) leads first to the cause's topic and
+    then to its criterion's topic. An error of the grader leads only to the topic of its cause.
     """
     own = {criterion.name: criterion.topic for criterion in milestone.criteria}
     found: dict[str, None] = {}
@@ -116,12 +117,12 @@ def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[Criteri
 
 
 def _find_failure_topics(failure: Failure) -> list[str]:
-    """Return the topics whose signs are in a failure."""
+    """Return the topics whose texts occur in a failure."""
     return _match_topic_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
 def _match_topic_signs(failure_text: str) -> list[str]:
-    """Return the topics whose signs are in a text, in the order of TOPIC_SIGNS."""
+    """Return the topics whose texts occur in a failure's text, in the order of TOPIC_SIGNS."""
     return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in failure_text for part in sign.split(" … "))]
 
 

@@ -1,8 +1,8 @@
-"""Parses YAML text into plain data and the line of every part.
+"""Parse YAML text into plain data and the line of each part.
 
-The parser reads events instead of objects. So every key has its line, duplicate keys are noticed, and tags and anchors
-are refused, with which a small file could expand into a large one. Plain scalars follow YAML 1.2's core schema, as
-editors do: `yes` is a word and `2.10` is a number.
+The parser reads events instead of objects. So every key has its line, and duplicate keys are detected. Tags are
+refused, and so are anchors, with which a small file could expand into a large one. Plain scalars follow YAML 1.2's core
+schema, as in editors: `yes` is a word and `2.10` is a number.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def parse_yaml(text: str) -> YamlSource:
 
 
 class _YamlReader:
-    """One pass over the events of a text."""
+    """A reader that makes one pass over the events of a text."""
 
     def __init__(self, text: str):
         self.text = text
@@ -121,7 +121,7 @@ class _YamlReader:
         self.problems.append(Problem(MANIFEST_FILE, _get_event_line(event), message, repair))
 
     def _describe_syntax_error(self, error: yaml.YAMLError) -> Problem:
-        """Describe a syntax error with its line and the text there."""
+        """Describe a syntax error with its line number and the line's text."""
         if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark) is None:
             return Problem(MANIFEST_FILE, 1, f"not readable as YAML: {error}.", "Delete the character named here.")
         lines = self.text.splitlines() or [""]
@@ -142,7 +142,7 @@ def _get_event_line(event: yaml.Event) -> int:
 
 
 def _convert_unquoted_scalar(value: str) -> object:
-    """Convert an unquoted scalar to what it means."""
+    """Convert an unquoted scalar to the value that it represents."""
     if value.lower() in WORDS:
         return WORDS[value.lower()]
     if INTEGER.fullmatch(value):

@@ -11,7 +11,7 @@ from grading.quiz.safe_yaml import InvalidFileError, dump_yaml, read_mapping
 
 FOLDER = Path("answers")
 Answer = int | float | bool | str | tuple[str, ...]
-"""A number, or one or more letters of a choice question."""
+"""An answer: a number, or one or more letters of a choice question."""
 HEADER = """\
 # Answers to the questions of milestone {number}. `tito milestone quiz {number}` asks them and writes this file.
 # They belong to one student; other students have different numbers and letters.
@@ -21,19 +21,19 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class Answers:
-    """A student's name and their answers by question id."""
+    """A student's name and their answers, keyed by question id."""
 
     student: str | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
 def find_answers_file(number: int) -> Path:
-    """Return the path of a milestone's answers, relative to the repository."""
+    """Return the path of a milestone's answers file, relative to the repository."""
     return FOLDER / f"milestone-{number}.yaml"
 
 
 def load_answers(root: Path, number: int) -> Answers:
-    """Load a milestone's answers, or none if there is no file; raise InvalidFileError if the file is damaged."""
+    """Load a milestone's answers, or none if there is no file. Raise InvalidFileError if the file is damaged."""
     found = read_mapping(root, find_answers_file(number))
     if found is None:
         return Answers()
@@ -63,7 +63,10 @@ def load_answers(root: Path, number: int) -> Answers:
 
 
 def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
-    """Replace a milestone's answers. If the file is damaged, first set it aside, and return its path below `root`."""
+    """Replace a milestone's answers.
+
+    If the file is damaged, first set it aside, and return its new path below `root`.
+    """
     path = find_answers_file(number)
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _rename_damaged_file(root, path) if _is_damaged(root, number) else None

@@ -1,4 +1,4 @@
-"""Convert every way to write the same rounded number to one canonical text, for comparing answers."""
+"""Convert different ways of writing the same rounded number to one canonical text, for comparing answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_EXPONENT = 40
 
 
 def normalize_number(answer: object, digits: int) -> str | None:
-    """Round the number to ``digits`` decimals, as text: 20, 20.0 and "20" → "20"; return None if it is not a number.
+    """Round the number to ``digits`` decimals, as text: 20, 20.0 and "20" → "20". Return None if it is not a number.
 
     NaN, infinities, booleans and numbers beyond 10^40 do not count as numbers.
     """

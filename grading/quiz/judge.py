@@ -1,4 +1,4 @@
-"""Judge answers in the grader, with clear keys in the course or sealed keys in a release."""
+"""Judge answers in the grader, using the course's clear keys or a release's sealed keys."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class QuestionVerdict:
     correct: bool
     answered: bool
     read: str
-    """Further reading."""
+    """The part of the lesson to read again."""
     why: str | None = None
     """A sentence for the student if the answer is not correct."""
 
 
 def judge_answers(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
-    """Judge every question in the manifest's order. No answer, whatever it is, raises an exception."""
+    """Judge every question in the manifest's order. No answer raises an exception, whatever it is."""
     owner = answers.student.lower() if answers.student else None
     if answers.answers and owner != student_id.lower():
         said = (

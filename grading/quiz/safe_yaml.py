@@ -1,4 +1,4 @@
-"""Parse the small YAML files that students hand in as plain data, or reject them in one sentence."""
+"""Parse the small YAML files that students hand in as plain data, or reject them with a one-sentence reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 10
 
 
 class InvalidFileError(UsageError):
-    """A file cannot be used. The message states the file and line, and how to fix the file."""
+    """The error raised if a file cannot be used. The message states the file and line, and how to fix the file."""
 
     def __init__(self, path: Path, line: int, message: str):
         super().__init__(f"{path.as_posix()}:{line}: {message}")
@@ -26,7 +26,7 @@ class InvalidFileError(UsageError):
 
 @dataclass(frozen=True)
 class YamlMapping:
-    """A file's top level, with text keys. Below them, there are only str, int, float, bool, list and dict."""
+    """A file's top-level mapping, whose keys are text. Its values contain only str, int, float, bool, list and dict."""
 
     path: Path
     data: dict[str, object]
@@ -81,7 +81,7 @@ def parse_mapping(data: bytes, path: Path) -> YamlMapping:
 
 
 def _find_empty_value(value: object, key_path: Where) -> Where | None:
-    """Return the path of the first null."""
+    """Return the path of the first null value."""
     if value is None:
         return key_path
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -91,12 +91,12 @@ def _find_empty_value(value: object, key_path: Where) -> Where | None:
 
 
 def dump_yaml(data: abc.Mapping[str, object]) -> str:
-    """Encode ``data`` as YAML that reads back as the same data. A tuple becomes a list on one line."""
+    """Encode ``data`` as YAML from which the same data can be read. A tuple becomes a list on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that would be read as something else."""
+    """A dumper that quotes every text that would be read as something else."""
 
     def ignore_aliases(self, _data: object) -> bool:
         """Write every value in full."""

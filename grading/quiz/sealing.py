@@ -1,7 +1,7 @@
 """Seal answer keys for a release: salted scrypt digests replace the answers.
 
 Sealing hides the answers from anyone who reads the files, and checking one guess costs a few milliseconds of processor
-time. It does not stop a program that tries every answer. A question with five options has at most 31 sets of right
+time. It does not stop a program that tries every answer. A question with five options has at most 31 sets of correct
 options, and a number below a thousand is found in seconds. No digest on the student's own machine can change that. So
 the verdict on a student's machine is feedback, and the instructor's run produces the verdict that counts. That run
 takes each student's id from the roster (`--student`), so that nobody can submit another student's questions.
@@ -22,7 +22,7 @@ SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 
 
 def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
-    """Return the right answer in canonical form; raise ValueError if the question's answer is not in clear text."""
+    """Return the correct answer in canonical form. Raise ValueError if the question's answer is not in clear text."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
@@ -51,14 +51,15 @@ def compute_sealed_digest(
 
 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
-    """Return the question as a release has it: digests instead of the answer, options in neutral order.
+    """Return the question as in a release, with digests instead of the answer and the options in neutral order.
 
-    Raise ValueError if the question has no answer in clear. The same question always gives the same digests.
+    Raise ValueError if the question has no answer in clear text. The same question always gives the same digests.
     """
     count = 1 if isinstance(question, ChoiceQuestion) else VARIANT_COUNT
     keys = [compute_canonical_answer(question, variant) for variant in range(count)]
     options = tuple(sorted(question.right + question.wrong)) if isinstance(question, ChoiceQuestion) else ()
-    # The salt comes from what a release shows, never from the answer: a fast digest of the answer would reveal it.
+    # The salt is derived from what a release shows, never from the answer, because a fast digest would reveal the
+    # answer.
     shown = json.dumps([question.id, question.prompt, options])
     salt = hashlib.sha256(shown.encode()).hexdigest()[:32]
     with ThreadPoolExecutor() as pool:  # scrypt releases the GIL
@@ -72,7 +73,7 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
 
 
 def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str) -> bool:
-    """Return whether a canonical answer is right, by the clear key or by the sealed one."""
+    """Return whether a canonical answer is correct according to the clear or the sealed key."""
     if question.sealed is None:
         return canonical_answer == compute_canonical_answer(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""

@@ -1,4 +1,4 @@
-"""Read and write the student's id: `student.yaml` in their repository contains one line, `id: ada`."""
+"""Read and write the student's id. `student.yaml` in their repository contains one line, `id: ada`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from grading.quiz.safe_yaml import dump_yaml, read_mapping
 STUDENT_FILE = Path("student.yaml")
 MAX_ID_LENGTH = 39
 USER_NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
-"""The pattern of GitHub's user names. Managed users have an underscore (dana_uni), and old names hyphens anywhere."""
+"""A pattern that matches GitHub's user names. Managed users have an underscore (dana_uni), and old names have hyphens
+anywhere.
+"""
 HEADER = "# Your user name. Your capability questions depend on it, so do not change it.\n"
 
 
 def read_student_id(root: Path) -> str | None:
-    """Read the id in lower case, as case does not matter, or return None if there is no file.
+    """Read the id in lower case, since case does not matter, or return None if there is no file.
 
     Raise InvalidFileError if the file is damaged.
     """
@@ -42,7 +44,7 @@ def save_student_id(root: Path, student_id: str) -> None:
 
 
 def normalize_student_id(student_id: str) -> str:
-    """Return the id in lower case; raise UsageError unless it could be a user name on GitHub."""
+    """Return the id in lower case. Raise UsageError unless it could be a user name on GitHub."""
     lower = student_id.strip().lower()
     if len(lower) > MAX_ID_LENGTH or not USER_NAME.fullmatch(lower):
         raise UsageError(

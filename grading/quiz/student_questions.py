@@ -26,11 +26,11 @@ class StudentQuestion:
     question_id: str
     kind: Literal["number", "choice"]
     prompt: str
-    """Markdown."""
+    """The prompt in Markdown."""
     read: str
-    """Further reading after a wrong answer."""
+    """The part of the lesson to read after a wrong answer."""
     options: dict[str, str] = field(default_factory=dict)
-    """The options: letter → text. The mapping is empty for a number question."""
+    """The options' texts, keyed by letter. The mapping is empty for a number question."""
     digits: int = 0
     """The number of required decimals, which is 0 for a choice question."""
 
@@ -51,9 +51,9 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
 
 
 def choose_parameter_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
-    """Choose 64 combinations of the parameters by a digest of the question; they repeat in turn when there are fewer.
+    """Choose 64 combinations of the parameters by a digest of the question.
 
-    All of them differ if there are enough combinations. Otherwise, they repeat in turn.
+    All of them differ if there are enough combinations. Otherwise, they repeat in the same order.
     """
     names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
     seed = json.dumps([question.id, names, values])
@@ -82,7 +82,7 @@ def order_student_options(question: ChoiceQuestion, student_id: str) -> dict[str
 
 
 def _get_combination_by_rank(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
-    """Return the combination of this rank, read as the digits of a number with mixed bases."""
+    """Return the combination with this rank. The rank's digits in mixed bases select the values."""
     chosen = {}
     for name, choices in zip(names, values, strict=True):
         rank, place = divmod(rank, len(choices))
@@ -91,5 +91,8 @@ def _get_combination_by_rank(names: list[str], values: list[list[int | float]], 
 
 
 def _hash_to_int(text: str) -> int:
-    """Hash a text evenly to an integer, the same on every machine and Python, unlike `hash` and `random.sample`."""
+    """Hash a text to a uniformly distributed integer.
+
+    It is the same on every machine and Python, unlike with `hash`.
+    """
     return int.from_bytes(hashlib.sha256(text.encode()).digest())

@@ -1,4 +1,4 @@
-"""Parse a typed answer or explain what is unclear about it, so that only intended answers are saved."""
+"""Parse a typed answer, or explain why it is unclear, so that only intended answers are saved."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from grading.quiz.student_questions import StudentQuestion
 Number = int | float
 NUMERAL = re.compile(r"=? *([-+\u2212]?[\d.][\d.,'_ \u00a0\u202f\u2009]*(?:[eE][-+]?\d{1,3})?) *([^\d\s][^\d]*)?")
 DIGIT_GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
-"""Digits in groups of three: 2,104 and 12 345 678."""
+"""A pattern that matches digits in groups of three, such as 2,104 and 12 345 678."""
 MAX_CHARACTERS = 60
 
 
 class UnclearAnswerError(ValueError):
-    """An unintelligible or ambiguous answer. The message asks for a new one."""
+    """The error raised if an answer is unintelligible or ambiguous. The message asks for a new answer."""
 
 
 def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
-    """Parse a typed number, letter or letters: "2,104 bytes" → 2104, "a and c" → ("a", "c").
+    """Parse a typed number, letter or letters, as in "2,104 bytes" → 2104 and "a and c" → ("a", "c").
 
     Raise UnclearAnswerError if the answer is unclear.
     """
@@ -83,7 +83,7 @@ def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
         thousands = "," if digits[last] == "." else "."
         if thousands in tail or digits[last] in head or not DIGIT_GROUPS.fullmatch(head):
             raise UnclearAnswerError(
-                "Write the number without marks between its digits, and with a point before the decimals."
+                "Write the number without separators between its digits, and with a point before the decimals."
             )
         return f"{re.sub(r'[,.]', '', head)}.{tail}"
     if digits.count(",") == 1 and digits[-1] != ",":
@@ -91,6 +91,6 @@ def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
     try:
         float(digits)
     except ValueError:
-        message = "Write the number without marks between its digits, and with a point before the decimals."
+        message = "Write the number without separators between its digits, and with a point before the decimals."
         raise UnclearAnswerError(message) from None
     return digits.replace("_", "")
