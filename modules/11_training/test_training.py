@@ -565,7 +565,7 @@ def test_fit_calls_callbacks_until_one_stops_it(student, rng):
 
 @task("11.7")
 def test_slots_are_all_that_further_epochs_depend_on(student, rng):
-    """The state has counters, parameters, running statistics, and the generators of dropout and loader, by name."""
+    """The state holds counters, parameters, running statistics, and the generators of dropout and loader, by name."""
     world = build_training_run(student, rng)
     world.trainer.fit(world.loader, 1)
     state = world.trainer.state_dict()
@@ -900,7 +900,7 @@ def test_training_resumes_from_a_file_bit_for_bit(student, rng):
 
 @task("11.11")
 def test_checkpoints_of_the_best_epoch(student):
-    """With a monitor, a checkpoint is written only after the best epoch so far; NaN is never best."""
+    """With a monitor, a checkpoint is written only after the best epoch so far; NaN is never the best."""
     nan = float("nan")
     for curve, largest, kept in (
         ([3.0, 2.0, 2.5], False, [1, 2, 2]),
@@ -984,7 +984,7 @@ def test_the_bar_is_redrawn_in_one_line(student):
 
 @task("11.12")
 def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
-    """Without redrawing, as in a file, ten plain lines are written, one at every tenth of the steps."""
+    """Without redrawing, as in a file, ten plain lines are written, one for each tenth of the steps."""
     for steps, wanted in ((50, range(5, 51, 5)), (7, range(1, 8)), (25, (3, 5, 8, 10, 13, 15, 18, 20, 23, 25))):
         path = student.folder() / "log.txt"
         stream = path.open("w")

@@ -729,7 +729,7 @@ def test_the_float_network_stays_as_it_is(student, rng):
 @task("12.10")
 @pytest.mark.parametrize("first", [True, False], ids=["norm first", "conv first"])
 def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
-    """A BatchNorm2d at the beginning or after a pooling layer stays, in evaluation mode, and so does Dropout."""
+    """A BatchNorm2d at the beginning or after a pooling layer is kept, in evaluation mode, and so is Dropout."""
     spatial = student.spatial
     conv, last = spatial.Conv2d(2, 4, 3, rng=student.rng(1)), spatial.Conv2d(4, 3, 1, rng=student.rng(2))
     norms = [spatial.BatchNorm2d(2), spatial.BatchNorm2d(4)]

@@ -177,7 +177,7 @@ def read_buffer_addresses(student, space):
 
 @task("13.2")
 def test_a_buffer_is_lent_and_used_again(student):
-    """A buffer on loan is not idle; afterwards it is idle again, and the next call to borrow lends it."""
+    """A buffer that is in use is not idle; afterwards it is idle again, and the next call to borrow lends it."""
     space = student.kernels.Workspace()
     with space.borrow((3, 5), "float64") as array:
         expect.equal((array.shape, array.dtype), ((3, 5), np.dtype("float64")), call='borrow((3, 5), "float64")')

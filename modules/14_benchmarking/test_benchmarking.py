@@ -58,7 +58,7 @@ def collector(student):
 
 @task("14.1")
 def test_the_collector_is_as_it_was(student, collector):
-    """The collector is off in the block; afterwards it is on if it was on before, and off if it was off."""
+    """The collector is off inside the block; afterwards it is on if it was on before, and off if it was off."""
     with student.benchmarking.pause_collector():
         expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector()")
     expect.equal(collector.isenabled(), True, call="gc.isenabled() after pause_collector()")
@@ -345,7 +345,7 @@ def test_the_generator_decides_who_begins(student):
 
 @task("14.4")
 def test_the_collector_is_off_in_turns(student, collector):
-    """The collector is off in the measured calls of both functions and on again afterwards, even after an error."""
+    """The collector is off during the measured calls of both functions and on again afterwards, even after an error."""
     states, machine = [], Machine(student, None)
 
     def note_collector_state():
@@ -808,7 +808,7 @@ def expect_peak(got, wanted, call, hint=None):
 
 @task("14.9")
 def test_the_peak_is_what_lives_at_the_same_time(student, tracing):
-    """Arrays that live at the same time add up, and one that is freed makes room for the next."""
+    """Arrays that are alive at the same time add up, and one that is freed makes room for the next."""
     ones = student.benchmarking.np.ones
 
     def together():
