@@ -248,7 +248,7 @@ def _remove_left_out_students(
 
 
 def _list_shown_roster_fields(student: CohortStudent) -> tuple[str, ...]:
-    """List what a student's pages show from the roster."""
+    """List the roster's fields that a student's pages show."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")
 
@@ -260,7 +260,7 @@ def _list_input_files(kind: str) -> list[Path]:
 
 
 def _compute_digest(files: Sequence[Path], *more: str) -> str:
-    """Compute one digest of files and further texts."""
+    """Compute one digest over files and additional texts."""
     told = hashlib.sha256()
     for path in files:
         told.update(hashlib.sha256(path.read_bytes()).digest())
@@ -268,7 +268,7 @@ def _compute_digest(files: Sequence[Path], *more: str) -> str:
 
 
 def _compute_text_digest(*texts: str) -> str:
-    """Compute one digest of texts."""
+    """Compute one digest over several texts."""
     told = hashlib.sha256()
     for text in texts:
         told.update(f"{len(text)}:{text}".encode())

@@ -59,7 +59,7 @@ def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, veri
 
 
 def can_fonts_draw(text: str) -> bool:
-    """Tell whether the fonts have all letters in a text, which they do for Latin script."""
+    """Return whether the fonts have every letter in a text, which they do for Latin script."""
     return all(_find_font_for_letter(c) is not None for c in text)
 
 

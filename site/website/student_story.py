@@ -196,7 +196,7 @@ def _clean_image_names(image: NamedImage) -> NamedImage:
 
 
 def _list_evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
-    """Yield how a result was measured, as (term, value)."""
+    """Yield (term, value) pairs that describe how a result was measured."""
     yield "Course", name_judging_course(result, is_current=is_current)
     for data in result.data[:5]:
         stand_in = f", instead of {to_one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""

@@ -244,7 +244,7 @@ JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
 
 
 def _was_judged(result: Result, name: str) -> bool:
-    """Tell whether a result judged the criterion with this name."""
+    """Return whether a result judged the criterion with this name."""
     return any(c.name == name and c.status in JUDGED for c in result.criteria)
 
 
