@@ -115,6 +115,6 @@ def get_milestone_and_experiment(context: CheckContext, kind: type[E]) -> tuple[
 
 
 def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:
-    """Build the measurement of a check whose student code failed. All figures lack a value and have the same failure."""
+    """Build the measurement of a check whose student code failed. No figure has a value, and all share this failure."""
     names = CHECK_FIGURES[check_name]
     return Measurement(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)
