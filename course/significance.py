@@ -64,7 +64,7 @@ def draw_cases() -> dict[str, list[Any]]:
     }
 
 
-def main() -> None:
+def write_significance_cases() -> None:
     """Write the file, a line for each case."""
     parts = [f'"about": {json.dumps(ABOUT)}', f'"scipy": {json.dumps(scipy.__version__)}']
     for name, cases in draw_cases().items():
@@ -74,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_significance_cases()

@@ -96,7 +96,7 @@ def record_optimizer_run(
     return rows
 
 
-def main() -> None:
+def write_reference_trajectories() -> None:
     """Write the file, one row on each line."""
     torch.set_num_threads(1)
     runs = []
@@ -111,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_reference_trajectories()

@@ -76,7 +76,7 @@ def compute_block_case() -> dict[str, Any]:
     return given | {"output": shorten(output), "grad_x": shorten(x.grad), "grads": grads}
 
 
-def main() -> None:
+def write_transformer_values() -> None:
     """Write the file, one case or value on each line."""
     torch.set_num_threads(1)
     cases = ",\n".join(json.dumps(compute_layer_norm_case(number, *case)) for number, case in enumerate(NORMS))
@@ -86,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_transformer_values()

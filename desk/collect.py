@@ -16,7 +16,7 @@ from pathlib import Path
 
 from course.release import compute_skeleton_digests
 from desk.class_folder import make_class_folder
-from desk.courses import describe_course
+from desk.courses import describe_course_version
 from desk.decisions import save_course_version
 from desk.git import read_git_version
 from desk.gradebook import FILE, CommitSubmission, Gradebook, Grading, open_gradebook
@@ -90,7 +90,7 @@ def collect_class(
     manifest, choice = load_manifest_strictly(root), [row for row in rows if students is None or row.id in students]
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
     read_git_version()
-    now = describe_course(root, manifest)
+    now = describe_course_version(root, manifest)
     course = now.digest
     make_class_folder(folder)
     with lock_class_folder(folder, watch), open_gradebook(folder / FILE, make=True) as book:

@@ -17,7 +17,7 @@ SHOWN = 5
 """The maximum number of changed files that are listed."""
 
 
-def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
+def describe_course_version(root: Path, manifest: Manifest) -> CourseVersion:
     """Describe the current version of the course in the repository at ``root``."""
     record = describe_grading_course(root, manifest)
     return CourseVersion(record.digest, record.name, record.version, _describe_grading_basis(root, manifest))

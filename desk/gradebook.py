@@ -134,7 +134,7 @@ class Gradebook:
                 "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",
                 (old_id, new_id, format_time(at)),
             )
-            apply_renames(db)
+            apply_recorded_renames(db)
 
     def read_renames(self) -> dict[str, str]:
         """Map each earlier id to the id to which its records were moved."""
@@ -305,7 +305,7 @@ OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override", "r
 """The tables whose rows belong to individual students."""
 
 
-def apply_renames(db: sqlite3.Connection) -> None:
+def apply_recorded_renames(db: sqlite3.Connection) -> None:
     """Move the rows of renamed students within the caller's transaction. A second call changes nothing."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():

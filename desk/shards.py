@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from desk.gradebook import FILE, Gradebook, apply_renames, open_gradebook
+from desk.gradebook import FILE, Gradebook, apply_recorded_renames, open_gradebook
 from desk.roster import RosterRow
 from grading.errors import UsageError
 from grading.github.outputs import write_outputs
@@ -104,4 +104,4 @@ def _merge_gradebook(book: Gradebook, shard: Path) -> None:
     with book.open_transaction_with_shard(shard) as db:
         for step in STEPS:
             db.execute(step)
-        apply_renames(db)
+        apply_recorded_renames(db)

@@ -93,11 +93,13 @@ def _read_in_processes(
     """Read submissions in several processes or, if there are few submissions, in this process."""
     workers = min(count_available_cores(), len(submitted) // CHUNK)
     if len(submitted) <= ALONE or workers < 2:
-        _load_course_code(root)
+        _load_course_code_into_process(root)
         yield from map(_read_submission, submitted)
         return
     start = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=start, initializer=_load_course_code, initargs=(root,)) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=start, initializer=_load_course_code_into_process, initargs=(root,)
+    ) as pool:
         yield from pool.map(_read_submission, submitted, chunksize=CHUNK)
 
 
@@ -116,7 +118,7 @@ _course: _CourseCode | None = None
 """The course's code, loaded once per process instead of for every submission."""
 
 
-def _load_course_code(root: Path) -> None:
+def _load_course_code_into_process(root: Path) -> None:
     """Load the course's files and fingerprints into this process."""
     global _course
     manifest = load_manifest(root)

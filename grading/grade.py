@@ -130,7 +130,7 @@ def grade_milestone(
     milestone = find_built_milestone(manifest, number)
     request = GradingRequest(root, submission or root, seed, official, student, again, _require_full_hash(commit))
     prepared = prepare_grading(root, manifest, official=official)
-    return _run_grading(request, prepared, manifest.modules_for(milestone), milestone, watch or SilentWatch())
+    return _grade_submission(request, prepared, manifest.modules_for(milestone), milestone, watch or SilentWatch())
 
 
 def grade_module(
@@ -172,7 +172,7 @@ def grade_module(
         task = next((one for one in known if one in (task, f"{module.number}.{task}")), None)
         if task is None:
             raise UsageError(f"Module {module_id} has no such task. Its tasks are {', '.join(known)}.")
-    return _run_grading(
+    return _grade_submission(
         request, prepared or prepare_grading(root, manifest), (module,), None, watch or SilentWatch(), task
     )
 
@@ -200,7 +200,7 @@ def find_built_milestone(manifest: Manifest, number: int) -> Milestone:
     return milestone
 
 
-def _run_grading(
+def _grade_submission(
     request: GradingRequest,
     prepared: GradingSetup,
     modules: tuple[Module, ...],
@@ -362,7 +362,9 @@ def _judge_criteria(
         kept = memory.kept.get(criterion.check)
         if criterion.check not in measured:
             measured[criterion.check] = (
-                _replay_kept_figures(kept, context) if kept else _run_check(criterion.check, context, memory)
+                _replay_kept_figures(kept, context)
+                if kept
+                else _measure_check_and_keep_figures(criterion.check, context, memory)
             )
         found = measured[criterion.check]
         if isinstance(found, GraderError):
@@ -392,7 +394,9 @@ def _replay_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Meas
     return kept.measured
 
 
-def _run_check(check: str, context: CheckContext, memory: FigureStore) -> Measurement | GraderError:
+def _measure_check_and_keep_figures(
+    check: str, context: CheckContext, memory: FigureStore
+) -> Measurement | GraderError:
     """Measure one check and keep its figures. If the grader or the machine fails, return the error.
 
     The figures of a check whose worker died are not kept, since the machine may have been short of memory or time.

@@ -119,7 +119,7 @@ class _TaintAnalysis:
                 self._taint_call_parameters(node, self.functions[name], function_name)
             case ast.Call() if self._is_tainted(node.func, function_name):
                 for argument in _list_arguments(node):
-                    self._taint_callback(argument, function_name)
+                    self._taint_callback_parameters(argument, function_name)
 
     def _taint_targets(self, target: ast.AST, value: ast.AST, function_name: str) -> None:
         """Taint those targets of an assignment whose values are tainted."""
@@ -159,7 +159,7 @@ class _TaintAnalysis:
             if name is not None and self._is_tainted(value, function_name):
                 self.tainted[function.name].add(name)
 
-    def _taint_callback(self, argument: ast.AST, function_name: str) -> None:
+    def _taint_callback_parameters(self, argument: ast.AST, function_name: str) -> None:
         """Taint the parameters of a function that student code calls."""
         if isinstance(argument, ast.Lambda):
             self.tainted[function_name].update(_list_parameters(argument))

@@ -10,7 +10,7 @@ from tinytorch.dense import MLP, he_normal, xavier_uniform
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from grading.render.svg import draw_word
 
 LAYERS, UNITS = 10, 64
@@ -38,8 +38,8 @@ def draw_activations() -> Figure:
         high = Chart(left, top, 118, 84, Scale(-4, 4), Scale(-1.2, 2.2))
         low = Chart(left, top + 98, 118, 58, Scale(-4, 4), Scale(-0.2, 1.2))
         shapes.append(draw_word(left, top - 12, name, css_class="bold"))
-        shapes += draw_frame(high, [], [(-1.0, "-1"), (0.0, "0"), (1.0, "1"), (2.0, "2")])
-        shapes += draw_frame(low, [(-4, "-4"), (0, "0"), (4, "4")], [(0.0, "0"), (1.0, "1")])
+        shapes += draw_axes(high, [], [(-1.0, "-1"), (0.0, "0"), (1.0, "1"), (2.0, "2")])
+        shapes += draw_axes(low, [(-4, "-4"), (0, "0"), (4, "4")], [(0.0, "0"), (1.0, "1")])
         shapes.append(draw_line(high.map_x(0), high.top, high.map_x(0), low.top + low.height, "grid"))
         shapes.append(draw_curve(high, x, values, "line-a"))
         shapes.append(draw_curve(low, x, slopes, "line-b"))
@@ -53,7 +53,7 @@ def draw_vanishing_gradients() -> Figure:
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
-    shapes = draw_frame(chart, x, y, x_label="layers still to pass on the way back")
+    shapes = draw_axes(chart, x, y, x_label="layers still to pass on the way back")
     shapes.append(draw_word(14, 24, "size of the gradient, 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
         sizes = _measure_layer_gradients(activation, init)

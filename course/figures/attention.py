@@ -8,7 +8,7 @@ from tinytorch.attention import attention_scores, causal_mask, scaled_dot_produc
 from tinytorch.tensor import Tensor, apply
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_signed_heatmap
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve, draw_signed_heatmap
 from grading.render.svg import draw_box, draw_word
 
 TOKENS = 12
@@ -38,7 +38,7 @@ def draw_score_scaling() -> Figure:
         for which, scores in enumerate((query @ key.T, attention_scores(query, key))):
             found[which].append(apply(softmax, scores, axis=-1).max(axis=-1).mean().item())
     y = [(k / 4, f"{k / 4:g}") for k in range(5)]
-    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, x_label="number of features d")
+    shapes = draw_axes(chart, [(d, f"{d}") for d in sizes], y, x_label="number of features d")
     shapes.append(draw_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
     for values, name, kind in zip(found, ("not divided", "divided by √d"), "ba", strict=True):
         shapes.append(draw_curve(chart, sizes, values, f"line-{kind}"))

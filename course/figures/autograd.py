@@ -11,7 +11,7 @@ from tinytorch.dense import MLP, CrossEntropyLoss
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_arrow, draw_dot
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from grading.render.svg import draw_word
 
 
@@ -76,7 +76,7 @@ def draw_tape_memory() -> Figure:
     steps = len(sizes)
     most = float(np.ceil(held.max() * 2) / 2)
     chart = Chart(46, 60, WIDTH - 66, 170, Scale(0, 2 * steps), Scale(0, max(most, 1.5)))
-    shapes = draw_frame(chart, [], [(v, f"{v:g}") for v in np.arange(0, chart.y.high + 0.1, 0.5)])
+    shapes = draw_axes(chart, [], [(v, f"{v:g}") for v in np.arange(0, chart.y.high + 0.1, 0.5)])
     shapes.append(draw_word(14, 24, "MiB of outputs that are needed later", css_class="bold"))
     x, y = [0.0], [0.0]
     for step in range(steps):

@@ -14,7 +14,7 @@ from tinytorch.spatial import BatchNorm2d, Conv2d, Flatten, MaxPool2d
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from course.figures.records import read_record, write_record
 from grading.render.svg import draw_word
 
@@ -28,7 +28,7 @@ def draw_timing_orders() -> Figure:
     for place, (name, seed) in enumerate((("A, then B", 1), ("taking turns", 2))):
         rng = np.random.default_rng(seed)
         chart = Chart(30 + 230 * place, 56, 204, 200, Scale(0.85, 1.25), Scale(0, ROWS))
-        shapes += draw_frame(chart, [(v, f"{v:g}") for v in (0.9, 1.0, 1.1, 1.2)], [], x_label="B / A", grid=False)
+        shapes += draw_axes(chart, [(v, f"{v:g}") for v in (0.9, 1.0, 1.1, 1.2)], [], x_label="B / A", grid=False)
         shapes.append(draw_line(chart.map_x(1), chart.top, chart.map_x(1), chart.top + chart.height, "axis dash"))
         wrong = 0
         for row in range(ROWS):
@@ -71,7 +71,7 @@ def draw_roofline() -> Figure:
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))
     x = [(v, f"{v:g}") for v in (0.1, 1, 10, 100)]
     y = [(v, f"{v:g}") for v in (1, 10, 100)]
-    shapes = draw_frame(chart, x, y, x_label="operations per byte moved")
+    shapes = draw_axes(chart, x, y, x_label="operations per byte moved")
     shapes.append(draw_word(14, 24, "billions of operations a second", css_class="bold"))
     corner = peak / bandwidth
     roof = [(0.04, 0.04 * bandwidth), (corner, peak), (100, peak)]

@@ -61,7 +61,7 @@ class Chart:
 Ticks = Sequence[tuple[float, str]]
 
 
-def draw_frame(
+def draw_axes(
     chart: Chart, x: Ticks, y: Ticks, *, x_label: str = "", y_label: str = "", grid: bool = True
 ) -> list[str]:
     """Draw both axes with their ticks; `x_label` labels x and `y_label` labels y."""

@@ -8,7 +8,7 @@ from tinytorch.layers import Dense, Sequential
 from tinytorch.spatial import Conv2d, Flatten
 
 from course.figures.canvas import WIDTH, Figure
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_signed_heatmap
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve, draw_signed_heatmap
 from grading.render.svg import draw_box, draw_word
 
 
@@ -20,12 +20,12 @@ def draw_rounding_errors() -> Figure:
     high = Chart(52, 40, WIDTH - 72, 190, Scale(-1.1, 1.1), Scale(-1.1, 1.1))
     low = Chart(52, 278, WIDTH - 72, 80, Scale(-1.1, 1.1), Scale(-0.15, 0.15))
     ticks = [(v / 5, f"{v / 5:g}") for v in range(-5, 6)]
-    shapes = draw_frame(high, ticks[::2], ticks[::2])
+    shapes = draw_axes(high, ticks[::2], ticks[::2])
     shapes.append(draw_word(14, 24, "dequantize(quantize(x, 0.2), 0.2)", css_class="bold"))
     shapes.append(draw_curve(high, [-1.1, 1.1], [-1.1, 1.1], "axis dash"))
     shapes.append(draw_curve(high, x, back, "line-a"))
     shapes.append(draw_word(14, 266, "error: at most half a step", css_class="bold"))
-    shapes += draw_frame(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], x_label="x")
+    shapes += draw_axes(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], x_label="x")
     jumps = np.flatnonzero(np.diff(back)) + 1
     for part in np.split(np.arange(len(x)), jumps):
         if len(part) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.dataloader import Compose, RandomCrop, RandomHorizontalFlip, prefetch
 
 from course.figures.canvas import WIDTH, Figure, draw_pixels
-from course.figures.charts import Chart, Scale, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes
 from course.figures.records import read_record, round_values, write_record
 from grading.render.svg import draw_box, draw_word
 
@@ -63,7 +63,7 @@ def draw_loading_pipeline() -> Figure:
             for _, start, stop in (part for part in record[name] if part[0] == what):
                 x, wide = chart.map_x(start), chart.map_x(stop) - chart.map_x(start)
                 shapes.append(draw_box(x, top + 4 + 28 * lane, max(wide - 1.5, 1), 22, f'class="fill-{kind}"'))
-    shapes += draw_frame(chart, [(t, f"{t:g}") for t in np.arange(0, last, 100)], [], x_label="milliseconds")
+    shapes += draw_axes(chart, [(t, f"{t:g}") for t in np.arange(0, last, 100)], [], x_label="milliseconds")
     return Figure("When batches are loaded and trained on, with and without prefetching", 318, shapes)
 
 

@@ -10,7 +10,7 @@ from tinytorch.dense import MLP, CrossEntropyLoss, accuracy, he_normal, train_ep
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_pixels
-from course.figures.charts import Chart, Scale, draw_bars, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_bars
 from grading.render.svg import draw_box, draw_word
 
 PIXELS = 54
@@ -35,7 +35,7 @@ def draw_layer_outputs() -> Figure:
             values = network[place].output.numpy().ravel()
             shares = np.histogram(values, edges)[0] / len(values)
             chart = Chart(98 + 128 * column, top, 114, 66, Scale(-5, 5), Scale(0, 0.25))
-            shapes += draw_frame(chart, [(-5, "-5"), (0, "0"), (5, "5")], [], grid=False)
+            shapes += draw_axes(chart, [(-5, "-5"), (0, "0"), (5, "5")], [], grid=False)
             shapes.append(draw_bars(chart, edges[:-1], edges[1:], shares, f'class="fill-{"bea"[row]}"'))
             shapes.append(draw_word(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", css_class="small"))
     return Figure("Outputs of layers 1, 3 and 10 for three kinds of initial weights", 380, shapes)

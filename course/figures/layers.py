@@ -8,7 +8,7 @@ from tinytorch.layers import BCELoss, Dense, MSELoss, Sequential, gradient_desce
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import Figure, draw_dot, draw_line, draw_pixels
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, make_ticks
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve, make_ticks
 from grading.render.svg import draw_box, draw_word
 
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
@@ -89,7 +89,7 @@ def draw_learning_rate_effects() -> Figure:
             places.append(line.weight.item())
             losses.append(gradient_descent_step(line, MSELoss(), inputs, targets, lr))
         w = np.linspace(*ends, 60)
-        shapes += draw_frame(chart, make_ticks(*ends), make_ticks(0, most), x_label="w")
+        shapes += draw_axes(chart, make_ticks(*ends), make_ticks(0, most), x_label="w")
         shapes.append(draw_word(chart.left - 26, 24, f"lr = {lr}", css_class="bold"))
         shapes.append(draw_word(chart.left + 112, 24, said, "end", css_class="word-b"))
         shapes.append(draw_curve(chart, w, 14 / 3 * (w - 2) ** 2, "axis"))

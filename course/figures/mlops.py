@@ -6,7 +6,7 @@ import numpy as np
 from tinytorch.mlops import ks_test
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from grading.render.svg import draw_word
 
 DAYS, FEATURES, VALUES = 100, 20, 200
@@ -18,7 +18,7 @@ def draw_sample_distance() -> Figure:
     reference, current = rng.normal(size=40), rng.normal(0.8, 1, 40)
     distance, p = ks_test(reference, current)
     chart = Chart(46, 52, WIDTH - 66, 200, Scale(-3, 4), Scale(0, 1))
-    shapes = draw_frame(
+    shapes = draw_axes(
         chart, [(k, f"{k}") for k in range(-3, 5)], [(k / 4, f"{k / 4:g}") for k in range(5)], x_label="x"
     )
     shapes.append(draw_word(14, 24, "share of values ≤ x", css_class="bold"))
@@ -50,7 +50,7 @@ def draw_false_alarms() -> Figure:
         smallest.append(min(ks_test(*pair)[1] for pair in zip(before, now, strict=True)))
     chart = Chart(62, 44, WIDTH - 82, 220, Scale(0, DAYS), Scale(3e-4, 1, log=True))
     y = [(10.0**-k, f"{10.0**-k:g}") for k in range(4)]
-    shapes = draw_frame(chart, [(k, f"{k}") for k in range(0, DAYS + 1, 20)], y, x_label="days, all without drift")
+    shapes = draw_axes(chart, [(k, f"{k}") for k in range(0, DAYS + 1, 20)], y, x_label="days, all without drift")
     shapes.append(draw_word(14, 24, "smallest p of 20 features", css_class="bold"))
     for day, p in enumerate(smallest):
         kind = "c" if p > 0.05 else "e" if p > 0.05 / FEATURES else "b"

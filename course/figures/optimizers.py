@@ -8,7 +8,7 @@ from tinytorch.optimizers import SGD, Adam, CosineAnnealingLR, OneCycleLR, Optim
 from tinytorch.tensor import Tensor
 
 from course.figures.canvas import WIDTH, Figure, draw_dot
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve
 from grading.render.svg import draw_word
 
 STEPS = 40
@@ -34,7 +34,7 @@ def draw_optimizer_paths() -> Figure:
             radius = np.sqrt(2 * level)
             parts = _clip_to_chart(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
             shapes += [draw_curve(chart, *part, "grid") for part in parts]
-        shapes += draw_frame(chart, [(a, f"{a}") for a in (-4, 0, 4, 8)], [(-1, "-1"), (0, "0"), (1, "1")], grid=False)
+        shapes += draw_axes(chart, [(a, f"{a}") for a in (-4, 0, 4, 8)], [(-1, "-1"), (0, "0"), (1, "1")], grid=False)
         shapes.append(draw_curve(chart, path[:, 0], path[:, 1], f"line-{'bacd'[row]}"))
         for a, b in path:
             shapes.append(draw_dot(chart.map_x(a), chart.map_y(np.clip(b, -1.3, 1.3)), f"fill-{'bacd'[row]}", 2.5))
@@ -69,7 +69,7 @@ def draw_rate_schedules() -> Figure:
     """Draw the learning rates of three schedules over a hundred steps."""
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
-    shapes = draw_frame(chart, x, y, x_label="steps taken")
+    shapes = draw_axes(chart, x, y, x_label="steps taken")
     shapes.append(draw_word(14, 24, "learning rate, as a share of its maximum", css_class="bold"))
     schedules = (
         ("StepLR", lambda optimizer: StepLR(optimizer, 30, 0.3), "c"),

@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.setup import compare_dots, dot_vectorised
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
-from course.figures.charts import Chart, Scale, draw_bars, draw_curve, draw_frame, make_ticks
+from course.figures.charts import Chart, Scale, draw_axes, draw_bars, draw_curve, make_ticks
 from course.figures.records import read_record, round_values, write_record
 from grading.render.svg import draw_word
 
@@ -23,7 +23,7 @@ def draw_dot_product_speedup() -> Figure:
     record = read_record("speedup")
     chart = Chart(52, 42, WIDTH - 76, 210, Scale(10, 1e7, log=True), Scale(1, 1000, log=True))
     x = [(10.0**k, text) for k, text in zip(range(1, 8), "10 100 1k 10k 100k 1M 10M".split(), strict=True)]
-    shapes = draw_frame(chart, x, [(10.0**k, f"{10**k}") for k in range(4)], x_label="elements of each vector")
+    shapes = draw_axes(chart, x, [(10.0**k, f"{10**k}") for k in range(4)], x_label="elements of each vector")
     shapes.append(draw_word(14, 24, "time of the loop divided by time of np.dot"))
     for name, size in record["caches"].items():
         at = chart.map_x(size / 16)
@@ -46,7 +46,7 @@ def draw_timing_histogram() -> Figure:
     counts, _ = np.histogram(times, edges)
     chart = Chart(46, 58, WIDTH - 66, 180, scale, Scale(0, float(counts.max()) * 1.1))
     x = [(value, f"{value:,}") for value in (20, 50, 100, 200, 500, 1000, 2000, 5000) if value < scale.high]
-    shapes = draw_frame(chart, x, make_ticks(0, chart.y.high), x_label="microseconds for one call")
+    shapes = draw_axes(chart, x, make_ticks(0, chart.y.high), x_label="microseconds for one call")
     shapes.append(draw_word(14, 24, f"{len(times)} calls of the same function"))
     shapes.append(draw_bars(chart, edges[:-1], edges[1:], counts, 'class="fill-a"'))
     for value, text, kind, row in ((times.min(), "minimum", "c", 0), (times.mean(), "mean", "b", 1)):

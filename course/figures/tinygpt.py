@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 from tinytorch.tinygpt import GPT, next_token_loss, sampling_probabilities
 
 from course.figures.canvas import WIDTH, Figure
-from course.figures.charts import Chart, Scale, draw_bars, draw_curve, draw_frame, draw_signed_heatmap
+from course.figures.charts import Chart, Scale, draw_axes, draw_bars, draw_curve, draw_signed_heatmap
 from course.figures.records import read_record, round_values, write_record
 from grading.render.svg import draw_box, draw_word
 
@@ -23,7 +23,7 @@ def draw_copying_losses() -> Figure:
     losses = read_record("copying")["losses"]
     steps = [10 * k for k in range(len(losses))]
     chart = Chart(46, 44, WIDTH - 66, 190, Scale(0, 500), Scale(0, 3))
-    shapes = draw_frame(
+    shapes = draw_axes(
         chart, [(k, f"{k}") for k in range(0, 501, 100)], [(k, f"{k}") for k in range(4)], x_label="steps"
     )
     shapes.append(draw_word(14, 24, "loss in nats per token", css_class="bold"))
@@ -76,7 +76,7 @@ def draw_sampling_probabilities() -> Figure:
         chart = Chart(22 + 154 * (place % 3), 50 + 166 * (place // 3), 128, 100, Scale(0, 4), Scale(0, 0.8))
         probabilities = sampling_probabilities(logits, **options)
         shapes.append(draw_word(chart.left, chart.top - 24, name, css_class="small bold"))
-        shapes += draw_frame(chart, [(k + 0.5, "ABCD"[k]) for k in range(4)], [], grid=False)
+        shapes += draw_axes(chart, [(k + 0.5, "ABCD"[k]) for k in range(4)], [], grid=False)
         shapes.append(
             draw_bars(chart, [k + 0.1 for k in range(4)], [k + 0.9 for k in range(4)], probabilities, 'class="fill-a"')
         )

@@ -10,7 +10,7 @@ from tinytorch.optimizers import SGD, Adam
 from tinytorch.training import EarlyStopping, Trainer, has_converged, since_best
 
 from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
-from course.figures.charts import Chart, Scale, draw_curve, draw_frame, make_ticks
+from course.figures.charts import Chart, Scale, draw_axes, draw_curve, make_ticks
 from grading.render.svg import draw_box, draw_word
 
 WINDOW, TOLERANCE = 4, 0.02
@@ -45,7 +45,7 @@ def draw_training_runs() -> Figure:
         loader = DataLoader(_make_checkerboard(0, n, noise), 30, shuffle=True, rng=np.random.default_rng(2))
         history = trainer.fit(loader, epochs, validation=DataLoader(_make_checkerboard(5, 300, noise), 100))
         chart = Chart(38 + 154 * place, 48, 116, 160, Scale(1, epochs), Scale(0, 2 if place else 1))
-        shapes += draw_frame(chart, [(1, "1"), (epochs, f"{epochs}")], make_ticks(0, chart.y.high), x_label="epochs")
+        shapes += draw_axes(chart, [(1, "1"), (epochs, f"{epochs}")], make_ticks(0, chart.y.high), x_label="epochs")
         shapes.append(draw_word(chart.left, 26, name, css_class="bold"))
         steps = [row["epoch"] for row in history]
         for key, kind in (("loss", "a"), ("val_loss", "b")):
@@ -72,7 +72,7 @@ def draw_early_stopping() -> Figure:
         look = f'class="fill-a" fill-opacity="{0.1 * (3 - number):.1f}"'
         shapes.append(draw_box(left, chart.top, right - left, chart.height, look))
         shapes.append(draw_word((left + right) / 2, chart.top + chart.height - 8, name, "middle", css_class="bold"))
-    shapes += draw_frame(chart, x, make_ticks(0, float(most)), x_label="epochs")
+    shapes += draw_axes(chart, x, make_ticks(0, float(most)), x_label="epochs")
     shapes.append(draw_curve(chart, range(1, epochs + 1), losses, "line-a"))
     shapes.append(draw_curve(chart, range(1, epochs + 1), checks, "line-b"))
     shapes.append(draw_line(chart.map_x(best), chart.top, chart.map_x(best), chart.top + chart.height, "line-c dash"))
@@ -118,7 +118,7 @@ def draw_resumed_losses() -> Figure:
     trainer.fit(loader, before + after, progress=lambda *_, loss, **__: never.append(loss))
     shown = range(before * 2 - 16, len(losses))
     chart = Chart(46, 44, WIDTH - 66, 180, Scale(shown[0], shown[-1]), Scale(0, 0.3))
-    shapes = draw_frame(chart, [(k, f"{k}") for k in range(105, 152, 15)], make_ticks(0, 0.3), x_label="steps")
+    shapes = draw_axes(chart, [(k, f"{k}") for k in range(105, 152, 15)], make_ticks(0, 0.3), x_label="steps")
     shapes.append(draw_word(14, 24, "loss of each batch", css_class="bold"))
     cut = chart.map_x(before * 2 - 0.5)
     shapes.append(draw_line(cut, chart.top, cut, chart.top + chart.height, "axis dash"))

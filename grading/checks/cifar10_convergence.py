@@ -12,7 +12,7 @@ from grading.checks.image_training import (
     describe_image_measurement,
     explain_failed_training,
     explain_shared_image_failures,
-    find_worst_run,
+    find_least_accurate_run,
     format_dominance_suffix,
     train_and_measure_network,
 )
@@ -49,7 +49,7 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
             "cifar10_convergence", told, how=how, curves=collect_curves(runs), data=data.record
         )
     late = [measure_late_loss_fall(run.steps, run.losses) for run in runs]
-    worst = find_worst_run(runs)
+    worst = find_least_accurate_run(runs)
     figures = collect_shared_image_figures(runs) | {
         "loss_ratio": max(run.losses[-1] / max(run.losses[0], TINY) for run in runs),
         "late_fall": max(fall for fall in late if fall is not None) if None not in late else None,

@@ -15,7 +15,7 @@ from grading.checks.image_training import (
     describe_image_measurement,
     explain_failed_training,
     explain_shared_image_failures,
-    find_worst_run,
+    find_least_accurate_run,
     format_dominance_suffix,
     predict_images_shuffled,
     train_and_measure_network,
@@ -69,7 +69,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
         "int8_loss": max(small.lost for small in compressed),
         "int8_bytes": max(small.share for small in compressed),
     }
-    worst = find_worst_run(runs)
+    worst = find_least_accurate_run(runs)
     missed = explain_shared_image_failures(figures, worst) | _describe_kernel_failures(
         figures, worst, min(small.accuracy for small in compressed)
     )

@@ -85,16 +85,16 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
     quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
 
-    def transform_images(images: np.ndarray) -> np.ndarray:
+    def apply_drawn_symmetry(images: np.ndarray) -> np.ndarray:
         """Rotate the images by the drawn quarter turns, and mirror them if that was drawn."""
         turned = np.rot90(images, quarters, axes=(2, 3))
         return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
     drawn = replace(
         data,
-        train_inputs=transform_images(data.train_inputs),
+        train_inputs=apply_drawn_symmetry(data.train_inputs),
         train_targets=renumbered[data.train_targets],
-        test_inputs=transform_images(data.test_inputs),
+        test_inputs=apply_drawn_symmetry(data.test_inputs),
         test_targets=renumbered[data.test_targets],
     )
     return ImageTask(drawn, renumbered, quarters, mirrored)

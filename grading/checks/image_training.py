@@ -288,8 +288,8 @@ def build_image_measurement(
         {name: (failure,) for name, failure in failures.items()},
         how=f"{method}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
         curves=collect_curves(runs),
-        pictures=find_worst_run(runs).pictures,
-        named_images=find_worst_run(runs).named_images,
+        pictures=find_least_accurate_run(runs).pictures,
+        named_images=find_least_accurate_run(runs).named_images,
         training_seconds=tuple(run.cpu_seconds for run in runs),
         data=data.record,
     )
@@ -300,7 +300,7 @@ def collect_curves(runs: list[ImageRun]) -> tuple[Curve, ...]:
     return tuple(curve for run in runs for curve in run.curves)
 
 
-def find_worst_run(runs: list[ImageRun]) -> ImageRun:
+def find_least_accurate_run(runs: list[ImageRun]) -> ImageRun:
     """Find the run with the lowest accuracy."""
     return min(runs, key=lambda run: run.accuracy)
 

@@ -18,16 +18,16 @@ NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
 
 def run_module_tests(context: CheckContext) -> Measurement:
     """Run all tests of the modules that count."""
-    return _run_test_files(context, [m.tests for m in context.modules])
+    return _run_tests_and_measure_share(context, [m.tests for m in context.modules])
 
 
 def run_integration_tests(context: CheckContext) -> Measurement:
     """Run the trigger module's integration tests, which use all modules together."""
     assert context.milestone is not None
-    return _run_test_files(context, [context.milestone.integration_tests])
+    return _run_tests_and_measure_share(context, [context.milestone.integration_tests])
 
 
-def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
+def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Measurement:
     """Run test files through workers, and measure the fraction of tests that pass."""
     students = WorkerPool(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(

@@ -25,7 +25,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
         name, text = file.path.as_posix(), context.submission.text(file.path)
         bounds[name] = budget.recipe_bytes if file.is_recipe else budget.module_bytes
         if text is None:
-            failures.append(_explain_missing_file(name, refused.get(name, "it was not handed in")))
+            failures.append(_build_missing_file_failure(name, refused.get(name, "it was not handed in")))
             continue
         texts[name] = text
         if isinstance(wrong := parse_source(text, name), Failure):
@@ -79,7 +79,7 @@ def _explain_stored_data(subject: str, path: str, got: str, byte_limit: int) -> 
     )
 
 
-def _explain_missing_file(path: str, reason: str) -> Failure:
+def _build_missing_file_failure(path: str, reason: str) -> Failure:
     """Describe a file that was not handed in, or was refused."""
     return Failure(
         title="Every file of the course is handed in",

@@ -150,7 +150,7 @@ def build_layer_case(
                 parameter.copy_(torch.from_numpy(arrays[weight]))
         x, grad = to_torch(torch, arrays["x"]), to_torch(torch, arrays["grad"], differentiate=False)
 
-        def run_and_differentiate_layer() -> Any:
+        def run_pytorch_layer_and_backward() -> Any:
             """Run PyTorch's layer and its backward pass from the upstream gradient, and return the output."""
             output = made(x)
             output.backward(grad)
@@ -160,11 +160,11 @@ def build_layer_case(
             """Run PyTorch's layer forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
-            output = run_and_differentiate_layer()
+            output = run_pytorch_layer_and_backward()
             gradients = {GRADIENT_PREFIX + key: to_numpy(p.grad) for key, p in zip(weights, parameters, strict=True)}
             return {"the output": to_numpy(output), f"{GRADIENT_PREFIX}x": to_numpy(x.grad), **gradients}
 
-        return build_local_side(compute_pytorch_arrays, run_and_differentiate_layer)
+        return build_local_side(compute_pytorch_arrays, run_pytorch_layer_and_backward)
 
     return ComparisonCase(
         name, size, combine_draws(x=x, grad=grad, **weights), prepare_student_side, prepare_pytorch_side
@@ -194,7 +194,7 @@ def build_loss_case(
         criterion = pytorch_builder(torch)
         guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
 
-        def differentiate_loss() -> Any:
+        def run_pytorch_loss_and_backward() -> Any:
             """Compute the loss, run its backward pass, and return the loss. Nothing is updated."""
             value = criterion(guess, right)
             value.backward()
@@ -203,10 +203,10 @@ def build_loss_case(
         def compute_pytorch_arrays() -> dict[str, np.ndarray]:
             """Compute PyTorch's loss and its gradient, keyed by name."""
             guess.grad = None
-            value = differentiate_loss()
+            value = run_pytorch_loss_and_backward()
             return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
 
-        return build_local_side(compute_pytorch_arrays, differentiate_loss)
+        return build_local_side(compute_pytorch_arrays, run_pytorch_loss_and_backward)
 
     return ComparisonCase(
         name, size, combine_draws(prediction=prediction, target=target), prepare_student_side, prepare_pytorch_side
@@ -244,7 +244,7 @@ def build_function_case(
         leaves = {key: tensor for key, tensor in tensors.items() if tensor.requires_grad}
         upstream = None if grad is None else torch.from_numpy(arrays["grad"])
 
-        def run_and_differentiate_function() -> Any:
+        def run_pytorch_function_and_backward() -> Any:
             """Run PyTorch's function and, if there is an upstream gradient, its backward pass. Return the output."""
             output = made(*tensors.values())
             if upstream is not None:
@@ -255,13 +255,13 @@ def build_function_case(
             """Run PyTorch's function forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
-            output = run_and_differentiate_function()
+            output = run_pytorch_function_and_backward()
             return {
                 "the output": to_numpy(output),
                 **{GRADIENT_PREFIX + k: to_numpy(leaf.grad) for k, leaf in leaves.items()},
             }
 
-        return build_local_side(compute_pytorch_arrays, run_and_differentiate_function)
+        return build_local_side(compute_pytorch_arrays, run_pytorch_function_and_backward)
 
     drawn = draws if grad is None else {"grad": grad, **draws}
     return ComparisonCase(name, size, combine_draws(**drawn), prepare_student_side, prepare_pytorch_side)

@@ -301,7 +301,7 @@ def list_quantization_cases() -> list[ComparisonCase]:
     # Scales are powers of two: PyTorch multiplies by their inverse, which could round a few numbers differently.
     scale, zero_point = 1 / 32, 5
 
-    def draw_weight(rng: np.random.Generator) -> np.ndarray:
+    def draw_weight_with_equal_scales(rng: np.random.Generator) -> np.ndarray:
         """Draw a weight for which every output's scale is the same power of two."""
         weight = rng.uniform(-1.9, 1.9, (64, 32, 3, 3)).astype(np.float32)
         weight[:, 0, 0, 0] = 127 / 64
@@ -339,7 +339,7 @@ def list_quantization_cases() -> list[ComparisonCase]:
         ),
         build_array_case(
             "quantize_weight, dequantize", "64×32×3×3", build_student_weight_quantizer, build_torch_weight_quantizer,
-            weight=draw_weight,
+            weight=draw_weight_with_equal_scales,
         ),
     ]  # fmt: skip
 

@@ -23,12 +23,12 @@ from grading.data.files import (
 )
 from grading.data.idx import read_idx
 from grading.data.python_docs import load_python_docs
-from grading.data.shapes import load_shapes
+from grading.data.shapes import draw_shapes_data_set
 from grading.data.sources import SOURCES, DataFile, DataSource
 from grading.errors import GraderError, UsageError
 from grading.render.progress_watch import ProgressWatch
 
-STAND_INS = {"mnist": load_digits, "cifar10": load_shapes}
+STAND_INS = {"mnist": load_digits, "cifar10": draw_shapes_data_set}
 TEXT_STAND_INS = {"shakespeare": load_python_docs}
 
 

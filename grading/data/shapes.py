@@ -45,7 +45,7 @@ class RandomIntegers:
         return self.bits.random_raw(-(-count // 8)).astype("<u8").view(np.uint8)[:count].reshape(shape)
 
 
-def load_shapes() -> DataSet:
+def draw_shapes_data_set() -> DataSet:
     """Draw 8,000 training and 2,000 test images of shape (3, 32, 32) with balanced classes.
 
     They are always the same.

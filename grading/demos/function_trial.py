@@ -86,7 +86,7 @@ def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
     Raise ValueError with the reason if an input is anything else.
     """
     try:
-        return call_written_function(parse_function(source), [_parse_value(text) for text in inputs])
+        return call_written_function(parse_function(source), [_parse_typed_value(text) for text in inputs])
     except RefusedError as error:
         raise ValueError(f"it is not a function that can be run: {error}") from None
 
@@ -99,17 +99,17 @@ def list_parameter_names(source: str) -> list[str]:
         return []
 
 
-def _parse_value(typed: Any) -> Value:
+def _parse_typed_value(typed: Any) -> Value:
     """Parse a typed number or list of numbers."""
     if type(typed) is not str or len(typed) > LONGEST_INPUT:
         raise ValueError(f"an input is text of at most {LONGEST_INPUT} characters")
     text = typed.strip()
     if text.startswith("[") or "," in text:
-        return [_parse_number(part) for part in text.strip("[], ").split(",") if part.strip()]
-    return _parse_number(text)
+        return [_parse_typed_number(part) for part in text.strip("[], ").split(",") if part.strip()]
+    return _parse_typed_number(text)
 
 
-def _parse_number(text: str) -> int | float:
+def _parse_typed_number(text: str) -> int | float:
     """Parse a typed number. Raise ValueError if it is anything else."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):

@@ -96,7 +96,7 @@ def run_kernel_race(
             standing, stage="Numba is compiling module 13's loops, which takes a few seconds, but only this once."
         )
     )
-    fast.optimise()
+    fast.switch_to_fast_kernels()
     fast.run()
     turns = ((_make_loop_convolution_turn(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
     lanes = list(LANES)
@@ -124,7 +124,7 @@ class TrainingStep:
         self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
         self._batch = [worker.call(worker.module("tensor"), "Tensor", array) for array in (inputs, labels)]
 
-    def optimise(self) -> None:
+    def switch_to_fast_kernels(self) -> None:
         """Switch the network to module 13's kernels. Its parameters stay the same."""
         self._network = self._worker.call(self._worker.module("kernels"), "optimise", self._network)
 

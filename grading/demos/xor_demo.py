@@ -25,13 +25,13 @@ def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: in
     losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
     screen.show_frame(_render_boundary(network, "before training: fresh weights", losses))
 
-    def show_progress(step: float, steps: float) -> None:
+    def measure_and_draw_if_due(step: float, steps: float) -> None:
         """Measure the loss and draw the boundary if the next frame is due."""
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
             screen.show_frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
 
-    network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, show_progress)
+    network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, measure_and_draw_if_due)
     losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
     screen.show_frame(_render_boundary(network, "after training", losses))
 

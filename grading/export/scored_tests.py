@@ -67,13 +67,13 @@ def _build_scored_test(result: Result, criterion: CriterionResult, scale: int) -
         status=criterion.status,
         score=math.floor(scale * criterion.weight * compute_earned_share(criterion)),
         max_score=round(scale * criterion.weight),
-        message=_describe_criterion(criterion),
+        message=_describe_criterion_result(criterion),
         failure=criterion.failures[0] if criterion.failures else None,
         reproduce=to_one_line(result.command, 300),
     )
 
 
-def _describe_criterion(criterion: CriterionResult) -> str:
+def _describe_criterion_result(criterion: CriterionResult) -> str:
     """Describe the measured figure and the first failure in one line."""
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
         return words.explain_not_measured(criterion)

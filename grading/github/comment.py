@@ -128,7 +128,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     results = report.ordered_results
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_report_headline(report))}"
-    yield _describe_run(report)
+    yield _describe_reported_run(report)
     if results or report.reused:
         yield _build_verdict_table(report)
     if report.problems:
@@ -162,7 +162,7 @@ def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
     return next((r for r in results if r.first_failure is not None), None)
 
 
-def _describe_run(report: RunReport) -> str:
+def _describe_reported_run(report: RunReport) -> str:
     """Describe in Markdown the commit, the workflow run, and whether this is official or only feedback."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:

@@ -74,8 +74,8 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
     ref = _require_variable(environ, "GITHUB_REF")
     common |= {
         "ref": ref,
-        "run_id": _parse_number(environ.get("GITHUB_RUN_ID"), "GITHUB_RUN_ID"),
-        "run_attempt": _parse_number(environ.get("GITHUB_RUN_ATTEMPT"), "GITHUB_RUN_ATTEMPT") or 1,
+        "run_id": _parse_id_number(environ.get("GITHUB_RUN_ID"), "GITHUB_RUN_ID"),
+        "run_attempt": _parse_id_number(environ.get("GITHUB_RUN_ATTEMPT"), "GITHUB_RUN_ATTEMPT") or 1,
         "default_branch": _read_default_branch(payload, ref if name == "schedule" else None),
     }
     if name == "pull_request":
@@ -85,7 +85,7 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
             pull_request=_require_positive_int(
                 _get_object(payload, "pull_request").get("number"), "pull_request.number"
             ),
-            **_read_head_repository(head.get("repo"), "pull_request.head.repo", repository),
+            **_read_origin_of_commit(head.get("repo"), "pull_request.head.repo", repository),
             **common,
         )
     sha = _require_commit_hash(_require_variable(environ, "GITHUB_SHA"), "GITHUB_SHA")
@@ -102,7 +102,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
         sha=_require_commit_hash(run.get("head_sha"), "workflow_run.head_sha"),
         ref=f"refs/heads/{branch}",
         pull_request=None,
-        **_read_head_repository(
+        **_read_origin_of_commit(
             run.get("head_repository"), "workflow_run.head_repository", common_fields["repository"]
         ),
         default_branch=_read_default_branch(payload, None),
@@ -112,7 +112,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
     )
 
 
-def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
+def _read_origin_of_commit(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
     """Read the repository from which a commit comes. A deleted repository counts as a fork."""
     if head_repository is None:
         return {"head_repository": None, "from_fork": True}
@@ -170,7 +170,7 @@ def _require_variable(environ: Mapping[str, str], name: str) -> str:
     return environ[name]
 
 
-def _parse_number(text: str | None, name: str) -> int | None:
+def _parse_id_number(text: str | None, name: str) -> int | None:
     """Parse a variable's text as a positive number. Return None if it is not set."""
     if not text:
         return None

@@ -23,7 +23,7 @@ from grading.github.history import fetch_records_at
 from grading.github.ledger import LedgerHead, LedgerLine
 from grading.manifest.model import Manifest, Milestone
 from grading.progress import Event, History
-from grading.render.badge import render_badge, render_pending_badge, render_shields_badge
+from grading.render.badge import render_badge, render_not_yet_unlocked_badge, render_shields_badge
 from grading.render.text import to_one_line
 from grading.result import Result, Verdict
 
@@ -99,7 +99,9 @@ def publish_results(
         text, head = ledger.append_ledger_lines(b"".join(line + b"\n" for line in before.lines), head, added)
         files = restored | {r.file: r.data for r in new} | {ledger.LEDGER_FILE: text}
         files |= _draw_milestone_badges(manifest, before.history, records, there)
-        commit = commit_files_to_branch(place, BRANCH, branch, files, _write_commit_message(records, run_id, head))
+        commit = commit_files_to_branch(
+            place, BRANCH, branch, files, _format_publishing_commit_message(records, run_id, head)
+        )
         if commit is not None:
             return Publication(tuple(line.file for line in added), head, commit, tries)
         sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret, but keeps runs from colliding again
@@ -142,10 +144,10 @@ def _draw_milestone_badge(manifest: Manifest, milestone: Milestone, best: Result
     """Draw a milestone's badge. It is pending if the best result is not a pass."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return render_badge(best)
-    return render_pending_badge(manifest.course.name, milestone.id, milestone.name, best)
+    return render_not_yet_unlocked_badge(manifest.course.name, milestone.id, milestone.name, best)
 
 
-def _write_commit_message(records: Sequence[_NewRecord], run_id: int, head: LedgerHead) -> str:
+def _format_publishing_commit_message(records: Sequence[_NewRecord], run_id: int, head: LedgerHead) -> str:
     """Write the commit message, which ends with the ledger's head."""
     what = ", ".join(f"{ledger.name_event_session(r.event)} {r.event.verdict}" for r in records)
     return f"Record {what}\n\nRun {run_id}. Runs add files here; nobody edits them.\n\n{head.trailer}\n"

@@ -46,7 +46,7 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
 def measure_copied_share(samples: Sequence[str], training_text: str) -> float:
     """Measure the share of eight-word sequences that the training text also contains. It is 1 if there are none."""
     known = f" {' '.join(training_text.split())} "
-    runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_runs(sample.split(), COPIED_WORDS)]
+    runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_sequences(sample.split(), COPIED_WORDS)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
@@ -55,12 +55,12 @@ def measure_repeated_share(samples: Sequence[str]) -> float:
 
     def measure_repetition(sample: str) -> float:
         """Return the share of a sample's word runs that repeat an earlier one, or 1 if the sample is too short."""
-        runs = _list_word_runs(sample.split(), REPEATED_WORDS)
+        runs = _list_word_sequences(sample.split(), REPEATED_WORDS)
         return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST_WORDS - REPEATED_WORDS else 1.0
 
     return sum(map(measure_repetition, samples)) / max(1, len(samples))
 
 
-def _list_word_runs(words: list[str], length: int) -> list[tuple[str, ...]]:
+def _list_word_sequences(words: list[str], length: int) -> list[tuple[str, ...]]:
     """List every run of ``length`` consecutive words."""
     return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

@@ -81,7 +81,7 @@ def read_topics(root: Path) -> dict[str, Topic]:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"{DOCUMENT.as_posix()}, whose headings are the troubleshooting topics, cannot be read: {why}."
         raise ManifestError([Problem(MANIFEST_FILE, 1, message, "Put the file back.")]) from None
-    starts = [(number, found) for number, found in _iterate_headings(lines) if len(found[1]) <= 3]
+    starts = [(number, found) for number, found in _iterate_markdown_headings(lines) if len(found[1]) <= 3]
     ends = [number for number, _ in starts[1:]] + [len(lines)]
     topics: dict[str, Topic] = {}
     for (number, found), end in zip(starts, ends, strict=True):
@@ -126,7 +126,7 @@ def _match_topic_signs(failure_text: str) -> list[str]:
     return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in failure_text for part in sign.split(" … "))]
 
 
-def _iterate_headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
+def _iterate_markdown_headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
     """Yield the line numbers and matches of the headings outside code blocks."""
     fenced = False
     for number, line in enumerate(lines):

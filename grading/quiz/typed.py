@@ -23,10 +23,10 @@ def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | t
 
     Raise UnclearAnswerError if the answer is unclear.
     """
-    return _parse_letters(text, question) if question.kind == "choice" else _parse_number(text, question)
+    return _parse_option_letters(text, question) if question.kind == "choice" else _parse_typed_number(text, question)
 
 
-def _parse_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
+def _parse_option_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
     """Parse letters of the question's options: one letter as text, several as a tuple."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
@@ -35,7 +35,7 @@ def _parse_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...
     return letters[0] if len(letters) == 1 else letters
 
 
-def _parse_number(text: str, question: StudentQuestion) -> Number:
+def _parse_typed_number(text: str, question: StudentQuestion) -> Number:
     """Parse a number, with or without the unit that the question names."""
     found = NUMERAL.fullmatch(text.strip()) if len(text) <= MAX_CHARACTERS else None
     example = "20" if question.digits == 0 else "0.25"

@@ -36,7 +36,7 @@ def render_badge(result: Result) -> str:
     )
 
 
-def render_pending_badge(course_name: str, number: int, name: str, best_result: Result | None = None) -> str:
+def render_not_yet_unlocked_badge(course_name: str, number: int, name: str, best_result: Result | None = None) -> str:
     """Render the SVG of a milestone that is not unlocked yet, with the result of the best attempt."""
     facts = ["Not yet unlocked"]
     if best_result is not None:

@@ -27,9 +27,9 @@ def _add_test_suite(root: ET.Element, result: Result) -> None:
     """Add one result as a suite."""
     counts = {
         "tests": len(result.criteria),
-        "failures": _count_criteria(result, CriterionStatus.FAILED),
-        "errors": _count_criteria(result, CriterionStatus.ERROR),
-        "skipped": _count_criteria(result, CriterionStatus.NOT_ATTEMPTED),
+        "failures": _count_criteria_with_status(result, CriterionStatus.FAILED),
+        "errors": _count_criteria_with_status(result, CriterionStatus.ERROR),
+        "skipped": _count_criteria_with_status(result, CriterionStatus.NOT_ATTEMPTED),
     }
     suite = ET.SubElement(
         root,
@@ -50,7 +50,7 @@ def _add_test_suite(root: ET.Element, result: Result) -> None:
         ET.SubElement(suite, "system-out").text = _clean_xml_text(quote_text(result.student_output, 10_000), 20_000)
 
 
-def _count_criteria(result: Result, status: CriterionStatus) -> int:
+def _count_criteria_with_status(result: Result, status: CriterionStatus) -> int:
     """Count the criteria with this status."""
     return sum(c.status is status for c in result.criteria)
 

@@ -49,7 +49,7 @@ class TerminalReport:
         yield from _draw_curves(result, options.max_width, plain)
         yield from _quote_student_output(result)
         yield from _list_submission_notes(result)
-        yield from _build_first_failure(result, self.again or result.command)
+        yield from _list_first_failure_lines(result, self.again or result.command)
         yield _build_timing_footer(result)
 
 
@@ -97,7 +97,7 @@ def print_first_failure(console: Console, result: Result) -> None:
         *_list_first_error_lines(result),
         *_quote_student_output(result),
         *_list_submission_notes(result),
-        *_build_first_failure(result, again=None),
+        *_list_first_failure_lines(result, again=None),
     ]
     console.print(Group(*parts), width=min(console.width, MAX_COLUMNS), crop=False)
 
@@ -262,7 +262,7 @@ def _list_first_error_lines(result: Result) -> Iterator[RenderableType]:
             return
 
 
-def _build_first_failure(result: Result, again: str | None) -> Iterator[RenderableType]:
+def _list_first_failure_lines(result: Result, again: str | None) -> Iterator[RenderableType]:
     """Yield the failure to fix first and the commands that test the fix."""
     failure = result.first_failure
     if failure is None:

@@ -104,7 +104,7 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     _check_progress_reports(told)
     losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress receives, on {count} dark and bright images"
-    hint = _suggest_more_steps(told)
+    hint = _suggest_more_training_steps(told)
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="less than half the first loss", hint=hint)
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still = np.array_equal(expect.values(parameter), old)
@@ -118,7 +118,7 @@ def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe:
     network = ours.build(student.rng(5))
     ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=told)
     _check_progress_reports(told)
-    hint = _suggest_more_steps(told)
+    hint = _suggest_more_training_steps(told)
     p = expect.pull(ours.predict(network, images[256:]), call="predict(network, 120 new images)")
     right = float((p.argmax(axis=1) == labels[256:]).mean())
     call = "the share of 120 new images classified correctly"
@@ -175,7 +175,7 @@ def _check_progress_reports(told: Reports) -> None:
     expect.that(rises, call=call, got=told.calls[-3:], expected="increasing steps, and accuracies from 0 to 1")
 
 
-def _suggest_more_steps(told: Reports) -> str | None:
+def _suggest_more_training_steps(told: Reports) -> str | None:
     """Suggest more steps if training on few images took too few steps to learn or to report."""
     steps = told.calls[-1]["steps"]
     return (

@@ -57,7 +57,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
     files["class/items.html"] = site.render_page(
         "items.html.jinja", "class/items.html", overview=overview, discrimination=DISCRIMINATION
     )
-    parts = _render_student_parts(overview.rows, manifest)
+    parts = _render_student_rows(overview.rows, manifest)
     for view in views:
         labels = list(_list_page_link_texts(view))
         for number, rows in enumerate(view.pages, 1):
@@ -116,7 +116,7 @@ class StudentParts:
     """The student's row in the table of students."""
 
 
-def _render_student_parts(rows: Sequence[OverviewRow], manifest: Manifest) -> dict[str, StudentParts]:
+def _render_student_rows(rows: Sequence[OverviewRow], manifest: Manifest) -> dict[str, StudentParts]:
     """Map each student's pseudonym to their rendered rows."""
     macros = load_macros("student_row.jinja")
     made = {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 
-def format_duration(passed: timedelta) -> str:
+def format_rounded_duration(passed: timedelta) -> str:
     """Format a duration in words, rounded to its largest unit.
 
-    >>> format_duration(timedelta(minutes=3)), format_duration(timedelta(hours=30)), format_duration(timedelta(days=20))
-    ('3 minutes', '1 day', '3 weeks')
+    >>> [format_rounded_duration(timedelta(minutes=m)) for m in (3, 1800, 28800)]
+    ['3 minutes', '1 day', '3 weeks']
     """
     seconds = max(0.0, passed.total_seconds())
     for unit, length, until in (("minute", 60, 90), ("hour", 3600, 24), ("day", 86400, 14)):

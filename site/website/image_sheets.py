@@ -14,7 +14,7 @@ CELL = 32
 """The distance in pixels from one image to the next, which is the size of the largest image in a record."""
 
 
-def draw_image_sheet(images: Sequence[NamedImage]) -> bytes:
+def draw_images_in_one_row(images: Sequence[NamedImage]) -> bytes:
     """Draw the images in one row, `CELL` pixels apart, as PNG."""
     sheet = np.zeros((CELL, CELL * len(images), 3), np.uint8)
     for place, image in enumerate(images):

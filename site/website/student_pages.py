@@ -10,7 +10,7 @@ from grading.journey import State
 from grading.manifest.model import BuildStatus
 from grading.render.badge import render_badge
 from website.activity_calendar import draw_calendar
-from website.image_sheets import draw_image_sheet
+from website.image_sheets import draw_images_in_one_row
 from website.page_renderer import COURSE, SiteContext, SiteFiles
 from website.preview_card import CardLine, draw_preview_card
 from website.student_story import StudentStory
@@ -47,7 +47,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
         name = f"{folder}/milestone-{capability.milestone.id}"
         files[f"{name}.svg"] = render_badge(capability.result).encode()
         if capability.named_images:
-            files[f"{name}-images.png"] = draw_image_sheet(capability.named_images)
+            files[f"{name}-images.png"] = draw_images_in_one_row(capability.named_images)
     return files
 
 

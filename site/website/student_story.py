@@ -29,9 +29,9 @@ from website.timeline_steps import (
     ValidatedRecord,
     build_timeline_steps,
     fold_timeline_steps,
-    list_figures,
+    list_measured_figures,
     name_judging_course,
-    select_curves,
+    select_curves_to_draw,
 )
 
 
@@ -167,10 +167,10 @@ def _list_unlocked_capabilities(
         yield UnlockedCapability(
             milestone=milestone,
             at=best.at,
-            figures=list_figures(result, (CriterionKind.PERFORMANCE,)),
-            curves=select_curves(result),
+            figures=list_measured_figures(result, (CriterionKind.PERFORMANCE,)),
+            curves=select_curves_to_draw(result),
             pictures=result.pictures,
-            writings=tuple(_clean_writing(writing) for writing in result.writings),
+            writings=tuple(_clean_writing_texts(writing) for writing in result.writings),
             named_images=tuple(_clean_image_names(image) for image in result.named_images),
             provisional=tuple(to_one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
@@ -184,7 +184,7 @@ def _list_unlocked_capabilities(
         )
 
 
-def _clean_writing(writing: Writing) -> Writing:
+def _clean_writing_texts(writing: Writing) -> Writing:
     """Remove invisible characters and control sequences from a text that a network wrote."""
     prompt, written = (clean_text(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)

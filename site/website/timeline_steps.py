@@ -14,7 +14,7 @@ from grading.progress import Kind as EventKind
 from grading.render import figure_text, words
 from grading.render.text import to_one_line
 from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
-from website.counts_and_durations import format_duration
+from website.counts_and_durations import format_rounded_duration
 
 ValidatedRecord = tuple[RecordEntry, Result | None]
 """A record, and its validated result if it has one."""
@@ -86,10 +86,10 @@ def fold_timeline_steps(steps: Sequence[TimelineStep]) -> tuple[FoldedSteps, ...
 
     The first that unlocked or completed something is shown, or else the newest.
     """
-    return tuple(_choose_step_of_group(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
+    return tuple(_fold_group_into_one_step(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
 
 
-def _choose_step_of_group(steps: list[TimelineStep]) -> FoldedSteps:
+def _fold_group_into_one_step(steps: list[TimelineStep]) -> FoldedSteps:
     """Choose which step of a group to show, and fold the others away."""
 
     def rank_step(step: TimelineStep) -> tuple[bool, int, int]:
@@ -104,7 +104,7 @@ def _choose_step_of_group(steps: list[TimelineStep]) -> FoldedSteps:
 
 def build_timeline_steps(read: Sequence[ValidatedRecord], manifest: Manifest) -> tuple[TimelineStep, ...]:
     """Build a step for each record, with what came next."""
-    return tuple(_add_next_steps(list(_build_steps_without_next(read, manifest))))
+    return tuple(_add_following_steps(list(_build_steps_without_next(read, manifest))))
 
 
 def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifest) -> Iterator[TimelineStep]:
@@ -130,8 +130,8 @@ def _build_steps_without_next(read: Sequence[ValidatedRecord], manifest: Manifes
             attempt=attempt,
             milestone=event.milestone if event.milestone in names else None,
             module=event.module if event.module in titles else None,
-            figures=list_figures(result) if event.milestone is not None else (),
-            curves=select_curves(result),
+            figures=list_measured_figures(result) if event.milestone is not None else (),
+            curves=select_curves_to_draw(result),
             first_fix=words.format_failure_title(failures[0], 200) if failures else None,
             more=max(0, len(failures) - 1),
             provisional=tuple(to_one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
@@ -169,7 +169,7 @@ def _summarize_record(event: Event, result: Result | None) -> str:
     return words.summarize_criteria(result).rstrip(".")
 
 
-def list_figures(
+def list_measured_figures(
     result: Result | None, kinds: tuple[CriterionKind, ...] = tuple(CriterionKind)
 ) -> tuple[StepFigure, ...]:
     """List the measured criteria of these kinds, at most 30."""
@@ -191,17 +191,17 @@ def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
     )
 
 
-def select_curves(result: Result | None) -> tuple[Curve, ...]:
+def select_curves_to_draw(result: Result | None) -> tuple[Curve, ...]:
     """Select the curves to draw: those of the first name with at least two points, at most five runs."""
     curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 
 
-def _add_next_steps(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
+def _add_following_steps(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
     """Add to each step what came next, and how much later."""
     for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at
         verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}
         what = after.title.partition(":")[0]
-        yield replace(step, then=f"{format_duration(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
+        yield replace(step, then=f"{format_rounded_duration(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
     yield from steps[-1:]

@@ -45,7 +45,7 @@ def build_curve_plot(curves: Sequence[Curve]) -> Plot | None:
 
     Values that are not finite leave gaps.
     """
-    runs = [run for curve in curves if len(run := _sample_points(curve)) > 1]
+    runs = [run for curve in curves if len(run := _select_points_to_draw(curve)) > 1]
     if not runs:
         return None
     xs, ys = [x for run in runs for x, _ in run], [y for run in runs for _, y in run]
@@ -84,7 +84,7 @@ class Sparkline:
 
 def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
     """Draw the first run as small as a word, or return None if there is nothing to draw."""
-    runs = [run for curve in curves[:1] if len(run := _sample_points(curve)) > 1]
+    runs = [run for curve in curves[:1] if len(run := _select_points_to_draw(curve)) > 1]
     if not runs:
         return None
     (run,), name = runs, to_one_line(curves[0].name, 60).replace("_", " ")
@@ -94,7 +94,7 @@ def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
     return Sparkline("M" + "L".join(places), f"{name} {ys[0]:.3g} to {ys[-1]:.3g}")
 
 
-def _sample_points(curve: Curve) -> list[tuple[float, float]]:
+def _select_points_to_draw(curve: Curve) -> list[tuple[float, float]]:
     """Select at most `POINTS` finite points in the order of their steps, including the last."""
     known = sorted(
         (step, value)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from grading.data.dataset import DataSet
-from grading.data.shapes import NAMES, RandomIntegers, draw_images, load_shapes
+from grading.data.shapes import NAMES, RandomIntegers, draw_images, draw_shapes_data_set
 
 
 @pytest.fixture(scope="module")
 def shapes() -> DataSet:
     """The data set, drawn once."""
-    return load_shapes()
+    return draw_shapes_data_set()
 
 
 def test_the_shapes_are_in_the_form_of_cifar10(shapes: DataSet) -> None:

@@ -15,7 +15,7 @@ import pytest
 from desk.class_report import build_class_report
 from desk.cohort import list_students_with_fingerprints, load_member_from_gradebook
 from desk.collect import FILE, collect_class
-from desk.courses import compare_courses, describe_course
+from desk.courses import compare_courses, describe_course_version
 from desk.decisions import Policy, RegradeDecision, read_course_versions, read_regrade_decisions, save_regrade_decision
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
 from desk.grading_process import GradingTask
@@ -214,11 +214,11 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
     """Changes list thresholds by name, tests by file, the grader by count, and ignore how a number is written."""
     root = copy_course(tmp_path)
-    before = describe_course(root, load_manifest(root)).contents
+    before = describe_course_version(root, load_manifest(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
     (root / "modules/02_tensor/test_tensor.py").write_text("# changed\n")
     (root / "grading/cache.py").write_text("# changed\n")
-    after = describe_course(root, load_manifest(root)).contents
+    after = describe_course_version(root, load_manifest(root)).contents
     assert before is not None
     assert after is not None
     assert list(compare_courses(before, after)) == [

@@ -40,7 +40,7 @@ from grading.sandbox.launch import Confinement
 from grading.worker import wire
 from tests.fuzz.mutations import alter_data, make_json_like, make_noise, mutate_bytes
 from tests.render.results import build_loss_criterion, build_not_yet, build_result
-from website.image_sheets import draw_image_sheet
+from website.image_sheets import draw_images_in_one_row
 from website.record_pictures import draw_record_picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -303,7 +303,7 @@ def read_result(data: bytes) -> bool:
         assert render_badge(found).startswith("<svg")
     for picture in found.pictures:
         assert draw_record_picture(picture) == draw_record_picture(picture)
-    assert not found.named_images or draw_image_sheet(found.named_images)
+    assert not found.named_images or draw_images_in_one_row(found.named_images)
     return True
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from grading.checks.student_network import RecipeError, convert_error_to_failure_fields
 from grading.client import Worker
 from grading.demos.web.page_server import PageCall, PageServer
-from grading.demos.web.page_terminal import announce_page, interrupt_on_sigterm
+from grading.demos.web.page_terminal import interrupt_on_sigterm, print_page_address
 from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
@@ -134,7 +134,7 @@ def serve_page(
         PageServer(page_class.map_addresses_to_files(), page.list_page_calls(), feed) as served,
     ):
         try:
-            announce_page(console, served.address, browser=browser)
+            print_page_address(console, served.address, browser=browser)
             page.run(worker, milestone, seed, print_sentence, print_failure)
         except KeyboardInterrupt:
             console.print(Text("\nThe page has been closed."))

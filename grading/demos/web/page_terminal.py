@@ -21,7 +21,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """Environment variables. At least one of them must be set to open a browser on Linux."""
 
 
-def announce_page(console: Console, address: str, *, browser: bool) -> None:
+def print_page_address(console: Console, address: str, *, browser: bool) -> None:
     """Print a page's address on its own line for copying, and open it if ``browser`` is True."""
     console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
     opened = browser and open_in_browser(address)

@@ -40,7 +40,7 @@ class RequestGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on or refuse one request."""
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_with_security_headers(message: Message) -> None:
             """Send a message of the answer, with the security headers."""
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
@@ -49,10 +49,10 @@ class RequestGuard:
         refused = self._find_refusal_reason(scope)
         if refused is not None:
             status, why = refused
-            await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
+            await JSONResponse({"error": why}, status)(scope, receive, send_with_security_headers)
             return
         inner: MutableMapping[str, Any] = dict(scope, path=scope["path"].removeprefix(f"/{self._token}"))
-        await self._app(inner, receive, send_with_headers)
+        await self._app(inner, receive, send_with_security_headers)
 
     def _find_refusal_reason(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and reason with which to refuse a request, or None if it may pass."""
