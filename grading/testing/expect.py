@@ -86,6 +86,13 @@ def array(
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=describe_difference(actual, wanted))
 
 
+def unchanged(tensor: Any, before: np.ndarray, *, call: str) -> None:
+    """Expect that a function has not written into the array of a tensor, whose values were ``before``."""
+    now = values(tensor)
+    hint = "the function changed its argument: `-=`, `/=` and `out=` write into an array, so make a new one first"
+    that(np.array_equal(now, before), call=call, got=now, expected="the same numbers as before", hint=hint)
+
+
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:
     """Expect a plain value of the same type and value: (2, 3) is not [2, 3], and 1 is not True."""
     if not is_same_value(got, expected):

@@ -209,6 +209,18 @@ def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
 
 
 @task("5.4")
+def test_dropout_op_changes_no_argument(student, rng):
+    """The op leaves its input and the gradient unchanged."""
+    x, mask = rng.uniform(1, 2, (4, 3)), rng.random((4, 3)) < 0.5
+    held, its_grad, op = student.tensor.Tensor(x), student.tensor.Tensor(-x), student.dense.dropout
+    op.forward(student.hold(held, "data"), mask=mask, p=0.5)
+    expect.unchanged(held, x, call="x after dropout.forward(x, mask, p=0.5)")
+    output = student.hold(held, "data")
+    op.backward(student.hold(its_grad, "data"), output, output, mask=mask, p=0.5)
+    expect.unchanged(its_grad, -x, call="grad after dropout.backward(grad, …)")
+
+
+@task("5.4")
 @pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
 def test_dropout_op_values(student, rng, shape):
     """Where the mask is True an element is divided by 1 - p, and everywhere else it becomes 0."""
@@ -375,6 +387,15 @@ def test_set_training_reaches_every_layer(student):
 
 
 # 5.6: log-softmax
+
+
+@task("5.6")
+def test_log_softmax_changes_no_argument(student, rng):
+    """log_softmax leaves the logits unchanged."""
+    x = rng.normal(size=(3, 4))
+    logits = student.tensor.Tensor(x)
+    student.dense.log_softmax(student.hold(logits, "data"))
+    expect.unchanged(logits, x, call="logits after log_softmax(logits)")
 
 
 @task("5.6")
