@@ -205,4 +205,4 @@ def test_it_runs_headless_with_the_students_network(
     whole, small = (float(share) for share in re.findall(r"([\d.]+)%  ", texts[-1])[:2])
     assert whole > 40
     assert small > whole - 10
-    assert 10 < float(re.search(r"int8 takes ([\d.]+)%", texts[-1])[1]) < 40
+    assert 10 < float(re.search(r"int8 needs ([\d.]+)%", texts[-1])[1]) < 40
