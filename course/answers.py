@@ -26,7 +26,7 @@ def write_correct_answers(root: Path) -> tuple[Path, ...]:
 
 
 def build_right_answers(milestone: Milestone, student: str) -> Answers:
-    """Build a student's correct answers from the clear keys. Raise ValueError if the keys are sealed."""
+    """Build a student's correct answers from the plain-text keys. Raise ValueError if the keys are sealed."""
     answers: dict[str, Answer] = {}
     for question in milestone.questions:
         if isinstance(question, ChoiceQuestion):

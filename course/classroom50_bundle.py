@@ -1,4 +1,4 @@
-"""Writes an autograder for Classroom 50: its `autograder.py` and the released course in one folder."""
+"""Write an autograder for Classroom 50: `autograder.py` and the released course in one folder."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ MAX_PACKED_BYTES = 10 << 20
 def write_autograder_folder(root: Path, target: Path, *, force: bool = False) -> int:
     """Write the folder of an assignment's autograder. Return its size as a published archive.
 
-    The course in it is the release that students get, with sealed keys and without solutions, because anyone who finds
-    its address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else,
-    or is too large for the runner to fetch.
+    It contains the course as released to students, with sealed keys and without solutions, because anyone who finds
+    the address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else, or is too
+    large for the runner to fetch.
     """
     target = target.resolve()
     strange = (
         sorted(p.name for p in target.glob("*") if p.name not in (AUTOGRADER, "course")) if target.is_dir() else []
     )
     if strange:
-        raise UsageError(f"{target} contains {strange[0]}, which an autograder does not have. Name a different folder.")
+        raise UsageError(
+            f"{target} contains {strange[0]}, which is not part of an autograder. Choose a different folder."
+        )
     target.mkdir(parents=True, exist_ok=True)
     write_release(root, target / "course", force=force)
     shutil.copyfile(TEMPLATES / "classroom50" / AUTOGRADER, target / AUTOGRADER)

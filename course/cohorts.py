@@ -39,7 +39,7 @@ MACHINE = MachineRecord(
 
 
 def write_simulated_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
-    """Write `folder/STUDENT/progress/` with ledgers for this number of students, from a seed; return their ids."""
+    """Write `folder/STUDENT/progress/` with ledgers for this number of students; return the students' ids."""
     ids = [f"student-{number:05}" for number in range(1, students + 1)]
     for student_id in ids:
         rng = random.Random(f"{seed} {student_id}")  # noqa: S311 - not secret
@@ -60,7 +60,7 @@ def write_simulated_records(folder: Path, manifest: Manifest, rng: random.Random
 
 
 def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) -> Iterator[Event]:
-    """Simulate modules in order and milestones where they are due, each with some attempts, until a student stops."""
+    """Simulate attempts at modules and milestones in the order of the course, until the student stops."""
     at = START + timedelta(hours=rng.uniform(0, 200))
     skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
     for module in (m for m in manifest.modules if m.status is BuildStatus.BUILT):
@@ -76,7 +76,7 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
                 )
         if rng.random() > stays:
             coming = manifest.modules[manifest.modules.index(module) + 1 :]
-            if coming and rng.random() < 0.6:  # a student who stops at a task they cannot do
+            if coming and rng.random() < 0.6:  # a student who gives up at a task
                 following = coming[0]
                 for _ in range(rng.randint(1, 5)):
                     at += timedelta(hours=rng.expovariate(1 / 10))
@@ -88,7 +88,7 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
 
 
 def _simulate_attempt_outcomes(rng: random.Random, skill: float) -> list[bool]:
-    """Draw up to four failed attempts and then a passed one."""
+    """Draw the outcomes of up to four failed attempts and then a passed one."""
     failed = 0
     while rng.random() > skill and failed < 4:
         failed += 1
@@ -200,7 +200,7 @@ def _simulate_writings(milestone: Milestone) -> tuple[Writing, ...]:
 
 
 def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
-    """Build classified images of noise, for image networks only."""
+    """Build images of noise with their classifications; none unless the network classifies images."""
     if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
         return ()
     shape: tuple[Literal[1, 3], int, int] = (1, 28, 28) if milestone.data == "mnist" else (3, 32, 32)
@@ -215,7 +215,7 @@ def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[Na
 def _simulate_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
-    """Build a criterion's result; it fails if `failing_part` is its name, or by chance if that is its kind."""
+    """Build a criterion's result; it fails if `failing_part` is its name, or at random if it is its kind."""
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
@@ -250,7 +250,7 @@ def _simulate_criterion(
 
 
 def _make_example_failure(module: Module, task: str, title: str, hint: str) -> Failure:
-    """Build a failure of this task."""
+    """Build an example failure in this task."""
     return Failure(
         task=task,
         title=title,

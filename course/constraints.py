@@ -1,4 +1,4 @@
-"""The exact versions of what sessions install: read from `uv.lock`, written as constraints for pip and uv."""
+"""Read the exact versions of packages from `uv.lock`, and write them as constraints for pip and uv."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]
 
 
 def find_unlocked_requirements(root: Path, manifest: Manifest) -> list[str]:
-    """Find the project's requirements for which the lock has no fitting version."""
+    """Find the project's requirements for which the lock has no matching version."""
     groups = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     versions: dict[str, list[str]] = {}
     for package in _read_packages(root):
         versions.setdefault(package["name"], []).append(package["version"])
 
     def has_locked_version(requirement_text: str) -> bool:
-        """Return whether the lock has a version that fits."""
+        """Return whether the lock has a version that satisfies the requirement."""
         requirement = Requirement(requirement_text)
         return any(requirement.specifier.contains(v) for v in versions.get(canonicalize_name(requirement.name), ()))
 
@@ -75,6 +75,6 @@ def _find_needed_packages(packages: list[dict[str, Any]], requirements: Iterable
 
 
 def _format_environment_marker(package: dict[str, Any]) -> str:
-    """Return what limits a locked version to environments, as ` ; (python_version < "3.12")`; empty for all."""
+    """Return a locked version's marker, such as ` ; (python_version < "3.12")`; empty if it is for all environments."""
     markers = package.get("resolution-markers", [])
     return " ; " + " or ".join(f"({marker})" for marker in markers) if markers else ""

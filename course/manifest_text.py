@@ -1,4 +1,4 @@
-"""The student's milestones.yaml: the same manifest with sealed answer keys, written as readable YAML."""
+"""Write the students' milestones.yaml: the same manifest with sealed answer keys, as readable YAML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def seal_manifest(manifest: Manifest) -> Manifest:
-    """Seal every question of the manifest. Raise ValueError if one has no answer in clear."""
+    """Seal every question in the manifest. Raise ValueError if a question has no plain-text answer."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones
@@ -43,7 +43,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, _data: object) -> bool:
-        """Write every value out in full."""
+        """Write every value in full, without aliases."""
         return True
 
 

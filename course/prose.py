@@ -1,4 +1,4 @@
-"""`python -m course.prose`: finds words in texts, comments and messages that a native editor would mark.
+"""`python -m course.prose`: find words in texts, comments and messages that a native editor would mark.
 
 The words are in `course/prose.yaml`. With `--warn`, words that are nearly always wrong are printed as well,
 and so is every sentence of more than 30 words. Paths limit the search: `python -m course.prose --warn docs README.md`.
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RULES = Path(__file__).with_suffix(".yaml")
 TEXTS = {".md", ".jinja", ".html", ".js", ".css", ".yaml", ".yml", ".toml", ".cff", ".sql", ".sh"}
 QUOTING = {"course/prose.yaml", "tests/course/test_prose.py"}
-"""Files whose subject is these words."""
+"""The files that are not checked because they discuss these words."""
 LEFT_OUT = {
     ".git",
     ".nox",
@@ -36,10 +36,10 @@ LEFT_OUT = {
     ".ruff_cache",
     ".pytest_cache",
 }
-"""Folders that are not the course's own, in case there is no git to tell."""
+"""The folders that are not part of the course, for use without git."""
 KEEP = "prose: keep"
 CUT = "\0"
-"""Stands for code inside a text: no phrase reaches across it."""
+"""The character that replaces code inside a text, so that no phrase matches across it."""
 MOST_WORDS = 30
 
 FENCED = re.compile(r"^([ >]*)(```+|~~~+).*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
@@ -125,7 +125,7 @@ def find_long_sentences(path: str, source: str) -> list[Finding]:
 
 
 def extract_prose(path: str, source: str) -> str:
-    """Replace all code by blanks, so that the text keeps its length and its lines."""
+    """Replace all code with blanks, so that the text keeps its length and its lines."""
     if path.endswith(".py"):
         return _extract_python_prose(source)
     if path.endswith((".md", ".md.jinja")):
@@ -176,12 +176,12 @@ def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
 
 
 def _blank_out_match(match: re.Match[str]) -> str:
-    """Replace a match by blanks of the same length, and keep its line breaks."""
+    """Replace a match with blanks of the same length, but keep its line breaks."""
     return "".join(char if char == "\n" else CUT for char in match[0])
 
 
 def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
-    """List the files with prose under these paths: those that git tracks or would add, or all of them without git."""
+    """List the files with prose under these paths: those that git tracks or would add or, without git, all of them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     try:
         listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
@@ -207,7 +207,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
             if warn:
                 findings += find_long_sentences(name, source)
         except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):
-            continue  # a submission of the tests that is meant to be broken
+            continue  # a deliberately broken submission among the tests
         for finding in sorted(findings, key=lambda one: one.line):
             print(finding)
         banned += sum(finding.is_ban for finding in findings)

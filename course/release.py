@@ -1,4 +1,4 @@
-"""Writes the student repository: skeletons, tests, lessons, grader, command line, and a lock of the course's files."""
+"""Write the student repository: skeletons, tests, lessons, grader, command line, and a lock of the course's files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LEFTOVERS = {
     ".mypy_cache",
     ".DS_Store",
 }
-"""The names in an earlier release that belong neither to the course nor to a student's work."""
+"""The names to ignore in an earlier release: they belong neither to the course nor to a student's work."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class ReleaseReport:
 
     @property
     def has_workflows(self) -> bool:
-        """Whether GitHub grades pushes to repositories that are made from the release."""
+        """Whether GitHub grades pushes to repositories that are created from the release."""
         return any(path.parent == WORKFLOWS for path in self.files)
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
     """Write the student repository of the course at ``root`` to ``target``, completely or not at all.
 
-    ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that no
-    release has written; ManifestError or SkeletonError when the course itself is wrong.
+    ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that
+    does not come from a release, and ManifestError or SkeletonError if the course itself is invalid.
     """
     target = target.resolve()
     _refuse_to_overwrite(target, force=force)
@@ -112,7 +112,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseRe
 
 
 def build_release_files(root: Path) -> dict[Path, bytes]:
-    """Build every file of the release except its lock, keyed by path. The same course always gives the same bytes."""
+    """Build every file of the release except its lock, keyed by path. The bytes depend only on the course."""
     manifest = load_manifest_strictly(root)
     if problems := find_missing_file_problems(manifest, root):
         raise ManifestError(problems)
@@ -138,13 +138,13 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
 
 
 def list_student_files(manifest: Manifest) -> list[Path]:
-    """List the files students write: each built module's code, and the recipes of built milestones."""
+    """List the files that students edit: each built module's code, and the recipes of built milestones."""
     code = [module.code for module in manifest.modules if module.status is BuildStatus.BUILT]
     return code + [m.recipe for m in manifest.milestones if m.status is BuildStatus.BUILT]
 
 
 def find_student_owned_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
-    """Find the files that students may change freely: code, recipes, and files no verdict uses, such as Markdown."""
+    """Find the files that students may change freely: code, recipes, and files that do not affect verdicts."""
     own = {*list_student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
     return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FIGURES_FOLDER}
 
@@ -186,12 +186,12 @@ def render_templates(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _format_release_constraints(root: Path, manifest: Manifest) -> str:
-    """Write the versions of everything that a student's sessions install."""
+    """Format the versions of everything that a student's sessions install."""
     return constraints.format_constraints(root, constraints.list_requirements(root, manifest, "github"))
 
 
 def _list_lesson_and_test_files(manifest: Manifest, root: Path) -> list[Path]:
-    """List lessons with their pictures, tests of built modules, and the reference figures of some tests."""
+    """List the lessons with their pictures, the tests of built modules, and the reference values for some tests."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is BuildStatus.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
@@ -210,7 +210,7 @@ def _list_package_files(root: Path) -> list[Path]:
             if path.suffix not in SHIPPED_SUFFIXES:
                 where = path.relative_to(root)
                 raise UsageError(
-                    f"{where}: should students get this? Delete it, or add its suffix in course/release.py."
+                    f"{where} has a suffix that is never released. Delete it, or add the suffix in course/release.py."
                 )
             found.append(path.relative_to(root))
     return found
@@ -232,19 +232,21 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not target.is_dir():
-        raise UsageError(f"{target} is a file. Name a folder that does not exist yet.")
+        raise UsageError(f"{target} is a file. Choose a folder that does not exist yet.")
     released = _read_released_digests(target)
     if released is None:
-        raise UsageError(f"{target} is neither empty nor an earlier release. Name a folder that does not exist yet.")
+        raise UsageError(f"{target} is neither empty nor an earlier release. Choose a folder that does not exist yet.")
     if not force:
-        raise UsageError(f"{target} contains an earlier release. Replace it with --force, or name a different folder.")
+        raise UsageError(
+            f"{target} contains an earlier release. Replace it with --force, or choose a different folder."
+        )
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     kept = {path.as_posix() for path in present if not _is_generated_file(path)}
     worked_on = sorted(n for n in kept if n not in released or lock.digest_file_below(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(
-            f"{target} contains work that is not from a release: {shown}. Nothing was changed. Name a different folder."
+            f"{target} contains work that is not from a release: {shown}. Nothing has changed. Choose another folder."
         )
 
 
@@ -259,7 +261,7 @@ def _read_released_digests(target: Path) -> dict[str, str | None] | None:
 
 
 def _is_generated_file(path: Path) -> bool:
-    """Whether a path is generated, such as a cache or an egg-info folder."""
+    """Return whether a path is a generated file, such as one in a cache or an egg-info folder."""
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 
 

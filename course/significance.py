@@ -1,4 +1,4 @@
-"""Writes modules/15_mlops/reference.json: statistics and probabilities from SciPy, for the module's tests.
+"""Write modules/15_mlops/reference.json: statistics and probabilities from SciPy, for the module's tests.
 
 Run this by hand after adding a case: `pip install scipy==1.17.1` in a separate environment, then
 `python course/significance.py`. It needs no other part of the course, and no other part needs SciPy.

@@ -1,4 +1,4 @@
-"""Turns a solution file into the file that students get: every marked block becomes a gap that names its task."""
+"""Turn a solution file into the file that students get: every marked block becomes a gap that names its task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE_LENGTH = 120
 
 
 class SkeletonError(UsageError):
-    """Raised for markers that cannot be used; `problems` says where they are and how to fix them."""
+    """Raised if markers are invalid; `problems` states where they are and how to fix them."""
 
     def __init__(self, problems: list[Problem]):
         self.problems = tuple(problems)
@@ -38,7 +38,7 @@ class Gap:
 
 
 def make_skeleton(source: str, manifest: Manifest, path: Path) -> str:
-    """Replace every block by a NotImplementedError with its task's first hint."""
+    """Replace every block with a NotImplementedError that shows its task's first hint."""
     return _rewrite_gaps(source, manifest, path, lambda _: True)
 
 
@@ -66,7 +66,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, suggest_name(gap.task, known)))
         elif complaint := _explain_bad_gap_placement(tree, gap):
-            fix = "Let the block begin and end in the body of one function, with nothing after it in that function."
+            fix = "Make the block begin and end in the body of one function, with nothing after it in that function."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
         raise SkeletonError(sorted(problems))
@@ -95,7 +95,7 @@ def _format_gap_statement(task: Task, indent: int) -> list[str]:
     one_line = f"{space}raise NotImplementedError({_quote_literal(text)})"
     if len(one_line) <= LINE_LENGTH:
         return [one_line]
-    # Escapes make a literal longer than its text, so the text is wrapped more and more narrowly until all literals fit.
+    # Escapes make a literal longer than its text, so the width is reduced until all literals fit.
     for width in range(LINE_LENGTH - indent - 7, 20, -1):
         parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
         literals = [_quote_literal(part + " ") for part in parts[:-1]] + [_quote_literal(parts[-1])]
@@ -105,13 +105,13 @@ def _format_gap_statement(task: Task, indent: int) -> list[str]:
 
 
 def _quote_literal(text: str) -> str:
-    """Write a Python literal in double quotes, or in single quotes if that saves escapes."""
+    """Format a Python literal in double quotes, or in single quotes if that saves escapes."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
 def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
-    """Parse the markers into blocks, and say what is wrong with the markers themselves."""
+    """Parse the markers into blocks, and list the problems with the markers themselves."""
     gaps: list[Gap] = []
     problems: list[Problem] = []
     begun: tuple[str, int, int] | None = None
@@ -123,14 +123,20 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
     for number, line in enumerate(source.splitlines(), start=1):
         if found := BEGIN_MARKER.fullmatch(line):
             if begun:
-                add_problem(number, f"a block begins inside the block of line {begun[1]}.", "End that one first.")
+                add_problem(
+                    number,
+                    f"a block begins inside the block that begins on line {begun[1]}.",
+                    "End the outer block first.",
+                )
             begun = found[2], number, len(found[1])
         elif found := END_MARKER.fullmatch(line):
             if not begun:
-                add_problem(number, "this block never began.", "Delete the line, or put `# BEGIN SOLUTION` above.")
+                add_problem(
+                    number, "this block has no beginning.", "Delete the line, or add `# BEGIN SOLUTION` above it."
+                )
             elif len(found[1]) != begun[2]:
                 add_problem(
-                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both in the same way."
+                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers equally."
                 )
             else:
                 gaps.append(Gap(begun[0], begun[1], number, begun[2]))
@@ -140,7 +146,7 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
                 number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`."
             )
     if begun:
-        add_problem(begun[1], "this block never ends.", "Put `# END SOLUTION` below its last line.")
+        add_problem(begun[1], "this block has no end.", "Add `# END SOLUTION` below its last line.")
     return gaps, problems
 
 

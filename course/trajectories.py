@@ -1,4 +1,4 @@
-"""Writes modules/10_optimizers/reference.json: the steps of PyTorch's own optimisers, for the module's tests.
+"""Write modules/10_optimizers/reference.json: the steps of PyTorch's own optimisers, for the module's tests.
 
 Run this by hand after adding a run: `pip install torch==2.13.0` in a separate environment, then
 `python course/trajectories.py`. It needs no other part of the course, and no other part needs PyTorch.
@@ -66,7 +66,7 @@ RUNS: dict[str, tuple[Any, ...]] = {
 def record_optimizer_run(
     optimizer_name: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None
 ) -> list[list[float]]:
-    """Take an optimizer's steps on the small problem, and return the rows of values that are kept."""
+    """Run an optimizer on the small problem, and return the recorded rows of values."""
     inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
     weight, bias, gain, _unused = parameters = [torch.tensor(v).requires_grad_() for v in START.values()]
     taking = getattr(torch.optim, optimizer_name)(parameters, **options)

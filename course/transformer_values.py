@@ -1,4 +1,4 @@
-"""Writes modules/16_tinygpt/reference.json: PyTorch's layer normalisation and pre-norm block, for the module's tests.
+"""Write modules/16_tinygpt/reference.json: PyTorch's layer normalisation and pre-norm block, for the module's tests.
 
 Run this by hand after adding a case: `pip install torch==2.13.0` in a separate environment, then
 `python course/transformer_values.py`. It needs no other part of the course, and the course's checks do not need it.
@@ -59,7 +59,7 @@ def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: fl
 
 
 def compute_block_case() -> dict[str, Any]:
-    """Compute a pre-norm block. Its causal mask is True where PyTorch must *not* look."""
+    """Compute a pre-norm block. Its causal mask is True where PyTorch must *not* attend."""
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
     )

@@ -1,4 +1,4 @@
-"""The workflows of a student's repository, which only call those of the released course.
+"""Build the workflows in a student's repository, which only call those in the released course.
 
 `python -m course.workflows DIR` writes everything that lint reads, with callers for an example repository.
 """
@@ -16,15 +16,15 @@ from grading.manifest.model import GraderRepository
 WORKFLOWS_FOLDER = Path(".github", "workflows")
 TEMPLATES = Path(__file__).with_name("templates") / "workflows"
 COPIED_WORKFLOWS = ("grade.yml", "report.yml")
-"""The workflows that are shipped unchanged, with which a release grades its students' repositories."""
+"""The workflows that are shipped unchanged, and that grade students' repositories."""
 TEMPLATE_WORKFLOWS = ("autograde.yml", "autograde-forks.yml")
-"""The workflows rendered from templates, because the manifest says which repository they call."""
+"""The workflows that are rendered from templates, because the manifest states which repository they call."""
 SAMPLE_GRADER = GraderRepository(repository="example/tinytorch", ref="v1")
 
 
 def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, bytes]:
     """Build every workflow of a release, keyed by path."""
-    # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
+    # GitHub's expressions use the same braces as Jinja, and YAML is not HTML.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -42,7 +42,7 @@ def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, 
 def main(arguments: list[str], root: Path) -> int:
     """Write every workflow of the course and of a release, and the linters' settings, into a folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("Use: python -m course.workflows DIR\n")
+        sys.stderr.write("Usage: python -m course.workflows DIR\n")
         return 2
     target = Path(arguments[0])
     files = {path.relative_to(root): path.read_bytes() for path in sorted((root / ".github").rglob("*.y*ml"))}

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["scikit-learn>=1.5"]
 # ///
-"""Writes grading/data/digits.idx.gz, the stand-in for MNIST, from scikit-learn's copy: `uv run course/write_digits.py`.
+"""Write grading/data/digits.idx.gz, the stand-in for MNIST, from scikit-learn's copy: `uv run course/write_digits.py`.
 
 Each of its 1,797 rows is an image of 8×8 grey values from 0 to 16, then its class. The images are the test set of
 E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,

@@ -61,14 +61,14 @@ def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Pr
         path = Path(error.filename)
         name = path.relative_to(course.root) if path.is_relative_to(course.root) else path
         return [
-            Problem(name.as_posix(), 1, "does not exist.", "Write it, or set `status: planned` in milestones.yaml.")
+            Problem(name.as_posix(), 1, "does not exist.", "Create it, or set `status: planned` in milestones.yaml.")
         ]
     except (GraderError, UsageError, OSError) as error:
         return [Problem(get_argument_name(check), 1, f"the check could not be run: {error}", "Fix this first.")]
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
-    """Run the checks. Return 0 if all is well, 1 if there is something to fix, 2 for an unknown check."""
+    """Run the checks. Return 0 if all pass, 1 if there is something to fix, and 2 if a check is unknown."""
     console, known = Console(highlight=False), {get_argument_name(check): check for check in CHECKS}
     for name in names:
         if name not in known:
@@ -88,7 +88,7 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
         for problem in problems:
             console.print(Text(f"    {problem}"), soft_wrap=True)
         wrong += len(problems)
-    console.print(Text(f"{wrong} to fix." if wrong else "The course is whole.", style="bold"))
+    console.print(Text(f"{wrong} to fix." if wrong else "All checks pass.", style="bold"))
     return 1 if wrong else 0
 
 

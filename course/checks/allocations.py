@@ -1,4 +1,4 @@
-"""No test makes an array or counts its steps with a size that came from the student."""
+"""No test allocates an array or limits a loop with a size that comes from the student."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from grading.manifest.problems import Problem
 from grading.render.progress_watch import ProgressWatch
 
 SOURCES = {"student", "worker"}
-"""Parameters that carry values from the student's side."""
+"""The parameters that contain values from the student's process."""
 ALLOCATING = frozenset(
     """arange bytearray bytes broadcast_to choice empty empty_like eye full full_like identity indices integers
     linspace ndindex normal ones ones_like pad permutation random range repeat resize standard_normal tile uniform
     zeros zeros_like""".split()
 )
-"""Functions and methods whose arguments are sizes or counts."""
+"""The functions and methods whose arguments are sizes or counts."""
 
 
 def check_sizes_come_from_judge(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """No test makes an array or counts its steps with a size that came from the student."""
-    watch.begin_phase("Following what comes from the student through the tests", None)
+    """No test allocates an array or limits a loop with a size that comes from the student."""
+    watch.begin_phase("Following values from student code through the tests", None)
     files = [*(module.tests for module in course.built_modules), *course.integration_tests]
     files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
     return [problem for path in files for problem in find_student_sized_allocations(course.read_text(path), path)]
 
 
 def find_student_sized_allocations(source: str, path: Path) -> list[Problem]:
-    """Find every call in one file that allocates memory according to a value from the student."""
-    fix = "Write the size itself, or take it from `values(…)`, whose sizes are limited."
+    """Find every call in one file whose memory use depends on a value from the student."""
+    fix = "Write the size as a constant, or take it from `values(…)`, whose sizes are limited."
     return [
-        Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
+        Problem(path.as_posix(), line, f"`{text}` takes a size from the student.", fix)
         for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_tainted_allocations()))
     ]
 
 
 class _TaintAnalysis:
-    """The names that hold values from the student, for each function of a file, no matter in which order they are set.
+    """Finds the names with values from the student in each function of a file, whatever the order of assignment.
 
-    Values that student code returns are tainted. So is anything computed from them, kept in a list with them, or passed
-    to another function of the file. Results of `expect` and `values` are not: they are compared, or of bounded size.
+    Values that student code returns are tainted. So is anything that is computed from them, stored in a list with them,
+    or passed to another function in the file. Results of `expect` and `values` are not tainted, since `expect` compares
+    values and `values` limits their sizes.
     """
 
     def __init__(self, tree: ast.Module):
@@ -49,7 +50,7 @@ class _TaintAnalysis:
         self.functions = {part.name: part for part in self.parts if isinstance(part, ast.FunctionDef)}
         self.tainted: dict[str, set[str]] = {part.name: set() for part in self.parts}
         self.returning: set[str] = set()
-        """Functions of this file that return tainted values."""
+        """The functions in this file that return tainted values."""
         before = -1
         while (found := len(self.returning) + sum(map(len, self.tainted.values()))) > before:
             before = found
@@ -58,14 +59,14 @@ class _TaintAnalysis:
                     self._taint_assigned_names(node, part.name)
 
     def find_tainted_allocations(self) -> Iterator[tuple[int, str]]:
-        """Yield the line and the text of each call that allocates memory according to a tainted value."""
+        """Yield the line and the text of each call whose memory use depends on a tainted value."""
         for part in self.parts:
             for node in ast.walk(part):
                 if self._is_any_tainted(self._list_size_expressions(node, part.name), part.name):
                     yield node.lineno, ast.unparse(node)  # type: ignore[attr-defined]  # an expression
 
     def _list_size_expressions(self, node: ast.AST, function_name: str) -> list[ast.expr]:
-        """List the parts of an expression that say how much it allocates on the judge's side."""
+        """List the parts of an expression that determine how much memory it allocates in the judge's process."""
         match node:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ALLOCATING:
                 return [] if self._is_tainted(node.func, function_name) else _list_arguments(node)
@@ -81,7 +82,7 @@ class _TaintAnalysis:
             case ast.Compare() | ast.Constant():
                 return False
             case ast.Call(func=ast.Name(id="values") | ast.Attribute(value=ast.Name(id="expect"))):
-                return False  # compared, or an array of bounded size on the judge's side
+                return False  # a comparison, or an array of bounded size in the judge's process
             case ast.Call(func=ast.Name(id="bool" | "float" | "isinstance" | "type")):
                 return False  # no size
             case ast.Call(func=ast.Name(id="min"), args=parts):
@@ -153,7 +154,7 @@ class _TaintAnalysis:
             self.tainted[function_name].add(target.id)
 
     def _taint_call_parameters(self, node: ast.Call, function: ast.FunctionDef, function_name: str) -> None:
-        """Taint the parameters of a function of this file whose arguments are tainted."""
+        """Taint the parameters of a function in this file whose arguments are tainted."""
         given = zip(_list_parameters(function), node.args, strict=False)
         for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):
             if name is not None and self._is_tainted(value, function_name):

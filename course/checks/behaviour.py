@@ -1,4 +1,4 @@
-"""Checks that solutions pass and gaps fail: runs the students' tests in a worker with no, one or all gaps open."""
+"""Check that solutions pass and gaps fail, by running the students' tests with no gap, one gap or all gaps open."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Probl
     outcomes = _run_tests(course, make_solution, files, watch)
     fix = "Fix the solution or the test."
     return [
-        _build_problem(course, o, f"fails on the solution: {_shorten_failure(o.failure)}", fix)
+        _build_problem(course, o, f"fails with the solution: {_shorten_failure(o.failure)}", fix)
         for o in outcomes
         if o.failure
     ]
 
 
 def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Each gap, opened alone, fails every test of its own task, with its own task's message and no other."""
+    """Each gap, opened alone, makes every test of its task fail, with that task's message and no other."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
     watch.begin_phase("Opening each gap alone", len(tasks))
@@ -53,17 +53,17 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
 
 
 def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """With all gaps open, as students begin, no test passes and each failure names a task."""
+    """With all gaps open, as students start, no test passes and each failure names a task."""
     files = [module.tests for module in course.built_modules] + list(course.integration_tests)
     problems = []
     for outcome in _run_tests(course, make_skeleton, files, watch):
         if outcome.failure is None:
-            fix = "Let it call code that a task writes."
+            fix = "Make it call code that belongs to a task."
             problems.append(_build_problem(course, outcome, "passes on the untouched skeleton.", fix))
         elif outcome.gap is None:
-            message = f"fails on the skeleton without naming a task: {_shorten_failure(outcome.failure)}"
+            message = f"fails with the skeleton but does not name a task: {_shorten_failure(outcome.failure)}"
             problems.append(
-                _build_problem(course, outcome, message, "Call student code inside the test, not around it.")
+                _build_problem(course, outcome, message, "Call student code inside the test, not at import time.")
             )
     return problems
 
@@ -80,14 +80,16 @@ def _check_gap_alone(course: CourseTree, module: Module, task: Task) -> list[Pro
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
-                fix = "Let it call what the task writes, or mark it with the task it tests."
+                fix = "Make it call the task's code, or mark it with the task that it tests."
                 problems.append(_build_problem(course, outcome, f"passes while its task {task.id} is open.", fix))
         elif outcome.gap != task.id:
             named = (
                 f"names task {outcome.gap}" if outcome.gap else f"names no task: {_shorten_failure(outcome.failure)}"
             )
             message = f"fails while only task {task.id} is open, and {named}"
-            problems.append(_build_problem(course, outcome, message, "Let the gap's own message reach the student."))
+            problems.append(
+                _build_problem(course, outcome, message, "Make sure that the gap's own message reaches the student.")
+            )
     return problems
 
 

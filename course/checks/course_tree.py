@@ -27,7 +27,7 @@ class TestCase:
     name: str
     """The test's name with its parameters: test_values[ReLU]."""
     tasks: tuple[str, ...]
-    """The task ids in its marks."""
+    """The task ids in the test's marks."""
     says: bool
     """Whether it has a docstring, which is the title that students see."""
 
@@ -41,7 +41,7 @@ class CourseTree:
 
     @property
     def built_modules(self) -> tuple[Module, ...]:
-        """The modules that can be worked on."""
+        """The modules that are available."""
         return tuple(module for module in self.manifest.modules if module.status is BuildStatus.BUILT)
 
     @property
@@ -56,7 +56,7 @@ class CourseTree:
 
     @cached_property
     def test_cases(self) -> tuple[TestCase, ...]:
-        """Every case of the students' tests. Raise GraderError if one of their files cannot be collected."""
+        """All test cases in the students' tests. Raise GraderError if one of the files cannot be collected."""
         cases = _CaseCollector(self.root)
         files = [
             str(self.root / path)
@@ -74,7 +74,7 @@ class CourseTree:
         return (self.root / path).read_text(encoding="utf-8")
 
     def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Map each task's id to its gaps, each with its file. Raise SkeletonError if markers are wrong."""
+        """Map each task's id to its gaps, each with its file. Raise SkeletonError if a marker is invalid."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):

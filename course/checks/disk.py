@@ -97,7 +97,7 @@ def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
         if LEFTOVERS & set(path.parts) or path in named or (full.is_dir() and path in folders):
             continue
         if path.parent in folders:  # one problem is enough for a whole folder
-            yield Problem(path.as_posix(), 1, "milestones.yaml does not name this.", "Delete it, or name its module.")
+            yield Problem(path.as_posix(), 1, "milestones.yaml does not mention this.", "Delete it, or add its module.")
 
 
 def _check_tasks(course: CourseTree, module: Module, task_ids_with_gap: set[str]) -> Iterator[Problem]:

@@ -16,9 +16,9 @@ from grading.manifest.problems import MANIFEST_FILE, Problem
 from grading.render.progress_watch import ProgressWatch
 
 MIN_SECRET_LENGTH = 20
-"""How many characters, without whitespace, make a line of a solution distinctive. Anyone might write `return x`."""
+"""The length, without whitespace, from which a solution's line is distinctive. Anyone might write `return x`."""
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
-"""A line that computes something matches this pattern; `network.backward(criterion.backward())` does not."""
+"""A pattern that matches a line with a computation, but not `network.backward(criterion.backward())`."""
 RELEASED_NAMES = {
     ".devcontainer",
     ".gitignore",
@@ -47,7 +47,7 @@ BLANKS = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that must not be in any released file, without its blanks."""
+    """A text, without whitespace, that must not be in any released file."""
 
     text: str
     what: str
@@ -60,7 +60,7 @@ def check_no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     watch.begin_phase("Searching the release for leaks", None)
     files, hidden, given = build_release_files(course.root), find_secrets(course), {}
     if course.manifest.course.includes_solutions(datetime.now(UTC).date()):
-        # Only these files may then contain lines of solutions.
+        # Only these files may contain lines of solutions.
         given = {path: data for path, data in files.items() if path.parts[0] == SOLUTIONS.name}
     problems = find_leaks({path: data for path, data in files.items() if path not in given}, hidden)
     return problems + find_leaks(given, [secret for secret in hidden if not secret.is_solution], {SOLUTIONS.name})
@@ -69,7 +69,7 @@ def check_no_leaks(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
 def find_leaks(
     files: Mapping[Path, bytes], secrets: list[Secret], allowed_top_names: Set[str] = RELEASED_NAMES
 ) -> list[Problem]:
-    """Find every leak in a release's files (path → bytes), including top-level names that it may not have."""
+    """Find every leak in a release's files (path → bytes), including top-level names that are not allowed."""
     return sorted(
         {
             problem
@@ -80,7 +80,7 @@ def find_leaks(
 
 
 def find_secrets(course: CourseTree) -> list[Secret]:
-    """Find distinctive solution lines, formulas of answers, and this repository's path."""
+    """Find distinctive solution lines, the formulas of answers, and this repository's path."""
     found = [Secret(str(course.root), "the path of this repository")]
     for path, source in course.sources.items():
         gaps = find_gaps(source, course.manifest, path)
@@ -99,7 +99,7 @@ def find_secrets(course: CourseTree) -> list[Secret]:
 
 
 def check_hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """No hint contains a line of its module's solution, or what such a line computes."""
+    """No hint contains a line of its module's solution, or an expression from such a line."""
     watch.begin_phase("Comparing hints with solutions", None)
     return [problem for module in course.built_modules for problem in _find_hints_with_solution_code(course, module)]
 
@@ -122,7 +122,7 @@ def _find_hints_with_solution_code(course: CourseTree, module: Module) -> Iterat
 
 
 def _extract_computations(line: str) -> Iterator[str]:
-    """Yield what a line of code computes, without whitespace: the line and the value it assigns, if long enough."""
+    """Yield a line of code and the expression that it assigns, without whitespace, if they are long enough."""
     code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
     for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
         if len(text := _unify_blanks_and_quotes(part)) >= (
@@ -132,7 +132,7 @@ def _extract_computations(line: str) -> Iterator[str]:
 
 
 def _remove_solutions(source: str, gaps: tuple[Gap, ...]) -> str:
-    """Return the lines of a source file outside its solutions."""
+    """Return a source file without the lines of its solutions."""
     hidden = {number for number, _ in list_solution_lines(source, gaps)}
     return "\n".join(line for number, line in enumerate(source.splitlines(), start=1) if number not in hidden)
 
@@ -155,12 +155,12 @@ def _find_file_leaks(path: Path, data: bytes, secrets: list[Secret], allowed_top
 
 
 def _unify_blanks_and_quotes(text: str) -> str:
-    """Remove blanks and make all quotes double."""
+    """Remove whitespace, and replace single quotes with double quotes."""
     return BLANKS.sub("", text).replace("'", '"')
 
 
 def _find_line(text: str, offset: int) -> int:
-    """Return the line number of the character at this offset, with blanks not counted."""
+    """Return the line number of the character at this offset, not counting whitespace."""
     seen = 0
     for number, line in enumerate(text.splitlines(), start=1):
         seen += len(_unify_blanks_and_quotes(line))

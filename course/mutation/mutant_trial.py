@@ -25,12 +25,12 @@ COPIED = ("pyproject.toml", "grading", "modules")
 COURSE = Path(__file__).parents[2]
 """The folder that contains the plugin. The copy precedes it on the path."""
 PATIENCE, MACHINE = 4, 10
-"""The limit on processor time, in multiples of the solution's, and on wall-clock time, in multiples of the first."""
+"""The limit on CPU time as a multiple of the solution's, and the wall-clock limit as a multiple of the CPU limit."""
 WORKERS = min(os.cpu_count() or 1, 8)
 
 
 class TrialError(Exception):
-    """The error raised if a copy of the course cannot tell right from wrong. The message says why."""
+    """Raised if a copy of the course cannot tell right from wrong. The message states the reason."""
 
 
 @dataclass(frozen=True)

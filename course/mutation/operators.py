@@ -1,4 +1,4 @@
-"""Operators for two mistakes that students make and Cosmic Ray does not: forgotten statements and arguments."""
+"""Operators for two mistakes that students make but Cosmic Ray does not: forgotten statements and arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest plugin that runs the mutated task's tests first, because they are the likeliest to notice."""
+"""A pytest plugin that runs the mutated task's tests first, because they are most likely to notice the mutant."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_wrong_solution_is_named_with_its_test(course):
     """A solution that fails its own test is a problem of that test's line."""
     replace_text(course, CODE, "return side * side", "return side + side")
     said = list_problems(check_solutions_pass, course)
-    assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails on the solution: 6")
+    assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails with the solution: 6")
 
 
 def test_a_test_that_no_gap_touches_is_named(course):
@@ -253,7 +253,7 @@ def test_settings_and_schemas_that_are_behind_are_told(course):
 def test_broken_markers_are_told_and_not_thrown(course):
     """A check that cannot read the sources gives the markers' own complaint."""
     replace_text(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
-    assert f"{CODE.as_posix()}:7: this block never began" in list_problems(check_no_leaks, course)
+    assert f"{CODE.as_posix()}:7: this block has no beginning" in list_problems(check_no_leaks, course)
 
 
 def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):
@@ -263,6 +263,6 @@ def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):
     assert main(["sizes_are_kept"], course.root) == 1
     assert main(["sizes_are_left"], course.root) == 2
     said = capsys.readouterr().out
-    assert "The course is whole." in said
+    assert "All checks pass." in said
     assert "1 to fix." in said
     assert "sizes_are_kept" in said.splitlines()[-1]

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Classroom 50's autograder for TinyTorch: grades the checkout it is started in and writes `result.json` there.
+"""Classroom 50's autograder for TinyTorch: grade the checkout in the working folder and write `result.json` there.
 
-The course that grades is next to this file, in `course/`. From the checkout it imports and runs only the student's own
-modules, and only in the sandbox. The assignment's name decides what is graded: `milestone-2` in the name means
-milestone 2, and `module-03` means module 03. Only the standard library is needed to start it.
+The course that grades is next to this file, in `course/`. The autograder imports and runs only the student's own
+modules from the checkout, and only in the sandbox. The assignment's name decides what is graded: `milestone-2` in the
+name means milestone 2, and `module-03` means module 03. Only the standard library is needed to start the autograder.
 
-Exit code 0 means graded, with the outcome in `result.json`. Any other code means that the grader failed, and not
-the student.
+Exit code 0 means that the checkout was graded, with the outcome in `result.json`. Any other code means that the grader
+failed, not the student.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def main() -> int:
             options.append("--official")
         if re.fullmatch("[0-9a-f]{40}", os.environ.get("GITHUB_SHA", "")):
             options += ["--commit", os.environ["GITHUB_SHA"]]
-        # "Not yet" also has an exit code; only the record shows whether the submission was graded.
+        # "Not yet" also sets an exit code; only the record shows whether the submission was graded.
         code = run_command(*nox, "-s", session, "--", *options)
         if not record.is_file():
             return report_failure(f"{session} wrote no record; nox exited with code {code}.")
         if json.loads(record.read_bytes())["verdict"] == "error":
-            return report_failure(f"{session} could not be judged. See the report above and run it again.")
+            return report_failure(f"{session} could not be judged. See the report above and run the autograder again.")
         export = ["--format", "classroom50", "--result", str(record), "--to", str(checkout / "result.json")]
         if run_command(*nox, "-s", "export", "--", *export):
             return report_failure("The record could not be written as result.json.")
