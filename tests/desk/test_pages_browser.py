@@ -62,7 +62,7 @@ def open_page(browser: Browser, pages_folder: Path) -> Iterator[Open]:  # noqa: 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize("kind", PAGES)
 def test_axe_finds_nothing_and_it_fits(open_page: Open, kind: str, width: int, scheme: str) -> None:
-    """With everything opened, in light and dark; only tables scroll sideways."""
+    """The page is checked with everything expanded, in light and dark mode; only tables scroll sideways."""
     page = open_page(kind, width, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})

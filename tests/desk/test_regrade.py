@@ -1,4 +1,4 @@
-"""A course that changes moves no grade by itself; a regrade does, and says whose, before and after."""
+"""A changed course alone changes no grade; a regrade does, and shows whose grades change, before and after."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier version", "0.1.0 (bbbbbbbb)"
 
 
 def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
-    """Gradings by a later course are kept and count for nothing until somebody decides; all name their course."""
+    """Results from a later version of the course are kept but do not count until a regrade is decided."""
     assert list_points_and_courses(book) == [(100.0, BEFORE), (50.0, BEFORE), (100.0, BEFORE)]
 
 
@@ -86,13 +86,13 @@ def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
     ],
 )
 def test_what_a_regrade_makes_of_grades(book: Gradebook, policy: Policy, ada: tuple, bob: tuple) -> None:
-    """The new one, the better one, or the one that was; what was not judged again stays, and is marked."""
+    """The new, the better or the old result counts; a result that was not regraded is kept and marked."""
     decide_regrade(book, policy)
     assert list_points_and_courses(book) == [ada, bob, (100.0, BEFORE)]
 
 
 def test_the_last_decision_about_a_course_counts(book: Gradebook) -> None:
-    """A regrade can be taken back by pinning, and a course that comes back can be decided for again."""
+    """Pinning revokes a regrade, and a version of the course that returns can be decided on again."""
     decide_regrade(book, "replace", 9)
     decide_regrade(book, "pin", 10)
     assert list_points_and_courses(book)[0] == (100.0, BEFORE)
@@ -103,13 +103,13 @@ def test_the_last_decision_about_a_course_counts(book: Gradebook) -> None:
 
 
 def test_what_is_handed_in_after_the_change_is_the_new_course_s(book: Gradebook) -> None:
-    """It was never judged by another; and the best of all submissions counts as before."""
+    """No other version has graded such a submission, and the best of all submissions counts as before."""
     book.save_result("bob", make_judged_result(7, 2, NEW, days=4))
     assert list_points_and_courses(book)[1] == (100.0, AFTER)
 
 
 def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) -> None:
-    """A course that looks at other files has another digest for what was handed in, and regrades all the same."""
+    """A version of the course that reads different files computes a different digest, but still regrades the commit."""
     again = make_judged_result(3, 0, NEW, days=3)
     about = again.submission.model_copy(update={"digest": "f" * 64})
     book.save_result("cyd", again.model_copy(update={"submission": about}))
@@ -119,7 +119,7 @@ def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) ->
 
 
 def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
-    """And mark a grade that is not today's."""
+    """The report and the exports mark a grade that is not from the current version of the course."""
     manifest = load_manifest(ROOT)
     decide_regrade(book, "replace")
     found = compute_scores(book, manifest, today=NEW)
@@ -132,7 +132,7 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
 
 
 def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
-    """A milestone that a regrade takes back is not shown as unlocked, and its record says why."""
+    """A milestone that a regrade revokes is not shown as unlocked, and its record states why."""
     path = book.path
     students = {student.id: student for student, _ in list_students_with_fingerprints(path)}
     marks = {student.id: mark for student, mark in list_students_with_fingerprints(path)}
@@ -171,7 +171,7 @@ def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.
 
 
 def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
-    """Its newest gradings counted, whichever course they were by, and they still do; nothing of it is lost."""
+    """Its newest results counted, whatever version graded them, and they still do; nothing is lost."""
     path = class_folder / FILE
     db = sqlite3.connect(path)
     db.executescript((SCHEMA / "0001.sql").read_text())
@@ -202,7 +202,7 @@ def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
 
 
 def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -> None:
-    """Twice is once."""
+    """Merging the same decisions twice has the same effect as merging them once."""
     decide_regrade(book, "keep_better")
     for _ in range(2):
         merge_gradebooks(tmp_path / FILE, [book.path])
@@ -212,7 +212,7 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 
 
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
-    """Changes list thresholds by name, tests by file, the grader by count, and ignore how a number is written."""
+    """Thresholds are listed by name, tests by file and the grader by count; the notation of numbers is ignored."""
     root = copy_course(tmp_path)
     before = describe_course_version(root, load_manifest(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
@@ -244,7 +244,7 @@ def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
 
 
 def copy_course(folder: Path) -> Path:
-    """Copy the parts of the course that grade."""
+    """Copy the parts of the course that affect grades."""
     root = folder / "course"
     for name in ("modules", "grading"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -263,7 +263,7 @@ def change_course(root: Path, old: str, new: str) -> None:
 def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_path: Path) -> None:
     """Collecting says what changed and keeps every grade; a preview shows which grades a regrade would change.
 
-    Somebody whose repository is gone by then is regraded with the others, from what was fetched.
+    A student whose repository has since disappeared is regraded with the others, from the fetched files.
     """
     school, root = School(tmp_path / "school"), copy_course(tmp_path)
     for student in ("ada", "bob"):

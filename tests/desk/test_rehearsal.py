@@ -63,14 +63,14 @@ def manifest(rehearsal_folder: Path) -> Manifest:
 
 
 def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]) -> None:
-    """Three sections, one student with an extension, and two who agreed to be named."""
+    """The class has three sections, one student with an extension, and two students who agreed to be named."""
     assert {row.section for row in rows} == {"A", "B", "C"}
     assert [row.id for row in rows if row.milestone_days] == ["lee"]
     assert [row.id for row in rows if row.public] == ["ada", "fay"]
 
 
 def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path, rows: tuple[RosterRow, ...]) -> None:
-    """What a collection would grade are first milestones alone."""
+    """A collection would grade only submissions for the first milestone."""
     manifest = load_manifest(ROOT)
     with open_gradebook(rehearsal_folder / FILE) as book:
         of = InspectionContext(
@@ -97,7 +97,7 @@ def test_the_report_has_milestones_2_and_3_and_somebody_stuck(rehearsal_folder: 
 
 
 def test_hal_is_late_and_the_extension_reaches_somebody(rehearsal_folder: Path, manifest: Manifest) -> None:
-    """By the rehearsal's own deadlines: two days for Hal, none for anybody else."""
+    """By the rehearsal's own deadlines, Hal is two days late and nobody else is late."""
     with open_gradebook(rehearsal_folder / FILE) as book:
         due = {student: of[1].terms for student, of in compute_scores(book, manifest).items()}
         pushes = {student: found[0].at for student, found in book.read_pushes().items()}
@@ -109,7 +109,7 @@ def test_hal_is_late_and_the_extension_reaches_somebody(rehearsal_folder: Path, 
 
 
 def test_the_near_copy_is_the_first_pair(rehearsal_folder: Path, tmp_path: Path) -> None:
-    """Gus and Ida have the same lines under other names, Chi what Ben began; the course's own code is left out."""
+    """Gus and Ida have the same lines with different names, Chi has Ben's code, and the course's code is left out."""
     pair, other = write_similarity_page(ROOT, rehearsal_folder, tmp_path / "similar.html", SilentWatch())
     assert {other.left, other.right} == {"ben", "chi"}
     assert {pair.left, pair.right} == {"gus", "ida"}
@@ -126,7 +126,7 @@ def test_the_near_copy_is_the_first_pair(rehearsal_folder: Path, tmp_path: Path)
 def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(
     rehearsal_folder: Path, tmp_path: Path
 ) -> None:
-    """Fay's portfolio has both milestones, with images that were named; her timeline tells repeats as one."""
+    """Fay's portfolio has both milestones, with classified images; her timeline shows repeated attempts as one."""
     build_site(GradebookSource(rehearsal_folder / FILE), tmp_path / "site")
     (page,) = [p for p in (tmp_path / "site" / "student").glob("*/portfolio.html") if "<h1>Fay" in p.read_text("utf-8")]
     text = page.read_text("utf-8")
@@ -137,13 +137,13 @@ def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(
 
 
 def test_the_leaderboard_has_an_entry(rehearsal_folder: Path) -> None:
-    """Fay's network, by her recorded run."""
+    """The entry is Fay's network, from her recorded run."""
     with open_gradebook(rehearsal_folder / FILE) as book:
         assert [(r.board.name, [e.student for e in r.entries]) for r in rank_boards(book)] == [("smallest", ["fay"])]
 
 
 def test_a_class_of_another_size_is_the_first_of_them(tmp_path: Path) -> None:
-    """Four have nothing recorded, so no gradebook; nobody knows thirteen."""
+    """The first four have no recorded results, so there is no gradebook; thirteen students are refused."""
     write_rehearsal_class(ROOT, tmp_path / "small", 2)
     assert [row.id for row in read_roster(tmp_path / "small" / "roster.csv").rows] == ["ada", "ben"]
     assert not (tmp_path / "small" / FILE).exists()
@@ -153,7 +153,7 @@ def test_a_class_of_another_size_is_the_first_of_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted({name for one in CAST for name in one.recorded}))
 def test_recorded_results_are_small_and_whole(name: str) -> None:
-    """Each is a record of this version, of the real data, in a sandbox; those that pass have curves and pictures."""
+    """Each record is current, and was measured on real data in a sandbox; passing ones have curves and pictures."""
     path = RECORDED / f"{name}.json"
     found = Result.model_validate_json(path.read_bytes())
     assert path.stat().st_size < 100_000

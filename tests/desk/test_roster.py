@@ -1,4 +1,4 @@
-"""A roster is read as it is meant, and every mistake is reported with its line and fix."""
+"""A roster is read as intended, and every mistake is reported with its line and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_roster_file(folder: Path, data: str | bytes) -> Path:
 
 
 def test_every_column_is_read(tmp_path: Path) -> None:
-    """Names in any case and order, quotes, blank lines, a byte order mark and CRLF are all right."""
+    """Column names in any case and order, quotes, blank lines, a byte order mark and CRLF are accepted."""
     text = (
         '\ufeffName,ID,email,github,repository,section,public,extension_days\r\n"Lovelace, Ada",Ada,ada@example.org,'
         "AdaL,class/tinytorch-ada,B,Yes,3\r\n\r\nБоб,bob,,,,,,\r\n"
@@ -74,7 +74,7 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
 def test_a_problem_is_told_with_its_line_and_repair(
     tmp_path: Path, data: str | bytes, line: int, message: str, mend: str
 ) -> None:
-    """The row is named as a text editor counts, what is wrong, and what to do."""
+    """The message has the line number that a text editor shows, states the problem, and tells how to fix it."""
     found = check_roster(write_roster_file(tmp_path, data)).problems
     assert [p for p in found if p.line == line and message in p.message and mend in p.repair], found
     assert "secret" not in " ".join(map(str, found))
@@ -84,7 +84,7 @@ def test_a_problem_is_told_with_its_line_and_repair(
 
 @pytest.mark.parametrize("name", ["علی\u200cرضا", "ශ\u0dca\u200dරී", "രാജന\u0d4d\u200d", "র\u200d্যাচেল", "Ngô Thị Ái"])
 def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> None:
-    """Persian, Sinhala, Malayalam and Bengali names have joiners in them, which nobody sees and readers need."""
+    """Persian, Sinhala, Malayalam and Bengali names contain joiners, which are invisible but necessary."""
     path = tmp_path / "roster.csv"
     path.write_text(f"{HEAD}ada,{name},,,,{name},,\n", "utf-8")
     (row,) = read_roster(path).rows
@@ -92,7 +92,7 @@ def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> Non
 
 
 def test_user_names_are_github_s(tmp_path: Path) -> None:
-    """Those of managed users have an underscore, old ones hyphens at their ends and side by side."""
+    """Managed users' names contain an underscore; old names may end in a hyphen or have two in a row."""
     names = ["dana_uni", "a--b", "ada-", "-ada-"]
     rows = read_roster(
         write_roster_file(tmp_path, "id,github,repository\n" + "".join(f"{n},{n},{n}/work\n" for n in names))
@@ -101,14 +101,14 @@ def test_user_names_are_github_s(tmp_path: Path) -> None:
 
 
 def test_a_login_of_canvas_is_one_student_s(tmp_path: Path) -> None:
-    """Two with the same would get each other's grades."""
+    """Two students with the same login would get each other's grades."""
     found = check_roster(write_roster_file(tmp_path, "id,sis_login\nada,s1\nbob,S1\ncyd,s3\n"))
     assert [row.sis_login for row in found.rows] == ["s1", "s3"]
     assert "the sis_login S1 is already on line 2" in found.problems[0].message
 
 
 def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
-    """Beside those of every milestone, in one cell."""
+    """Such days are in the same cell as the days for all milestones."""
     rows = read_roster(write_roster_file(tmp_path, f"{HEAD}ada,,,,,,,3 2:5 1:0\nbob,,,,,,,2:14\ncyd,,,,,,,\n")).rows
     assert [(row.extension_days, row.milestone_days) for row in rows] == [
         (3, ((1, 0), (2, 5))),
@@ -125,13 +125,13 @@ def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path
 
 
 def test_a_missing_roster_is_said(tmp_path: Path) -> None:
-    """With the columns it should have."""
+    """The message lists the columns that the roster should have."""
     with pytest.raises(UsageError, match=r"cannot be read: No such file.* id, name, email"):
         check_roster(tmp_path / "none.csv")
 
 
 def test_repositories_may_be_named_in_the_usual_ways() -> None:
-    """owner/name is GitHub's; addresses and paths are not changed."""
+    """owner/name means a repository on GitHub; addresses and paths are unchanged."""
     for text in ("octo/hello", "https://github.com/octo/hello", "git@github.com:octo/hello.git", "./a b", "/srv/x.git"):
         assert find_repository_problem(text) is None
     assert build_git_address("octo/hello") == "https://github.com/octo/hello.git"

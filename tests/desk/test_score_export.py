@@ -1,4 +1,4 @@
-"""The gradebook's files are what other systems import, and no cell is a formula."""
+"""Other systems can import the exported files, and no cell is a formula."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def parse_csv(text: str) -> list[dict[str, str]]:
 
 
 def test_the_plain_file_says_everything(filled_book) -> None:
-    """Points, verdict, criteria, push and lateness of every milestone that is built."""
+    """The file has points, verdict, criteria, push and lateness for every available milestone."""
     manifest = load_manifest(ROOT)
     ada, bob = parse_csv(
         format_csv_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
@@ -64,7 +64,7 @@ def test_the_plain_file_says_everything(filled_book) -> None:
 
 
 def test_canvas_finds_its_columns_and_its_points_possible(filled_book) -> None:
-    """The header and second row are Canvas's own."""
+    """The header and the second row are those that Canvas expects."""
     manifest = load_manifest(ROOT)
     text = format_canvas_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
     assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference")
@@ -76,7 +76,7 @@ def test_canvas_finds_its_columns_and_its_points_possible(filled_book) -> None:
 
 
 def test_moodle_knows_students_by_e_mail(filled_book, class_folder: Path) -> None:
-    """One that has none is said before anything is written."""
+    """A student without an address is reported before anything is written."""
     manifest = load_manifest(ROOT)
     ada, _bob = parse_csv(
         format_moodle_scores(filled_book.list_students(), compute_scores(filled_book, manifest), manifest)
@@ -106,7 +106,7 @@ def folder_with_gaps(class_folder: Path) -> Path:
 
 
 def test_no_import_erases_a_grade(folder_with_gaps: Path) -> None:
-    """Canvas takes an empty cell for an order to erase, Moodle an empty one too, and `-` for none."""
+    """In Canvas and Moodle an empty cell erases a grade; in Moodle `-` leaves it unchanged."""
     found = export_scores(ROOT, folder_with_gaps, "canvas", folder_with_gaps / "canvas.csv")
     lines = parse_csv((folder_with_gaps / "canvas.csv").read_text())
     first = "Milestone 1: Basic Inference"
@@ -129,7 +129,7 @@ def test_no_import_erases_a_grade(folder_with_gaps: Path) -> None:
 
 
 def test_one_milestone_at_a_time_leaves_no_grade_out(folder_with_gaps: Path) -> None:
-    """What a table without empty cells cannot hold goes into several."""
+    """Grades that do not fit in one table without empty cells are exported as several tables."""
     found = export_scores(ROOT, folder_with_gaps, "canvas", folder_with_gaps / "second.csv", milestone=2)
     lines = parse_csv((folder_with_gaps / "second.csv").read_text())
     assert [line["Student"] for line in lines[1:]] == ["Ada"]
@@ -140,7 +140,7 @@ def test_one_milestone_at_a_time_leaves_no_grade_out(folder_with_gaps: Path) -> 
 
 
 def test_the_table_without_empty_cells_holds_most_grades() -> None:
-    """Whether by leaving a milestone out or students."""
+    """The table leaves out either a milestone or students, whichever keeps more grades."""
     manifest = load_manifest(ROOT)
     one, two = manifest.milestones[:2]
 
@@ -157,7 +157,7 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
 
 
 def test_moodle_is_asked_whom_it_knows(folder_with_gaps: Path) -> None:
-    """It would stop at the first address it does not know; its own spelling is used."""
+    """Moodle would stop at the first unknown address, so its own list and spelling are used."""
     said = export_scores(ROOT, folder_with_gaps, "moodle", folder_with_gaps / "moodle.csv").notes
     assert said[1].startswith("Moodle stops at the first unknown e-mail address")
     (folder_with_gaps / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
@@ -182,13 +182,13 @@ def test_moodle_is_asked_whom_it_knows(folder_with_gaps: Path) -> None:
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", " =1", "|x", "%x", '=HYPERLINK("http://x")']
 )
 def test_no_text_becomes_a_formula(text: str) -> None:
-    """What a spreadsheet would run begins with an apostrophe; what it would not stays as it is."""
+    """A text that a spreadsheet would run begins with an apostrophe; other texts are unchanged."""
     assert escape_formula(text).startswith("'")
     assert escape_formula("Ada = Bob") == "Ada = Bob"
 
 
 def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
-    """Names are joined, repositories named as its students' are, staff and open invitations left out."""
+    """First and last names are joined, repositories are named, and staff and open invitations are left out."""
     text = (
         "\ufeffusername,first_name,last_name,email,section,github_id,role\n"
         "AdaL,Ada,Lovelace,ada@example.org,A,1,student\nprof,P,Q,p@example.org,,2,teacher\n,New,One,n@example.org,A,,\nbob,Bob,,,,3,\n"
@@ -208,7 +208,7 @@ def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
 
 
 def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> None:
-    """It is named with its line; names of managed users are taken."""
+    """The row is reported with its line; managed users' names are accepted."""
     theirs_csv, roster = tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv"
     theirs_csv.write_text("username,first_name,role\ndana_uni,Dana,student\nno name,X,student\neve--,Eve,student\n")
     (problem,) = write_converted_roster(theirs_csv, roster, "cs", "fall", "tinytorch")
@@ -221,7 +221,7 @@ def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> 
 
 
 def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None:
-    """The roster's column goes before the e-mail address, and that before the id."""
+    """The roster's column takes precedence over the e-mail address, which takes precedence over the id."""
     rows = [RosterRow("ada", email="a@x.org", sis_login="s-17"), RosterRow("bob", email="b@x.org"), RosterRow("cyd")]
     manifest = load_manifest(ROOT)
     work = {row.id: [(n, 2, TERM)] for n, row in enumerate(rows)}
@@ -231,7 +231,7 @@ def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None
 
 
 def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(filled_book, tmp_path: Path) -> None:
-    """Other assignments, other students and their own submissions stay; ours is the latest; twice is once."""
+    """All other entries are kept, ours is the latest submission, and exporting twice has the same effect as once."""
     manifest, existing = load_manifest(ROOT), tmp_path / "scores.json"
     later = (TERM + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
     own = {"submission": "submit/1", "datetime": later, "score": 1}

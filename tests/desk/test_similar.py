@@ -1,4 +1,4 @@
-"""Copies are found however they are disguised; what everybody has is not."""
+"""Copies are found however they are disguised; code that everybody has is not reported."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_names_numbers_comments_and_layout_do_not_count() -> None:
     ['f"a {x!r:>{width}} b"', "f'{x}'", 'rf"""\n{x}\n"""', """f"{f'{x} y'} z\"""", "'a'", 'b"a"'],
 )
 def test_a_string_is_one_token_in_every_version_of_python(text: str) -> None:
-    """From 3.12 on the parts of an f-string come apart; what is written in it would make strangers alike."""
+    """Since Python 3.12 an f-string is several tokens, and its text could make unrelated code look similar."""
     assert [kind for kind, _ in tokenize_code(f"y = {text} + 1\n")] == ["n", "=", "s", "+", "0"]
     assert tokenize_code(f"{text}\nx\n")[:1] == [("n", 2 + text.count("\n"))]
 
 
 def test_every_match_long_enough_is_found() -> None:
-    """Of any GRAM + WINDOW - 1 tokens in a row at least one fingerprint is kept."""
+    """At least one fingerprint is kept from any run of GRAM + WINDOW - 1 tokens."""
     source = "\n".join(f"a{n} = b[{n}] + {'-' * (n % 5)}c({', '.join('x' * (n % 4))})" for n in range(60))
     kept = set(fingerprint_code(source, NOTHING)["value"].tolist())
     lines = source.splitlines()
@@ -80,7 +80,7 @@ def test_every_match_long_enough_is_found() -> None:
 
 
 def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
-    """Side by side, the whole function."""
+    """The match covers the entire function on both sides."""
     files = {"ada": {"a.py": OWN}, "bob": {"b.py": "import math\n\n" + DISGUISED}, "cyd": {"a.py": OTHER}}
     (pair,) = find_similar_pairs(files, [])
     assert (pair.left, pair.right, pair.share) == ("ada", "bob", 1.0)
@@ -91,7 +91,7 @@ def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
 
 
 def test_what_is_given_and_what_many_have_is_left_out() -> None:
-    """The skeleton counts for nobody, and a solution that many have found is not a sign of copying."""
+    """The skeleton never counts, and a solution that many students found is not a sign of copying."""
     assert find_similar_pairs({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
     assert find_similar_pairs({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
     skeletons = make_released_files()
@@ -99,7 +99,7 @@ def test_what_is_given_and_what_many_have_is_left_out() -> None:
 
 
 def test_a_copy_among_honest_work_is_first() -> None:
-    """Whole modules: the copier's pair comes first, though all solve the same tasks."""
+    """Among complete modules the copied pair comes first, although all students solve the same tasks."""
     skeletons, solution = make_released_files(), make_released_files() | make_solved_files("03_activations")
     files = {"ada": solution, "bob": {k: v.replace("result", "outcome") for k, v in solution.items()}, "cyd": skeletons}
     (pair,) = find_similar_pairs(files, skeletons.values())
@@ -111,12 +111,12 @@ def test_a_copy_among_honest_work_is_first() -> None:
     "source", ["", "def f(:\n", "'''", "x = 1\n\ty = 2\n", "\0", "(" * 500, "é = 1\n" * 3, "a = 1\r\nb = 2\r"]
 )
 def test_what_is_no_python_is_read_as_far_as_it_goes(source: str) -> None:
-    """Nothing a student wrote stops the comparison."""
+    """No code that a student writes stops the comparison."""
     assert fingerprint_code(source, NOTHING).dtype == FINGERPRINT
 
 
 def test_the_page_shows_pairs_side_by_side_as_text() -> None:
-    """Nothing of the code or a name is live."""
+    """No code and no name can run as markup or script."""
     evil = OWN + "\nx = '</pre><script>alert(1)</script>'\n"
     files = {"ada": {"a.py": evil}, "bob": {"a.py": evil}}
     text = render_similarity_page(
@@ -136,7 +136,7 @@ def pack_submissions(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, 
 
 
 def test_what_few_share_weighs_more_than_what_many_share() -> None:
-    """Two pairs share a whole file each; one of the files has two more owners, so its pairs come last."""
+    """Each pair shares a complete file; one file belongs to two more students, so its pairs come last."""
     rare, usual = OWN, OTHER
     files = {f"s{n}": {"a.py": text} for n, text in enumerate([usual, usual, usual, usual, rare, rare])}
     pairs = find_similar_pairs(files, [])
@@ -147,14 +147,14 @@ def test_what_few_share_weighs_more_than_what_many_share() -> None:
 
 
 def test_other_classes_are_compared_with_and_not_among_themselves() -> None:
-    """A copy of last year's work is found; two of last year's that are alike are not this year's affair."""
+    """A copy of last year's work is found, but two similar submissions from last year are not reported."""
     before = {"1:old": {"a.py": OWN}, "1:older": {"a.py": OWN}}
     pairs = find_similar_pairs({"ada": {"a.py": DISGUISED}, "bob": {"a.py": OTHER}}, [], before)
     assert {(pair.left, pair.right) for pair in pairs} == {("ada", "1:old"), ("ada", "1:older")}
 
 
 def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_path: Path) -> None:
-    """From the collected repositories, without a checkout; links lead nowhere."""
+    """Submissions are read from the collected repositories without a checkout, and links are not followed."""
     from desk import git
     from desk.collect import FILE
     from desk.gradebook import Visit, open_gradebook
