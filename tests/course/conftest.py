@@ -1,4 +1,4 @@
-"""A miniature course: one module of two tasks, one milestone, the real grader; quick to release and to check."""
+"""A miniature course that is quick to release and check: one module with two tasks, one milestone, the real grader."""
 
 from __future__ import annotations
 
@@ -74,21 +74,21 @@ def write_course(root: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def whole(root, tmp_path_factory) -> CourseTree:
-    """The intact miniature course, which tests must not change."""
+    """Return the intact miniature course, which tests must not change."""
     folder = write_course(root, tmp_path_factory.mktemp("course"))
     return CourseTree(folder, load_manifest(folder))
 
 
 @pytest.fixture(autouse=True)
 def _tests_read_anew() -> None:
-    """Make pytest read each course's tests again, as it remembers files by their name from the root."""
+    """Make pytest reload each course's tests, since it caches files by their path from the root."""
     for name in [name for name in sys.modules if "01_shapes" in name]:
         del sys.modules[name]
 
 
 @pytest.fixture
 def course(whole, tmp_path) -> CourseTree:
-    """A copy of the miniature course for tests to spoil."""
+    """Return a copy of the miniature course for tests to break."""
     folder = tmp_path / "course"
     shutil.copytree(whole.root, folder)
     return CourseTree(folder, whole.manifest)

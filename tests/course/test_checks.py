@@ -1,4 +1,4 @@
-"""Each check of the course passes on a course as it should be and names what was spoiled."""
+"""Each check passes on an intact course, and reports whatever is broken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .conftest import CODE, LESSON, TESTS
 
 
 def replace_text(course: CourseTree, path: Path | str, old: str, new: str) -> None:
-    """Replace a text of the course, once."""
+    """Replace a text that occurs once in the course."""
     file = course.root / path
     text = file.read_text()
     assert text.count(old) == 1
@@ -44,21 +44,21 @@ def test_a_whole_course_passes(whole, check):
 
 
 def test_a_wrong_solution_is_named_with_its_test(course):
-    """A solution that fails its own test is a problem of that test's line."""
+    """A solution that fails its own test is reported at that test's line."""
     replace_text(course, CODE, "return side * side", "return side + side")
     said = list_problems(check_solutions_pass, course)
     assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails with the solution: 6")
 
 
 def test_a_test_that_no_gap_touches_is_named(course):
-    """A test that passes while its task is open tests something else."""
+    """A test that passes while its task is open is reported, since it tests something else."""
     replace_text(course, TESTS, "student.shapes.square(3), 9", "9, 9")
     assert "test_square passes while its task 1.1 is open" in list_problems(check_gaps_fail_alone, course)
     assert "test_square passes on the untouched skeleton" in list_problems(check_skeletons_fail, course)
 
 
 def test_a_gap_that_hides_behind_another_message_is_named(course):
-    """A given line that fails before the gap is reached takes the task's message away."""
+    """A given line that fails before the gap is reached is reported, since it hides the task's message."""
     replace_text(
         course, CODE, '"""Return the area of a square."""', '"""Area."""\n    side = None if side == 3 else side'
     )
@@ -68,7 +68,7 @@ def test_a_gap_that_hides_behind_another_message_is_named(course):
 
 
 def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
-    """A test of one task that also needs another shows that other task's message."""
+    """A test of one task that also needs a different task is reported, since it shows that task's message."""
     replace_text(course, TESTS, '@task("1.1")', '@task("1.2")')
     said = list_problems(check_gaps_fail_alone, course)
     assert "test_square passes while its task 1.2 is open" in said
@@ -90,7 +90,7 @@ def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
     ],
 )
 def test_a_planted_leak_is_found(whole, path, text):
-    """Wherever it is planted, and however it is spaced, a leak is named with its file."""
+    """A leak is reported with its file, wherever it is and however it is spaced."""
     formula = next(q.answer for q in whole.manifest.milestone(1).questions if q.kind == "number")
     planted = {Path(path): f"first line\n{text.format(formula=formula, root=whole.root)}\n".encode()}
     (problem,) = {p.file: p for p in find_leaks(planted, find_secrets(whole))}.values()
@@ -98,21 +98,21 @@ def test_a_planted_leak_is_found(whole, path, text):
 
 
 def test_a_leaks_line_is_told(whole):
-    """The line is that of the leak, not of the file's beginning."""
+    """The reported line is that of the leak, not the beginning of the file."""
     planted = {Path("README.md"): b"one\ntwo\n  if min(self.width, self.height) < 0:\n"}
     (problem,) = find_leaks(planted, find_secrets(whole))
     assert problem.line == 3
 
 
 def test_common_lines_are_no_leak(whole):
-    """What everybody writes, and what students are given, gives nothing away."""
+    """Code that everybody writes and code that students are given do not count as leaks."""
     planted = {Path("README.md"): b"return x\nself.width, self.height = width, height\nexcept ValueError as error:\n"}
     assert find_leaks(planted, find_secrets(whole)) == []
 
 
 @pytest.mark.parametrize("said", ["never", "always"])
 def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
-    """Where the manifest allows it; where it does not, and for keys and paths of this machine, they are."""
+    """Solutions are no leak if the manifest allows them; keys and paths on this machine always are."""
     file = course.root / "milestones.yaml"
     file.write_text(file.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
     given = CourseTree(course.root, load_manifest(course.root))
@@ -130,7 +130,7 @@ def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
     "code", ["`self.width*self.height`", "return min(self.width, self.height) < 0", "side  * side"]
 )
 def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
-    """In whichever of the three steps it is, whole or in part, however it is spaced."""
+    """The hint is reported in any of the three steps, for all or part of the solution, however it is spaced."""
     module = whole.manifest.modules[0]
     hints = list(module.tasks[1].hints)
     hints[step] = f"Think, and write {code} then."
@@ -141,7 +141,7 @@ def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
 
 
 def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
-    """The whole way: a lesson on disk, the release, the leak."""
+    """A lesson on disk that contains the solution is found as a leak in the release."""
     with (course.root / LESSON).open("a") as lesson:
         lesson.write("\n    if min(self.width, self.height) < 0:\n")
     assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in list_problems(
@@ -151,7 +151,7 @@ def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
 
 
 def test_files_that_the_manifest_does_not_name_are_found(course):
-    """A stray file and a stray folder are each named once; leftovers of tools and a module's reference.json are not."""
+    """Stray files and folders are reported once each; tools' leftovers and a module's reference.json are not."""
     (course.root / "modules/01_shapes/old.py").write_text("")
     (course.root / "modules/01_shapes/reference.json").write_text("{}")  # any module may have one
     (course.root / "modules/99_draft/deep").mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_files_that_the_manifest_does_not_name_are_found(course):
 
 
 def test_a_missing_file_is_named(course):
-    """Checks that read it say the same, instead of a traceback."""
+    """Each check that reads the file reports the same problem instead of a traceback."""
     (course.root / LESSON).unlink()
     assert LESSON.as_posix() in list_problems(check_manifest_and_disk, course)
     assert LESSON.as_posix() in list_problems(check_sizes_are_kept, course)
@@ -181,13 +181,13 @@ def test_a_missing_file_is_named(course):
     ],
 )
 def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
-    """Gap, test, heading and mark: whichever is missing is said."""
+    """A missing gap, test, heading or mark is reported."""
     replace_text(course, path, old, new)
     assert says in list_problems(check_tasks_are_whole, course)
 
 
 def test_sizes_are_told(course):
-    """A lesson too short and a file too long are named with their count."""
+    """A lesson that is too short and a file that is too long are reported with their line counts."""
     (course.root / LESSON).write_text("# Shapes\n")
     replace_text(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
     said = list_problems(check_sizes_are_kept, course)
@@ -211,7 +211,7 @@ def test_sizes_are_told(course):
     ],
 )
 def test_a_size_from_the_student_is_found(body, found):
-    """However it reaches the judge: through names, loops, lists, reports and other functions of the file."""
+    """The size is found however it reaches the judge: via names, loops, lists, reports or functions in the file."""
     source = f"def test_it(student, rng):\n    {body}\n\n\ndef help(size):\n    range(size)\n"
     source += "\n\ndef ask(student):\n    return student.f()\n"
     (problem,) = find_student_sized_allocations(source, TESTS)
@@ -231,18 +231,18 @@ def test_a_size_from_the_student_is_found(body, found):
     ],
 )
 def test_a_size_of_the_judges_own_is_none(body):
-    """Written in the test, of its own array, or of one that has crossed; what is made over there is no matter here."""
+    """A size set by the test or read from a received array is allowed, and so is any allocation by student code."""
     assert find_student_sized_allocations(f"def test_it(student, rng):\n    {body}\n", TESTS) == []
 
 
 def test_a_size_from_the_student_is_named_with_its_line(course):
-    """The whole way: the students' tests on disk."""
+    """The check reads the students' tests on disk, and reports the line."""
     replace_text(course, TESTS, "student.shapes.square(3), 9", "[0] * student.shapes.square(3), 9")
     assert list_problems(check_sizes_come_from_judge, course).startswith(f"{TESTS.as_posix()}:")
 
 
 def test_settings_and_schemas_that_are_behind_are_told(course):
-    """The editable install and both schemas are compared with what they are made from."""
+    """The editable install and both schemas are compared with their sources."""
     replace_text(course, "pyproject.toml", '    "modules/01_shapes",\n', "")
     (course.root / "docs/schema/result.schema.json").write_text("{}")
     said = list_problems(check_settings_agree, course)
@@ -251,13 +251,13 @@ def test_settings_and_schemas_that_are_behind_are_told(course):
 
 
 def test_broken_markers_are_told_and_not_thrown(course):
-    """A check that cannot read the sources gives the markers' own complaint."""
+    """A check that cannot read the sources reports the problem with the markers."""
     replace_text(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
     assert f"{CODE.as_posix()}:7: this block has no beginning" in list_problems(check_no_leaks, course)
 
 
 def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):
-    """Named checks are run alone; a wrong name is answered with the right ones."""
+    """Only the named checks run, and a wrong name is answered with the valid names."""
     assert main(["sizes_are_kept"], course.root) == 0
     (course.root / LESSON).write_text("# Shapes\n")
     assert main(["sizes_are_kept"], course.root) == 1

@@ -1,4 +1,4 @@
-"""The versions that sessions install: all of the lock in the course, and in a release those its sessions need."""
+"""The course's sessions install all locked versions, and a release's sessions those that they need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_requirements(text: str) -> list[Requirement]:
 
 @pytest.mark.parametrize("python", ["3.11.7", "3.12.1", "3.13.0", "3.14.0"])
 def test_under_every_python_a_package_has_one_version(root, python):
-    """Where versions depend on Python's, their markers exclude each other."""
+    """If a package's version depends on Python's, the markers exclude each other."""
     lines = read_requirements(format_constraints(root))
     here = [line for line in lines if line.marker is None or line.marker.evaluate({"python_full_version": python})]
     names = [line.name for line in here]
@@ -31,7 +31,7 @@ def test_under_every_python_a_package_has_one_version(root, python):
 
 
 def test_a_release_holds_what_its_sessions_install_and_nothing_else(whole, tmp_path):
-    """NumPy, and what pydantic needs below it; not the browser that only the course's tests open."""
+    """A release has NumPy and pydantic's dependencies, but not the browser that only the course's tests need."""
     lines = read_requirements((write_release(whole.root, tmp_path / "student").target / CONSTRAINTS_FILE).read_text())
     names = {line.name for line in lines}
     assert {"numpy", "pydantic-core", "uv", "githubkit"} <= names
@@ -39,7 +39,7 @@ def test_a_release_holds_what_its_sessions_install_and_nothing_else(whole, tmp_p
 
 
 def test_a_requirement_that_the_lock_does_not_meet_is_named(course):
-    """A package that is not in it, and a bound that its version does not keep."""
+    """A package that is not in the lock is reported, and so is a bound that the locked version violates."""
     assert find_unlocked_requirements(course.root, course.manifest) == []
     path = course.root / "pyproject.toml"
     text = path.read_text()
@@ -48,7 +48,7 @@ def test_a_requirement_that_the_lock_does_not_meet_is_named(course):
 
 
 def test_the_lock_names_the_public_registry_alone(root):
-    """Not one of the machine on which it was made."""
+    """The lock does not mention a registry specific to the machine that created it."""
     for package in tomllib.loads((root / LOCK_FILE).read_text("utf-8"))["package"]:
         if "registry" in package["source"]:
             files = [package["sdist"]] if "sdist" in package else []
@@ -57,7 +57,7 @@ def test_the_lock_names_the_public_registry_alone(root):
 
 
 def test_pre_commit_checks_style_with_the_session_s_version(root):
-    """Two versions of ruff would disagree about a file."""
+    """Two versions of ruff could disagree about the same file."""
     hook = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"][0]
     (ruff,) = [line for line in read_requirements(format_constraints(root)) if line.name == "ruff"]
     assert str(ruff.specifier) == f"=={hook['rev'].removeprefix('v')}"

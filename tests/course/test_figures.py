@@ -1,4 +1,4 @@
-"""The lessons' pictures: what the code draws, with words in their place, to be read in light and in dark."""
+"""The lessons' pictures match the code, have alt text, and are readable in light and dark mode."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 2.5L3 4"/><text>0.37<
 
 
 def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
-    """Of all modules, two or more each, all with a caption and with words in their place."""
+    """Each module has at least two pictures, all with a caption and alt text."""
     course = CourseTree(root, load_manifest_strictly(root))
     assert check_pictures_are_current(course, SilentWatch()) == []
     pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built_modules]
@@ -46,14 +46,14 @@ def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
     ],
 )
 def test_a_picture_is_stale_when_more_than_a_last_place_differs(tmp_path: Path, old: str, current: bool) -> None:
-    """Another processor may round a coordinate the other way; anything else is another picture."""
+    """A different processor may round a coordinate the other way; any larger difference makes a picture stale."""
     (tmp_path / "a.svg").write_text(old)
     assert is_current(tmp_path / "a.svg", SVG) is current
     assert not is_current(tmp_path / "none.svg", SVG)
 
 
 def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check says which, and what draws it; afterwards the lesson must show it."""
+    """The check states which picture is stale and how to draw it; the lesson must then show it."""
     drawn = {"side.svg": write_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
     monkeypatch.setattr("course.checks.picture_checks.draw_module", lambda _: drawn)
     monkeypatch.setattr("course.figures.gallery.draw_module", lambda _: drawn)
@@ -71,7 +71,7 @@ def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatc
 def test_a_measurement_of_other_code_is_named(
     course: CourseTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was measured once is stale when the solution does something else; comments and docstrings do not count."""
+    """A measurement is stale once the solution's code has changed; comments and docstrings do not count."""
     monkeypatch.setattr(records, "RECORDS_FILE", tmp_path / "records.json")
     monkeypatch.setattr(records, "MODULES_FOLDER", course.root / "modules")
     code = course.root / CODE
@@ -86,13 +86,13 @@ def test_a_measurement_of_other_code_is_named(
 
 
 def test_a_measurement_that_does_not_exist_is_wrong_usage() -> None:
-    """The error names those that do."""
+    """The error lists the measurements that exist."""
     with pytest.raises(UsageError, match=r"There is no measurement speeds\. There are: copying, digits"):
         run_picture_measurement("speeds")
 
 
 def test_an_image_that_no_code_draws_is_named(course: CourseTree) -> None:
-    """A picture from elsewhere could never be told stale."""
+    """A picture that no code draws could never be found to be stale."""
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A photograph of a square](figures/photo.svg)\n")
     problems = check_pictures_are_current(CourseTree(course.root, course.manifest), SilentWatch())
@@ -100,7 +100,7 @@ def test_an_image_that_no_code_draws_is_named(course: CourseTree) -> None:
 
 
 def test_a_release_carries_the_pictures(course: CourseTree, tmp_path: Path) -> None:
-    """They are the lesson's: a student may change them, and no verdict depends on that."""
+    """The pictures are part of the lesson: a student may change them, and no verdict depends on them."""
     lesson, picture = course.root / LESSON, LESSON.parent / "figures/side.svg"
     lesson.write_text(lesson.read_text() + "\n![A side of a square](figures/side.svg)\\\n*Straight.*\n")
     (course.root / picture).parent.mkdir()
@@ -117,7 +117,7 @@ def list_pictures(root: Path) -> list[Path]:
 
 
 def test_a_picture_is_sound_small_and_says_what_it_is(root: Path) -> None:
-    """It is XML with a title, has less than 60 KB, colours for both kinds of page, and fetches nothing."""
+    """A picture is XML with a title, is smaller than 60 KB, has light and dark colours, and fetches nothing."""
     for path in list_pictures(root):
         text = path.read_text(encoding="utf-8")
         title = ET.fromstring(text).find("{http://www.w3.org/2000/svg}title")  # noqa: S314 - our own file
@@ -130,7 +130,7 @@ def test_a_picture_is_sound_small_and_says_what_it_is(root: Path) -> None:
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 def test_words_and_lines_stand_out_from_the_paper(colours: dict[str, str]) -> None:
-    """Contrast is at least 4.5 to 1, as WCAG asks of text, for ink and for each colour."""
+    """The contrast of ink and of each colour is at least 4.5 to 1, as WCAG requires for text."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -144,7 +144,7 @@ def test_words_and_lines_stand_out_from_the_paper(colours: dict[str, str]) -> No
 
 
 def test_a_curve_is_cut_off_where_it_leaves_its_chart() -> None:
-    """What lies above the chart is not drawn, and the line ends at the very edge."""
+    """The part of a curve above the chart is not drawn, and the line ends exactly at the edge."""
     chart = Chart(0, 0, 100, 100, Scale(0, 4), Scale(0, 1))
     assert draw_curve(chart, [0, 2, 4], [0.5, 1.5, 0.5], "line-a").count("<path") == 2
     assert 'd="M0 50L25 0"' in draw_curve(chart, [0, 2], [0.5, 1.5], "line-a")

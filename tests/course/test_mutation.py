@@ -1,4 +1,4 @@
-"""The mutation run tells noticed changes from unnoticed ones, and insists on a reason for each of the latter."""
+"""The mutation run separates noticed changes from unnoticed ones, and requires a reason for each unnoticed one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EQUIVALENT = MutantChange(CODE.as_posix(), "a = int(a)", "pass")
 
 @pytest.fixture
 def miniature(root: Path, tmp_path: Path) -> Path:
-    """A course of one file whose tests are still to be written."""
+    """Create a course with one file, for which each test writes its own cases."""
     for name in ("pyproject.toml", "milestones.yaml"):
         shutil.copy(root / name, tmp_path / name)
     (tmp_path / "grading").symlink_to(root / "grading")
@@ -70,7 +70,7 @@ def run_mutation(course: Path, root: Path, cases: str) -> MutationTally:
 
 
 def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None:
-    """Good tests let only the equivalent mutant live, weak tests more; the course's own file stays as it is."""
+    """With good tests only the equivalent mutant survives, with weak tests more do; the course's file is unchanged."""
     good, weak = run_mutation(miniature, root, GOOD), run_mutation(miniature, root, WEAK)
     assert {MutantChange.from_mutant(mutant) for mutant in good.survivors} == {EQUIVALENT}
     assert (good.mutants, good.killed, good.share) == (2, 1, 0.5)
@@ -79,13 +79,13 @@ def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None
 
 
 def test_tests_that_fail_on_the_solution_measure_nothing(miniature: Path, root: Path) -> None:
-    """A suite that is red without any mutant would kill all; it is refused."""
+    """A test suite that already fails without a mutant would kill every mutant, so it is refused."""
     with pytest.raises(TrialError, match="solution itself fails"):
         run_mutation(miniature, root, "[(1, 2)]")
 
 
 def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> None:
-    """A suite that passes without the mutated file would let all live; it is refused."""
+    """A test suite that passes without the mutated file would kill no mutant, so it is refused."""
     (miniature / "modules/02_tensor/test_tensor.py").write_text("def test_nothing():\n    pass\n")
     trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
     with pytest.raises(TrialError, match="a different file"):
@@ -93,7 +93,7 @@ def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> No
 
 
 def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
-    """What never ends is ended, and counts as noticed."""
+    """A mutant that never finishes is killed, and counts as noticed."""
     (miniature / load_manifest(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
     trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepare(
         CODE
@@ -104,7 +104,7 @@ def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
 
 
 def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) -> None:
-    """A mutant is given to its own task's tests before all others, which need not run when those notice it."""
+    """A mutant's own task's tests run first; if they notice the mutant, the other tests need not run."""
     text = TEST.format(cases=GOOD) + "ran = []\n"
     text += '@pytest.mark.task("2.2")\ndef test_later():\n    assert ran == [1]\n'
     text += '@pytest.mark.task("2.1")\ndef test_first():\n    ran.append(1)\n'
@@ -115,7 +115,7 @@ def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) ->
 
 
 def test_only_solutions_are_mutated(root: Path) -> None:
-    """Lines that students are given have no mutants, and every mutant is Python with one line changed."""
+    """Given lines have no mutants, and every mutant is valid Python with one changed line."""
     found = make_mutants(SOURCE, find_gaps(SOURCE, load_manifest(root), CODE), CODE)
     assert {(mutant.line, mutant.task) for mutant in found} == {(9, "2.1"), (10, "2.1")}
     assert len({mutant.source for mutant in found}) == len(found)
@@ -125,7 +125,7 @@ def test_only_solutions_are_mutated(root: Path) -> None:
 
 @pytest.mark.parametrize("operator", OWN_OPERATORS)
 def test_own_operators_change_what_they_say(operator: type) -> None:
-    """Each example of the two operators becomes the text next to it."""
+    """Each operator turns its examples into the expected texts."""
     for example in operator.examples():
         assert mutate_code(example.pre_mutation_code, operator(), 0) == example.post_mutation_code
     assert mutate_code('"""Text."""\nfor x in f(y):\n    return g(x)\n', operator(), 0) is None
@@ -137,7 +137,7 @@ def build_survivor(after: str = EQUIVALENT.after) -> Mutant:
 
 
 def test_a_survivor_needs_a_reason() -> None:
-    """An unlisted survivor is a complaint that shows the row to write; that row, with a reason, ends it."""
+    """An unlisted survivor is reported with the row to add, and is no longer reported once the row has a reason."""
     result = MutationTally("02_tensor", CODE, 10, (build_survivor(),))
     (complaint,) = list_mutation_problems([result], {})
     table = f"| line | becomes | reason |\n| --- | --- | --- |\n{complaint.splitlines()[1].strip()}\n"
@@ -146,7 +146,7 @@ def test_a_survivor_needs_a_reason() -> None:
 
 
 def test_an_excuse_for_the_dead_is_a_complaint() -> None:
-    """A row whose mutant does not survive is to be deleted; rows of files that were not mutated are left alone."""
+    """A row whose mutant does not survive is reported; rows for files that were not mutated are ignored."""
     other = MutantChange("modules/03_activations/tinytorch/activations.py", "x", "y")
     (complaint,) = list_mutation_problems(
         [MutationTally("02_tensor", CODE, 10, ())], {EQUIVALENT: "same", other: "same"}
@@ -155,7 +155,7 @@ def test_an_excuse_for_the_dead_is_a_complaint() -> None:
 
 
 def test_too_few_killed_is_a_complaint() -> None:
-    """Under nine in ten is too few, even when every survivor has its reason."""
+    """Fewer than nine in ten killed mutants is too few, even if every survivor has a reason."""
     alive = tuple(build_survivor(f"if {n}:") for n in range(2))
     excused = {MutantChange.from_mutant(mutant): "same" for mutant in alive}
     (complaint,) = list_mutation_problems([MutationTally("02_tensor", CODE, 19, alive)], excused)
@@ -164,7 +164,7 @@ def test_too_few_killed_is_a_complaint() -> None:
 
 
 def test_the_report_shows_each_survivor_as_a_change() -> None:
-    """Figures first, then the line as it was and as it survived, and why it may."""
+    """The report shows the figures, then each survivor's original line, changed line and reason."""
     console = Console(width=100)
     with console.capture() as captured:
         print_mutation_report(
@@ -175,7 +175,7 @@ def test_the_report_shows_each_survivor_as_a_change() -> None:
 
 
 def test_rows_survive_the_signs_of_tables() -> None:
-    """A change that contains a table's separator comes back as it went in."""
+    """A change that contains a table separator is read back unchanged."""
     change = MutantChange("a.py", "x = a | b", 'x = a ^ b or "|"')
     assert parse_excuse_page(f"# `a.py`\n{format_excuse_row(change, 'Same.')}\n") == {change: "Same."}
 
@@ -188,6 +188,6 @@ def test_a_row_without_its_parts_is_refused(line: str) -> None:
 
 
 def test_an_unknown_module_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that is almost right is answered with the right one."""
+    """A misspelt module name is answered with the correct one."""
     assert main(["02_tensr"]) == 2
     assert "02_tensor" in capsys.readouterr().out

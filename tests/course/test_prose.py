@@ -1,4 +1,4 @@
-"""The list of words finds what it is for, in prose and messages only, and says where and what to write."""
+"""The word list finds unwanted words only in prose and messages, and states the place and what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENTRIES = [entry for kind in ("ban", "warn") for entry in yaml.safe_load(RULES.r
 
 
 def find_lines(path: str, source: str) -> list[int]:
-    """The lines of a file on which banned words are found."""
+    """Return the numbers of the lines with banned words in a file."""
     return [
         finding.line
         for finding in find_unwanted_words(path, source, [rule for rule in load_prose_rules() if rule.is_ban])
@@ -23,7 +23,7 @@ def find_lines(path: str, source: str) -> list[int]:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["find"])
 def test_each_entry_finds_its_example_and_lets_the_other_pass(entry: dict[str, str]) -> None:
-    """An entry finds what its example shows; no advice uses a banned word."""
+    """Each entry finds its example, and no advice contains a banned word."""
     rules = dict(zip((one["find"] for one in ENTRIES), load_prose_rules(), strict=True))
     assert find_unwanted_words("a.md", entry["wrong"], [rules[entry["find"]]])
     assert not find_unwanted_words("a.md", entry.get("fine", ""), [rules[entry["find"]]])
@@ -48,7 +48,7 @@ def test_each_entry_finds_its_example_and_lets_the_other_pass(entry: dict[str, s
     ],
 )
 def test_found(path: str, source: str, lines: list[int]) -> None:
-    """Banned words are found in texts, docstrings, comments and messages, across a line break as well."""
+    """Banned words are found in texts, docstrings, comments and messages, even across a line break."""
     assert find_lines(path, source) == lines
 
 
@@ -70,7 +70,7 @@ def test_found(path: str, source: str, lines: list[int]) -> None:
     ],
 )
 def test_left_alone(path: str, source: str) -> None:
-    """Code, names, addresses, parts of longer words, and a line that is marked are left alone."""
+    """Code, names, addresses, parts of longer words and marked lines are ignored."""
     assert find_lines(path, source) == []
 
 
@@ -81,7 +81,7 @@ def test_a_finding_says_where_and_what_to_write() -> None:
 
 
 def test_what_is_blanked_keeps_its_place() -> None:
-    """Prose has as many characters and lines as its file."""
+    """The extracted prose has as many characters and lines as its file."""
     source = Path(__file__).read_text("utf-8")
     prose = extract_prose("test_prose.py", source)
     assert len(prose) == len(source)
@@ -111,7 +111,7 @@ def test_the_command_ends_with_1_for_a_ban_and_with_0_for_a_warning(
 
 
 def test_without_git_all_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A course that was unpacked from an archive is read as well, but not what was installed into it."""
+    """A course that was unpacked from an archive is read, but packages installed into it are not."""
     for name in ("docs/a.md", ".nox/lint/b.md"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("Mend the door.\n")

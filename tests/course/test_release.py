@@ -1,4 +1,4 @@
-"""The student repository: complete, sealed, the same every time, and never written over a student's work."""
+"""The student repository is complete, sealed and reproducible, and never overwrites a student's work."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def read_tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def released(whole, tmp_path_factory) -> Path:
-    """One release, written once; tests must not change it."""
+    """Write one release for all tests, which must not change it."""
     return write_release(whole.root, tmp_path_factory.mktemp("releases") / "student").target
 
 
 @pytest.fixture
 def student(released, tmp_path) -> Path:
-    """A copy of the release to work in."""
+    """Return a copy of the release to work in."""
     folder = tmp_path / "student"
     for name, data in read_tree(released).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def student(released, tmp_path) -> Path:
 
 
 def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
-    """Code, recipe, tests, lesson, grader, command line and documents are there; the maintainers' side is not."""
+    """Code, recipe, tests, lesson, grader, command line and documents are released, but not the maintainers' files."""
     files = read_tree(released)
     integration = "modules/01_shapes/test_integration.py"
     for path in (CODE, RECIPE, TESTS, LESSON, integration, "noxfile.py", "LICENSE", "docs/result-format.md"):
@@ -68,7 +68,7 @@ def set_grader(course, yaml_text: str) -> None:
 
 
 def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
-    """The two called workflows are next to the two that call them, by the name and ref that the manifest gives."""
+    """Two workflows call two others by the repository name and ref in the manifest, and all four are released."""
     set_grader(course, "{repository: class/tinytorch, ref: v1}")
     files = read_tree(write_release(course.root, tmp_path / "student").target)
     workflows = {name: data.decode() for name, data in files.items() if name.startswith(".github/workflows/")}
@@ -81,7 +81,7 @@ def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
 
 
 def test_workflows_make_no_verdict(course, tmp_path):
-    """Students who change theirs have changed no course file, and a desk does not report it."""
+    """A student who edits a workflow has not changed a course file, and the desk does not report it."""
     set_grader(course, "{repository: class/tinytorch, ref: v1}")
     target = write_release(course.root, tmp_path / "student").target
     (target / ".github/workflows/autograde.yml").unlink()
@@ -117,7 +117,7 @@ def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, 
 
 @pytest.mark.parametrize("said", ["soon", "2026-02-30", "true"])
 def test_a_day_that_does_not_exist_releases_nothing(course, tmp_path, said):
-    """What the manifest says of solutions is a word it knows or a day."""
+    """The manifest's setting for solutions must be one of the known words or a valid date."""
     with pytest.raises(ManifestError, match="solutions"):
         write_release(set_solutions(course, said).root, tmp_path / "student")
 
@@ -134,14 +134,14 @@ def test_a_day_that_does_not_exist_releases_nothing(course, tmp_path, said):
     ],
 )
 def test_what_is_no_repository_or_ref_never_reaches_a_workflow(course, tmp_path, said, named):
-    """It is written into a file that GitHub runs; so its form is checked, and nothing is released."""
+    """The name and ref are written into a file that GitHub runs, so invalid ones prevent the release."""
     set_grader(course, said)
     with pytest.raises(ManifestError, match=named):
         write_release(course.root, tmp_path / "student")
 
 
 def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path):
-    """A module's reference.json, where there is one, goes with its tests, and a change in it is reported."""
+    """A module's reference.json is released with its tests, and a change to it is reported."""
     figures = Path("modules/01_shapes/reference.json")
     (course.root / figures).write_text('{"square": 4}')
     target = write_release(course.root, tmp_path / "student").target
@@ -151,7 +151,7 @@ def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path
 
 
 def test_the_released_manifest_loads_and_asks_the_same(whole, released):
-    """The sealed manifest differs from the course's in its keys alone."""
+    """The sealed manifest differs from the course's only in its answer keys."""
     manifest, original = load_manifest(released), whole.manifest
     assert find_missing_file_problems(manifest, released) == ()
     assert manifest.modules == original.modules
@@ -163,28 +163,28 @@ def test_the_released_manifest_loads_and_asks_the_same(whole, released):
 
 
 def test_a_released_manifest_is_no_source_of_a_release(released, tmp_path):
-    """What is sealed cannot be released again, and nothing is written."""
+    """A sealed manifest cannot be released again, and nothing is written."""
     with pytest.raises((ValueError, OSError)):
         write_release(released, tmp_path / "again")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_course_gives_the_same_bytes(whole, released, tmp_path):
-    """Two releases of one course do not differ in a byte."""
+    """Two releases of the same course are identical byte for byte."""
     again = write_release(whole.root, tmp_path / "another-name")
     assert read_tree(again.target) == read_tree(released)
     assert [path.as_posix() for path in again.files] == sorted(path.as_posix() for path in again.files)
 
 
 def test_every_released_python_file_is_python(released):
-    """Skeletons parse, like everything else."""
+    """Every released Python file parses, including the skeletons."""
     for name, data in read_tree(released).items():
         if name.endswith(".py"):
             ast.parse(data, name)
 
 
 def test_released_settings_are_a_students(whole, released):
-    """The project, under the name `tito doctor` knows, installs tito and the built modules and no maintainers' tool."""
+    """The project has the name that `tito doctor` expects, and installs only tito and the built modules."""
     project = tomllib.loads((released / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["dev-mode-dirs"] == [".", "modules/01_shapes"]
     assert project["project"]["scripts"] == {"tito": "tito.app:main"}
@@ -197,7 +197,7 @@ def test_released_settings_are_a_students(whole, released):
 
 
 def test_nothing_is_changed_in_a_fresh_release(released):
-    """The lock agrees with what was released."""
+    """The lock matches the released files."""
     assert find_changed_course_files(released) == ()
 
 
@@ -215,7 +215,7 @@ def test_changed_and_deleted_course_files_are_named(student):
 
 
 def test_line_ends_of_another_system_are_no_change(student):
-    """A checkout with CRLF is not an edited course."""
+    """A checkout with CRLF line endings does not count as an edited course."""
     (student / TESTS).write_bytes((student / TESTS).read_bytes().replace(b"\n", b"\r\n"))
     assert find_changed_course_files(student) == ()
 
@@ -224,7 +224,7 @@ def test_line_ends_of_another_system_are_no_change(student):
     "text", ["", "{", "[]", "null", '{"files": {}}', '{"files": [1]}', '{"files": {"a": 1}}', "[" * 9999]
 )
 def test_a_spoiled_lock_is_itself_a_change(student, text):
-    """Emptying the lock hides nothing."""
+    """An emptied lock is itself reported as a change."""
     (student / "course.lock.json").write_text(text)
     assert find_changed_course_files(student) == ("course.lock.json",)
 
@@ -254,7 +254,7 @@ def catch_refusal(course, target: Path, *, force: bool) -> str:
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, force):
-    """Somebody's notes stay, forced or not."""
+    """A folder with somebody's notes is never changed, even with --force."""
     target = tmp_path / "notes"
     target.mkdir()
     (target / "notes.txt").write_text("mine")
@@ -262,7 +262,7 @@ def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, forc
 
 
 def test_an_earlier_release_is_replaced_by_force_only(whole, student):
-    """Without --force the message says how; with it the release is written again and .git stays."""
+    """Without --force the message mentions the option; with it, the release is replaced but .git is kept."""
     (student / ".git").mkdir()
     (student / ".git/HEAD").write_text("ref: refs/heads/main\n")
     assert "--force" in catch_refusal(whole, student, force=False)
@@ -276,20 +276,20 @@ def test_an_earlier_release_is_replaced_by_force_only(whole, student):
     "name", [CODE.as_posix(), "student.yaml", "progress/1.json", LESSON.as_posix(), TESTS.as_posix()]
 )
 def test_a_students_work_is_never_replaced(whole, student, name):
-    """One changed or added file, and even --force writes nothing."""
+    """If one file was changed or added, nothing is written, even with --force."""
     (student / name).parent.mkdir(exist_ok=True)
     (student / name).write_text("my work")
     assert name in catch_refusal(whole, student, force=True)
 
 
 def test_a_link_in_an_earlier_release_is_work_too(whole, student):
-    """A link is nothing a release has written."""
+    """A link counts as a student's work, since no release contains links."""
     (student / "link").symlink_to("/etc/hostname")
     assert "link" in catch_refusal(whole, student, force=True)
 
 
 def test_a_course_with_a_missing_file_is_not_released(course, tmp_path):
-    """The mistake is named, and the target does not exist."""
+    """The missing file is reported, and the target is not created."""
     (course.root / LESSON).unlink()
     with pytest.raises(ManifestError, match=LESSON.as_posix()):
         write_release(course.root, tmp_path / "student")
@@ -297,14 +297,14 @@ def test_a_course_with_a_missing_file_is_not_released(course, tmp_path):
 
 
 def test_a_file_of_an_unknown_kind_is_not_shipped_silently(course, tmp_path):
-    """A stray file in the grader stops the release with its name."""
+    """A stray file in the grader stops the release, and the message names the file."""
     (course.root / "grading/key.pem").write_text("secret")
     with pytest.raises(UsageError, match=r"grading/key\.pem"):
         write_release(course.root, tmp_path / "student")
 
 
 def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
-    """`inv release --to DIR` refuses a folder with something in it, in one sentence and with exit code 2."""
+    """`inv release --to DIR` refuses a folder that is not empty, in one sentence and with exit code 2."""
     (tmp_path / "notes.txt").write_text("mine")
     command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -315,7 +315,7 @@ def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
 
 @pytest.mark.parametrize("said", [None, "{repository: class/tinytorch, ref: v1}"])
 def test_the_chore_says_when_github_will_not_grade(course, root, tmp_path, said):
-    """A release without workflows looks like one with them, so the command says so, and what to write where."""
+    """A release without workflows looks normal, so the command reports it and explains what to add to which file."""
     shutil.copy(root / "tasks.py", course.root)
     if said is not None:
         set_grader(course, said)

@@ -1,4 +1,4 @@
-"""Markers are read strictly, and what takes a solution's place reads well."""
+"""Markers are parsed strictly, and the gaps that replace solutions are readable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_function(body: str) -> str:
 
 
 def test_a_block_becomes_a_gap_that_gives_the_hint(whole):
-    """Docstrings and given code stay; each block is one line that names its task."""
+    """Docstrings and given code are kept, and each block becomes one line that names its task."""
     text = make_skeleton(whole.read_text(CODE), whole.manifest, CODE)
     assert "SOLUTION" not in text
     assert '\n    raise NotImplementedError("Task 1.1: Multiply the side by itself.")\n' in text
@@ -39,7 +39,7 @@ def test_one_task_is_opened_and_the_others_stay_solved(whole):
 
 
 def test_a_solved_file_is_the_source_without_its_markers(whole):
-    """Nothing but marker lines goes."""
+    """Only marker lines are removed."""
     source = whole.read_text(CODE)
     assert make_solution(source, whole.manifest, CODE).splitlines() == [
         x for x in source.splitlines() if "SOLUTION" not in x
@@ -109,7 +109,7 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     ],
 )
 def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
-    """Each mistake is said with file, line and how to fix it; no skeleton comes of it."""
+    """Each mistake is reported with file, line and how to fix it, and no skeleton is produced."""
     with pytest.raises(SkeletonError) as caught:
         make_skeleton(source, whole.manifest, CODE)
     first = caught.value.problems[0]
@@ -119,7 +119,7 @@ def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
 
 
 def test_given_code_may_come_before_a_block_and_inner_functions_may_hold_one(whole):
-    """A block is the rest of the innermost function around it."""
+    """A block must be the rest of the innermost function around it."""
     source = write_function(
         "start = 1\ndef inner():\n    # BEGIN SOLUTION 1.1\n    return 1\n    # END SOLUTION\nreturn inner\n"
     )

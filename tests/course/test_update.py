@@ -1,4 +1,4 @@
-"""`tito update`: what the course changed and what the student wrote are both there, and one command undoes it."""
+"""`tito update` keeps both the course's changes and the student's work, and one command undoes the update."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def circle(radius: float) -> float:
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Read every file in a repository, without git's and tito's own."""
+    """Read every file in a repository except those of git and tito."""
     files = (path for path in folder.rglob("*") if path.is_file() and not {".git", ".tito"} & set(path.parts))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -48,7 +48,7 @@ def replace_once(path: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
-    """A release and the next one: other hints, a changed docstring and test, a file more and one less, a new task."""
+    """Write a release and the next one, with changed hints, docstring, test and files, and a new task."""
     folder = tmp_path_factory.mktemp("versions")
     old = write_release(whole.root, folder / "old").target
     course = folder / "course"
@@ -75,7 +75,7 @@ def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def student(releases, tmp_path, monkeypatch) -> Path:
-    """A student's repository made from the old release, as the current folder."""
+    """Create a student's repository from the old release, and make it the current folder."""
     folder = tmp_path / "student"
     shutil.copytree(releases[0], folder)
     monkeypatch.chdir(folder)
@@ -85,7 +85,7 @@ def student(releases, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def tito(capsys) -> Callable[..., tuple[int, str, str]]:
-    """`tito("update", …)` types the command and returns exit code, output and errors."""
+    """Return a function: `tito("update", …)` runs the command and returns exit code, output and errors."""
 
     def type_(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -103,13 +103,13 @@ def write_solution(whole, student: Path) -> None:
 
 
 def run_git(folder: Path, *arguments: str) -> None:
-    """Run git as somebody."""
+    """Run git with a name and an e-mail address."""
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
 
 
 def test_an_untouched_repository_becomes_the_new_release(releases, student, tito) -> None:
-    """Every file is that of the new release, no more and no less, and the new tasks are named."""
+    """The repository then has exactly the files of the new release, and the new tasks are listed."""
     code, out, _ = tito("update", str(releases[1]), "--yes")
     assert code == 0
     assert read_tree(student) == read_tree(releases[1])
@@ -121,7 +121,7 @@ def test_an_untouched_repository_becomes_the_new_release(releases, student, tito
 
 
 def test_what_was_written_is_merged_with_what_changed(whole, releases, student, tito) -> None:
-    """Solutions and own lines stay, docstring and new gap arrive, and other words in a gap collide with nobody."""
+    """The student's code is kept, the docstring and gap are updated, and reworded gaps cause no conflicts."""
     write_solution(whole, student)
     code, out, _ = tito("update", str(releases[1]), "--yes")
     text = (student / CODE).read_text()
@@ -136,7 +136,7 @@ def test_what_was_written_is_merged_with_what_changed(whole, releases, student, 
 
 
 def test_one_filled_gap_leaves_the_others_new_hint(releases, student, tito) -> None:
-    """Of a file that was begun, an open gap says what the new release says."""
+    """In a file that was started, an open gap shows the new release's hint."""
     replace_once(student / CODE, (student / CODE).read_text().splitlines()[5], "    return side**2")
     assert tito("update", str(releases[1]), "--yes")[0] == 0
     text = (student / CODE).read_text()
@@ -145,7 +145,7 @@ def test_one_filled_gap_leaves_the_others_new_hint(releases, student, tito) -> N
 
 
 def test_a_conflict_is_marked_and_listed(releases, student, tito) -> None:
-    """Both versions are in the file, and file and line are named."""
+    """The file contains both versions, and the message states file and line."""
     replace_once(student / CODE, '"""Return the area of a square."""', '"""My words."""')
     code, out, _ = tito("update", str(releases[1]), "--yes")
     lines = (student / CODE).read_text().splitlines()
@@ -157,7 +157,7 @@ def test_a_conflict_is_marked_and_listed(releases, student, tito) -> None:
 
 
 def test_a_dry_run_changes_nothing(whole, releases, student, tito) -> None:
-    """It shows the same plan; without a terminal nothing happens either until --yes is given."""
+    """A dry run shows the same plan; without a terminal, nothing changes either unless --yes is given."""
     write_solution(whole, student)
     before = read_tree(student)
     shown = [tito("update", str(releases[1]), *more)[1] for more in (("--dry-run",), ())]
@@ -169,7 +169,7 @@ def test_a_dry_run_changes_nothing(whole, releases, student, tito) -> None:
 
 
 def test_everything_is_undone_by_one_command(whole, releases, student, tito) -> None:
-    """Also what was merged, added and removed; a second undo has nothing to do."""
+    """The undo also covers merged, added and removed files; a second undo has nothing to do."""
     write_solution(whole, student)
     before = read_tree(student)
     assert tito("update", str(releases[1]), "--yes")[0] == 0
@@ -182,7 +182,7 @@ def test_everything_is_undone_by_one_command(whole, releases, student, tito) -> 
 
 
 def test_what_was_written_after_the_update_survives_its_undo(releases, student, tito) -> None:
-    """It is kept in a dated copy, which is named."""
+    """Such work is kept in a dated copy, whose name is printed."""
     assert tito("update", str(releases[1]), "--yes")[0] == 0
     (student / CODE).write_text("# written afterwards\n")
     _, out, _ = tito("update", "--undo")
@@ -194,7 +194,7 @@ def test_what_was_written_after_the_update_survives_its_undo(releases, student, 
 
 @pytest.mark.parametrize("path", [TESTS, Path("grading/fresh.py"), LESSON])
 def test_what_cannot_be_merged_is_kept_beside(releases, student, tito, path) -> None:
-    """Own tests, a file where a new one comes, a lesson that is no longer text: nothing is lost."""
+    """The student's own tests, files in the way of new ones, and lessons that are no longer text are not lost."""
     (student / path).write_bytes(b"mine\xff\n")
     code, out, _ = tito("update", str(releases[1]), "--yes")
     assert (code, f"{path.as_posix()}: replaced; a copy of your version is kept next to it" in out) == (0, True)
@@ -204,7 +204,7 @@ def test_what_cannot_be_merged_is_kept_beside(releases, student, tito, path) -> 
 
 
 def test_notes_in_a_lesson_stay(releases, student, tito) -> None:
-    """They are merged with what the new release says."""
+    """The notes are merged with the new release's lesson."""
     with (student / LESSON).open("a") as lesson:
         lesson.write("My note.\n")
     assert tito("update", str(releases[1]), "--yes")[0] == 0
@@ -212,7 +212,7 @@ def test_notes_in_a_lesson_stay(releases, student, tito) -> None:
 
 
 def test_uncommitted_work_is_refused(whole, releases, student, tito) -> None:
-    """Only where the update would touch it; the sentence says what to type, and a commit is enough."""
+    """The update is refused only if it would touch such work; the message suggests a commit, which is enough."""
     run_git(student, "init", "-q")
     run_git(student, "add", "-A")
     run_git(student, "commit", "-qm", "begin")
@@ -231,7 +231,7 @@ def test_uncommitted_work_is_refused(whole, releases, student, tito) -> None:
 
 @pytest.mark.parametrize("kind", ["zip", "zip with a folder", "git", "branch"])
 def test_a_release_comes_in_several_forms(releases, student, tito, tmp_path, kind) -> None:
-    """An archive, one as GitHub makes it, a repository, and a branch of one."""
+    """A release can be an archive, an archive made by GitHub, a repository, or a branch in a repository."""
     source, more = tmp_path / "release", []
     if kind.startswith("zip"):
         base = releases[1] if kind == "zip" else tmp_path / "around"
@@ -258,7 +258,7 @@ def test_a_release_comes_in_several_forms(releases, student, tito, tmp_path, kin
 
 
 def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path) -> None:
-    """A name, a folder, a text file, the course itself, a release that was changed, a path out of the folder."""
+    """Names, folders, text files, the course itself, changed releases and escaping paths are refused."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no archive")
     changed, evil = tmp_path / "changed", tmp_path / "evil"
@@ -281,7 +281,7 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
 
 
 def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, student, tito) -> None:
-    """One from before there was `tito update`: nothing is guessed, and the sentence says what to do instead."""
+    """For a release older than `tito update` nothing is guessed, and the message states what to do instead."""
     data = json.loads((student / lock.FILE).read_text())
     del data["files"][lock.BASE.as_posix()]
     (student / lock.FILE).write_text(json.dumps(data))
@@ -293,14 +293,14 @@ def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, studen
 
 
 def test_only_a_students_repository_is_updated(releases, whole, tito, monkeypatch) -> None:
-    """The course's own has no lock, and is left alone."""
+    """The course's own repository has no lock, and is not changed."""
     monkeypatch.chdir(whole.root)
     code, _, err = tito("update", str(releases[1]), "--yes")
     assert (code, "not a released course" in err) == (2, True)
 
 
 def test_an_update_that_fails_halfway_changes_nothing(whole, releases, student, tito, monkeypatch) -> None:
-    """A disk that is full in the middle: everything is put back, and nothing claims to have happened."""
+    """If the disk becomes full halfway, everything is restored, and no update is recorded."""
     write_solution(whole, student)
     before, real, count = read_tree(student), os.replace, iter(range(10_000))
 
@@ -316,7 +316,7 @@ def test_an_update_that_fails_halfway_changes_nothing(whole, releases, student, 
 
 
 def test_line_ends_of_the_students_stay(whole, releases, student, tito) -> None:
-    """A file saved on Windows is merged by its text, and saved as it was."""
+    """A file with Windows line endings is merged by its text, and keeps its line endings."""
     write_solution(whole, student)
     (student / CODE).write_bytes((student / CODE).read_bytes().replace(b"\n", b"\r\n"))
     assert tito("update", str(releases[1]), "--yes")[0] == 0
@@ -326,7 +326,7 @@ def test_line_ends_of_the_students_stay(whole, releases, student, tito) -> None:
 
 
 def test_a_gap_over_several_lines_is_one_gap() -> None:
-    """Its wording may change on one side and be filled on the other."""
+    """A gap's wording may change in the course while the student fills the gap."""
     gap = "def f():\n    raise NotImplementedError(\n        \"Task 1.1: {} it's \"\n        'so'\n    )\n\n\nx = {}\n"
     merged = merge_student_and_course_text(
         "def f():\n    return 1\n\n\nx = 1\n", gap.format("old", 1), gap.format("new", 2)
