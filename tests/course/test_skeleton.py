@@ -77,8 +77,8 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
 @pytest.mark.parametrize(
     ("source", "line", "says"),
     [
-        (write_function("# BEGIN SOLUTION 1.1\nreturn 1\n"), 2, "never ends"),
-        (write_function("return 1\n# END SOLUTION\n"), 3, "never began"),
+        (write_function("# BEGIN SOLUTION 1.1\nreturn 1\n"), 2, "has no end"),
+        (write_function("return 1\n# END SOLUTION\n"), 3, "has no beginning"),
         (
             write_function("# BEGIN SOLUTION 1.1\n# BEGIN SOLUTION 1.2\nreturn 1\n# END SOLUTION\n"),
             3,
