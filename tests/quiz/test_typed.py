@@ -65,7 +65,7 @@ def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: StudentQuest
         ("5 %", WHOLE, "%"),
         ("2.104", WHOLE, "Is that 2104?"),
         ("2,104", DECIMAL, "Is that 2104 or 2.104?"),
-        ("1,2,3", DECIMAL, "without marks"),
+        ("1,2,3", DECIMAL, "without separators"),
         ("9" * 100, WHOLE, "one number"),
         ("d", CHOICE, "letters a, b, c"),
         ("aa", CHOICE, "letters a, b, c"),
