@@ -36,6 +36,7 @@ WHOLE = "This line needs an integer. `/` always gives a float; `//` divides inte
 TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use `~`, `&`, `|`, `.any()` or `.all()`."
 MISSPELT = "That module has no such name. Check the spelling and capitalisation in its documentation."
 MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
+INVERT = "`~` inverts bools. Check that its operand is an array of bools."
 OPERATOR = "An operator on this line does not support the types of its operands. Check both types."
 AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
 ENDLESS = "A function calls itself endlessly."
@@ -63,6 +64,7 @@ RAISED: tuple[tuple[str, str, str], ...] = (
         WHOLE,
     ),
     ("ValueError", r"truth value of an array", TRUTH),
+    ("TypeError", r"ufunc 'invert' not supported|operand type for unary ~", INVERT),
     ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported|not supported between", OPERATOR),
     ("AttributeError", r"object has no attribute", ATTRIBUTE),
     ("AttributeError", r"^module '", MISSPELT),

@@ -772,6 +772,16 @@ def test_recipe_builds_from_the_generator_alone(student):
 
 
 @task("6.10")
+def test_recipe_scales_pixels(student):
+    """scaled returns float32 pixels, with a mean of about 0 and a variance of about 1 over all of MNIST."""
+    images = np.repeat(np.array([0, 33, 112, 255], "uint8"), 784).reshape(4, 1, 28, 28)
+    hint = "divide by 255, subtract MNIST's mean of 0.13, and divide by its standard deviation of 0.31"
+    call = "scaled(four images of equal pixels: 0, 33, 112 and 255)"
+    got = student.recipe("06_spatial").scaled(images)
+    expect.array(got, (images / 255 - 0.13) / 0.31, dtype="float32", rtol=0.05, atol=0.05, call=call, hint=hint)
+
+
+@task("6.10")
 def test_recipe_predicts_probabilities(student, rng):
     """The recipe's predict returns ten probabilities for each image, whatever the other images are."""
     recipes.check_probabilities(student, rng, RECIPE)
@@ -810,6 +820,12 @@ def test_moved_images_are_the_same_images(student, rng):
 def test_recipe_trains(student, rng):
     """Training on a few dark and bright images lowers the loss, changes every parameter, and reports its progress."""
     recipes.check_loss_falls(student, rng, RECIPE, 64)
+
+
+@task("6.11")
+def test_recipe_learns_where_a_square_is(student, rng):
+    """From 256 images, the network learns in which of four positions the bright square is, and reports its progress."""
+    recipes.check_simple_task_is_learned(student, rng, RECIPE)
 
 
 # What the tests compute for themselves

@@ -17,6 +17,10 @@ SHAPES = {
     "one feature": ((2, 3, 1), (2, 3, 1), (2, 3, 2)),
 }
 shapes = pytest.mark.parametrize("case", SHAPES.values(), ids=SHAPES.keys())
+INVERTED = (
+    "The mask is the wrong way round: it is True where attending is allowed, and masked_fill fills where it is True."
+)
+TOO_HIGH = "The number to fill in must be below every score: use np.finfo(dtype).min / 2, not a number such as -100."
 FLOAT32 = {"dtype": "float32", "rtol": 1e-4, "atol": 1e-5}
 
 # 7.1: scores
@@ -224,7 +228,7 @@ def test_attention_to_nothing_is_zero(student, rng):
         for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32 | {"atol": 2e-3})):
             got = call_student_attention(student, *(array.astype(dtype) for array in arrays), mask)
             call = f"attention in {dtype} with a mask that is False in two rows, scores times {scale}"
-            check_attention(got, arrays, mask, call=call, **tolerance)
+            check_attention(got, arrays, mask, call=call, hint=TOO_HIGH if scale > 1 else None, **tolerance)
             for name, tensor in zip(("output", "weights"), got, strict=True):
                 rows = expect.pull(tensor, call=call)[[0, 1], [1, 3]]
                 expect.array(rows, np.zeros(rows.shape), rtol=0, atol=0, call=f"{call}: {name} of those two rows")
@@ -252,7 +256,8 @@ def test_mask_holds_against_large_scores(student):
             value, mask = np.array([[7.0], [2.0], [4.0]], dtype), np.array([[False, True, True], [True, False, True]])
             output, weights = call_student_attention(student, query, key, value, mask)
             call = f"attention in {dtype} with scores of ±{size:g}, the highest masked in the first row"
-            expect.array(expect.pull(weights, call=call)[0], [0, 0.5, 0.5], call=f"{call}: that row's weights")
+            row = expect.pull(weights, call=call)[0]
+            expect.array(row, [0, 0.5, 0.5], call=f"{call}: that row's weights", traps={TOO_HIGH: np.zeros(3)})
             expect.array(expect.pull(output, call=call)[0], [3], call=f"{call}: that row's output")
 
 
@@ -315,6 +320,15 @@ def test_attention_refuses_what_does_not_fit(student):
             call_student_attention(
                 student, *map(np.ones, (query, key, value)), None if mask is None else np.ones(mask, bool)
             )
+
+
+@task("7.4")
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_attention_refuses_masks_of_numbers(student, dtype):
+    """A mask that does not hold bools raises a TypeError that states its dtype."""
+    ones, hint = np.ones((3, 4)), "call check_mask before you invert the mask"
+    with expect.raises(TypeError, mentions=("bools", dtype), call=f"attention with a mask of {dtype}", hint=hint):
+        call_student_attention(student, ones, ones, ones, np.ones((3, 3), dtype))
 
 
 @task("7.4")
@@ -439,6 +453,7 @@ LAYERS = {
     "one head": (6, 1, (2, 4), None, None),
     "two heads": (6, 2, (3, 5), None, None),
     "a head for each feature": (4, 4, (2, 3), None, None),
+    "cross-attention of equal lengths": (6, 2, (2, 3), (2, 3), None),
     "cross-attention": (8, 2, (2, 3), (2, 7), None),
     "values of their own": (6, 3, (2, 5), (2, 4), (2, 4)),
     "one token": (4, 2, (1, 1), None, None),
@@ -462,7 +477,11 @@ def test_multi_head_attention_values(student, rng, case, bias):
         while tensors and tensors[-1] is None:
             tensors.pop()
         wanted, weights = compute_multi_head_attention(layer, num_heads, *inputs)
-        expect.array(layer(*tensors), wanted, call=f"{call} in {dtype}", **tolerance)
+        traps = None
+        if len(tensors) == 2 and its_shapes[0] == its_shapes[1]:
+            mistaken, _ = compute_multi_head_attention(layer, num_heads, *inputs[:2], inputs[0])
+            traps = {"If no value is given, the keys are the values, not the query.": mistaken}
+        expect.array(layer(*tensors), wanted, call=f"{call} in {dtype}", traps=traps, **tolerance)
         expect.array(layer.weights, weights, call=f"{call} in {dtype}: the attention weights", **tolerance)
         expect.array(layer.forward(*tensors), wanted, call=f"{call} in {dtype}: its forward", **tolerance)
 
@@ -670,8 +689,11 @@ def call_student_attention(student, query, key, value, mask=None):
 
 def check_attention(got, arrays, mask=None, *, call, **tolerance):
     """Compare output and weights with those of plain loops."""
-    for name, tensor, wanted in zip(("output", "weights"), got, compute_attention(*arrays, mask), strict=True):
-        expect.array(tensor, wanted, call=f"{call}: {name}", **tolerance)
+    wanted = compute_attention(*arrays, mask)
+    inverted = wanted if mask is None else compute_attention(*arrays, ~mask)
+    for name, tensor, ours, trap in zip(("output", "weights"), got, wanted, inverted, strict=True):
+        traps = None if mask is None else {INVERTED: trap}
+        expect.array(tensor, ours, call=f"{call}: {name}", traps=traps, **tolerance)
 
 
 def check_recorded(student, make_run, *, call):

@@ -100,7 +100,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
     `mask`, bools that broadcast to the weights, is True where a query may attend. Where it is False, weights are
     exactly 0. A query that may not attend to anything, for example because S is 0, has weights and an output of 0.
-    Raise ValueError for shapes that do not fit, including the mask's.
+    Raise ValueError for shapes that do not fit, including the mask's, and TypeError for a mask of anything but bools.
 
     >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
     >>> scaled_dot_product_attention(query, Tensor([[1.0], [2.0], [3.0]]), value, np.array([True, True, False]))
@@ -111,6 +111,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     if mask is None:
         weights = apply(softmax, scores, axis=-1)
     else:
+        check_mask(mask, scores.shape)
         lowest = float(np.finfo(scores.dtype).min) / 2  # finite, so that a fully masked row stays free of NaN
         weights = apply(softmax, apply(masked_fill, scores, mask=~mask, value=lowest), axis=-1)
         weights = apply(masked_fill, weights, mask=~mask, value=0.0)  # a fully masked row would have weights of 1/S
@@ -176,15 +177,15 @@ class MultiHeadAttention(Layer):
         """Return what each query takes from the values: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
 
         The key defaults to the query (self-attention), and the value to the key. `mask` holds bools, (L, S) for all
-        sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raise ValueError for other
-        shapes.
+        sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raise ValueError for shapes
+        that do not fit.
         """
         # BEGIN SOLUTION 7.6
         key = query if key is None else key
         value = key if value is None else value
         projected = self.q_proj(query), self.k_proj(key), self.v_proj(value)
         heads = (split_heads(x, self.num_heads) for x in projected)
-        if mask is not None and mask.ndim == 3:
+        if np.ndim(mask) == 3:
             mask = mask[:, None]  # (N, 1, L, S): the same for every head
         output, self.weights = scaled_dot_product_attention(*heads, mask)
         return self.out_proj(merge_heads(output))
