@@ -773,7 +773,7 @@ def test_recipe_builds_from_the_generator_alone(student):
 
 @task("6.10")
 def test_recipe_scales_pixels(student):
-    """scaled returns float32 pixels, with a mean of about 0 and a variance of about 1 over all of MNIST."""
+    """The pixels that scaled returns are float32, with mean 0 and variance 1 over all of MNIST, approximately."""
     images = np.repeat(np.array([0, 33, 112, 255], "uint8"), 784).reshape(4, 1, 28, 28)
     hint = "divide by 255, subtract MNIST's mean of 0.13, and divide by its standard deviation of 0.31"
     call = "scaled(four images of equal pixels: 0, 33, 112 and 255)"
