@@ -140,7 +140,9 @@ def test_arithmetic_rules_by_hand(student):
     for name, pairs in wanted.items():
         op_with_rule = find_op_with_rule(student, name)
         got = op_with_rule.backward(grad, op_with_rule.forward(a, b), a, b)
-        expect.array([got[0][0], got[1][0]], pairs, call=f"the backward rule of {name} for grad 6 at a = 3, b = 2")
+        call = f"the backward rule of {name} for grad 6 at a = 3, b = 2"
+        traps = {"the gradient of b has the wrong sign": (pairs[0], -pairs[1])}
+        expect.array([got[0][0], got[1][0]], pairs, call=call, traps=traps)
 
 
 @task("9.2")
@@ -150,7 +152,8 @@ def test_arithmetic_rules(student, rng, name, shapes):
     """The gradients of +, -, · and / agree with finite differences for every kind of broadcasting."""
     op_with_rule = find_op_with_rule(student, name)
     arrays = [rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape) for shape in shapes]
-    check_gradient(op_with_rule, *arrays)
+    hint = "differentiate by hand, multiply by `grad`, and use `unbroadcast` for the shape of each input"
+    check_gradient(op_with_rule, *arrays, hint=hint)
     check_rule_in_float32(op_with_rule, *arrays)
 
 
@@ -394,7 +397,20 @@ def test_what_comes_from_a_marked_tensor_is_recorded(student):
         expect.equal(tensor.requires_grad, wanted, call=f"{call}: .requires_grad")
         expect.equal(tensor.tape is not None, wanted, call=f"{call}: .tape is not None")
     expect.array(z, [4, 9], call="with Tape(): c * x + 1.0")
+    tensors = student.define(count_tensors_in_entries)(z.tape)
+    hint = "append x.data and output.data, not the tensors: an entry refers to other entries by number"
+    call = "the number of Tensors among the inputs' and outputs' arrays in tape.entries"
+    expect.equal(tensors, 0, call=call, hint=hint)
     expect.equal((x.tape, x.grad, c.requires_grad), (None, None, False), call="x.tape, x.grad, c.requires_grad")
+
+
+def count_tensors_in_entries(tape):
+    """Count the tensors in the places of entries that are meant for arrays, if entries are as in the lesson."""
+    entries = getattr(tape, "entries", None)
+    if not isinstance(entries, list) or any(not isinstance(entry, tuple) or len(entry) != 5 for entry in entries):
+        return 0
+    held = [x for _, arrays, _, output, _ in entries for x in (*arrays, output)]
+    return sum(type(x).__name__ == "Tensor" for x in held)
 
 
 @task("9.7")
@@ -944,6 +960,13 @@ def test_a_rule_computes_in_the_outputs_dtype(student):
     loss.backward()
     wide = float(third.astype("float32")[0])
     expect_grad(x, [1e8 / wide], call="x (float64) in (x / weight).sum() · 1e8, weight of float32", rtol=1e-12)
+    weight, x = make_leaf_tensors(student, third.astype("float32"), third)
+    with student.autograd.Tape():
+        loss = (weight**x).sum()
+    loss.backward()
+    call = "x (float64) in (weight ** x).sum(), weight of float32"
+    hint = "pass the rule all arrays in the output's dtype: the logarithm of a float32 has too few digits"
+    expect_grad(x, wide**third * np.log(wide), call=call, hint=hint, rtol=1e-12, atol=0)
 
 
 @task("9.8")
