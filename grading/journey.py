@@ -250,6 +250,19 @@ def find_next_goal(course: CourseLike, history: History) -> Goal:
     return COMPLETED
 
 
+def find_following_module_goal(course: CourseLike, history: History, module: str) -> Goal | None:
+    """Find the goal of starting the module after a completed one, if the next goal is something else.
+
+    Return None if the module was the last one before a milestone, or if the following one is not a new start.
+    """
+    place = _find_module_index(course, module)
+    following = list_module_states(course, history)[place + 1 : place + 2]
+    if any(m.trigger == module for m in course.milestones) or not following or following[0].planned:
+        return None
+    goal = _make_start_goal(course, following[0].id)
+    return goal if following[0].started_at is None and goal != find_next_goal(course, history) else None
+
+
 def find_goal_after_passing(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
     """Find the goal after the last of these modules and milestones, all of which were passed."""
     passed = [(_find_module_index(course, module), False) for module in modules]

@@ -48,7 +48,7 @@ def _explain_syntax_error(error: Exception, path: str) -> Failure:
         column = max((error.offset or 1) - 1 - (len(shown) - len(shown.lstrip())), 0)
         pointed = f"{shown.strip()}\n{' ' * column}^" if shown.strip() else None
         return Failure(
-            title="The file is valid Python",
+            title="The file must be valid Python",
             got=f"{type(error).__name__}: {error.msg} ({path}, line {error.lineno or 1})",
             expected="a file that Python can read",
             hint=SYNTAX_HINT,
@@ -58,7 +58,7 @@ def _explain_syntax_error(error: Exception, path: str) -> Failure:
         )
     deep = isinstance(error, RecursionError | MemoryError)
     return Failure(
-        title="The file is valid Python",
+        title="The file must be valid Python",
         got="it is nested too deeply" if deep else f"{type(error).__name__}: {error}",
         expected="a file that Python can read",
         hint="Break the longest expression into several lines."

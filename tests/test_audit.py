@@ -175,7 +175,7 @@ def test_a_file_that_is_not_python_is_one_failure(check, text):
     """With file, line and what Python said; never an exception."""
     (failure,) = check(text)
     assert failure.file
-    assert failure.title == "The file is valid Python"
+    assert failure.title == "The file must be valid Python"
 
 
 def test_a_long_chain_of_attributes_is_audited_quickly(check):

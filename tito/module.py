@@ -315,10 +315,19 @@ def complete_module(name: ModuleName = None) -> int:
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
     milestone = next((m for m in course.milestones if m.trigger == module.id and m.status == "built"), None)
     if milestone is not None:
-        out.print(
-            Text(f"This was the last module before milestone {milestone.id}, {milestone.name}, which is tested next.\n")
-        )
+        told = f"This was the last module before milestone {milestone.id}, {milestone.name}, which is tested next."
+        if milestone.id > 1:
+            told += " That takes a minute or more."
+        out.print(Text(f"{told}\n"))
         return grade_and_celebrate_milestone(root, milestone.id)
-    goal = journey.find_next_goal(course, progress.read_history(root, thorough=False))
-    out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))
+    out.print(format_goals_after_module(course, progress.read_history(root, thorough=False), module.id))
     return 0
+
+
+def format_goals_after_module(course: journey.CourseLike, history: progress.History, module: str) -> Text:
+    """Format the next goal after a completed module and, if that is something else, the start of the next module."""
+    goal, other = journey.find_next_goal(course, history), journey.find_following_module_goal(course, history, module)
+    text = Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold"))
+    if other is not None:
+        text.append_text(Text.assemble(f"\nOr go on: {other.sentence}\n", (f"  {other.command}", "bold")))
+    return text

@@ -22,6 +22,7 @@ from tito.console import format_list_item
 from tito.hints import save_failing_task, show_next_hint
 from tito.keys import END
 from tito.lesson import show_lesson
+from tito.module import format_goals_after_module
 
 KEYS = "h hint  t lesson  l tasks  a all  q quit"
 CLEAR_LINE = "\r\x1b[K"
@@ -258,10 +259,9 @@ class Session:
             history = progress.read_history(self.root, thorough=False)
         self._news.clear()
         self._add_success_line(f"All tests of module {self.module.id} pass.")
-        goal = journey.find_next_goal(self.manifest, history)
         reasons = [Text(f"Provisional: {to_one_line(reason, 400)}") for reason in result.provisional_because]
         done = Text(f"\nModule {self.module.id} is completed.", style="bold green")
-        following = Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold"))
+        following = format_goals_after_module(self.manifest, history, self.module.id)
         self._redraw_screen(*reasons, done, following)
         self._show_keys()
 

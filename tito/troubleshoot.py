@@ -57,7 +57,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
             out.print(format_command(fast), crop=False)
     for topic in topics:
         out.print(Text(f"\n{topic.heading}", style="bold cyan"))
-        out.print(Markdown(topic.text) if out.is_terminal else Text(topic.text))
+        out.print(Markdown(topic.text))
     return 0
 
 

@@ -15,7 +15,7 @@ DOCUMENT = Path("docs", "milestone-troubleshooting.md")
 HEADING = re.compile(r"(#{1,6}) +(.+?) *#*")
 
 TOPIC_SIGNS = {
-    "The file is valid Python": "python-cannot-read-a-file",
+    "The file must be valid Python": "python-cannot-read-a-file",
     "SyntaxError": "python-cannot-read-a-file",
     "NotImplementedError": "a-task-is-not-written-yet",
     "ImportError": "an-import-fails",
@@ -51,6 +51,7 @@ TOPIC_SIGNS = {
     "::test_recipe_predicts_alike_optimised": "the-optimised-network-gives-different-answers",
     "::test_recipe_in_int8": "int8-loses-too-much",
     "modules/06_spatial/ … ::test_recipe_learns_a_simple_task": "accuracy-on-mnist-is-too-low",
+    "modules/06_spatial/ … ::test_recipe_learns_where_a_square_is": "accuracy-on-mnist-is-too-low",
     "modules/11_training/ … ::test_recipe_learns_a_simple_task": "accuracy-on-cifar-10-is-too-low",
     "modules/13_kernels/ … ::test_recipe_learns_a_simple_task": "accuracy-on-cifar-10-is-too-low",
     "modules/06_spatial/ … ::test_recipe_trains": "accuracy-on-mnist-is-too-low",

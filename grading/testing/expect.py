@@ -19,7 +19,7 @@ from grading.testing.diagnose import describe_difference, explain_wrong_dtype
 
 MAX_SIZE = 1 << 20
 """The maximum number of elements of an array in a test. It limits what the test itself computes on the array."""
-SHOWN, EDGE, MOST_SHOWN = 24, 3, 500
+SHOWN, EDGE, MOST_SHOWN, MAX_ROWS = 24, 3, 500, 10
 """How many elements are shown: all if there are at most SHOWN, otherwise EDGE at each end of an axis, up to
 MOST_SHOWN.
 """
@@ -88,9 +88,8 @@ def array(
 
 def unchanged(tensor: Any, before: np.ndarray, *, call: str) -> None:
     """Expect that a function has not written into the array of a tensor, whose values were ``before``."""
-    now = values(tensor)
     hint = "the function changed its argument: `-=`, `/=` and `out=` write into an array, so make a new one first"
-    that(np.array_equal(now, before), call=call, got=now, expected="the same numbers as before", hint=hint)
+    array(tensor, before, call=call, rtol=0, atol=0, hint=hint, traps={hint: values(tensor)})
 
 
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:
@@ -196,9 +195,10 @@ def format_array(values: np.ndarray) -> str:
 def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray) -> tuple[str, str]:
     """Format two arrays of the same shape in aligned columns, with enough digits to show where they differ.
 
-    Only the first wrong element of a long array is shown.
+    Only the first wrong element of a long array is shown, or of one that takes many rows.
     """
-    if got.size > SHOWN:
+    rows = math.prod(got.shape[:-1]) + sum(math.prod(got.shape[:axis]) for axis in range(1, got.ndim - 1))
+    if got.size > SHOWN or rows > MAX_ROWS:
         index = tuple(int(i) for i in np.argwhere(~close)[0])
         wrong = f"at index {index} ({int((~close).sum())} of {got.size} values differ)"
         ones, others = _format_aligned_columns([got[index].item()], [expected[index].item()], [False])

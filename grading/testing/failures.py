@@ -37,6 +37,8 @@ TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use 
 MISSPELT = "That module has no such name. Check the spelling and capitalisation in its documentation."
 MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
 INVERT = "`~` inverts bools. Check that its operand is an array of bools."
+LAYERS = "Did `__init__` set it, or call `super().__init__(*layers)`?"
+BY_NAME = "`apply` turns the integers of an input into floats. Pass the target by name, as an attribute: `target=`."
 OPERATOR = "An operator on this line does not support the types of its operands. Check both types."
 AXES = "Something on this line has fewer axes or elements than the index needs. Print its shape."
 ENDLESS = "A function calls itself endlessly."
@@ -66,7 +68,9 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("ValueError", r"truth value of an array", TRUTH),
     ("TypeError", r"ufunc 'invert' not supported|operand type for unary ~", INVERT),
     ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported|not supported between", OPERATOR),
+    ("AttributeError", r"object has no attribute 'layers'", LAYERS),
     ("AttributeError", r"object has no attribute", ATTRIBUTE),
+    ("ValueError", r"targets are class numbers.* not float", BY_NAME),
     ("AttributeError", r"^module '", MISSPELT),
     ("MemoryError|_ArrayMemoryError", "", MEMORY),
     ("ValueError", r"^array is too big", MEMORY),
@@ -111,6 +115,8 @@ def explain_failure(
     gap = find_gap_task(error)
     if gap is not None and gap in tasks:
         told |= {"task": gap, "title": tasks[gap].title, "got": f"Task {gap} is not written yet."}
+        if frames and frames[-1].function:
+            told["got"] = f"Task {gap} is not written yet: `{frames[-1].function}` has a gap."
         hint = tasks[gap].hints[0]
     elif isinstance(error, Mismatch):
         told |= {"call": error.call, "got": error.got, "expected": error.expected}

@@ -53,7 +53,9 @@ def check_gradient(
         raise expect.Mismatch(
             call=shown,
             got=expect.describe_value(gradients),
-            expected=f"a tuple of {len(inputs)} arrays, one gradient per input",
+            expected=f"a tuple of {len(inputs)} arrays, one gradient per input"
+            if len(inputs) > 1
+            else "a tuple of one array: `return (gradient,)`",
             hint=hint,
         )
     names = list_forward_argument_names(op.forward, len(inputs))

@@ -99,7 +99,9 @@ def test_weights_come_from_the_generator_alone(student, name):
 def test_mlp_has_an_activation_between_its_layers(student, rng):
     """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense, with no ReLU at the end, and returns their output."""
     network, x = student.dense.MLP((4, 5, 3, 2), rng=student.rng(1)), rng.normal(size=(6, 4))
-    expect.equal(len(network), 5, call="len(MLP((4, 5, 3, 2)))", hint="no activation after the last layer")
+    count, hint = len(network), "no activation after the last layer"
+    hint = "it holds one thing, a list: pass `*layers` to super().__init__" if count == 1 else hint
+    expect.equal(count, 5, call="len(MLP((4, 5, 3, 2)))", hint=hint)
     shapes = [parameter.shape for parameter in network.parameters()]
     wanted = [(5, 4), (5,), (3, 5), (3,), (2, 3), (2,)]
     expect.equal(shapes, wanted, call="the shapes of MLP((4, 5, 3, 2)).parameters()")
@@ -456,7 +458,11 @@ def test_cross_entropy_by_hand(student):
     expect.array(loss, (math.log(4) + math.log(2)) / 2, call=call)
     wanted = [[-0.375, 0.375], [0.25, -0.25]]
     hint = "(softmax - 1 at the target) / n, with n the number of rows"
-    expect.array(criterion.backward(), wanted, dtype="float64", call=f"{call}; backward()", hint=hint)
+    entire_columns = [[-0.375, -0.125], [-0.25, -0.25]]
+    entire = "`array[np.arange(n), target]` picks one element of each row; `array[:, target]` picks all rows."
+    traps = {entire: entire_columns}
+    got = criterion.backward()
+    expect.array(got, wanted, dtype="float64", call=f"{call}; backward()", hint=hint, traps=traps)
 
 
 @task("5.7")
@@ -733,7 +739,11 @@ def test_epoch_trains_in_training_mode(student, rng):
     student.dense.set_training(network, False)
     for _ in range(2):
         losses.append(train_one_epoch(student, network, x, t, lr=0.0, batch_size=10))
-        expect.equal(drop.training, True, call=".training of a Dropout after train_epoch, if it was False before")
+        call, hint = (
+            ".training of a Dropout after train_epoch, if it was False before",
+            "set_training(network, True) comes first",
+        )
+        expect.equal(drop.training, True, call=call, hint=hint)
     differ = losses[0] != losses[1]
     expect.that(
         differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two different numbers"

@@ -308,6 +308,23 @@ def test_conv2d_draws_from_its_generator(student):
 
 
 @task("6.5")
+def test_conv2d_is_one_recorded_op(student, rng):
+    """A recorder is called for one op, conv2d, with the input and the parameter tensors themselves."""
+    layer, x = student.spatial.Conv2d(1, 2, 3, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(1, 1, 4, 4)))
+    with traced(student.tensor) as trace:
+        layer(x)
+    call, hint = (
+        "the ops a Trace records in Conv2d(1, 2, 3)",
+        "run the op through apply, which tells recorders about it",
+    )
+    expect.equal([entry[0] for entry in trace.entries], ["conv2d"], call=call, hint=hint)
+    for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
+        tensor.grad = student.tensor.Tensor(number)
+    marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
+    expect.equal(marks, [5.0, 6.0, 7.0], call="the marks put on the op's inputs, as found on x, weight and bias")
+
+
+@task("6.5")
 @convolutions
 def test_conv2d_forward_and_backward(student, rng, case):
     """The layer convolves with its current parameters, passes gradients back, and adds to those of its parameters."""
@@ -345,19 +362,6 @@ def test_conv2d_takes_ints_and_keeps_float32(student, rng):
     expect.array(got, grad_x, dtype="float32", rtol=1e-4, atol=1e-4, call=f"{call}; layer.backward(grad)")
     got = layer.weight.grad
     expect.array(got, grad_weight, dtype="float32", rtol=1e-4, atol=1e-4, call=f"{call}; layer.weight.grad")
-
-
-@task("6.5")
-def test_conv2d_is_one_recorded_op(student, rng):
-    """A recorder is called for one op, conv2d, with the input and the parameter tensors themselves."""
-    layer, x = student.spatial.Conv2d(1, 2, 3, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(1, 1, 4, 4)))
-    with traced(student.tensor) as trace:
-        layer(x)
-    expect.equal([entry[0] for entry in trace.entries], ["conv2d"], call="the ops a Trace records in Conv2d(1, 2, 3)")
-    for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
-        tensor.grad = student.tensor.Tensor(number)
-    marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
-    expect.equal(marks, [5.0, 6.0, 7.0], call="the marks put on the op's inputs, as found on x, weight and bias")
 
 
 @task("6.5")
@@ -642,8 +646,12 @@ def test_batch_norm_layer_starts_neutral(student, rng):
     call = "after BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)"
     hint = "nine tenths of the old value plus one tenth of the new; the variance divides by n - 1"
     mean, var = 0.1 * x.mean(axis=(0, 2, 3)), 0.9 + 0.1 * x.var(axis=(0, 2, 3), ddof=1)
-    expect.array(layer.running_mean, mean, dtype="float32", call=f"running_mean {call}", hint=hint)
-    expect.array(layer.running_var, var, dtype="float32", call=f"running_var {call}", hint=hint)
+    same = "It did not change: give the layer's own Tensor a new `.data`. A local name changes nothing in the layer."
+    swapped = "momentum is the weight of the batch: (1 - momentum) · running + momentum · batch."
+    traps = {same: np.zeros(3), swapped: 9 * mean}
+    expect.array(layer.running_mean, mean, dtype="float32", call=f"running_mean {call}", hint=hint, traps=traps)
+    traps = {same: np.ones(3), swapped: 0.1 + 9 * (var - 0.9)}
+    expect.array(layer.running_var, var, dtype="float32", call=f"running_var {call}", hint=hint, traps=traps)
     call = "the number of parameters, which do not include running statistics"
     expect.equal(len(layer.parameters()), 2, call=call)
 

@@ -363,6 +363,21 @@ def test_numbers_that_differ_look_different() -> None:
     assert (caught.value.got, caught.value.expected) == ("[1.0000001,         2]", "[        1,         2]")
 
 
+def test_an_array_of_many_rows_is_shown_by_its_first_wrong_element() -> None:
+    """Twenty rows twice would push the task's name off the screen."""
+    with pytest.raises(expect.Mismatch) as caught:
+        expect.array(np.ones((2, 2, 3, 2)), np.zeros((2, 2, 3, 2)), call="f()")
+    assert (caught.value.got, caught.value.expected) == ("1 at index (0, 0, 0, 0) (24 of 24 values differ)", "0")
+
+
+def test_an_argument_that_was_written_into_is_shown() -> None:
+    """The first changed element is shown next to its old value, and NaN is the same as NaN."""
+    before = np.array([[1.0, 2.0], [3.0, np.nan]])
+    expect.unchanged(before.copy(), before, call="x after f(x)")
+    with pytest.raises(expect.Mismatch, match="make a new one first"):
+        expect.unchanged(before / 2, before, call="x after f(x)")
+
+
 def test_a_hint_on_one_mistake_is_shown_for_that_mistake_alone() -> None:
     """What the mistake would give is compared with what came."""
     traps = {"the mean, not the sum": np.array(6.0)}

@@ -13,7 +13,7 @@ from grading.progress import read_history
 from grading.result import Result, Verdict
 from tests.render.results import build_criterion, build_failure, build_result
 from tito import attempt, names
-from tito.module import find_open_tasks_in_files
+from tito.module import find_open_tasks_in_files, format_goals_after_module
 from tito.outline import read_outline
 
 
@@ -180,6 +180,16 @@ def test_completing_records_the_result_and_names_the_next_goal(repo: Path, tito,
     event = read_history(repo).events[0]
     assert (event.kind, event.module, event.verdict) == (progress.Kind.MODULE_COMPLETED, "01_setup", "unlocked")
     assert graded == ["01_setup"]
+
+
+def test_completing_offers_the_next_module_when_a_milestone_was_left_locked(repo: Path) -> None:
+    """The milestone comes first, and the student may still go on."""
+    for module in ("01_setup", "02_tensor", "03_activations", "04_layers", "05_dense"):
+        progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, module))
+    course, history = read_outline(repo), read_history(repo)
+    text = format_goals_after_module(course, history, "05_dense").plain
+    assert text.index("tito milestone test 1") < text.index("tito module start 06_spatial")
+    assert "tito module start 05" not in format_goals_after_module(course, history, "04_layers").plain
 
 
 def test_what_fails_is_not_completed(repo: Path, tito, graded: list[str]) -> None:

@@ -276,7 +276,7 @@ def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
 def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal) -> None:
     """Saves lead from task to task up to the end, keys help on the way, and the module is recorded."""
     source, course = (root / CODE).read_text("utf-8"), load_manifest(root)
-    terminal.wait_for("Task 1.1 is not written yet.")
+    terminal.wait_for("Task 1.1 is not written yet")
     terminal.wait_for("q quit")
     assert progress.read_history(repo).events[0].kind is progress.Kind.MODULE_STARTED
     terminal.press("h")
@@ -298,7 +298,7 @@ def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal
 
 def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> None:
     """Like q, it exits with 0, explains how to continue, and restores the terminal."""
-    terminal.wait_for("Task 1.1 is not written yet.")
+    terminal.wait_for("Task 1.1 is not written yet")
     (repo / CODE).write_text("while True:\n    pass\n")
     terminal.wait_for("Testing task 1.1")
     terminal.press("\x03")
