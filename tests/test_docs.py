@@ -168,6 +168,7 @@ EXITS = {
         1 if SANDBOX else 3,
         "the release just written has nothing but gaps; without a sandbox, official grading is an error",
     ),
+    **{("student", f"tito milestone quiz {n}"): (1, "the questions are not answered") for n in (2, 3, 4, 5)},
     ("student", "tito milestone quiz 1 --answer 1=328 --answer 6=b"): (
         1,
         "the answers of the example are somebody else's",
