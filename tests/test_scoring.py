@@ -99,8 +99,8 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
     scheme = describe_scoring_scheme(milestone.criteria)
     assert scheme == (
-        "The weights add up to 16: “Module tests of 01 to 04 pass” counts 4, every other counts 1. "
-        "“Module tests of 01 to 04 pass” earns the share of tests that pass."
+        "The weights add up to 16: “The tests of modules 01 to 04 pass” counts 4, every other counts 1. "
+        "“The tests of modules 01 to 04 pass” earns the share of tests that pass."
     )
     pages = render_course_pages(root, SiteContext(manifest))
     assert scheme in pages["course/milestone-1.html"].decode()

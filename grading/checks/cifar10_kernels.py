@@ -57,7 +57,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
             context.watch.begin_phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
             trainer, receiver = next(workers), next(workers)
             runs.append(train_and_measure_network(context, trainer, receiver, seed, data))
-            context.watch.begin_phase(f"Testing the network in int8 (seed {seed})", None)
+            context.watch.begin_phase(f"Testing the int8 network (seed {seed})", None)
             compressed.append(measure_compressed_network(context, runs[-1], next(workers), seed))
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
@@ -98,7 +98,7 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """For each figure of this milestone alone, describe the failure to report if it misses its threshold."""
+    """Describe the failure to report for each figure that only this milestone has, if it misses its threshold."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",
@@ -107,13 +107,13 @@ def _describe_kernel_failures(
             hint="Spend the time that your kernels save on more channels in the last layers, or on one more epoch.",
         ),
         "int8_loss": Failure(
-            title="The network in int8 is nearly as accurate",
+            title="The int8 network is nearly as accurate",
             got=f"{int8_accuracy:.1%} correct in int8, {worst_run.accuracy:.1%} in float32",
             expected="at most one point less",
             hint="Quantise weights per channel, and take activation ranges from all the images that compress is given.",
         ),
         "int8_bytes": Failure(
-            title="The network in int8 takes about a quarter of the memory",
+            title="The int8 network takes about a quarter of the memory",
             got=f"{figures['int8_bytes']:.1%} of the float network's bytes",
             expected="at most 27%",
             hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy of them.",

@@ -570,7 +570,7 @@ def test_the_ops_refuse_what_does_not_fit(student, rng):
     expect.array(x, before, rtol=0, atol=0, call="x after linear_int8")
 
 
-# 12.9: a layer in int8
+# 12.9: an int8 layer
 
 
 @task("12.9")
@@ -688,7 +688,7 @@ def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
 
 @task("12.10")
 def test_a_network_in_int8_is_small_and_agrees(student, rng):
-    """A network in int8 has at most 0.27 of the bytes, and its logits are within a few per cent of the original's."""
+    """An int8 network has at most 0.27 of the bytes, and its logits are within a few per cent of the original's."""
     net, x = make_image_network(student, rng), rng.normal(size=(24, 3, 12, 12))
     exact, _ = compute_logits(net, x)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))

@@ -265,7 +265,7 @@ conv2d_int8 = Op("conv2d_int8", conv2d_int8_forward)
 
 
 class QuantizedLayer(Layer):
-    """A Dense or Conv2d in int8, for inputs from `low` to `high`. It is never trained, so it has no parameters."""
+    """An int8 Dense or Conv2d, for inputs from `low` to `high`. It is never trained, so it has no parameters."""
 
     def __init__(self, layer: Dense | Conv2d, low: float, high: float):
         # BEGIN SOLUTION 12.9
@@ -309,7 +309,7 @@ def list_layers(network) -> list:
 
 
 def quantize_network(network: Sequential, images: Tensor) -> Sequential:
-    """Return `network` in int8, for prediction; `network` stays as it is.
+    """Return the int8 version of `network`, for prediction; `network` stays as it is.
 
     A BatchNorm2d immediately after a Conv2d is folded into it. Then `images`, a few hundred that resemble later inputs,
     go through the float layers, and each Conv2d and Dense becomes a QuantizedLayer for the range of its inputs. All
