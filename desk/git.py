@@ -108,9 +108,9 @@ def init_bare_repository(repository: Path) -> None:
 
 
 def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
-    """Fetch these commits, with `depth` commits of history and without files of more than `largest` bytes.
+    """Fetch these commits, with `depth` commits of history and without files larger than `largest` bytes.
 
-    Commits that were fetched before are not requested again. A server that does not support such filters also sends
+    Commits that were fetched before are not requested again. A server that cannot filter by size also sends
     larger files. Raise GitError if git fails.
     """
     wanted = [c for c in dict.fromkeys(commits) if not has_commit(repository, c)]
@@ -299,11 +299,11 @@ _SENTENCES = (
     ),
     (
         r"'(?:file://)?(/[^']*)' does not (?:appear to be a git repository|exist)",
-        "there is no repository {0}. If it was moved, correct the roster's column repository",
+        "there is no repository {0}. If it was moved, correct the `repository` column of the roster",
     ),
     (
         r"(?i)repository (?:'[^']*' )?(?:not found|does not exist)|'[^']*' does not appear to be a git repository",
-        """its server has no such repository, or your account has no access. Compare the roster's column repository
+        """its server has no such repository, or your account has no access. Compare the roster's `repository` column
         with the repository's address in a browser""",
     ),
     (

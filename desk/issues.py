@@ -114,7 +114,7 @@ class FeedbackIssues:
                 continue
             if marked[1] not in ids:
                 raise GraderError(
-                    f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's column repository "
+                    f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's `repository` column "
                     f"correct? If both ids are one person: inv rename --old {marked[1]} --new ID. "
                     "Otherwise, delete that issue"
                 )

@@ -84,7 +84,7 @@ class Ranking:
 
 
 def _read_network_size(result: Result) -> tuple[float, ...]:
-    """Return a tuple with the number of values in a network; empty if that was not measured."""
+    """Return the number of values in a network as a one-element tuple, or an empty tuple if it was not measured."""
     return _read_criterion_figure(result, "numbers")
 
 

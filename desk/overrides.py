@@ -173,7 +173,7 @@ def _make_overrides(
         raise UsageError(f"The gradebook has no student {student}. Use an id from the roster, and collect first.")
     find_built_milestone(manifest, milestone)
     if values and not why.strip():
-        raise UsageError('Give a reason, in case somebody asks later: --why "…", or the column why.')
+        raise UsageError('Give a reason, in case somebody asks later: --why "…", or fill in the `why` column.')
     who = to_one_line(decided_by, 80) or getpass.getuser()
     return [
         Override(student, milestone, kind, _parse_override_value(kind, value), now, who, to_one_line(why, LONGEST))

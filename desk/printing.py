@@ -140,7 +140,7 @@ def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
     """Print the leaderboard's boards or, if there are none, how to get one."""
     if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
-        open_console().print(f"Nobody is on the leaderboard. Enter `yes` in the column `leaderboard` of {where}.")
+        open_console().print(f"Nobody is on the leaderboard. Enter `yes` in the `leaderboard` column of {where}.")
     for ranking in rankings:
         table = make_plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
         for entry in ranking.entries:

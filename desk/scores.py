@@ -1,4 +1,4 @@
-"""Find the result that counts for each student and milestone: the one with the most points after lateness."""
+"""Find the result that counts for each student and milestone: the best one after the deduction for lateness."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _find_first_course(group: Sequence[Grading]) -> str:
 
 
 def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
-    """Group results by submission. Results for equal files or for the same commit belong to one submission."""
+    """Group results by submission. Results for identical files or for the same commit belong to one submission."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
     for grading in gradings:

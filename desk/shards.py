@@ -24,7 +24,7 @@ SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 def format_shard_matrix(submissions: int) -> str:
     """Format the matrix on one line: each job's shard, such as 3/12.
 
-    The matrix contains no student's name, since many people may read logs.
+    The matrix contains no student names, since many people can read the logs.
     """
     count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})

@@ -21,7 +21,7 @@ GRAM = 14
 WINDOW = 8
 """The length of the window in which one fingerprint is kept; any match of GRAM + WINDOW - 1 tokens is found."""
 COMMON = 0.25
-"""A fingerprint shared by more than this share of the class does not count."""
+"""A fingerprint found in more than this fraction of the class does not count."""
 FEW, MANY = 4, 20
 """The lower and upper bounds of the maximum number of students who may share a fingerprint that still counts."""
 GROUPS = 20_000

@@ -9,7 +9,7 @@ class UsageError(Exception):
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The exception raised if the user pressed Ctrl-C. The message states what was kept (exit code 130)."""
+    """The exception raised if the user pressed Ctrl-C. The message says what was kept (exit code 130)."""
 
 
 class GraderError(Exception):

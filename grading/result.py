@@ -276,7 +276,7 @@ class Timing(Record):
     student: FiniteFloat
     grader: FiniteFloat
     training: Annotated[tuple[FiniteFloat, ...], Field(max_length=12)] = ()
-    """The CPU time of training each image classifier, without the grader's queries in between."""
+    """The CPU time of training each image classifier, excluding the grader's queries in between."""
 
 
 class Result(Record):

@@ -53,7 +53,7 @@ def make_tito_folder(root: Path) -> Path:
 
 @contextmanager
 def show_message_if_interrupted(message: str) -> Iterator[None]:
-    """If Ctrl-C interrupts the block, show this message, which states what was kept."""
+    """If Ctrl-C interrupts the block, show this message, which says what was kept."""
     try:
         yield
     except KeyboardInterrupt:

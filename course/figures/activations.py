@@ -1,4 +1,4 @@
-"""Pictures of module 03: the functions with their slopes, and how ten of them shrink a gradient."""
+"""Pictures for module 03: the functions with their slopes, and how ten of them shrink a gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of module 07: masks, the scale of scores, positions, and why queries and keys are different vectors."""
+"""Pictures for module 07: masks, the scale of scores, positions, and why queries and keys are different vectors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def draw_position_waves() -> Figure:
 
 
 def draw_attention_by_position() -> Figure:
-    """Draw the weights of positions if query and key are the same vector, and if keys are shifted by one position."""
+    """Draw attention weights when query and key are the same vector, and when the keys are shifted by one position."""
     positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
     keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
     mask, shapes = causal_mask(TOKENS), []

@@ -1,4 +1,4 @@
-"""Pictures of module 09: a graph with values and gradients, and the memory that a training step uses."""
+"""Pictures for module 09: a graph with values and gradients, and the memory that a training step uses."""
 
 from __future__ import annotations
 

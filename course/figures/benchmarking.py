@@ -1,4 +1,4 @@
-"""Pictures of module 14: measuring by taking turns, and the roof over every op."""
+"""Pictures for module 14: measuring by taking turns, and the roof over every op."""
 
 from __future__ import annotations
 

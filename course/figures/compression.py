@@ -1,4 +1,4 @@
-"""Pictures of module 12: how rounding changes numbers, and which weights are pruned."""
+"""Pictures for module 12: how rounding changes numbers, and which weights are pruned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of module 08: one image in sixteen versions, and loading during training."""
+"""Pictures for module 08: one image in sixteen versions, and loading during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of module 05: how ten layers change a signal, and what training with small batches finds."""
+"""Pictures for module 05: how ten layers change a signal, and what training with small batches finds."""
 
 from __future__ import annotations
 

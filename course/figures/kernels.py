@@ -1,4 +1,4 @@
-"""Pictures of module 13: where a step's time goes, which blocks may run in parallel, and whitening kernels."""
+"""Pictures for module 13: where a step's time goes, which blocks may run in parallel, and whitening kernels."""
 
 from __future__ import annotations
 

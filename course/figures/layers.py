@@ -1,4 +1,4 @@
-"""Pictures of module 04: a network learning XOR, and three learning rates in one valley."""
+"""Pictures for module 04: a network learning XOR, and three learning rates in one valley."""
 
 from __future__ import annotations
 

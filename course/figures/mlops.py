@@ -1,4 +1,4 @@
-"""Pictures of module 15: the largest distance between two curves, and false alarms among many features."""
+"""Pictures for module 15: the largest distance between two curves, and false alarms among many features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of module 10: four optimisers in one valley, and three schedules."""
+"""Pictures for module 10: four optimisers in one valley, and three schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of module 01: the cost of a call, and why the smallest time counts."""
+"""Pictures for module 01: the cost of a call, and why the smallest time counts."""
 
 from __future__ import annotations
 

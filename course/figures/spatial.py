@@ -1,4 +1,4 @@
-"""Pictures of module 06: kernels and what they find in a digit, and how often windows overlap."""
+"""Pictures for module 06: kernels and what they find in a digit, and how often windows overlap."""
 
 from __future__ import annotations
 

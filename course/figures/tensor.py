@@ -1,4 +1,4 @@
-"""Pictures of module 02: how shapes stretch, and how one block of memory contains several arrays."""
+"""Pictures for module 02: how shapes stretch, and how one block of memory contains several arrays."""
 
 from __future__ import annotations
 

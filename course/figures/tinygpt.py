@@ -1,4 +1,4 @@
-"""Pictures of module 16: a network that learns to copy, and how sampling changes four probabilities."""
+"""Pictures for module 16: a network that learns to copy, and how sampling changes four probabilities."""
 
 from __future__ import annotations
 

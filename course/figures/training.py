@@ -1,4 +1,4 @@
-"""Pictures of module 11: three kinds of training runs, when to stop, and what a resumed run needs."""
+"""Pictures for module 11: three kinds of training runs, when to stop, and what a resumed run needs."""
 
 from __future__ import annotations
 

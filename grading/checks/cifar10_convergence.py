@@ -76,7 +76,7 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """For each figure of this milestone alone, describe the failure to report if it misses its threshold."""
+    """Describe the failure to report for each figure that only this milestone has, if it misses its threshold."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(

@@ -2,7 +2,7 @@
 
 A recipe that knew the task could store the answers in its source and learn only one bit. So XOR's square is rotated,
 scaled and shifted, and its labels are drawn at random. Images are rotated or mirrored, and their classes renumbered.
-Each test image is also shifted by a fraction of a pixel, brightened or darkened, and given noise, so that no sum,
+Each test image is also shifted by a fraction of a pixel, brightened or darkened, with noise added, so that no sum,
 histogram or digest of its pixels identifies it.
 """
 
@@ -72,7 +72,7 @@ class ImageTask:
         return probabilities[:, self.class_numbers]
 
     def restore_orientation(self, images: np.ndarray) -> np.ndarray:
-        """Restore images of the run to their orientation in the data set."""
+        """Restore the run's images to their orientation in the data set."""
         return np.rot90(images[..., ::-1] if self.mirrored else images, -self.quarter_turns, axes=(2, 3))
 
 

@@ -92,7 +92,7 @@ def measure_language(context: CheckContext) -> Measurement:
     how = (
         f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
         f"{data.name} (SHA-256 {data.digest[:12]}…); three networks from one recipe, tested in a process that saw no "
-        f"training, with weight noise of {experiment.weight_noise:g}, by logits for the next token alone"
+        f"training, with weight noise of {experiment.weight_noise:g}, using only the logits for the next token"
     )
     runs: list[TextRun] = []
     findings: list[TextFindings] = []

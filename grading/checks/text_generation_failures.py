@@ -72,7 +72,7 @@ def explain_real_text_failures(
         ),
         "repeated": Failure(
             title="It does not repeat itself",
-            got=f"{figures['repeated']:.0%} of all sequences of four words came earlier in the same sample: {shown}",
+            got=f"{figures['repeated']:.0%} of all four-word sequences occurred earlier in the same sample: {shown}",
             expected="at most 20%",
             hint="A network that has learned little repeats itself. Does its loss fall at all?",
         ),
@@ -86,8 +86,8 @@ def explain_shared_text_failures(figures: Mapping[str, float | None]) -> dict[st
             title="An untrained network considers all tokens about equally likely",
             got=f"a loss of {figures['fresh_ratio']:.2f} times that of equal probabilities, before any training",
             expected="at least 0.9 times",
-            hint="build must draw every weight at random from rng, on a small enough scale. It must know nothing of "
-            "any text.",
+            hint="build must draw every weight at random from rng, with a small enough spread. It must not contain "
+            "anything taken from a text.",
         ),
         "forgotten": Failure(
             title="With fresh weights restored, it knows nothing again",

@@ -178,7 +178,7 @@ def time_in_turns(*sides: CaseSide) -> list[float]:
 
 
 def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
-    """Describe a result that is not an array of numbers with PyTorch's shape.
+    """Describe a result, unless it is an array of numbers with the same shape as PyTorch's.
 
     Return None if there is no such result.
     """

@@ -80,7 +80,7 @@ def limit_to_one_thread(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def start_student_worker(root: Path, manifest: Manifest, last_module: Module) -> Iterator[WorkerStudent]:
-    """Start a worker with the student's modules up to the last one."""
+    """Start a worker with the student's modules up to `last_module`."""
     modules = tuple(m for m in manifest.modules if m.number <= last_module.number and m.status is BuildStatus.BUILT)
     with temporary_folder("tinytorch-compare-") as folder:
         submission = copy_submission(root, manifest, modules, None, folder)

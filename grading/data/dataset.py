@@ -26,7 +26,7 @@ class DataSet:
     digest: str
     """The SHA-256 that identifies the data."""
     stand_in_for: str | None = None
-    """The data set that this one replaces; results measured on a stand-in are provisional."""
+    """The data set that this one stands in for; results measured on a stand-in are provisional."""
     classes: tuple[str, ...] = DIGITS
     """The name of each class, in order."""
 
@@ -54,7 +54,7 @@ class TextSet:
     digest: str
     """The SHA-256 that identifies the text."""
     stand_in_for: str | None = None
-    """The data set that this one replaces; results measured on a stand-in are provisional."""
+    """The data set that this one stands in for; results measured on a stand-in are provisional."""
 
     @property
     def record(self) -> DataRecord:

@@ -81,7 +81,7 @@ def try_rivals(
 
 
 def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
-    """Run a function on typed inputs, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
+    """Run a function on inputs that somebody typed in, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
 
     Raise ValueError with the reason if an input is anything else.
     """

@@ -262,7 +262,7 @@ class _TooLongError(Exception):
 
 
 def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None = None) -> ExerciseAttempt:
-    """Judge the text written for an exercise on the exercise's inputs, unless a ``mistake`` is already known."""
+    """Run the text written for an exercise on its inputs and judge it, unless a ``mistake`` is already known."""
     try:
         parse_function(exercise.prompt.text + written)
     except RefusedError as error:

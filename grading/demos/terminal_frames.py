@@ -1,4 +1,4 @@
-"""Parts of demonstrations on a terminal: a titled frame, pictures in rows, and the phases of a download."""
+"""Building blocks for terminal demonstrations: a titled frame, pictures in rows, and the phases of a download."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _find_failed_request(error: GitHubException) -> httpx.Request | None:
 
 @contextmanager
 def translate_errors(subject: str) -> Iterator[None]:
-    """Convert every GitHub error to a GraderError that states what was being accessed, such as "the comment"."""
+    """Convert every GitHub error to a GraderError that says what was being accessed, such as "the comment"."""
     try:
         yield
     except RateLimitExceeded as error:
@@ -151,5 +151,5 @@ def _describe_refused_request(error: RequestFailed) -> str:
             repair = "check `permissions:` in the workflow's job, and the repository's name"
             return f"GITHUB_TOKEN lacks the permission, or the resource does not exist: {said}; {repair}"
         case _ if status >= 500:
-            return f"GitHub has a problem of its own (status {status}): {said}. Run the job again"
+            return f"GitHub itself is having problems (status {status}): {said}. Run the job again"
     return f"GitHub refused the request (status {status}): {said}"

@@ -42,7 +42,8 @@ TROUBLE = (
     "Run the job again. If the problem persists, tell your instructor."
 )
 LATENESS = (
-    "Lateness is based on the start of this run and ignores your own or your section's extension. "
+    "Lateness is computed from the time at which this run started, and ignores any extension that you or your section "
+    "have. "
     "The gradebook uses the time at which the server received your push."
 )
 SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET: "❌", Verdict.ERROR: "⚠️"}

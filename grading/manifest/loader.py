@@ -1,4 +1,4 @@
-"""Load milestones.yaml as a Manifest. Every error states the file, the line and how to fix the problem."""
+"""Load milestones.yaml as a Manifest. Every error names the file and the line, and says how to fix the problem."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 10
 
 
 class InvalidFileError(UsageError):
-    """The error raised if a file cannot be used. The message states the file and line, and how to fix the file."""
+    """The error raised if a file cannot be used. The message names the file and line, and says how to fix it."""
 
     def __init__(self, path: Path, line: int, message: str):
         super().__init__(f"{path.as_posix()}:{line}: {message}")

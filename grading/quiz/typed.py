@@ -72,7 +72,9 @@ def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
         if sign == "," and digits.lstrip("+-").startswith("0"):
             return digits.replace(",", ".")
         if is_whole:
-            raise UnclearAnswerError(f"Is that {plain}? The answer is a whole number, so write it without the point.")
+            raise UnclearAnswerError(
+                f"Is that {plain}? The answer is a whole number, so write it without a decimal point."
+            )
         if sign == ",":
             raise UnclearAnswerError(
                 f"Is that {plain} or {digits.replace(',', '.')}? Write it without the comma, or with a point."

@@ -44,7 +44,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def truncate_text(text: str, max_characters: int, dropped: int = 0) -> str:
-    """Cut the text after `max_characters` and state how many characters are missing, including `dropped` earlier ones.
+    """Cut the text after `max_characters` and count what is missing, including `dropped` characters cut earlier.
 
     >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'

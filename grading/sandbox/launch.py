@@ -120,7 +120,7 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
-        """Read what the worker's processes have used; return None if the system does not report it."""
+        """Read how much CPU time and memory the worker's processes have used, or None if the system cannot say."""
         return read_usage(self.process.pid)
 
     def read_cpu_nanoseconds(self) -> int | None:

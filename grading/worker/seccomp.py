@@ -1,6 +1,6 @@
 """Restrict this process with a seccomp filter to the system calls needed for computing with threads and files.
 
-Everything else is refused, such as new processes, other programs, sockets, signals to other processes, and shared
+Everything else is refused, including new processes, other programs, sockets, signals to other processes, and shared
 memory or anonymous memory files. Without fork, one process's limits apply to all student code. The filter is classic
 BPF, described in the kernel's Documentation/userspace-api/seccomp_filter.rst.
 """

@@ -655,7 +655,7 @@ def compute_attention(query, key, value, mask=None):
 
 
 def compute_multi_head_attention(layer, num_heads, query, key=None, value=None, mask=None):
-    """Return the output and the weights expected of the layer with its current parameters, head by head."""
+    """Return the output and weights that the layer should give with its current parameters, head by head."""
     key = query if key is None else key
     value = key if value is None else value
     q, k, v = (

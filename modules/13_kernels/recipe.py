@@ -2,7 +2,7 @@
 
 The grader calls the five functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32), and labels are the
 classes 0 to 9, int64 of shape (n,). In a run all images may be mirrored or upside down and classes renumbered, as in
-milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, and given noise
+milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, with noise added
 (σ = 4).
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
@@ -68,7 +68,7 @@ def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def compress(network: Sequential, images: np.ndarray) -> Sequential:
-    """Return the network in int8, for `predict`; about 500 training images show the range of each layer's inputs."""
+    """Return the int8 network, for `predict`; about 500 training images show the range of each layer's inputs."""
     # BEGIN SOLUTION 13.13
     return quantize_network(network, Tensor(normalize(images)))
     # END SOLUTION

@@ -39,7 +39,7 @@ def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
     p = expect.pull(ours.predict(other, images[256:]), call="predict(the compressed network, 120 new images)")
     right = float((p.argmax(axis=1) == labels[256:]).mean())
     hint = "everything that a compressed network knows is in its parameters() and buffers()"
-    call = "the fraction of 120 new images that the network in int8 classifies correctly"
+    call = "the fraction of 120 new images that the int8 network classifies correctly"
     expect.that(right >= 0.9, call=call, got=right, expected="at least 0.9", hint=hint)
     float_p = np.asarray(expect.pull(ours.predict(trained, images[256:]), call="predict(trained network)"))
     expect.array(p, float_p, call="its probabilities, against those of the float network", atol=0.15)

@@ -651,7 +651,7 @@ def test_pooling_agrees_with_module_06(student, rng):
 
 @task("13.10")
 def test_nan_gets_the_gradient_of_its_window(student, rng):
-    """A window with a NaN has the output NaN, and its gradient goes to the NaN pixel."""
+    """A window that contains a NaN gives NaN, and its gradient goes to the NaN pixel."""
     x = rng.normal(size=(1, 1, 2, 4)).astype("float32")
     x[0, 0, 1, 0] = np.nan
     output = np.array([np.nan, x[0, 0, :, 2:].max()], "float32").reshape(1, 1, 1, 2)

@@ -401,7 +401,7 @@ def test_a_verdict_compares_the_candidate_with_the_baseline(student):
         if ratio != 1:
             expect.equal(got["verdict"], verdict, call=f'{call}["verdict"]', hint=hint)
     got = student.benchmarking.judge([[2.0, 2.0]] * 8, rng=student.rng(0))
-    hint = "an interval that ends at 1 is not on one side of it"
+    hint = "an interval that ends at 1 does not lie entirely on one side of it"
     expect.equal(got["verdict"], "cannot tell", call="the verdict of 8 blocks of equal times", hint=hint)
 
 

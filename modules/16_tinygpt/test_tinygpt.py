@@ -339,7 +339,7 @@ def test_layer_norm_has_the_values_of_pytorch(student, number):
 
 @task("16.5")
 def test_layer_norm_by_its_definition(student, rng):
-    """Each row alone has mean 0 and variance 1 before weight and bias, in the dtype of x."""
+    """Each row on its own has mean 0 and variance 1 before weight and bias, in the dtype of x."""
     for shape in ((6,), (3, 5), (2, 3, 4), (2, 0, 4), (7, 1)):
         for dtype, tolerance in (("float64", {}), ("float32", {"rtol": 1e-4, "atol": 1e-4})):
             for scale, mean in ((1, 0), (1e-3, 0.5), (30, -1000)):

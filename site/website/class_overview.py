@@ -15,7 +15,7 @@ from website.student_summary import StudentSummary
 
 WEEK = timedelta(days=7)
 WEEKS = 20
-"""The greatest number of points in the picture of unlocks over time; a longer time gets longer steps."""
+"""The greatest number of points in the picture of unlocks over time; a longer period is drawn in longer steps."""
 
 
 @dataclass(frozen=True)

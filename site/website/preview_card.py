@@ -81,7 +81,7 @@ def _draw_card_without_name(course: str, lines: tuple[CardLine, ...], verified: 
     count = sum(line.unlocked for line in lines)
     told = f"{count} of {len(lines)} capabilities measured in a deep-learning framework of their own"
     if count and not verified:
-        told = "A deep-learning framework of their own, from records that are not verified"
+        told = "A deep-learning framework of their own, according to unverified records"
     on_ink.text((MARGIN, 262), told, font=load_font(SANS, 31, 400), fill=90)
     top, step = 338, 46
     for index, line in enumerate(lines[:5]):

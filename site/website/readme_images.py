@@ -1,4 +1,4 @@
-"""The README's pictures, created with the real program: a milestone that unlocks, and a class's page."""
+"""The README's pictures, created with the real program: a milestone unlocking, and a class page."""
 
 from __future__ import annotations
 

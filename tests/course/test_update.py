@@ -281,7 +281,7 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
 
 
 def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, student, tito) -> None:
-    """For a release older than `tito update` nothing is guessed, and the message states what to do instead."""
+    """For a release older than `tito update` nothing is guessed, and the message says what to do instead."""
     data = json.loads((student / lock.FILE).read_text())
     del data["files"][lock.BASE.as_posix()]
     (student / lock.FILE).write_text(json.dumps(data))

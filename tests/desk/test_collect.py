@@ -140,7 +140,8 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
     assert told["empty"] == "the repository is empty"
     assert told["none"] == "the roster lists no repository"
     gone = class_folder / "nowhere.git"
-    assert told["gone"] == f"there is no repository {gone}. If it was moved, correct the roster's column repository"
+    repair = "If it was moved, correct the `repository` column of the roster"
+    assert told["gone"] == f"there is no repository {gone}. {repair}"
     assert "127.0.0.1" in told["private"]
 
 
@@ -154,7 +155,7 @@ def test_the_same_files_under_another_commit_are_not_graded_again(school: School
 
 
 def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder: Path) -> None:
-    """The file is not even fetched, and the result states why it does not count."""
+    """The file is not even fetched, and the result says why it does not count."""
     school.enroll_student(
         "ada",
         make_released_files() | {"modules/04_layers/recipe.py": "# large\n" * 60_000, "data.bin": "x" * 3_000_000},

@@ -149,6 +149,6 @@ def test_what_is_no_gradebook_ends_the_run(
 
 
 def test_outside_a_workflow_there_is_no_last_run(class_folder: Path) -> None:
-    """The message states what to run instead."""
+    """The message says what to run instead."""
     with pytest.raises(UsageError, match="inv collect"):
         resume_gradebook(class_folder, {})

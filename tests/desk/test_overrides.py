@@ -115,7 +115,7 @@ def test_one_command_takes_back_what_was_decided(overrides_folder: Path) -> None
 def test_what_cannot_be_meant_is_refused(
     overrides_folder: Path, student: str, values: dict, why: str, said: str
 ) -> None:
-    """The message states what to write instead, and nothing is saved."""
+    """The message says what to write instead, and nothing is saved."""
     with pytest.raises(UsageError, match=said):
         set_override(ROOT, overrides_folder, student, 1, values, why, "prof")
     with pytest.raises(UsageError, match="There is no milestone 9"):

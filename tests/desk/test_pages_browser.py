@@ -75,7 +75,7 @@ def list_student_names(page: Page) -> list[str]:
 
 
 def test_students_are_sorted_and_filtered(open_page: Open) -> None:
-    """Students are sorted by points, and filtered by section or open problems; the page states how many are shown."""
+    """Students are sorted by points, and filtered by section or open problems; the page says how many are shown."""
     page = open_page("report")
     everybody = list_student_names(page)
     head = page.locator("#students-table th", has_text="Points")

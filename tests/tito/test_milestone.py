@@ -133,7 +133,7 @@ def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, 
 
 @pytest.mark.parametrize("student", ["id: [", "id: bob\n"])
 def test_damaged_or_foreign_answers_ask_nothing(repo: Path, tito, grader: list, monkeypatch, student: str) -> None:
-    """The report states what is wrong with the answers; no question is asked before that."""
+    """The report says what is wrong with the answers; no question is asked before that."""
     (repo / "student.yaml").write_text(student)
     save_answers(repo, 1, Answers("ada", {"training_memory": 1}))
     monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
@@ -250,7 +250,7 @@ def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
-    """The medal is shown once the milestone is unlocked; before, the message states what measures it."""
+    """The medal is shown once the milestone is unlocked; before, the message says what measures it."""
     answer = tito("milestone", "celebrate", "1")
     assert answer.code == 1
     assert "tito milestone test 1" in answer.out

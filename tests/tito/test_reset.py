@@ -108,7 +108,7 @@ def test_one_task_is_put_back_and_no_other(released: Path, tito, said: str, task
     ],
 )
 def test_a_task_without_a_place_is_refused(released: Path, tito, text: str, words: str) -> None:
-    """Nothing is guessed: the message states why and what to run instead, and nothing is changed."""
+    """Nothing is guessed: the message says why and what to run instead, and nothing is changed."""
     (released / TENSOR).write_text(text)
     answer = tito("module", "reset", "02", "--task", "2.3")
     assert answer.code == 2

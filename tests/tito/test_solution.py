@@ -40,7 +40,7 @@ def pass_module(repo: Path) -> None:
 
 
 def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:
-    """A module that was only begun has no solution to show, and the message states what to run."""
+    """A module that was only begun has no solution to show, and the message says what to run."""
     text = give_solution(released)
     tito("module", "start", "02")
     answer = tito("module", "solution", "02")

@@ -152,7 +152,7 @@ def test_other_files_are_not_a_save(tmp_path: Path) -> None:
 
 
 def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path) -> None:
-    """The message states what to try, and the watch does not wait as if nothing were saved."""
+    """The message says what to try, and the watch does not wait as if nothing were saved."""
     said: queue.SimpleQueue[object] = queue.SimpleQueue()
     with watch._watch_files(tmp_path, frozenset(), lambda: None, said.put):
         error = said.get(timeout=PATIENCE)
@@ -177,7 +177,7 @@ def test_a_signal_that_another_thread_gets_wakes_the_one_that_waits(number: int)
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the environment is older than the course, the message states what to run."""
+    """If the environment is older than the course, the message says what to run."""
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with (
         pytest.raises(UsageError, match=r"pip install -e \."),

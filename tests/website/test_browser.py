@@ -210,7 +210,7 @@ def test_the_class_can_be_sorted(open_page: Open) -> None:
 
 
 def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
-    """Each row is a link that states how far the student has got, and the table below repeats every module."""
+    """Each row is a link that says how far the student has got, and the table below repeats every module."""
     page = open_page("students")
     ada = page.get_by_role("link", name="Ada Łubieńska: ")
     expect(ada).to_have_accessible_name(re.compile(r"Ada Łubieńska: \d+ of 16 modules completed"))

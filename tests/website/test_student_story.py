@@ -21,7 +21,7 @@ FORGED = "it is not in the ledger"
 
 
 def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
-    """The order is started, not yet, unlocked. Attempts are counted, and each step states what followed, and when."""
+    """The order is started, not yet, unlocked. Attempts are counted, and each step says what followed, and when."""
     story = build_student_story(
         make_member(make_started_event("04_layers"), make_attempt(build_not_yet(), 1), make_attempt(build_result(), 3)),
         manifest,

@@ -261,7 +261,7 @@ class Tape:
         if tensor.tape is not self or tensor.position < self.first:
             raise RuntimeError("this tape has no record of that tensor: backward frees it, so it runs only once")
         if grad is None and tensor.size != 1:
-            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only a single element can do without")
+            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only a single element needs none")
         if grad is not None and grad.shape != tensor.shape:
             raise ValueError(f"a grad of shape {grad.shape} does not fit a tensor of shape {tensor.shape}")
         self.check_held()

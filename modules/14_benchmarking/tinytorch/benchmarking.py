@@ -81,7 +81,7 @@ def quantile(samples, q: float) -> float:
 
 
 def summarise(samples) -> dict[str, float]:
-    """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of the samples.
+    """Return "minimum", "median", "mad" and "p95" (the 0.95 quantile) of the samples.
 
     The MAD is the median of the samples' distances from their median, times MAD_TO_STD. Raise ValueError if there are
     no samples.
