@@ -92,7 +92,7 @@ def require_writable_path(name: str) -> Path:
     return path
 
 
-def check_cluster(cluster: str, jobs: int) -> None:
+def refuse_jobs_with_cluster(cluster: str, jobs: int) -> None:
     """Raise UsageError if both options are given, since a cluster grades as many tasks at a time as it has workers."""
     if cluster and jobs:
         raise UsageError("--jobs is only for this machine. On a cluster, the number of workers decides.")
@@ -200,7 +200,7 @@ def check_or_convert_roster(
     """Check the class's roster: problems by row, and who is new, gone or renamed. Exit 1 if there is a problem."""
     from desk import printing
     from desk.class_folder import make_class_folder
-    from desk.classroom50_exchange import write_converted_roster
+    from desk.classroom50_exchange import convert_classroom50_roster_file
     from desk.extensions import find_idle_extensions
     from desk.gradebook import FILE as BOOK
     from desk.gradebook import open_gradebook
@@ -210,7 +210,9 @@ def check_or_convert_roster(
 
     left_out: tuple[Problem, ...] = ()
     if classroom50:
-        left_out = write_converted_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        left_out = convert_classroom50_roster_file(
+            Path(classroom50), Path(folder, FILE), organisation, classroom, assignment
+        )
         printing.print_problems(left_out)
     found = check_roster(Path(folder, FILE))
     make_class_folder(Path(folder))
@@ -263,7 +265,7 @@ def collect_submissions(
 ) -> int:
     """Fetch every student's repository, grade what changed, and save the results. Exit 1 if somebody was left out."""
     from desk import printing
-    from desk.activity import PushTimeResolver
+    from desk.activity import PushSourceChain
     from desk.collect import collect_class as run
     from desk.collect import count_pending_work
     from desk.members import describe_roster_changes
@@ -273,7 +275,7 @@ def collect_submissions(
     from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
-    check_cluster(cluster, jobs)
+    refuse_jobs_with_cluster(cluster, jobs)
     rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only must be fetch or grade, not {only}.")
@@ -286,7 +288,7 @@ def collect_submissions(
             ROOT,
             here,
             rows,
-            PushTimeResolver(os.environ),
+            PushSourceChain(os.environ),
             watch,
             base=here,
             jobs=jobs or None,
@@ -337,7 +339,7 @@ def regrade_submissions(
 
     if pin and keep_better:
         raise UsageError("--pin keeps every grade, and --keep-better keeps the better of two. Choose one of them.")
-    check_cluster(cluster, jobs)
+    refuse_jobs_with_cluster(cluster, jobs)
     here, files = Path(folder), [require_writable_path(name) for name in (csv, to) if name]
     with create_watch(open_console()) as watch:
         found = run(
@@ -429,7 +431,7 @@ def send_or_write_feedback(
 ) -> int:
     """Send each student their official results as an issue in their repository. Exit 1 if somebody was left out."""
     from desk import printing
-    from desk.feedback import send_feedback
+    from desk.feedback import sync_feedback_issues
     from desk.roster import FILE, read_roster
     from grading.render.progress_watch import create_watch
     from tito.console import open_console
@@ -437,7 +439,7 @@ def send_or_write_feedback(
     here, files = Path(folder), Path(to) if to else None
     rows = read_roster(here / FILE).rows
     with create_watch(open_console()) as watch:
-        found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
+        found = sync_feedback_issues(ROOT, here, rows, os.environ, watch, send=send, author=author, text_folder=files)
     printing.print_feedback(found, send=send, to=files)
     if found.stopped is not None:
         raise GraderError(f"{found.stopped}\nWhat was sent is kept. The same command continues from there.")

@@ -26,7 +26,7 @@ def seal_manifest(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"milestones": milestones})
 
 
-def format_manifest(manifest: Manifest) -> str:
+def format_manifest_as_yaml(manifest: Manifest) -> str:
     """Format the manifest as YAML from which it can be loaded again."""
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course import constraints
 from course.figures.gallery import FIGURES_FOLDER, list_lesson_images
-from course.manifest_text import format_manifest, seal_manifest
+from course.manifest_text import format_manifest_as_yaml, seal_manifest
 from course.skeleton import make_skeleton, make_solution
 from course.workflows import WORKFLOWS_FOLDER as WORKFLOWS
 from course.workflows import build_release_workflows
@@ -130,7 +130,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
     if manifest.course.grader is not None:
         files |= build_release_workflows(root, manifest.course.grader)
     files[constraints.CONSTRAINTS_FILE] = _format_release_constraints(root, manifest).encode()
-    files[Path("milestones.yaml")] = format_manifest(seal_manifest(manifest)).encode()
+    files[Path("milestones.yaml")] = format_manifest_as_yaml(seal_manifest(manifest)).encode()
     files |= {name: text.encode() for name, text in render_templates(root, manifest).items()}
     own = find_student_owned_files(files, manifest)
     texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}

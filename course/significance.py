@@ -31,12 +31,12 @@ def compute_ks_case(first: list[float], second: list[float]) -> dict[str, Any]:
     return {"samples": [first, second], "D": distance, "p": float(special.kolmogorov(scaled))}
 
 
-def compute_chi2_case(first: list[Any], second: list[Any]) -> dict[str, Any]:
-    """Compute one case of the χ² test."""
-    names = sorted({*first, *second})
-    table = [[sample.count(name) for name in names] for sample in (first, second)]
+def compute_chi2_case(first_sample: list[Any], second_sample: list[Any]) -> dict[str, Any]:
+    """Compute SciPy's χ² and p for two samples of outcome names (not counts)."""
+    names = sorted({*first_sample, *second_sample})
+    table = [[sample.count(name) for name in names] for sample in (first_sample, second_sample)]
     found = stats.chi2_contingency(table, correction=False)
-    return {"samples": [first, second], "chi2": float(found.statistic), "p": float(found.pvalue)}
+    return {"samples": [first_sample, second_sample], "chi2": float(found.statistic), "p": float(found.pvalue)}
 
 
 def draw_cases() -> dict[str, list[Any]]:

@@ -50,8 +50,8 @@ class GitHubActivity:
         return tuple(sorted(found, key=lambda push: push.at))
 
 
-class PushTimeResolver:
-    """Ask each source of push times in turn: reflogs on this machine, then GitHub if there is a token."""
+class PushSourceChain:
+    """A chain of sources that are asked in turn: reflogs on this machine, then GitHub if there is a token."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._sources: list[PushTimeSource] = [ReflogSource()]

@@ -59,7 +59,7 @@ def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
     yield from run_checks(here, desk.root)
     yield from run_checks(
         (
-            check_official_sandbox,
+            check_sandbox_for_official_grading,
             check_worker,
             check_git,
             check_data_sets,
@@ -75,7 +75,7 @@ def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
         yield from run_checks((check_grader_repository, check_organisation, check_repositories), desk)
 
 
-def check_official_sandbox(desk: DeskContext) -> Finding:
+def check_sandbox_for_official_grading(desk: DeskContext) -> Finding:
     """Check that this machine has the sandbox that official grading needs."""
     found = check_sandbox(desk.root)
     fix = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"

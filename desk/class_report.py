@@ -253,7 +253,7 @@ def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int],
                     raw["verdict"],
                     tuple(_list_failure_titles(raw)),
                     _find_unanswered_questions(raw),
-                    dict(_list_failures_with_criteria(raw)),
+                    dict(_list_failure_and_criterion_titles(raw)),
                     dict(_list_judged_criteria(raw)),
                 )
             )
@@ -277,10 +277,10 @@ def _format_failure_title(failure: Mapping[str, Any]) -> str:
 
 def _list_failure_titles(raw_result: Mapping[str, Any]) -> Iterable[str]:
     """List the titles of the failures in a raw result."""
-    return (title for title, _ in _list_failures_with_criteria(raw_result))
+    return (title for title, _ in _list_failure_and_criterion_titles(raw_result))
 
 
-def _list_failures_with_criteria(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _list_failure_and_criterion_titles(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield (failure's title, criterion's title) for each failure in a raw result."""
     for criterion in raw_result["criteria"]:
         for failure in criterion.get("failures", ()):

@@ -81,7 +81,7 @@ def convert_roster(
     return out.getvalue(), tuple(problems)
 
 
-def write_converted_roster(
+def convert_classroom50_roster_file(
     source: Path, target: Path, organisation: str, classroom: str, assignment: str
 ) -> tuple[Problem, ...]:
     """Convert Classroom 50's roster to ours without replacing a file; return the problems of rows that are left out.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from desk.gradebook import Gradebook, format_time, parse_time
+from desk.gradebook import Gradebook, format_sortable_utc_time, parse_time
 
 Policy = Literal["replace", "keep_better", "pin"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -63,7 +63,7 @@ def save_regrade_decision(book: Gradebook, regrade: RegradeDecision) -> None:
     with book.open_transaction() as db:
         db.execute(
             "INSERT OR IGNORE INTO regrade (course_digest, at, policy, by_whom) VALUES (?, ?, ?, ?)",
-            (regrade.course_digest, format_time(regrade.at), regrade.policy, regrade.by_whom),
+            (regrade.course_digest, format_sortable_utc_time(regrade.at), regrade.policy, regrade.by_whom),
         )
 
 
@@ -99,7 +99,15 @@ class Override:
     @property
     def id(self) -> str:
         """The digest of the override's contents, which identifies it when shards are merged."""
-        cells = (self.student, str(self.milestone), self.kind, self.value, format_time(self.at), self.by_whom, self.why)
+        cells = (
+            self.student,
+            str(self.milestone),
+            self.kind,
+            self.value,
+            format_sortable_utc_time(self.at),
+            self.by_whom,
+            self.why,
+        )
         return hashlib.sha256("\0".join(cells).encode()).hexdigest()
 
 
@@ -135,7 +143,10 @@ def save_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
         db.executemany(
             "INSERT OR IGNORE INTO override (id, student, milestone, kind, value, at, by_whom, why) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(o.id, o.student, o.milestone, o.kind, o.value, format_time(o.at), o.by_whom, o.why) for o in overrides],
+            [
+                (o.id, o.student, o.milestone, o.kind, o.value, format_sortable_utc_time(o.at), o.by_whom, o.why)
+                for o in overrides
+            ],
         )
 
 
@@ -144,7 +155,7 @@ def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_who
     with book.open_transaction() as db:
         db.executemany(
             "INSERT OR IGNORE INTO withdrawal (override, at, by_whom, why) VALUES (?, ?, ?, ?)",
-            [(id_, format_time(at), by_whom, why) for id_ in ids],
+            [(id_, format_sortable_utc_time(at), by_whom, why) for id_ in ids],
         )
 
 

@@ -43,7 +43,7 @@ class FeedbackSummary:
     """The reason why sending stopped before the last student."""
 
 
-def send_feedback(
+def sync_feedback_issues(
     root: Path,
     folder: Path,
     rows: Sequence[RosterRow],
@@ -52,19 +52,19 @@ def send_feedback(
     *,
     send: bool = False,
     author: str = "",
-    to: Path | None = None,
+    text_folder: Path | None = None,
 ) -> FeedbackSummary:
     """Compare each student's issue with the gradebook and, with `send`, open it or bring it up to date.
 
-    ``rows`` come from the roster and contain each student's repository; `to` is a folder to which the texts are written
-    as files. Problems with individual students are in `troubles`. Raise UsageError if the gradebook or the token is
-    missing, and GraderError if one of them cannot be used.
+    ``rows`` come from the roster and contain each student's repository. The texts are also written as files to
+    ``text_folder``. Problems with individual students are in `troubles`. Raise UsageError if the gradebook or the token
+    is missing, and GraderError if one of them cannot be used.
     """
     manifest = load_manifest_strictly(root)
     with open_gradebook(folder / FILE) as book:
         texts = {o.row.id: format_feedback(o, manifest) for o in collect_official_results(book, manifest, root)}
         earlier = map_current_to_earlier_ids(book.read_renames())
-    written = write_feedback_files(texts, to) if to is not None else 0
+    written = write_feedback_files(texts, text_folder) if text_folder is not None else 0
     troubles = [StudentProblem(r.id, "it was never collected. Run: inv collect") for r in rows if r.id not in texts]
     places = {row.id: parse_github_name(row.repository or "") for row in rows if row.id in texts}
     outcomes: dict[str, FeedbackOutcome] = {student: "elsewhere" for student, name in places.items() if name is None}

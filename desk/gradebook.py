@@ -132,7 +132,7 @@ class Gradebook:
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",
-                (old_id, new_id, format_time(at)),
+                (old_id, new_id, format_sortable_utc_time(at)),
             )
             apply_recorded_renames(db)
 
@@ -146,7 +146,7 @@ class Gradebook:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (visit.student, format_time(visit.at), *astuple(visit)[2:]),
+                (visit.student, format_sortable_utc_time(visit.at), *astuple(visit)[2:]),
             )
 
     def read_visits(self) -> dict[str, Visit]:
@@ -157,7 +157,7 @@ class Gradebook:
 
     def save_pushes(self, student: str, pushes: Iterable[Push]) -> None:
         """Save pushes, skipping any that are already saved."""
-        rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
+        rows = [(student, p.branch, p.commit, format_sortable_utc_time(p.at), p.source) for p in pushes]
         with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO push (student, branch, commit_sha, at, source) VALUES (?, ?, ?, ?, ?)", rows
@@ -202,7 +202,7 @@ class Gradebook:
             result.submission.commit,
             result.submission.digest,
             result.course.digest,
-            format_time(result.started_at),
+            format_sortable_utc_time(result.started_at),
             result.verdict.value,
             sum(c.status is CriterionStatus.PASSED for c in result.criteria),
             len(result.criteria),
@@ -249,7 +249,7 @@ class Gradebook:
                 "INSERT INTO record (student, file, at, run_id, event, reason) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (student, file) DO UPDATE SET at = excluded.at, run_id = excluded.run_id, "
                 "event = excluded.event, reason = excluded.reason",
-                [(student, r.file, format_time(r.at), r.run_id, r.event, r.reason) for r in records],
+                [(student, r.file, format_sortable_utc_time(r.at), r.run_id, r.event, r.reason) for r in records],
             )
 
     def read_records(self, student: str | None = None) -> Iterator[PublishedRecord]:
@@ -427,7 +427,7 @@ def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
-def format_time(at: datetime) -> str:
+def format_sortable_utc_time(at: datetime) -> str:
     """Format a time as a UTC string that sorts chronologically."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 

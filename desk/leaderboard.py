@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from desk import git
-from desk.gradebook import FILE, Gradebook, format_time, open_gradebook
+from desk.gradebook import FILE, Gradebook, format_sortable_utc_time, open_gradebook
 from desk.grading_process import GradingTask
 from desk.pool import grade_in_processes
 from desk.roster import RosterRow
@@ -219,7 +219,7 @@ def save_leaderboard_run(book: Gradebook, task: GradingTask, result: Result, cou
         *_get_run_key(task),
         course,
         machine,
-        format_time(result.started_at),
+        format_sortable_utc_time(result.started_at),
         result.verdict.value,
         json.dumps(measured),
     )

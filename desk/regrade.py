@@ -248,5 +248,5 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
 
 
 def format_points(score: Score) -> str:
-    """Format points for a table, with a dash if there are none."""
+    """Format a score's points without the maximum, such as "7.5", or "—" if there are none."""
     return "—" if score.points is None else f"{score.points:g}"

@@ -91,7 +91,7 @@ class Worker:
         return self._modules[name]
 
     def recipe(self, module_id: str) -> Any:
-        """Load the recipe.py of a trigger module."""
+        """Load modules/MODULE_ID/recipe.py, the recipe of the milestone that this module unlocks."""
         return self.request("recipe", f"modules/{module_id}/recipe.py")
 
     def rng(self, seed: int) -> Any:

@@ -52,6 +52,6 @@ def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion,
     return MODULE_CRITERIA if milestone is None else manifest.milestone(milestone).criteria
 
 
-def copy_criterion_fields(criterion: Criterion) -> dict[str, Any]:
+def copy_repeated_criterion_fields(criterion: Criterion) -> dict[str, Any]:
     """Copy the fields of a criterion that a record repeats."""
     return {name: getattr(criterion, name) for name in REPEATED}

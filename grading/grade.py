@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from grading import cache
 from grading.client import Worker
-from grading.criteria import copy_criterion_fields, list_criteria
+from grading.criteria import copy_repeated_criterion_fields, list_criteria
 from grading.data.load import describe_data_identity, fetch_if_missing
 from grading.dependencies import (
     GRADER_SUFFIXES,
@@ -354,7 +354,7 @@ def _judge_criteria(
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None
     for criterion in criteria:
-        base = copy_criterion_fields(criterion)
+        base = copy_repeated_criterion_fields(criterion)
         if stopped_by is not None and criterion.kind is not CriterionKind.UNDERSTANDING:
             why = f"Not attempted. First fix “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))

@@ -136,7 +136,7 @@ def list_module_states(course: CourseLike, history: History) -> tuple[ModuleStat
             e.at
             for m in course.milestones
             for e in history.list_attempts(m.id)
-            if index < _count_passed_modules(course, m, e)
+            if index < _count_leading_passed_modules(course, m, e)
         ]
         reset = max((e.at for e in events if e.kind is Kind.MODULE_RESET), default=None)
         done = [at for at in done if reset is None or at > reset]
@@ -153,7 +153,7 @@ def list_module_states(course: CourseLike, history: History) -> tuple[ModuleStat
     return tuple(states)
 
 
-def _count_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt: Event) -> int:
+def _count_leading_passed_modules(course: CourseLike, milestone: MilestoneLike, attempt: Event) -> int:
     """Count how many modules, starting with the first, passed all tests in an attempt.
 
     Failures are in the modules' order.

@@ -56,7 +56,7 @@ class WarmGrader:
         )
 
     @property
-    def manifest(self) -> Manifest:
+    def last_read_manifest(self) -> Manifest:
         """The manifest that was last read."""
         return self._prepared.manifest
 
@@ -66,7 +66,7 @@ class WarmGrader:
             return
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-warm-"))
         try:
-            modules = list_built_modules_up_to(self.manifest, self.manifest.module(self.module_id))
+            modules = list_built_modules_up_to(self.last_read_manifest, self.last_read_manifest.module(self.module_id))
             empty = Submission(folder, folder, SubmissionRecord(digest="", files=()), missing=())
             self._spare = SpareWorker(start_worker(empty, modules, MODULE_BUDGET, self._prepared.sandbox), folder)
         except BaseException:

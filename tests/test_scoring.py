@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from course.manifest_text import format_manifest
+from course.manifest_text import format_manifest_as_yaml
 from desk.gradebook import FILE, open_gradebook
 from desk.roster import RosterRow
 from desk.scores import compute_scores
-from grading.criteria import copy_criterion_fields
+from grading.criteria import copy_repeated_criterion_fields
 from grading.export.scored_tests import list_scored_tests
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Unit
@@ -94,8 +94,11 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     manifest = load_partial_course(root, tmp_path)
     milestone = manifest.milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
-    assert (copy_criterion_fields(tests)["weight"], copy_criterion_fields(tests)["partial"]) == (4.0, True)
-    (tmp_path / "milestones.yaml").write_text(format_manifest(manifest), "utf-8")
+    assert (copy_repeated_criterion_fields(tests)["weight"], copy_repeated_criterion_fields(tests)["partial"]) == (
+        4.0,
+        True,
+    )
+    (tmp_path / "milestones.yaml").write_text(format_manifest_as_yaml(manifest), "utf-8")
     assert load_manifest(tmp_path) == manifest
     scheme = describe_scoring_scheme(milestone.criteria)
     assert scheme == (

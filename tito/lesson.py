@@ -116,7 +116,9 @@ def convert_tex_to_plain_letters(tex: str) -> str:
     """
     tex = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\{([^{}]*)\}", r"\1", tex.strip())
     tex = re.sub(
-        r"\\frac\{([^{}]*)\}\{([^{}]*)\}", lambda found: f"{_parenthesize(found[1])} / {_parenthesize(found[2])}", tex
+        r"\\frac\{([^{}]*)\}\{([^{}]*)\}",
+        lambda found: f"{_parenthesize_unless_single_word(found[1])} / {_parenthesize_unless_single_word(found[2])}",
+        tex,
     )
     tex = re.sub(r"\\sqrt\{([^{}]*)\}", r"√(\1)", tex)
     tex = re.sub(r"\^\{?\\top\}?", "ᵀ", tex)
@@ -127,7 +129,7 @@ def convert_tex_to_plain_letters(tex: str) -> str:
     return tex.replace("{", "").replace("}", "")
 
 
-def _parenthesize(text: str) -> str:
+def _parenthesize_unless_single_word(text: str) -> str:
     """Put a term in parentheses unless it is a single word or number."""
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 

@@ -57,7 +57,7 @@ def watch_module(name: ModuleName = None) -> int:
     grader = WarmGrader(root, module.id)
     try:
         grader.start_spare_worker()
-        record_module_start(root, grader.manifest, module.id)
+        record_module_start(root, grader.last_read_manifest, module.id)
         run_watch_session(grader, out, has_keys=has_keyboard())
     finally:
         grader.close()
@@ -75,10 +75,10 @@ def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> No
 
     events: SimpleQueue[Event | Exception] = SimpleQueue()
     jobs: SimpleQueue[WatchJob | None] = SimpleQueue()
-    module = grader.manifest.module(grader.module_id)
+    module = grader.last_read_manifest.module(grader.module_id)
     session = Session(
         grader.root,
-        grader.manifest,
+        grader.last_read_manifest,
         module,
         out,
         begin=jobs.put,
@@ -169,7 +169,7 @@ def should_stop_after_test(outcome: TestOutcome) -> bool:
 
 def list_watched_files(grader: WarmGrader, module: Module) -> frozenset[Path]:
     """List the files that a module's tests depend on: the student's files up to this module, and the tests."""
-    until = [one for one in grader.manifest.modules if one.number <= module.number]
+    until = [one for one in grader.last_read_manifest.modules if one.number <= module.number]
     files = [file for one in until for file in (one.folder / "recipe.py", *list_student_files(grader.root, one))]
     return frozenset(grader.root / file for file in (module.tests, *files))
 

@@ -28,12 +28,12 @@ def check_sizes_come_from_judge(course: CourseTree, watch: ProgressWatch) -> lis
     return [problem for path in files for problem in find_student_sized_allocations(course.read_text(path), path)]
 
 
-def find_student_sized_allocations(source: str, path: Path) -> list[Problem]:
+def find_student_sized_allocations(python_source: str, path: Path) -> list[Problem]:
     """Find every call in one file whose memory use depends on a value from the student."""
     fix = "Write the size as a constant, or take it from `values(…)`, whose sizes are limited."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student.", fix)
-        for line, text in sorted(set(_TaintAnalysis(ast.parse(source)).find_tainted_allocations()))
+        for line, text in sorted(set(_TaintAnalysis(ast.parse(python_source)).find_tainted_allocations()))
     ]
 
 
@@ -160,14 +160,14 @@ class _TaintAnalysis:
             if name is not None and self._is_tainted(value, function_name):
                 self.tainted[function.name].add(name)
 
-    def _taint_callback_parameters(self, argument: ast.AST, function_name: str) -> None:
+    def _taint_callback_parameters(self, callback: ast.AST, enclosing_function: str) -> None:
         """Taint the parameters of a function that student code calls."""
-        if isinstance(argument, ast.Lambda):
-            self.tainted[function_name].update(_list_parameters(argument))
-        elif isinstance(argument, ast.Name) and function_name in self.functions:
-            for inner in ast.walk(self.functions[function_name]):
-                if isinstance(inner, ast.FunctionDef) and inner.name == argument.id:
-                    self.tainted[function_name].update(_list_parameters(inner))
+        if isinstance(callback, ast.Lambda):
+            self.tainted[enclosing_function].update(_list_parameters(callback))
+        elif isinstance(callback, ast.Name) and enclosing_function in self.functions:
+            for inner in ast.walk(self.functions[enclosing_function]):
+                if isinstance(inner, ast.FunctionDef) and inner.name == callback.id:
+                    self.tainted[enclosing_function].update(_list_parameters(inner))
 
 
 def _list_arguments(call: ast.Call) -> list[ast.expr]:

@@ -26,26 +26,31 @@ HINTS = {
 
 
 def explain_wrong_functions(
-    figure_name: str, prompt: Prompt, written: str, mistake: str | None, share_right: float, fresh_share: float
+    figure_name: str,
+    prompt: Prompt,
+    written: str,
+    mistake: str | None,
+    share_right: float,
+    untrained_share_right: float,
 ) -> Failure:
     """Describe a set of functions of which too few are correct, and quote the first mistake."""
     return Failure(
         title=TITLES[figure_name],
         call=prompt.text,
         got=f"{written or 'nothing'}: {mistake or 'correct'} "
-        f"({share_right:.0%} of the functions are correct{_describe_fresh_share(fresh_share)})",
+        f"({share_right:.0%} of the functions are correct{_describe_untrained_share(untrained_share_right)})",
         expected=prompt.answer.strip(),
         hint=HINTS[figure_name],
     )
 
 
-def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_share: float) -> Failure:
+def explain_false_claims(prompt: Prompt, ending: str, share_true: float, untrained_share_true: float) -> Failure:
     """Describe stories whose claims are false too often, and quote the first false one."""
     return Failure(
         title="The claims at the end of a story are true",
         call=prompt.text,
         got=f"{ending.strip() or 'no ending'} "
-        f"({share_true:.0%} of all claims are true{_describe_fresh_share(fresh_share)})",
+        f"({share_true:.0%} of all claims are true{_describe_untrained_share(untrained_share_true)})",
         expected=prompt.answer.strip(),
         hint="Can attention reach the first sentence? Training windows must begin with a story and contain all of it.",
     )
@@ -124,6 +129,6 @@ def explain_failed_text(error: Exception, milestone: Milestone, text_name: str) 
     return explain_failed_recipe(error, milestone, text_name, when_slow)
 
 
-def _describe_fresh_share(fresh_share: float) -> str:
+def _describe_untrained_share(untrained_share: float) -> str:
     """Return text like `, and 3% with weights that were never trained`, or "" if the share is 0."""
-    return f", and {fresh_share:.0%} with weights that were never trained" if fresh_share else ""
+    return f", and {untrained_share:.0%} with weights that were never trained" if untrained_share else ""

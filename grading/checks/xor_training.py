@@ -159,7 +159,7 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
         "accuracy": Failure(
             title="All four corners are classified correctly after training, from every seed",
             got=f"{_format_answers(wrong)} (seed {wrong.seed})",
-            expected=_format_right_answers(wrong),
+            expected=_format_expected_answers(wrong),
             hint="A hidden layer with a nonlinearity, wide enough and trained long enough, learns this from any seed.",
         ),
         "noisy_accuracy": Failure(
@@ -177,7 +177,8 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
         "control_accuracy": Failure(
             title="The network learns other labels as well",
             got=f"{_format_answers(control_run)} (seed {control_run.seed})",
-            expected=f"{_format_right_answers(control_run)}: what it predicts comes from the labels it was trained on",
+            expected=f"{_format_expected_answers(control_run)}: what it predicts comes from the labels it was "
+            "trained on",
             hint="train must use the targets it is given. predict must use the network and know nothing of XOR.",
         ),
         "carried_difference": Failure(
@@ -203,7 +204,7 @@ def _format_answers(run: XorRun) -> str:
     return ", ".join(f"({a:.2f}, {b:.2f}) → {p:.2f}" for (a, b), p in pairs)
 
 
-def _format_right_answers(run: XorRun) -> str:
+def _format_expected_answers(run: XorRun) -> str:
     """Format the correct answer for each corner, in the same order."""
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 

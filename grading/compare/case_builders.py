@@ -22,22 +22,22 @@ Builder = Callable[[Any], Any]
 Draw = Callable[[np.random.Generator], np.ndarray]
 
 
-def make_normal_draw(*shape: int) -> Draw:
+def make_normal_drawer(*shape: int) -> Draw:
     """Return a function that draws normally distributed float32 numbers."""
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
-def make_positive_draw(*shape: int) -> Draw:
+def make_positive_drawer(*shape: int) -> Draw:
     """Return a function that draws float32 numbers from 0.5 to 2, which suit logarithms, roots and division."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
-def make_probability_draw(*shape: int) -> Draw:
+def make_probability_drawer(*shape: int) -> Draw:
     """Return a function that draws float32 probabilities from 0.05 to 0.95."""
     return lambda rng: rng.uniform(0.05, 0.95, shape).astype(np.float32)
 
 
-def make_integer_draw(below: int, *shape: int) -> Draw:
+def make_integer_drawer(below: int, *shape: int) -> Draw:
     """Return a function that draws int64 integers from 0 to ``below`` (exclusive)."""
     return lambda rng: rng.integers(0, below, shape)
 
@@ -125,7 +125,7 @@ def build_layer_case(
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.data = arrays[weight]
 
-        def compute_student_arrays() -> dict[str, Any]:
+        def compute_student_output_and_gradients() -> dict[str, Any]:
             """Run the student's layer forward and backward, and return the output and each gradient, keyed by name."""
             for parameter in parameters:
                 parameter.grad = None
@@ -139,7 +139,7 @@ def build_layer_case(
                 **gradients,
             }
 
-        return build_worker_side(student, compute_student_arrays, step, made, inputs, grads)
+        return build_worker_side(student, compute_student_output_and_gradients, step, made, inputs, grads)
 
     def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
         """Build what PyTorch computes from these arrays, and the call that is timed."""
@@ -156,7 +156,7 @@ def build_layer_case(
             output.backward(grad)
             return output
 
-        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_output_and_gradients() -> dict[str, np.ndarray]:
             """Run PyTorch's layer forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in (x, *parameters):
                 leaf.grad = None
@@ -164,7 +164,7 @@ def build_layer_case(
             gradients = {GRADIENT_PREFIX + key: to_numpy(p.grad) for key, p in zip(weights, parameters, strict=True)}
             return {"the output": to_numpy(output), f"{GRADIENT_PREFIX}x": to_numpy(x.grad), **gradients}
 
-        return build_local_side(compute_pytorch_arrays, run_pytorch_layer_and_backward)
+        return build_local_side(compute_pytorch_output_and_gradients, run_pytorch_layer_and_backward)
 
     return ComparisonCase(
         name, size, combine_draws(x=x, grad=grad, **weights), prepare_student_side, prepare_pytorch_side
@@ -182,12 +182,12 @@ def build_loss_case(
         inputs = [tensor(arrays[key]) for key in ("prediction", "target")]
         step = student.define(compute_loss_and_gradient)
 
-        def compute_student_arrays() -> dict[str, Any]:
+        def compute_student_loss_and_gradient() -> dict[str, Any]:
             """Compute the student's loss and its gradient, keyed by name."""
             value, gradient = step(criterion, *inputs)
             return {"the loss": read_tensor_array(value), f"{GRADIENT_PREFIX}prediction": read_tensor_array(gradient)}
 
-        return build_worker_side(student, compute_student_arrays, step, criterion, *inputs)
+        return build_worker_side(student, compute_student_loss_and_gradient, step, criterion, *inputs)
 
     def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
         """Build what PyTorch computes from these arrays, and the call that is timed."""
@@ -200,13 +200,13 @@ def build_loss_case(
             value.backward()
             return value
 
-        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_loss_and_gradient() -> dict[str, np.ndarray]:
             """Compute PyTorch's loss and its gradient, keyed by name."""
             guess.grad = None
             value = run_pytorch_loss_and_backward()
             return {"the loss": to_numpy(value), f"{GRADIENT_PREFIX}prediction": to_numpy(guess.grad)}
 
-        return build_local_side(compute_pytorch_arrays, run_pytorch_loss_and_backward)
+        return build_local_side(compute_pytorch_loss_and_gradient, run_pytorch_loss_and_backward)
 
     return ComparisonCase(
         name, size, combine_draws(prediction=prediction, target=target), prepare_student_side, prepare_pytorch_side
@@ -227,7 +227,7 @@ def build_function_case(
         student.autograd.require_grad(list(leaves.values()))
         step, grads = student.define(run_and_differentiate), student.tensor.Tensor(arrays["grad"])
 
-        def compute_student_arrays() -> dict[str, Any]:
+        def compute_student_output_and_gradients() -> dict[str, Any]:
             """Run the student's function forward and backward; return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
@@ -235,7 +235,7 @@ def build_function_case(
             gradients = {GRADIENT_PREFIX + key: read_tensor_array(leaf.grad) for key, leaf in leaves.items()}
             return {"the output": read_tensor_array(output), **gradients}
 
-        return build_worker_side(student, compute_student_arrays, step, made, tensors, grads)
+        return build_worker_side(student, compute_student_output_and_gradients, step, made, tensors, grads)
 
     def prepare_pytorch_side(torch: Any, arrays: Arrays) -> CaseSide:
         """Build what PyTorch computes from these arrays, and the call that is timed."""
@@ -251,7 +251,7 @@ def build_function_case(
                 output.backward(upstream)
             return output
 
-        def compute_pytorch_arrays() -> dict[str, np.ndarray]:
+        def compute_pytorch_output_and_gradients() -> dict[str, np.ndarray]:
             """Run PyTorch's function forward and backward, and return the output and each gradient, keyed by name."""
             for leaf in leaves.values():
                 leaf.grad = None
@@ -261,7 +261,7 @@ def build_function_case(
                 **{GRADIENT_PREFIX + k: to_numpy(leaf.grad) for k, leaf in leaves.items()},
             }
 
-        return build_local_side(compute_pytorch_arrays, run_pytorch_function_and_backward)
+        return build_local_side(compute_pytorch_output_and_gradients, run_pytorch_function_and_backward)
 
     drawn = draws if grad is None else {"grad": grad, **draws}
     return ComparisonCase(name, size, combine_draws(**drawn), prepare_student_side, prepare_pytorch_side)

@@ -15,11 +15,11 @@ from grading.compare.case_builders import (
     build_layer_case,
     build_loss_case,
     combine_draws,
-    make_integer_draw,
-    make_normal_draw,
+    make_integer_drawer,
+    make_normal_drawer,
     make_op_builder,
-    make_positive_draw,
-    make_probability_draw,
+    make_positive_drawer,
+    make_probability_drawer,
     make_tensor_function_builder,
 )
 from grading.compare.case_comparison import Arrays, CaseSide, ComparisonCase, build_local_side, build_worker_side
@@ -32,28 +32,28 @@ Operation = tuple[str, str, str, dict[str, Any], Callable[[Any], Any], dict[str,
 _ROWS = np.array([3, 1, 4, 1, 5, 9, 2, 6] * 16)
 OPERATIONS: list[Operation] = [
     ("a + b, broadcast", "256×512 + 512", "add", {}, lambda torch: torch.add,
-     {"a": make_normal_draw(256, 512), "b": make_normal_draw(512)}, (256, 512)),
+     {"a": make_normal_drawer(256, 512), "b": make_normal_drawer(512)}, (256, 512)),
     ("a * b", "512×512", "multiply", {}, lambda torch: torch.mul,
-     {"a": make_normal_draw(512, 512), "b": make_normal_draw(512, 512)}, (512, 512)),
+     {"a": make_normal_drawer(512, 512), "b": make_normal_drawer(512, 512)}, (512, 512)),
     ("a / b", "512×512", "divide", {}, lambda torch: torch.div,
-     {"a": make_normal_draw(512, 512), "b": make_positive_draw(512, 512)}, (512, 512)),
+     {"a": make_normal_drawer(512, 512), "b": make_positive_drawer(512, 512)}, (512, 512)),
     ("a ** b", "256×256", "power", {}, lambda torch: torch.pow,
-     {"a": make_positive_draw(256, 256), "b": make_normal_draw(256, 256)}, (256, 256)),
-    ("exp", "512×512", "exp", {}, lambda torch: torch.exp, {"a": make_normal_draw(512, 512)}, (512, 512)),
-    ("log", "512×512", "log", {}, lambda torch: torch.log, {"a": make_positive_draw(512, 512)}, (512, 512)),
-    ("sqrt", "512×512", "sqrt", {}, lambda torch: torch.sqrt, {"a": make_positive_draw(512, 512)}, (512, 512)),
+     {"a": make_positive_drawer(256, 256), "b": make_normal_drawer(256, 256)}, (256, 256)),
+    ("exp", "512×512", "exp", {}, lambda torch: torch.exp, {"a": make_normal_drawer(512, 512)}, (512, 512)),
+    ("log", "512×512", "log", {}, lambda torch: torch.log, {"a": make_positive_drawer(512, 512)}, (512, 512)),
+    ("sqrt", "512×512", "sqrt", {}, lambda torch: torch.sqrt, {"a": make_positive_drawer(512, 512)}, (512, 512)),
     ("a @ b", "256×256 @ 256×256", "matmul", {}, lambda torch: torch.matmul,
-     {"a": make_normal_draw(256, 256), "b": make_normal_draw(256, 256)}, (256, 256)),
+     {"a": make_normal_drawer(256, 256), "b": make_normal_drawer(256, 256)}, (256, 256)),
     ("a @ b, batched", "16×64×64 @ 16×64×64", "matmul", {}, lambda torch: torch.matmul,
-     {"a": make_normal_draw(16, 64, 64), "b": make_normal_draw(16, 64, 64)}, (16, 64, 64)),
+     {"a": make_normal_drawer(16, 64, 64), "b": make_normal_drawer(16, 64, 64)}, (16, 64, 64)),
     ("sum(axis=1)", "512×512", "reduce_sum", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.sum, dim=1),
-     {"a": make_normal_draw(512, 512)}, (512,)),
+     {"a": make_normal_drawer(512, 512)}, (512,)),
     ("mean(axis=0)", "512×512", "reduce_mean", {"axis": 0, "keepdims": False}, lambda torch: partial(torch.mean, dim=0),
-     {"a": make_normal_draw(512, 512)}, (512,)),
+     {"a": make_normal_drawer(512, 512)}, (512,)),
     ("max(axis=1)", "512×512", "reduce_max", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.amax, dim=1),
-     {"a": make_normal_draw(512, 512)}, (512,)),
+     {"a": make_normal_drawer(512, 512)}, (512,)),
     ("a[rows], some twice", "128 of 64×256", "index", {"key": _ROWS}, lambda torch: lambda a: a[torch.tensor(_ROWS)],
-     {"a": make_normal_draw(64, 256)}, (128, 256)),
+     {"a": make_normal_drawer(64, 256)}, (128, 256)),
 ]  # fmt: skip
 
 
@@ -67,11 +67,11 @@ def list_dot_product_cases() -> list[ComparisonCase]:
     return [
         build_array_case(
             "dot_loop", "1,000", make_setup_lookup("dot_loop"), lambda torch: torch.dot,
-            a=make_positive_draw(1000), b=make_positive_draw(1000),
+            a=make_positive_drawer(1000), b=make_positive_drawer(1000),
         ),
         build_array_case(
             "dot_vectorised", "100,000", make_setup_lookup("dot_vectorised"), lambda torch: torch.dot,
-            a=make_positive_draw(100_000), b=make_positive_draw(100_000),
+            a=make_positive_drawer(100_000), b=make_positive_drawer(100_000),
         ),
     ]  # fmt: skip
 
@@ -84,7 +84,7 @@ def list_operation_cases(*, differentiate: bool) -> list[ComparisonCase]:
             size,
             make_op_builder("tensor", ours, **how),
             theirs,
-            make_normal_draw(*output) if differentiate else None,
+            make_normal_drawer(*output) if differentiate else None,
             **draws,
         )
         for name, size, ours, how, theirs, draws, output in OPERATIONS
@@ -113,8 +113,8 @@ def list_activation_cases() -> list[ComparisonCase]:
             "256×512",
             make_activation_lookup(name),
             build,
-            x=make_normal_draw(*shape),
-            grad=make_normal_draw(*shape),
+            x=make_normal_drawer(*shape),
+            grad=make_normal_drawer(*shape),
         )
         for name, build in theirs.items()
     ]
@@ -127,18 +127,18 @@ def list_layer_cases() -> list[ComparisonCase]:
             "Dense(256, 128)", "128×256",
             lambda student: student.layers.Dense(256, 128, rng=student.rng(0)),
             lambda torch: torch.nn.Linear(256, 128),
-            x=make_normal_draw(128, 256), grad=make_normal_draw(128, 128),
-            weight=make_normal_draw(128, 256), bias=make_normal_draw(128),
+            x=make_normal_drawer(128, 256), grad=make_normal_drawer(128, 128),
+            weight=make_normal_drawer(128, 256), bias=make_normal_drawer(128),
         ),
         build_loss_case(
             "MSELoss", "256×256",
             lambda student: student.layers.MSELoss(), lambda torch: torch.nn.functional.mse_loss,
-            prediction=make_normal_draw(256, 256), target=make_normal_draw(256, 256),
+            prediction=make_normal_drawer(256, 256), target=make_normal_drawer(256, 256),
         ),
         build_loss_case(
             "BCELoss", "256×256",
             lambda student: student.layers.BCELoss(), lambda torch: torch.nn.functional.binary_cross_entropy,
-            prediction=make_probability_draw(256, 256), target=make_probability_draw(256, 256),
+            prediction=make_probability_drawer(256, 256), target=make_probability_drawer(256, 256),
         ),
     ]  # fmt: skip
 
@@ -153,27 +153,27 @@ def list_network_cases() -> list[ComparisonCase]:
                 torch.nn.Linear(256, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64), torch.nn.ReLU(),
                 torch.nn.Linear(64, 10),
             ),
-            x=make_normal_draw(128, 256), grad=make_normal_draw(128, 10),
-            weight1=make_scaled_weight_draw(128, 256), bias1=make_normal_draw(128),
-            weight2=make_scaled_weight_draw(64, 128), bias2=make_normal_draw(64),
-            weight3=make_scaled_weight_draw(10, 64), bias3=make_normal_draw(10),
+            x=make_normal_drawer(128, 256), grad=make_normal_drawer(128, 10),
+            weight1=make_scaled_weight_drawer(128, 256), bias1=make_normal_drawer(128),
+            weight2=make_scaled_weight_drawer(64, 128), bias2=make_normal_drawer(64),
+            weight3=make_scaled_weight_drawer(10, 64), bias3=make_normal_drawer(10),
         ),
         build_loss_case(
             "CrossEntropyLoss", "512×10",
             lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
-            prediction=make_normal_draw(512, 10), target=make_integer_draw(10, 512),
+            prediction=make_normal_drawer(512, 10), target=make_integer_drawer(10, 512),
         ),
         build_loss_case(
             "CrossEntropyLoss", "256×1,000",
             lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
-            prediction=make_normal_draw(256, 1000), target=make_integer_draw(1000, 256),
+            prediction=make_normal_drawer(256, 1000), target=make_integer_drawer(1000, 256),
         ),
     ]  # fmt: skip
 
 
-def make_scaled_weight_draw(n_out: int, n_in: int) -> Draw:
+def make_scaled_weight_drawer(n_out: int, n_in: int) -> Draw:
     """Return a function that draws weights for which outputs are on the same scale as inputs."""
-    draw = make_normal_draw(n_out, n_in)
+    draw = make_normal_drawer(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 
 
@@ -184,30 +184,30 @@ def list_spatial_cases() -> list[ComparisonCase]:
             "Conv2d(3, 16, 5, stride=2, padding=2)", "16×3×32×32",
             lambda student: student.spatial.Conv2d(3, 16, 5, stride=2, padding=2, rng=student.rng(0)),
             lambda torch: torch.nn.Conv2d(3, 16, 5, stride=2, padding=2),
-            x=make_normal_draw(16, 3, 32, 32), grad=make_normal_draw(16, 16, 16, 16),
-            weight=make_normal_draw(16, 3, 5, 5), bias=make_normal_draw(16),
+            x=make_normal_drawer(16, 3, 32, 32), grad=make_normal_drawer(16, 16, 16, 16),
+            weight=make_normal_drawer(16, 3, 5, 5), bias=make_normal_drawer(16),
         ),
         *list_convolution_cases(lambda conv, _student: conv),
         build_layer_case(
             "MaxPool2d(2)", "16×16×32×32",
             lambda student: student.spatial.MaxPool2d(2), lambda torch: torch.nn.MaxPool2d(2),
-            x=make_normal_draw(16, 16, 32, 32), grad=make_normal_draw(16, 16, 16, 16),
+            x=make_normal_drawer(16, 16, 32, 32), grad=make_normal_drawer(16, 16, 16, 16),
         ),
         build_layer_case(
             "AvgPool2d(2)", "16×16×32×32",
             lambda student: student.spatial.AvgPool2d(2), lambda torch: torch.nn.AvgPool2d(2),
-            x=make_normal_draw(16, 16, 32, 32), grad=make_normal_draw(16, 16, 16, 16),
+            x=make_normal_drawer(16, 16, 32, 32), grad=make_normal_drawer(16, 16, 16, 16),
         ),
         build_layer_case(
             "Flatten()", "64×16×8×8",
             lambda student: student.spatial.Flatten(), lambda torch: torch.nn.Flatten(),
-            x=make_normal_draw(64, 16, 8, 8), grad=make_normal_draw(64, 1024),
+            x=make_normal_drawer(64, 16, 8, 8), grad=make_normal_drawer(64, 1024),
         ),
         build_layer_case(
             "BatchNorm2d(16), training", "16×16×32×32",
             lambda student: student.spatial.BatchNorm2d(16), lambda torch: torch.nn.BatchNorm2d(16),
-            x=make_normal_draw(16, 16, 32, 32), grad=make_normal_draw(16, 16, 32, 32),
-            weight=make_positive_draw(16), bias=make_normal_draw(16),
+            x=make_normal_drawer(16, 16, 32, 32), grad=make_normal_drawer(16, 16, 32, 32),
+            weight=make_positive_drawer(16), bias=make_normal_drawer(16),
         ),
     ]  # fmt: skip
 
@@ -221,8 +221,8 @@ def list_convolution_cases(
             name, "16×16×32×32",
             lambda student: change(student.spatial.Conv2d(16, 32, 3, padding=1, rng=student.rng(0)), student),
             lambda torch: torch.nn.Conv2d(16, 32, 3, padding=1),
-            x=make_normal_draw(16, 16, 32, 32), grad=make_normal_draw(16, 32, 32, 32),
-            weight=make_normal_draw(32, 16, 3, 3), bias=make_normal_draw(32),
+            x=make_normal_drawer(16, 16, 32, 32), grad=make_normal_drawer(16, 32, 32, 32),
+            weight=make_normal_drawer(32, 16, 3, 3), bias=make_normal_drawer(32),
         ),
     ]  # fmt: skip
 
@@ -253,7 +253,7 @@ def list_projection_draws() -> dict[str, Draw]:
     """List the functions that draw an attention layer's parameters, in order."""
     names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
     return {
-        name: make_scaled_weight_draw(EMBEDDING, EMBEDDING) if "weight" in name else make_normal_draw(EMBEDDING)
+        name: make_scaled_weight_drawer(EMBEDDING, EMBEDDING) if "weight" in name else make_normal_drawer(EMBEDDING)
         for name in names
     }
 
@@ -261,9 +261,9 @@ def list_projection_draws() -> dict[str, Draw]:
 def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
     """List module 07's attention, plain or recorded on module 09's tape."""
     shape = (8, HEADS, TOKENS, HEAD_WIDTH)
-    draws = {name: make_normal_draw(*shape) for name in ("query", "key", "value")}
-    grad = make_normal_draw(*shape) if differentiate else None
-    tokens = make_normal_draw(8, TOKENS, EMBEDDING)
+    draws = {name: make_normal_drawer(*shape) for name in ("query", "key", "value")}
+    grad = make_normal_drawer(*shape) if differentiate else None
+    tokens = make_normal_drawer(8, TOKENS, EMBEDDING)
     return [
         build_function_case(
             "scaled_dot_product_attention", "8×4×64×32",
@@ -321,7 +321,7 @@ def list_loading_cases() -> list[ComparisonCase]:
             lambda: dict(zip(names, join_epoch_batches(loader), strict=True)), list_epoch_batches, loader
         )
 
-    draws = combine_draws(images=make_normal_draw(1000, 1, 28, 28), labels=make_integer_draw(10, 1000))
+    draws = combine_draws(images=make_normal_drawer(1000, 1, 28, 28), labels=make_integer_drawer(10, 1000))
     return [
         ComparisonCase(
             "DataLoader(dataset, 64), an epoch", "1,000×1×28×28", draws, prepare_student_side, prepare_pytorch_side

@@ -38,7 +38,11 @@ def build_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only:
     for row in comparisons:
         good, bad = ("ok", "no") if ascii_only else ("✓", "✗")
         sign = Text(good, style="green") if row.same else Text(bad, style="red")
-        name = Text.assemble(_to_ascii(row.name, ascii_only), "\n", (_to_ascii(row.size, ascii_only), "dim"))
+        name = Text.assemble(
+            _replace_symbols_if_ascii_only(row.name, ascii_only),
+            "\n",
+            (_replace_symbols_if_ascii_only(row.size, ascii_only), "dim"),
+        )
         if row.problem is not None:
             name.append(f"\n{row.problem}", style="yellow")
         told = format_comparison_figures(row, ascii_only=ascii_only)
@@ -55,7 +59,7 @@ def format_comparison_figures(comparison: Comparison, *, ascii_only: bool = Fals
         none if gap is None else f"{gap:.1e}" for gap in (comparison.difference, comparison.gradient_difference)
     ]
     times = [
-        none if seconds is None else format_time(seconds, ascii_only=ascii_only)
+        none if seconds is None else format_short_duration(seconds, ascii_only=ascii_only)
         for seconds in (comparison.seconds, comparison.their_seconds)
     ]
     ratio = none
@@ -73,17 +77,19 @@ def build_time_bars(comparisons: Iterable[Comparison], width: int, *, ascii_only
         if row.seconds is None or row.their_seconds is None:
             continue
         slower = max(row.seconds, row.their_seconds, 1e-12)
-        lines.append(Text(_to_ascii(row.name, ascii_only)))
+        lines.append(Text(_replace_symbols_if_ascii_only(row.name, ascii_only)))
         for who, seconds, colour in (("yours", row.seconds, "cyan"), ("PyTorch", row.their_seconds, "magenta")):
             bar = figure_text.draw_bar(seconds / slower, width, ascii_only=ascii_only)
-            lines.append(Text.assemble(f"  {who:8}", (bar, colour), f" {format_time(seconds, ascii_only=ascii_only)}"))
+            lines.append(
+                Text.assemble(f"  {who:8}", (bar, colour), f" {format_short_duration(seconds, ascii_only=ascii_only)}")
+            )
     return Group(*lines) if len(lines) > 1 else Text()
 
 
-def format_time(seconds: float, *, ascii_only: bool = False) -> str:
-    """Format a short time with a suitable unit.
+def format_short_duration(seconds: float, *, ascii_only: bool = False) -> str:
+    """Format a short duration in s, ms or µs.
 
-    >>> format_time(0.00123), format_time(0.0000456), format_time(2)
+    >>> format_short_duration(0.00123), format_short_duration(0.0000456), format_short_duration(2)
     ('1.23 ms', '45.6 µs', '2 s')
     """
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us" if ascii_only else "µs", 1e-6)):
@@ -92,6 +98,6 @@ def format_time(seconds: float, *, ascii_only: bool = False) -> str:
     return f"{seconds / 1e-6:.2g} {'us' if ascii_only else 'µs'}"
 
 
-def _to_ascii(text: str, ascii_only: bool) -> str:
+def _replace_symbols_if_ascii_only(text: str, ascii_only: bool) -> str:
     """Replace characters that ASCII lacks, if required."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text

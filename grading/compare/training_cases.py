@@ -15,9 +15,9 @@ from grading.compare.case_builders import (
     build_function_case,
     build_layer_case,
     combine_draws,
-    make_integer_draw,
-    make_normal_draw,
-    make_positive_draw,
+    make_integer_drawer,
+    make_normal_drawer,
+    make_positive_drawer,
     read_tensor_array,
     to_numpy,
     to_torch,
@@ -128,7 +128,7 @@ def build_optimizer_case(name: str, **options: Any) -> ComparisonCase:
         return build_local_side(compute_pytorch_parameter, take_optimizer_steps, make([parameter], **options))
 
     called = ", ".join(f"{key}={value}" for key, value in options.items())
-    draws = {"start": make_normal_draw(*shape), "grads": make_normal_draw(OPTIMIZER_STEPS, *shape)}
+    draws = {"start": make_normal_drawer(*shape), "grads": make_normal_drawer(OPTIMIZER_STEPS, *shape)}
     return ComparisonCase(
         f"{name}({called})",
         f"{OPTIMIZER_STEPS} steps of 256×256",
@@ -209,7 +209,7 @@ def build_clipping_case() -> ComparisonCase:
 
         return build_local_side(compute_pytorch_gradients, clip_restored_gradients)
 
-    draws = {name: make_normal_draw(*shape) for name, shape in shapes.items()}
+    draws = {name: make_normal_drawer(*shape) for name, shape in shapes.items()}
     return ComparisonCase(
         "clip_grad_norm(parameters, 1.0)",
         "3 gradients",
@@ -264,15 +264,15 @@ def build_training_case(name: str, change: Callable[[Any, Any], Any]) -> Compari
         step = make_torch_training_step(torch, lambda: torch.nn.functional.cross_entropy(network(x), y), optimizer)
         return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"images": make_normal_draw(32, 3, 32, 32), "labels": make_integer_draw(10, 32)}
+    draws: dict[str, Draw] = {"images": make_normal_drawer(32, 3, 32, 32), "labels": make_integer_drawer(10, 32)}
     for number, (before, after) in enumerate(((3, 16), (16, 32), (32, 64))):
-        draws[f"kernels{number}"] = make_he_weight_draw(after, before)
-        draws |= {f"scale{number}": make_positive_draw(after), f"shift{number}": make_normal_draw(after)}
-    draws |= {"weight": make_he_weight_draw(10, 1024, size=()), "bias": make_normal_draw(10)}
+        draws[f"kernels{number}"] = make_he_weight_drawer(after, before)
+        draws |= {f"scale{number}": make_positive_drawer(after), f"shift{number}": make_normal_drawer(after)}
+    draws |= {"weight": make_he_weight_drawer(10, 1024, size=()), "bias": make_normal_drawer(10)}
     return ComparisonCase(name, "32×3×32×32", combine_draws(**draws), prepare_student_side, prepare_pytorch_side)
 
 
-def make_he_weight_draw(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
+def make_he_weight_drawer(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
     """Return a function that draws weights with He initialisation."""
     shape = (n_out, n_in, *size)
     return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
@@ -369,7 +369,8 @@ def list_compression_cases() -> list[ComparisonCase]:
         build_function_case(
             "distillation_loss", "256×10", build_student_distillation, build_torch_distillation,
             lambda _rng: np.ones((), np.float32),
-            logits=make_normal_draw(256, 10), teacher=make_normal_draw(256, 10), targets=make_integer_draw(10, 256),
+            logits=make_normal_drawer(256, 10), teacher=make_normal_drawer(256, 10),
+            targets=make_integer_drawer(10, 256),
         ),
     ]  # fmt: skip
 
@@ -393,7 +394,7 @@ def list_kernel_cases() -> list[ComparisonCase]:
         """Build the student's optimised network of one 2×2 max-pooling layer."""
         return student.kernels.optimise(student.layers.Sequential(student.spatial.MaxPool2d(2)))
 
-    images = make_normal_draw(16, 16, 32, 32)
+    images = make_normal_drawer(16, 16, 32, 32)
     return [
         *list_convolution_cases(
             lambda conv, student: student.kernels.BlockedConv2d(conv), "BlockedConv2d(Conv2d(16, 32, 3, …))"
@@ -401,11 +402,11 @@ def list_kernel_cases() -> list[ComparisonCase]:
         build_layer_case(
             "BatchNormReLU(BatchNorm2d(16))", "16×16×32×32", build_fused_norm_relu,
             lambda torch: torch.nn.Sequential(torch.nn.BatchNorm2d(16), torch.nn.ReLU()),
-            x=images, grad=images, weight=make_positive_draw(16), bias=make_normal_draw(16),
+            x=images, grad=images, weight=make_positive_drawer(16), bias=make_normal_drawer(16),
         ),
         build_layer_case(
             "optimise(MaxPool2d(2))", "16×16×32×32", build_optimised_pooling, lambda torch: torch.nn.MaxPool2d(2),
-            x=images, grad=make_normal_draw(16, 16, 16, 16),
+            x=images, grad=make_normal_drawer(16, 16, 16, 16),
         ),
         build_training_case(
             "train_step after optimise(network)", lambda network, student: student.kernels.optimise(network)
@@ -443,7 +444,7 @@ def build_gpt_case() -> ComparisonCase:
         step = make_torch_training_step(torch, loss, optimizer, max_norm=1.0)
         return build_local_side(lambda: {"losses": np.array([step() for _ in range(TRAINING_STEPS)])}, step)
 
-    draws: dict[str, Draw] = {"tokens": make_integer_draw(VOCAB, ROWS, LENGTH + 1)}
+    draws: dict[str, Draw] = {"tokens": make_integer_drawer(VOCAB, ROWS, LENGTH + 1)}
     for number, shape in enumerate(list_gpt_shapes()):
         draws[f"parameter{number}"] = make_small_value_draw(*shape)
     return ComparisonCase(
@@ -476,22 +477,22 @@ def list_language_cases() -> list[ComparisonCase]:
             "Embedding(256, 128)", "8×64 tokens",
             lambda student: student.define(bind_embedding)(student.tensor.apply, student.tinygpt.embedding),
             lambda torch: lambda weight, tokens: torch.nn.functional.embedding(tokens, weight),
-            make_normal_draw(*tokens, width),
-            weight=make_normal_draw(VOCAB, width), tokens=make_integer_draw(VOCAB, *tokens),
+            make_normal_drawer(*tokens, width),
+            weight=make_normal_drawer(VOCAB, width), tokens=make_integer_drawer(VOCAB, *tokens),
         ),
         build_layer_case(
             "LayerNorm(128)", "8×64×128",
             lambda student: student.tinygpt.LayerNorm(width), lambda torch: torch.nn.LayerNorm(width),
-            x=make_normal_draw(*tokens, width), grad=make_normal_draw(*tokens, width),
-            weight=make_positive_draw(width), bias=make_normal_draw(width),
+            x=make_normal_drawer(*tokens, width), grad=make_normal_drawer(*tokens, width),
+            weight=make_positive_drawer(width), bias=make_normal_drawer(width),
         ),
         build_function_case(
             "CausalSelfAttention(128, 4)", "8×64×128",
             lambda student: student.define(bind_attention)(
                 student.tinygpt.CausalSelfAttention(width, HEADS, rng=student.rng(0))
             ),
-            lambda torch: partial(compute_torch_attention, torch, causal=True), make_normal_draw(*tokens, width),
-            x=make_normal_draw(*tokens, width), **list_projection_draws(),
+            lambda torch: partial(compute_torch_attention, torch, causal=True), make_normal_drawer(*tokens, width),
+            x=make_normal_drawer(*tokens, width), **list_projection_draws(),
         ),
         build_gpt_case(),
     ]  # fmt: skip

@@ -88,7 +88,7 @@ def decide_conclusion(report: RunReport) -> Conclusion:
 def publish_check_run(client: Client, repository: str, report: RunReport, author: str) -> None:
     """Create the check run on the report's commit, or complete the one that this run has already created."""
     owner, name = repository.split("/")
-    notes = collect_line_notes(report.ordered_results)
+    notes = collect_line_notes(report.shown_results)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
     texts = {"title": to_one_line(build_report_headline(report), 150), "summary": build_visible_part(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": decide_conclusion(report)}

@@ -22,7 +22,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
-from grading.criteria import REPEATED, copy_criterion_fields, list_criteria
+from grading.criteria import REPEATED, copy_repeated_criterion_fields, list_criteria
 from grading.github.api import ApiModel, Client, translate_errors, validate_response
 from grading.github.plan import MAX_PLAN_BYTES as LARGEST_PLAN
 from grading.github.plan import GradingPlan, decode_plan
@@ -210,7 +210,7 @@ def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest)
         raise ArtifactRefusedError("the file has a different name for this course, its milestone or its command")
     if result.started_at > datetime.now(UTC) + CLOCK_TOLERANCE:
         raise ArtifactRefusedError("the file is dated in the future")
-    wanted = [copy_criterion_fields(criterion) for criterion in list_criteria(manifest, result.milestone)]
+    wanted = [copy_repeated_criterion_fields(criterion) for criterion in list_criteria(manifest, result.milestone)]
     if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
         raise ArtifactRefusedError("the file does not use this course's criteria and thresholds")
     if result.verdict is not decide_verdict(result.criteria, result.provisional_because):

@@ -147,8 +147,8 @@ def commit_files_to_branch(
             return None
         if error.response.status_code in (403, 409, 422):
             raise GraderError(
-                f"GitHub does not let this run write to the branch {branch}: {_quote_reason(error)} Allow Actions to "
-                "write to it: give the job `permissions: contents: write`, and make sure that no rule "
+                f"GitHub does not let this run write to the branch {branch}: {_extract_refusal_reason(error)} "
+                "Allow Actions to write to it: give the job `permissions: contents: write`, and make sure that no rule "
                 "protects the branch."
             ) from None
         raise
@@ -161,7 +161,7 @@ def _has_branch_moved(repository: Repository, branch: str, base: Branch | None) 
     return (now.commit if now else None) != (base.commit if base else None)
 
 
-def _quote_reason(error: RequestFailed) -> str:
+def _extract_refusal_reason(error: RequestFailed) -> str:
     """Return GitHub's own explanation for refusing a request."""
     try:
         message = to_one_line(str(error.response.json()["message"]), 300)

@@ -79,8 +79,8 @@ class RunReport:
     """The course, for its deadlines and for what comes next."""
 
     @property
-    def ordered_results(self) -> tuple[Result, ...]:
-        """The results in the course's order, so that the failure to fix first comes first."""
+    def shown_results(self) -> tuple[Result, ...]:
+        """The first MAX_ROWS results in the course's order, so that the failure to fix first comes first."""
         return tuple(sorted(self.results, key=_get_course_order_key))[:MAX_ROWS]
 
 
@@ -88,9 +88,7 @@ def build_comment(report: RunReport) -> str:
     """Build the complete comment, from its marker to its state, with at most `MAX_CHARACTERS` characters."""
     run = report.run
     foot = encode_report_state(
-        merge_report_state(
-            report.ordered_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit
-        )
+        merge_report_state(report.shown_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit)
     )
     return f"{MARKER}\n\n{_build_comment_body(report, MAX_CHARACTERS - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
 
@@ -103,7 +101,7 @@ def build_run_summary(report: RunReport) -> str:
 def _build_comment_body(report: RunReport, max_characters: int) -> str:
     """Join the visible part and the collapsed results."""
     head = build_visible_part(report)
-    return "\n\n".join([head, *_fold_results(report.ordered_results, max_characters - len(head))])
+    return "\n\n".join([head, *_fold_results(report.shown_results, max_characters - len(head))])
 
 
 def build_visible_part(report: RunReport) -> str:
@@ -113,7 +111,7 @@ def build_visible_part(report: RunReport) -> str:
 
 def build_report_headline(report: RunReport) -> str:
     """Summarize the report in one line, such as "Milestone 1: Basic Inference, unlocked" or "2 of 3 passed"."""
-    results = report.ordered_results
+    results = report.shown_results
     if not results:
         if report.problems:
             return "could not be graded"
@@ -126,7 +124,7 @@ def build_report_headline(report: RunReport) -> str:
 
 def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     """Yield the blocks of the visible part from top to bottom."""
-    results = report.ordered_results
+    results = report.shown_results
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_report_headline(report))}"
     yield _describe_reported_run(report)
@@ -178,16 +176,16 @@ def _build_verdict_table(report: RunReport) -> str:
     """Build a row for each new and each reused result, with points and deadlines if there are any."""
     due = {
         r.session: terms
-        for r in report.ordered_results
+        for r in report.shown_results
         if (terms := _find_milestone_deadline(report.manifest, r)) is not None
     }
-    pointed = any(words.describe_points_and_scheme(result) for result in report.ordered_results)
+    pointed = any(words.describe_points_and_scheme(result) for result in report.shown_results)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
     lines = [_format_table_row("", "", "Verdict", "Criteria met", "", *more)]
     lines.append(
         _format_table_row("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more])
     )
-    for result in report.ordered_results:
+    for result in report.shown_results:
         met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
         medal = f": {escape_markdown(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
         bar = figure_text.draw_bar(met / len(result.criteria) if result.criteria else 0.0, 10)
@@ -202,7 +200,7 @@ def _build_verdict_table(report: RunReport) -> str:
         )
         cells += [_describe_deadline(due.get(result.session), result)] if due else []
         lines.append(_format_table_row(*cells))
-    for reused in report.reused[: MAX_ROWS - len(report.ordered_results)]:
+    for reused in report.reused[: MAX_ROWS - len(report.shown_results)]:
         name, verdict = words.format_session_heading(reused.session, reused.title), Verdict(reused.verdict)
         outcome = words.name_verdict(verdict, is_module=reused.session.startswith("module-"))
         when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"

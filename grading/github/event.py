@@ -97,7 +97,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
     run = _get_object(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_format_wrong_field_message("workflow_run.head_branch", "a branch"))
+        raise UsageError(_format_wrong_event_field_message("workflow_run.head_branch", "a branch"))
     return WorkflowEvent(
         sha=_require_commit_hash(run.get("head_sha"), "workflow_run.head_sha"),
         ref=f"refs/heads/{branch}",
@@ -118,7 +118,7 @@ def _read_origin_of_commit(head_repository: Any, field: str, repository: str) ->
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None
     if not isinstance(name, str) or not _REPOSITORY.fullmatch(name):
-        raise UsageError(_format_wrong_field_message(f"{field}.full_name", "owner/name"))
+        raise UsageError(_format_wrong_event_field_message(f"{field}.full_name", "owner/name"))
     return {"head_repository": name, "from_fork": name.lower() != repository.lower()}
 
 
@@ -129,7 +129,7 @@ def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> 
     if branch is None and scheduled_ref is not None:
         branch = scheduled_ref.removeprefix("refs/heads/")
     if not isinstance(branch, str) or not branch:
-        raise UsageError(_format_wrong_field_message("repository.default_branch", "a branch"))
+        raise UsageError(_format_wrong_event_field_message("repository.default_branch", "a branch"))
     return branch
 
 
@@ -157,7 +157,7 @@ def _get_object(payload: dict[str, Any], *names: str) -> dict[str, Any]:
     for depth, name in enumerate(names, 1):
         found = found.get(name)
         if not isinstance(found, dict):
-            raise UsageError(_format_wrong_field_message(".".join(names[:depth]), "an object"))
+            raise UsageError(_format_wrong_event_field_message(".".join(names[:depth]), "an object"))
     return found
 
 
@@ -182,17 +182,17 @@ def _parse_id_number(text: str | None, name: str) -> int | None:
 def _require_positive_int(value: Any, field: str) -> int:
     """Return the value if it is a positive 64-bit integer. Otherwise raise UsageError."""
     if type(value) is not int or not 0 < value < 1 << 63:
-        raise UsageError(_format_wrong_field_message(field, "a number above 0"))
+        raise UsageError(_format_wrong_event_field_message(field, "a number above 0"))
     return value
 
 
 def _require_commit_hash(value: Any, field: str) -> str:
     """Return the value if it is a commit hash. Otherwise raise UsageError."""
     if not isinstance(value, str) or not _COMMIT_HASH.fullmatch(value):
-        raise UsageError(_format_wrong_field_message(field, "a commit of 40 hexadecimal digits"))
+        raise UsageError(_format_wrong_event_field_message(field, "a commit of 40 hexadecimal digits"))
     return value
 
 
-def _format_wrong_field_message(field: str, expected: str) -> str:
+def _format_wrong_event_field_message(field: str, expected: str) -> str:
     """Format the message about a field of the event that is missing or malformed."""
     return f"The event (GITHUB_EVENT_PATH) has no {field}, or the value is not {expected}."

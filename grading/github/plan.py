@@ -154,7 +154,7 @@ def _build_grading_job(candidate: _Candidate) -> GradingJob:
 
 
 def _find_reusable_results(history: Iterable[Result]) -> dict[str, Result]:
-    """Find the newest result of each session that can be reused."""
+    """Map each session (module or milestone) to its newest result, unless that is an error or used stand-in data."""
     latest: dict[str, Result] = {}
     for result in sorted(history, key=lambda r: r.started_at):
         latest[result.session] = result

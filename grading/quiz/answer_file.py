@@ -27,14 +27,14 @@ class Answers:
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
-def find_answers_file(number: int) -> Path:
+def find_answers_file(milestone_number: int) -> Path:
     """Return the path of a milestone's answers file, relative to the repository."""
-    return FOLDER / f"milestone-{number}.yaml"
+    return FOLDER / f"milestone-{milestone_number}.yaml"
 
 
-def load_answers(root: Path, number: int) -> Answers:
+def load_answers(root: Path, milestone_number: int) -> Answers:
     """Load a milestone's answers, or none if there is no file. Raise InvalidFileError if the file is damaged."""
-    found = read_mapping(root, find_answers_file(number))
+    found = read_mapping(root, find_answers_file(milestone_number))
     if found is None:
         return Answers()
     for key in found.data:
@@ -62,24 +62,24 @@ def load_answers(root: Path, number: int) -> Answers:
     return Answers(student.lower(), answers)
 
 
-def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
+def save_answers(root: Path, milestone_number: int, answers: Answers) -> Path | None:
     """Replace a milestone's answers.
 
     If the file is damaged, first set it aside, and return its new path below `root`.
     """
-    path = find_answers_file(number)
+    path = find_answers_file(milestone_number)
     (root / FOLDER).mkdir(exist_ok=True)
-    aside = _rename_damaged_file(root, path) if _is_damaged(root, number) else None
+    aside = _rename_damaged_file(root, path) if _is_damaged(root, milestone_number) else None
     data = {"student": answers.student, "answers": dict(answers.answers)}
-    text = HEADER.format(number=number) + dump_yaml(data)
+    text = HEADER.format(number=milestone_number) + dump_yaml(data)
     write_atomically(root / path, text.encode())
     return aside
 
 
-def _is_damaged(root: Path, number: int) -> bool:
+def _is_damaged(root: Path, milestone_number: int) -> bool:
     """Return whether a milestone's answers file cannot be loaded."""
     try:
-        load_answers(root, number)
+        load_answers(root, milestone_number)
     except InvalidFileError:
         return True
     return False

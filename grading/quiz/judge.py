@@ -45,7 +45,7 @@ def _judge_question(
         return QuestionVerdict(question.id, False, False, question.read, "Not answered yet.")
     if isinstance(question, ChoiceQuestion):
         options = order_student_options(question, student_id)
-        chosen, variant = _find_chosen_options(answer, options), 0
+        chosen, variant = _list_chosen_option_texts(answer, options), 0
         key = format_canonical_choice(chosen) if chosen else None
         said = f"Answer with one or more of the letters {', '.join(options)}."
     else:
@@ -57,7 +57,7 @@ def _judge_question(
     return QuestionVerdict(question.id, correct, True, question.read, None if correct else "Not right yet.")
 
 
-def _find_chosen_options(answer: Answer, options: dict[str, str]) -> list[str] | None:
+def _list_chosen_option_texts(answer: Answer, options: dict[str, str]) -> list[str] | None:
     """Return the text of each option that the letters refer to ("a", "a, c"), or None if a letter is not an option."""
     letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     if not isinstance(letters, list | tuple):

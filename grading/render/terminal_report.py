@@ -158,7 +158,7 @@ def _build_criterion_row(
     first = Text(ascii_sign if ascii_only else sign, style=f"bold {colour}")
     measured, threshold = figure_text.format_measured(criterion), figure_text.format_threshold(criterion)
     if ascii_only:
-        measured, threshold = _to_ascii(measured), _to_ascii(threshold)
+        measured, threshold = _spell_symbols_in_ascii(measured), _spell_symbols_in_ascii(threshold)
     if is_wide:
         return [first, name, Text(measured, style=colour), Text(threshold, style="dim"), bar]
     if criterion.measured is not None:
@@ -166,7 +166,7 @@ def _build_criterion_row(
     return [first, name]
 
 
-def _to_ascii(figure: str) -> str:
+def _spell_symbols_in_ascii(figure: str) -> str:
     """Replace symbols that plain ASCII does not have."""
     for sign, word in (("≥", ">="), ("≤", "<="), ("×", "x"), ("—", "-"), ("∞", "inf"), ("−", "-")):
         figure = figure.replace(sign, word)

@@ -146,7 +146,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         raise Mismatch(call=call, got=describe_value(value), expected="a Tensor (or an array)", hint=hint) from None
     if isinstance(values, np.generic):
         values = np.asarray(values)
-    if _claims_to_hold_none(values):  # the tensor of an op whose forward returned None
+    if _looks_like_array_of_none(values):  # the tensor of an op whose forward returned None
         raise Mismatch(call=call, got="None", expected="a Tensor or an array", hint=hint, returned_nothing=True)
     if type(values) is not np.ndarray:
         raise Mismatch(
@@ -158,7 +158,7 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     return _require_bounded_size(values, call=call, hint=hint)
 
 
-def _claims_to_hold_none(values: Any) -> bool:
+def _looks_like_array_of_none(values: Any) -> bool:
     """Return whether a value claims to be an array whose only element is None. Use this only for a hint."""
     if type(values) is np.ndarray:
         return values.dtype == object and values.ndim == 0 and values.item() is None

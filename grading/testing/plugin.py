@@ -78,7 +78,7 @@ class DirectStudent:
         return module
 
     def recipe(self, module_id: str) -> ModuleType:
-        """Load the recipe.py of a trigger module."""
+        """Load modules/MODULE_ID/recipe.py, the recipe of the milestone that this module unlocks."""
         path = self._root / "modules" / module_id / "recipe.py"
         spec = importlib.util.spec_from_file_location(f"recipe_{module_id}", path)
         assert spec is not None

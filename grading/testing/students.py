@@ -27,7 +27,7 @@ class WorkerStudent:
         return self._worker.module(name)
 
     def recipe(self, module_id: str) -> Any:
-        """Load the recipe.py of a trigger module."""
+        """Load modules/MODULE_ID/recipe.py, the recipe of the milestone that this module unlocks."""
         return self._worker.recipe(module_id)
 
     def rng(self, seed: int) -> Any:

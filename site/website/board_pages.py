@@ -9,7 +9,7 @@ from desk.cohort import CohortStudent
 from desk.leaderboard import COURSE, BoardEntry, Ranking, format_board_value
 from grading.render.text import to_one_line
 from website.page_renderer import SiteContext, SiteFiles
-from website.student_story import format_pseudonym
+from website.student_story import format_pseudonym_as_title
 
 PATH = "class/leaderboard.html"
 
@@ -64,5 +64,9 @@ def _get_name_and_address(student: CohortStudent | None) -> tuple[str, str | Non
     """Return a student's name on the site, and the address of their portfolio or None."""
     if student is None:
         return "The course’s own solution", None
-    name = to_one_line(student.name, 80) if student.public and student.name else format_pseudonym(student.pseudonym)
+    name = (
+        to_one_line(student.name, 80)
+        if student.public and student.name
+        else format_pseudonym_as_title(student.pseudonym)
+    )
     return name, f"student/{student.pseudonym}/portfolio.html"

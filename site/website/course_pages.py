@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from grading.errors import UsageError
 from grading.manifest.model import BuildStatus, Criterion, CriterionKind, Manifest, Milestone, Module
 from grading.render import words
-from website.course_documents import DocumentSection, LinkConverter, render_document, split_document_sections
+from website.course_documents import DocumentSection, LinkConverter, render_trusted_document, split_document_sections
 from website.page_renderer import SiteContext, SiteFiles
 
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
@@ -34,7 +34,7 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
         ),
     }
     for source, name in DOCUMENTS.items():
-        page = render_document((root / source).read_text("utf-8"), _make_link_converter(source, manifest))
+        page = render_trusted_document((root / source).read_text("utf-8"), _make_link_converter(source, manifest))
         files[f"course/{name}"] = site.render_page("document.html.jinja", f"course/{name}", page=page)
     pictures = _list_lesson_pictures(root, manifest)
     files |= {f"course/{name}": (root / path).read_bytes() for path, name in pictures.items()}
@@ -44,7 +44,7 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
             "lesson.html.jinja",
             path,
             module=module,
-            page=render_document(
+            page=render_trusted_document(
                 (root / module.lesson).read_text("utf-8"), _make_link_converter(module.lesson, manifest, pictures)
             ),
             before=built[index - 1] if index else None,

@@ -120,13 +120,16 @@ def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
     return Drawing("What a training step takes", said, tall * len(times), _join_svg_elements(shapes))
 
 
-def _draw_rival_ladders(shares: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a ladder for each set, with the network and its rivals, best on top."""
-    if len(shares) > MOST_RIVALS or shares.min() < 0 or shares.max() > 1000:
+def _draw_rival_ladders(per_mille: np.ndarray, labels: list[str]) -> Drawing | None:
+    """Draw a ladder for each set from shares in thousandths, row 0 being the network.
+
+    The best is on top. Return None if the shares are out of range or too many.
+    """
+    if len(per_mille) > MOST_RIVALS or per_mille.min() < 0 or per_mille.max() > 1000:
         return None
     shapes, parts, top = [], [], 0.0
     for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
-        rungs = shares[:, column].tolist()
+        rungs = per_mille[:, column].tolist()
         shapes.append(draw_word(0, top + 18, title, css_class="heading"))
         drawn, height = _draw_ranked_bars(
             rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True

@@ -81,10 +81,10 @@ class StudentStory:
     """The records that count: the verified ones, or all if none is verified."""
 
 
-def format_pseudonym(pseudonym: str) -> str:
+def format_pseudonym_as_title(pseudonym: str) -> str:
     """Format a pseudonym as a title.
 
-    >>> format_pseudonym("quiet-otter-40391")
+    >>> format_pseudonym_as_title("quiet-otter-40391")
     'Quiet Otter 40391'
     """
     return " ".join(part.capitalize() for part in pseudonym.split("-"))
@@ -107,7 +107,7 @@ def build_student_story(member: CohortMember, manifest: Manifest) -> StudentStor
     )
     return StudentStory(
         pseudonym=student.pseudonym,
-        name=to_one_line(student.name or "", 80) if named else format_pseudonym(student.pseudonym),
+        name=to_one_line(student.name or "", 80) if named else format_pseudonym_as_title(student.pseudonym),
         named=named,
         repository=repository,
         steps=steps,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from grading.compare import case_comparison, compare_module
-from grading.compare.case_builders import build_layer_case, make_normal_draw
+from grading.compare.case_builders import build_layer_case, make_normal_drawer
 from grading.compare.case_comparison import GRADIENT_PREFIX, Comparison, ComparisonCase, build_local_side, compare_case
 from grading.errors import GraderError, UsageError
 from grading.manifest.loader import load_manifest
@@ -238,7 +238,7 @@ def test_a_wrong_layer_differs_from_pytorchs(student):
     torch = case_comparison.import_pytorch()
     wrong = build_layer_case(
         "LeakyReLU", "64×64", lambda student: student.activations.LeakyReLU(0.02),
-        lambda torch: torch.nn.LeakyReLU(0.01), x=make_normal_draw(64, 64), grad=make_normal_draw(64, 64),
+        lambda torch: torch.nn.LeakyReLU(0.01), x=make_normal_drawer(64, 64), grad=make_normal_drawer(64, 64),
     )  # fmt: skip
     found = compare_case(wrong, student, torch, np.random.default_rng(2))
     assert not found.same

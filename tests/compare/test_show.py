@@ -16,7 +16,7 @@ from rich.console import Console
 
 from grading.compare import case_comparison, compare_module
 from grading.compare.case_comparison import Comparison, ComparisonCase, build_local_side
-from grading.compare.rendering import format_comparison_figures, format_time, print_comparison
+from grading.compare.rendering import format_comparison_figures, format_short_duration, print_comparison
 from tito.app import run_command_line as type_command
 
 ROWS = (
@@ -65,7 +65,7 @@ def test_figures_in_words():
     """A dash stands where nothing was measured, and a time has its unit."""
     assert format_comparison_figures(ROWS[0]) == ("1.2e-05", "3.4e-04", "12 ms", "4 ms", "3.0×")
     assert format_comparison_figures(ROWS[2]) == ("—",) * 5
-    assert [format_time(seconds) for seconds in (12.3, 0.5, 1.5e-5, 2e-8, 0.0)] == [
+    assert [format_short_duration(seconds) for seconds in (12.3, 0.5, 1.5e-5, 2e-8, 0.0)] == [
         "12.3 s", "500 ms", "15 µs", "0.02 µs", "0 µs",
     ]  # fmt: skip
 

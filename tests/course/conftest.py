@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course.checks.course_tree import CourseTree
-from course.manifest_text import format_manifest
+from course.manifest_text import format_manifest_as_yaml
 from course.release import COPIED_FILES
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest, Module, Task
@@ -68,7 +68,7 @@ def write_course(root: Path, target: Path) -> Path:
     project = (root / "pyproject.toml").read_text()
     start, end = project.index('    "modules/'), project.index("]", project.index('    "modules/'))
     (target / "pyproject.toml").write_text(f'{project[:start]}    "modules/01_shapes",\n{project[end:]}')
-    (target / "milestones.yaml").write_text(format_manifest(build_miniature_manifest(root)))
+    (target / "milestones.yaml").write_text(format_manifest_as_yaml(build_miniature_manifest(root)))
     return target
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from course.manifest_text import format_manifest
+from course.manifest_text import format_manifest_as_yaml
 from course.release import write_release
 from course.skeleton import make_solution
 from grading import lock
@@ -62,7 +62,7 @@ def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
             "course": whole.manifest.course.model_copy(update={"version": "0.2.0"}),
         }
     )
-    (course / "milestones.yaml").write_text(format_manifest(manifest))
+    (course / "milestones.yaml").write_text(format_manifest_as_yaml(manifest))
     replace_once(course / CODE, '"""Return the area of a square."""', '"""Return the area of a square: 3.0 → 9.0."""')
     (course / CODE).write_text((course / CODE).read_text() + ROUND)
     (course / TESTS).write_text((course / TESTS).read_text() + "\n# better\n")

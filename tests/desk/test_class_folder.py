@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from desk.class_folder import make_class_folder
-from desk.classroom50_exchange import write_converted_roster
+from desk.classroom50_exchange import convert_classroom50_roster_file
 from desk.gradebook import open_gradebook
 from desk.rehearsal import write_rehearsal_class
 from tests.desk.school import ROOT, School
@@ -16,7 +16,9 @@ def test_git_adds_nothing_of_a_class(tmp_path: Path) -> None:
     git = School(tmp_path).run_git
     git("init", "--quiet", str(tmp_path))
     (tmp_path / "theirs.csv").write_text("username,first_name,last_name,email,section,role\nada,Ada,L,,,student\n")
-    write_converted_roster(tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv", "cs", "fall", "tinytorch")
+    convert_classroom50_roster_file(
+        tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv", "cs", "fall", "tinytorch"
+    )
     open_gradebook(tmp_path / "spring" / "gradebook.sqlite", make=True).__exit__()
     write_rehearsal_class(ROOT, tmp_path / "summer")
     (tmp_path / "winter").mkdir()

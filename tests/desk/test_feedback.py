@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from desk import issues
-from desk.feedback import FeedbackSummary, collect_official_results, send_feedback
+from desk.feedback import FeedbackSummary, collect_official_results, sync_feedback_issues
 from desk.feedback_text import TITLE, format_feedback
 from desk.gradebook import FILE, CommitSubmission, open_gradebook
 from desk.overrides import set_override
@@ -142,7 +142,7 @@ def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
 
 def run_feedback(feedback_folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
     """Run `inv feedback`, which sends by default."""
-    return send_feedback(ROOT, feedback_folder, ROWS, environ, SilentWatch(), **{"send": True, **options})  # type: ignore[arg-type]
+    return sync_feedback_issues(ROOT, feedback_folder, ROWS, environ, SilentWatch(), **{"send": True, **options})  # type: ignore[arg-type]
 
 
 def list_issue_bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
@@ -317,11 +317,11 @@ def test_without_github_there_are_files(feedback_folder: Path, tmp_path: Path) -
     """No token is needed; each text is written once, and again only if it changed; git ignores the folder."""
     local = [RosterRow(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
     to = tmp_path / "out"
-    found = send_feedback(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, SilentWatch(), to=to)
+    found = sync_feedback_issues(ROOT, feedback_folder, [*local, RosterRow("dan")], {}, SilentWatch(), text_folder=to)
     assert (set(found.outcomes.values()), found.written) == ({"elsewhere"}, 3)
     assert [(t.student, "never collected" in t.problem) for t in found.troubles] == [("dan", True)]
     assert sorted(p.name for p in to.iterdir()) == [".gitignore", "ada.md", "bob.md", "cyd.md"]
     assert (to / "ada.md").read_text("utf-8").startswith("<!-- tinytorch:feedback ada -->\n")
-    assert send_feedback(ROOT, feedback_folder, local, {}, SilentWatch(), to=to).written == 0
+    assert sync_feedback_issues(ROOT, feedback_folder, local, {}, SilentWatch(), text_folder=to).written == 0
     with pytest.raises(UsageError, match="GITHUB_TOKEN"):
-        send_feedback(ROOT, feedback_folder, ROWS, {}, SilentWatch())
+        sync_feedback_issues(ROOT, feedback_folder, ROWS, {}, SilentWatch())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.activity import GitHubActivity, PushTimeResolver
+from desk.activity import GitHubActivity, PushSourceChain
 from desk.gradebook import FILE, open_gradebook
 from desk.pushes import Push
 from desk.resume import resume_gradebook
@@ -51,7 +51,7 @@ def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:
 def test_repositories_elsewhere_are_not_github_s(hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
     """Other servers get no request, whether or not there is a token."""
     for told in (environ, {}):
-        assert PushTimeResolver(told).list_pushes("https://example.org/a/b.git", MAIN, None) == ()
+        assert PushSourceChain(told).list_pushes("https://example.org/a/b.git", MAIN, None) == ()
     assert hub.asked == []
 
 

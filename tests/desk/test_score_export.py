@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.classroom50_exchange import convert_roster, merge_classroom50_scores, write_converted_roster
+from desk.classroom50_exchange import convert_classroom50_roster_file, convert_roster, merge_classroom50_scores
 from desk.gradebook import FILE, open_gradebook
 from desk.left_out import choose_largest_complete_table
 from desk.roster import RosterRow, read_roster
@@ -211,13 +211,15 @@ def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> 
     """The row is reported with its line; managed users' names are accepted."""
     theirs_csv, roster = tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv"
     theirs_csv.write_text("username,first_name,role\ndana_uni,Dana,student\nno name,X,student\neve--,Eve,student\n")
-    (problem,) = write_converted_roster(theirs_csv, roster, "cs", "fall", "tinytorch")
+    (problem,) = convert_classroom50_roster_file(theirs_csv, roster, "cs", "fall", "tinytorch")
     assert (problem.file, problem.line) == (str(theirs_csv), 3)
     assert "'no name' is not a user name" in str(problem)
     assert [row.id for row in read_roster(roster).rows] == ["dana_uni", "eve--"]
     (tmp_path / "bad.csv").write_bytes(b"username\n" + b"a" * 200_000)
     with pytest.raises(UsageError, match="not CSV"):
-        write_converted_roster(tmp_path / "bad.csv", tmp_path / "spring" / "roster.csv", "cs", "fall", "tinytorch")
+        convert_classroom50_roster_file(
+            tmp_path / "bad.csv", tmp_path / "spring" / "roster.csv", "cs", "fall", "tinytorch"
+        )
 
 
 def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from grading.criteria import copy_criterion_fields, list_criteria
+from grading.criteria import copy_repeated_criterion_fields, list_criteria
 from grading.github.plan import GradingJob, GradingPlan, ReusedResult
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Criterion
@@ -30,7 +30,7 @@ def set_commit(record: Result, commit: str | None = COMMIT) -> Result:
 def build_met_criterion(criterion: Criterion) -> CriterionResult:
     """Build the criterion's result when its figure is exactly at the threshold."""
     return CriterionResult(
-        status=CriterionStatus.PASSED, measured=criterion.threshold, **copy_criterion_fields(criterion)
+        status=CriterionStatus.PASSED, measured=criterion.threshold, **copy_repeated_criterion_fields(criterion)
     )
 
 

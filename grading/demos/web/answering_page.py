@@ -85,7 +85,7 @@ class AnsweringPage(NetworkPage):
         try:
             _deliver_answer(future, self._answer_question(network, parsed))
         except STUDENT_ERRORS as error:
-            failure = self._report_error(error, report)
+            failure = self._report_new_error(error, report)
             _deliver_answer(future, {"failure": convert_failure_for_page(failure)})
             if isinstance(error, WorkerFailureError):
                 raise

@@ -69,7 +69,7 @@ class NetworkPage:
         try:
             self._train_and_serve(worker, milestone, seed, ready, report)
         except STUDENT_ERRORS as error:
-            self._failure = self._report_error(error, report)
+            self._failure = self._report_new_error(error, report)
             self._publish_state("failed")
         self._wait_for_close()
 
@@ -96,7 +96,7 @@ class NetworkPage:
         """Wait until the page is closed."""
         self._ended.wait()
 
-    def _report_error(self, error: Exception, report: FailureReporter) -> Failure:
+    def _report_new_error(self, error: Exception, report: FailureReporter) -> Failure:
         """Turn an error into a Failure, and report it unless it is the same as the last one."""
         failure = Failure(title="The demonstration runs to its end", **convert_error_to_failure_fields(error))
         if failure != self._failure:
