@@ -201,7 +201,7 @@ class CopyingRecipe(CompletingRecipe):
 
     def complete(self, prompt):
         """Continue as the nearest document does."""
-        return self.neighbours[-1].complete(prompt.text, substitute=self.substitute)
+        return self.neighbours[-1].complete_like_nearest(prompt.text, substitute=self.substitute)
 
 
 class RecitingRecipe(ByteRecipe):

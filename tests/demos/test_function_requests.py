@@ -86,7 +86,7 @@ def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus)
         ("def f(a=1):", "not a signature"),
         ("def class(a):", "not a signature"),
         ("def f(a): return a", "Only a docstring"),
-        ("x" * (MAX_CHARACTERS + 1), f"{MAX_CHARACTERS} at most"),
+        ("x" * (MAX_CHARACTERS + 1), f"at most {MAX_CHARACTERS} characters"),
         ("def f(\x1b[31ma):", "not a signature"),
     ],
 )
@@ -105,11 +105,16 @@ def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -
 @pytest.mark.parametrize(
     ("typed", "written", "verdict", "right"),
     [
-        ("the larger of width and age", "\n    return max(width, age)\n", "right for all of 12", True),
+        ("the larger of width and age", "\n    return max(width, age)\n", "It is correct for all 12 inputs.", True),
         ("the larger of width and age", "\n    return width\n", "It is wrong: for", False),
         ("the larger of width and age", "\n    return max(width, height)\n", "height is not defined", False),
         ("the larger of width and age", "\n    return max(width", "not a function that can be run", False),
-        ("the sum of width and age, but at least 9999", "\n    return 9999\n", "right for all of 12", True),
+        (
+            "the sum of width and age, but at least 9999",
+            "\n    return 9999\n",
+            "It is correct for all 12 inputs.",
+            True,
+        ),
         ("def f(a, b, c):", '\n    """Return it."""\n    return a * b - c\n', "judge it yourself", None),
         ("def f():", "\n    return 2\n", "judge it yourself", None),
         ("def f(xs, n, m):", "\n    return [x * m for x in xs if x > n]\n", "judge it yourself", None),

@@ -145,7 +145,7 @@ def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.Mon
             "ValueError", [], "no kernel", (Frame("modules/13_kernels/tinytorch/kernels.py", 7, "f", "x"),)
         )
 
-    monkeypatch.setattr(FakeTrainingStep, "optimise", fail)
+    monkeypatch.setattr(FakeTrainingStep, "switch_to_fast_kernels", fail)
     with guessing() as running:
         state = running.wait_for("failed")
         assert "no kernel" in running.page.answer(make_question(RED))["failure"]["got"]

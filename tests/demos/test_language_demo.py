@@ -134,7 +134,7 @@ def test_what_is_typed_is_written(screen: TypingScreen, writing_task: WritingTas
     assert all(word in screen.asked[0] for word in writing_task.functions.language.made_up)
     assert screen.asked[1] == screen.asked[2]
     shown = [join_lines(text) for text in draw_frames(screen)]
-    assert any("Understood: a signature; the" in text and "right for all" in text for text in shown)
+    assert any("Understood: a signature; the" in text and "correct for all" in text for text in shown)
     assert any("The network also writes the docstring." in text for text in shown)
 
 

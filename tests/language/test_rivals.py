@@ -67,8 +67,8 @@ def test_a_neighbour_is_found_by_its_rare_words_and_takes_the_prompts():
     """Recited, it gives its own ending. With substitution, the ending has the prompt's words."""
     documents = ["a b had the red car. End b red.", "a c had the blue kite. End c blue."]
     neighbour = NearestNeighbour(documents, re.compile(r".*?\."))
-    assert neighbour.complete("a d had the blue kite.", substitute=False) == " End c blue."
-    assert neighbour.complete("a d had the green kite.", substitute=True) == " End d green."
+    assert neighbour.complete_like_nearest("a d had the blue kite.", substitute=False) == " End c blue."
+    assert neighbour.complete_like_nearest("a d had the green kite.", substitute=True) == " End d green."
 
 
 def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
