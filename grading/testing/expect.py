@@ -72,7 +72,10 @@ def array(
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
     if actual.shape != wanted.shape:
-        shown, other = f"shape {actual.shape}: {format_array(actual)}", f"shape {wanted.shape}: {format_array(wanted)}"
+        shown, other = (
+            f"shape {values.shape}" + (f": {format_array(values)}" if values.size <= SHOWN else "")
+            for values in (actual, wanted)
+        )
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=describe_difference(actual, wanted))
     if dtype is not None and actual.dtype != np.dtype(dtype):
         advice = dtype_hint or explain_wrong_dtype(actual.dtype, np.dtype(dtype))

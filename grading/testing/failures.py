@@ -36,6 +36,10 @@ WHOLE = "This line needs an integer. `/` always gives a float; `//` divides inte
 TRUTH = "`if`, `not`, `and` and `or` need a single truth value. For arrays, use `~`, `&`, `|`, `.any()` or `.all()`."
 MISSPELT = "That module has no such name. Check the spelling and capitalisation in its documentation."
 MEMORY = "Something does not fit in memory. Print shapes before this line, or look for a list that grows."
+READ_ONLY = (
+    "NumPy refuses to write into this array, which others may still need. Write `a = a + b` instead of `a += b`."
+)
+JSON = "JSON has no arrays. `json.dumps(…, default=np.ndarray.tolist)` turns them into lists."
 INVERT = "`~` inverts bools. Check that its operand is an array of bools."
 LAYERS = "Did `__init__` set it, or call `super().__init__(*layers)`?"
 BY_NAME = "`apply` turns the integers of an input into floats. Pass the target by name, as an attribute: `target=`."
@@ -72,6 +76,8 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("AttributeError", r"object has no attribute", ATTRIBUTE),
     ("ValueError", r"targets are class numbers.* not float", BY_NAME),
     ("AttributeError", r"^module '", MISSPELT),
+    ("ValueError", r"^output array is read-only", READ_ONLY),
+    ("TypeError", r"ndarray is not JSON serializable", JSON),
     ("MemoryError|_ArrayMemoryError", "", MEMORY),
     ("ValueError", r"^array is too big", MEMORY),
     ("IndexError", r"tuple index out of range|too many indices", AXES),

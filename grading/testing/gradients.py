@@ -15,6 +15,12 @@ DIFFERENTIATE = (
 )
 
 
+def _shorten_value(value: Any) -> str:
+    """Show an op's attribute, such as an axis, in at most 40 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
 def list_forward_argument_names(forward: Any, count: int) -> list[str]:
     """List the names of the arrays that an op's forward takes: x, weight, bias."""
     try:
@@ -43,7 +49,8 @@ def check_gradient(
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)
-    shown = call or f"the backward of {op.name} for inputs of shape {shapes}"
+    named = "".join(f", {name}={_shorten_value(value)}" for name, value in attributes.items())
+    shown = call or f"the backward of {op.name} for inputs of shape {shapes}{named}"
     output = expect.pull(op.forward(*inputs, **attributes), call=shown)
     weight = np.random.default_rng(7).uniform(0.5, 1.5, output.shape) * np.where(
         np.arange(output.size) % 2, 1, -1

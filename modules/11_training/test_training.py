@@ -55,7 +55,8 @@ def test_since_best_counts(student, rng):
         some = curve[:end]
         for largest in (False, True):
             best = int(np.argmax(some) if largest else np.argmin(some))
-            call = f"since_best of {end} values, largest={largest}"
+            shown = ", ".join([*(f"{value:.3g}" for value in some[:5]), *["…"][: end > 5]])
+            call = f"since_best([{shown}], largest={largest}), {end} value{'s' if end > 1 else ''}"
             expect.equal(since_best(some, largest=largest), end - 1 - best, call=call)
 
 
@@ -576,7 +577,7 @@ def test_slots_are_all_that_further_epochs_depend_on(student, rng):
     parts = {"optimizer": world.trainer.optimizer, "scheduler": world.trainer.scheduler}
     own = {f"{name}.{key}" for name, part in parts.items() for key in part.state_dict()}
     names = {"epoch", "step", "history", "stopped", *arrays, *generators, *own}
-    expect.equal(sorted(state), sorted(names), call="the names in trainer.state_dict()")
+    expect_names(state, names, call="the names in trainer.state_dict()")
     for name, value in arrays.items():
         expect.array(state[name], values(value), rtol=0, atol=0, dtype="float32", call=f"state_dict()[{name!r}]")
     for name, generator in generators.items():
@@ -609,10 +610,18 @@ def test_what_a_network_lacks_is_not_saved(student, rng):
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}
     names |= {f"optimizer.{key}" for key in trainer.optimizer.state_dict()}
-    expect.equal(sorted(trainer.state_dict()), sorted(names), call="the names in state_dict() before fit")
+    expect_names(trainer.state_dict(), names, call="the names in state_dict() before fit")
     trainer.fit(make_batch_list(student, *draw_examples(rng, 4), 2), 1)
     call = "the names in state_dict() after fit with a list of batches"
-    expect.equal(sorted(trainer.state_dict()), sorted(names), call=call)
+    expect_names(trainer.state_dict(), names, call=call)
+
+
+def expect_names(state, wanted, *, call):
+    """Check the names in a state, and show only those that are missing or unknown."""
+    found = {str(name) for name in state}
+    groups = {"missing": sorted(wanted - found), "unknown": sorted(found - wanted)}
+    got = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items() if names)
+    expect.that(found == wanted, call=call, got=got, expected=f"{len(wanted)} names, none missing and none unknown")
 
 
 # 11.8: resuming from it
