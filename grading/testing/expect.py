@@ -23,6 +23,8 @@ SHOWN, EDGE, MOST_SHOWN, MAX_ROWS = 24, 3, 500, 10
 """How many elements are shown: all if there are at most SHOWN, otherwise EDGE at each end of an axis, up to
 MOST_SHOWN.
 """
+FEW = 12
+"""Up to how many elements of an array are shown next to its shape, if the shape is wrong."""
 
 NO_ANSWER = (WorkerFailureError, GraderError)
 """Exceptions that a test must never mistake for one raised by student code."""
@@ -73,7 +75,7 @@ def array(
     wanted = np.asarray(expected)
     if actual.shape != wanted.shape:
         shown, other = (
-            f"shape {values.shape}" + (f": {format_array(values)}" if values.size <= SHOWN else "")
+            f"shape {values.shape}" + (f": {format_array(values)}" if values.size <= FEW else "")
             for values in (actual, wanted)
         )
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=describe_difference(actual, wanted))
