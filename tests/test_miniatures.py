@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -177,7 +178,7 @@ def test_right_by_another_way_is_unlocked(graded, miniature):
 @pytest.mark.parametrize("miniature", list_miniatures("wrong"), ids=name_miniature)
 def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, miniature):
     """The first thing to fix names the task, what came back and what was expected."""
-    result = graded(miniature)
+    result = graded(replace(miniature, about=miniature.about | {"first_failure": True}))
     check_expectation(miniature, result)
     failure = result.first_failure
     assert failure.got
