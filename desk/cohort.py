@@ -56,7 +56,7 @@ class RecordEntry:
     is_replaced: bool = False
     """Whether a regrade has replaced the record."""
     file: str | None = None
-    """The record's path on the student's branch `progress`, if it was published."""
+    """The record's path on the student's `progress` branch, if it was published."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Cohort:
 def load_cohort_from_folder(
     folder: Path, roster: Path | None = None, *, key: Path | None = None, root: Path = ROOT, thorough: bool = False
 ) -> Cohort:
-    """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the branch `progress`.
+    """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the `progress` branch.
 
     `ledger.jsonl` next to the records shows which of them are unchanged since they were published; without it, no
     record is verified. With a `roster` (a CSV file), the members are its students; otherwise each folder is one member.

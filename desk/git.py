@@ -57,7 +57,7 @@ class RemoteHeads:
     commit: str | None
     """The commit that the default branch points to; None if the repository is empty."""
     records: str | None
-    """The commit that the branch `progress` points to."""
+    """The commit that the `progress` branch points to."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read_git_version() -> tuple[int, ...]:
 
 
 def list_remote_heads(address: str) -> RemoteHeads:
-    """Ask a remote repository for its default branch and its branch `progress` in a single request.
+    """Ask a remote repository for its default branch and its `progress` branch in a single request.
 
     Raise GitError if the request fails.
     """

@@ -38,7 +38,7 @@ class Visit:
     branch: str | None = None
     commit: str | None = None
     records: str | None = None
-    """The commit to which the branch `progress` pointed."""
+    """The commit to which the `progress` branch pointed."""
     problem: str | None = None
 
 
@@ -74,7 +74,7 @@ class CommitSubmission:
 
 @dataclass(frozen=True)
 class PublishedRecord:
-    """One record from a student's branch `progress`."""
+    """One record from a student's `progress` branch."""
 
     student: str
     file: str

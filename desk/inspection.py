@@ -80,7 +80,7 @@ class Inspection:
     handed_in: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
     """The digest of each submission, by commit and milestone; None if the milestone is not begun."""
     records: tuple[PublishedRecord, ...] | None = None
-    """The records on the branch `progress`; None if the branch has not changed."""
+    """The records on the `progress` branch; None if the branch has not changed."""
 
 
 def inspect_repository(
@@ -192,7 +192,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 
 
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
-    """Read the records on the branch `progress`, and check them against its ledger as `grading.github.history` does."""
+    """Read the records on the `progress` branch, and check them against its ledger as `grading.github.history` does."""
     head = next(
         filter(None, map(ledger.parse_ledger_head, git.list_commit_messages(repository, commit, COMMITS))), None
     )

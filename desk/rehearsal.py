@@ -189,7 +189,7 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Build records for a branch `progress`: every module started and completed, every third after a failed attempt."""
+    """Build records for a `progress` branch: every module started and completed, every third after a failed attempt."""
     events = []
     for module in manifest.modules[: member.modules]:
         at = until - timedelta(days=3 * (member.modules - module.number + 1), hours=7 * module.number % 11)

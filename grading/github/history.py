@@ -1,4 +1,4 @@
-"""The published records of a repository, read from its branch `progress` through GitHub's API."""
+"""The published records of a repository, read from its `progress` branch through GitHub's API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
-    """Fetch the records of a repository (owner/name). There are none if it has no branch `progress` yet.
+    """Fetch the records of a repository (owner/name). There are none if it has no `progress` branch yet.
 
     GitHub's own errors raise githubkit's exceptions.
     """

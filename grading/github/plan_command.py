@@ -30,7 +30,7 @@ def run_plan_command(
 ) -> None:
     """Plan which modules and milestones to grade. In a workflow, write outputs. Otherwise, print a table.
 
-    Records come from the branch `progress` of the repository in GITHUB_REPOSITORY. If it is not set, as outside GitHub,
+    Records come from the `progress` branch of the repository in GITHUB_REPOSITORY. If it is not set, as outside GitHub,
     no records are used. A run that was started by hand measures everything again.
     """
     environ, manifest = os.environ, load_manifest(ROOT)

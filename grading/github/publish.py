@@ -1,4 +1,4 @@
-"""Publish results as records on the branch `progress`, as lines of its ledger, and as badges."""
+"""Publish results as records on the `progress` branch, as lines of its ledger, and as badges."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def publish_results(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Publication:
-    """Add a run's results to the branch `progress` of the repository (owner/name).
+    """Add a run's results to the `progress` branch of the repository (owner/name).
 
     The branch only ever moves forward. If another run comes first, everything is read and tried again. A result with
     the same run, session and start is never added twice. Raise GraderError if a result does not belong to this course

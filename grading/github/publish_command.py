@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_publish_command() -> None:
-    """Add the run's results to the branch `progress`, with records, a line in the ledger for each record, and badges.
+    """Add the run's results to the `progress` branch, with records, a line in the ledger for each record, and badges.
 
     The run's plan determines which results to expect. If one is missing or invalid, the command reports it, publishes
     the others and exits with code 3. Running the command again changes nothing.

@@ -537,7 +537,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
 
 @task("5.7")
 def test_cross_entropy_is_one_recorded_op(student, rng):
-    """A recorder gets one cross_entropy op with the logits alone; the integer target is the attribute `target`."""
+    """A recorder gets one cross_entropy op with the logits alone; the integer target is the `target` attribute."""
     logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
     with traced(student.tensor) as trace:
         loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))

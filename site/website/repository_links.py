@@ -36,7 +36,7 @@ class LinkedRepository:
         return ((f"commit {commit[:10]}", f"{self.address}/tree/{commit}"), *blobs)
 
     def build_record_address(self, file: str | None) -> str | None:
-        """Build the address of a record on the branch `progress`, or return None if it is not on GitHub."""
+        """Build the address of a record on the `progress` branch, or return None if it is not on GitHub."""
         return f"{self.address}/blob/progress/{file}" if self.on_github and RECORD.fullmatch(file or "") else None
 
     @property

@@ -97,7 +97,7 @@ class School:
         return self.run_git(*where, "rev-parse", "HEAD")
 
     def publish_records(self, student: str, *events: Event) -> None:
-        """Put records on the student's branch `progress`, as the workflow does."""
+        """Put records on the student's `progress` branch, as the workflow does."""
         desk = self.folder / "publishing" / student
         if not desk.is_dir():
             self.run_git("init", "--quiet", "--initial-branch=progress", str(desk))

@@ -38,7 +38,7 @@ def manifest(root: Path) -> Manifest:
 
 @pytest.fixture
 def repository() -> FakeRepository:
-    """A student's repository without a branch `progress`."""
+    """A student's repository without a `progress` branch."""
     return make_repository()
 
 

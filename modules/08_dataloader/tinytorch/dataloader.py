@@ -1,4 +1,4 @@
-"""Data on time: datasets, shuffled batches, augmentation, a thread that works ahead, the files of MNIST and CIFAR-10.
+"""Data on time: datasets, shuffled batches, augmentation, a thread that works ahead, the MNIST and CIFAR-10 files.
 
 Read it in this order: datasets, the order of an epoch, `DataLoader`, transforms, `prefetch`, the two file formats.
 """
