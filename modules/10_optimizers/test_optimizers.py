@@ -464,7 +464,7 @@ def test_states_share_no_memory(student, rng, name):
         for what, its in (("the optimiser that saved it", optimizer), ("the one that loaded it", resumed)):
             call = f"{name}: {key!r} of {what}, after the array in the state was changed in place"
             hint = "np.array(x) copies, but np.asarray(x) and state[name] = x share memory"
-            traps = {hint: np.full(wanted[key].shape, 77.0)}  # the test's own numbers say nothing more about the state
+            traps = {hint: 0 * wanted[key] + 77}  # the test's own numbers say nothing more about the state
             expect.array(its.state_dict()[key], wanted[key], rtol=0, atol=0, call=call, hint=hint, traps=traps)
 
 
