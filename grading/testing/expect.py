@@ -94,7 +94,8 @@ def array(
 def unchanged(tensor: Any, before: np.ndarray, *, call: str) -> None:
     """Expect that a function has not written into the array of a tensor, whose values were ``before``."""
     hint = "the function changed its argument: `-=`, `/=` and `out=` write into an array, so make a new one first"
-    array(tensor, before, call=call, rtol=0, atol=0, hint=hint, traps={hint: values(tensor)})
+    now = values(tensor)  # the trap is whatever is there now, so that nothing else is said about the difference
+    array(now, before, call=call, rtol=0, atol=0, hint=hint, traps={hint: now})
 
 
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:

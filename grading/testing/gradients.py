@@ -8,17 +8,12 @@ import numpy as np
 
 from grading.proxy import Proxy, list_argument_names
 from grading.remote import RemoteError
+from grading.render.text import to_one_line
 from grading.testing import expect
 
 DIFFERENTIATE = (
     "`backward` does not match your own `forward`. Differentiate its formula by hand, and multiply by `grad`."
 )
-
-
-def _shorten_value(value: Any) -> str:
-    """Show an op's attribute, such as an axis, in at most 40 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def list_forward_argument_names(forward: Any, count: int) -> list[str]:
@@ -49,7 +44,7 @@ def check_gradient(
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)
-    named = "".join(f", {name}={_shorten_value(value)}" for name, value in attributes.items())
+    named = "".join(f", {name}={to_one_line(repr(value), 40)}" for name, value in attributes.items())
     shown = call or f"the backward of {op.name} for inputs of shape {shapes}{named}"
     output = expect.pull(op.forward(*inputs, **attributes), call=shown)
     weight = np.random.default_rng(7).uniform(0.5, 1.5, output.shape) * np.where(

@@ -563,9 +563,9 @@ def test_prefetch_yields_the_same_items(student, rng, depth):
 @task("8.7")
 def test_prefetch_ends_its_thread_when_left_early(student):
     """Closing or dropping the generator stops its thread, whether the thread is working or waiting."""
-    before, leave = count_threads(student), student.define(leave_early)
+    before, in_time, leave = count_threads(student), student.define(ends_in_time), student.define(leave_early)
     for close, taken, pause, depth in product((True, False), (0, 1, 3), (0, 0.05), (1, 2, 8)):
-        got, left = leave(student.dataloader.prefetch, depth, taken, pause, close)
+        got, left = leave(in_time, student.dataloader.prefetch, depth, taken, pause, close)
         expect.equal(got, list(range(taken)), call=f"the first {taken} items of prefetch(range(1000), {depth})")
         call = f"{'closing' if close else 'dropping'} prefetch(range(1000), {depth}) at item {taken}"
         expect.that(left, call=call, got="no end within 10 s", expected="an end at once", hint=RELEASE)
@@ -587,7 +587,7 @@ def test_prefetch_changes_no_batch(student, rng):
         # The second epoch is stopped after its first batch, which must not affect the third.
         left = loading.prefetch(loader.epoch(), depth) if depth else loader.epoch()
         run.append([tuple(expect.pull(part, call="a batch") for part in left.send(None))])
-        closed = student.define(close_in_time)(left)
+        closed = student.define(ends_in_time)(left.close)
         expect.that(
             closed,
             call=f"closing {call} after a batch",
@@ -881,46 +881,44 @@ def frame_images(inputs, rng=None):
     return np.pad(inputs, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
 
 
-def leave_early(prefetch, depth, taken, pause, close):
-    """Close or drop a generator in a thread, which may get stuck; return the items taken and whether it did not."""
+def ends_in_time(function):
+    """Call a function in a thread, which may get stuck, and return whether it ends within 10 s; raise its error."""
     import threading
-    import time
 
-    got, errors, left = [], [], threading.Event()
+    errors = []
 
-    def leave():
+    def run():
         try:
-            items = prefetch(list(range(1000)), depth)
-            got.extend(next(items) for _ in range(taken))
-            time.sleep(pause)
-            if close:
-                items.close()
-            del items
+            function()
         except BaseException as error:
             errors.append(error)
-        left.set()
 
-    thread = threading.Thread(target=leave, daemon=True)
-    thread.start()
-    ended = any(left.wait(0.05) for _ in range(200))  # short waits, so that a process that was paused is not blamed
-    if ended:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return got, ended
-
-
-def close_in_time(items):
-    """Close a generator in a thread, and return whether that took at most 10 s."""
-    import threading
-
-    thread = threading.Thread(target=items.close, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     for _ in range(200):  # short waits, so that a process that was paused is not blamed
         thread.join(0.05)
         if not thread.is_alive():
-            return True
-    return False
+            break
+    if errors:
+        raise errors[0]
+    return not thread.is_alive()
+
+
+def leave_early(ends_in_time, prefetch, depth, taken, pause, close):
+    """Close or drop a generator after a few items; return the items taken, and whether that ended in time."""
+    import time
+
+    got = []
+
+    def leave():
+        items = prefetch(list(range(1000)), depth)
+        got.extend(next(items) for _ in range(taken))
+        time.sleep(pause)
+        if close:
+            items.close()
+        del items
+
+    return got, ends_in_time(leave)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def test_left_alone(path: str, source: str) -> None:
 
 def test_a_finding_says_where_and_what_to_write() -> None:
     """A finding is one line: file, line number, the words, and what to write instead."""
-    finding = find_unwanted_words("docs/a.md", "Fine.\nTo be mended.\n", load_prose_rules())[0]
+    finding = find_unwanted_words("docs/a.md", "Fine.\nThe fence was mended.\n", load_prose_rules())[0]
     assert str(finding) == "docs/a.md:2: “mended” → fix"
 
 
