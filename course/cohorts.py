@@ -52,7 +52,7 @@ def write_simulated_records(folder: Path, manifest: Manifest, rng: random.Random
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
     for run, event in enumerate(_simulate_events(manifest, rng, student_id), 1000):
-        data = progress.encode_event(event)
+        data = progress.encode_event_file(event)
         path = progress.FOLDER / progress.name_event_file(event, f"{run}-{ledger.name_event_session(event)}")
         (folder / path).write_bytes(data)
         lines.append(ledger.LedgerLine(0, path.as_posix(), ledger.compute_sha256(data), "", 1, run, event.at))
@@ -98,7 +98,7 @@ def _simulate_attempt_outcomes(rng: random.Random, skill: float) -> list[bool]:
 def _simulate_module_result(
     manifest: Manifest, module: Module, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
-    """Build the result of one attempt at a module."""
+    """Make up the result of one attempt at a module: every test passed, or one task's test failed."""
     task = rng.choice(module.tasks)
     failures = () if passed else (_make_example_failure(module, task.id, task.title, task.hint),)
     criterion = CriterionResult(
@@ -272,7 +272,7 @@ def _build_result(
     student_id: str,
     **fields_by_name: object,
 ) -> Result:
-    """Build a result with these criteria."""
+    """Make up a result with these criteria, which decide its verdict. ``fields_by_name`` are further fields."""
     fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | fields_by_name
     course = manifest.course
     return Result.model_validate(

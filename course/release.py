@@ -134,7 +134,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
     files |= {name: text.encode() for name, text in render_templates(root, manifest).items()}
     own = find_student_owned_files(files, manifest)
     texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}
-    return files | {lock.BASE: lock.encode_released_texts(texts)}
+    return files | {lock.BASE: lock.encode_base_file(texts)}
 
 
 def list_student_files(manifest: Manifest) -> list[Path]:

@@ -116,14 +116,14 @@ class Gradebook:
         """List the enrolled students, sorted by id."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
-        return tuple(_convert_row_to_student(dict(zip(names, row, strict=True))) for row in found)
+        return tuple(_convert_database_row_to_student(dict(zip(names, row, strict=True))) for row in found)
 
     def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
         """List every student with rows in the gradebook, sorted by id, and whether they are enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
-            (_convert_row_to_student(dict(zip(names, cells, strict=True))), bool(enrolled))
+            (_convert_database_row_to_student(dict(zip(names, cells, strict=True))), bool(enrolled))
             for enrolled, *cells in found
         )
 
@@ -409,8 +409,8 @@ def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
     return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(RosterRow))
 
 
-def _convert_row_to_student(cells: dict[str, Any]) -> RosterRow:
-    """Convert a row of the student table, by column name, to a RosterRow."""
+def _convert_database_row_to_student(cells: dict[str, Any]) -> RosterRow:
+    """Convert a row of the database's student table, given as column name to value, to a RosterRow."""
     of_milestones = parse_late_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
     return RosterRow(**{**cells, **agreed, "milestone_days": of_milestones})

@@ -118,7 +118,7 @@ def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
 def _inspect_or_raise(
     row: RosterRow, name: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Inspect a repository. Raise GitError, GraderError or OSError if it cannot be read."""
+    """Find a repository's new pushes, commits and records. Raise GitError, GraderError or OSError on failure."""
     address = _build_git_address(name, context.base)
     heads = git.list_remote_heads(address)
     if heads.commit is None or heads.branch is None:
@@ -217,7 +217,7 @@ def _read_published_records(repository: Path, commit: str, student: str) -> tupl
     verified = ledger.verify_ledger_records(lines, files, head=head)
     return tuple(
         PublishedRecord(
-            student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode_event(e.event))), e.reason
+            student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode_event_file(e.event))), e.reason
         )
         for e in verified
         if e.event is not None

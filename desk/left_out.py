@@ -58,7 +58,7 @@ def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milesto
 
 
 def describe_ungraded_students(rows: Sequence[RosterRow], reached: Scores) -> Iterator[str]:
-    """Describe the students whose entries in Classroom 50's file are unchanged, since they have no points."""
+    """Yield one sentence about the students whose Classroom 50 entries stay as they are, if any have no points."""
     none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
     if none:
         yield f"Unchanged, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
@@ -76,7 +76,7 @@ def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
 
 
 def describe_excused_grades(reached: Scores) -> Iterator[str]:
-    """Describe the excused grades, which Moodle's import cannot represent."""
+    """Yield one sentence that lists the grades excused by hand, which Moodle's import cannot represent, if any."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
     ]

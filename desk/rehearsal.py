@@ -201,7 +201,7 @@ def _build_published_records(manifest: Manifest, member: CastMember, until: date
             f"{progress.FOLDER.as_posix()}/{number}.json",
             event.at,
             None,
-            progress.encode_event(event).decode(),
+            progress.encode_event_file(event).decode(),
             None,
         )
         for number, event in enumerate(events)

@@ -81,9 +81,9 @@ def run_milestone_grading(
 
     own = submission is None and not official
     if own:
-        from tito.quiz import ask_open_questions  # only on a student's own machine
+        from tito.quiz import offer_open_questions  # only on a student's own machine
 
-        ask_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
+        offer_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
     raise typer.Exit(
         _choose_exit_code(
             _grade_and_report(grade_with_options, json, markdown_file, junit_file, own_attempt=own), exit_zero

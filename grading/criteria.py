@@ -48,7 +48,7 @@ REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison", "
 
 
 def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion, ...]:
-    """List a milestone's criteria in order, or those of any module; raise KeyError if there is no such milestone."""
+    """List the milestone's criteria in order, or if it is None the criteria of a module; raise KeyError if unknown."""
     return MODULE_CRITERIA if milestone is None else manifest.milestone(milestone).criteria
 
 

@@ -59,8 +59,8 @@ def read_student_digests(root: Path) -> dict[str, str]:
     return given
 
 
-def encode_released_texts(texts: Mapping[Path, bytes]) -> bytes:
-    """Encode released texts as the bytes of `course.base.json`."""
+def encode_base_file(texts: Mapping[Path, bytes]) -> bytes:
+    """Return the bytes of the file `course.base.json`, which contains these released texts."""
     released = {path.as_posix(): texts[path].decode() for path in sorted(texts)}
     return (json.dumps(released, indent=1, ensure_ascii=False) + "\n").encode()
 

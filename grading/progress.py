@@ -133,7 +133,7 @@ def _convert_result_to_json(result: Result | None) -> dict[str, Any] | None:
 
 def save_event(root: Path, event: Event) -> Path:
     """Add an event to the history of the repository at ``root`` and return its file. May raise OSError."""
-    return _write_new_file(root / FOLDER / name_event_file(event, secrets.token_hex(6)), encode_event(event))
+    return _write_new_file(root / FOLDER / name_event_file(event, secrets.token_hex(6)), encode_event_file(event))
 
 
 def name_event_file(event: Event, suffix: str) -> str:
@@ -141,7 +141,7 @@ def name_event_file(event: Event, suffix: str) -> str:
     return f"{event.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.kind.value}-{suffix}.json"
 
 
-def encode_event(event: Event) -> bytes:
+def encode_event_file(event: Event) -> bytes:
     """Encode an event as the bytes of its file."""
     document = {
         "record": SCHEMA,

@@ -337,10 +337,10 @@ class Result(Record):
         return next((f for c in self.criteria for f in c.failures), None)
 
 
-def _drop_unknown_place(failure: Failure, lines: dict[str, int]) -> Failure:
-    """Remove a failure's file if it is not in ``lines``, and its line if the file has no such line."""
-    file = failure.file if failure.file in lines else None
-    line = failure.line if file is not None and 0 < (failure.line or 0) <= lines[file] else None
+def _drop_unknown_place(failure: Failure, line_counts: dict[str, int]) -> Failure:
+    """Remove a failure's file if it has no line count, and its line if the file is shorter."""
+    file = failure.file if failure.file in line_counts else None
+    line = failure.line if file is not None and 0 < (failure.line or 0) <= line_counts[file] else None
     return failure.model_copy(update={"file": file, "line": line})
 
 

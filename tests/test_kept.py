@@ -218,7 +218,7 @@ def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
         happened.append("measured")
         return some_result()
 
-    monkeypatch.setattr(quiz, "ask_open_questions", lambda *_: happened.append("asked"))
+    monkeypatch.setattr(quiz, "offer_open_questions", lambda *_: happened.append("asked"))
     monkeypatch.setattr(command, "grade_milestone", measure)
     monkeypatch.setattr(command.progress, "save_event", lambda *_: None)
     for others in ((), ("--official",), ("--submission", "elsewhere")):

@@ -21,7 +21,7 @@ from tito.celebrate import celebrate_milestone
 from tito.console import open_console, show_message_if_interrupted
 from tito.hints import save_failing_task
 from tito.identity import ask_for_unknown_student_id
-from tito.quiz import ask_open_questions
+from tito.quiz import offer_open_questions
 from tito.status import draw_progress_bar
 
 
@@ -49,7 +49,7 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
     out = open_console()
     before = progress.read_history(root).find_best_attempt(number)
     ask_for_unknown_student_id(root, out)
-    ask_open_questions(root, number, out)
+    offer_open_questions(root, number, out)
     interrupted = (
         "Interrupted. This attempt is not recorded, but its finished measurements are kept. "
         f"To run it again: tito milestone test {number}"

@@ -54,8 +54,8 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
     return 0 if right == len(verdicts) else 1
 
 
-def ask_open_questions(root: Path, number: int, out: Console) -> None:
-    """Before a long measurement, ask a known student the questions that are still open."""
+def offer_open_questions(root: Path, number: int, out: Console) -> None:
+    """Before a long measurement, offer to ask the questions that a known student has not yet answered correctly."""
     if not can_ask(out):
         return
     milestone = find_built_milestone(load_manifest(root), number)

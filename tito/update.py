@@ -278,7 +278,7 @@ def _refuse_uncommitted_changes(root: Path, plan: UpdatePlan) -> None:
 
 
 def _read_lock_digests(root: Path) -> dict[str, dict[str, str]]:
-    """Read the digests in the repository's lock; raise UsageError if it cannot be read."""
+    """Read the lock's "files" and "student", each path to digest; raise UsageError if the lock cannot be read."""
     try:
         said = json.loads((root / lock.FILE).read_bytes())
         return {key: dict(said[key]) for key in ("files", "student")}

@@ -48,18 +48,20 @@ def _time_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.nda
     """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
     now, calls = 0.0, 0
 
-    def run_slowing_call() -> None:
-        """Make the simulated machine 0.1% slower."""
+    def simulate_slowing_call() -> None:
+        """Advance the simulated clock by the duration of a call. Each call takes 0.1% longer than the one before it."""
         nonlocal now, calls
         now += (1 + 0.001 * calls) * (1 + 0.04 * rng.exponential())
         calls += 1
 
     if in_turns:
-        return time_in_turns(run_slowing_call, run_slowing_call, blocks=20, warmup=0, clock=lambda: now, rng=rng)
+        return time_in_turns(
+            simulate_slowing_call, simulate_slowing_call, blocks=20, warmup=0, clock=lambda: now, rng=rng
+        )
     spans = []
     for _ in range(80):
         start = now
-        run_slowing_call()
+        simulate_slowing_call()
         spans.append(now - start)
     return np.array(spans).reshape(2, 20, 2).sum(axis=2).T
 

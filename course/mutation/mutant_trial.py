@@ -45,8 +45,8 @@ class MutantTrial:
     timeout: float = 1200
     """The limit in wall-clock seconds, for a mutant that waits and computes nothing."""
 
-    def build_command(self, task: str = "") -> list[str]:
-        """Build the pytest command. It runs the task's tests first, writes no files, and stops at the first failure."""
+    def build_pytest_command(self, first_task: str = "") -> list[str]:
+        """Build the pytest command. It starts with the first task's tests, stops at a failure, and writes no files."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
         # A shell sets the limit: an endless mutant is killed by a signal, which counts as a failed test.
         limit = ["sh", "-c", f'ulimit -t {self.cpu_seconds} && exec "$@"', "sh"]
@@ -55,18 +55,18 @@ class MutantTrial:
             "OPENBLAS_NUM_THREADS=1",
             "OMP_NUM_THREADS=1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
-            f"{FIRST}={task}",
+            f"{FIRST}={first_task}",
         ]
         plugins = ["-p", "no:cacheprovider", "-p", "course.mutation.task_order"]
         pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", *plugins]
         where = ["-c", str(self.root / "pyproject.toml"), "--rootdir", str(self.root)]
         return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
-    def kills_mutant(self, path: Path, source: str, task: str = "") -> bool:
+    def kills_mutant(self, path: Path, source: str, first_task: str = "") -> bool:
         """Return whether the tests fail, or do not finish in time, while this source replaces the file."""
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
-            outcome, output = run_tests(shlex.join(self.build_command(task)), self.timeout)
+            outcome, output = run_tests(shlex.join(self.build_pytest_command(first_task)), self.timeout)
         if outcome is TestOutcome.INCOMPETENT:
             raise TrialError(f"the tests could not be started:\n{output}")
         return outcome is TestOutcome.KILLED
@@ -74,7 +74,7 @@ class MutantTrial:
     def prepare(self, path: Path) -> MutantTrial:
         """Set the time limit, after checking that the solution passes and that the tests import the copy's file."""
         before = os.times()
-        done = subprocess.run(self.build_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        done = subprocess.run(self.build_pytest_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
             raise TrialError(f"the solution itself fails its tests:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         after = os.times()

@@ -54,7 +54,7 @@ def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit:
 
 
 def build_token_table(merges: np.ndarray) -> list[bytes]:
-    """List the bytes of each token: first the single bytes, then the result of each merge."""
+    """List the bytes of each token: the single bytes, then each merge's two parts joined, cut if they are very long."""
     table = [bytes([byte]) for byte in range(BYTES)]
     for left, right in merges.tolist():
         if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # else it could double with each merge

@@ -92,7 +92,7 @@ def list_operation_cases(*, differentiate: bool) -> list[ComparisonCase]:
 
 
 def list_activation_cases() -> list[ComparisonCase]:
-    """List module 03's layers."""
+    """List the cases that compare the layers of module 03 with PyTorch's."""
     theirs: dict[str, Callable[[Any], Any]] = {
         "ReLU": lambda torch: torch.nn.ReLU(),
         "LeakyReLU": lambda torch: torch.nn.LeakyReLU(),
@@ -121,7 +121,7 @@ def list_activation_cases() -> list[ComparisonCase]:
 
 
 def list_layer_cases() -> list[ComparisonCase]:
-    """List module 04's layers and losses."""
+    """List the cases that compare the layers and losses of module 04 with PyTorch's."""
     return [
         build_layer_case(
             "Dense(256, 128)", "128×256",
@@ -144,7 +144,7 @@ def list_layer_cases() -> list[ComparisonCase]:
 
 
 def list_network_cases() -> list[ComparisonCase]:
-    """List module 05's network and loss."""
+    """List the cases that compare the network and loss of module 05 with PyTorch's."""
     return [
         build_layer_case(
             "MLP((256, 128, 64, 10))", "128×256",
@@ -178,7 +178,7 @@ def make_scaled_weight_drawer(n_out: int, n_in: int) -> Draw:
 
 
 def list_spatial_cases() -> list[ComparisonCase]:
-    """List module 06's layers."""
+    """List the cases that compare the layers of module 06 with PyTorch's."""
     return [
         build_layer_case(
             "Conv2d(3, 16, 5, stride=2, padding=2)", "16×3×32×32",

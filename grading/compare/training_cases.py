@@ -220,7 +220,7 @@ def build_clipping_case() -> ComparisonCase:
 
 
 def list_optimizer_cases() -> list[ComparisonCase]:
-    """List module 10's optimisers, clipping and schedules."""
+    """List the cases that compare the optimizers, clipping and schedules of module 10 with PyTorch's."""
     return [
         build_optimizer_case("SGD", lr=0.01),
         build_optimizer_case("SGD", lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -279,7 +279,7 @@ def make_he_weight_drawer(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 
 
 
 def list_training_cases() -> list[ComparisonCase]:
-    """List module 11's training step."""
+    """List the case that compares the training step of module 11 with PyTorch's."""
     return [build_training_case("Trainer.train_step, a convolutional network", lambda network, _student: network)]
 
 
@@ -345,7 +345,7 @@ def list_quantization_cases() -> list[ComparisonCase]:
 
 
 def list_compression_cases() -> list[ComparisonCase]:
-    """List module 12's quantisation and distillation."""
+    """List the cases that compare the quantization and distillation of module 12 with PyTorch's."""
 
     def build_torch_distillation(torch: Any) -> Callable[..., Any]:
         """Build PyTorch's distillation loss."""
@@ -384,7 +384,7 @@ def bind_distillation(loss: Any) -> Any:
 
 
 def list_kernel_cases() -> list[ComparisonCase]:
-    """List module 13's cases, which compute module 06's layers differently."""
+    """List the cases of module 13, which computes the layers of module 06 in other ways."""
 
     def build_fused_norm_relu(student: Any) -> Any:
         """Build the student's batch normalization fused with ReLU, for 16 channels."""
@@ -470,7 +470,7 @@ def list_gpt_shapes() -> list[tuple[int, ...]]:
 
 
 def list_language_cases() -> list[ComparisonCase]:
-    """List module 16's layers and training step."""
+    """List the cases that compare the layers and the training step of module 16 with PyTorch's."""
     tokens, width = (8, TOKENS), EMBEDDING
     return [
         build_function_case(

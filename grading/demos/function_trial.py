@@ -86,7 +86,7 @@ def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
     Raise ValueError with the reason if an input is anything else.
     """
     try:
-        return call_written_function(parse_function(source), [_parse_typed_value(text) for text in inputs])
+        return call_written_function(parse_function(source), [_parse_input_text(text) for text in inputs])
     except RefusedError as error:
         raise ValueError(f"it is not a function that can be run: {error}") from None
 
@@ -99,11 +99,11 @@ def list_parameter_names(source: str) -> list[str]:
         return []
 
 
-def _parse_typed_value(typed: Any) -> Value:
-    """Parse a typed number or list of numbers."""
-    if type(typed) is not str or len(typed) > LONGEST_INPUT:
+def _parse_input_text(text: Any) -> Value:
+    """Parse a number or a list of numbers that a visitor typed. Raise ValueError if the text is neither."""
+    if type(text) is not str or len(text) > LONGEST_INPUT:
         raise ValueError(f"an input is text of at most {LONGEST_INPUT} characters")
-    text = typed.strip()
+    text = text.strip()
     if text.startswith("[") or "," in text:
         return [_parse_typed_number(part) for part in text.strip("[], ").split(",") if part.strip()]
     return _parse_typed_number(text)

@@ -196,7 +196,7 @@ def _list_texts_in_manifest(result: Result, manifest: Manifest) -> tuple[str | N
 
 
 def _validate_result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
-    """Parse a result record, which must match the session, the commit and all of the manifest's criteria."""
+    """Parse a result record. Raise ArtifactRefusedError unless it fits the arguments and its verdict is consistent."""
     try:
         result = Result.model_validate_json(data)
     except ValidationError:

@@ -85,7 +85,7 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
             pull_request=_require_positive_int(
                 _get_object(payload, "pull_request").get("number"), "pull_request.number"
             ),
-            **_read_origin_of_commit(head.get("repo"), "pull_request.head.repo", repository),
+            **_read_head_repository(head.get("repo"), "pull_request.head.repo", repository),
             **common,
         )
     sha = _require_commit_hash(_require_variable(environ, "GITHUB_SHA"), "GITHUB_SHA")
@@ -102,7 +102,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
         sha=_require_commit_hash(run.get("head_sha"), "workflow_run.head_sha"),
         ref=f"refs/heads/{branch}",
         pull_request=None,
-        **_read_origin_of_commit(
+        **_read_head_repository(
             run.get("head_repository"), "workflow_run.head_repository", common_fields["repository"]
         ),
         default_branch=_read_default_branch(payload, None),
@@ -112,8 +112,8 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
     )
 
 
-def _read_origin_of_commit(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
-    """Read the repository from which a commit comes. A deleted repository counts as a fork."""
+def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
+    """Return the fields "head_repository", a name or None if deleted, and "from_fork", which is then True."""
     if head_repository is None:
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None

@@ -119,14 +119,16 @@ def _build_ledger_record(result: Result, run_id: int, manifest: Manifest) -> _Ne
         raise GraderError(f"A result belongs to {what}, which the course does not have. Nothing was published.")
     event = progress.make_run_event(result)
     name = progress.name_event_file(event, f"{run_id}-{ledger.name_event_session(event)}")
-    return _NewRecord(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event(event))
+    return _NewRecord(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode_event_file(event))
 
 
 def _draw_milestone_badges(
     manifest: Manifest, before: History, records: Sequence[_NewRecord], existing_files: Collection[str]
 ) -> dict[str, bytes]:
     """Draw the badges (SVG and JSON) of the measured milestones and any missing badges, keyed by file name."""
-    events = {ledger.compute_sha256(progress.encode_event(e)): e for e in (*before.events, *(r.event for r in records))}
+    events = {
+        ledger.compute_sha256(progress.encode_event_file(e)): e for e in (*before.events, *(r.event for r in records))
+    }
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
     files = {}

@@ -32,7 +32,7 @@ class Tokenizer:
             pair = divmod(int(totals.argmax()), vocabulary_size)
             if totals.max() < 2:
                 break
-            joined, kept = _merge_pair(joined, pair, len(self.table))
+            joined, kept = _merge_token_pair(joined, pair, len(self.table))
             weights = weights[kept]
             self._merges.append(pair)
             self.table.append(self.table[pair[0]] + self.table[pair[1]])
@@ -43,7 +43,7 @@ class Tokenizer:
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._pieces))
         joined = _join_pieces_with_separators(new)
         for number, pair in enumerate(self._merges, start=BYTES):
-            joined, _ = _merge_pair(joined, pair, number)
+            joined, _ = _merge_token_pair(joined, pair, number)
         parts = np.split(joined, np.flatnonzero(joined < 0) + 1)
         self._pieces |= {piece: part[:-1] for piece, part in zip(new, parts, strict=False)}
         return np.concatenate([np.empty(0, np.int64), *(self._pieces[piece] for piece in pieces)])
@@ -55,8 +55,8 @@ def _join_pieces_with_separators(pieces: Collection[bytes]) -> np.ndarray:
     return np.insert(np.frombuffer(b"".join(pieces), np.uint8).astype(np.int64), ends, -1)
 
 
-def _merge_pair(joined: np.ndarray, pair: tuple[int, int], new_token: int) -> tuple[np.ndarray, np.ndarray]:
-    """Replace each pair with ``new_token``, from left to right. Return the tokens and which positions are kept."""
+def _merge_token_pair(joined: np.ndarray, pair: tuple[int, int], new_token: int) -> tuple[np.ndarray, np.ndarray]:
+    """Replace each pair with ``new_token``, from left to right. Return the tokens and a mask of the positions kept."""
     places = np.flatnonzero((joined[:-1] == pair[0]) & (joined[1:] == pair[1]))
     if pair[0] == pair[1]:  # merge every other pair in a row of overlapping pairs
         run = np.cumsum(np.diff(places, prepend=-2) > 1)

@@ -69,14 +69,14 @@ def save_answers(root: Path, milestone_number: int, answers: Answers) -> Path | 
     """
     path = find_answers_file(milestone_number)
     (root / FOLDER).mkdir(exist_ok=True)
-    aside = _rename_damaged_file(root, path) if _is_damaged(root, milestone_number) else None
+    aside = _rename_damaged_file(root, path) if _is_answers_file_damaged(root, milestone_number) else None
     data = {"student": answers.student, "answers": dict(answers.answers)}
     text = HEADER.format(number=milestone_number) + dump_yaml(data)
     write_atomically(root / path, text.encode())
     return aside
 
 
-def _is_damaged(root: Path, milestone_number: int) -> bool:
+def _is_answers_file_damaged(root: Path, milestone_number: int) -> bool:
     """Return whether a milestone's answers file cannot be loaded."""
     try:
         load_answers(root, milestone_number)

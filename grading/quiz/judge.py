@@ -25,7 +25,7 @@ class QuestionVerdict:
 
 
 def judge_answers(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
-    """Judge every question in the manifest's order. No answer raises an exception, whatever it is."""
+    """Judge every question in the manifest's order; answers of another student are all wrong. Never raise."""
     owner = answers.student.lower() if answers.student else None
     if answers.answers and owner != student_id.lower():
         said = (

@@ -128,11 +128,15 @@ def raises(
         if isinstance(error, NO_ANSWER) or (is_gap(error) and kind is not NotImplementedError):
             raise
         if not all(part in str(error) for part in mentions):
-            raise Mismatch(call=call, got=f"{name_exception(error)}: {error}", expected=wanted, hint=hint) from error
+            raise Mismatch(
+                call=call, got=f"{get_exception_type_name(error)}: {error}", expected=wanted, hint=hint
+            ) from error
     except Exception as error:
         if isinstance(error, NO_ANSWER) or is_gap(error):
             raise
-        raise Mismatch(call=call, got=f"{name_exception(error)}: {error}", expected=wanted, hint=hint) from error
+        raise Mismatch(
+            call=call, got=f"{get_exception_type_name(error)}: {error}", expected=wanted, hint=hint
+        ) from error
     else:
         raise Mismatch(call=call, got="no exception", expected=wanted, hint=hint)
 
@@ -294,6 +298,6 @@ def is_gap(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError) and str(error).startswith("Task ")
 
 
-def name_exception(error: BaseException) -> str:
-    """Return the name of an exception's type, as student code raised it."""
+def get_exception_type_name(error: BaseException) -> str:
+    """Return the name of the type of an exception, or of the one in the worker that it reports."""
     return getattr(error, "remote_type", type(error).__name__)

@@ -14,7 +14,7 @@ from grading.remote import DeadlineError, Frame, RemoteError, WorkerFailureError
 from grading.render.text import prefix_text_with_label, to_one_line
 from grading.result import Failure
 from grading.syntax import SYNTAX_HINT
-from grading.testing.expect import Mismatch, name_exception
+from grading.testing.expect import Mismatch, get_exception_type_name
 from grading.testing.plugin import FailedTest
 
 GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
@@ -157,7 +157,7 @@ def find_exception_hint(error: BaseException) -> str | None:
 
     Return None if there is no hint that is more helpful than the task's or the check's.
     """
-    kind, message = name_exception(error), str(error)
+    kind, message = get_exception_type_name(error), str(error)
     if isinstance(error, WorkerFailureError):
         return next((hint for part, hint in ENDED.items() if part in message), None)
     return next((hint for kinds, part, hint in RAISED if kind in kinds.split("|") and re.search(part, message)), None)
@@ -205,9 +205,9 @@ def format_brief_failure(failure: Failure) -> str:
 
 def _describe_exception(error: BaseException) -> str:
     """Describe an exception by its type and message."""
-    if name_exception(error) == "BdbQuit":
+    if get_exception_type_name(error) == "BdbQuit":
         return "a breakpoint() stopped your code here, or on the line above"
-    return f"{name_exception(error)}: {error}".removesuffix(": ")
+    return f"{get_exception_type_name(error)}: {error}".removesuffix(": ")
 
 
 def _explain_returned_none(printed: str) -> tuple[str, str]:

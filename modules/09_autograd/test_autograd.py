@@ -538,7 +538,7 @@ def expect_no(*kinds, call, hint):
     except kinds as error:
         if isinstance(error, expect.NO_ANSWER):
             raise
-        got = f"{expect.name_exception(error)}: {error}"
+        got = f"{expect.get_exception_type_name(error)}: {error}"
         raise expect.Mismatch(call=call, got=got, expected="no exception", hint=hint) from error
 
 

@@ -836,7 +836,7 @@ def fail_on_warning(*, call, hint):
     try:
         yield
     except Exception as error:
-        if expect.name_exception(error) != "RuntimeWarning":
+        if expect.get_exception_type_name(error) != "RuntimeWarning":
             raise
         got = f"RuntimeWarning: {error}"
         raise expect.Mismatch(call=call, got=got, expected="no warning", hint=hint) from error

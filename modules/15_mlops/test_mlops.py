@@ -1279,8 +1279,8 @@ def require_refusal(call, function, status, mentions=""):
         if expect.is_gap(error) or isinstance(error, expect.NO_ANSWER):
             raise
         text = str(error)
-        fine = expect.name_exception(error) == "RequestError" and f"({status}, " in text and mentions in text
-        expect.that(fine, call=call, got=f"{expect.name_exception(error)}: {text}", expected=expected)
+        fine = expect.get_exception_type_name(error) == "RequestError" and f"({status}, " in text and mentions in text
+        expect.that(fine, call=call, got=f"{expect.get_exception_type_name(error)}: {text}", expected=expected)
     else:
         raise expect.Mismatch(call=call, got="no exception", expected=expected)
 

@@ -82,15 +82,15 @@ def draw_unlocks_over_time(unlocks: UnlockCounts, manifest: Manifest) -> UnlockC
     high = step * -(-most // step) or 1
     start, span = unlocks.ends[0], unlocks.ends[-1] - unlocks.ends[0]
 
-    def locate_point(index: int, count: int) -> tuple[float, float]:
-        """Return the x and y of a count at the end of the period with this index."""
-        share = (unlocks.ends[index] - start) / span
+    def locate_count(period: int, count: int) -> tuple[float, float]:
+        """Return the x and y in the chart of this count at the end of the period with this index."""
+        share = (unlocks.ends[period] - start) / span
         return round(left + share * (right - left), 1), round(bottom - count / high * (bottom - top), 1)
 
     drawn = []
     for milestone, counts in zip(manifest.milestones, unlocks.counts, strict=True):
         if counts[-1]:
-            points = [locate_point(index, count) for index, count in enumerate(counts)]
+            points = [locate_count(index, count) for index, count in enumerate(counts)]
             path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
             drawn.append((milestone.id, path, points[-1]))
     labels = _spread_labels([end[1] for _, _, end in drawn], 18)
@@ -98,7 +98,7 @@ def draw_unlocks_over_time(unlocks: UnlockCounts, manifest: Manifest) -> UnlockC
     ends = ", ".join(
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
-    marks = tuple((locate_point(0, count)[1], count) for count in range(0, high + 1, step))
+    marks = tuple((locate_count(0, count)[1], count) for count in range(0, high + 1, step))
     return UnlockChart(f"Students who have each milestone, over time. At the end: {ends}.", lines, marks, right, bottom)
 
 

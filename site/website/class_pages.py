@@ -74,7 +74,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
 
 
 def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator[StudentList]:
-    """List everybody by score and by name, then each section, then each milestone that somebody is working towards."""
+    """Yield lists of everybody by score and by name, of each section, of each goal, and of those who have finished."""
     rows = overview.rows
     yield StudentList("students", "Everybody by score", rows)
     yield StudentList("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))

@@ -113,7 +113,7 @@ def format_date(at: datetime) -> str:
 @cache
 def map_static_files_to_paths() -> Mapping[str, str]:
     """Map style sheets, scripts and fonts to paths with a digest, so that caches never serve old ones."""
-    return {source: path for source, (path, _) in _load_static().items()}
+    return {source: path for source, (path, _) in _load_hashed_static_files().items()}
 
 
 def load_static_files(course: str) -> SiteFiles:
@@ -127,7 +127,7 @@ def load_static_files(course: str) -> SiteFiles:
         "theme_color": "#fbf9f5",
         "icons": [{"src": "icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}],
     }
-    files = dict(_load_static().values())
+    files = dict(_load_hashed_static_files().values())
     files["icon.svg"] = (STATIC / "icon.svg").read_bytes()
     files["static/FONTS-LICENSE.txt"] = (STATIC / "FONTS-LICENSE.txt").read_bytes()
     files["site.webmanifest"] = (json.dumps(manifest, indent=1) + "\n").encode()
@@ -135,8 +135,8 @@ def load_static_files(course: str) -> SiteFiles:
 
 
 @cache
-def _load_static() -> dict[str, tuple[str, bytes]]:
-    """Map each source name to (path, content), fonts first, since the style sheet names them."""
+def _load_hashed_static_files() -> dict[str, tuple[str, bytes]]:
+    """Map each file's name to its published path, which contains a digest, and its content; fonts come first."""
     made: dict[str, tuple[str, bytes]] = {}
     for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:
         data = path.read_bytes()

@@ -88,7 +88,7 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
         book.enroll_students(rows[:2])
         for reason, days in (("it was edited", 2), (None, -2)):
             event = make_attempt_at(DAY + timedelta(days=days), build_not_yet())
-            text = progress.encode_event(event).decode()
+            text = progress.encode_event_file(event).decode()
             book.save_records("ada", [PublishedRecord("ada", f"progress/{days}.json", event.at, 5, text, reason)])
     ada, bob = load_cohort_from_gradebook(path).members
     assert [(e.event.verdict, e.verified) for e in ada.entries] == [

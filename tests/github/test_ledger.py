@@ -93,7 +93,7 @@ def test_a_removed_file_is_missing(repository: FakeRepository) -> None:
 
 def test_a_file_that_no_run_has_published_is_unverified(repository: FakeRepository) -> None:
     """A record copied in from elsewhere is not in the ledger; it is named though it is not read."""
-    forged = progress.encode_event(progress.make_run_event(build_result_at(9, build_result())))
+    forged = progress.encode_event_file(progress.make_run_event(build_result_at(9, build_result())))
     repository.push({"progress/forged.json": forged})
     assert list_reasons(repository)[-1] == "it is not in the ledger: no run has published it"
     assert list_reasons(repository)[:-1] == [None] * 5
@@ -144,7 +144,7 @@ def test_a_removed_last_line_shows(repository: FakeRepository) -> None:
 
 def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: FakeRepository, manifest: Manifest) -> None:
     """Even with the right digests; and the next publication is chained to the last one, not to it."""
-    forged = progress.encode_event(progress.make_run_event(build_result_at(9, build_result())))
+    forged = progress.encode_event_file(progress.make_run_event(build_result_at(9, build_result())))
     file = "progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json"
     line = LedgerLine(0, file, ledger.compute_sha256(forged), "", repository.number, 9, build_result_at(9).started_at)
     text, _ = append_ledger_lines(
@@ -226,7 +226,7 @@ def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
     files, published = {}, []
     for run_id, minute in ((3, 1), (2, 1), (1, 2), (9, 0)):
         event = progress.make_run_event(build_result_at(minute))
-        file, data = f"progress/{run_id}.json", progress.encode_event(event)
+        file, data = f"progress/{run_id}.json", progress.encode_event_file(event)
         files[file] = data
         published.append(LedgerLine(0, file, ledger.compute_sha256(data), "", 1, run_id, event.at))
     text, head = append_ledger_lines(b"", LedgerHead(), published)
@@ -295,7 +295,7 @@ json_values = st.recursive(
 )
 near_lines = st.fixed_dictionaries({}, optional={key: json_values | st.just(value) for key, value in GOOD.items()})
 raw_lines = st.binary(max_size=200) | near_lines.map(lambda v: json.dumps(v).encode())
-RECORD = json.loads(progress.encode_event(progress.make_run_event(build_result_at(0))))
+RECORD = json.loads(progress.encode_event_file(progress.make_run_event(build_result_at(0))))
 near_records = st.fixed_dictionaries({}, optional={key: json_values | st.just(value) for key, value in RECORD.items()})
 raw_records = st.binary(max_size=200) | near_records.map(lambda v: json.dumps(v).encode())
 
@@ -318,7 +318,7 @@ def test_no_record_crashes_its_reader(data: bytes) -> None:
         event = progress.parse_event(data)
     except ValueError:
         return
-    assert progress.parse_event(progress.encode_event(event)) == event
+    assert progress.parse_event(progress.encode_event_file(event)) == event
 
 
 @given(st.text(max_size=300))

@@ -242,7 +242,7 @@ def test_badges_show_the_best_there_is(repository: FakeRepository, manifest: Man
 def test_a_forged_record_earns_no_badge(repository: FakeRepository, manifest: Manifest) -> None:
     """A record that no run has published is not looked at when badges are made."""
     publish_now(repository, manifest, 1, build_result_at(0))
-    forged = progress.encode_event(progress.make_run_event(build_result_at(1, build_result())))
+    forged = progress.encode_event_file(progress.make_run_event(build_result_at(1, build_result())))
     repository.push({"progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json": forged})
     publish_now(repository, manifest, 2, build_result_at(2))
     assert read_badge(repository, 1)[1]["message"] == "not yet"

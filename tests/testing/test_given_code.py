@@ -53,7 +53,7 @@ def course(tmp_path: Path) -> Path:
     """A released course whose student has written both tasks wrongly."""
     (tmp_path / "modules/02_tensor").mkdir(parents=True)
     (tmp_path / "modules/02_tensor/test_x.py").write_text(TESTS, encoding="utf-8")
-    (tmp_path / lock.BASE).write_bytes(lock.encode_released_texts({PLACE: GIVEN.encode()}))
+    (tmp_path / lock.BASE).write_bytes(lock.encode_base_file({PLACE: GIVEN.encode()}))
     return tmp_path
 
 
@@ -80,7 +80,7 @@ def test_an_earlier_modules_line_comes_before_a_given_one_of_this_module(course:
     frames = [Frame(later, 3, "gradcheck", "f(x)"), Frame(PLACE.as_posix(), 6, "area", "return sides[0]")]
     assert choose_traceback_frame(frames, "modules/09_autograd", given.is_given_frame).line == 3
     (course / lock.BASE).write_bytes(
-        lock.encode_released_texts({PLACE: GIVEN.encode(), Path(later): b"def gradcheck(f, x):\n    f(x)\n"})
+        lock.encode_base_file({PLACE: GIVEN.encode(), Path(later): b"def gradcheck(f, x):\n    f(x)\n"})
     )
     assert choose_traceback_frame(frames, "modules/09_autograd", GivenCode(course).is_given_frame).line == 6
 

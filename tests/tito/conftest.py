@@ -48,7 +48,7 @@ def released(repo: Path) -> Path:
         path = Path("modules", name)
         given[path] = make_skeleton((repo / path).read_text("utf-8"), manifest, path).encode()
         (repo / path).write_bytes(given[path])
-    (repo / lock.BASE).write_bytes(lock.encode_released_texts(given))
+    (repo / lock.BASE).write_bytes(lock.encode_base_file(given))
     return repo
 
 

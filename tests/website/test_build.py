@@ -227,7 +227,7 @@ def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
         {"zz-ada": [(1, 2, TERM)], "zz-grace": [(2, 1, TERM)]},
     )
     with open_gradebook(path) as book:
-        event = progress.encode_event(make_attempt(build_not_yet(), 1)).decode()
+        event = progress.encode_event_file(make_attempt(build_not_yet(), 1)).decode()
         edited = PublishedRecord("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
         book.save_records("zz-grace", [edited])
     source, site = GradebookSource(path), tmp_path / "site"

@@ -244,5 +244,5 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
 def test_what_was_signed_is_in_the_published_record() -> None:
     """The command in the portfolio reproduces the bytes that the workflow attested."""
     signed = build_result(name="Grüße", seed=7)
-    record = progress.encode_event(progress.make_run_event(signed))
+    record = progress.encode_event_file(progress.make_run_event(signed))
     assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == encode_result(signed)

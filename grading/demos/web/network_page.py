@@ -80,7 +80,7 @@ class NetworkPage:
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, publish the phase "ready", and call `_serve_after_training`.
+        """Train, publish the phase "ready", and call `_serve_after_training`. Every subclass must implement this.
 
         Do not catch exceptions in student code.
         """
