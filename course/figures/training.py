@@ -52,7 +52,7 @@ def draw_training_runs() -> Figure:
             shapes.append(draw_curve(chart, steps, [row[key] for row in history], f"line-{kind}"))
     shapes.append(draw_word(38, 264, "training loss", css_class="bold word-a"))
     shapes.append(draw_word(150, 264, "validation loss", css_class="bold word-b"))
-    return Figure("A converged, an overfitting and a diverging run", 280, shapes)
+    return Figure("Runs that converge, overfit and diverge", 280, shapes)
 
 
 def draw_early_stopping() -> Figure:
@@ -87,7 +87,7 @@ def draw_early_stopping() -> Figure:
     said = f"training: A = {a:.3f}, B = {b:.3f}, {(a - b) / (losses[0] - b):.1%} of the fall: {done}"
     shapes.append(draw_word(46, 300, said, css_class="small word-a"))
     shapes.append(draw_word(46, 320, "validation", css_class="small word-b"))
-    return Figure("Training and validation loss with the best epoch and the end by early stopping", 334, shapes)
+    return Figure("Training and validation loss with the best epoch and the epoch of early stopping", 334, shapes)
 
 
 def draw_resumed_losses() -> Figure:

@@ -105,4 +105,4 @@ def test_an_empty_class_has_pages(manifest: Manifest) -> None:
     nobody: list[StudentSummary] = []
     files = render_class_pages(build_class_overview(nobody, manifest), SiteContext(manifest))
     assert b"Nobody is in the class yet" in files["class/students.html"]
-    assert b"How far the class is" not in files["index.html"]
+    assert b"How far the class has got" not in files["index.html"]
