@@ -521,7 +521,7 @@ def export_gradebook(
 def write_class_report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show how far everybody has got, who is stuck and what fails most often; with --to, also write it as a page."""
     from desk.class_report import build_class_report as of
-    from desk.courses import describe_course_version
+    from desk.courses import build_course_version
     from desk.evidence_pages import write_evidence_pages
     from desk.gradebook import FILE, open_gradebook
     from desk.report_page import render_report_for_terminal, render_report_page
@@ -532,7 +532,7 @@ def write_class_report(_context: Context, folder: str = "class", to: str = "") -
     path = require_writable_path(to) if to else None
     with open_gradebook(Path(folder, FILE)) as book:
         manifest = load_manifest_strictly(ROOT)
-        found = of(book, manifest, describe_course_version(ROOT, manifest))
+        found = of(book, manifest, build_course_version(ROOT, manifest))
         if path is not None:
             write_evidence_pages(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
             write_atomically(path, render_report_page(found, evidence=f"{path.stem}-evidence").encode())

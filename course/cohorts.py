@@ -119,7 +119,7 @@ def _simulate_module_result(
 def _simulate_milestone_result(
     manifest: Manifest, milestone: Milestone, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
-    """Build the result of one attempt at a milestone."""
+    """Make up the result of one attempt at a milestone: every criterion is met, or some of one part are not."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
     criteria = tuple(_simulate_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))
@@ -156,7 +156,7 @@ def _simulate_milestone_result(
 
 
 def _simulate_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
-    """Build a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
+    """Make up a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
     if milestone.data is None:
         return ()
     if isinstance(milestone.experiment, LanguageExperiment):
@@ -187,7 +187,7 @@ def _simulate_pictures(milestone: Milestone, rng: random.Random) -> tuple[Pictur
 
 
 def _simulate_writings(milestone: Milestone) -> tuple[Writing, ...]:
-    """Build the writings of a language network."""
+    """Make up the texts that a language network wrote; none unless the milestone is about language."""
     if not isinstance(milestone.experiment, LanguageExperiment):
         return ()
     head = 'def sum_doubled(a, b):\n    """Return the sum of a and b, doubled."""'
@@ -200,7 +200,7 @@ def _simulate_writings(milestone: Milestone) -> tuple[Writing, ...]:
 
 
 def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
-    """Build images of noise with their classifications; none unless the network classifies images."""
+    """Make up images of noise with their classifications; none unless the network classifies images."""
     if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
         return ()
     shape: tuple[Literal[1, 3], int, int] = (1, 28, 28) if milestone.data == "mnist" else (3, 32, 32)
@@ -215,7 +215,7 @@ def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[Na
 def _simulate_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
-    """Build a criterion's result; it fails if `failing_part` is its name, or at random if it is its kind."""
+    """Make up a criterion's result; it fails if `failing_part` is its name, or at random if it is its kind."""
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
@@ -250,7 +250,7 @@ def _simulate_criterion(
 
 
 def _make_example_failure(module: Module, task: str, title: str, hint: str) -> Failure:
-    """Build an example failure in this task."""
+    """Make up a failure of this task's test."""
     return Failure(
         task=task,
         title=title,

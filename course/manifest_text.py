@@ -48,13 +48,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Write long text as a block."""
+    """Return the YAML of a text: a block if it is long or has several lines."""
     style = "|" if "\n" in text else ">" if len(text) > 80 else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _represent_list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:
-    """Write a list of numbers on one line."""
+    """Return the YAML of a list, which is on one line if it contains only numbers."""
     numbers = all(isinstance(item, int | float) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=numbers)
 

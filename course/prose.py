@@ -83,7 +83,7 @@ class Finding:
 
 
 def load_prose_rules(path: Path = RULES) -> list[Rule]:
-    """Read the rules from the list, bans first."""
+    """Load the rules from the YAML file at this path, bans first."""
     data = yaml.safe_load(path.read_text("utf-8"))
     return [
         Rule(compile_phrase_pattern(entry["find"]), entry["write"], entry.get("why", ""), is_ban=kind == "ban")
@@ -181,7 +181,7 @@ def _blank_out_match(match: re.Match[str]) -> str:
 
 
 def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
-    """List the files with prose under these paths: those that git tracks or would add or, without git, all of them."""
+    """List the files with prose below these paths: those that git tracks or would add or, without git, all of them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     try:
         listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603

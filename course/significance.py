@@ -65,7 +65,7 @@ def draw_cases() -> dict[str, list[Any]]:
 
 
 def write_significance_cases() -> None:
-    """Write the file, a line for each case."""
+    """Write the file of reference values for the significance tests, with a line for each case."""
     parts = [f'"about": {json.dumps(ABOUT)}', f'"scipy": {json.dumps(scipy.__version__)}']
     for name, cases in draw_cases().items():
         lines = ",\n".join(f"  {json.dumps(case)}" for case in cases)

@@ -29,18 +29,18 @@ EMBED, HEADS = 4, 2
 
 
 def draw_tensor(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
-    """Draw numbers with four decimals, so that the file contains the exact inputs."""
+    """Draw a tensor of numbers with four decimals, which the file of reference values can contain exactly."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(shape, generator=generator, dtype=torch.float64) * scale + mean
     return numbers.mul(10_000).round().div(10_000)
 
 
-def shorten(tensor: torch.Tensor) -> Any:
-    """Return nested lists of numbers with nine significant digits."""
+def convert_to_short_numbers(tensor: torch.Tensor) -> Any:
+    """Return a tensor as nested lists of numbers with nine significant digits."""
     nested = tensor.detach().tolist()
 
     def round_nested(value: Any) -> Any:
-        """Shorten a number or every number in a list."""
+        """Round a number, or every number in nested lists, to nine significant digits."""
         return [round_nested(v) for v in value] if isinstance(value, list) else float(f"{value:.9g}")
 
     return round_nested(nested)
@@ -55,11 +55,14 @@ def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: fl
     output.backward(grad)
     given = {"eps": eps, "x": x, "weight": weight, "bias": bias, "grad": grad}
     got = {"output": output, "grad_x": x.grad, "grad_weight": weight.grad, "grad_bias": bias.grad}
-    return {name: shorten(v) if isinstance(v, torch.Tensor) else v for name, v in (given | got).items()}
+    return {
+        name: convert_to_short_numbers(v) if isinstance(v, torch.Tensor) else v for name, v in (given | got).items()
+    }
 
 
 def compute_block_case() -> dict[str, Any]:
-    """Compute a pre-norm block. Its causal mask is True where PyTorch must *not* attend."""
+    """Compute PyTorch's output and gradients for a pre-norm transformer block with a causal mask."""
+    # The mask is True where PyTorch must *not* attend.
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
     )
@@ -70,14 +73,23 @@ def compute_block_case() -> dict[str, Any]:
     x, grad = draw_tensor([2, 5, EMBED], 90).requires_grad_(), draw_tensor([2, 5, EMBED], 91)
     output = layer(x, src_mask=torch.ones(5, 5, dtype=torch.bool).triu(1))
     output.backward(grad)
-    parameters = {name: shorten(p) for name, p in layer.named_parameters()}
-    grads = {name: shorten(p.grad) for name, p in layer.named_parameters() if p.grad is not None}
-    given = {"num_heads": HEADS, "x": shorten(x), "grad": shorten(grad), "parameters": parameters}
-    return given | {"output": shorten(output), "grad_x": shorten(x.grad), "grads": grads}
+    parameters = {name: convert_to_short_numbers(p) for name, p in layer.named_parameters()}
+    grads = {name: convert_to_short_numbers(p.grad) for name, p in layer.named_parameters() if p.grad is not None}
+    given = {
+        "num_heads": HEADS,
+        "x": convert_to_short_numbers(x),
+        "grad": convert_to_short_numbers(grad),
+        "parameters": parameters,
+    }
+    return given | {
+        "output": convert_to_short_numbers(output),
+        "grad_x": convert_to_short_numbers(x.grad),
+        "grads": grads,
+    }
 
 
 def write_transformer_values() -> None:
-    """Write the file, one case or value on each line."""
+    """Write the file of PyTorch's reference values for transformers, one case or value on each line."""
     torch.set_num_threads(1)
     cases = ",\n".join(json.dumps(compute_layer_norm_case(number, *case)) for number, case in enumerate(NORMS))
     values = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in compute_block_case().items())

@@ -20,7 +20,7 @@ TARGET = Path(__file__).resolve().parent.parent / "grading" / "data" / "digits.i
 
 
 def main() -> None:
-    """Write the file. The same images always produce the same bytes."""
+    """Write the course's file of small digits. The same images always produce the same bytes."""
     from sklearn.datasets import load_digits
 
     found = load_digits()

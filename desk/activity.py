@@ -59,7 +59,7 @@ class PushSourceChain:
             self._sources.append(GitHubActivity(create_client(environ)))
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """Return the pushes of the first source that has any."""
+        """Return the pushes since a time from the first source that has any; empty if none has."""
         found = (source.list_pushes(repository, branch, since) for source in self._sources)
         return next(filter(None, found), ())
 

@@ -44,7 +44,7 @@ class DeskContext:
     folder: Path
     environ: Mapping[str, str]
 
-    def repositories(self) -> list[str]:
+    def list_repositories(self) -> list[str]:
         """List the names of the roster's repositories on GitHub."""
         try:
             rows = check_roster(self.folder / ROSTER).rows
@@ -168,7 +168,7 @@ def check_github_token(desk: DeskContext) -> Finding:
     """Check that there is a token if the class is on GitHub; the push times and the checks below need it."""
     if desk.environ.get("GITHUB_TOKEN"):
         return Finding("token", True, "GITHUB_TOKEN is set")
-    if not desk.repositories():
+    if not desk.list_repositories():
         return Finding("token", True, "no repository is on GitHub, so no token is needed")
     due = load_manifest(desk.root).deadlines is not None
     found = "GITHUB_TOKEN is not set" + (", so deadlines cannot use push times" if due else "")
@@ -201,7 +201,7 @@ def check_grader_repository(desk: DeskContext) -> Finding:
 
 def check_organisation(desk: DeskContext) -> Finding:
     """Check that the owners of the roster's repositories allow Actions."""
-    owners = sorted({name.partition("/")[0] for name in desk.repositories()})
+    owners = sorted({name.partition("/")[0] for name in desk.list_repositories()})
     if not owners:
         return Finding("organisation", None, "the roster lists no repository on GitHub")
     for owner in owners:
@@ -220,7 +220,7 @@ def check_organisation(desk: DeskContext) -> Finding:
 
 def check_repositories(desk: DeskContext) -> Finding:
     """Check that the roster's first repositories can be read and have Actions enabled."""
-    names = desk.repositories()[:ASKED]
+    names = desk.list_repositories()[:ASKED]
     for name in names:
         if _request_github(desk, f"/repos/{name}") is None:
             repair = "Check its name in the roster, and that your account has access: gh auth status"
@@ -237,7 +237,7 @@ def check_repositories(desk: DeskContext) -> Finding:
 
 
 def _request_github(desk: DeskContext, path: str) -> dict[str, object] | None:
-    """Query GitHub's API, or return None if this token finds nothing at that path.
+    """Return GitHub's JSON answer for an API path, or None if this token finds nothing there.
 
     Raise GraderError if GitHub cannot be queried.
     """

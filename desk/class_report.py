@@ -126,7 +126,7 @@ class ClassReport:
     troubles: tuple[tuple[RosterRow, str], ...]
 
     @property
-    def earlier(self) -> int:
+    def earlier_grade_count(self) -> int:
         """The number of grades that come from an earlier version of the course."""
         return sum(not score.is_current for line in self.lines for score in line.scores)
 

@@ -24,7 +24,7 @@ from desk.grading_process import GradingTask
 from desk.pool import TRIES, TaskOutcome, grade_in_processes
 from desk.submission_tree import SubmissionTree, read_commit_tree
 from grading.errors import GraderError, UsageError
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
 from grading.render.progress_watch import ProgressWatch
@@ -74,9 +74,7 @@ def grade_on_cluster(
             client.run_on_scheduler(limit_scheduler_retries)
             _wait_for_worker(client, address)
             watch.begin_phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
-            for graded in _ClusterGrading(
-                client, describe_grading_course(root, manifest), manifest, tasks
-            ).grade_tasks():
+            for graded in _ClusterGrading(client, build_course_record(root, manifest), manifest, tasks).grade_tasks():
                 arrived += 1
                 yield graded
         except ImportError as error:
@@ -224,7 +222,7 @@ def find_refusal_reason(course_digest: str) -> str | None:
     """
     here = socket.gethostname()
     try:
-        own = describe_grading_course(ROOT, load_manifest(ROOT))
+        own = build_course_record(ROOT, load_manifest(ROOT))
         if own.digest != course_digest:
             return (
                 f"{here} has a different version of the course in {ROOT}: {own.version} ({own.digest[:8]}), "

@@ -16,7 +16,7 @@ from desk.scores import find_preview_gradings, find_replaced_gradings
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest
 from grading.progress import Event, Kind
 from grading.quiz.student_id import normalize_student_id
@@ -159,7 +159,7 @@ def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
 @cache
 def _compute_course_digest() -> str:
     """Compute the digest of the current version of the course."""
-    return describe_grading_course(ROOT, load_manifest(ROOT)).digest
+    return build_course_record(ROOT, load_manifest(ROOT)).digest
 
 
 def build_cohort(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from course.release import compute_skeleton_digests
 from desk.class_folder import make_class_folder
-from desk.courses import describe_course_version
+from desk.courses import build_course_version
 from desk.decisions import save_course_version
 from desk.git import read_git_version
 from desk.gradebook import FILE, CommitSubmission, Gradebook, Grading, open_gradebook
@@ -30,7 +30,7 @@ from grading.data.files import locate_data_set
 from grading.data.load import find_data_source
 from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import Manifest
 from grading.render.progress_watch import ProgressWatch
@@ -90,7 +90,7 @@ def collect_class(
     manifest, choice = load_manifest_strictly(root), [row for row in rows if students is None or row.id in students]
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
     read_git_version()
-    now = describe_course_version(root, manifest)
+    now = build_course_version(root, manifest)
     course = now.digest
     make_class_folder(folder)
     with lock_class_folder(folder, watch), open_gradebook(folder / FILE, make=True) as book:
@@ -143,7 +143,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
     manifest = load_manifest_strictly(root)
     context = InspectionContext(folder.resolve(), folder, manifest, {}, ReflogSource())
     with open_gradebook(folder / FILE) as book:
-        return len(list_pending_tasks(book, rows, context, describe_grading_course(root, manifest).digest))
+        return len(list_pending_tasks(book, rows, context, build_course_record(root, manifest).digest))
 
 
 def _inspect_repositories(
@@ -253,7 +253,7 @@ TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
 def choose_task_grader(
     root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
 ) -> TaskGrader:
-    """Choose processes on this machine or a cluster's workers. Raise GraderError if a local run has no sandbox."""
+    """Return the function that grades tasks, here or on a cluster. Raise GraderError if there is no sandbox here."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 

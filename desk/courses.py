@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from desk.decisions import CourseVersion
-from grading.grade import describe_grading_course, list_verdict_files
+from grading.grade import build_course_record, list_verdict_files
 from grading.manifest.model import Manifest
 from grading.render import figure_text
 
@@ -17,13 +17,13 @@ SHOWN = 5
 """The maximum number of changed files that are listed."""
 
 
-def describe_course_version(root: Path, manifest: Manifest) -> CourseVersion:
-    """Describe the current version of the course in the repository at ``root``."""
-    record = describe_grading_course(root, manifest)
-    return CourseVersion(record.digest, record.name, record.version, _describe_grading_basis(root, manifest))
+def build_course_version(root: Path, manifest: Manifest) -> CourseVersion:
+    """Build the record of the current version of the course at ``root``: its digest, name, number and contents."""
+    record = build_course_record(root, manifest)
+    return CourseVersion(record.digest, record.name, record.version, _collect_grading_basis(root, manifest))
 
 
-def _describe_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
+def _collect_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
     """Return what a course grades with as JSON values: the criteria as shown, and digests of everything else."""
     milestones = {}
     for milestone in manifest.milestones:

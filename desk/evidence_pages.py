@@ -77,14 +77,14 @@ def _collect_evidence(book: Gradebook, report: ClassReport, line: StudentLine) -
             name=one.name,
             state=get_score_state(score),
             commit=build_commit_address(line.row.repository, score.grading.commit),
-            measured=tuple(map(_describe_measurement, raw["criteria"])),
+            measured=tuple(map(_build_criterion_evidence, raw["criteria"])),
             facts=tuple(_list_grade_facts(score, raw)),
             stale=stale,
         )
 
 
-def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
-    """Describe one criterion of a raw record. We wrote the record, and validating 10,000 again would take seconds."""
+def _build_criterion_evidence(raw: dict[str, Any]) -> CriterionEvidence:
+    """Build a criterion's evidence from its raw record, unvalidated, since validating 10,000 would take seconds."""
     known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
     criterion = CriterionResult.model_construct(**known)
     failures = [

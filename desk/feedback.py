@@ -21,7 +21,7 @@ from desk.scores import compute_scores
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github.api import RateLimitedError, create_client
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import Manifest
 from grading.render.progress_watch import ProgressWatch
@@ -112,7 +112,7 @@ def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) ->
         label = course.label if course is not None else one.course_digest[:8]
         milestones = handed_in.setdefault(one.student, {}).setdefault(one.commit, {}).setdefault(label, [])
         milestones += [one.milestone] if one.submission_digest else []
-    reached = compute_scores(book, manifest, today=describe_grading_course(root, manifest).digest)
+    reached = compute_scores(book, manifest, today=build_course_record(root, manifest).digest)
     zone = ZoneInfo(manifest.deadlines.timezone) if manifest.deadlines is not None else UTC
     for row in book.list_students():
         of = tuple(reached[row.id].values())

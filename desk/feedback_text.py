@@ -54,14 +54,14 @@ class OfficialResults:
 
 
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
-    """Write the text of the student's issue, starting with the marker. Equal rows result in equal texts."""
+    """Format the text of the student's issue, starting with the marker. Equal rows result in equal texts."""
     marker = MARKER.format(student=official.row.id)
     blocks = _build_feedback_blocks(official, manifest)
     return f"{marker}\n\n{fit_blocks(blocks, MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
 
 
 def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
-    """Write the blocks of the text: introduction, table, next step, each milestone, receipts."""
+    """Yield the blocks of the text: introduction, table, next step, each milestone, receipts."""
     row = official.row
     who = f"{escape_markdown(row.name)} ({format_code_span(row.id)})" if row.name else format_code_span(row.id)
     yield (
@@ -81,7 +81,7 @@ def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Ite
 
 
 def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
-    """Write a table with a row for each milestone, and with deadlines and lateness if the course has deadlines."""
+    """Format a table with a row for each milestone, and with deadlines and lateness if the course has deadlines."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
     lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
@@ -187,7 +187,7 @@ def _describe_unmet_criterion(criterion: CriterionResult) -> str:
 
 
 def _format_receipts_table(official: OfficialResults) -> str:
-    """Write a table of the collected pushes, newest first."""
+    """Format a table of the collected pushes, newest first."""
     lines = ["| Commit | Received | Course version | Handed in |", "| --- | --- | --- | --- |"]
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:

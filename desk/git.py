@@ -175,7 +175,7 @@ def read_files(
 
 
 def _forget_remote(repository: Path) -> None:
-    """Make git treat filtered files as missing.
+    """Delete the remote from the repository's settings, so that git treats filtered files as missing.
 
     As long as git knows the remote, it fetches these files just to determine their sizes.
     """

@@ -41,7 +41,7 @@ class GradingTask:
     """The folder that already contains the files, on a machine without the repository."""
 
     def to_json(self) -> str:
-        """Write the task as JSON on one line."""
+        """Return the task as one line of JSON."""
         return json.dumps(asdict(self))
 
 

@@ -19,7 +19,7 @@ from desk.grading_process import GradingTask
 from desk.pool import grade_in_processes
 from desk.roster import RosterRow
 from grading.errors import GraderError
-from grading.grade import describe_grading_course, grade_milestone
+from grading.grade import build_course_record, grade_milestone
 from grading.manifest.loader import load_manifest_strictly
 from grading.progress import PASSING
 from grading.render.progress_watch import ProgressWatch
@@ -94,7 +94,7 @@ def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
 
 
 def _find_picture(result: Result, name: str) -> Picture | None:
-    """Find a picture in a result by name."""
+    """Return the picture of this name in a result, or None if the result has none."""
     return next((picture for picture in result.pictures if picture.name == name), None)
 
 
@@ -142,7 +142,7 @@ def run_leaderboard(
     Submissions run one at a time, and all run once before any runs twice, so that other load on the machine affects all
     of them equally. Runs that are already saved are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = describe_grading_course(root, load_manifest_strictly(root)).digest, get_machine_name()
+    course, machine = build_course_record(root, load_manifest_strictly(root)).digest, get_machine_name()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
         tasks = [

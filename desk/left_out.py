@@ -65,7 +65,7 @@ def describe_ungraded_students(rows: Sequence[RosterRow], reached: Scores) -> It
 
 
 def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
-    """Describe the grades from an earlier version of the course, since files for other systems cannot mark them."""
+    """Yield one sentence about the grades from an earlier course, if any, which exported files cannot mark."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
     if earlier:
         names = ", ".join(

@@ -66,7 +66,7 @@ def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
 
 
 def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
-    """Find the first push that set the branch to this commit.
+    """Find the first push that set the branch to this commit; return None if there is none.
 
     Prefer a push reported by a server to one that was only noticed later.
     """

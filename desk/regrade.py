@@ -15,7 +15,7 @@ from pathlib import Path
 
 from desk.class_folder import format_folder_option
 from desk.collect import StudentProblem, TaskGrader, choose_task_grader, grade_tasks, lock_class_folder
-from desk.courses import compare_courses, describe_course_version
+from desk.courses import build_course_version, compare_courses
 from desk.decisions import (
     Policy,
     RegradeDecision,
@@ -94,7 +94,7 @@ def regrade_class(
     """
     manifest = load_manifest_strictly(root)
     graders = choose_task_grader(root, manifest, watch, jobs, cluster) if policy != "pin" else None
-    now = describe_course_version(root, manifest)
+    now = build_course_version(root, manifest)
     decision = RegradeDecision(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
     with lock_class_folder(folder, watch), open_gradebook(folder / FILE) as book:
         save_course_version(book, now)
@@ -218,7 +218,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     if not (folder / FILE).is_file():
         return
     manifest, where = load_manifest_strictly(root), format_folder_option(folder)
-    now = describe_course_version(root, manifest)
+    now = build_course_version(root, manifest)
     with open_gradebook(folder / FILE) as book:
         reached, courses = compute_scores(book, manifest, today=now.digest), read_course_versions(book)
         decided = {one.course_digest: one.policy for one in select_latest_regrades(read_regrade_decisions(book))}

@@ -64,7 +64,7 @@ HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_bef
 
 
 def format_regrade_csv(summary: RegradeSummary) -> str:
-    """Write the changes as CSV, one row for each grade."""
+    """Format the changes as CSV, one row for each grade."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(HEAD)

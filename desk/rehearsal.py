@@ -22,7 +22,7 @@ from desk.roster import FILE, read_roster
 from grading import progress
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, ChoiceQuestion, Manifest, Milestone
 from grading.progress import Event, Kind
@@ -152,7 +152,7 @@ def _fill_rehearsal_gradebook(
     now: datetime,
 ) -> None:
     """Write recorded results and module records into a gradebook, as an earlier collection would have done."""
-    course = describe_grading_course(root, manifest)
+    course = build_course_record(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
         book.enroll_students(replace(rows[member.id], id=member.before or member.id) for member in cast)

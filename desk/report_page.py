@@ -65,9 +65,9 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
     yield f"{to_one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
-    if report.earlier:
+    if report.earlier_grade_count:
         yield (
-            f"{report.earlier} grades come from an earlier version of the course. "
+            f"{report.earlier_grade_count} grades come from an earlier version of the course. "
             "To see which grades would change, run: inv regrade --preview"
         )
     table = make_plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")

@@ -24,7 +24,7 @@ from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.grade import describe_grading_course, find_built_milestone
+from grading.grade import build_course_record, find_built_milestone
 from grading.manifest.loader import load_manifest_strictly
 from grading.manifest.model import BuildStatus, Manifest, Milestone
 from grading.render.text import to_one_line
@@ -163,7 +163,7 @@ def export_scores(
     manifest = _keep_only_milestone(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
-        today = describe_grading_course(root, whole).digest
+        today = build_course_record(root, whole).digest
         rows, found = book.list_students(), compute_scores(book, manifest, today=today)
         notes += describe_earlier_course_grades(found)
         if format_name == "moodle":

@@ -45,7 +45,7 @@ def find_figure_cache_folder() -> Path:
 
 
 def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Find the kept figures with this key. Return None unless all the named figures are present.
+    """Load the kept figures with this key. Return None unless all the named figures are present.
 
     A damaged file is set aside.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.data.load import describe_data_identity
-from grading.machine import describe_machine
+from grading.machine import build_machine_record
 from grading.manifest.model import Manifest, Milestone, Module
 from grading.submission import Submission
 from grading.workers import SHOWN_WITH
@@ -85,7 +85,7 @@ def collect_dependencies(
     root: Path, manifest: Manifest, milestone: Milestone, submission: Submission, sandbox: str
 ) -> Dependencies:
     """Collect what a milestone's figures depend on, on this machine and with these files."""
-    modules, here = manifest.modules_for(milestone), describe_machine(sandbox)
+    modules, here = manifest.modules_for(milestone), build_machine_record(sandbox)
     record = submission.record
     packages = {name for module in modules for imported in module.imports for name in SHOWN_WITH.get(imported, ())}
     parts = [

@@ -30,7 +30,7 @@ from grading.dependencies import (
 )
 from grading.errors import GraderError, UsageError
 from grading.lock import find_changed_course_files
-from grading.machine import describe_machine
+from grading.machine import build_machine_record
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Budget, BuildStatus, Criterion, CriterionKind, Manifest, Milestone, Module
 from grading.measurement import CheckContext, Measurement, WorkerLog
@@ -40,7 +40,7 @@ from grading.quiz.student_id import read_student_id
 from grading.remote import WorkerClosedError, WorkerFailureError
 from grading.render.progress_watch import ProgressWatch, SilentWatch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, decide_verdict
-from grading.sandbox.folders import temporary_folder
+from grading.sandbox.folders import create_temporary_folder
 from grading.sandbox.launch import choose_fence
 from grading.submission import Submission, copy_module_code, copy_submission
 from grading.workers import start_worker
@@ -184,7 +184,7 @@ def list_built_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, 
 
 def prepare_grading(root: Path, manifest: Manifest, *, official: bool = False) -> GradingSetup:
     """Choose the sandbox and read the course at ``root``; raise GraderError if this machine cannot grade."""
-    return GradingSetup(manifest, choose_fence(official=official), describe_grading_course(root, manifest))
+    return GradingSetup(manifest, choose_fence(official=official), build_course_record(root, manifest))
 
 
 def find_built_milestone(manifest: Manifest, number: int) -> Milestone:
@@ -214,7 +214,7 @@ def _grade_submission(
     manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
     on_path = list_built_modules_up_to(manifest, modules[-1])
     budget = milestone.budget if milestone else MODULE_BUDGET
-    with temporary_folder("tinytorch-submission-") as folder:
+    with create_temporary_folder("tinytorch-submission-") as folder:
         handed_in = copy_submission(request.submission, manifest, on_path, milestone, folder)
         student = request.student or _read_student_id(handed_in)
         key = _compute_verdict_key(handed_in, course, modules, milestone, student, sandbox)
@@ -279,7 +279,7 @@ def _grade_submission(
         submission=handed_in.record.model_copy(update={"student": student, "commit": request.commit}),
         course=course,
         data=data,
-        machine=describe_machine(sandbox),
+        machine=build_machine_record(sandbox),
         curves=tuple(curve for m in measured for curve in m.curves),
         pictures=tuple(picture for m in measured for picture in m.pictures),
         writings=tuple(writing for m in measured for writing in m.writings),
@@ -441,8 +441,8 @@ def _read_student_id(submission: Submission) -> str | None:
         return None
 
 
-def describe_grading_course(root: Path, manifest: Manifest) -> CourseRecord:
-    """Describe the course at ``root``: its version and the digest of its manifest, tests and grader.
+def build_course_record(root: Path, manifest: Manifest) -> CourseRecord:
+    """Build the record of the course at ``root``: its version and the digest of its manifest, tests and grader.
 
     The digest ignores deadlines, because no verdict depends on them and moving one must not regrade an entire class.
     """
@@ -469,7 +469,7 @@ def _compute_verdict_key(
     sandbox: str,
 ) -> str:
     """Compute the digest of everything a verdict depends on except the seed."""
-    here = describe_machine(sandbox)
+    here = build_machine_record(sandbox)
     parts = [
         str(milestone.id if milestone else modules[-1].id),
         submission.record.digest,

@@ -120,7 +120,7 @@ def find_module_state(course: CourseLike, history: History, module: str) -> Modu
 
 
 def list_module_states(course: CourseLike, history: History) -> tuple[ModuleState, ...]:
-    """Compute every module's state.
+    """List the state of every module, in the course's order.
 
     A module is completed by its own record, or by a milestone attempt in which its tests passed. Completions from
     before its last reset do not count.
@@ -169,7 +169,7 @@ def _count_leading_passed_modules(course: CourseLike, milestone: MilestoneLike, 
 
 
 def list_milestone_states(course: CourseLike, history: History) -> tuple[MilestoneState, ...]:
-    """Compute every milestone's state.
+    """List the state of every milestone, in the course's order.
 
     It is completed once unlocked, and in progress if it is next or already begun.
     """

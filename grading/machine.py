@@ -12,8 +12,8 @@ from grading.result import MachineRecord
 
 
 @functools.cache
-def describe_machine(sandbox: str) -> MachineRecord:
-    """Describe this machine for a result record by its type and versions, but without any names."""
+def build_machine_record(sandbox: str) -> MachineRecord:
+    """Build the record of this machine for a result: its type and versions, but no names."""
     return MachineRecord(
         system=f"{platform.system()} {platform.machine()}",
         processor=_find_processor_name(),

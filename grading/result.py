@@ -59,7 +59,7 @@ def _make_truncating_validator(limit: int) -> AfterValidator:
 
 
 def _require_plausible_year(moment: datetime) -> datetime:
-    """Reject a time with an implausible year."""
+    """Return the time; raise ValueError if its year is implausible."""
     if not 2000 <= moment.year < 3000:
         raise ValueError("not a plausible time")
     return moment
@@ -345,10 +345,7 @@ def _drop_unknown_place(failure: Failure, line_counts: dict[str, int]) -> Failur
 
 
 def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """Decide the verdict.
-
-    Any error makes the verdict an error, and a criterion that was not measured prevents an unlock.
-    """
+    """Return the verdict. An error makes it an error, and anything unmet or unmeasured prevents an unlock."""
     statuses = {c.status for c in criteria}
     if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET

@@ -36,7 +36,7 @@ class Submission:
     missing: tuple[str, ...]
     """The files that the manifest lists but the student did not hand in."""
 
-    def text(self, path: Path) -> str | None:
+    def read_text(self, path: Path) -> str | None:
         """Read a file's text; return None if it is missing or was refused."""
         copied = self.folder / path
         return copied.read_text("utf-8") if copied.is_file() else None
@@ -113,7 +113,7 @@ def copy_submission(
 def copy_module_code(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
     """Copy only these modules' code, for a worker that must not see the others."""
     for module in modules:
-        text = submission.text(module.code)
+        text = submission.read_text(module.code)
         if text is not None:
             (into / module.code).parent.mkdir(parents=True, exist_ok=True)
             (into / module.code).write_text(text, "utf-8")

@@ -16,7 +16,7 @@ from grading.manifest.loader import load_manifest
 from grading.manifest.model import Budget, Manifest, Module
 from grading.render.progress_watch import ProgressWatch
 from grading.result import Result, SubmissionRecord
-from grading.sandbox.folders import delete_folder, temporary_folder
+from grading.sandbox.folders import create_temporary_folder, delete_folder
 from grading.sandbox.identity import restrict_reading_to_workers
 from grading.submission import Submission
 from grading.testing.runner import TestOutcome
@@ -136,7 +136,7 @@ class WarmGrader:
 
 def _copy_files_into(folder: Path, submission: Submission) -> None:
     """Copy the submission's files into the folder of a running worker."""
-    with temporary_folder("tinytorch-copy-") as copy:
+    with create_temporary_folder("tinytorch-copy-") as copy:
         shutil.copytree(submission.folder, copy, dirs_exist_ok=True)
         restrict_reading_to_workers(copy)
         for path in copy.iterdir():

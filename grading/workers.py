@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import Budget, Module
-from grading.sandbox.folders import temporary_folder
+from grading.sandbox.folders import create_temporary_folder
 from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
@@ -62,7 +62,7 @@ class WorkerProbe:
 
 def probe_worker(sandbox: str) -> WorkerProbe:
     """Start a worker without a submission and measure it; raise GraderError if it cannot be started."""
-    with temporary_folder("tinytorch-probe-") as folder:
+    with create_temporary_folder("tinytorch-probe-") as folder:
         confinement = Confinement(folder, (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
         with Worker(confinement, call_seconds=10) as worker:
             times = []

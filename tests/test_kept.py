@@ -18,7 +18,7 @@ from grading.data import load as data_sets
 from grading.dependencies import collect_dependencies
 from grading.errors import GraderError
 from grading.grade import grade_milestone, grade_module
-from grading.machine import describe_machine
+from grading.machine import build_machine_record
 from grading.manifest.loader import load_manifest
 from grading.measurement import Measurement
 from grading.remote import WorkerDiedError
@@ -245,9 +245,9 @@ def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_pa
     keys = [key_of(root, tree, into), key_of(root, tree, into, sandbox="landlock")]
     keys.append(key_of(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
     keys.append(key_of(root, tree, into, check="demo"))
-    here = describe_machine("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
+    here = build_machine_record("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
     with monkeypatch.context() as patched:
-        patched.setattr(dependencies, "describe_machine", lambda _sandbox: here)
+        patched.setattr(dependencies, "build_machine_record", lambda _sandbox: here)
         keys.append(key_of(root, tree, into))
     course = tmp_path / "course"
     for name in ("grading", "modules"):

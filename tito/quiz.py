@@ -122,7 +122,7 @@ def ask_questions(
 def _ask_question(
     root: Path, milestone: Milestone, question: StudentQuestion, kept: Answers, out: Console, ask: Callable[[str], str]
 ) -> Answers:
-    """Ask one question until its answer is correct or empty."""
+    """Ask one question until its answer is correct or empty, and return all answers given so far."""
     form = "one or more letters" if question.kind == "choice" else "a number"
     prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():

@@ -15,7 +15,7 @@ from grading import lock
 from grading.errors import GraderError, UsageError
 from grading.manifest.loader import ManifestError, load_manifest
 from grading.manifest.model import Manifest
-from grading.sandbox.folders import temporary_folder
+from grading.sandbox.folders import create_temporary_folder
 
 MAX_UNPACKED_BYTES = 200 << 20
 """The maximum unpacked size of an archive, in bytes. A release has a few million bytes."""
@@ -36,7 +36,7 @@ class Release:
 def open_release(source: str, branch: str | None) -> Iterator[Release]:
     """Open the release in a folder, a zip archive or a git repository; raise UsageError if there is none."""
     path = Path(source).expanduser()
-    with temporary_folder("tinytorch-update-") as temporary:
+    with create_temporary_folder("tinytorch-update-") as temporary:
         if path.is_dir() and branch is None and (path / lock.FILE).is_file():
             folder = path
         elif path.is_file():

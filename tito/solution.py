@@ -79,10 +79,7 @@ def format_two_columns(student_text: str, solution_text: str) -> RenderableType:
 
 
 def align_lines(student_lines: list[str], solution_lines: list[str]) -> Iterator[tuple[int, str, int, str] | None]:
-    """Pair the lines of two texts, with their numbers.
-
-    The number is 0 where one side has no line. None is yielded where equal lines are omitted.
-    """
+    """Yield both sides' line numbers and texts side by side, number 0 for no line, and None where lines are omitted."""
     for place, group in enumerate(
         difflib.SequenceMatcher(None, student_lines, solution_lines, False).get_grouped_opcodes(CONTEXT)
     ):

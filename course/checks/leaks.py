@@ -160,7 +160,7 @@ def _unify_blanks_and_quotes(text: str) -> str:
 
 
 def _find_line(text: str, offset: int) -> int:
-    """Return the line number of the character at this offset, not counting whitespace."""
+    """Return the number of the line that holds the character at this offset, which does not count whitespace."""
     seen = 0
     for number, line in enumerate(text.splitlines(), start=1):
         seen += len(_unify_blanks_and_quotes(line))

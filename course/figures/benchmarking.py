@@ -99,7 +99,7 @@ def draw_roofline() -> Figure:
 
 
 def record_training_step_profile() -> None:
-    """Profile one training step of the lesson's network, and measure the machine's two limits."""
+    """Profile one training step of the lesson's network, measure the machine's two limits, and record both."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         layers += [Conv2d(before, after, 3, padding=1, rng=rng), BatchNorm2d(after), ReLU(), MaxPool2d(2)]

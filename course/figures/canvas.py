@@ -33,8 +33,8 @@ class Figure:
     shapes: Sequence[str]
 
 
-def write_svg(figure: Figure) -> str:
-    """Write the picture's file. The same picture always produces the same bytes."""
+def render_svg(figure: Figure) -> str:
+    """Render the picture as the text of an SVG file. The same picture always produces the same text."""
     height = format_coordinate(figure.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
@@ -51,18 +51,18 @@ def format_coordinate(value: float) -> str:
 
 
 def draw_path(points: Iterable[tuple[float, float]], css_class: str, *, closed: bool = False) -> str:
-    """Draw straight lines from point to point."""
+    """Return the SVG element of straight lines from point to point."""
     along = "L".join(f"{format_coordinate(x)} {format_coordinate(y)}" for x, y in points)
     return f'<path class="{css_class}" d="M{along}{"Z" if closed else ""}"/>'
 
 
 def draw_line(x1: float, y1: float, x2: float, y2: float, css_class: str = "axis") -> str:
-    """Draw one straight line."""
+    """Return the SVG element of one straight line."""
     return draw_path([(x1, y1), (x2, y2)], css_class)
 
 
 def draw_arrow(x1: float, y1: float, x2: float, y2: float, css_class: str = "line-ink") -> str:
-    """Draw a line with a head of two strokes at its end."""
+    """Return the SVG element of a line with a head of two strokes at its end."""
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     u, v = (x2 - x1) / length * 7, (y2 - y1) / length * 7
     head = [(x2 - u - v * 0.6, y2 - v + u * 0.6), (x2, y2), (x2 - u + v * 0.6, y2 - v - u * 0.6)]
@@ -70,7 +70,7 @@ def draw_arrow(x1: float, y1: float, x2: float, y2: float, css_class: str = "lin
 
 
 def draw_dot(x: float, y: float, css_class: str, radius: float = 4) -> str:
-    """Draw a filled circle."""
+    """Return the SVG element of a filled circle."""
     cx, cy, r = map(format_coordinate, (x, y, radius))
     return f'<circle class="{css_class}" cx="{cx}" cy="{cy}" r="{r}"/>'
 
@@ -84,7 +84,7 @@ def draw_pixels(
     *,
     pixel_height: float | None = None,
 ) -> str:
-    """Draw an image of integers: pixel (row, column) uses `attributes[levels[row, column]]`, and is left out below 0.
+    """Return the SVG of an image of integers: a pixel has the attributes at its index, and below 0 it is left out.
 
     A pixel is a square unless it has its own height. Equal neighbours in a row are drawn as one stroke.
     """
@@ -101,7 +101,7 @@ def draw_pixels(
 
 
 def _build_stylesheet() -> str:
-    """Write the style sheet: classes for light pages, and changes for dark ones."""
+    """Build the style sheet: classes for light pages, and changes for dark ones."""
     names = "".join(f"--{name}:{colour};" for name, colour in LIGHT.items())
     dark = "".join(f"--{name}:{colour};" for name, colour in DARK.items())
     classes = [

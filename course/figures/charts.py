@@ -64,7 +64,7 @@ Ticks = Sequence[tuple[float, str]]
 def draw_axes(
     chart: Chart, x: Ticks, y: Ticks, *, x_label: str = "", y_label: str = "", grid: bool = True
 ) -> list[str]:
-    """Draw both axes with their ticks; `x_label` labels x and `y_label` labels y."""
+    """Return the SVG elements of both axes with their ticks; `x_label` labels x and `y_label` labels y."""
     bottom, right = chart.top + chart.height, chart.left + chart.width
     shapes = []
     for value, text in y:
@@ -89,7 +89,7 @@ def make_ticks(low: float, high: float, number_format: str = "{:g}") -> list[tup
 
 
 def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
-    """Draw a line through points of the chart, cut off where it leaves the chart at the top or bottom."""
+    """Return the SVG element of a line through points of the chart, cut off at the chart's top and bottom."""
     low, high = chart.top, chart.top + chart.height
     parts: list[list[tuple[float, float]]] = [[]]
     points = chart.map_points(xs, ys)
@@ -122,7 +122,7 @@ def _clip_line_to_heights(
 
 
 def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, attributes: str) -> str:
-    """Draw bars that stand on the chart's floor."""
+    """Return the SVG element of bars that stand on the chart's floor."""
     floor = chart.top + chart.height
     shapes = []
     for left, right, top in zip(lefts, rights, tops, strict=True):
@@ -142,7 +142,7 @@ def draw_signed_heatmap(
     pixel_height: float | None = None,
     colours: str = "ab",
 ) -> str:
-    """Draw a table of numbers as pixels: stronger towards `full_value`, and in the second colour below 0."""
+    """Return the SVG of numbers as pixels: stronger towards `full_value`, and in the second colour below 0."""
     values = np.asarray(values, np.float64)
     steps = np.clip(np.rint(np.abs(values) / full_value * SHADE_COUNT), 0, SHADE_COUNT).astype(int)
     levels = np.where(steps == 0, -1, np.where(values > 0, steps, steps + SHADE_COUNT))
@@ -165,7 +165,7 @@ def draw_table(
     attributes: str = 'class="grid" fill="none"',
     text_class: str = "",
 ) -> list[str]:
-    """Draw a table of numbers in boxes."""
+    """Return the SVG elements of a table of numbers in boxes, whose upper left corner is at (x, y)."""
     shapes = []
     for (row, column), value in np.ndenumerate(np.atleast_2d(values)):
         left, top = x + cell_width * column, y + cell_height * row

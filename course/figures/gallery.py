@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from course.figures.canvas import Figure, write_svg
+from course.figures.canvas import Figure, render_svg
 from course.framework import put_framework_on_path
 from grading.errors import UsageError
 
@@ -38,7 +38,7 @@ def list_drawings(module_id: str) -> dict[str, Callable[[], Figure]]:
 
 def draw_module(module_id: str) -> dict[str, str]:
     """Draw a module's pictures now, and return file name → SVG."""
-    return {name: write_svg(draw()) for name, draw in list_drawings(module_id).items()}
+    return {name: render_svg(draw()) for name, draw in list_drawings(module_id).items()}
 
 
 def write_changed_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:

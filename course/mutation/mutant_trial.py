@@ -71,8 +71,8 @@ class MutantTrial:
             raise TrialError(f"the tests could not be started:\n{output}")
         return outcome is TestOutcome.KILLED
 
-    def prepare(self, path: Path) -> MutantTrial:
-        """Set the time limit, after checking that the solution passes and that the tests import the copy's file."""
+    def measure_limits(self, path: Path) -> MutantTrial:
+        """Return this trial with time limits. Raise TrialError if the solution fails or another file is imported."""
         before = os.times()
         done = subprocess.run(self.build_pytest_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
@@ -96,7 +96,7 @@ def judge_mutants(
         copies: queue.Queue[MutantTrial] = queue.Queue()
         for number in range(workers if mutants else 0):
             copy = _copy_course(root, Path(folder, str(number)))
-            copies.put(MutantTrial(copy, tuple(folders), tuple(tests)).prepare(mutants[0].path))
+            copies.put(MutantTrial(copy, tuple(folders), tuple(tests)).measure_limits(mutants[0].path))
 
         def judge_mutant_in_free_copy(mutant: Mutant) -> tuple[Mutant, bool]:
             """Judge a mutant in the next free copy."""

@@ -13,12 +13,12 @@ from grading.syntax import parse_source
 
 
 def count_import_violations(context: CheckContext) -> Measurement:
-    """Audit the imports in every file that parses. The source check reports the other files."""
+    """Count the forbidden imports in every file that parses. The source check reports the other files."""
     failures: list[Failure] = []
     files = list_source_files(context.manifest, context.modules)
     for file in files:
         name = file.path.as_posix()
-        tree = parse_source(context.submission.text(file.path) or "", name)
+        tree = parse_source(context.submission.read_text(file.path) or "", name)
         if isinstance(tree, ast.Module):
             failures += audit_imports(tree, name, file.module, context.manifest, recipe=file.is_recipe)
     return Measurement(

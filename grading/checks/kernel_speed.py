@@ -68,10 +68,7 @@ class SpeedRound:
     """The largest relative difference between module 13's values and either the correct ones or module 06's."""
 
     def compute_speed_up(self, product_limit: float) -> float:
-        """Divide module 06's time by module 13's.
-
-        At most ``product_limit`` times the products' time counts for module 06.
-        """
+        """Divide module 06's time, but at most ``product_limit`` times the products' time, by module 13's."""
         return min(self.plain, product_limit * self.products) / max(self.fast, 1e-9)
 
 

@@ -77,7 +77,7 @@ def select_named_images(
 
 
 def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
-    """Record how long a training step takes in each module, in microseconds, as a picture to be drawn later."""
+    """Return a picture of how long a training step takes in each module, in microseconds."""
     values = tuple(min(round(one * 1e6), 10**9) for one in seconds.values())
     return Picture(name="step_microseconds", seed=seed, shape=(len(values),), labels=tuple(seconds), values=values)
 
@@ -85,7 +85,7 @@ def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
 def make_rival_picture(
     shares: Mapping[str, float | None], rival_shares: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
-    """Draw the fraction that the network and each rival get right in each of RIVAL_SETS."""
+    """Return a picture of the fraction that the network and each rival get right in each of RIVAL_SETS."""
     rivals = list(rival_shares[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
     rows += [[rival_shares[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
@@ -95,13 +95,13 @@ def make_rival_picture(
 
 
 def make_text_rival_picture(network_bits: float, rival_bits: Mapping[str, float], seed: int) -> Picture:
-    """Draw the bits per byte of real text, for the network and then for each rival."""
+    """Return a picture of the bits per byte of real text, for the network and then for each rival."""
     values = tuple(min(round(1000 * one), 10**6) for one in (network_bits, *rival_bits.values()))
     return Picture(name="rivals_on_text", seed=seed, shape=(len(values),), labels=(NETWORK, *rival_bits), values=values)
 
 
 def make_attention_picture(maps: np.ndarray, tokens: Sequence[bytes], written_count: int, seed: int) -> Picture:
-    """Draw what each layer attends to as it writes each of the last ``written_count`` tokens.
+    """Return a picture of what each layer attends to as it writes each of the last ``written_count`` tokens.
 
     ``maps`` has shape (layers, heads, t, t). It covers all tokens but the last, to which nothing attends. The row of a
     token's predecessor shows what that token was computed from.

@@ -196,7 +196,7 @@ class StudentNetwork:
         return values
 
     def compress(self, images: np.ndarray) -> StudentNetwork:
-        """Have the recipe compress the network, with some images for calibration."""
+        """Have the recipe compress the network, calibrated on some images, and return the compressed network."""
         network = self._get_recipe_function("compress")(self._network, images)
         small = copy.copy(self)
         small._network = _require_student_object(network, "compress(network, images)", "a network")
@@ -275,10 +275,7 @@ def _require_student_object(value: Any, call: str, expected: str) -> Any:
 
 
 def require_finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Convert an array to float64.
-
-    Raise RecipeError unless its floats are finite and it fits the shape (None fits any size).
-    """
+    """Return an array as float64. Raise RecipeError unless it has finite floats and this shape, None being any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
         raise RecipeError(call, _describe_wrong_value(values), f"{wanted} of floats")

@@ -17,12 +17,12 @@ NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
-    """Run all tests of the modules that count."""
+    """Run all tests of the modules that count, and measure the fraction of tests that pass."""
     return _run_tests_and_measure_share(context, [m.tests for m in context.modules])
 
 
 def run_integration_tests(context: CheckContext) -> Measurement:
-    """Run the trigger module's integration tests, which use all modules together."""
+    """Run the trigger module's tests of all modules together, and measure the fraction of tests that pass."""
     assert context.milestone is not None
     return _run_tests_and_measure_share(context, [context.milestone.integration_tests])
 

@@ -22,7 +22,7 @@ def count_unusable_files(context: CheckContext) -> Measurement:
     texts: dict[str, str] = {}
     bounds: dict[str, int] = {}
     for file in files:
-        name, text = file.path.as_posix(), context.submission.text(file.path)
+        name, text = file.path.as_posix(), context.submission.read_text(file.path)
         bounds[name] = budget.recipe_bytes if file.is_recipe else budget.module_bytes
         if text is None:
             failures.append(_build_missing_file_failure(name, refused.get(name, "it was not handed in")))

@@ -17,7 +17,7 @@ from grading.grade import MODULE_BUDGET
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Manifest, Module
 from grading.render.progress_watch import ProgressWatch
-from grading.sandbox.folders import temporary_folder
+from grading.sandbox.folders import create_temporary_folder
 from grading.sandbox.launch import choose_fence
 from grading.submission import copy_submission
 from grading.testing.students import WorkerStudent
@@ -82,7 +82,7 @@ def limit_to_one_thread(torch: Any) -> Iterator[None]:
 def start_student_worker(root: Path, manifest: Manifest, last_module: Module) -> Iterator[WorkerStudent]:
     """Start a worker with the student's modules up to `last_module`."""
     modules = tuple(m for m in manifest.modules if m.number <= last_module.number and m.status is BuildStatus.BUILT)
-    with temporary_folder("tinytorch-compare-") as folder:
+    with create_temporary_folder("tinytorch-compare-") as folder:
         submission = copy_submission(root, manifest, modules, None, folder)
         with start_worker(submission, modules, MODULE_BUDGET, choose_fence(official=False)) as worker:
             yield WorkerStudent(worker)

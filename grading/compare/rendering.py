@@ -23,12 +23,12 @@ NOTE = (
 def print_comparison(console: Console, comparisons: Iterable[Comparison]) -> None:
     """Print the table and the bars, as wide as the terminal allows."""
     rows, ascii_only = tuple(comparisons), console.options.ascii_only
-    console.print(build_table(rows, is_wide=console.width >= WIDE, ascii_only=ascii_only))
+    console.print(build_comparison_table(rows, is_wide=console.width >= WIDE, ascii_only=ascii_only))
     console.print(Text(NOTE, style="dim"))
     console.print(build_time_bars(rows, min(BAR_WIDTH, max(8, console.width - 24)), ascii_only=ascii_only))
 
 
-def build_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only: bool) -> RenderableType:
+def build_comparison_table(comparisons: Iterable[Comparison], *, is_wide: bool, ascii_only: bool) -> RenderableType:
     """Build a table with a row for each case. On a narrow terminal, the figures are below the case's name."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("")

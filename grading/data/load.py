@@ -61,10 +61,7 @@ def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
 
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set that is missing.
-
-    Return whether it was downloaded, so that its stand-in is no longer needed.
-    """
+    """Download a data set if it is missing. Return whether it was downloaded, so that no stand-in is needed."""
     place = locate_data_set(find_data_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_present(name, watch)
 

@@ -69,13 +69,13 @@ _MNIST_MIRRORS = (
 
 
 def _build_mnist_download(name: str, size: int, sha256: str) -> Download:
-    """Describe the download of one MNIST file."""
+    """Build the catalogue's entry for the download of one MNIST file."""
     file = DataFile(name, size, f"sha256:{sha256}")
     return Download(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), (file,), limit=size)
 
 
 def _build_cifar_batch_file(name: str, md5: str) -> DataFile:
-    """Describe one CIFAR-10 batch."""
+    """Build the catalogue's entry for one file of the CIFAR-10 archive."""
     return DataFile(name, None, f"md5:{md5}")
 
 

@@ -17,7 +17,7 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import Screen
 from grading.result import Failure
-from grading.sandbox.folders import temporary_folder
+from grading.sandbox.folders import create_temporary_folder
 from grading.sandbox.launch import choose_fence
 from grading.submission import copy_submission
 from grading.workers import start_worker
@@ -52,7 +52,7 @@ def _start_demo_worker(root: Path, milestone_id: int) -> Iterator[tuple[Mileston
     manifest = load_manifest(root)
     milestone = find_built_milestone(manifest, milestone_id)
     modules = manifest.modules_for(milestone)
-    with temporary_folder("tinytorch-submission-") as folder:
+    with create_temporary_folder("tinytorch-submission-") as folder:
         submission = copy_submission(root, manifest, modules, milestone, folder)
         with start_worker(submission, modules, milestone.budget, choose_fence(official=False)) as worker:
             yield milestone, worker

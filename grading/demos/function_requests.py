@@ -84,7 +84,7 @@ class _FunctionParts:
 
 
 def _build_prompt_from_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
-    """Write the prompt and answer for a function's parts."""
+    """Build the prompt for a function's parts, with the function's body as the answer."""
     if parts.of_list:
         return grammar.build_list_prompt(*parts.pair, *parts.names)
     return grammar.build_number_prompt(*parts.pair, *parts.names, parts.constant or 0)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from grading import lock
-from grading.grade import MODULE_BUDGET, describe_grading_course
+from grading.grade import MODULE_BUDGET, build_course_record
 from grading.limits import compute_wall_limit
 from grading.manifest.model import Budget, BuildStatus, Manifest, Milestone, Module
 from grading.result import Result, Verdict
@@ -126,7 +126,7 @@ def plan_gradings_of_changes(
     ``given`` maps students' files to their released digests, which come from the release's lock by default. Raise
     UsageError if the tree is not a folder.
     """
-    course = describe_grading_course(course_root, manifest).digest
+    course = build_course_record(course_root, manifest).digest
     given = lock.read_student_digests(course_root) if given is None else given
     latest = _find_reusable_results(history)
     jobs, reused, skipped = [], [], []

@@ -126,10 +126,7 @@ def find_pull_request(github: Client, event: WorkflowEvent) -> int | None:
 
 
 def _deliver_or_note_failure(undelivered: list[str], work: Callable[[], T]) -> T | None:
-    """Return the value of `work`.
-
-    If it raises GraderError, note a sentence and return None, so that the report continues.
-    """
+    """Return the value of `work`, or None if it raises GraderError, whose text is added to ``undelivered``."""
     try:
         return work()
     except GraderError as error:

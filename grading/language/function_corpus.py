@@ -136,7 +136,7 @@ class FunctionGrammar:
     def build_number_prompt(
         self, operation: str, continuation: str, first_name: str, second_name: str, constant: int
     ) -> Prompt:
-        """Write a function of two numbers, cut after its docstring."""
+        """Build the prompt for a function of two numbers: signature and docstring; its body is the answer."""
         phrase, wrap = self.continuations[continuation]
         inner = self.operations[operation].format(a=first_name, b=second_name)
         grouped = inner if re.fullmatch(r"\w+\([^()]*\)", inner) else f"({inner})"
@@ -147,7 +147,7 @@ class FunctionGrammar:
         )
 
     def build_list_prompt(self, idiom: str, condition: str, list_name: str, number_name: str) -> Prompt:
-        """Write a function of a list and a number, cut after its docstring."""
+        """Build the prompt for a function of a list and a number: signature and docstring; its body is the answer."""
         phrase, test = (part.format(n=number_name) for part in self.conditions[condition])
         said, body = (part.format(xs=list_name, phrase=phrase, test=test) for part in IDIOMS[idiom])
         return _build_function_prompt(f"{idiom}_{condition}", list_name, number_name, said, body)

@@ -72,7 +72,7 @@ def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, p
 
 
 def _draw_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
-    """Write one story, cut after its event."""
+    """Draw one story as a prompt, which ends after the story's event; the rest is its answer."""
     draw = iter(rng.random(24).tolist())
 
     def pick_one(items: Sequence[Any]) -> Any:
@@ -109,7 +109,7 @@ def _draw_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[
 
 
 def _format_claim(character: str, animal: str, things: list[str]) -> str:
-    """Write the sentence that lists what a character goes home with."""
+    """Format the sentence that lists what a character goes home with."""
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{character} went home with {listed}."

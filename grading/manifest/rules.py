@@ -153,7 +153,7 @@ def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]
 
 
 def _check_weights(milestone: Milestone, where: KeyPath) -> Iterator[Finding]:
-    """Require that at least one criterion has a weight."""
+    """Yield a finding if no criterion has a weight."""
     if not any(criterion.weight for criterion in milestone.criteria):
         message = f"no criterion of milestone {milestone.id} has a weight."
         yield Finding((*where, "criteria"), message, "Give one a weight.")

@@ -39,15 +39,15 @@ def load_answers(root: Path, milestone_number: int) -> Answers:
         return Answers()
     for key in found.data:
         if key not in ("student", "answers"):
-            raise found.locate_error((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
+            raise found.build_error_at((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
     student = found.data.get("student")
     if not isinstance(student, str):
-        raise found.locate_error(
+        raise found.build_error_at(
             ("student",), "add `student: your-user-name`, in quotes if the name looks like a number."
         )
     given = found.data.get("answers", {})
     if not isinstance(given, dict):
-        raise found.locate_error(
+        raise found.build_error_at(
             ("answers",), "write the answers below `answers:`, one `question: answer` on each line."
         )
     answers: dict[str, Answer] = {}
@@ -58,15 +58,12 @@ def load_answers(root: Path, milestone_number: int) -> Answers:
             answers[question] = answer
         else:
             reason = "an answer is a number, a letter, or a list of letters such as [a, c]."
-            raise found.locate_error(("answers", question), f"`{question[:40]}`: {reason}")
+            raise found.build_error_at(("answers", question), f"`{question[:40]}`: {reason}")
     return Answers(student.lower(), answers)
 
 
 def save_answers(root: Path, milestone_number: int, answers: Answers) -> Path | None:
-    """Replace a milestone's answers.
-
-    If the file is damaged, first set it aside, and return its new path below `root`.
-    """
+    """Replace a milestone's answers. Return None or, if the old file was damaged, its new path below `root`."""
     path = find_answers_file(milestone_number)
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _rename_damaged_file(root, path) if _is_answers_file_damaged(root, milestone_number) else None

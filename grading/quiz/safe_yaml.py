@@ -32,8 +32,8 @@ class YamlMapping:
     data: dict[str, object]
     lines: dict[Where, int]
 
-    def locate_error(self, key_path: Where, message: str) -> InvalidFileError:
-        """Build the error for one part of the file, with its line."""
+    def build_error_at(self, key_path: Where, message: str) -> InvalidFileError:
+        """Build the error for the part of the file at this path, with its line."""
         return InvalidFileError(self.path, self.lines.get(key_path, 1), message)
 
 
@@ -76,7 +76,7 @@ def parse_mapping(data: bytes, path: Path) -> YamlMapping:
         raise InvalidFileError(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
     found = YamlMapping(path, source.data, source.lines)
     if (empty := _find_empty_value(source.data, ())) is not None:
-        raise found.locate_error(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")
+        raise found.build_error_at(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")
     return found
 
 

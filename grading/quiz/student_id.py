@@ -28,14 +28,16 @@ def read_student_id(root: Path) -> str | None:
         return None
     for key in found.data:
         if key != "id":
-            raise found.locate_error((key,), f"unknown key `{key[:40]}`. Keep one line: id: your-user-name")
+            raise found.build_error_at((key,), f"unknown key `{key[:40]}`. Keep one line: id: your-user-name")
     id_ = found.data.get("id")
     if not isinstance(id_, str):
-        raise found.locate_error(("id",), 'write one line `id: "your-user-name"`, in quotes if it looks like a number.')
+        raise found.build_error_at(
+            ("id",), 'write one line `id: "your-user-name"`, in quotes if it looks like a number.'
+        )
     try:
         return normalize_student_id(id_)
     except UsageError as error:
-        raise found.locate_error(("id",), str(error)) from None
+        raise found.build_error_at(("id",), str(error)) from None
 
 
 def save_student_id(root: Path, student_id: str) -> None:

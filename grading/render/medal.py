@@ -27,7 +27,7 @@ def name_medal(medal: str) -> str:
 
 
 def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: bool = False) -> str:
-    """Draw a medal, WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
+    """Return the SVG of a medal, WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
 
     A medal that is not earned yet is grey, without a ribbon. A provisional medal has a dashed rim.
     """

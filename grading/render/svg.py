@@ -8,12 +8,12 @@ from markupsafe import escape
 
 
 def draw_box(x: float, y: float, width: float, height: float, attributes: str) -> str:
-    """Draw a rectangle with these additional `attributes`."""
+    """Return the SVG element of a rectangle with these additional `attributes`."""
     return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {attributes}/>'
 
 
 def draw_word(x: float, y: float, text: str, anchor: str = "start", degrees: int = 0, css_class: str = "") -> str:
-    """Draw text that starts, ends or is centred at a point, rotated by `degrees`."""
+    """Return the SVG element of text that starts, ends or is centred at a point, rotated by `degrees`."""
     more = f' transform="rotate({degrees} {x:.5g} {y:.5g})"' if degrees else ""
     more += f' class="{css_class}"' if css_class else ""
     return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def temporary_folder(prefix: str) -> Iterator[Path]:
+def create_temporary_folder(prefix: str) -> Iterator[Path]:
     """Create a temporary folder that exists while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:

@@ -57,9 +57,9 @@ class Confinement:
 
 
 def choose_fence(*, official: bool) -> str:
-    """Choose the strongest fence that works here.
+    """Return the strongest fence that works here. Raise GraderError if it is too weak for official grading.
 
-    Raise GraderError if official grading would get only a plain process.
+    A plain process is too weak. GraderError is also raised if the fence that the environment requests does not work.
     """
     wanted = os.environ.get(VARIABLE) or None
     if wanted not in (None, *FENCES):

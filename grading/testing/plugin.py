@@ -193,8 +193,8 @@ def pytest_runtest_makereport(
     return report
 
 
-def describe_test(item: pytest.Item, root: Path) -> FailedTest:
-    """Describe a test by its path below ``root``, the first line of its docstring, and its task."""
+def identify_test(item: pytest.Item, root: Path) -> FailedTest:
+    """Return a test's path below ``root``, the first line of its docstring, and its task."""
     mark = item.get_closest_marker("task")
     title = (inspect.getdoc(getattr(item, "function", None)) or item.name).splitlines()[0]
     node = f"{item.path.relative_to(root).as_posix()}::{item.name}"
@@ -219,7 +219,7 @@ def _explain_test_failure(error: Exception, item: pytest.Item, printed: str) -> 
     if TASKS not in item.config.stash:
         item.config.stash[TASKS] = _read_tasks_by_id(root)
     given = item.config.stash.setdefault(GIVEN, GivenCode(root))
-    test, tasks = describe_test(item, root), item.config.stash[TASKS]
+    test, tasks = identify_test(item, root), item.config.stash[TASKS]
     failure = explain_failure(error, test, tasks, frames=frames, printed=printed, is_given=given.is_given_frame)
     if failure.file is not None:
         causes = item.config.stash.setdefault(CAUSES, {})

@@ -125,7 +125,7 @@ class _Collector:
             self.place = item.path.name
             total = sum(other.path == item.path for other in item.session.items)
             self.watch.begin_phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
-        test = plugin.describe_test(item, self.root)
+        test = plugin.identify_test(item, self.root)
         self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
 
     @pytest.hookimpl(wrapper=True)
@@ -142,7 +142,7 @@ class _Collector:
         """Record the outcome of the test's call, or of a failed setup."""
         report = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
-            test = plugin.describe_test(item, self.root)
+            test = plugin.identify_test(item, self.root)
             error = call.excinfo.value if call.excinfo else None
             if isinstance(error, OSError) and not isinstance(error, RemoteError):
                 error = GraderError(f"the machine failed in {test.node}: {error}")

@@ -200,7 +200,7 @@ def _require_known_dtype(name: str) -> str:
 
 
 def _validate_array_head(head: Any) -> tuple[np.dtype, list[int]]:
-    """Check the dtype and shape that a message claims for an array."""
+    """Return the dtype and shape that a message claims for an array; raise WireError if they are not acceptable."""
     name, shape = _require_list(head)
     if not isinstance(name, str) or len(_require_list(shape)) > MAX_DIMENSIONS:
         raise WireError("an array's head is malformed")

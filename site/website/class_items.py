@@ -29,14 +29,14 @@ class ClassItem:
     """The milestone that requires the item; None for a task."""
 
     @property
-    def met(self) -> int:
+    def graded_count(self) -> int:
         """The number of students whose work on the item was graded."""
         return self.statistics.met
 
     @property
     def percent(self) -> float:
-        """The percentage of these students who failed the item at least once."""
-        return 100 * self.failed / self.met if self.met else 0.0
+        """The percentage of the graded students who failed the item at least once."""
+        return 100 * self.failed / self.graded_count if self.graded_count else 0.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,16 @@ def _list_criterion_labels(manifest: Manifest) -> Iterator[ItemLabel]:
             yield f"{milestone.id}/{criterion.name}", criterion.title, where, milestone.id
 
 
-def _rank_items(named: Iterable[ItemLabel], met: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
-    """Rank the items that somebody attempted, most often failed first. ``met`` has one mapping for each student."""
+def _rank_items(named: Iterable[ItemLabel], missed_items: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
+    """Rank the items that somebody attempted, most often failed first. ``missed_items`` are by student."""
     known = {name[0]: name for name in named}
-    outcomes: list[dict[str, ItemOutcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
+    outcomes: list[dict[str, ItemOutcome]] = [
+        {i: m.outcome if m else PASSED for i, m in one.items()} for one in missed_items
+    ]
     statistics = analyse_items(outcomes, list(known))
     found = []
     for id_, title, where, milestone in known.values():
-        missed = [m for one in met if (m := one.get(id_)) is not None]
+        missed = [m for one in missed_items if (m := one.get(id_)) is not None]
         records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
         found.append(ClassItem(id_, title, where, len(missed), records, still_open, statistics[id_], milestone))
-    return tuple(sorted((i for i in found if i.met), key=lambda i: (-i.percent, -i.records)))
+    return tuple(sorted((i for i in found if i.graded_count), key=lambda i: (-i.percent, -i.records)))

@@ -92,7 +92,7 @@ class ClassOverview:
         return tuple(row for row in self.rows if row.is_stuck)
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
         """The number of students who have every milestone that is built."""
         return sum(row.finished for row in self.rows)
 

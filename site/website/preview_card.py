@@ -43,7 +43,7 @@ def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
 
 
 def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
-    """Draw the picture as PNG, with the same bytes for the same text. A name that the fonts cannot display is left out.
+    """Draw the preview picture of a link as PNG. A name that the fonts cannot display is left out.
 
     Without `verified` the picture states that the records are not verified.
     """

@@ -46,9 +46,7 @@ class LinkedRepository:
 
 
 def parse_linked_repository(text: str | None) -> LinkedRepository | None:
-    """Find the address by which a page can link to a repository.
-
-    Return None for a path, or for a repository that is reachable only over SSH.
+    """Parse a repository into one that pages can link to; return None if it is a path or reachable only over SSH.
 
     >>> parse_linked_repository("octo/hello").address
     'https://github.com/octo/hello'

@@ -179,7 +179,7 @@ def list_measured_figures(
 
 
 def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
-    """Write a criterion's figures for display."""
+    """Format a criterion's figures for display."""
     return StepFigure(
         title=to_one_line(criterion.title, 120),
         measured=figure_text.format_measured(criterion),

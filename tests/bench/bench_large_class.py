@@ -19,7 +19,7 @@ from desk.pushes import Push
 from desk.roster import RosterRow
 from grading import progress
 from grading.errors import GraderError
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Manifest
 from grading.progress import Event
@@ -84,7 +84,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     """Write a class's gradebook with published records and graded milestones. Return the students and result count."""
     rows = [RosterRow(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
     make_class_folder(folder)
-    left, course = RESULTS, describe_grading_course(ROOT, manifest)
+    left, course = RESULTS, build_course_record(ROOT, manifest)
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
         book.enroll_students(rows)
         for number, row in enumerate(rows):

@@ -11,7 +11,7 @@ import pytest
 from course.checks.course_tree import CourseTree
 from course.checks.picture_checks import check_pictures_are_current
 from course.figures import records
-from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
+from course.figures.canvas import DARK, LIGHT, Figure, draw_line, render_svg
 from course.figures.charts import Chart, Scale, draw_curve
 from course.figures.gallery import is_current, run_picture_measurement, write_changed_figures
 from course.release import build_release_files, write_release
@@ -54,7 +54,7 @@ def test_a_picture_is_stale_when_more_than_a_last_place_differs(tmp_path: Path, 
 
 def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check states which picture is stale and how to draw it; the lesson must then show it."""
-    drawn = {"side.svg": write_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
+    drawn = {"side.svg": render_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
     monkeypatch.setattr("course.checks.picture_checks.draw_module", lambda _: drawn)
     monkeypatch.setattr("course.figures.gallery.draw_module", lambda _: drawn)
     said = [str(problem) for problem in check_pictures_are_current(course, SilentWatch())]

@@ -89,15 +89,15 @@ def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> No
     (miniature / "modules/02_tensor/test_tensor.py").write_text("def test_nothing():\n    pass\n")
     trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
     with pytest.raises(TrialError, match="a different file"):
-        trial.prepare(CODE)
+        trial.measure_limits(CODE)
 
 
 def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
     """A mutant that never finishes is killed, and counts as noticed."""
     (miniature / load_manifest(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
-    trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepare(
-        CODE
-    )
+    trial = MutantTrial(
+        miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)
+    ).measure_limits(CODE)
     assert not trial.kills_mutant(CODE, SOURCE)
     assert dataclasses.replace(trial, cpu_seconds=2).kills_mutant(CODE, "while True:\n    pass\n")
     assert dataclasses.replace(trial, timeout=3).kills_mutant(CODE, "import time\n\ntime.sleep(99)\n")

@@ -15,7 +15,7 @@ import pytest
 from desk.class_report import build_class_report
 from desk.cohort import list_students_with_fingerprints, load_member_from_gradebook
 from desk.collect import FILE, collect_class
-from desk.courses import compare_courses, describe_course_version
+from desk.courses import build_course_version, compare_courses
 from desk.decisions import Policy, RegradeDecision, read_course_versions, read_regrade_decisions, save_regrade_decision
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
 from desk.grading_process import GradingTask
@@ -128,7 +128,7 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     assert (cyd["milestone_1_course"], cyd["milestone_1_current_course"]) == ("0.1.0 (aaaaaaaa)", "no")
     (sentence,) = describe_earlier_course_grades(found)
     assert "1 grades: cyd (milestone 1: 0.1.0 (aaaaaaaa))" in sentence
-    assert build_class_report(book, manifest, read_course_versions(book)[NEW]).earlier == 1
+    assert build_class_report(book, manifest, read_course_versions(book)[NEW]).earlier_grade_count == 1
 
 
 def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
@@ -214,11 +214,11 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
     """Thresholds are listed by name, tests by file and the grader by count; the notation of numbers is ignored."""
     root = copy_course(tmp_path)
-    before = describe_course_version(root, load_manifest(root)).contents
+    before = build_course_version(root, load_manifest(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
     (root / "modules/02_tensor/test_tensor.py").write_text("# changed\n")
     (root / "grading/cache.py").write_text("# changed\n")
-    after = describe_course_version(root, load_manifest(root)).contents
+    after = build_course_version(root, load_manifest(root)).contents
     assert before is not None
     assert after is not None
     assert list(compare_courses(before, after)) == [

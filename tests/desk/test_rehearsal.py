@@ -11,7 +11,7 @@ import yaml
 from course.release import compute_skeleton_digests
 from desk.class_report import build_class_report
 from desk.collect import collect_class, list_pending_tasks
-from desk.courses import describe_course_version
+from desk.courses import build_course_version
 from desk.gradebook import FILE, open_gradebook
 from desk.inspection import InspectionContext
 from desk.leaderboard import rank_boards
@@ -23,7 +23,7 @@ from desk.roster import RosterRow, read_roster
 from desk.scores import compute_scores
 from desk.similar_page import write_similarity_page
 from grading.errors import UsageError
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
 from grading.render.progress_watch import SilentWatch
@@ -80,7 +80,7 @@ def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path
             compute_skeleton_digests(ROOT, manifest),
             ReflogSource(),
         )
-        tasks = list_pending_tasks(book, rows, of, describe_grading_course(ROOT, manifest).digest)
+        tasks = list_pending_tasks(book, rows, of, build_course_record(ROOT, manifest).digest)
     assert {task.milestone for task in tasks} == {1}
     assert {task.student for task in tasks} == {row.id for row in rows} - {"dan"}
 
@@ -88,7 +88,7 @@ def test_nothing_that_trains_for_minutes_is_left_to_grade(rehearsal_folder: Path
 def test_the_report_has_milestones_2_and_3_and_somebody_stuck(rehearsal_folder: Path, manifest: Manifest) -> None:
     """Kim has failed the same task three times, over days; Fay has all three milestones."""
     with open_gradebook(rehearsal_folder / FILE) as book:
-        found = build_class_report(book, manifest, describe_course_version(ROOT, manifest))
+        found = build_class_report(book, manifest, build_course_version(ROOT, manifest))
         reached = compute_scores(book, manifest)
     assert [(one.row.id, one.milestone, one.tries) for one in found.stuck] == [("kim", 2, 3)]
     assert found.stuck[0].days >= 4

@@ -14,7 +14,7 @@ from grading.errors import UsageError
 from grading.github import plan_command
 from grading.github.outputs import write_outputs
 from grading.github.plan import MAX_PLAN_BYTES, GradingPlan, ReusedResult, decode_plan, plan_gradings_of_changes
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.limits import compute_wall_limit
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import Manifest
@@ -69,7 +69,7 @@ def build_record(released: Path, tree: Path, manifest: Manifest, session: str, *
     copied = tree.parent / "copied"
     submission = copy_submission(tree, manifest, modules, milestone, copied).record
     shutil.rmtree(copied)
-    course = describe_grading_course(released, manifest)
+    course = build_course_record(released, manifest)
     values = {"milestone": number, "module": module, "started_at": AT, "verdict": Verdict.NOT_YET}
     return build_result().model_copy(update={**values, "submission": submission, "course": course, **more})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grading.grade import describe_grading_course
+from grading.grade import build_course_record
 from grading.manifest.loader import load_manifest, load_manifest_strictly
 from grading.manifest.problems import ManifestError, Problem
 
@@ -87,6 +87,6 @@ def test_an_unknown_zone_stops_the_desk_and_no_student(root: Path, tmp_path: Pat
 
 def test_a_deadline_that_is_moved_grades_nothing_anew(root: Path, tmp_path: Path) -> None:
     """The course's digest, and so the key of every result, is the same with and without deadlines."""
-    assert describe_grading_course(root, load_manifest(write_manifest(root, tmp_path))) == describe_grading_course(
+    assert build_course_record(root, load_manifest(write_manifest(root, tmp_path))) == build_course_record(
         root, load_manifest(root)
     )

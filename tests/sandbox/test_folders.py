@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from grading.sandbox.folders import delete_folder, temporary_folder
+from grading.sandbox.folders import create_temporary_folder, delete_folder
 
 
 def test_folders_nested_thousands_deep_are_removed(tmp_path):
@@ -41,6 +41,6 @@ def test_nothing_to_remove_is_no_error(tmp_path):
 
 def test_a_folder_is_there_for_the_block_only():
     """Also when the block ends with an error."""
-    with pytest.raises(ZeroDivisionError), temporary_folder("tinytorch-test-") as folder:
+    with pytest.raises(ZeroDivisionError), create_temporary_folder("tinytorch-test-") as folder:
         (folder / "file").write_text(str(1 / 0))
     assert not folder.exists()

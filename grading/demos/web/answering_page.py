@@ -55,11 +55,11 @@ class AnsweringPage(NetworkPage):
             self._waiting.put_nowait((None, Future()))
 
     def _parse_question(self, question: Any) -> Any:
-        """Parse a question. Raise ValueError with the reason if the question is not valid."""
+        """Parse a question. Raise ValueError with the reason if it is not valid. Every subclass must implement this."""
         raise NotImplementedError
 
     def _answer_question(self, network: Any, parsed: Any) -> dict[str, Any]:
-        """Compute the network's answer to a parsed question, in the form that the page receives."""
+        """Compute the network's answer to a parsed question, as JSON values. Every subclass must implement this."""
         raise NotImplementedError
 
     def _serve_during_training(self, network: Any, report: FailureReporter) -> None:

@@ -45,7 +45,7 @@ class KernelPage(AnsweringPage, ImagePage):
 
     @classmethod
     def map_addresses_to_files(cls) -> Mapping[str, str]:
-        """List the page's files, including the script that reads photographs."""
+        """Map each name in the page's address to its file, including the script that reads photographs."""
         return {**super().map_addresses_to_files(), "photo.js": "photo.js"}
 
     def list_page_calls(self) -> Mapping[str, PageCall]:
@@ -69,7 +69,7 @@ class KernelPage(AnsweringPage, ImagePage):
         run_kernel_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
     def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
-        """Compress the network, and compare both formats."""
+        """Compress the network, and return entries that compare both formats for the page's final state."""
         self._small = classifier.compress(self._images.images[:CALIBRATED])
         compared = compare_float32_and_int8(probabilities, classifier, self._small, self._images)
         return {

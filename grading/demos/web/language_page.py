@@ -261,10 +261,7 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
 
 
 def _require_fields(question: Any, **types: Any) -> list[Any]:
-    """Return a question's values in this order.
-
-    Raise ValueError unless the question has exactly these keys and types.
-    """
+    """Return a question's values in this order. Raise ValueError unless it has exactly these keys and types."""
     if type(question) is not dict or set(question) != set(types):
         raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")
     for name, kind in types.items():

@@ -49,7 +49,7 @@ class NetworkPage:
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with the data from which its network learns."""
+        """Make a page with the data from which its network learns. Every subclass must implement this."""
         raise NotImplementedError
 
     @classmethod

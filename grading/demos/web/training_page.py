@@ -39,7 +39,7 @@ class TrainingPage(ImagePage):
         return describe_images(self._images, self._samples)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-        """Describe the answers to the samples, and the confusions."""
+        """Return entries for the page's state: the answers to the samples, and the confusions."""
         counts = count_confusions(labels, probabilities)
         return {
             "answers": [[round(float(value), 4) for value in probabilities[index]] for index in self._samples],
