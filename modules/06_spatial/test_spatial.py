@@ -258,7 +258,7 @@ def test_convolution_refuses_what_does_not_fit(student):
     expect.array(got, np.full((1, 2, 2, 2), 40), call="conv2d of ones, where the padding makes the kernel fit")
 
 
-# 6.5: the layer Conv2d
+# 6.5: the Conv2d layer
 
 
 @task("6.5")
@@ -632,7 +632,7 @@ def test_batch_norm_refuses_what_does_not_fit(student):
     expect.array(got, np.ones((1, 3, 2, 1)), call="batch_norm of ones with weight 1 and bias 1")
 
 
-# 6.9: the layer BatchNorm2d
+# 6.9: the BatchNorm2d layer
 
 
 @task("6.9")

@@ -447,7 +447,7 @@ def test_crop_draws_from_its_generator(student, rng):
         crop(images, None)
 
 
-# 8.6: normalise, and one after another
+# 8.6: normalise, and chain transforms
 
 COMPOSE = "give each transform the result of the one before, and the generator"
 
