@@ -31,7 +31,7 @@ def build_right_answers(milestone: Milestone, student: str) -> Answers:
     for question in milestone.questions:
         if isinstance(question, ChoiceQuestion):
             if not question.right:
-                raise ValueError(f"question {question.id} has no answer in clear")
+                raise ValueError(f"question {question.id} has no plain-text answer")
             letters = tuple(a for a, text in order_student_options(question, student).items() if text in question.right)
             answers[question.id] = letters if len(letters) > 1 else letters[0]
         else:

@@ -38,7 +38,8 @@ Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Wri
 Commit = Annotated[str | None, typer.Option("--commit", metavar="SHA", help="The commit of this tree, for the record.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 even if the verdict is “not yet”.")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="The seed shown in a report, to repeat its inputs.")
+    int | None,
+    typer.Option("--seed", min=0, max=2**31 - 1, help="The seed shown in a report, to reproduce its inputs."),
 ]
 
 
@@ -59,14 +60,16 @@ def run_milestone_grading(
             "--student", help="The student whose questions are graded, instead of the student in student.yaml."
         ),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ignore cached measurements and measure everything again.")
+    ] = False,
     commit: Commit = None,
     exit_zero: ExitZero = False,
 ) -> None:
     """Measure a milestone."""
 
     def grade_with_options(watch: ProgressWatch) -> Result:
-        """Grade the milestone with the arguments of the command."""
+        """Grade the milestone as the command's arguments specify."""
         return grade_milestone(
             ROOT,
             number,
@@ -105,7 +108,7 @@ def run_module_grading(
     """Run a module's tests through a worker."""
 
     def grade_with_options(watch: ProgressWatch) -> Result:
-        """Grade the module with the arguments of the command."""
+        """Grade the module as the command's arguments specify."""
         return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
     raise typer.Exit(

@@ -222,7 +222,7 @@ def _list_full_names(node: ast.expr, names: Names) -> list[str]:
 
 
 def _walk_code_reachable_on_import(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
-    """Walk every node that importing may run, also in function bodies, but not below TYPE_CHECKING or __main__."""
+    """Walk every node that importing may run, including function bodies but not TYPE_CHECKING or __main__ blocks."""
     bound = _find_rebound_names(tree)
     sure = {name: known for name, known in names.items() if name not in bound}
     todo: list[ast.AST] = [tree]

@@ -1,4 +1,4 @@
-"""Keep figures that this machine has measured, so that nothing is measured twice.
+"""Cache the figures that this machine has measured, so that nothing is measured twice.
 
 The figures are stored in the user's cache folder, not in the student's repository. So no submitted file can replace a
 measurement, and no worker can read or write the figures. Official grading neither uses nor keeps them.
@@ -40,12 +40,12 @@ class KeptFigures(Record):
 
 
 def find_figure_cache_folder() -> Path:
-    """Return the folder of kept figures, in the user's cache folder."""
+    """Return the folder of cached figures, inside the user's cache folder."""
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "figures"
 
 
 def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Load the kept figures with this key. Return None unless all the named figures are present.
+    """Load the cached figures with this key. Return None unless all the named figures are present.
 
     A damaged file is set aside.
     """

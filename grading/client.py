@@ -38,7 +38,7 @@ MAX_NESTED_EVENTS = 3
 """The maximum depth of reports within reports. A test may query the network while it trains, but no more than that."""
 MAX_GREETING = 1 << 12
 START_SECONDS = 60.0
-"""The time limit for Python and NumPy to start, in seconds. Starting is tried twice."""
+"""The time limit for Python and NumPy to start, in seconds. The start is attempted twice."""
 TEXT = 4000
 """The number of characters of an exception's message that are kept."""
 End = TypeVar("End", WorkerFailureError, GraderError)
@@ -56,7 +56,8 @@ class Worker:
         self.student_seconds = 0.0
         """The time spent waiting for answers, in seconds, which counts as the student's time."""
         self.memory = MAX_MEMORY
-        """The bytes that further answers may take. A caller that has dropped the earlier answers may raise it again."""
+        """The number of bytes that further answers may take. A caller that has dropped the earlier answers may raise it
+        again."""
         self.failure: WorkerFailureError | GraderError | None = None
         """The reason why there will be no more answers. It is a GraderError if the machine is to blame."""
         self.python, self.numpy = "", ""
@@ -162,7 +163,10 @@ class Worker:
                 self._callbacks.pop(extra, None)
 
     def call(self, thing: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call `thing.name(…)` in the worker. A plain value instead of an object is the student's error."""
+        """Call `thing.name(…)` in the worker.
+
+        If `thing` is a plain value and not an object, that is the student's error.
+        """
         return self.request("call", self.request("get", thing, name), args, kwargs)
 
     def release_handle(self, handle: int) -> None:
@@ -238,7 +242,7 @@ class Worker:
                 raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in total"))
 
     def _answer_progress_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Call the callback that a progress report is meant for, and send back the callback's return value."""
+        """Call the callback to which a progress report belongs, and send back its return value."""
         values = [*args, *kwargs.values()]
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
             raise self._record_failure(ProtocolError("its report has the wrong form"))

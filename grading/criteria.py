@@ -18,7 +18,8 @@ MODULE_CRITERIA = (
         figure="unusable",
         unit=Unit.COUNT,
         at_most=0,
-        why="A file that Python cannot parse cannot be measured, and results must come from code, not stored data.",
+        why="A file that Python cannot parse cannot be measured, and results must come from code, not from stored "
+        "data.",
     ),
     Criterion(
         kind=CriterionKind.CODE_QUALITY,

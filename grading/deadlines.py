@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 class DeadlineTerms:
     """One student's deadline for one milestone.
 
-    Days are calendar days in ``zone``, so the time of day stays the same.
+    Days are calendar days in ``zone``, so an extension does not change the time of day.
     """
 
     local: datetime
@@ -90,7 +90,7 @@ def find_deadline_terms(deadlines: Deadlines | None, milestone: int, extension: 
     due = next((one for one in deadlines.due if one.milestone == milestone), None)
     if due is None:
         return None
-    # The deadline is the end of its minute, so 23:59 means before midnight.
+    # The deadline is the end of its minute, so 23:59 means any time before midnight.
     local = (datetime.fromisoformat(due.at) + extension * DAY).replace(second=59)
     late = deadlines.late
     return DeadlineTerms(

@@ -19,7 +19,7 @@ from grading.workers import SHOWN_WITH
 GRADER_SUFFIXES = (".py", ".ini")
 STAND_IN_SUFFIX = ".gz"
 NEVER_KEPT = ("quiz",)
-"""Checks whose figures are never kept, because these checks are cheap and grade the answers."""
+"""Checks whose figures are never cached, because these checks are cheap and grade the quiz answers."""
 WITHOUT_DATA = ("source", "imports", "module_tests", "integration_tests", "kernel_speed")
 """Checks that use no data set, even in a milestone that has one."""
 
@@ -53,7 +53,7 @@ class Dependencies:
     """A digest of the dependencies that all checks share: files, grader, part of the manifest, versions and machine."""
 
     def compute_cache_key(self, check: str, measure: Callable[..., Any]) -> str:
-        """Compute the digest under which a check's figures are kept.
+        """Compute the digest under which a check's figures are cached.
 
         Downloading the check's data changes the digest.
         """

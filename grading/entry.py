@@ -62,7 +62,7 @@ def run_and_get_exit_code(
         what = error.filename or "A file or stream"
         return _print_error(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)
     except Exception as error:
-        # Importing the parser would slow down every command, so its exceptions are recognised by their attributes.
+        # Importing the parser would slow every command down, so its exceptions are recognised by their attributes.
         if type(error).__name__ == "Abort":
             return _print_error(interrupted, INTERRUPTED)
         show = getattr(error, "show", None)
@@ -113,7 +113,7 @@ def _wrap_for_terminal(message: str) -> str:
 
 
 def _discard_unwritable_output() -> None:
-    """Drop output that cannot be written. Otherwise, Python would retry at exit and change the exit code."""
+    """Drop output that cannot be written, because Python would retry at exit and change the exit code."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -9,8 +9,8 @@ class UsageError(Exception):
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The exception raised if the user pressed Ctrl-C. The message says what was kept (exit code 130)."""
+    """The exception raised if the user presses Ctrl-C. The message says what was kept (exit code 130)."""
 
 
 class GraderError(Exception):
-    """The error raised if the grader or the machine failed. This is never the student's fault (exit code 3)."""
+    """The error raised if the grader or the machine fails. This is never the student's fault (exit code 3)."""

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def _make_lazy_check(module: str, name: str) -> Callable[[CheckContext], Measurement]:
-    """Make a check that is imported only when it first measures something, since kept figures need no imports."""
+    """Make a check that is imported only when it first measures something, since cached figures need no imports."""
 
     def import_and_measure(context: CheckContext) -> Measurement:
         """Import the check and run it."""
@@ -79,13 +79,13 @@ MOST_FAILURES = 40
 PRINTED = 64 << 10
 """The number of characters of student output in a record, from all workers together."""
 CHECK_HEADROOM = 4 << 30
-"""The memory that a check may use, including its data sets, in bytes."""
+"""The memory in bytes that a check may use, including its data sets."""
 MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
 @dataclass(frozen=True)
 class GradingSetup:
-    """The part of a grading run that does not change between saves, and that is therefore determined only once."""
+    """The part of a grading run that does not change between saves and is therefore determined only once."""
 
     manifest: Manifest
     sandbox: str
@@ -122,8 +122,8 @@ def grade_milestone(
 ) -> Result:
     """Measure one milestone for the repository at ``root``, or for a different tree, ``submission``.
 
-    A check's kept figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading run
-    is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise
+    A check's cached figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
+    run is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise
     ManifestError, UsageError or GraderError.
     """
     manifest = load_manifest(root)
@@ -234,7 +234,7 @@ def _grade_submission(
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
-        # A report has a single seed: the given seed, or the one that most kept figures share.
+        # A report has a single seed: the given seed, or the one that most cached figures share.
         common = Counter(one.seed for one in kept.values()).most_common(1)
         seed = common[0][0] if common else secrets.randbelow(1 << 31)
         seed = seed if request.seed is None else request.seed
@@ -266,7 +266,7 @@ def _grade_submission(
     return Result(
         milestone=milestone.id if milestone else None,
         module=None if milestone else modules[-1].id,
-        name=milestone.name if milestone else f"{modules[-1].title}{f', task {task} alone' if task else ''}",
+        name=milestone.name if milestone else f"{modules[-1].title}{f', only task {task}' if task else ''}",
         medal=milestone.medal if milestone else None,
         verdict=decide_verdict(judged, reasons),
         provisional_because=reasons,
@@ -305,7 +305,7 @@ def _require_test_files(root: Path, modules: Iterable[Module], milestone: Milest
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Find each check's kept figures, in the criteria's order.
+    """Find each check's cached figures, in the criteria's order.
 
     Drop figures from stand-in data once the real data are available.
     """
@@ -326,15 +326,15 @@ def _find_kept_figures(
 
 @dataclass(frozen=True)
 class FigureStore:
-    """The kept figures that a run uses, and the keys under which it keeps its own figures."""
+    """The cached figures that a run uses, and the keys under which it caches its own figures."""
 
     dependencies: Dependencies | None
-    """Everything that the figures depend on, or None if no figures are kept."""
+    """Everything that the figures depend on, or None if no figures are cached."""
     kept: Mapping[str, cache.KeptFigures]
     began: datetime
 
     def save_check_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
-        """Keep a check's figures. If the run is interrupted later, they need not be measured again."""
+        """Cache a check's figures. If the run is interrupted later, they need not be measured again."""
         if self.dependencies is not None and check not in NEVER_KEPT:
             key = self.dependencies.compute_cache_key(
                 check, CHECKS[check]
@@ -389,7 +389,7 @@ def _judge_criteria(
 
 
 def _replay_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
-    """Use a check's kept figures, and add the output that student code printed when they were measured."""
+    """Use a check's cached figures, and add the output that student code printed when they were measured."""
     context.log.output.append(kept.printed)
     return kept.measured
 
@@ -397,9 +397,9 @@ def _replay_kept_figures(kept: cache.KeptFigures, context: CheckContext) -> Meas
 def _measure_check_and_keep_figures(
     check: str, context: CheckContext, memory: FigureStore
 ) -> Measurement | GraderError:
-    """Measure one check and keep its figures. If the grader or the machine fails, return the error.
+    """Measure one check and cache its figures. If the grader or the machine fails, return the error.
 
-    The figures of a check whose worker died are not kept, since the machine may have been short of memory or time.
+    The figures of a check whose worker died are not cached, since the machine may have been short of memory or time.
     """
     before = len(context.log.output)
     try:

@@ -29,7 +29,7 @@ def compute_wall_limit(cpu_seconds: float) -> float:
 
 
 def describe_exceeded_limit(cpu_seconds: float, wall_seconds: float, budget_seconds: float) -> str | None:
-    """Describe the limit that this CPU and wall time exceed, such as `5 s of CPU time`.
+    """Describe the limit that these CPU and wall times exceed, such as `5 s of CPU time`.
 
     Return None if no limit is exceeded.
     """
@@ -41,7 +41,7 @@ def describe_exceeded_limit(cpu_seconds: float, wall_seconds: float, budget_seco
 
 
 class TimeLimit:
-    """A limit on the time that a call, or all calls of a block together, may take from now on."""
+    """A limit on the time that a call, or all calls in a block together, may take from now on."""
 
     def __init__(self, budget: float, read_usage: Callable[[], Usage | None]):
         self._budget, self._read_usage = budget, read_usage
@@ -86,10 +86,13 @@ class TimeLimit:
 
 
 def make_seconds_left_function(moment: float) -> Callable[[], float]:
-    """Make a function that returns the seconds left until a monotonic time, and raises TimeoutError after that time."""
+    """Make a function that returns the seconds left until a monotonic time, or raises TimeoutError after that time."""
 
     def compute_seconds_left() -> float:
-        """Return the seconds until the deadline, but at most an hour. Raise TimeoutError after the deadline."""
+        """Return the number of seconds until the deadline, but no more than an hour.
+
+        Raise TimeoutError after the deadline.
+        """
         left = moment - time.monotonic()
         if left <= 0:
             raise TimeoutError

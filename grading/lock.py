@@ -30,7 +30,7 @@ def encode_lock_file(root: Path, course: Iterable[Path], student: Iterable[Path]
 def find_changed_course_files(root: Path) -> tuple[str, ...]:
     """List the course files that were changed or deleted since the release, or none if there is no lock file.
 
-    An unreadable or empty lock file counts as the changed file itself.
+    If the lock file is unreadable or empty, it counts as the changed file.
     """
     try:
         locked = json.loads((root / FILE).read_bytes())["files"]
@@ -108,5 +108,5 @@ def digest_text_ignoring_line_ends(data: bytes) -> str:
 
 
 def _digest_files(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
-    """Map each file to its digest, or to None if it has no digest."""
+    """Map each file to its digest, or to None if it is missing or is not a plain file."""
     return {path.as_posix(): digest_file_below(root, path.as_posix()) for path in sorted(files)}

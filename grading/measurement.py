@@ -102,7 +102,7 @@ class Measurement:
     writings: tuple[Writing, ...] = ()
     named_images: tuple[NamedImage, ...] = ()
     training_seconds: tuple[float, ...] = ()
-    """The CPU time of each network's training, without the grader's own requests in between."""
+    """The CPU time of each network's training, excluding the grader's own requests in between."""
     data: DataRecord | None = None
     """The data set on which the figures were measured."""
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 LARGE = 32 << 20
-"""The size of an array, in bytes, that no test needs for a correct answer."""
+"""The size, in bytes, of an array larger than any that a correct answer to a test needs."""
 
 
 @contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
     """Limit this process, while the block runs, to ``extra_bytes`` beyond its current memory.
 
-    Beyond the limit, Python raises MemoryError. The limit applies to the address space, on Linux only. A worker sets
-    its own limit.
+    Beyond the limit, Python raises MemoryError. The limit applies to the address space, and only on Linux. A worker
+    sets its own limit.
     """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -37,7 +37,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
 
 
 def get_shape_too_large_for_memory(error: MemoryError) -> tuple[int, ...] | None:
-    """Find the shape of an array that was too large to create. Return None if memory ran out for a different reason."""
+    """Find the shape of an array that was too large to create. Return None if memory ran out for another reason."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # NumPy's own subclass has them
     if type(shape) is not tuple or not isinstance(dtype, np.dtype) or math.prod(shape) * dtype.itemsize < LARGE:
         return None

@@ -91,7 +91,7 @@ class History:
         return tuple(e for e in self.events if e.kind is Kind.MILESTONE_ATTEMPTED and e.milestone == milestone)
 
     def find_best_attempt(self, milestone: int) -> Event | None:
-        """Find the attempt that counts: the first that unlocks, else the first provisional one, else the best one."""
+        """Find the attempt that counts: the first one that unlocks, else the first provisional one, else the best."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
             """Return a key that is larger for a better attempt."""
@@ -113,7 +113,7 @@ def make_attempt_event(result: Result) -> Event:
 
 
 def make_run_event(result: Result) -> Event:
-    """Make the event for a run on GitHub. It has the run's date, so publishing it late changes nothing."""
+    """Make the event for a run on GitHub. It has the run's date, so publishing it late makes no difference."""
     if result.milestone is not None:
         return Event(
             Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_convert_result_to_json(result)
@@ -219,7 +219,7 @@ def parse_event(data: bytes) -> Event:
         raise ValueError(f"not JSON: {error}") from None
     keys = {"record", "kind", "at", "module", "milestone", "result"}
     if not isinstance(document, dict) or document.get("record") != SCHEMA or set(document) != keys:
-        raise ValueError(f"not a record of kind {SCHEMA}")
+        raise ValueError(f"not a record with the schema {SCHEMA}")
     try:
         kind, at = Kind(document["kind"]), datetime.fromisoformat(document["at"])
         at = at.astimezone(UTC) if at.tzinfo else _raise_value_error("a time without a time zone")
@@ -256,7 +256,7 @@ def _validate_stored_result(raw: Any) -> None:
 
 
 def _set_aside_damaged_record(root: Path, path: Path, reason: str) -> DamagedRecord:
-    """Move a damaged record out of the way. If that fails, leave it in place and only report it."""
+    """Move a damaged record out of the way. If that fails, leave it in place and just report it."""
     target = root / DAMAGED / f"{path.name}.{secrets.token_hex(4)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

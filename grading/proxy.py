@@ -10,7 +10,7 @@ _KEPT = {"eq", "ne", "lt", "le", "gt", "ge"}
 class Proxy:
     """A stand-in for an object in the worker.
 
-    Every use of the proxy is a call in the worker, and it decides nothing in the grader.
+    Every use of the proxy is a call in the worker, and no such call decides anything in the grader.
 
     Comparisons return a proxy, even if the worker's answer is a plain value, and ``bool()`` raises an error. So a
     student's ``__eq__`` or ``__bool__`` cannot influence a verdict.

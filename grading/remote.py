@@ -24,7 +24,7 @@ class Frame:
 def choose_traceback_frame(
     frames: Sequence[Frame], folder: str | None = None, is_given: Callable[[Frame], bool] = lambda _: False
 ) -> Frame:
-    """Choose the traceback line to look at first: the last one in ``folder``, or else the last of all.
+    """Choose the traceback line to look at first: the last one in ``folder``, or else the last one overall.
 
     An earlier module often raises an error because a later one called it with wrong arguments. ``folder`` belongs to
     the module being worked on and, by default, is the folder of the first frame. Lines that the course provides are
@@ -36,7 +36,7 @@ def choose_traceback_frame(
 
 
 class WorkerFailureError(Exception):
-    """The error raised if a worker did not answer properly. The message is written for the student."""
+    """The error raised if a worker did not answer properly. The message is meant for the student."""
 
 
 class WorkerDiedError(WorkerFailureError):

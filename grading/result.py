@@ -144,8 +144,9 @@ class Picture(Record):
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
     labels: Annotated[tuple[Annotated[str, _make_truncating_validator(60)], ...], Field(max_length=64)] = ()
-    """The labels of the first axis, and of the second if both are alike. Attention has one label more than its last
-    axis.
+    """The labels of the first axis, and also of the second if both stand for the same things.
+
+    Attention has one label more than its last axis.
     """
     values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
 
@@ -160,9 +161,9 @@ class Picture(Record):
         if self.labels and len(self.labels) != named:
             raise ValueError(f"{len(self.labels)} labels do not match {named} rows")
         if self.name == "rivals" and self.shape[1] != len(RIVAL_SETS):
-            raise ValueError(f"rivals are compared on {len(RIVAL_SETS)} sets")
+            raise ValueError(f"rivals must be compared on {len(RIVAL_SETS)} sets")
         if self.name == "attention" and self.shape[1] > self.shape[2]:
-            raise ValueError("more tokens are written than there are")
+            raise ValueError("the number of written tokens exceeds the number of all tokens")
         return self
 
 
@@ -184,7 +185,7 @@ class Writing(Record):
 
 
 class NamedImage(Record):
-    """A test image, upright, with its class and the class that a network assigned to it."""
+    """A test image, in its upright orientation, with its class and the class that a network assigned to it."""
 
     shows: Annotated[str, _make_truncating_validator(40)]
     named: Annotated[str, _make_truncating_validator(40)]
@@ -312,7 +313,7 @@ class Result(Record):
     @model_validator(mode="after")
     def _drop_ungraded_places(self) -> Self:
         """Drop every file and line that was not graded, since reports show these places and link to them."""
-        # A file has at most as many lines as bytes, plus one.
+        # The number of lines in a file is at most its number of bytes, plus one.
         lines = {file.path: file.size + 1 for file in self.submission.files}
         criteria = tuple(
             c.model_copy(update={"failures": tuple(_drop_unknown_place(f, lines) for f in c.failures)})
@@ -328,7 +329,7 @@ class Result(Record):
 
     @property
     def command(self) -> str:
-        """The command that repeats the grading run, in the form that works now."""
+        """The command that repeats the grading run, in the form that the current version accepts."""
         return f"nox -s {self.session} -- --seed {self.seed}"
 
     @property

@@ -31,7 +31,7 @@ def main(arguments: list[str], root: Path) -> int:
         sys.stderr.write(f"{PATH} is out of date. Run `python -m grading.result_schema`.\n")
         return 1
     if arguments:
-        sys.stderr.write("Use: python -m grading.result_schema [--check]\n")
+        sys.stderr.write("Usage: python -m grading.result_schema [--check]\n")
         return 2
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(generate_schema_json(), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Compute the points of a result from the weights of its criteria, with partial credit.
 
-By default, every criterion counts the same, and a criterion that is not met earns nothing. The manifest may assign a
-`weight` to a criterion, and may let a code quality criterion earn points in proportion to its passing tests
+By default, every criterion has the same weight, and a criterion that is not met earns nothing. The manifest may assign
+a `weight` to a criterion, and may let a code quality criterion earn points in proportion to its passing tests
 (`partial`). A criterion that could not be judged earns nothing, but its status is error, which is a reason to grade
 again.
 """
@@ -48,7 +48,7 @@ def describe_scoring_scheme(criteria: Sequence[Criterion | CriterionResult]) -> 
     usual = min(set(weights), key=lambda weight: (-weights.count(weight), weight))
     other = [f"“{c.title}” counts {c.weight:g}" for c in criteria if c.weight != usual]
     if other:
-        rest = f", every other counts {usual:g}" if len(other) < len(criteria) else ""
+        rest = f", and every other counts {usual:g}" if len(other) < len(criteria) else ""
         told = f"The weights add up to {sum(weights):g}: {', '.join(other)}{rest}."
     else:
         told = f"Each of the {len(criteria)} criteria is worth the same."

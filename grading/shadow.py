@@ -1,4 +1,4 @@
-"""Detect a package named `tinytorch` from the package index, which Python prefers to the student's folders."""
+"""Detect a package named `tinytorch` from the package index, which Python would prefer to the student's folders."""
 
 from __future__ import annotations
 

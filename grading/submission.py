@@ -26,10 +26,10 @@ MAX_NAMES = 100_000
 
 @dataclass(frozen=True)
 class Submission:
-    """The copy of a submission, and the record that describes it."""
+    """The copy of a submission, and the record that describes the submission."""
 
     folder: Path
-    """The student's Python files, which are all that a worker sees."""
+    """The student's Python files, the only ones that a worker sees."""
     answers: Path
     """`student.yaml` and the answers to questions, which no worker sees."""
     record: SubmissionRecord
@@ -74,7 +74,9 @@ def list_answer_files(milestone: Milestone | None) -> list[Path]:
 def copy_submission(
     tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
 ) -> Submission:
-    """Copy the files that count from ``tree`` to ``into``. A file that may not be copied is refused with a reason.
+    """Copy the files that count from ``tree`` to ``into``.
+
+    A file that may not be copied is refused, and the reason is recorded.
 
     Never follow a link, and never open anything but a regular file. Raise UsageError if ``tree`` is not a folder.
     """
@@ -127,7 +129,7 @@ def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
         for part in path.parts[:-1]:
             folder = folder / part
             if folder.is_symlink():
-                return f"{folder.relative_to(tree).as_posix()} is a symbolic link; hand in a real folder"
+                return f"{folder.relative_to(tree).as_posix()} is a symbolic link; hand in the folder itself"
             if os.path.lexists(folder / ".git"):
                 return f"{folder.relative_to(tree).as_posix()} is a separate git repository; hand in its files instead"
         descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -136,7 +138,7 @@ def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
     except NotADirectoryError:
         return f"{path.parent.as_posix()} is not a folder"
     except OSError as error:
-        return "it is a symbolic link; hand in a real file" if error.errno == errno.ELOOP else "it cannot be read"
+        return "it is a symbolic link; hand in the file itself" if error.errno == errno.ELOOP else "it cannot be read"
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return "it is not a regular file"

@@ -16,7 +16,7 @@ def parse_source(text: str, path: str) -> ast.Module | Failure:
     if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
         return _explain_wrong_encoding(encoding, path)
     try:
-        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
+        return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark, which Python skips
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return _explain_syntax_error(error, path)
 
@@ -32,7 +32,7 @@ def _find_declared_encoding(text: str) -> str:
 def _explain_wrong_encoding(encoding: str, path: str) -> Failure:
     """Explain that a file declares an encoding that is not UTF-8."""
     return Failure(
-        title="The file is UTF-8 and declares no other encoding",
+        title="The file is UTF-8 and does not declare any other encoding",
         got=f"{path}: a `coding:` comment declares it to be {encoding}",
         expected="UTF-8, which is Python's default encoding, without such a comment",
         hint="Delete the `coding:` comment in the first two lines. With it, Python would read the file differently.",

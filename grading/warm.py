@@ -61,7 +61,10 @@ class WarmGrader:
         return self._prepared.manifest
 
     def start_spare_worker(self) -> None:
-        """Start the next worker in the background unless there is one. Raise GraderError if none can be started."""
+        """Start the next worker in the background unless it is already there.
+
+        Raise GraderError if none can be started.
+        """
         if self._spare is not None:
             return
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-warm-"))
@@ -117,7 +120,7 @@ class WarmGrader:
     def _take_spare_or_start_worker(
         self, submission: Submission, modules: tuple[Module, ...], budget: Budget, sandbox: str
     ) -> Worker:
-        """Provide a worker for these files: the spare worker or, if that has been used already, a new one."""
+        """Provide a worker for these files: the spare worker or, if that has already been used, a new one."""
         spare, self._spare = self._spare, None
         worker = start_worker(submission, modules, budget, sandbox) if spare is None else spare.worker
         try:

@@ -16,7 +16,7 @@ from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
 SHOWN_WITH = {"numba": ("numba", "llvmlite")}
-"""For each package that student code may import, all packages that a worker must see to import it."""
+"""For each package that student code may import, all the packages that a worker must see to import it."""
 
 
 def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:

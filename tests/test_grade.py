@@ -117,7 +117,7 @@ def test_one_task_can_be_tested_alone(root):
     """By its id or its number in the module; the record says that it is not the whole module."""
     for task in ("1.2", "2"):
         result = grade_module(root, "01_setup", task=task, seed=3)
-        assert result.name.endswith(", task 1.2 alone")
+        assert result.name.endswith(", only task 1.2")
         tests = next(c for c in result.criteria if c.name == "module_tests")
         assert " tests of task 1.2 in " in tests.how
     with pytest.raises(UsageError, match=r"Its tasks are 1\.1, 1\.2"):

@@ -196,7 +196,7 @@ def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, 
 
 
 def test_what_student_code_printed_comes_back(root, tree, counted, monkeypatch):
-    """A report made from kept figures shows it as the first one did."""
+    """A report made from cached figures shows it as the first one did."""
     measure = make_passing_check("xor")
 
     def printing(context):

@@ -53,7 +53,8 @@ def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
     assert compute_score_share(made) == 3 / 5
     assert describe_scoring_scheme(made.criteria) == (
         "The weights add up to 5: “The tests of modules 01 to 04 pass” counts 3, "
-        "“The loss after training is small” counts 2, every other counts 0. A criterion that is not met earns nothing."
+        "“The loss after training is small” counts 2, and every other counts 0. A criterion that is not met earns "
+        "nothing."
     )
 
 
@@ -102,7 +103,7 @@ def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
     scheme = describe_scoring_scheme(milestone.criteria)
     assert scheme == (
-        "The weights add up to 16: “The tests of modules 01 to 04 pass” counts 4, every other counts 1. "
+        "The weights add up to 16: “The tests of modules 01 to 04 pass” counts 4, and every other counts 1. "
         "“The tests of modules 01 to 04 pass” earns the share of tests that pass."
     )
     pages = render_course_pages(root, SiteContext(manifest))

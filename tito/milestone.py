@@ -87,7 +87,9 @@ def show_timeline(
 def run_milestone_test(
     number: MilestoneNumber,
     seed: SeedOption = None,
-    again: Annotated[bool, typer.Option("--again", help="Ignore kept measurements and measure everything.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ignore cached measurements and measure everything again.")
+    ] = False,
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.
 

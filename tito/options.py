@@ -8,5 +8,6 @@ import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="The seed shown in a report, to repeat its inputs.", min=0, max=2**31 - 1)
+    int | None,
+    typer.Option("--seed", help="The seed shown in a report, to reproduce its inputs.", min=0, max=2**31 - 1),
 ]

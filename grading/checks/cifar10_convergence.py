@@ -24,13 +24,13 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 TINY = 1e-9
-"""The smallest denominator. A network that knew the answers would start with a loss of 0."""
+"""The smallest allowed denominator, because a network that knew the answers would start with a loss of 0."""
 LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 """The two spans of training whose losses are compared, to measure how much the loss still falls late in training."""
 
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
-    """Train to convergence on a drawn task, from two seeds in an official grading run. The worst run counts."""
+    """Train to convergence on a drawn task, with two seeds in an official grading run. The worst run counts."""
     milestone, experiment = get_milestone_and_experiment(context, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)
@@ -89,14 +89,14 @@ def _describe_convergence_failures(figures: dict[str, float | None], worst_run: 
             title="The training loss falls",
             got=f"{worst_run.losses[0]:.2f} before training, {worst_run.losses[-1]:.2f} after it",
             expected="well below its starting value of 2.3",
-            hint="If it has not moved, the learning rate is far off: try factors of three.",
+            hint="If it has not moved, the learning rate is far off: change it by factors of three.",
         ),
         "late_fall": Failure(
             title="The training loss has flattened",
             got=f"{flat} of the total fall came in the last fifth of training"
             if figures["late_fall"] is not None
             else f"{flat}: {len(worst_run.steps)} measurements; call progress about 50 times, up to the last step",
-            expected="a small part of the fall: the curve is nearly flat at its end",
+            expected="a small part of the fall, so that the curve is nearly flat at its end",
             hint="Train longer, or let the schedule lower the learning rate earlier.",
         ),
         "generalisation_gap": Failure(

@@ -79,7 +79,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
 def measure_compressed_network(
     context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
 ) -> CompressedNetwork:
-    """Compress the carried network, and copy its arrays into an untrained network, compressed in a third process."""
+    """Compress the carried network, and copy its arrays into an untrained network compressed by a third process."""
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     rng, carried = make_grader_rng(seed, "compress"), run.carried
     few = carried.known[: experiment.calibration_images]

@@ -19,7 +19,7 @@ from grading.manifest.model import ImageExperiment, Symmetry
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
 XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
-"""All labellings of four corners that are not constant."""
+"""All non-constant labellings of four corners."""
 OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
 """Labellings other than XOR and its inverse: a program that knows XOR gets at most three corners of each labelling
 right.

@@ -2,7 +2,7 @@
 
 A recipe can read its generator's seed. If the grader used the same seed, the recipe would know the order of the test
 images, and how far each is shifted, before seeing any of them. So both generators are derived from the printed seed
-with a function that nobody can invert and that is too slow for trying every seed.
+with a function that nobody can invert and that is too slow to try with every seed.
 """
 
 from __future__ import annotations

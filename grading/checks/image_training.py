@@ -19,7 +19,7 @@ from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
-"""The number of images that may take the time limit of one call. More images get proportionally more time."""
+"""The number of images to which the time limit of one call applies. More images get proportionally more time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class CarriedNetwork:
 
     network: StudentNetwork
     weights: Weights
-    """The trained weights, made noisy."""
+    """The trained weights, with noise added."""
     inputs: np.ndarray
     """The test images, perturbed."""
     targets: np.ndarray
@@ -64,7 +64,7 @@ class ImageRun:
     seconds: float
     """The duration of training, including the grader's measurements in between."""
     cpu_seconds: float
-    """The CPU time of training alone, according to the operating system."""
+    """The CPU time of the training itself, according to the operating system."""
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
     named_images: tuple[NamedImage, ...]
@@ -81,13 +81,13 @@ class TrainingTrace:
     accuracies: tuple[float, ...]
     seconds: float
     cpu_seconds: float
-    """The CPU time of training, without the grader's own requests in between."""
+    """The CPU time of training, excluding the grader's own requests in between."""
 
 
 def train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, data: DataSet
 ) -> ImageRun:
-    """Train in one process on a task drawn from the seed, and measure the weights alone in another process.
+    """Train in one process on a task drawn from the seed, and measure only its weights in another process.
 
     The first process is closed before the second does anything. The second process stays open.
     """
@@ -225,7 +225,7 @@ def compute_accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
 def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -> Failure:
     """Describe the failure of a recipe that did not finish with this seed."""
-    when_slow = "Is the convolution one matrix product, and the number of epochs moderate?"
+    when_slow = "Is the convolution a single matrix product, and is the number of epochs moderate?"
     return explain_failed_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
@@ -236,7 +236,7 @@ def explain_shared_image_failures(figures: dict[str, float | None], worst_run: I
             title="An untrained network is no better than chance",
             got=f"{figures['fresh_accuracy']:.1%} of the test images correct before any training",
             expected="about 10%, the accuracy of guessing",
-            hint="build must draw every weight at random from rng. Nothing in it may depend on what images show.",
+            hint="build must draw every weight at random from rng. Nothing in it may depend on what the images show.",
         ),
         "forgotten_accuracy": Failure(
             title="With fresh weights restored, it is no better than chance again",

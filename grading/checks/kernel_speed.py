@@ -3,8 +3,8 @@
 Two workers take turns. One sees only modules 01 to 06, and the other sees all of them. Each turn gets fresh weights,
 images and labels, and returns logits and gradients, which must be correct. So no work can be reused from an earlier
 turn, left out, or put off. Any CPU time that a worker uses between its turns also counts. Making module 06 slow on
-purpose does not help. Its time counts only up to a multiple of the time that the grader's own matrix products take on
-the same machine at the same time.
+purpose does not help, because module 06's time counts only up to a multiple of the time that the grader's own matrix
+products take on the same machine at the same time.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ BASELINE = 6
 IDLE_SHARE = 0.1
 """The maximum CPU time that a worker may use outside its turns, as a fraction of the time in its turns."""
 WARM_UPS = 2
-"""The number of turns that do not count, because code is compiled and memory is touched for the first time only
-once.
+"""The number of warm-up turns, which do not count because they compile code and touch memory for the first time.
 """
 
 
@@ -147,7 +146,8 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
     """Provide a function that runs the step's matrix products and passes once and returns their CPU time in seconds.
 
     The products run in a separate process with one thread, because BLAS has already started its threads in this
-    process. Like a worker, it gets none of this process's variables: OPENBLAS_CORETYPE alone can halve its speed.
+    process. Like a worker, it gets none of this process's variables: a single one, OPENBLAS_CORETYPE, can halve its
+    speed.
     """
     command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.product_sizes)]
     environment = {"PATH": os.defpath, **dict.fromkeys(THREAD_VARIABLES, "1")}
@@ -188,7 +188,7 @@ def measure_kernel_speed(context: CheckContext) -> Measurement:
         fast.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         hint = f"Run the module's tests first: tito module test {milestone.trigger[:2]}"
-        title = "Module 13 takes a training step with a network that it has not seen before"
+        title = "Module 13 takes a training step on a network that it has not seen before"
         return build_failed_measurement(
             "kernel_speed", Failure(title=title, hint=hint, **convert_error_to_failure_fields(error))
         )

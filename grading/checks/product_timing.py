@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 PASSES = 6
-"""The number of passes over each activation, about as many as batch normalisation, ReLU and pooling make forward and
+"""The number of passes over each activation, about as many as batch normalisation, ReLU and pooling make, forward and
 backward.
 """
 

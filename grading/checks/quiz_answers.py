@@ -25,7 +25,7 @@ def extract_question_id(title: str) -> str | None:
 
 
 def says_wrong_answer(failure_got: str) -> bool:
-    """Return whether a failure's text describes a wrong answer and not a missing one."""
+    """Return whether a failure's text describes a wrong answer rather than a missing one."""
     return not failure_got.startswith(_NO_ANSWER)
 
 
@@ -52,8 +52,8 @@ def measure_quiz(context: CheckContext) -> Measurement:
     if context.student is None:
         told = Failure(
             title="The answers have a known owner",
-            got="no readable student.yaml, so the numbers for your questions are not known",
-            expected="a file student.yaml with your user name",
+            got="no readable student.yaml, so the numbers in your questions are unknown",
+            expected="a file student.yaml that contains your user name",
             hint=f"Run {command}: it asks for the name and then asks the questions.",
         )
         return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
@@ -71,7 +71,7 @@ def measure_quiz(context: CheckContext) -> Measurement:
         told = Failure(
             title="The answers are your own",
             got=f"the answers of {owner[:40]}",
-            expected=f"answers of {context.student}, whose questions have other numbers",
+            expected=f"answers of {context.student}, whose questions have different numbers",
             hint=f"Is student.yaml correct? If it is, answer your own questions: {command}",
         )
         return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")

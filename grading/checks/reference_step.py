@@ -45,7 +45,7 @@ class StepShape:
 
 
 def draw_step_shape(rng: np.random.Generator) -> StepShape:
-    """Draw sizes close to a 16-32-64 network on 128 images of 32×32 pixels. Nobody can know them beforehand."""
+    """Draw sizes close to those of a 16-32-64 network on 128 images of 32×32 pixels. Nobody knows them beforehand."""
     first = int(rng.integers(14, 20))
     channels = (first, 2 * first + int(rng.integers(-4, 5)), 4 * first + int(rng.integers(-8, 9)))
     side = 8 * int(rng.integers(3, 6))

@@ -17,10 +17,10 @@ MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
 """The limits on the first convolution's kernels: enough to show what it detects, and small enough for a record."""
 LARGEST = 127
 MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
-"""The limits on attention: how many layers, written tokens, tokens in total, and numbers a picture holds."""
+"""The limits on attention: how many layers, written tokens, tokens in total and numbers a picture may hold."""
 NETWORK = "this network"
 MOST_NAMED, MOST_BYTES = 10, 16_384
-"""The limits on correctly classified images and on misclassified ones, each for their number and their bytes."""
+"""The limits on the number and the bytes of correctly classified images, and of misclassified ones."""
 
 
 def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
@@ -33,7 +33,7 @@ def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Se
 
 
 def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """Return a picture of the first parameter shaped like kernels for such images, or () if there is none."""
+    """Return a picture of the first parameter with the shape of kernels for these images, or () if there is none."""
     for array in weights.parameters:
         if (
             array.ndim == 4

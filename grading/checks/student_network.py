@@ -29,7 +29,7 @@ MAX_WEIGHTS = 64 << 20
 """The maximum total size of all parameters and buffers in bytes. The grader keeps copies of them."""
 MAX_TENSORS = 1_000
 """The maximum number of tensors in each of the two lists. Noise cannot alter a float's exponent, so each tensor can
-hide one.
+hide one exponent.
 """
 MAX_STEPS = 1e9
 """The largest number of training steps that a progress report may contain."""
@@ -135,7 +135,7 @@ class StudentNetwork:
     def load_weights(self, weights: Weights) -> None:
         """Set the `data` of every parameter and buffer. Raise RecipeError if the weights do not fit this network.
 
-        Every tensor keeps its dtype in this network. If it took on the dtype it had after training, that dtype could
+        Every tensor keeps its dtype in this network. If it adopted the dtype it had after training, that dtype could
         carry information that noise cannot erase.
         """
         own = self.copy_weights()
@@ -155,9 +155,9 @@ class StudentNetwork:
     def train(
         self, inputs: np.ndarray, targets: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
-        """Run the recipe's training, and pass the steps that it reports to ``progress`` if they are two counts.
+        """Run the recipe's training. Each report that consists of two counts is passed on to ``progress``.
 
-        Anything else that it reports, such as a loss, is ignored.
+        Any other report, such as a loss, is ignored.
         """
         self._run_training((inputs, targets), seed, time_limit, progress)
 

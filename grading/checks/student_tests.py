@@ -13,7 +13,7 @@ from grading.testing.students import WorkerPool
 
 SHOWN_PER_TASK = 3
 NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
-"""The beginning of the message if a test was not run, and a part of it if loading a module failed."""
+"""The start of the message for a test that was not run, and the part of it that says that a module failed to load."""
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
@@ -50,7 +50,7 @@ def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Me
 
 
 def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
-    """Select the first few failures of each task in the course's order, but only one for a task not implemented yet.
+    """Select the first few failures of each task in the course's order, but only one for a task not yet implemented.
 
     A test that fails because a different task is not implemented counts for that other task, because the test has not
     reached its own. One case of each test comes before any further cases, because a test that fails for one shape

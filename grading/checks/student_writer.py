@@ -57,7 +57,7 @@ def build_token_table(merges: np.ndarray) -> list[bytes]:
     """List the bytes of each token: the single bytes, then each merge's two parts joined, cut if they are very long."""
     table = [bytes([byte]) for byte in range(BYTES)]
     for left, right in merges.tolist():
-        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # else it could double with each merge
+        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # otherwise it could double with each merge
             table.append(table[left][:LONGEST_TOKEN] + table[right][:LONGEST_TOKEN])
         else:
             table.append(table[left] + table[right])
@@ -73,7 +73,7 @@ class StudentWriter(StudentNetwork):
         super().__init__(worker, module_id, seed, merges, outputs=len(self.table))
 
     def train_on(self, text: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback) -> None:
-        """Run the recipe's training on a text, and pass the steps it reports to ``progress``."""
+        """Run the recipe's training on a text, and pass its reports of steps on to ``progress``."""
         self._run_training((text,), seed, time_limit, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
@@ -109,7 +109,7 @@ class StudentWriter(StudentNetwork):
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Request the logits that follow each of (n, t) tokens: float64 (n, t, V)."""
+        """Request the logits for the token after each of (n, t) tokens: float64 (n, t, V)."""
         return self._request_logits("logits", tokens, tokens.shape[1])
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:

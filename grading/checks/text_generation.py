@@ -2,8 +2,8 @@
 
 One recipe trains three networks, each on one text. Only their weights are tested, in a process that saw no training.
 That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and parses, runs
-and compares what was written. The share that fresh weights get right is subtracted from the share of the trained
-weights.
+and compares what was written. The share that fresh weights get right is subtracted from the share that the trained
+weights get right.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 SAMPLE_START = 60
 """The number of characters at the beginning of a passage that a sample continues."""
 SHOWN_FUNCTIONS = 2
-"""The number of functions of each set in the record: always the first ones, whether right or wrong."""
+"""The number of functions from each set that are recorded: always the first ones, whether right or wrong."""
 SHARED_FIGURES = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
 
 

@@ -17,8 +17,8 @@ TITLES = {
     "names": "Functions with new names do what their docstrings say",
 }
 HINTS = {
-    "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer or "
-    "add a third block. Copying constants is learned last.",
+    "compositions": "Each part was learned in other combinations. If names work and compositions do not, train "
+    "longer or add a third block. Copying constants is learned last.",
     "made_up": "The words occur only in the training text. Does learn_merges use that text and no other?",
     "names": "Copying a name from the signature requires attention. Is the mask causal, and does each position have "
     "its own embedding?",
@@ -52,7 +52,8 @@ def explain_false_claims(prompt: Prompt, ending: str, share_true: float, untrain
         got=f"{ending.strip() or 'no ending'} "
         f"({share_true:.0%} of all claims are true{_describe_untrained_share(untrained_share_true)})",
         expected=prompt.answer.strip(),
-        hint="Can attention reach the first sentence? Training windows must begin with a story and contain all of it.",
+        hint="Can attention reach the first sentence? Each training window must start where a story starts and "
+        "contain all of it.",
     )
 
 
@@ -125,7 +126,7 @@ def explain_shared_text_failures(figures: Mapping[str, float | None]) -> dict[st
 
 def explain_failed_text(error: Exception, milestone: Milestone, text_name: str) -> Failure:
     """Describe the failure of a recipe that did not finish on this text."""
-    when_slow = "Are the windows as long as a document and no longer, and the number of steps moderate?"
+    when_slow = "Are the windows as long as a document and no longer, and is the number of steps moderate?"
     return explain_failed_recipe(error, milestone, text_name, when_slow)
 
 

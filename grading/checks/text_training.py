@@ -50,7 +50,7 @@ class TextRun:
     name: str
     probe: TextProbe
     writer: StudentWriter
-    """The network that is measured, with the trained weights made noisy."""
+    """The network that is measured, with noise added to the trained weights."""
     learned: Weights
     own: Weights
     """The fresh weights that `writer` was built with."""

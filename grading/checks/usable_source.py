@@ -62,7 +62,7 @@ def find_files_with_stored_data(
 def measure_compressed_size(text: str) -> int:
     """Measure the size of a text in bytes after compression with lzma.
 
-    Stored data cannot get much smaller, whether it is written as digits, words, names, spaces or comments.
+    Stored data cannot be made much smaller, whether it is written as digits, words, names, spaces or comments.
     """
     return len(lzma.compress(text.encode()))
 

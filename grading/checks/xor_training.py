@@ -154,7 +154,7 @@ def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str,
             title="An untrained network is no better than chance",
             got=f"loss {knowing.fresh_loss:.3f} before any training (seed {knowing.seed})",
             expected="about 0.69, the loss of guessing",
-            hint="build must draw every weight at random from rng. Nothing in it may know the answers.",
+            hint="build must draw every weight at random from rng. Nothing in it may depend on the answers.",
         ),
         "accuracy": Failure(
             title="All four corners are classified correctly after training, from every seed",

@@ -28,7 +28,7 @@ def make_normal_drawer(*shape: int) -> Draw:
 
 
 def make_positive_drawer(*shape: int) -> Draw:
-    """Return a function that draws float32 numbers from 0.5 to 2, which suit logarithms, roots and division."""
+    """Return a function that draws float32 numbers from 0.5 to 2, which are safe for logarithms, roots and division."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
@@ -67,12 +67,12 @@ def read_tensor_array(tensor: Any) -> Any:
 
 
 def hold_in_worker(array: Any) -> Any:
-    """Return the array itself, so that the worker keeps it."""
+    """Return the array unchanged. The call leaves it in the worker."""
     return array
 
 
 def bind_op(apply: Callable[..., Any], op: Any, attributes: dict[str, Any]) -> Callable[..., Any]:
-    """Turn an op into a function of its tensors."""
+    """Turn an op into a function of its tensor arguments."""
     return lambda *tensors: apply(op, *tensors, **attributes)
 
 
@@ -174,7 +174,10 @@ def build_layer_case(
 def build_loss_case(
     name: str, size: str, student_builder: Builder, pytorch_builder: Builder, *, prediction: Draw, target: Draw
 ) -> ComparisonCase:
-    """Build the case for a loss and its gradient for the prediction. ``pytorch_builder`` returns a function."""
+    """Build the case for a loss and its gradient with respect to the prediction.
+
+    ``pytorch_builder`` returns a function.
+    """
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Build what the student's code computes from these arrays, and the call that is timed."""

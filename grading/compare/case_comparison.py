@@ -23,7 +23,7 @@ GRADIENT_PREFIX = "gradient of "
 TOLERANCE = 2e-4
 """The allowed difference, relative to the largest of PyTorch's values or to 1, whichever is larger.
 
-Differences from summing float32 numbers in a different order are far smaller.
+The differences that come from summing float32 numbers in a different order are far smaller.
 """
 TURNS = 9
 TURN_SECONDS = 0.004
@@ -73,7 +73,7 @@ def time_calls(function: Callable[..., object], arguments: list[Any], count: int
 
 @dataclass(frozen=True, eq=False)
 class CaseSide:
-    """One side of a case: the student's or PyTorch's."""
+    """One side of a case, either the student's or PyTorch's."""
 
     compute: Callable[[], Mapping[str, Any]]
     """A function that returns arrays, keyed by name. The names of gradients begin with GRADIENT_PREFIX."""
@@ -151,7 +151,7 @@ def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.
             return Comparison(case.name, case.size, problem=problem)
         gaps = {name: compute_largest_difference(got[name], values) for name, values in expected.items()}
         if odd := next((name for name, gap in gaps.items() if gap == math.inf), None):
-            return Comparison(case.name, case.size, problem=f"{odd} is NaN or infinite where PyTorch's is not")
+            return Comparison(case.name, case.size, problem=f"{odd} is NaN or infinite, but PyTorch's is not")
         seconds, their_seconds = time_in_turns(ours, theirs)
     except GraderError:
         raise
@@ -192,7 +192,7 @@ def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
 
 
 def compute_largest_difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference between two corresponding values, which is infinite if only one of them is NaN."""
+    """Return the largest difference between two corresponding values, or infinity if only one of them is NaN."""
     ours, theirs = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0.0, np.abs(ours - theirs))
@@ -200,7 +200,7 @@ def compute_largest_difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 def describe_error(error: Exception) -> str:
-    """Describe in one line what stopped the student's side. For a task not implemented yet, include its number."""
+    """Describe in one line what stopped the student's side. If a task is not implemented yet, include its number."""
     text = to_one_line(str(error), 160)
     if isinstance(error, WorkerFailureError):
         return text

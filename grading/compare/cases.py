@@ -172,7 +172,7 @@ def list_network_cases() -> list[ComparisonCase]:
 
 
 def make_scaled_weight_drawer(n_out: int, n_in: int) -> Draw:
-    """Return a function that draws weights for which outputs are on the same scale as inputs."""
+    """Return a function that draws weights that keep outputs on the same scale as inputs."""
     draw = make_normal_drawer(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 

@@ -45,11 +45,11 @@ CASES_BY_MODULE: dict[str, Callable[[], list[ComparisonCase]]] = {
 def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatch) -> tuple[Comparison, ...]:
     """Compare every case of a module on inputs drawn from a seed.
 
-    Raise UsageError if PyTorch is missing or has no counterpart to the module.
+    Raise UsageError if PyTorch is missing, or if the module has no counterpart in PyTorch.
     """
     if module_id not in CASES_BY_MODULE:
         others = ", ".join(name[:2] for name in CASES_BY_MODULE)
-        raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of these modules: {others}")
+        raise UsageError(f"Module {module_id} has no counterpart in PyTorch. Compare one of these modules: {others}")
     torch, manifest = import_pytorch(), load_manifest(root)
     with limit_to_one_thread(torch), start_student_worker(root, manifest, manifest.module(module_id)) as student:
         return compare_cases(CASES_BY_MODULE[module_id](), student, torch, seed, watch)

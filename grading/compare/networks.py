@@ -49,7 +49,7 @@ def build_torch_gpt_layers(torch: Any, vocab_size: int, width: int, blocks: int,
 
 
 def compute_torch_logits(torch: Any, layers: dict[str, Any], heads: int, tokens: Any) -> Any:
-    """Compute the logits that follow each token, with PyTorch's own fused attention."""
+    """Compute the next-token logits at each token, with PyTorch's own fused attention."""
     rows, length = tokens.shape
     x = layers["tokens"](tokens) + layers["places"](torch.arange(length))
     for number in range(sum(name.startswith("qkv") for name in layers)):
@@ -62,7 +62,7 @@ def compute_torch_logits(torch: Any, layers: dict[str, Any], heads: int, tokens:
 
 
 def make_torch_text_loss(torch: Any, layers: dict[str, Any], heads: int, tokens: np.ndarray) -> Callable[[], Any]:
-    """Return a function that computes the mean cross-entropy of predicting each next token."""
+    """Return a function that computes the mean cross-entropy over the predictions of each next token."""
     inputs, targets = (torch.from_numpy(part.copy()) for part in (tokens[:, :-1], tokens[:, 1:]))
     cross_entropy = torch.nn.functional.cross_entropy
     return lambda: cross_entropy(compute_torch_logits(torch, layers, heads, inputs).flatten(0, 1), targets.flatten())

@@ -21,7 +21,7 @@ NOTE = (
 
 
 def print_comparison(console: Console, comparisons: Iterable[Comparison]) -> None:
-    """Print the table and the bars, as wide as the terminal allows."""
+    """Print the table and the bars, using the terminal's full width."""
     rows, ascii_only = tuple(comparisons), console.options.ascii_only
     console.print(build_comparison_table(rows, is_wide=console.width >= WIDE, ascii_only=ascii_only))
     console.print(Text(NOTE, style="dim"))
@@ -71,7 +71,7 @@ def format_comparison_figures(comparison: Comparison, *, ascii_only: bool = Fals
 
 
 def build_time_bars(comparisons: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
-    """Build two bars for each timed case. The slower side's bar has full length."""
+    """Build two bars for each timed case. The slower side's bar is the full length."""
     lines: list[RenderableType] = [Text("\nTime for each case (the slower side fills the bar)", style="bold")]
     for row in comparisons:
         if row.seconds is None or row.their_seconds is None:
@@ -99,5 +99,5 @@ def format_short_duration(seconds: float, *, ascii_only: bool = False) -> str:
 
 
 def _replace_symbols_if_ascii_only(text: str, ascii_only: bool) -> str:
-    """Replace characters that ASCII lacks, if required."""
+    """If ``ascii_only``, replace characters that ASCII lacks."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text

@@ -83,7 +83,7 @@ def restore_and_clip_gradients(clip: Any, parameters: list[Any], grads: list[Any
 
 
 def bind_embedding(apply: Any, embedding: Any) -> Any:
-    """Turn module 16's embedding op into a function of weight and tokens."""
+    """Turn module 16's embedding op into a function of the weight and the tokens."""
     return lambda weight, tokens: apply(embedding, weight, indices=tokens.data)
 
 

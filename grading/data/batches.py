@@ -45,7 +45,7 @@ def _load_safe_pickle(data: bytes) -> Any:
     for opcode, argument, _ in pickletools.genops(data):
         # CPython allocates a memo of any requested size, so ten bytes of pickle could request 64 GB.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
-            raise pickle.UnpicklingError("its memo is larger than the file")
+            raise pickle.UnpicklingError("the size of its memo exceeds that of the file")
     return _Unpickler(io.BytesIO(data), encoding="bytes").load()
 
 
@@ -70,7 +70,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _NdarrayStub:
-    """A replacement for `numpy.ndarray`, which a pickled array only mentions."""
+    """A replacement for `numpy.ndarray`, which a pickled array only refers to."""
 
     def __setstate__(self, state: object) -> NoReturn:
         raise pickle.UnpicklingError("it builds an array in an unknown way")
@@ -84,7 +84,7 @@ class _DtypeStub:
             raise pickle.UnpicklingError(f"it holds elements of type {name!r:.80}, not unsigned bytes")
 
     def __setstate__(self, state: object) -> None:
-        """Ignore byte order and fields, which a single byte does not have."""
+        """Ignore byte order and fields, since a single byte has neither."""
 
 
 class _ArrayStub:

@@ -1,4 +1,4 @@
-"""Data sets in memory, either images or a text. Every loader returns one, and every check uses one."""
+"""Data sets in memory, each of images or a text. Every loader returns one, and every check uses one."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def load_digits() -> DataSet:
     """Load 1,442 training and 355 test images of shape (1, 28, 28); raise DamagedError if the file is damaged.
 
     Every fifth image of each class is a test image. The file is ordered by writer, so both parts contain every writer.
-    With writers held out for testing, the test would be harder than MNIST's, and 95% would be out of reach.
+    If some writers were held out for testing, the test would be harder than MNIST's, and 95% would be out of reach.
     """
     rows = read_idx(read_data_file(Path(__file__).parent, FILE))
     images, targets = enlarge_digits(rows[:, :-1].reshape(-1, 1, 8, 8)), rows[:, -1].astype(np.int64)
@@ -53,7 +53,7 @@ def enlarge_digits(images: np.ndarray) -> np.ndarray:
 
 
 def _make_resampling_matrix(old_size: int, new_size: int) -> np.ndarray:
-    """Make the matrix (new, old) that resamples a line of pixels by weighting the two nearest old pixels.
+    """Make the matrix (new, old) that resamples a row of pixels by weighting the two nearest old pixels.
 
     Centres are at half pixels, and the outermost pixels extend to the edge, as in PyTorch's `interpolate`.
     """

@@ -21,12 +21,12 @@ from grading.render.progress_watch import ProgressWatch
 TIMEOUTS = (10, 30)
 """The time limits for connecting and for waiting for the next byte, in seconds."""
 ATTEMPTS = 5
-"""The number of times that a mirror may break off the download, provided that each attempt receives something."""
+"""The number of times that a mirror may break off the download, provided that each attempt receives some bytes."""
 CHUNK = 1 << 16
 
 
 class MirrorError(Exception):
-    """The error raised if a mirror did not deliver the file. The message tells the user why."""
+    """The error raised if a mirror does not deliver the file. The message tells the user why."""
 
 
 def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
@@ -99,7 +99,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
         answer.raise_for_status()
         if answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             mode = "ab"
-        else:  # this server sends only complete files
+        else:  # this server can send only complete files
             mode, done = "wb", 0
         length = answer.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else None

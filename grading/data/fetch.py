@@ -35,7 +35,7 @@ class UnreachableError(GraderError):
 def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
     """Download any missing files of a data set to the cache, and return its folder.
 
-    Valid files stay, and damaged ones are set aside. An interrupt leaves only complete files and resumable partial
+    Valid files are kept, and damaged ones are set aside. An interrupt leaves only complete files and resumable partial
     downloads. Raise UnreachableError if no mirror delivers a file, or GraderError if the file cannot be written.
     """
     folder = find_cache_folder() / source.folder
@@ -84,7 +84,7 @@ def _is_valid_file(folder: Path, file: DataFile, watch: ProgressWatch) -> bool:
     try:
         read_data_file(folder, file)
     except DamagedError:
-        watch.begin_phase(f"{path} is damaged and set aside as {rename_damaged_file(path).name}", None)
+        watch.begin_phase(f"{path} is damaged and has been set aside as {rename_damaged_file(path).name}", None)
         return False
     return True
 
@@ -110,7 +110,7 @@ def _download_files(download: Download, folder: Path, source: DataSource, watch:
             f"folder, and set: export {VARIABLE}=FOLDER"
         ) from None
     except OSError:
-        delete_partial_files(download, folder)  # on a full disk, a partial file should not stay
+        delete_partial_files(download, folder)  # a full disk should not keep a partial file
         raise
 
 

@@ -43,7 +43,7 @@ def find_cache_folder() -> Path:
 
 
 def find_user_data_folder() -> Path | None:
-    """Return the folder set by TINYTORCH_DATA, or None if it is not set; raise GraderError if it is not a folder."""
+    """Return the folder in TINYTORCH_DATA, or None if that is not set; raise GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
@@ -88,7 +88,7 @@ def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes
     """
     path = find_plain_or_gzip_file(folder, file)
     if path is None:
-        raise DamagedError(f"{folder / file.name} does not exist any more.")
+        raise DamagedError(f"{folder / file.name} no longer exists.")
     try:
         data = _read_limited(path, LARGEST)
         if path.suffix == ".gz":

@@ -1,4 +1,4 @@
-"""Load a data set by name, either only from this machine, or with a download or a stand-in if necessary."""
+"""Load a data set by name, either from this machine only, or with a download or a stand-in if necessary."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
 
 
 def describe_data_identity(name: str) -> str:
-    """Describe the data that would be loaded without reading it, such that equal descriptions mean equal data."""
+    """Without reading it, describe the data that would be loaded. Equal descriptions mean equal data."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
@@ -142,7 +142,7 @@ def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile)
     try:
         return read_data_file(place.folder, file, fixed=source.fixed or not place.own)
     except DamagedError as error:
-        aside = "" if place.own or path is None else f" It is set aside as {rename_damaged_file(path).name}."
+        aside = "" if place.own or path is None else f" It has been set aside as {rename_damaged_file(path).name}."
         raise DamagedError(f"{error}{aside} {_suggest_repair(source, place)}") from None
 
 

@@ -48,7 +48,7 @@ class RandomIntegers:
 def draw_shapes_data_set() -> DataSet:
     """Draw 8,000 training and 2,000 test images of shape (3, 32, 32) with balanced classes.
 
-    They are always the same.
+    The images are always the same.
     """
     images, targets = draw_images(TRAIN + TEST, RandomIntegers(SEED))
     return DataSet(
@@ -129,7 +129,7 @@ def _is_in_disc(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def _is_in_square(u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return whether offsets (u, v) are in a square of which half a side has this length."""
+    """Return whether offsets (u, v) are in a square whose half side has this length."""
     return np.maximum(abs(u), abs(v)) <= radius
 
 

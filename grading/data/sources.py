@@ -54,7 +54,7 @@ class DataSource:
     classes: tuple[str, ...] = DIGITS
     """The names of its classes, in order."""
     is_text: bool = False
-    """Whether the data set is a text and not images."""
+    """Whether the data set is a text rather than images."""
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -114,7 +114,7 @@ SOURCES = {
     ),
     "cifar10": DataSource(
         name="cifar10",
-        title="CIFAR-10, things and animals: 50,000 training and 10,000 test images, 32×32, colour",
+        title="CIFAR-10, vehicles and animals: 50,000 training and 10,000 test images, 32×32, colour",
         folder="cifar-10-batches-py",
         downloads=(
             Download(

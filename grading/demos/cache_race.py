@@ -14,10 +14,13 @@ from grading.client import Worker
 from grading.testing import expect
 
 MAX_TOKENS = 256
-"""The maximum number of tokens to write. A network with a shorter context writes until the context is full."""
+"""The maximum number of tokens to write. A network with a shorter context stops when the context is full."""
 MIN_TOKENS = 8
 REPEATS = 3
-"""The number of times that the tokens are written with the cache. Writing with the cache is quick."""
+"""The number of times that the tokens are written with the cache.
+
+Since that is quick, several repetitions give a better time.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def race_with_and_without_cache(
     if context is None or context - len(prompt) < MIN_TOKENS:
         return None
     total = min(MAX_TOKENS, context - len(prompt))
-    _generate_tokens(worker, writer, prompt, 1)  # warm-up: some work is slow only the first time
+    _generate_tokens(worker, writer, prompt, 1)  # warm-up, because some work is slow only the first time
     writer.next_logits([prompt])
     started = worker.read_clock()
     for _ in range(REPEATS):
@@ -94,7 +97,7 @@ def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, 
 
 
 def describe_cache_race(race: CacheRace) -> str:
-    """Describe how much the cache saves, or how many tokens have been written so far."""
+    """Describe how much the cache saves or, while the race runs, how many tokens have been written so far."""
     if race.written < race.total:
         return f"{race.written} of {race.total} tokens"
     slow, fast = race.tokens_per_second

@@ -17,11 +17,11 @@ CELL = 6
 WORST = 5
 """The number of confusions that are listed."""
 MARKED = 0.1
-"""The smallest share of a class for which a mistake is marked on consoles that cannot show shades."""
+"""The share of a class from which a mistake is marked on consoles that cannot show shades."""
 
 
 def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Count how often the network answered each class (column) for each true class (row): int64 (classes, classes)."""
+    """Count how often the network gave each answer (column) for each true class (row): int64 (classes, classes)."""
     classes = probabilities.shape[1]
     return np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).reshape(classes, classes)
 

@@ -2,8 +2,8 @@
 
 MNIST's digits were cropped, scaled to fit 20×20 pixels with their proportions kept, and placed in 28×28 pixels with
 their centre of mass in the middle (Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998).
-This module does the same with the pen's path before drawing it in pixels. So the strokes are as thick as MNIST's,
-however small the drawing is.
+This module does the same with the pen's path before drawing it in pixels. The strokes are therefore as thick as
+MNIST's, however small the drawing is.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SECONDS = 0.9
 MISTAKES = 6
 """The maximum number of mistakes to show."""
 MARGIN = 2
-"""The number of pixels, all without ink, to cut off each side of a misread digit."""
+"""The number of empty pixels to cut off each side of a misread digit."""
 
 
 def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
@@ -43,7 +43,7 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
         shown = Frame(told, DigitAnswer(digits.test_images[index], p[index], int(digits.test_labels[index])))
         screen.show_frame(shown, seconds=SECONDS, keep=index == SHOWN - 1)
     screen.show_frame(
-        Frame("what its first layer sees in it", FeatureMaps(reader.compute_feature_maps(digits.test_images[index]))),
+        Frame("what the first layer sees in it", FeatureMaps(reader.compute_feature_maps(digits.test_images[index]))),
         keep=True,
     )
     screen.show_frame(render_misread_digits(digits, p), keep=True)

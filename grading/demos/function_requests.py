@@ -50,7 +50,8 @@ def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBegi
         raise NotUnderstoodError(f"Not understood. {describe_grammar(grammar)}")
     prompt, notes = _build_prompt_from_parts(parts, grammar), _list_training_notes(parts, grammar)
     understood = (
-        f"Understood: {' '.join([_describe_understood_parts(parts, grammar), *notes])} Name and signature are added."
+        f"Understood: {' '.join([_describe_understood_parts(parts, grammar), *notes])} The name and signature are "
+        "added."
     )
     return FunctionBeginning(prompt.text, prompt.answer, understood)
 
@@ -62,9 +63,9 @@ def describe_grammar(grammar: FunctionGrammar) -> str:
     continuations = ", ".join(filter(None, phrases))
     conditions = ", ".join(phrase.format(n="limit") for phrase, _ in grammar.conditions.values())
     return (
-        f"Of two numbers: {operations} of width and age, optionally followed by {continuations}. Of a list: "
-        f"how many numbers in prices are, whether any or all are, or the sum, the list, the first or the last of those "
-        f"that are {conditions}. Or a signature: def larger_times(width, age):"
+        f"Of two numbers: {operations} of width and age, optionally followed by {continuations}. Of a list: how many "
+        f"numbers in prices are {conditions}, whether any or all are, or the sum, the list, the first or the last of "
+        "those that are. Or a signature: def larger_times(width, age):"
     )
 
 
@@ -137,7 +138,7 @@ def _describe_understood_parts(parts: _FunctionParts, grammar: FunctionGrammar) 
 
 
 def _list_training_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
-    """List the parts that do not occur in the training text and the words that were made up."""
+    """List the parts that do not occur in the training text, and the words that were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
     held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
     if parts.pair in held:

@@ -32,13 +32,13 @@ EXERCISE_KINDS = 3
 EXERCISES_PER_KIND = 10
 """The number of functions of each kind that are requested at the end."""
 WATCHED = 9
-"""The number of functions that are requested each time training is measured."""
+"""The number of functions that are requested at each measurement during training."""
 POINTS = 24
 """The approximate number of times that training is measured."""
 MOST_BYTES = 100
 """The maximum number of bytes in a completion. The longest correct one has 80."""
 UNWATCHED_SECONDS = 15.0
-"""The processor time after which training is stopped if nobody is watching."""
+"""The processor time after which training is stopped if nobody is watching, in seconds."""
 NETWORK = "your network"
 """The network's name in lists of its rivals."""
 LIKELIEST = 5
@@ -114,7 +114,7 @@ class WritingTask:
 
     functions: FunctionCorpus
     exercises: Sequence[WritingExercise]
-    """The exercises, which alternate through the EXERCISE_KINDS."""
+    """The exercises, which cycle through the EXERCISE_KINDS."""
     about: str
 
 
@@ -215,7 +215,7 @@ class FunctionWriter:
         return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
     def write(self, text: str) -> Iterator[ChosenToken]:
-        """Continue a text with the likeliest tokens, until the end-of-text token or more than MOST_BYTES."""
+        """Continue a text with the likeliest tokens, up to the end-of-text token or MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
             token = self.draw_next_token(tokens, 0.0, 1.0, rng)
@@ -271,7 +271,7 @@ def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None =
 
 
 def count_right_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
-    """Count the correct attempts of each kind. Attempts alternate through the three kinds, as exercises do."""
+    """Count the correct attempts of each kind. Attempts cycle through the three kinds, as exercises do."""
     return [count_right_attempts(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 

@@ -39,7 +39,7 @@ class DemoImages:
     about: str
     """A sentence that tells the student which images these are."""
     stand_in: bool
-    """Whether these images are a stand-in for real images that are not on this machine."""
+    """Whether these images stand in for real ones that are not on this machine."""
     classes: tuple[str, ...] = DIGITS
 
 
@@ -76,7 +76,7 @@ def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> D
 
 
 def _name_image_source(data: DataSet, wanted: str) -> tuple[str, bool]:
-    """Return the name of the images that were loaded, and whether they replace the ones requested."""
+    """Return the name of the images that were loaded, and whether they stand in for the ones requested."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
     if data.stand_in_for is None:

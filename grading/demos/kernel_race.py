@@ -73,7 +73,7 @@ class RaceState:
 
 
 LANES = (
-    RaceLane("loops", "conv2d_naive: forward through the first convolution only"),
+    RaceLane("loops", "conv2d_naive: only a forward pass through the first convolution"),
     RaceLane("module 06", "complete training steps of a 16-32-64 network"),
     RaceLane("module 13", "the same steps, after optimise(network)"),
 )
@@ -93,7 +93,7 @@ def run_kernel_race(
     plain.run()
     on_progress(
         standing := replace(
-            standing, stage="Numba is compiling module 13's loops, which takes a few seconds, but only this once."
+            standing, stage="Numba is compiling module 13's loops, which takes a few seconds, but only once."
         )
     )
     fast.switch_to_fast_kernels()

@@ -52,7 +52,7 @@ def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed
 
 @dataclass(frozen=True, eq=False)
 class FormatComparison:
-    """A network's answers and sizes, first in float32 and then in int8."""
+    """A network's answers and its sizes, first in float32 and then in int8."""
 
     probabilities: tuple[np.ndarray, np.ndarray]
     """The probabilities for each test image and class, in each format."""
@@ -128,7 +128,7 @@ def format_speed(lane: RaceLane) -> str:
 
 
 class ProfileTable:
-    """Each op's time in a training step before and after optimising, longest first."""
+    """Each op's time in a training step before and after `optimise`, longest first."""
 
     def __init__(self, standing: RaceState):
         self._before, self._after = standing.before or {}, standing.after or {}

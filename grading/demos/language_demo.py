@@ -53,7 +53,7 @@ TOKEN_SECONDS = 0.12
 HISTORY = 4
 """The number of attempts at one function that are shown, with the newest last."""
 SURE, UNSURE = 0.9, 0.5
-"""The probability from which a token is shown in green, and the probability below which it is shown in red."""
+"""The probability at or above which a token is shown in green, and the one below which it is shown in red."""
 MAP_SIDE = 14
 CACHE = "the cache"
 QUESTION = "Your function, in words (press Enter to stop): "
@@ -119,7 +119,7 @@ def show_writing(
 def answer_requests(
     writer: FunctionWriter, task: WritingTask, rivals: Mapping[str, Completer], seed: int, screen: Screen
 ) -> None:
-    """Ask the viewer for functions and write them, until the viewer just presses Enter."""
+    """Ask the viewer for functions and write them, until the viewer presses Enter without typing anything."""
     language = task.functions.language
     told = False
     while typed := screen.ask(QUESTION if told else f"{describe_grammar(language)}\n{QUESTION}"):
@@ -169,7 +169,7 @@ def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
 
 
 def shorten_text(text: str, width: int) -> str:
-    """Replace the end of a text with dots if it does not fit."""
+    """Replace the end of a text with an ellipsis if it does not fit."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -191,7 +191,7 @@ class WritingView:
 
 
 def render_program(beginning: str, tokens: Sequence[ChosenToken]) -> Text:
-    """Render a beginning dimmed, and each token after it coloured by its probability."""
+    """Render a beginning dimmed, and colour each token after it by its probability."""
     program = Text(beginning, style="dim")
     for token in tokens:
         style = "green" if token.probability >= SURE else "yellow" if token.probability >= UNSURE else "red"
@@ -201,7 +201,7 @@ def render_program(beginning: str, tokens: Sequence[ChosenToken]) -> Text:
 
 
 def format_token(text: str) -> str:
-    """Write a token as Python does, so that spaces and line breaks are visible."""
+    """Format a token as Python would, so that spaces and line breaks are visible."""
     return "end" if text == "\0" else ascii(text)
 
 
@@ -270,8 +270,8 @@ class AttentionHeads:
             small /= np.maximum(small.max(axis=1, keepdims=True), 1e-12)
             shown.append((GreyPicture(small), f"{layer + 1}.{head + 1}"))
         yield Text(
-            "Each token has a row, with the first at the top. Bright pixels are the tokens that it attends to "
-            "most. 2.1 is the first head of the second layer.\n"
+            "Each token has a row, and the first token's row is at the top. Bright pixels are the tokens that it "
+            "attends to most. 2.1 is the first head of the second layer.\n"
         )
         yield Gallery(shown)
 

@@ -36,7 +36,7 @@ class ScreenWatch:
 
 
 class Frame:
-    """A titled frame, as wide as the console but never too wide to read."""
+    """A titled frame, as wide as the console, but never too wide to read comfortably."""
 
     def __init__(self, title: str, body: RenderableType):
         self._title, self._body = title, body
@@ -47,7 +47,7 @@ class Frame:
 
 
 def lay_out_side_by_side(picture: RenderableType, body: RenderableType) -> Table:
-    """Lay out a picture, which never shrinks, with a body on its right."""
+    """Lay out a picture, which never shrinks, with a body to its right."""
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_row(picture, body)

@@ -18,13 +18,16 @@ SHADES = " ░▒▓█"
 """The characters from dark to bright, for photographs on consoles with Unicode but no colour."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HALVES = " ▄▀█"
-"""The characters with neither half inked, only the lower half, only the upper half, and both halves."""
+"""The characters for a cell with neither half inked, only the lower half, only the upper half, and both halves."""
 INKED = 0.4
 """The amount of ink above which half a cell counts as inked on consoles without colour."""
 
 
 class GreyPicture:
-    """A grey picture of shape (h, w), with two rows of pixels per line of text. Values from -1 to 0 are orange."""
+    """A grey picture of shape (h, w), with two rows of pixels per line of text.
+
+    Values below 0, down to -1, are orange.
+    """
 
     def __init__(self, values: np.ndarray):
         self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
@@ -35,7 +38,7 @@ class GreyPicture:
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw line by line, using only characters that this console can display."""
+        """Draw the picture line by line, using only characters that this console can display."""
         for upper, lower in zip(self._values[::2], self._values[1::2], strict=True):
             if options.ascii_only:
                 ink = np.clip((upper + lower) / 2, 0, 1) * (len(RAMP) - 1)
@@ -73,7 +76,7 @@ class ColourPhoto:
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw line by line, using only characters that this console can display."""
+        """Draw the picture line by line, using only characters that this console can display."""
         pixels = self._pixels
         if has_many_colours(console) and not options.ascii_only:
             for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):

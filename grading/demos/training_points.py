@@ -1,4 +1,4 @@
-"""Measure a training run that somebody watches, once before it, several times during it, and once after it."""
+"""Measure a training run that somebody is watching: once before it, several times during it, and once after it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def measure_training(
 ) -> None:
     """Run ``train``, and call ``measure`` before it, about ``count`` times during it, and after it.
 
-    ``on_report`` is called each time training reports its progress. Exceptions raised by ``on_report`` pass through
-    training.
+    ``on_report`` is called each time training reports its progress. Exceptions raised by ``on_report`` propagate
+    through training.
     """
     measured, last = 0, (0.0, 0.0)
 

@@ -37,7 +37,7 @@ def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: in
 
 
 def _render_boundary(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
-    """Draw a panel with the plane shaded by the network's answers, its answers at four points, and the last loss."""
+    """Draw a panel with the plane shaded by the network's answers, the answers at four points, and the last loss."""
     across, down = np.linspace(LOW, HIGH, COLUMNS), np.linspace(HIGH, LOW, ROWS)
     grid = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2).astype(np.float32)
     shades = network.predict(grid).reshape(ROWS, COLUMNS)

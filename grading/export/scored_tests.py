@@ -1,7 +1,7 @@
 """A result's criteria as tests with points, for the formats of other tools. `grading.scoring` computes the points.
 
-Some readers accept only whole numbers. So if the manifest has fractional weights or partial credit, points are counted
-in hundredths. The maximum score is the same for the entire class.
+Some readers accept only whole numbers. If the manifest has fractional weights or partial credit, points are therefore
+counted in hundredths. The maximum score is the same for the entire class.
 """
 
 from __future__ import annotations
@@ -87,6 +87,6 @@ def _describe_criterion_result(criterion: CriterionResult) -> str:
             ("expected", first.expected),
             ("hint", first.hint),
         )
-        # Only this function may write the separator, because in a text it would start a new part.
+        # Only this function may write the separator, because inside a text it would start a new part.
         parts += [f"{name} {to_one_line(text, 200).replace('; ', ', ')}" for name, text in details if text]
     return "; ".join(parts)

@@ -46,7 +46,7 @@ def render_results(results: Sequence[Result], export_format: ExportFormat, envir
 
 
 def read_results(paths: Sequence[Path]) -> tuple[Result, ...]:
-    """Read the records in these files. Raise UsageError at the first file that is not a record."""
+    """Read the records in these files. Raise UsageError for the first file that is not a record."""
     return tuple(map(_read_result, paths))
 
 

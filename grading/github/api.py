@@ -29,13 +29,18 @@ MAX_WAIT = timedelta(minutes=5)
 rerun.
 """
 IDEMPOTENT_METHODS = {"GET", "HEAD", "PUT", "DELETE"}
-"""The methods of requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out,
-and a second PATCH would add its annotations again (see `retry_lost_requests`).
+"""The methods of requests that can safely be sent twice.
+
+A POST or PATCH whose response was lost may have been carried out, and a second PATCH would add its annotations again
+(see `retry_lost_requests`).
 """
 
 
 class RateLimitedError(GraderError):
-    """The error raised if GitHub temporarily accepts no more requests from this account. Retrying soon is pointless."""
+    """The error raised if GitHub temporarily accepts no more requests from this account.
+
+    Retrying soon would be pointless.
+    """
 
 
 def create_client(environ: Mapping[str, str]) -> Client:
@@ -59,7 +64,7 @@ def decide_retry(error: GitHubException, attempts: int) -> RetryOption:
         return RetryOption(False)
     pause = timedelta(seconds=2**attempts)
     if isinstance(error, RateLimitExceeded):
-        # The request was not carried out. A wait of 0 means that our clock differs from GitHub's.
+        # The request was not carried out. A wait of 0 means that our clock is ahead of GitHub's.
         wait = max(error.retry_after, pause)
         return RetryOption(wait <= MAX_WAIT, wait)
     if isinstance(error, RequestError) and isinstance(error.exc, httpx.ConnectError):
@@ -85,8 +90,8 @@ def retry_lost_requests(work: Callable[[], T]) -> T:
 class ApiModel(BaseModel):
     """The base class for objects of GitHub's API, with only the fields that we read.
 
-    The client's own models require every field of the newest API description. With them, a missing field that we never
-    read would be an error.
+    The client's own models require every field of the newest API description. With those models, a missing field that
+    we never read would be an error.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -163,9 +163,9 @@ def extract_single_file(archive: bytes, name: str, max_bytes: int) -> bytes:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
             if len(entries) != 1:
-                raise ArtifactRefusedError(f"its artifact holds {len(entries)} files instead of {name} alone")
+                raise ArtifactRefusedError(f"its artifact holds {len(entries)} files instead of only {name}")
             entry = entries[0]
-            if (entry.filename, entry.orig_filename) != (name, name):  # they differ if a name contains a null byte
+            if (entry.filename, entry.orig_filename) != (name, name):  # these names differ if one contains a null byte
                 raise ArtifactRefusedError(
                     f"its artifact holds {to_one_line(entry.orig_filename, 60)!a} instead of {name}"
                 )

@@ -24,7 +24,7 @@ PARALLEL_REQUESTS = 8
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on GitHub, and the client with which to access it."""
+    """A repository on GitHub, and the client that accesses it."""
 
     client: GitHub
     owner: str
@@ -36,7 +36,7 @@ class BranchFile:
     """One file on a branch."""
 
     sha: str
-    """Git's digest of the content, with which a file is fetched."""
+    """Git's digest of the content, by which a file is fetched."""
     size: int
 
 
@@ -82,7 +82,7 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
     if tree.truncated:
         raise GraderError(
             f"The branch {branch} holds more files than GitHub lists in one response, so it cannot be read in full. "
-            "Remove any files that were not added by a run."
+            "Remove every file that was not added by a run."
         )
     files = {
         item.path: BranchFile(item.sha, item.size or 0)

@@ -13,8 +13,9 @@ from grading.progress import History
 
 BRANCH = "progress"
 MAX_RECORDS = 1_000
-"""The maximum number of records that are read, the last published first. Each may cost a request, and a branch may
-contain anything.
+"""The maximum number of records that are read, starting with the last one published.
+
+Each may cost a request, and a branch may contain anything.
 """
 MAX_COMMITS = 30
 """The maximum number of commits that are searched for the last publication, which is usually in the newest commit."""

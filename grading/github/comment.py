@@ -74,7 +74,7 @@ class RunReport:
     previous: ReportState | None = None
     """The state that the last report left."""
     from_fork: bool = False
-    """Whether another repository's own workflow did the grading."""
+    """Whether the workflow of another repository did the grading."""
     manifest: Manifest | None = None
     """The course, for its deadlines and for what comes next."""
 
@@ -168,7 +168,7 @@ def _describe_reported_run(report: RunReport) -> str:
         counts = "This is an official grading run, like the instructor's own."
     else:
         fork = " The fork's own workflow did the grading." if report.from_fork else ""
-        counts = f"This is feedback. The instructor's own run, with other seeds, is what counts.{fork}"
+        counts = f"This is feedback. What counts is the instructor's own run, which uses different seeds.{fork}"
     return f"Commit {format_code_span(report.commit[:7])}, {run}. {counts}"
 
 
@@ -219,7 +219,7 @@ def _format_table_row(*cells: str) -> str:
 def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
     """Return the course's deadline, or None if the time zone is unknown.
 
-    Instructors fix that, and the report is still built.
+    Fixing the time zone is up to the instructor, and the report is built anyway.
     """
     if manifest is None or result.milestone is None:
         return None

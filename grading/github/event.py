@@ -93,7 +93,7 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
 
 
 def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -> WorkflowEvent:
-    """Read a finished run's commit, branch and artifacts, which count instead of those of the current run."""
+    """Read a finished run's commit, branch and artifacts, which replace those of the current run."""
     run = _get_object(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
@@ -123,7 +123,7 @@ def _read_head_repository(head_repository: Any, field: str, repository: str) -> 
 
 
 def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> str:
-    """Read the default branch. A schedule runs on it, and the schedule's payload need not name it."""
+    """Read the default branch. A scheduled workflow runs on it, but the payload of its event need not name it."""
     repository = payload.get("repository")
     branch = repository.get("default_branch") if isinstance(repository, dict) else None
     if branch is None and scheduled_ref is not None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
     """Fetch the records of a repository (owner/name). There are none if it has no `progress` branch yet.
 
-    GitHub's own errors raise githubkit's exceptions.
+    Errors on GitHub's side raise githubkit's exceptions.
     """
     place = parse_repository_name(client, repository)
     branch = read_branch(place, BRANCH)

@@ -109,7 +109,7 @@ def split_ledger_lines(data: bytes) -> list[bytes]:
 def append_ledger_lines(data: bytes, head: LedgerHead, lines: Sequence[LedgerLine]) -> tuple[bytes, LedgerHead]:
     """Append these lines, numbered and chained to `head`. Return the ledger's bytes and its new head.
 
-    `head` comes from the last publication, not from the end of the file. So later lines do not confirm a line that
+    `head` comes from the last publication, not from the end of the file. So the new lines do not confirm a line that
     somebody has edited or added in the meantime.
     """
     if data and not data.endswith(b"\n"):
@@ -193,10 +193,10 @@ def verify_ledger_records(
     """Check every record against the ledger and sort the entries by (started_at, run_id).
 
     `files` contains every record on the branch, keyed by path, with None for a record that was not read. `head` comes
-    from the last publication's commit. Without it, the last line counts as the head, and an edit of that line goes
-    unnoticed. `repository_id` is GitHub's number for the repository. Without it, records from a different repository go
-    unnoticed. Without `check_results`, results are checked only as far as `grading.progress.read_history` checks them
-    for `grading.journey`.
+    from the last publication's commit. If it is missing, the last line counts as the head, and an edit of that line
+    goes unnoticed. `repository_id` is GitHub's number for the repository. If it is missing, records from a different
+    repository go unnoticed. If `check_results` is False, results are checked only as far as
+    `grading.progress.read_history` checks them for `grading.journey`.
     """
     chain = _verify_hash_chain(lines, head)
     entries: list[RecordEntry] = []
@@ -267,7 +267,7 @@ def _read_ledger_event(
     if compute_sha256(data) != line.sha256:
         return event, "it was edited after it was published"
     if event is not None and event.at != line.started_at:
-        return event, "the ledger has a different time for it"
+        return event, "the ledger gives a different time for it"
     return event, wrong
 
 

@@ -34,7 +34,7 @@ class GradingJob:
     """The nox session, such as module-02_tensor or milestone-1."""
     title: str
     minutes: int
-    """The time limit in minutes. If a job takes longer, the machine has a problem."""
+    """The time limit in minutes. If a job takes longer, something is wrong with the machine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class GradingPlan:
 
 
 def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
-    """Decode a plan from an artifact. Somebody else may have written it.
+    """Decode a plan from an artifact. Anyone may have written it.
 
     Titles and minutes come from the manifest. Raise ValueError with a sentence if it is not a plan for this course.
     """

@@ -52,7 +52,7 @@ def run_plan_command(
 
 
 def build_workflow_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
-    """Build the outputs for later jobs. Every value is generated here, or its form is checked."""
+    """Build the outputs for later jobs. Every value is generated here or checked to have the right form."""
     return {
         "any": "true" if plan.jobs else "false",
         "matrix": plan.to_matrix_json(),
@@ -62,7 +62,7 @@ def build_workflow_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
 
 
 def describe_planned_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
-    """Yield each session and what happens to it."""
+    """Yield each session and what will be done with it."""
     for job in plan.jobs:
         yield job.session, f"is graded: {job.title}"
     for record in plan.reused:

@@ -67,9 +67,9 @@ def publish_results(
 ) -> Publication:
     """Add a run's results to the `progress` branch of the repository (owner/name).
 
-    The branch only ever moves forward. If another run comes first, everything is read and tried again. A result with
-    the same run, session and start is never added twice. Raise GraderError if a result does not belong to this course
-    or if other runs come first too often.
+    The branch only ever moves forward. If another run comes first, everything is read again and the commit is retried.
+    A result with the same run, session and start is never added twice. Raise GraderError if a result does not belong to
+    this course or if other runs come first too often.
     """
     place = parse_repository_name(client, repository)
     records = [_build_ledger_record(result, run_id, manifest) for result in results]

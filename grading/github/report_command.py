@@ -43,7 +43,10 @@ class _PullRequest(ApiModel):
 
 def run_report_command(
     author: Annotated[
-        str, typer.Option("--author", metavar="LOGIN", help="The token's owner; only their comments are updated.")
+        str,
+        typer.Option(
+            "--author", metavar="LOGIN", help="The token's owner, whose comments are the only ones that are updated."
+        ),
     ] = sticky.AUTHOR,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report there.")] = None,
 ) -> None:

@@ -42,8 +42,8 @@ class OwnComment:
 def find_own_comments(client: Client, repository: str, number: int, author: str = AUTHOR) -> tuple[OwnComment, ...]:
     """Find our comments on a pull request, oldest first. There are several only if two runs have just raced.
 
-    The marker alone proves nothing, since anyone can write it. The login is proof, because only GitHub assigns logins
-    with brackets.
+    The marker by itself proves nothing, since anyone can write it. The login is proof, because only GitHub assigns
+    logins with brackets.
     """
     owner, name = repository.split("/")
     pages: Iterable[_Comment] = client.rest.paginate(
@@ -82,7 +82,7 @@ def create_or_update_comment(
     issues = client.rest.issues
 
     def write_comment_once() -> CommentOutcome:
-        """Look for our comments. Create, update or keep the oldest one, and delete the others."""
+        """Look for our comments. Create one, or update or keep the oldest one, and delete the others."""
         created = None
         ours = find_own_comments(client, repository, number, author)
         if not ours:

@@ -3,8 +3,8 @@
 A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). A
 function of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some
 operations, continuations and conditions are made up: their words and meanings are drawn at random, so that only the
-training text shows them. Some pairs of parts never occur in that text, and each of these pairs has a made-up part. So
-a program that knows the grammar beforehand cannot write any function with such a pair.
+training text shows them. Some pairs of parts never occur in that text, and each of these pairs has a made-up part. So a
+program that knew the grammar beforehand could not write any function with such a pair.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ CONDITIONS = {
     "divisible": ("divisible by {n}", "x % {n} == 0"),
 }
 TRIVIAL = {("first", "equal"), ("last", "equal")}
-"""Idioms and conditions that are never combined, because the result would always be the second argument."""
+"""Combinations of idioms and conditions that never occur, because the result would always be the second argument."""
 # The possible meanings of made-up words. The constant c is drawn together with the word.
 OPERATION_MEANINGS = (
     "{a} ** 2 + {b}",
@@ -160,7 +160,7 @@ class FunctionCorpus:
     documents: tuple[str, ...]
     text: np.ndarray
     compositions: tuple[Prompt, ...]
-    """Prompts with pairs of parts that are held out of the training text, each pair with a made-up part."""
+    """Prompts with pairs of parts that are held out of the training text, each of which has a made-up part."""
     made_up: tuple[Prompt, ...]
     """Prompts with made-up operations, and with pairs of names that are held out of the training text."""
     names: tuple[Prompt, ...]

@@ -31,8 +31,7 @@ MOST_OPERATIONS = 5_000
 CASES_PER_FUNCTION = 12
 """The number of inputs on which each function is run."""
 MOST_TRIES = 500
-"""The maximum number of inputs drawn for a function's cases. A function such as max(a - b, 9999) may have only one
-value.
+"""The maximum number of inputs drawn for a function's cases. Functions such as max(a - b, 9999) may have one value.
 """
 
 
@@ -75,7 +74,7 @@ def parse_function(source: str) -> ast.FunctionDef:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
-            )  # Python warns about code such as `1is 2`, and the student could not act on the warning
+            )  # Python warns about code such as `1is 2`, but the student could not act on the warning
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise RefusedError(f"it does not parse: {getattr(error, 'msg', error)}") from None
@@ -148,7 +147,7 @@ class _ExpressionEvaluator:
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
         """Compute the list that a comprehension with one `for` produces."""
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
-            raise RefusedError("a comprehension has one `for`, with one name")
+            raise RefusedError("a comprehension must have one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id
         outer, found = self._names, []
         items = _require_list(self.evaluate(loop.iter))
@@ -215,7 +214,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
-    """Draw inputs for which the correct function has values, which differ if that is possible."""
+    """Draw inputs for which the correct function has values, preferably different ones."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):
@@ -240,7 +239,7 @@ def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # so that values are on both sides of the constants
+    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # so that there are values on both sides of the constants
     return tuple(rng.integers(-most, most + 1, count).tolist())
 
 

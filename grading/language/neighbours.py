@@ -26,7 +26,10 @@ class NearestNeighbour:
         self._places = {word: np.array(where) for word, where in places.items()}
 
     def complete_like_nearest(self, prompt: str, *, substitute: bool) -> str:
-        """Continue a prompt as its nearest document continues. With ``substitute``, use the prompt's own words."""
+        """Continue a prompt as its nearest document continues.
+
+        If ``substitute`` is set, insert the prompt's own words.
+        """
         scores = np.zeros(len(self._documents))
         words = WORD.findall(prompt)
         for word in set(words):

@@ -1,4 +1,4 @@
-"""Interpolated Kneser–Ney n-grams (Kneser and Ney, 1995; Chen and Goodman, 1999), the best model that only counts.
+"""Interpolated Kneser–Ney n-grams (Kneser and Ney, 1995; Chen and Goodman, 1999), the best models that only count.
 
 An n-gram is encoded as one integer, Σ token · size^position. So n-grams can be counted by sorting and found by binary
 search.
@@ -33,7 +33,7 @@ class KneserNey:
 
     def __init__(self, tokens: np.ndarray, vocabulary_size: int, order: int):
         if vocabulary_size**order > np.iinfo(np.int64).max:
-            raise ValueError(f"{order}-grams of {vocabulary_size} tokens do not fit into 64 bits")
+            raise ValueError(f"{order}-grams of {vocabulary_size} tokens do not fit in 64 bits")
         self.size, self.order = vocabulary_size, order
         keys = np.zeros(len(tokens) - order + 1, np.int64)
         for place in range(order):
@@ -86,7 +86,7 @@ class NgramWriter:
         self.table, self.encode, self._model = table, encode, model
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Compute the logarithms of the probabilities. A tiny term breaks ties in favour of the first token."""
+        """Compute the logarithms of the probabilities. A tiny added term breaks ties in favour of the first token."""
         return np.log(self._model.compute_probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 

@@ -1,4 +1,7 @@
-"""The rivals that a network has to beat. They only count or copy, and are measured on the same text in the same run."""
+"""The rivals that a network has to beat.
+
+They only count or copy, and they are measured on the same text in the same run as the network.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ Completer = Callable[[Sequence[Prompt]], list[str]]
 def measure_right_function_share(
     prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[FunctionCase]]
 ) -> float:
-    """Measure the share of completions that compute what the docstring says. A completion of None did not end."""
+    """Measure the share of completions that compute what the docstring says. A completion is None if it did not end."""
     right = [
         completion is not None and find_completion_mistake(prompt, completion, some) is None
         for prompt, completion, some in zip(prompts, completions, cases, strict=True)
@@ -113,7 +116,10 @@ def _make_rivals(
         return complete_prompts
 
     def complete_with_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
-        """Answer each prompt with the nearest training document. With `substitute`, use the prompt's own names."""
+        """Answer each prompt with the nearest training document.
+
+        If `substitute` is set, insert the prompt's own names.
+        """
         return [neighbour.complete_like_nearest(prompt.text, substitute=substitute) for prompt in prompts]
 
     rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}

@@ -35,8 +35,9 @@ REMARKS = (
     "{owner} called the {animal}.",
     "{other} liked {owner} and the {animal}.",
 )
-"""Remarks. Once a remark names the owner, the rest follows from who has what, so remarks teach this as well as claims
-do.
+"""Remarks.
+
+Once a remark names the owner, the rest follows from who has what, so remarks teach ownership as well as claims do.
 """
 EVENTS = ("swap", "give", "take", "keep")
 """The events. The two characters swap things, the first gives the second a thing or takes the second's, or both keep

@@ -22,7 +22,7 @@ class Writer(Protocol):
 
     @property
     def table(self) -> Sequence[bytes]:
-        """The bytes for which each token stands."""
+        """The bytes that each token stands for."""
         ...
 
     def encode(self, data: bytes) -> np.ndarray:
@@ -65,7 +65,7 @@ def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) 
 def complete_by_sampling(
     writer: Writer, prompts: Sequence[bytes], max_tokens: int, temperature: float, rng: np.random.Generator
 ) -> list[Completion]:
-    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to end-of-text or a limit."""
+    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to END_MARK or a limit."""
 
     def draw_one_token_each(logits: np.ndarray) -> np.ndarray:
         """Draw a token for each row of logits."""
@@ -90,7 +90,7 @@ def _complete_prompts(
     max_bytes: int,
     choose_tokens: Callable[[np.ndarray], np.ndarray],
 ) -> list[Completion]:
-    """Continue each prompt token by token until it ends, ties or reaches a limit."""
+    """Continue each prompt token by token until it ends, two tokens tie or it reaches a limit."""
     prefixes = [writer.encode(prompt) for prompt in prompts]
     written = [b""] * len(prompts)
     done: dict[int, Completion] = {}

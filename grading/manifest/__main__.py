@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 
 @app.command("check")
 def check_manifest(root: Root = ROOT) -> None:
-    """Report each problem in milestones.yaml with its line and a repair.
+    """Report each problem in milestones.yaml with its line and a way to fix it.
 
     Exit with 0 if there are none, otherwise with 2.
     """

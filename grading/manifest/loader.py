@@ -146,7 +146,7 @@ def _convert_pydantic_error(error: ErrorDetails) -> Finding:
 
 
 def _is_pydantic_kind(error_path: tuple, index: int) -> bool:
-    """Return whether this part of pydantic's path is a kind that the file's path does not contain."""
+    """Return whether this part of pydantic's path is a kind, which the file's path does not contain."""
     return (index >= 2 and error_path[index - 2] == "questions") or (
         index >= 1 and error_path[index - 1] == "experiment"
     )
@@ -158,7 +158,7 @@ def _suggest_valid_value(error_type: str, context: dict) -> str:
         case "string_type":
             return "Put the text in quotes."
         case "string_pattern_mismatch":
-            return f"Write it so that it matches {context['pattern']}, in quotes if it looks like a number."
+            return f"Write text that matches {context['pattern']}, in quotes if it looks like a number."
         case "finite_number":
             return "Write a finite number."
         case "int_type" | "float_type" | "int_from_float":
@@ -176,7 +176,7 @@ def _suggest_valid_value(error_type: str, context: dict) -> str:
         case "enum":
             return f"Write one of {context['expected']}."
         case _:
-            return "Change the value so that this holds."
+            return "Change the value so that this is true."
 
 
 def _format_path_location(path: tuple) -> str:
@@ -195,7 +195,7 @@ def _list_allowed_keys(path: tuple) -> list[str]:
 
 
 def _find_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Return the model of the record or records under a key, whether there is one, an optional one or a list."""
+    """Return the model of the records under a key, whether the key holds one record, an optional one or a list."""
     found: list = [model.model_fields[key].annotation] if key in model.model_fields else []
     while found:
         candidate = found.pop()

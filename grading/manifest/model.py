@@ -49,7 +49,7 @@ class Task(FrozenModel):
 
 
 class Module(FrozenModel):
-    """A folder of the course. Its files follow from its id."""
+    """A module of the course. The paths of its files follow from its id."""
 
     id: ModuleId
     title: Sentence
@@ -88,7 +88,7 @@ class Module(FrozenModel):
 
     @property
     def reference(self) -> Path:
-        """The file with the reference figures that its tests use, if there are any. The file names their source."""
+        """The file with the reference figures that its tests use, if there are any. The file states their source."""
         return self.folder / "reference.json"
 
     @property
@@ -166,7 +166,7 @@ class Criterion(FrozenModel):
 
     @property
     def threshold(self) -> float:
-        """The threshold, whether it is a lower or an upper bound."""
+        """The threshold, which is either a lower or an upper bound."""
         return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
 
     @property
@@ -185,7 +185,7 @@ def _build_value_error(key: str, message: str, repair: str) -> PydanticCustomErr
 
 
 class Environment(FrozenModel):
-    """The environment of the session that grades a milestone."""
+    """The environment variables of the session that grades a milestone."""
 
     python: str = ">=3.11"
     packages: tuple[str, ...] = ("numpy>=2.0,<3",)
@@ -213,9 +213,9 @@ class Budget(FrozenModel):
     recipe_bytes: int = Field(default=6_000, ge=1000)
     """The limit for a recipe, compressed with lzma."""
     average_bytes: int = Field(default=5_500, ge=1000)
-    """The limit for a milestone's files compressed together, divided by the number of files."""
+    """The limit for all of a milestone's files compressed together, divided by the number of files."""
     output_kb: int = Field(default=256, ge=1)
-    """The limit for printed output. The rest is dropped."""
+    """The limit for printed output. Anything beyond it is dropped."""
 
 
 class Experiment(FrozenModel):
@@ -224,7 +224,8 @@ class Experiment(FrozenModel):
     demo_runs: int = Field(ge=1)
     """The number of headless runs of the demonstration."""
     weight_noise: float = Field(gt=0, le=0.05)
-    """The standard deviation of the noise added to trained weights in a fresh process, relative to the weights' own."""
+    """The standard deviation of the noise added to trained weights in a fresh process, relative to that of the
+    weights."""
 
 
 class Symmetry(StrEnum):
@@ -256,7 +257,7 @@ class ImageExperiment(Experiment):
     data: str
     """The data set for training and testing."""
     symmetry: Symmetry
-    """The transformations that a run may apply to all images alike."""
+    """The transformations that a run may apply, to all images in the same way."""
     shift: float = Field(gt=0, le=4)
     """The largest shift of a test image along each axis, in pixels. It is usually a fraction of a pixel."""
     gain: float = Field(gt=0, le=0.5)
@@ -297,11 +298,11 @@ class KernelsExperiment(ImageExperiment):
     official_seeds: int = Field(ge=1, le=5)
     """The number of training runs in official grading, each with its own seed. A student's machine makes one."""
     calibration_images: int = Field(ge=50)
-    """The number of training images from which `compress` may learn how large activations get."""
+    """The number of training images from which `compress` may learn the range of activations."""
     turns: int = Field(ge=3)
     """The number of training steps that each side takes in one round. The sides take turns."""
     rounds: int = Field(ge=1)
-    """The maximum number of rounds in which the speed is measured until it is sufficient."""
+    """The maximum number of rounds for which the speed is measured. A sufficient speed ends the measurement."""
     baseline_limit: float = Field(gt=1)
     """The limit on the time of module 06's step, as a multiple of the time of the grader's own matrix products."""
 
@@ -338,7 +339,7 @@ class LanguageExperiment(Experiment):
 
 
 class SealedKey(FrozenModel):
-    """Answer keys as salted scrypt digests, which replace the clear keys in a release."""
+    """Answer keys as salted scrypt digests, which replace the plain-text keys in a release."""
 
     salt: str
     digests: tuple[str, ...] = Field(min_length=1)
@@ -379,7 +380,7 @@ class ChoiceQuestion(Question):
 
 
 class Milestone(FrozenModel):
-    """A measured capability, and everything that the course says about it."""
+    """A milestone: a measured capability, and everything that the course says about it."""
 
     id: int = Field(ge=1)
     name: Sentence
@@ -401,7 +402,7 @@ class Milestone(FrozenModel):
         ]
         | None
     ) = None
-    """The settings for its measurement. A planned milestone may have none yet."""
+    """The settings for its measurement. A planned milestone may not have any yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)
     """The slugs of headings in docs/milestone-troubleshooting.md."""
@@ -424,7 +425,7 @@ class Milestone(FrozenModel):
 
 
 class LatePolicy(FrozenModel):
-    """The cost of lateness: nothing in the grace period, then a share of the score per day for a number of days."""
+    """The cost of lateness: nothing in the grace period, then a share of the score for each of a few days."""
 
     grace_minutes: int = Field(default=0, ge=0, le=24 * 60)
     off_per_day: float = Field(default=0.0, ge=0, le=1)
@@ -453,7 +454,7 @@ class MilestoneDeadline(FrozenModel):
 
 
 class SectionExtension(FrozenModel):
-    """More time for a section of the class. Extensions for one student are in the private roster."""
+    """More time for a section of the class. Extensions for individual students are in the private roster."""
 
     section: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     days: int = Field(ge=1, le=365)
@@ -493,7 +494,7 @@ class Course(FrozenModel):
     from a repository that nobody owns.
     """
     solutions: Annotated[str, StringConstraints(pattern=r"^(never|always|\d{4}-\d{2}-\d{2})$")] = "never"
-    """When a release includes the solutions: `never`, `always` (for self-learners), or from a given day on."""
+    """When a release includes the solutions: `never`, `always` (for self-learners), or on and after a given day."""
 
     @model_validator(mode="after")
     def _check_solutions_day(self) -> Course:

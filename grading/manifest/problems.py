@@ -1,4 +1,4 @@
-"""The problems in a manifest, with one record for each, and one exception for all of them."""
+"""The problems in a manifest: a record for each one, and an exception that holds them all."""
 
 from __future__ import annotations
 

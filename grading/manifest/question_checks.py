@@ -17,7 +17,7 @@ from grading.manifest.problems import Finding, Problem
 from grading.manifest.problems import KeyPath as Where
 
 MIN_COMBINATIONS = 64
-"""The number of combinations of parameters that a question needs, so that students can hardly share an answer."""
+"""The number of combinations of parameters that a question needs, so that students are unlikely to share an answer."""
 MAX_TRIED = 2000
 """The maximum number of combinations that are tried. If there are more, this many are chosen at random."""
 
@@ -66,7 +66,7 @@ def _check_number_question(question: NumberQuestion, where: Where) -> Iterator[F
 
 
 def _find_answer_problem(answer: object, digits: int) -> tuple[str, str, str] | None:
-    """Explain why a value is not a valid answer. Return the key to fix, what is wrong, and how to fix it."""
+    """If a value is not a valid answer, return the key to fix, what is wrong, and how to fix it."""
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
         return "answer", f"is {answer!r}", "It must be a finite number for all parameters."
     if abs(answer * 10**digits % 1 - 0.5) < 1e-6:

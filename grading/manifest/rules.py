@@ -1,4 +1,4 @@
-"""Rules beyond the manifest's form, such as order, unique names, and names that must exist.
+"""Rules that go beyond the manifest's form, about order, unique names, and names that must exist.
 
 Each rule takes the manifest and yields findings. No rule opens a file.
 """
@@ -99,7 +99,7 @@ def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) ->
     for index, criterion in criteria:
         if criterion.topic and criterion.topic not in milestone.troubleshooting:
             message = (
-                f"criterion {criterion.name} leads to the topic {criterion.topic}, which the milestone does not list."
+                f"criterion {criterion.name} refers to the topic {criterion.topic}, which the milestone does not list."
             )
             where = (*path, "criteria", index, "topic")
             yield Finding(where, message, suggest_name(criterion.topic, milestone.troubleshooting))
@@ -117,7 +117,7 @@ def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPa
     if any(module.id == milestone.trigger for module in manifest.modules):
         planned = [m.id for m in manifest.modules_for(milestone) if m.status is BuildStatus.PLANNED]
         if planned:
-            message = f"milestone {milestone.id} is built, but {', '.join(planned)} not yet."
+            message = f"milestone {milestone.id} is built, but these modules are not: {', '.join(planned)}."
             yield Finding((*path, "status"), message, "Set `status: planned` until they are built.")
     for key, what in (("experiment", "how it is measured"), ("questions", "what a student must understand")):
         if not getattr(milestone, key):
@@ -134,7 +134,7 @@ def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPa
 
 
 def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]:
-    """Yield findings for questions whose answers are neither in clear text nor sealed, as in a release."""
+    """Yield findings for questions whose answers are neither in plain text nor sealed, as in a release."""
     for index, question in enumerate(milestone.questions):
         where = (*path, "questions", index)
         if isinstance(question, ChoiceQuestion):
@@ -147,7 +147,7 @@ def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]
         else:
             clear, sealed, keys, mixed = question.answer is not None, question.sealed, "`answer`", False
         if clear == bool(sealed) or mixed:
-            message = f"question {question.id} needs its answer in clear or sealed, but not both."
+            message = f"question {question.id} needs either a plain-text answer or a sealed one, but not both."
             repair = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
             yield Finding(where, message, repair)
 

@@ -1,4 +1,4 @@
-"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and the failures that lead to them."""
+"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and the failures for which they help."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def read_topics(root: Path) -> dict[str, Topic]:
 def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
     """Return the slugs of the topics that help with the unmet criteria, in the order of the criteria.
 
-    A failure that shows its cause (an unreadable file, a call that never ends) leads first to the cause's topic and
-    then to its criterion's topic. An error of the grader leads only to the topic of its cause.
+    For a failure that shows its cause (an unreadable file, a call that never ends), the cause's topic comes first, then
+    the criterion's topic. For an error of the grader, the topic of its cause is the only one.
     """
     own = {criterion.name: criterion.topic for criterion in milestone.criteria}
     found: dict[str, None] = {}

@@ -1,6 +1,6 @@
 """Parse YAML text into plain data and the line of each part.
 
-The parser reads events instead of objects. So every key has its line, and duplicate keys are detected. Tags are
+The parser reads events instead of objects. So the line of every key is known, and duplicate keys are detected. Tags are
 refused, and so are anchors, with which a small file could expand into a large one. Plain scalars follow YAML 1.2's core
 schema, as in editors: `yes` is a word and `2.10` is a number.
 """
@@ -123,7 +123,7 @@ class _YamlReader:
     def _describe_syntax_error(self, error: yaml.YAMLError) -> Problem:
         """Describe a syntax error with its line number and the line's text."""
         if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark) is None:
-            return Problem(MANIFEST_FILE, 1, f"not readable as YAML: {error}.", "Delete the character named here.")
+            return Problem(MANIFEST_FILE, 1, f"cannot be read as YAML: {error}.", "Delete the character named here.")
         lines = self.text.splitlines() or [""]
         line = lines[mark.line].strip() if mark.line < len(lines) else "(end of file)"
         line = line if len(line) <= 100 else f"{line[:99]}…"

@@ -14,7 +14,7 @@ Answer = int | float | bool | str | tuple[str, ...]
 """An answer: a number, or one or more letters of a choice question."""
 HEADER = """\
 # Answers to the questions of milestone {number}. `tito milestone quiz {number}` asks them and writes this file.
-# They belong to one student; other students have different numbers and letters.
+# They belong to one student; those of other students have different numbers and letters.
 # Write a number as it is, and a choice as its letter: a, or [a, c] for more than one.
 """
 
@@ -39,7 +39,7 @@ def load_answers(root: Path, milestone_number: int) -> Answers:
         return Answers()
     for key in found.data:
         if key not in ("student", "answers"):
-            raise found.build_error_at((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
+            raise found.build_error_at((key,), f"unknown key `{key[:40]}`. Only `student:` and `answers:` are allowed.")
     student = found.data.get("student")
     if not isinstance(student, str):
         raise found.build_error_at(

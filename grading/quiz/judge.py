@@ -1,4 +1,4 @@
-"""Judge answers in the grader, using the course's clear keys or a release's sealed keys."""
+"""Judge answers in the grader, using the course's plain-text keys or a release's sealed keys."""
 
 from __future__ import annotations
 

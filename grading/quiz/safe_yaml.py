@@ -91,7 +91,7 @@ def _find_empty_value(value: object, key_path: Where) -> Where | None:
 
 
 def dump_yaml(data: abc.Mapping[str, object]) -> str:
-    """Encode ``data`` as YAML from which the same data can be read. A tuple becomes a list on one line."""
+    """Encode ``data`` as YAML that is read back as the same data. A tuple becomes a list on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 

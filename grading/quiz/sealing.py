@@ -25,10 +25,10 @@ def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant:
     """Return the correct answer in canonical form. Raise ValueError if the question's answer is not in clear text."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
-            raise ValueError(f"question {question.id} has no answer in clear")
+            raise ValueError(f"question {question.id} has no plain-text answer")
         return format_canonical_choice(question.right)
     if question.answer is None:
-        raise ValueError(f"question {question.id} has no answer in clear")
+        raise ValueError(f"question {question.id} has no plain-text answer")
     formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
     key = normalize_number(formula(**choose_parameter_variants(question)[variant]), question.digits)
     if key is None:
@@ -53,7 +53,7 @@ def compute_sealed_digest(
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
     """Return the question as in a release, with digests instead of the answer and the options in neutral order.
 
-    Raise ValueError if the question has no answer in clear text. The same question always gives the same digests.
+    Raise ValueError if the question has no plain-text answer. The same question always gives the same digests.
     """
     count = 1 if isinstance(question, ChoiceQuestion) else VARIANT_COUNT
     keys = [compute_canonical_answer(question, variant) for variant in range(count)]

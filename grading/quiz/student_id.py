@@ -12,8 +12,9 @@ from grading.quiz.safe_yaml import dump_yaml, read_mapping
 STUDENT_FILE = Path("student.yaml")
 MAX_ID_LENGTH = 39
 USER_NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
-"""A pattern that matches GitHub's user names. Managed users have an underscore (dana_uni), and old names have hyphens
-anywhere.
+"""A pattern that matches GitHub's user names.
+
+Those of managed users contain an underscore (dana_uni), and old names may have hyphens anywhere.
 """
 HEADER = "# Your user name. Your capability questions depend on it, so do not change it.\n"
 

@@ -53,7 +53,7 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
 def choose_parameter_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
     """Choose 64 combinations of the parameters by a digest of the question.
 
-    All of them differ if there are enough combinations. Otherwise, they repeat in the same order.
+    They all differ if there are enough combinations. Otherwise, they repeat in the same order.
     """
     names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
     seed = json.dumps([question.id, names, values])
@@ -93,6 +93,6 @@ def _get_combination_by_rank(names: list[str], values: list[list[int | float]], 
 def _hash_to_int(text: str) -> int:
     """Hash a text to a uniformly distributed integer.
 
-    It is the same on every machine and Python, unlike with `hash`.
+    Unlike the result of `hash`, it is the same on every machine and in every version of Python.
     """
     return int.from_bytes(hashlib.sha256(text.encode()).digest())

@@ -1,4 +1,4 @@
-"""Parse a typed answer, or explain why it is unclear, so that only intended answers are saved."""
+"""Parse an answer that a student typed, or explain why it is unclear, so that only intended answers are saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnclearAnswerError(ValueError):
 
 
 def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
-    """Parse a typed number, letter or letters, as in "2,104 bytes" → 2104 and "a and c" → ("a", "c").
+    """Parse the number, letter or letters that a student typed, as in "2,104 bytes" → 2104 and "a and c" → ("a", "c").
 
     Raise UnclearAnswerError if the answer is unclear.
     """
@@ -44,7 +44,8 @@ def _parse_typed_number(text: str, question: StudentQuestion) -> Number:
     digits, unit = found[1].strip().replace("\u2212", "-"), (found[2] or "").strip(" .")
     if unit and not _is_named_unit(unit, question.prompt):
         raise UnclearAnswerError(
-            f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit."
+            f"The question does not ask for “{unit[:20]}”. Answer with just the number, in the unit that the question "
+            "uses."
         )
     value = _rewrite_numeral_for_python(digits, is_whole=question.digits == 0)
     number = int(value) if re.fullmatch(r"[-+]?\d+", value) else float(value)
@@ -60,7 +61,7 @@ def _is_named_unit(unit: str, prompt: str) -> bool:
 
 
 def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
-    """Rewrite a numeral as Python writes it. A comma or a point may separate thousands or decimals."""
+    """Rewrite a numeral as Python writes it. A comma or a point may mark thousands or decimals."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)
     last = max(digits.rfind(","), digits.rfind("."))

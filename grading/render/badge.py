@@ -1,4 +1,4 @@
-"""A milestone's badges: an SVG for screen readers and for light and dark pages, and the JSON that shields.io reads."""
+"""A milestone's badges: an SVG that suits screen readers and light and dark pages, and the JSON for shields.io."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def render_badge(result: Result) -> str:
     if result.milestone is None or result.verdict.exit_code != 0:
         raise ValueError("only an unlocked milestone has a badge")
     measured = [c for c in result.criteria if c.kind is CriterionKind.PERFORMANCE and c.measured is not None]
-    # An outsider learns more from a share of correct answers than from a loss or the accuracy before training.
+    # A share of correct answers tells an outsider more than a loss or the accuracy before training.
     best = min(measured, key=lambda c: (c.unit is not Unit.FRACTION, c.comparison == "at_most"), default=None)
     facts = [f"{words.describe_verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:

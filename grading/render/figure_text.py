@@ -12,7 +12,7 @@ _ASCII_LEVELS = "_.-=+*%#"
 
 
 def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
-    """Format a figure as a reader expects it: 97.3%, 0.042, 12, 3.12×, or a dash for None.
+    """Format a figure as readers expect it: 97.3%, 0.042, 12, 3.12×, or a dash for None.
 
     `decimals` is relative to the unit's usual precision.
 
@@ -39,7 +39,7 @@ def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
 
 def _format_trimmed(value: float, decimals: int) -> str:
-    """Format a number with at most this many decimals, without trailing zeros."""
+    """Format a number with at most this many decimals and without trailing zeros."""
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

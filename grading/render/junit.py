@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def render_junit(*results: Result) -> str:
-    """Render the XML document with its declaration and one suite for each result. There must be at least one result."""
+    """Render the XML document, with its declaration and a suite for each result. There must be at least one result."""
     root = ET.Element("testsuites", name=_clean_xml_line(results[0].course.name))
     for result in results:
         _add_test_suite(root, result)
@@ -98,7 +98,7 @@ def _add_test_case(suite: ET.Element, result: Result, criterion: CriterionResult
 
 
 def _format_failure_text(failure: Failure) -> str:
-    """Format one failure as lines of text."""
+    """Format one failure as several lines of text."""
     parts = [
         ("where", words.format_failure_location(failure)),
         ("call", failure.call),

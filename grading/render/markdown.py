@@ -30,7 +30,7 @@ class Fold:
     """Blocks that are hidden until a reader expands them."""
 
     summary: str
-    """Our own HTML, or text from `escape_html`."""
+    """The fold's summary: our own HTML, or text from `escape_html`."""
     blocks: tuple[Block, ...]
 
 

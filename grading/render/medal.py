@@ -29,7 +29,7 @@ def name_medal(medal: str) -> str:
 def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: bool = False) -> str:
     """Return the SVG of a medal, WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
 
-    A medal that is not earned yet is grey, without a ribbon. A provisional medal has a dashed rim.
+    A medal that has not been earned yet is grey and has no ribbon. A provisional medal has a dashed rim.
     """
     metal = name_medal(medal).split(" ")[0].lower()
     disc, rim, ink = METALS.get(metal, METALS["gold"]) if earned else UNEARNED_COLOURS

@@ -17,7 +17,7 @@ class ProgressWatch(Protocol):
     """A listener for the progress of a grading run. Listeners must sanitise notes, which may contain untrusted text."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Begin a phase of `total` steps, or None if the number is unknown."""
+        """Begin a phase of `total` steps, which is None if the number is unknown."""
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Record that this many steps of the phase are done."""
@@ -85,7 +85,7 @@ class RichWatch:
 
 
 def _truncate(text: str, width: int) -> str:
-    """Cut the text to this many columns. The text soon disappears, so no count of what is missing is added."""
+    """Cut the text to this many columns. The text soon disappears, so it does not say how much is missing."""
     text = to_one_line(text, 400)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 

@@ -1,4 +1,4 @@
-"""The screens on which a demonstration draws its frames: a live terminal, plain text, or a recording."""
+"""The screens on which a demonstration draws its frames: a live terminal, a log, or a recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Screen(Protocol):
     """Whether somebody is watching. If nobody is, a demonstration may train for a shorter time."""
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Show this frame instead of the last one for at least `seconds`. `keep` leaves it above later frames."""
+        """Show this frame instead of the last one for at least `seconds`.
+
+        If `keep` is set, it stays above later frames.
+        """
 
     def ask(self, question: str) -> str | None:
         """Return the line that somebody enters, or None if it is empty or nobody can type."""
@@ -105,7 +108,7 @@ class PlainScreen:
             self._console.print(self._last)
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Print the first frame and the kept frames, and hold back any other frame until the end."""
+        """Print the first frame and the kept frames, and hold any other frame back until the end."""
         if self._first or keep:
             self._console.print(renderable)
             self._first, self._last = False, None

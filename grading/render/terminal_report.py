@@ -219,7 +219,7 @@ def _draw_curves(result: Result, width: int, ascii_only: bool) -> Iterator[Rende
         if not line:
             continue
         if curve.name != heading:
-            yield Text(f"\n{to_one_line(curve.name, 60)}, as training went on", style="bold")
+            yield Text(f"\n{to_one_line(curve.name, 60)}, in the course of training", style="bold")
             heading = curve.name
         break_ = "  " if width >= WIDE_COLUMNS else "\n "
         ends = f"{known[0]:.3g} to {known[-1]:.3g}, seed {curve.seed}"

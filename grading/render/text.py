@@ -31,7 +31,7 @@ _VIRAMA = 9
 MAX_MARKS = 4
 """The maximum number of combining marks on one letter. No language stacks more."""
 QUOTE_BAR = "│ "
-"""The bar before quoted text. No line that begins with it is the grader's own."""
+"""The bar before quoted text. No line of the grader's own begins with it."""
 
 
 def format_count(count: int, noun: str) -> str:
@@ -60,7 +60,7 @@ def clean_text(text: str, max_characters: int = 2000) -> str:
 
     A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """
-    # A rough cut at the start limits the work, whatever a worker has sent.
+    # A rough cut up front limits the work, whatever a worker has sent.
     rough = text[: 20 * max_characters]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))

@@ -53,7 +53,7 @@ def describe_verdict(result: Result) -> str:
 
 
 def name_verdict(verdict: Verdict, *, is_module: bool) -> str:
-    """Name a verdict. A module is passed, not unlocked."""
+    """Return the name of a verdict. A module is passed, not unlocked."""
     if is_module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
     return _VERDICT_NAMES[verdict]

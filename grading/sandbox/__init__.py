@@ -1,4 +1,4 @@
-"""Start a worker process and confine it with bubblewrap, Landlock, or limits alone.
+"""Start a worker process and confine it with bubblewrap, with Landlock, or only with limits.
 
 The design is described in docs/architecture/isolation.md, in the course's repository.
 """

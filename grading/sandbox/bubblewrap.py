@@ -61,7 +61,8 @@ def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environmen
     # These in-memory file systems have no size limit, so nothing may be written there.
     for place in ("/", *(str(path) for path, shown in rules if not shown)):
         binds += ["--remount-ro", place]
-    # The variables come after --clearenv, which is in the isolation options: bwrap applies options in order.
+    # The variables come after --clearenv, which is one of the isolation options, because bwrap applies options in
+    # order.
     variables = [part for name, value in environment.items() for part in ("--setenv", name, value)]
     bwrap = shutil.which("bwrap") or "bwrap"
     return [bwrap, *_list_isolation_options(), *variables, *binds, "--chdir", TMP, "--", str(seen.python)]
@@ -70,11 +71,11 @@ def build_bwrap_command(seen: FileView, mounted: Mapping[Path, Path], environmen
 def _list_isolation_options() -> list[str]:
     """List the options for separate namespaces, an empty /tmp and four devices.
 
-    There is no /proc, which describes the machine.
+    There is no /proc, because it describes the machine.
 
-    Root inside a user namespace still counts as root for many files. So a root grader creates no user namespace. Its
-    worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before that, the worker
-    uses its right to mount to limit the number of files in /tmp.
+    Root inside a user namespace still counts as root for many files. So a grader that runs as root creates no user
+    namespace. Its worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before
+    that, the worker uses its right to mount to limit the number of files in /tmp.
     """
     rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if can_change_user() else [])]
     return [
@@ -82,12 +83,12 @@ def _list_isolation_options() -> list[str]:
         *(part for right in rights for part in ("--cap-add", right)),
         "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
         "--die-with-parent", "--new-session", "--clearenv", "--hostname", "worker",
-        # Made here, so that every user may enter it: bwrap makes a device's folder only for its own user.
+        # The folder is made here, so that every user may enter it: bwrap makes a device's folder only for its own user.
         "--perms", "0755", "--dir", "/dev", *(part for device in DEVICES for part in ("--dev-bind", device, device)),
         "--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", TMP,
     ]  # fmt: skip
 
 
 def _list_parent_folders(paths: Iterable[Path]) -> list[Path]:
-    """List the parent folders of paths, topmost first. In the sandbox, every user may enter them."""
+    """List the parent folders of some paths, topmost first. In the sandbox, every user may enter them."""
     return sorted({parent for path in paths for parent in path.parents[:-1]}, key=lambda path: len(path.parts))

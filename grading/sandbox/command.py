@@ -1,6 +1,6 @@
 """Build the command that starts a worker.
 
-It determines what the worker sees, where it may write, and which rights it gives up.
+The command determines what the worker sees, where it may write, and which rights it gives up.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def _prepare_worker_folders(confinement: Confinement, seen: FileView, private: P
 
 
 def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence inside bubblewrap. Landlock repeats the mounts' rules, and seccomp limits the system calls."""
+    """Describe the fence inside bubblewrap.
+
+    Landlock enforces the mounts' rules again, and seccomp limits the system calls.
+    """
     shown = [*seen.shown, places.worker, places.submission]
     names = [path.parent for path in seen.packages]
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
@@ -131,7 +134,7 @@ def _build_plain_fence(confinement: Confinement, seen: FileView, places: WorkerP
     shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
     private, become = places.home.parent, choose_worker_user_id()
     if become is not None and is_reachable_by_all(*shown, private):
-        with contextlib.suppress(PermissionError):  # even root may lack that right
+        with contextlib.suppress(PermissionError):  # even root may lack this right
             for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
             fence |= {"become": become, "limits": _compute_resource_limits(confinement, has_own_user=become != NOBODY)}
@@ -177,6 +180,6 @@ def _compute_resource_limits(confinement: Confinement, *, has_own_user: bool) ->
     }
     if has_own_user:
         limits["RLIMIT_NPROC"] = MAX_TASKS + confinement.threads
-    if sys.platform == "darwin":  # macOS counts shared caches as address space, so there is no useful limit
+    if sys.platform == "darwin":  # macOS counts shared caches as address space, so no limit would be useful
         del limits["RLIMIT_AS"]
     return limits

@@ -21,11 +21,11 @@ def create_temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder and everything below it, even unreadable folders and folders nested thousands deep."""
+    """Delete a folder and everything below it, including unreadable folders and thousands of levels of folders."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         return
-    except (OSError, RecursionError):  # the system's tools have no limit on depth
+    except (OSError, RecursionError):  # the system's own tools have no depth limit
         for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*command, "--", str(folder)], capture_output=True, check=False)  # noqa: S603

@@ -8,7 +8,7 @@ from pathlib import Path
 
 NOBODY = 65534
 FIRST = 1 << 30
-"""The first user id for workers. No system assigns user ids from this number upwards."""
+"""The first user id for workers. No system assigns ids from this number upwards to users."""
 _started = itertools.count()
 
 

@@ -28,11 +28,11 @@ from grading.worker import landlock, seccomp
 FENCES = ("bubblewrap", "landlock", "process")
 """The isolation mechanisms ("fences"), strongest first. docs/threat-model.md describes what each one stops."""
 VARIABLE = "TINYTORCH_FENCE"
-"""The environment variable with which tests select the fence."""
+"""The environment variable through which tests select the fence."""
 RETRY_SECONDS = 1.0
 ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and reports what goes wrong."
 _live: set[int] = set()
-"""The running workers of this process, which are not strays."""
+"""The running workers of this process. They are not strays."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class WorkerProcess:
             self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._kill_for_excess)
 
     def _kill_for_excess(self, reason: str) -> None:
-        """Kill the process because it used too much."""
+        """Kill the process because it used too much of some resource."""
         self._excess = reason
         self.kill()
 
@@ -120,7 +120,7 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
-        """Read how much CPU time and memory the worker's processes have used, or None if the system cannot say."""
+        """Read how much CPU time and memory the worker's processes have used; return None if the system cannot say."""
         return read_usage(self.process.pid)
 
     def read_cpu_nanoseconds(self) -> int | None:
@@ -154,7 +154,7 @@ class WorkerProcess:
             return f"your code was stopped by the system: it may use {self._confinement.cpu_seconds:,} s of CPU time"
         if code == -signal.SIGKILL:
             memory = f"{self._confinement.memory_mb:,} MB of memory"
-            return f"your code was stopped by the system (SIGKILL), most likely for using too much; it may use {memory}"
+            return f"your code was stopped by the system (SIGKILL), most likely for using too much: it may use {memory}"
         if code < 0:
             return f"your code crashed Python ({_name_signal(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"

@@ -1,4 +1,4 @@
-"""Read a worker's printed output, so that the worker never blocks, and keep only as much as a person would read."""
+"""Read a worker's printed output so that the worker never blocks, and keep only as much as a person would read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 class OutputTail:
-    """The first and last parts of a stream, read by a separate thread until the stream ends."""
+    """The beginning and the end of a stream, read by a separate thread until the stream ends."""
 
     def __init__(self, stream: IO[bytes] | None, max_bytes: int):
         self._stream, self._half = stream, max_bytes // 2
@@ -19,7 +19,7 @@ class OutputTail:
         self._thread.start()
 
     def text(self) -> str:
-        """Return the kept output, with a note where something was dropped."""
+        """Return the output that was kept, with a note at the place where some was dropped."""
         tail = b"".join(self._chunks)
         dropped = self._size - len(self._head) - len(tail)
         middle = f"\n… {dropped:,} bytes omitted …\n".encode() if dropped > 0 else b""
@@ -32,7 +32,7 @@ class OutputTail:
             self._stream.close()
 
     def _keep_first_and_last_output(self) -> None:
-        """Read the stream to its end and keep its first and last parts."""
+        """Read the whole stream and keep its beginning and its end."""
         if self._stream is None:
             return
         while part := self._stream.read1(1 << 16):  # type: ignore[attr-defined]

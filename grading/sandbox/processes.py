@@ -21,7 +21,7 @@ class Usage:
 
     cpu_seconds: float
     waited_seconds: float
-    """The longest time that one of their threads was ready to run but had no processor."""
+    """The longest time for which one of their threads was ready to run but had no processor."""
 
 
 def find_children(pid: int) -> list[int]:
@@ -40,7 +40,7 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
     """Read the CPU time of a process and its running descendants; return None if the kernel does not report it.
 
     `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. The id of another process's clock is
-    derived from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for the scheduler's count.
+    derived from its pid as clock_getcpuclockid(3) does it: from the complement, and 2 for the scheduler's count.
     """
     if sys.platform != "linux":
         return None

@@ -1,7 +1,7 @@
-"""Kill the processes that student code left behind, if no sandbox does so.
+"""Kill the processes that student code has left behind, if no sandbox does it.
 
 On Linux, the grader becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). So even a daemon that has left
-its process group is found and killed. In bubblewrap, the process namespace does all this.
+its process group is found and killed. Under bubblewrap, the process namespace takes care of all this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def adopt_orphans() -> None:
 
 
 def kill_stray_processes(live: Set[int]) -> None:
-    """Kill adopted orphans but no ``live`` workers, in several rounds, because each orphan may have children."""
+    """Kill adopted orphans, but not ``live`` workers, in several rounds, because each orphan may have children."""
     for _ in range(ROUNDS):
         strays = [pid for pid in _list_own_children() if pid not in live and _is_in_other_session(pid)]
         if not strays:

@@ -25,7 +25,7 @@ LIBRARY = re.compile(r"(?:=> |^\s*)(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class FileView:
-    """The paths that are shown with everything below them, and those that are covered.
+    """The paths that are shown, each with everything below it, and the paths that are covered.
 
     The deepest matching path decides.
     """
@@ -44,14 +44,14 @@ class FileView:
 
     @functools.cached_property
     def readable(self) -> tuple[tuple[Path, bool], ...]:
-        """The real paths for a fence that cannot cover paths, each with whether it is readable or only listable.
+        """For a fence that cannot cover paths, the real paths, and whether each one is readable or only listable.
 
         A folder that contains a covered path is replaced by its entries, and may itself be listed.
         """
         covered = {path.resolve() for path in self.covered}
 
         def list_uncovered_paths(path: Path) -> Iterator[tuple[Path, bool]]:
-            """Yield each uncovered path in a folder, with whether it is readable."""
+            """Yield each uncovered path in a folder, and whether it is readable."""
             if path in covered or path.is_symlink():
                 return
             whole = not any(other.is_relative_to(path) for other in covered)
@@ -95,7 +95,7 @@ def find_real_interpreter() -> Path:
 
 
 def list_data_folders() -> frozenset[Path]:
-    """List the folders of data sets and kept figures, where a worker could find test labels or measurements."""
+    """List the folders of data sets and cached figures, where a worker could find test labels or measurements."""
     named = os.environ.get(files.VARIABLE)
     return frozenset({files.find_cache_folder().parent, *([Path(named).expanduser()] if named else [])})
 
@@ -115,7 +115,7 @@ def find_shared_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
 @functools.cache
 def _list_shared_libraries_in(python: Path, folder: Path) -> tuple[Path, ...]:
     """Ask the loader which shared libraries the compiled modules in one folder need."""
-    # Names are relative to the folder, because the loader splits at spaces.
+    # Names are relative to the folder, because the loader splits its list of names at spaces.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]
     # libgcc_s is loaded only when the first thread exits, so no module lists it.
     order = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": " ".join(["libgcc_s.so.1", *modules])}

@@ -1,4 +1,4 @@
-"""Watch a worker outside bubblewrap for excessive use of resources that no kernel limit counts."""
+"""Watch a worker outside bubblewrap for excessive use of resources that no kernel limit covers."""
 
 from __future__ import annotations
 

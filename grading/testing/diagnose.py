@@ -1,4 +1,4 @@
-"""Explain how an array differs from the expected one: a flipped sign, a missing factor, a missing axis."""
+"""Explain how an array differs from the expected one, for example by a flipped sign or a missing factor or axis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def explain_wrong_dtype(got: np.dtype, expected: np.dtype) -> str:
             )
         return f"Some step converts {theirs} to {ours} and loses digits."
     if theirs.kind == "f" and ours.kind != "b":
-        return f"The result is an integer array, but fractions are possible. Compute in {theirs}."
+        return f"The result is an integer array, but it may have to hold fractions. Compute in {theirs}."
     if ours.kind == "f" and theirs.kind != "b":
         return f"Integers became {ours}: look for a division, a mean, or an array created without a dtype."
     if "b" in (ours.kind, theirs.kind):

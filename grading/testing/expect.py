@@ -20,11 +20,11 @@ from grading.testing.diagnose import describe_difference, explain_wrong_dtype
 MAX_SIZE = 1 << 20
 """The maximum number of elements of an array in a test. It limits what the test itself computes on the array."""
 SHOWN, EDGE, MOST_SHOWN, MAX_ROWS = 24, 3, 500, 10
-"""How many elements are shown: all if there are at most SHOWN, otherwise EDGE at each end of an axis, up to
+"""The number of elements shown: all if there are at most SHOWN, otherwise EDGE at each end of an axis, up to
 MOST_SHOWN.
 """
 FEW = 12
-"""Up to how many elements of an array are shown next to its shape, if the shape is wrong."""
+"""The maximum number of elements of an array that are shown next to its shape if the shape is wrong."""
 
 NO_ANSWER = (WorkerFailureError, GraderError)
 """Exceptions that a test must never mistake for one raised by student code."""
@@ -68,8 +68,8 @@ def array(
     """Expect an array's shape, its dtype if given, and every value within ``atol + rtol * |expected|``.
 
     NaN equals NaN. ``hint`` is about shape and values. For a wrong dtype, ``dtype_hint`` or a general hint is shown.
-    ``traps`` maps the hint for a common mistake to the values that the mistake produces. For these values, that hint
-    replaces all others.
+    ``traps`` maps the hint for a common mistake to the values that the mistake produces. If the result has these
+    values, that hint replaces all others.
     """
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
@@ -92,14 +92,14 @@ def array(
 
 
 def unchanged(tensor: Any, before: np.ndarray, *, call: str) -> None:
-    """Expect that a function has not written into the array of a tensor, whose values were ``before``."""
+    """Expect a function not to have written into the array of a tensor, whose values were ``before``."""
     hint = "the function changed its argument: `-=`, `/=` and `out=` write into an array, so make a new one first"
-    now = values(tensor)  # the trap is whatever is there now, so that nothing else is said about the difference
+    now = values(tensor)  # the trap is whatever is in the array now, so that nothing else is said about the difference
     array(now, before, call=call, rtol=0, atol=0, hint=hint, traps={hint: now})
 
 
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:
-    """Expect a plain value of the same type and value: (2, 3) is not [2, 3], and 1 is not True."""
+    """Expect a plain value that has the same type and is equal: (2, 3) is not [2, 3], and 1 is not True."""
     if not is_same_value(got, expected):
         nothing = got is None and is_call_text(call)
         raise Mismatch(
@@ -110,7 +110,7 @@ def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> Non
 def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | None = None) -> None:
     """Expect a condition to be true. The test itself must have computed it, not student code."""
     if isinstance(condition, Proxy):
-        raise TypeError("a student's object cannot be a condition: pull a plain value out of it first")
+        raise TypeError("a student's object cannot serve as a condition: get a plain value out of it first")
     if not condition:
         shown, nothing = got if isinstance(got, str) else describe_value(got), got is None and is_call_text(call)
         raise Mismatch(call=call, got=shown, expected=expected, hint=hint, returned_nothing=nothing)
@@ -142,7 +142,7 @@ def raises(
 
 
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
-    """Copy the values of a tensor, number or list into an exact ndarray that belongs to the test."""
+    """Copy the values of a tensor, number or list into a genuine ndarray that belongs to the test."""
     if type(value) is np.ndarray:
         return _require_bounded_size(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
@@ -187,9 +187,10 @@ def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) ->
 
 
 def values(tensor: Any) -> np.ndarray:
-    """Copy a tensor's values into an array with which a test can compute.
+    """Copy a tensor's values into an array that a test can compute with.
 
-    A test that needs a tensor's shape uses the shape of this copy, because student code can misreport the tensor's own.
+    A test that needs a tensor's shape uses the shape of this copy, because student code can misreport the tensor's
+    shape.
     """
     return np.array(pull(tensor, call="a tensor's values"))
 
@@ -205,7 +206,7 @@ def format_array(values: np.ndarray) -> str:
 def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray) -> tuple[str, str]:
     """Format two arrays of the same shape in aligned columns, with enough digits to show where they differ.
 
-    Only the first wrong element of a long array is shown, or of one that takes many rows.
+    Only the first wrong element is shown if an array is long or takes many rows.
     """
     rows = math.prod(got.shape[:-1]) + sum(math.prod(got.shape[:axis]) for axis in range(1, got.ndim - 1))
     if got.size > SHOWN or rows > MAX_ROWS:
@@ -233,7 +234,7 @@ def _format_aligned_columns(got: list[Any], expected: list[Any], close: list[boo
 
 
 def describe_value(value: Any) -> str:
-    """Describe a plain value with its type, and a student's object by the name of its type."""
+    """Describe a plain value by its text and type, and a student's object by the name of its type."""
     if isinstance(value, Proxy):
         return f"an object of type {name_type(value)}"
     if type(value) is np.ndarray:

@@ -23,8 +23,8 @@ PRINTED = 200
 
 RETURN = "The function returned None. Does it end with a `return`?"
 RETURN_NOT_PRINT = "`print` only displays a value. Write `return` to return it."
-BREAKPOINT = "Delete the line with `breakpoint()`. It works when you run pytest yourself, not when your code is graded."
-INPUT = "Delete the call to `input()`. Nobody can answer when your code is graded."
+BREAKPOINT = "Delete the line with `breakpoint()`. It works in your own pytest runs, but not when your code is graded."
+INPUT = "Delete the call to `input()`. Nobody can answer it while your code is graded."
 EXIT = "Your code stopped Python itself. Raise an exception or return instead of calling exit(), quit() or sys.exit()."
 ARGUMENTS = "Compare the call with the `def` line of the function: the names, number and order of its arguments."
 KEEP_NAMES = "The tests and later modules need this name. Was it renamed or deleted, or is it indented too far?"
@@ -95,7 +95,7 @@ ENDED = {
     "MB of memory": "Something grows: a list in a loop, or an array by broadcasting (n, 1) with (n,) to (n, n).",
     "closed the pipe": "Your code closes files that it did not open.",
 }
-"""Phrases from the messages about workers that died, each with a hint."""
+"""A hint for each phrase in the messages about workers that died."""
 
 
 def explain_failure(
@@ -211,7 +211,7 @@ def _describe_exception(error: BaseException) -> str:
 
 
 def _explain_returned_none(printed: str) -> tuple[str, str]:
-    """Describe a returned None and choose the hint, which depends on whether the code printed something."""
+    """Describe a returned None, and choose a hint according to whether the code printed something."""
     if shown := to_one_line(printed, PRINTED):
         return f"None (and your code printed: {shown})", RETURN_NOT_PRINT
     return "None", RETURN
@@ -248,7 +248,7 @@ def _explain_unusable_value(error: BaseException) -> dict[str, str]:
         hint = "`.numpy()` returns the array of a Tensor."
         return {"got": f"an object of type {match[1]}", "expected": "a NumPy array", "hint": hint}
     if match := search_message(r"'(\w+)' object has no attribute '(\w+)'"):
-        got, expected = f"a value of type {match[1]}, without .{match[2]}", f"a value that has .{match[2]}"
+        got, expected = f"a value of type {match[1]}, which has no .{match[2]}", f"a value that has .{match[2]}"
         return {
             "got": got,
             "expected": expected,

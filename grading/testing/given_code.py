@@ -19,7 +19,10 @@ class GivenCode:
         self._lines: dict[str, frozenset[tuple[str, str]]] = {}
 
     def is_given_frame(self, frame: Frame) -> bool:
-        """Return whether a line is unchanged and in a function without a gap, or False if the release is not known."""
+        """Return whether a line is unchanged and in a function without a gap.
+
+        Return False if the release is not known.
+        """
         if frame.file not in self._lines:
             if self._texts is None:
                 self._texts = _read_released_texts(self._root)
@@ -30,7 +33,7 @@ class GivenCode:
 def list_lines_of_given_functions(text: str) -> frozenset[tuple[str, str]]:
     """List the lines of every function without a gap, each with the function's name.
 
-    List none if ``text`` is not Python.
+    The list is empty if ``text`` is not Python.
 
     A traceback shows a function without its class. So if the student writes this function in one class, every function
     with that name counts as the student's.

@@ -38,9 +38,9 @@ def check_gradient(
 ) -> None:
     """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
 
-    ``f`` is the sum of the output weighted by fixed random numbers, so each output element counts differently. Integer
-    arrays are not differentiated. ``None`` for a floating-point array counts as a missing gradient. Raise Mismatch if a
-    gradient is missing or wrong.
+    ``f`` is the sum of the output weighted by fixed random numbers, so each output element has a different weight.
+    Integer arrays are not differentiated. ``None`` for a floating-point array counts as a missing gradient. Raise
+    Mismatch if a gradient is missing or wrong.
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)

@@ -39,7 +39,7 @@ TASKS = pytest.StashKey["dict[str, Task]"]()
 GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
 """The lines that the course provided, loaded when the first failure needs them."""
 CAUSES = pytest.StashKey[dict[tuple[str, int | None, str | None], str]]()
-"""The first test that failed for each cause. A cause is an exception with the file and line that raised it."""
+"""The first test that failed for each cause, where a cause is an exception and the file and line that raised it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class DirectStudent:
         home = (self._root / "modules").resolve()
         if home not in Path(module.__file__ or "").resolve().parents:
             pytest.fail(
-                f"{full} comes from {module.__file__}, not from this repository. In its folder, run: pip install -e .",
+                f"{full} comes from {module.__file__}, not from this repository. In this repository's folder, run: "
+                "pip install -e .",
                 pytrace=False,
             )
         return module
@@ -98,12 +99,12 @@ class DirectStudent:
 
     @staticmethod
     def hold(thing: Any, name: str) -> Any:
-        """Return an attribute itself. Pulling it would make a copy."""
+        """Return the attribute itself. Pulling it would make a copy."""
         return getattr(thing, name)
 
     @staticmethod
     def hold_result(function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return a call's result itself and not a copy, so that later changes to it can be seen."""
+        """Return the result of a call itself rather than a copy, so that later changes to it can be seen."""
         return function(*arguments)
 
     @staticmethod
@@ -113,7 +114,10 @@ class DirectStudent:
 
     @staticmethod
     def read_clock() -> float:
-        """Read this process's CPU time in seconds. A busy machine barely affects differences between two readings."""
+        """Read this process's CPU time in seconds.
+
+        A busy machine barely affects the difference between two readings.
+        """
         return time.process_time()
 
     @staticmethod
@@ -180,7 +184,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Explain a failed test in a few lines instead of with pytest's full traceback.
+    """Explain a failed test in a few lines, without pytest's full traceback.
 
     With `-vv` or an explicit `--tb`, pytest's own report is kept.
     """
@@ -206,7 +210,7 @@ def _explain_test_failure(error: Exception, item: pytest.Item, printed: str) -> 
     from grading.testing.failures import (
         explain_failure,
         format_brief_failure,
-    )  # slow to import, and not needed by a passing test
+    )  # slow to import, and not needed for a test that passes
     from grading.testing.given_code import GivenCode
 
     root = item.config.rootpath

@@ -35,7 +35,7 @@ class ImageRecipe:
         return student.recipe(self.module)
 
     def draw_noise(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draw images of random pixels."""
+        """Draw images with random pixels."""
         return rng.integers(0, 256, (count, *self.shape)).astype("uint8")
 
     def draw_squares(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: I
     expect.array(held, images, call="the images after training")
     expect.array(held_labels, labels, call="the labels after training")
     expect.array(
-        ours.predict(other, images[:5]), fresh, call="predictions of a different network, after training this one"
+        ours.predict(other, images[:5]), fresh, call="predictions of a different network after this one was trained"
     )
 
 

@@ -26,7 +26,7 @@ from grading.testing.given_code import GivenCode
 from grading.testing.students import WorkerPool
 
 TEST_HEADROOM = 160 << 20
-"""The memory that a test may use, in bytes. With correct code, a test uses a tenth of this."""
+"""The memory in bytes that a test may use. With correct code, a test uses a tenth of this."""
 DRAIN_SECONDS = 0.02
 """The time to wait for printed output to arrive, in seconds."""
 INI = Path(__file__).with_name("pytest.ini")
@@ -151,14 +151,14 @@ class _Collector:
                     error = GraderError(f"the grader ran out of memory in {test.node}")
                 else:
                     got = f"values so large that checking them takes an array of shape {shape}"
-                    error = Mismatch(call=test.title, got=got, expected="values of the size that the task asks for")
+                    error = Mismatch(call=test.title, got=got, expected="values of the shape that the task asks for")
             if isinstance(error, GraderError):
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._explain_failed_test(error, test) if error else None
             self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap_task(error)))
             self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
             if self.is_enough(self.outcomes[-1]):
-                item.session.shouldfail = "the others need not be run"
+                item.session.shouldfail = "the remaining tests need not be run"
         return report
 
     def _count_outcomes_in_file(self, test: FailedTest) -> int:

@@ -39,11 +39,11 @@ class WorkerStudent:
         return self._worker.request("folder")
 
     def hold(self, thing: Any, name: str) -> Any:
-        """Return an attribute itself, which stays in the worker. Pulling it would make a copy."""
+        """Return the attribute itself, which stays in the worker. Pulling it would make a copy."""
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:
-        """Return a call's result itself, which stays in the worker, so that later changes to it can be seen."""
+        """Return the result of a call itself, which stays in the worker, so that later changes to it can be seen."""
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:
@@ -54,7 +54,7 @@ class WorkerStudent:
         return self._worker.request("define", source, function.__name__)
 
     def read_clock(self) -> float:
-        """Read the worker's CPU time in seconds. A busy machine barely affects differences between two readings."""
+        """Read the worker's CPU time in seconds. A busy machine barely affects the difference between two readings."""
         return self._worker.read_clock()
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
@@ -83,7 +83,7 @@ class WorkerPool:
         cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
         if (passed := describe_exceeded_limit(cpu, wall, self._wall_seconds)) is not None:
             raise WorkerDiedError(f"not run: the earlier tests took more than {passed} in total")
-        self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are gone
+        self._workers[-1].memory = TEST_MEMORY  # the values of the previous test are no longer needed
         return WorkerStudent(self._workers[-1])
 
     @property

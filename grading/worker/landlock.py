@@ -1,4 +1,4 @@
-"""Restrict this process with Landlock to the files that it was given.
+"""With Landlock, restrict this process to the files that it was given.
 
 Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the kernel's interface (Linux 5.13)
 restricts files. Later versions can restrict more: version 2 restricts moving files between folders, 3 truncating files,
@@ -17,7 +17,7 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << bit fo
 MAKE_DIR, MAKE_REG = 1 << 7, 1 << 8
 REFER, TRUNCATE = 1 << 13, 1 << 14
 ALL_FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-"""All file rights that each version knows and can restrict."""
+"""All file rights that each version can restrict."""
 ALL_TCP, ALL_SCOPES = 0b11, 0b11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 """The rights that apply to a file. The other rights apply only to folders."""

@@ -20,7 +20,7 @@ CONFIG = json.loads(sys.argv[2])
 SOCK = socket.socket(fileno=int(sys.argv[1]))
 SOCK.set_inheritable(False)
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120 - pathlib costs start-up time here
-sys.path.extend(CONFIG["site"])  # directly, so that no .pth file of the environment is read
+sys.path.extend(CONFIG["site"])  # set directly, so that none of the environment's .pth files is read
 
 from confine import confine  # noqa: E402
 
@@ -176,7 +176,7 @@ class Worker:
         return pathlib.Path(tempfile.mkdtemp())
 
     def do_hold(self, thing: object, name: str) -> object:
-        """Return an attribute under a handle, even if it is a plain value, so that it is not copied."""
+        """Return an attribute under a handle, even if it is a plain value, to avoid copying it."""
         return HeldValue(getattr(thing, name))
 
     def do_hold_result(self, function: Callable, args: tuple) -> object:
@@ -216,16 +216,16 @@ def main() -> None:
     """Tell the grader that the worker is ready, and answer its requests."""
     root = CONFIG["submission"]
     sys.dont_write_bytecode = True
-    warnings.simplefilter("error", RuntimeWarning)  # such as overflow, as in the student's own pytest
+    warnings.simplefilter("error", RuntimeWarning)  # such as overflow, as pytest does on the student's machine
     worker = Worker(SOCK, root)
     # A failure before this message counts as the machine's, so no student code may be loaded before it is sent.
     worker.send_message(["ready", sys.version.split()[0], np.__version__])
     sys.path.extend(
         f"{root}/{folder}" for folder in CONFIG["folders"]
-    )  # last, so that none of its files hides an installed one
+    )  # last on the path, so that none of its files hides an installed one
     with contextlib.suppress(EOFError, ConnectionError):
         worker.serve_requests()
-    os._exit(0)  # without running student threads or atexit functions
+    os._exit(0)  # without running the student's threads or atexit functions
 
 
 if __name__ == "__main__":

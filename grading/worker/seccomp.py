@@ -1,4 +1,4 @@
-"""Restrict this process with a seccomp filter to the system calls needed for computing with threads and files.
+"""With a seccomp filter, restrict this process to the system calls needed for computing with threads and files.
 
 Everything else is refused, including new processes, other programs, sockets, signals to other processes, and shared
 memory or anonymous memory files. Without fork, one process's limits apply to all student code. The filter is classic
@@ -22,7 +22,7 @@ X32 = 0x40000000
 YOUNG = 424
 """The first number of the recent calls, which have the same number everywhere. C libraries work without them."""
 
-# Each call's number on x86_64 and on aarch64, or None if that processor has no such call.
+# Each call's number on x86_64 and on aarch64, or None if the processor has no such call.
 ALLOWED = {
     # Reading and writing open files
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
@@ -126,7 +126,7 @@ def _build_argument_check(name: str, pid: int) -> list[bytes]:
             _encode_bpf_instruction(RETURN, ERRNO | EPERM),
         ]
     if name in ("open", "openat"):
-        # O_TRUNC empties a file opened for reading, which Landlock before version 3 counts as reading.
+        # O_TRUNC empties a file that is opened for reading, and Landlock before version 3 counts that as reading.
         return [
             _build_load_instruction(1 if name == "open" else 2),
             _encode_bpf_instruction(JUMP_SET, O_TRUNC, 0, 1),

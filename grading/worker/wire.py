@@ -3,8 +3,8 @@
 A frame is a length of four bytes (big endian) and a message. A message consists of the size of its plain part (also
 four bytes), the plain part itself, which is one MessagePack value, and the bytes of all its arrays in order. Besides
 MessagePack's own types there are arrays as (dtype from a list, shape), tuples, slices, dtypes, big integers and
-``...``. References are either handles (an object that stays in the worker) or callbacks (a function that stays in the
-grader). Both ends use this file. The grader trusts nothing that it decodes beyond its type.
+``...``. References are either handles (for an object that stays in the worker) or callbacks (for a function that stays
+in the grader). Both ends use this file. The grader trusts nothing that it decodes beyond its type.
 
 The plain part has its own limit, because one byte of it may become an object of sixty bytes.
 """
@@ -31,9 +31,9 @@ MAX_REPLY, MAX_REPLY_PLAIN = 16 << 20, 1 << 19
 of them.
 """
 MAX_NESTING, MAX_REPLY_NESTING = 40, 32
-"""The maximum depth of nested lists. A value from a reply still fits into a request that wraps it."""
+"""The maximum depth of nested lists. A value from a reply thus still fits into a request that wraps it."""
 MAX_EMPTY = 1 << 20
-"""The largest product of an empty array's other axes, since a sum along the empty one would have that size."""
+"""The largest product of an empty array's other axes, because a sum along the empty axis would have that size."""
 MAX_HANDLE = 1 << 63
 MAX_TEXT = 200
 """The maximum length of a string in a report, in characters."""
@@ -96,7 +96,7 @@ def encode_value(
     except (OverflowError, ValueError, RecursionError) as error:
         raise WireError(f"a value cannot be sent: {error}") from error
     finally:
-        bodies.clear()  # `default` refers to itself, so its arrays would stay until a garbage collection
+        bodies.clear()  # `default` refers to itself, so its arrays would stay in memory until a garbage collection
 
 
 def decode_value(
@@ -215,7 +215,7 @@ def _build_array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndar
     """Build an array from its bytes; raise WireError if the shape does not fit them."""
     if math.prod(shape) * dtype.itemsize != len(body):
         raise WireError("an array's shape does not fit its bytes")
-    if dtype == np.bool_:  # a byte other than 0 and 1 would be a bool that equals neither
+    if dtype == np.bool_:  # a byte other than 0 or 1 would become a bool that equals neither
         return (np.frombuffer(body, np.uint8) != 0).reshape(shape)
     return np.frombuffer(body, dtype).reshape(shape).copy()
 
@@ -265,7 +265,7 @@ def _receive_exactly(sock: socket.socket, size: int, wait: Callable[[], float] |
                     sock.settimeout(wait())
                 try:
                     count = sock.recv_into(view[start + filled :], room - filled)
-                except TimeoutError:  # only this one wait has ended
+                except TimeoutError:  # only this particular wait has ended
                     continue
                 if not count:
                     raise EOFError

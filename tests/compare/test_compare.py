@@ -114,7 +114,7 @@ def test_other_shapes_and_numbers_that_are_none_are_named(student):
     other = compare_with_change(DENSE, student, lambda arrays: arrays.update({"the output": np.zeros((2, 3))}))
     assert other.problem == "the output has shape (128, 128), but PyTorch's has shape (2, 3)"
     odd = compare_with_change(DENSE, student, lambda arrays: arrays["the output"].__setitem__((0, 0), np.nan))
-    assert odd.problem == "the output is NaN or infinite where PyTorch's is not"
+    assert odd.problem == "the output is NaN or infinite, but PyTorch's is not"
     assert not odd.same
 
 
@@ -199,7 +199,7 @@ def test_a_gap_stops_only_its_own_op(root, monkeypatch):
 
 def test_a_module_without_a_counterpart_says_so(root):
     """It names those that have one."""
-    with pytest.raises(UsageError, match=r"no counterpart to module 15_mlops.*02, 03"):
+    with pytest.raises(UsageError, match=r"15_mlops has no counterpart in PyTorch.*02, 03"):
         compare_module.compare_module(root, "15_mlops", seed=1, watch=SilentWatch())
 
 

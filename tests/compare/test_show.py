@@ -134,6 +134,6 @@ def test_what_cannot_be_compared_is_wrong_usage(capsys, monkeypatch):
     """A module without a counterpart, and a machine without PyTorch: a sentence, and exit code 2."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert type_command(["compare", "15"]) == 2
-    assert "no counterpart to module 15_mlops" in capsys.readouterr().err
+    assert "15_mlops has no counterpart in PyTorch" in capsys.readouterr().err
     assert type_command(["compare", "04"]) == 2
     assert "pip install torch" in capsys.readouterr().err

@@ -244,7 +244,7 @@ def test_a_damaged_file_is_set_aside_and_fetched_again(cache: Path, mirror: Mirr
         fetch_data_set(source, watch)
     asides = {f"{name}.damaged-1": b"first", f"{name}.damaged-2": b"second"}
     assert read_folder(cache / "mnist") == make_mnist_files() | asides
-    assert f"{name} is damaged and set aside as {name}.damaged-2" in watch.titles
+    assert f"{name} is damaged and has been set aside as {name}.damaged-2" in watch.titles
 
 
 def test_two_fetches_at_once_download_once(cache: Path, mirror: Mirror, watch: RecordingWatch) -> None:

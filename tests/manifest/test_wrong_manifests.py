@@ -172,14 +172,14 @@ EDITS = {
         "        answer: grad * output",
         "        sealed: {salt: a, digests: [b]}\n        answer: grad * output",
         None,
-        "sigmoid_gradient needs its answer in clear or sealed",
+        "sigmoid_gradient needs either a plain-text answer or a sealed one",
         "what a release writes",
     ),
     "built on a planned module": (
         extract_module("03_activations"),
         extract_module("03_activations") + PLANNED,
         None,
-        "but 03_activations not yet",
+        "but these modules are not: 03_activations",
         "planned",
     ),
     "built module without tasks": (
@@ -200,7 +200,7 @@ EDITS = {
         extract_question("exploding_loss"),
         remove_first(r"        wrong:.*?(?=        read)", extract_question("exploding_loss")),
         0,
-        "exploding_loss needs its answer",
+        "exploding_loss needs either a plain-text answer",
         "`right` and `wrong`",
     ),
     "option twice": (

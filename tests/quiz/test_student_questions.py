@@ -71,5 +71,5 @@ def test_nothing_of_the_key_is_left_in_a_sealed_question(milestone):
 
 def test_what_is_sealed_already_cannot_be_sealed_again(sealed):
     """A release's manifest cannot be the source of another release."""
-    with pytest.raises(ValueError, match="no answer in clear"):
+    with pytest.raises(ValueError, match="no plain-text answer"):
         seal_question(sealed.questions[0])

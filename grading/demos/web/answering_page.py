@@ -15,7 +15,7 @@ from grading.remote import WorkerFailureError
 MAX_WAITING = 8
 """The maximum number of questions that may wait for an answer. A page asks one question at a time."""
 PATIENCE_SECONDS = 20.0
-"""The time in seconds for which a question waits if training does not report."""
+"""The time in seconds for which a question waits for training to report."""
 
 PendingQuestion = tuple[Any, Future[dict[str, Any]]]
 """A parsed question, and a future for its answer."""
@@ -98,6 +98,6 @@ class AnsweringPage(NetworkPage):
 
 
 def _deliver_answer(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
-    """Set the answer, unless nobody is waiting for it any more."""
+    """Set the answer, unless nobody is still waiting for it."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)

@@ -29,7 +29,7 @@ class DigitPage(AnsweringPage, ImagePage):
         return parse_strokes(question["strokes"])
 
     def _answer_question(self, network: DemoClassifier, parsed: Strokes) -> dict[str, Any]:
-        """Read the drawn digit, and return probabilities, image and feature maps."""
+        """Read the drawn digit, and return the probabilities, the image and the feature maps."""
         picture = draw_mnist_image(parsed)
         image = picture[None]
         probabilities = network.classify(image[None])[0]

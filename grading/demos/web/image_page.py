@@ -20,7 +20,7 @@ class ImagePage(NetworkPage):
     """A page that trains a network on images, and shows how many test images the network classifies correctly."""
 
     done: ClassVar[str]
-    """The terminal's message after training, with {accuracy} and {tested} to be filled in."""
+    """The message in the terminal after training, in which {accuracy} and {tested} are filled in."""
 
     def __init__(self, feed: StateFeed, images: DemoImages):
         self._images = images

@@ -52,7 +52,7 @@ LOOKED_AT = 64
 MOST_HEADS = 32
 HOTTEST = 2.0
 LINGER_SECONDS = 0.15
-"""The time for which training waits for the next question after an answer, since each token is a separate question."""
+"""The time for which training waits for the next question after an answer. Each token is a separate question."""
 MOST_TYPED = 2000
 
 ParsedQuestion = Callable[[FunctionWriter], dict[str, Any]]
@@ -107,7 +107,7 @@ class LanguagePage(AnsweringPage):
         return {"text": beginning.text, "understood": beginning.understood}
 
     def run_written_function(self, question: Any) -> dict[str, Any]:
-        """Run a written function on typed inputs, or on drawn ones if none were typed."""
+        """Run a written function on the inputs that were typed in, or on drawn ones if there are none."""
         text, written, typed = _require_fields(question, text=str, written=str, arguments=list)
         beginning = self._parse_beginning(text)
         _check_length(written)
@@ -184,7 +184,7 @@ class LanguagePage(AnsweringPage):
         }
 
     def _compute_attention(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
-        """Compute every head's attention among a text's last tokens, scaled from 0 to 255."""
+        """Compute every head's attention among a text's last tokens, scaled to the range 0 to 255."""
         tokens = writer.encode_with_tokens(text, written)
         maps = writer.compute_attention(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
@@ -224,7 +224,7 @@ class LanguagePage(AnsweringPage):
         self._serve_after_training(writer, report)
 
     def _serve_during_training(self, network: FunctionWriter, report: FailureReporter) -> None:
-        """Answer waiting questions, and wait a moment for the question about the next token."""
+        """Answer waiting questions, then wait a moment for the question about the next token."""
         while not self._waiting.empty():
             super()._serve_during_training(network, report)
             self._ended.wait(LINGER_SECONDS)

@@ -65,7 +65,10 @@ class NetworkPage:
     def run(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, then wait until closed. Report failures of student code on the page and with ``report``."""
+        """Train, then wait until the page is closed.
+
+        Report failures of student code on the page and with ``report``.
+        """
         try:
             self._train_and_serve(worker, milestone, seed, ready, report)
         except STUDENT_ERRORS as error:
@@ -144,7 +147,7 @@ def serve_page(
 
 
 def convert_failure_for_page(failure: Failure | None) -> dict[str, Any] | None:
-    """Convert a failure to plain text for the page, with limited length and without control characters."""
+    """Convert a failure to plain text for the page, of limited length and without control characters."""
     if failure is None:
         return None
     fields = failure.model_dump(

@@ -11,4 +11,4 @@ from grading.demos.web.network_page import NetworkPage
 from grading.demos.web.training_page import TrainingPage
 
 PAGE_CLASSES: Mapping[int, type[NetworkPage]] = {2: DigitPage, 3: TrainingPage, 4: KernelPage, 5: LanguagePage}
-"""The page of each milestone. grading.demos.PAGE_MILESTONES has the same keys, without importing a server."""
+"""The page of each milestone. grading.demos.PAGE_MILESTONES has the same keys, but does not import a server."""

@@ -34,7 +34,7 @@ MAX_CONNECTIONS = 64
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 PageCall = Callable[[Any], dict[str, Any]]
-"""A function that answers parsed JSON, in its own thread. It raises ValueError if the question is not valid."""
+"""A function that answers parsed JSON, in its own thread. It raises ValueError if the question is invalid."""
 
 
 class PageServer:

@@ -31,7 +31,7 @@ def print_page_address(console: Console, address: str, *, browser: bool) -> None
 
 @contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl+C inside this context."""
+    """Treat SIGTERM like Ctrl+C within this context."""
 
     def raise_interrupt(*_: Any) -> NoReturn:
         """Raise KeyboardInterrupt, as Ctrl-C does."""

@@ -1,8 +1,8 @@
 """Access control for a page's server: only a browser on this machine may use the address printed in the terminal.
 
 A page from another site can make a browser send requests to 127.0.0.1. But it does not know the token in the path. Its
-host name, even if DNS rebinding resolves it to 127.0.0.1, is not ours. And requests that it may send without a
-preflight have neither our origin nor JSON's content type.
+host name is not ours, even if DNS rebinding resolves it to 127.0.0.1. And requests that it may send without a preflight
+have neither our origin nor JSON's content type.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RequestGuard:
         """Pass on or refuse one request."""
 
         async def send_with_security_headers(message: Message) -> None:
-            """Send a message of the answer, with the security headers."""
+            """Send a part of the response, and add the security headers to its first part."""
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)

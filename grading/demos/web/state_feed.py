@@ -13,7 +13,7 @@ BREATH_SECONDS = 15.0
 
 
 class StateFeed:
-    """The newest state of a page. Any thread may publish, and any number of pages may follow."""
+    """The newest state of a page. Any thread may publish a state, and any number of pages may follow it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
