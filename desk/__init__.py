@@ -1,4 +1,4 @@
-"""The instructor's desk: rosters, collecting and grading a class, the gradebook, reports.
+"""The instructor's desk: rosters, collection and grading for a class, the gradebook, and reports.
 
 Students never receive this package. Design: docs/architecture/desk.md, in the course's repository.
 """

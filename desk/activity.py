@@ -1,4 +1,4 @@
-"""Push times from GitHub, which keeps a list of each repository's activities that nobody else can change."""
+"""Push times from GitHub, which lists each repository's activities and lets nobody change the list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes, force pushes and merges to a branch since a time; empty for repositories outside GitHub."""
+        """List the pushes, force pushes and merges to a branch since a time; the list is empty outside GitHub."""
         name = parse_github_name(repository)
         if name is None:
             return ()
@@ -51,7 +51,7 @@ class GitHubActivity:
 
 
 class PushSourceChain:
-    """A chain of sources that are asked in turn: reflogs on this machine, then GitHub if there is a token."""
+    """A chain of sources that are queried in turn: reflogs on this machine, then GitHub if there is a token."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._sources: list[PushTimeSource] = [ReflogSource()]

@@ -33,7 +33,10 @@ from tito.doctor import (
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
-"""The number of the roster's repositories to check. The first few are enough to reveal a wrong organisation setting."""
+"""The number of the roster's repositories to check.
+
+The first few are enough to reveal a wrong setting of the organisation.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def check_roster_file(desk: DeskContext) -> Finding:
         return Finding("roster", False, f"there is no {path}", repair)
     found = check_roster(path)
     if found.problems:
-        shown = f"{len(found.problems)} problems, the first: {found.problems[0]}"
+        shown = f"{len(found.problems)} problems, the first of which is: {found.problems[0]}"
         return Finding("roster", False, shown, f"inv roster --folder {desk.folder}")
     without = sum(row.repository is None for row in found.rows)
     return Finding(
@@ -223,7 +226,7 @@ def check_repositories(desk: DeskContext) -> Finding:
     names = desk.list_repositories()[:ASKED]
     for name in names:
         if _request_github(desk, f"/repos/{name}") is None:
-            repair = "Check its name in the roster, and that your account has access: gh auth status"
+            repair = "Check its name in the roster, and check that your account has access: gh auth status"
             return Finding("repositories", False, f"{name} cannot be read with this token", repair)
         answer = _request_github(desk, f"/repos/{name}/actions/permissions")
         if answer is not None and answer.get("enabled") is False:
@@ -232,7 +235,7 @@ def check_repositories(desk: DeskContext) -> Finding:
     return (
         Finding("repositories", True, f"{len(names)} checked, all readable")
         if names
-        else Finding("repositories", None, "the roster lists none on GitHub")
+        else Finding("repositories", None, "the roster lists no repository on GitHub")
     )
 
 

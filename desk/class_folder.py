@@ -1,4 +1,4 @@
-"""A class's folder: its roster, its gradebook and the key for pseudonyms must never reach a repository."""
+"""A class's folder. Its roster, its gradebook and its key for pseudonyms must never reach a repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ IGNORED = "# A class is private: names, grades and the key for pseudonyms stay o
 
 
 def format_folder_option(folder: Path) -> str:
-    """Format the command-line option that selects this folder; empty for the default folder, `class`."""
+    """Format the command-line option that selects this folder; return "" for the default folder, `class`."""
     return "" if folder == Path("class") else f" --folder {folder}"
 
 

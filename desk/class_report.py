@@ -1,4 +1,4 @@
-"""The class report as data: how far each student is, who is stuck and what fails most, computed from a gradebook."""
+"""The class report as data, computed from a gradebook: how far each student is, who is stuck and what fails most."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class MilestoneSummary:
-    """One milestone, summarized over the class."""
+    """A summary of one milestone over the class."""
 
     milestone: int
     name: str
@@ -70,7 +70,7 @@ class StudentLine:
     total: float
     visit: Visit | None
     stale: tuple[tuple[str, ...], ...] = ()
-    """For each score, why it may be out of date; empty if it is current."""
+    """The reasons why each score may be out of date; a current score has none."""
     is_stuck: bool = False
 
     @property
@@ -87,7 +87,7 @@ class StuckStudent:
     milestone: int
     first_to_mend: str
     tries: int
-    """The number of newest results in a row that have the same first failure."""
+    """The number of consecutive results, up to the newest, that have the same first failure."""
     days: int
     """The number of days since the first of those results."""
     score: int
@@ -297,13 +297,13 @@ def _list_judged_criteria(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, 
 def _find_stuck_students(
     rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
 ) -> tuple[tuple[StuckStudent, ...], int]:
-    """Return the students to list as stuck, and the number of milestones whose newest result is “not yet”."""
+    """Return the students to list as stuck, and how many milestones have “not yet” as their newest result."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
         if last.verdict != "not_yet":
             continue
-        first = last.failures[0] if last.failures else "a figure is not reached"
+        first = last.failures[0] if last.failures else "a figure misses its threshold"
         same = 0
         while same < len(tried) and tried[-1 - same].failures[:1] == last.failures[:1]:
             same += 1

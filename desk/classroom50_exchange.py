@@ -42,7 +42,7 @@ def validate_short_name(name: str, longest: int) -> str:
 def convert_roster(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
-    """Convert the text of Classroom 50's roster.csv to our format; also return the problems of rows that were left out.
+    """Convert the text of Classroom 50's roster.csv to our format; also return the problems with rows left out.
 
     Each problem states its line in ``file``. Repositories get the names that Classroom 50 gives them. Raise UsageError
     if the file is not a roster, or if a name is not allowed in Classroom 50.
@@ -84,7 +84,7 @@ def convert_roster(
 def convert_classroom50_roster_file(
     source: Path, target: Path, organisation: str, classroom: str, assignment: str
 ) -> tuple[Problem, ...]:
-    """Convert Classroom 50's roster to ours without replacing a file; return the problems of rows that are left out.
+    """Convert Classroom 50's roster to ours without replacing a file; return the problems with rows that are left out.
 
     Raise UsageError in the same cases as `convert_roster`.
     """
@@ -115,7 +115,7 @@ def merge_classroom50_scores(
 ) -> str:
     """Add our scores to Classroom 50's scores.json as manual entries, which it does not overwrite.
 
-    As for our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other
+    As with our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other
     assignment stands for all milestones. Everything else in `existing` is kept: other assignments, other students,
     students' own submissions, and the entries of students who have no points yet. Raise UsageError if that file is not
     a scores.json.

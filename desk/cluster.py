@@ -38,7 +38,7 @@ CONNECT_SECONDS = 30
 WORKERS_SECONDS = 1800
 """The maximum wait for the first worker, in seconds; a batch queue starts a worker only when a node is free."""
 LOOK_SECONDS = 5
-"""The time to wait for a result, in seconds, before checking whether workers have joined."""
+"""The time in seconds to wait for a result before checking whether workers have joined."""
 RETIREMENTS = 50
 """The number of times that a worker is asked to shut down."""
 
@@ -90,8 +90,8 @@ def grade_on_cluster(
 def _explain_missing_course_code(program: str, error: BaseException) -> str:
     """Explain that a scheduler or worker lacks the course's code, and how to fix this."""
     return (
-        f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start scheduler and "
-        "workers in the course's repository, with its packages installed. See docs/slurm.md"
+        f"{program} of the cluster cannot run the course's code: {to_one_line(repr(error), 300)}. Start the "
+        "scheduler and the workers in the course's repository, with its packages installed. See docs/slurm.md"
     )
 
 
@@ -106,7 +106,7 @@ def _wait_for_worker(client: Any, address: str) -> None:
 
 
 def limit_scheduler_retries(dask_scheduler: Any) -> None:
-    """Make the scheduler that runs this function retry a task only once, not three times, if its worker dies."""
+    """Make the scheduler that runs this function retry a task only once, and not three times, if its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 
@@ -160,7 +160,7 @@ class _ClusterGrading:
 
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
-            return TaskOutcome(task, problem=f"the worker that graded it died, {TRIES} times")
+            return TaskOutcome(task, problem=f"the worker that graded it died {TRIES} times")
         if error is not None:
             raise GraderError(_explain_missing_course_code("A worker", error))
         answer: Mapping[str, str] = future.result()
@@ -175,7 +175,7 @@ class _ClusterGrading:
             return TaskOutcome(task, problem="its worker did not return a result")
 
     def _retire_refusing_worker(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
-        """Retire a worker that cannot grade. It refuses so quickly that it would soon be sent every task."""
+        """Retire a worker that cannot grade. It refuses so quickly that every task would soon be sent to it."""
         reason = f"A cluster worker refuses the task: {answer['refused']}"
         for _ in range(RETIREMENTS):  # it does not shut down while the scheduler still waits for its answer
             if answer["worker"] not in self._client.nthreads():

@@ -1,4 +1,4 @@
-"""A class and its records, as the site reads them: immutable, sorted, and equal if the records are equal."""
+"""A class and its records, as the site reads them. They are immutable, sorted, and equal if the records are equal."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class CohortStudent:
     id: str
     """The roster's id, never shown outside the instructor's own reports."""
     name: str | None
-    """The name, or None if the roster has none; shown on the site only if `public`."""
+    """The name, or None if the roster has none. The site shows it only if `public`."""
     section: str | None
     repository: str | None
     public: bool
     pseudonym: str
-    """The pseudonym that the site uses for the student and their page, such as quiet-otter-40391."""
+    """The pseudonym that the site uses for the student and the student's page, such as quiet-otter-40391."""
     links: bool = False
     """Whether the site may link to their repository."""
 

@@ -37,7 +37,7 @@ from grading.render.progress_watch import ProgressWatch
 from grading.sandbox.launch import choose_fence
 
 PARALLEL_INSPECTIONS = 16
-"""The number of repositories to inspect in parallel; inspecting is mostly waiting, so it is not limited by cores."""
+"""The number of repositories to inspect in parallel; inspection is mostly waiting, so cores do not limit it."""
 FREE_BYTES = 1 << 30
 
 
@@ -60,7 +60,7 @@ class CollectionSummary:
     """Milestones measured."""
     troubles: tuple[StudentProblem, ...]
     guessed: int
-    """The number of students whose newest push has no time reported by a server; 0 if there are no deadlines."""
+    """The number of students for whose newest push no server has reported a time; 0 if there are no deadlines."""
     roster: RosterChanges = field(default_factory=RosterChanges)
     """The students who joined or left since the last collection."""
 
@@ -79,7 +79,7 @@ def collect_class(
     grade: bool = True,
     cluster: str = "",
 ) -> CollectionSummary:
-    """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
+    """Bring the gradebook in ``folder`` up to date with the repositories in the roster's ``rows``.
 
     ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
     ``fetch``, only commits that were fetched before are graded. No server is then contacted, so no token is needed on
@@ -122,7 +122,7 @@ def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect"
         try:
             if not lock_file(file):
                 watch.begin_phase(
-                    f"The disk of {folder} has no file locks, so run only one `inv {chore}` at a time", None
+                    f"The disk that holds {folder} has no file locks, so run only one `inv {chore}` at a time", None
                 )
         except BusyError:
             raise UsageError(f"Another `inv {chore}` is running in {folder}. Wait for it, or stop it.") from None
@@ -133,7 +133,9 @@ def require_disk_space(folder: Path) -> None:
     """Raise GraderError if the disk is almost full."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
-        raise GraderError(f"{folder} has {free >> 20} MB left on its disk. Free 1 GB, or choose a different --folder.")
+        raise GraderError(
+            f"The disk that holds {folder} has only {free >> 20} MB left. Free 1 GB, or choose a different --folder."
+        )
 
 
 def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> int:
@@ -201,7 +203,7 @@ def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bo
 def list_pending_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str
 ) -> list[GradingTask]:
-    """List the submissions that are not graded yet: each different submission once, early milestones first.
+    """List each distinct submission that is not graded yet, early milestones first.
 
     A submission whose result is an error does not count as graded. Submissions that were measured on stand-in data are
     graded again once the real data are on this machine.
@@ -239,7 +241,7 @@ def _is_final_grading(grading: Grading, has_real_data: Mapping[int, bool]) -> bo
 
 
 def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int:
-    """Count the students whose newest push has no time reported by a server."""
+    """Count the students for whose newest push no server has reported a time."""
     visits, pushes = book.read_visits(), book.read_pushes()
     heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
     found = [find_first_push(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]

@@ -1,4 +1,4 @@
-"""Describe what a course grades with (criteria, tests, grader), so that changes to it can be put into words."""
+"""Describe what a course grades with (criteria, tests, grader), so that changes to it can be described in words."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
 
 
 def _split_threshold(text: str) -> tuple[str, float | None, str]:
-    """Split a threshold into sign, number and unit, so that a change of notation alone does not count as a change.
+    """Split a threshold into sign, number and unit, so that a mere change of notation does not count as a change.
 
     >>> _split_threshold("≤ 150000") == _split_threshold("≤ 150,000")
     True

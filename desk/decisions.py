@@ -38,7 +38,7 @@ class RegradeDecision:
     course_digest: str
     at: datetime
     policy: Policy
-    """Which results count. replace: the new ones. keep_better: the new and the earlier ones. pin: the earlier ones."""
+    """The results that count: with `replace` the new ones, with `pin` the earlier ones, with `keep_better` both."""
     by_whom: str
 
 
@@ -123,7 +123,7 @@ class EffectiveOverride:
     """A comment for the student."""
 
     def compute_points(self, measured_points: float | None) -> float | None:
-        """Return the overriding or else the measured points, plus any bonus; None if excused or without points."""
+        """Return the overriding points, or else the measured ones, plus any bonus; None if excused or not scored."""
         points = measured_points if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None

@@ -1,4 +1,4 @@
-"""Compute each student's own deadlines from the manifest and the extensions, and find extensions without effect."""
+"""Compute each student's deadlines from the manifest and the extensions, and find extensions that have no effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterR
 
 
 def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow]) -> Iterator[str]:
-    """Describe extensions without effect: those for an empty section or for a milestone without a deadline."""
+    """Describe the extensions that have no effect: those for an empty section or for a milestone without a deadline."""
     rows = tuple(rows)
     due = set() if deadlines is None else {one.milestone for one in deadlines.due}
     sections = sorted({row.section for row in rows if row.section})

@@ -27,7 +27,10 @@ from grading.manifest.model import Manifest
 from grading.render.progress_watch import ProgressWatch
 
 FeedbackOutcome = IssueChange | Literal["elsewhere"]
-"""The outcome for one student. `elsewhere` means that the repository is not on GitHub, or that there is none."""
+"""The outcome for one student.
+
+`elsewhere` means that the repository is not on GitHub or that there is no repository.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class FeedbackSummary:
     """The outcome for each student, including those for whom GitHub was not contacted."""
     troubles: tuple[StudentProblem, ...] = ()
     written: int = 0
-    """The number of files that were written because they had changed."""
+    """The number of files that were written because their text had changed."""
     stopped: str | None = None
     """The reason why sending stopped before the last student."""
 

@@ -36,7 +36,7 @@ class PushReceipt:
 
     push: Push
     collected: tuple[tuple[str, tuple[int, ...]], ...]
-    """Pairs of a version of the course and the milestones that were handed in under that version."""
+    """Pairs of a version of the course and the milestones handed in under that version."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Ite
     row = official.row
     who = f"{escape_markdown(row.name)} ({format_code_span(row.id)})" if row.name else format_code_span(row.id)
     yield (
-        f"These are the results for {who} in your instructor's gradebook, and they are the ones that count. This text "
+        f"These are the results for {who} in your instructor's gradebook, which are the ones that count. This text "
         "is updated automatically, and edits to it are overwritten. Ask questions in a comment below."
     )
     yield _format_results_table(official, manifest)
@@ -81,7 +81,7 @@ def _build_feedback_blocks(official: OfficialResults, manifest: Manifest) -> Ite
 
 
 def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
-    """Format a table with a row for each milestone, and with deadlines and lateness if the course has deadlines."""
+    """Format a table with a row for each milestone, including deadlines and lateness if the course has deadlines."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
     lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
@@ -123,7 +123,7 @@ def _describe_lateness(score: Score) -> str:
 
 
 def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
-    """Yield the next step: what to fix first, or that the milestone could not be judged, or that nothing is left."""
+    """Yield the next step: what to fix first, or that the milestone could not be judged or nothing is left."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]
@@ -155,7 +155,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
 
 
 def _describe_milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
-    """Yield details of one milestone that the table does not show; nothing if it is neither graded nor overridden."""
+    """Yield details of one milestone that the table does not show, unless it is neither graded nor overridden."""
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
         return

@@ -37,7 +37,7 @@ SAFE = (
 )
 HEX = re.compile(r"[0-9a-f]{40}")
 _HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
-"""The credential helper that gives git the token from the environment, only for GitHub.
+"""The credential helper that gives git the token from the environment, but only for GitHub.
 
 The token never appears in a command line or a file.
 """
@@ -45,7 +45,7 @@ _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
 class GitError(Exception):
-    """Raised if a git command fails; the message is the most informative line of git's own errors."""
+    """The error raised if a git command fails; the message is the most informative line of git's own errors."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, lar
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    """Return whether this commit was fetched completely, since its reference is written last."""
+    """Return whether this commit was fetched completely. Its reference is written last, so that shows it."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
@@ -175,9 +175,9 @@ def read_files(
 
 
 def _forget_remote(repository: Path) -> None:
-    """Delete the remote from the repository's settings, so that git treats filtered files as missing.
+    """Delete the remote from the repository's settings, so that git treats files that were filtered out as missing.
 
-    As long as git knows the remote, it fetches these files just to determine their sizes.
+    As long as git knows the remote, it would fetch these files just to determine their sizes.
     """
     config = repository / "config"
     if b"[remote" in config.read_bytes():
@@ -185,7 +185,7 @@ def _forget_remote(repository: Path) -> None:
 
 
 def list_commit_messages(repository: Path, commit: str, limit: int) -> list[str]:
-    """List the messages of a commit and of those of its first-parent ancestors that were fetched, newest first."""
+    """List the messages of a commit and of its first-parent ancestors, as far as they were fetched, newest first."""
     said = _run_git(
         repository, ["log", "-z", "--first-parent", f"--max-count={limit}", "--format=%B", commit, "--"], lazy=False
     )
@@ -212,7 +212,7 @@ def _run_git(
     ]
     if repository is not None:
         command += ["--git-dir", str(repository)]
-    if not lazy:  # do not fetch filtered files on demand
+    if not lazy:  # do not fetch files on demand that were filtered out
         command += ["-c", "protocol.allow=never"]
     process = subprocess.Popen(  # noqa: S603
         [*command, *arguments],
@@ -238,7 +238,7 @@ def _run_git(
 
 
 def _build_credential_settings(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
-    """Return the git settings (`key=value`) that send GITHUB_TOKEN to GitHub; empty if that variable is not set."""
+    """Return the git settings (`key=value`) that send GITHUB_TOKEN to GitHub; there are none if it is not set."""
     here = "credential.https://github.com.helper"
     return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 

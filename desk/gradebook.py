@@ -69,7 +69,7 @@ class CommitSubmission:
     course_digest: str
     milestone: int
     submission_digest: str | None
-    """The submission's digest; None if the milestone is not begun, so its recipe is still as released."""
+    """The submission's digest; None if the milestone is not begun, which means that its recipe is still as released."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Gradebook:
         return {student: tuple(pushes) for student, pushes in found.items()}
 
     def save_submissions(self, handed_in: Iterable[CommitSubmission]) -> None:
-        """Save the submissions in commits, each only once."""
+        """Save the submissions in commits, each of them once."""
         with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
@@ -359,7 +359,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
 
 
 def _build_database_uri(path: Path) -> str:
-    """Build the URI with which SQLite opens a file, without locking where the disk lacks it (Lustre, some NFS)."""
+    """Build the URI with which SQLite opens a file, without locks if the disk has none (Lustre, some NFS)."""
     address = path.resolve().as_uri()
     # A read-only folder needs no lock.
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
@@ -380,7 +380,7 @@ def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
     steps = load_migrations()
     version = _read_header_number(connection, "user_version")
     if version == 0 and _read_header_number(connection, "schema_version"):
-        raise UsageError(f"{path} is an SQLite file from a different program. Choose a different file.")
+        raise UsageError(f"{path} is an SQLite file that belongs to a different program. Choose a different file.")
     if version > max(steps):
         raise UsageError(f"{path} was written by a later version of the course. Update this repository: git pull")
     for number, text in steps.items():

@@ -1,6 +1,6 @@
 """A process that grades tasks one by one for `inv collect`: it reads a line of JSON and answers with a line of JSON.
 
-There is one such process for each core, so that student code that kills its process affects nothing else.
+There is one such process for each core. Student code that kills its process therefore affects nothing else.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def serve_tasks(root: Path) -> None:
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
     except BrokenPipeError:
-        pass  # nobody reads the answers any longer
+        pass  # nobody is reading the answers any longer
     finally:
         _delete_own_temporary_folder()
 
@@ -94,7 +94,7 @@ def _exit_with_parent(parent_pid: int) -> None:
 
 
 def _delete_own_temporary_folder() -> None:
-    """Delete this process's temporary folder, and retry while unfinished grading still writes to it."""
+    """Delete this process's temporary folder, retrying while unfinished grading still writes to it."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):
         shutil.rmtree(private, ignore_errors=True)

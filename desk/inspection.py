@@ -34,7 +34,7 @@ COMMITS = 30
 
 @dataclass(frozen=True)
 class InspectionContext:
-    """Everything that an inspection depends on apart from the repository itself."""
+    """Everything that an inspection depends on, apart from the repository itself."""
 
     folder: Path
     """The class's folder, which contains the fetched repositories."""
@@ -111,7 +111,7 @@ def choose_commits_to_grade(
 
 
 def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
-    """List the times after which a push is late and after which it earns nothing; empty if there is no deadline."""
+    """List the times after which a push is late and after which it earns nothing; none if there is no deadline."""
     return () if terms is None else tuple(dict.fromkeys((terms.grace_end, terms.last_scoring_moment)))
 
 

@@ -14,7 +14,7 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import ApiModel, Client, retry_lost_requests, translate_errors, validate_response
 
 IssueChange = Literal["open", "update", "same", "public"]
-"""What was or would be done with an issue. `public` means that others can read the repository: nothing is sent."""
+"""What was or would be done with an issue. `public` means that others can read the repository, so nothing is sent."""
 PAUSE = 1.0
 """The pause between two writes in seconds, as GitHub requests. It accepts 80 writes per minute and 500 per hour."""
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
@@ -44,7 +44,7 @@ class _Repository(ApiModel):
 
 
 def look_up_login(github: Client) -> str:
-    """Ask GitHub to whom the token belongs; raise UsageError if it is an app's token, which has no account."""
+    """Ask GitHub whose token this is; raise UsageError if it belongs to an app, which has no account."""
     with translate_errors("the account of the token"):
         try:
             return validate_response(_User, github.rest.users.get_authenticated()).login
@@ -94,7 +94,7 @@ class FeedbackIssues:
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
         """Find our oldest issue, or return None if there is none. Raise GraderError if it is for a different student.
 
-        The marker alone proves nothing, since anybody can open an issue that contains it.
+        The marker by itself proves nothing, since anybody can open an issue that contains it.
         """
         owner, name = repository.split("/")
         pages: Iterable[_Issue] = self._github.rest.paginate(
@@ -115,8 +115,8 @@ class FeedbackIssues:
             if marked[1] not in ids:
                 raise GraderError(
                     f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's `repository` column "
-                    f"correct? If both ids are one person: inv rename --old {marked[1]} --new ID. "
-                    "Otherwise, delete that issue"
+                    f"correct? If both ids belong to one person: inv rename --old {marked[1]} --new ID. Otherwise, "
+                    "delete that issue"
                 )
             return issue
         return None

@@ -18,8 +18,9 @@ DISCRIMINATION = (
     "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
     "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
     "over the students who passed the item, and M₀ is the mean over those who did not. Its standard deviation is s, "
-    "and the proportion who passed is p. Above 0.3 an item separates strong students from weak ones. Near 0 it does "
-    f"not. Below 0, something is wrong with it. It needs {FEWEST} students, and at least one of each outcome."
+    "and the proportion who passed is p. Above 0.3 an item separates strong students from weak ones. Near 0, it does "
+    f"not. Below 0, something is wrong with the item. The correlation needs {FEWEST} students, and at least one with "
+    "each outcome."
 )
 
 
@@ -70,7 +71,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence
 def compute_discriminations(
     outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
 ) -> dict[str, float | None]:
-    """Map each item to its discrimination against the *other* items, since every item agrees with itself."""
+    """Map each item to its discrimination against the *other* items, since every item correlates with itself."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)

@@ -1,4 +1,4 @@
-"""The leaderboard: milestones measured repeatedly on one machine, for students who agreed to be listed.
+"""The leaderboard: milestones measured repeatedly on one machine, for students who have agreed to be listed.
 
 These runs never affect a grade, and are kept in a separate table. A rank claims no more than the runs support: each
 entry shows the range of its runs, and entries whose ranges overlap share a rank.
@@ -42,7 +42,7 @@ class Board:
     read: Callable[[Result], tuple[float, ...]]
     """The function that reads the figure's values from a passing run's result: none, one or several."""
     is_relative: bool = False
-    """Whether the figure is shown as a multiple of the figure for the course's own solution."""
+    """Whether the figure is shown as a multiple of the course's own solution's figure."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _read_network_size(result: Result) -> tuple[float, ...]:
 
 
 def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
-    """Return a tuple with a criterion's measured figure; empty if there is none."""
+    """Return a criterion's measured figure as a one-element tuple, or an empty tuple if there is none."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
@@ -99,13 +99,13 @@ def _find_picture(result: Result, name: str) -> Picture | None:
 
 
 def _read_relative_step_time(result: Result) -> tuple[float, ...]:
-    """Return a training step's time as a multiple of a matrix product's on the same machine; empty if not timed."""
+    """Return a training step's time in units of a matrix product's on the same machine; return () if not timed."""
     shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
 
 def _read_bits_per_byte(result: Result) -> tuple[float, ...]:
-    """Return a tuple with the bits per byte that the network needs for real text; empty if not measured."""
+    """Return the bits per byte that the network needs for real text, as a tuple; return () if not measured."""
     shown = _find_picture(result, "rivals_on_text")
     return (shown.values[0] / 1000,) if shown else ()
 
@@ -241,7 +241,7 @@ def get_machine_name() -> str:
 
 
 def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Iterator[Ranking]:
-    """Rank each board that has an entry, among the students in ``rows`` or all enrolled students, if they agreed.
+    """Rank the students who agreed, in ``rows`` or among all enrolled ones, on each board that has an entry.
 
     Only runs with the same version of the course and on the same machine as the newest run are compared, and only each
     student's newest commit counts.
@@ -288,7 +288,9 @@ def format_board_value(board: Board, value: float) -> str:
 
 
 def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tuple[BoardEntry, ...]:
-    """Sort entries, best first, and rank them. Entries share a rank if their ranges overlap directly or through others.
+    """Sort entries, best first, and rank them.
+
+    Entries share a rank if their ranges overlap, directly or through others.
 
     The course's solution is listed without a rank.
     """

@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def has_grade(score: Score) -> bool:
-    """Return whether a score has anything to import: points, or the status excused."""
+    """Return whether a score has anything to import, which is points or the status “excused”."""
     return score.points is not None or score.by_hand.excused
 
 
@@ -37,7 +37,7 @@ def choose_largest_complete_table(
 
 
 def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
-    """Describe the students and milestones that a file for Canvas leaves out, since it must not have empty cells."""
+    """Describe the students and milestones that a file for Canvas leaves out, since it must have no empty cells."""
     chosen, columns = choose_largest_complete_table(rows, built, reached)
     nobody = [m for m in built if not any(has_grade(reached[row.id][m.id]) for row in rows)]
     if nobody:
@@ -72,7 +72,7 @@ def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
             f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:SHOWN]
         )
         more = " …" if earlier[SHOWN:] else ""
-        yield f"From an earlier version of the course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
+        yield f"{len(earlier)} grades come from an earlier course: {names}{more}. See: inv regrade --preview"
 
 
 def describe_excused_grades(reached: Scores) -> Iterator[str]:
@@ -81,7 +81,7 @@ def describe_excused_grades(reached: Scores) -> Iterator[str]:
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
     ]
     if excused:
-        yield f"Excused, which an import cannot represent: {', '.join(excused)}. Exclude them in Moodle by hand."
+        yield f"Excused grades, which an import cannot represent: {', '.join(excused)}. Exclude them in Moodle by hand."
 
 
 def match_moodle_participants(

@@ -30,7 +30,7 @@ class RosterChanges:
 
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    """The students who were enrolled until now but are no longer in the roster."""
+    """The students who were enrolled until now but are no longer on the roster."""
     renamed: tuple[SuspectedRename, ...] = ()
     """The suspected renames of students who have left the roster, however long ago."""
 

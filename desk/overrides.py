@@ -34,7 +34,7 @@ from grading.render.text import to_one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
 LONGEST = 300
-"""The maximum length of a text, which is that of a cell in the exports."""
+"""The maximum length of a text, which is the maximum for a cell in the exports."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
@@ -144,7 +144,7 @@ def _parse_override_row(
     """Parse a row of a CSV file, and yield the overrides that differ from those in force."""
     cells = {name: _unescape_formula((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
-        raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
+        raise UsageError(f"{cells['milestone']!r} is not the number of a milestone.")
     student, milestone = cells["student"], int(cells["milestone"])
     known = combine_overrides(overrides_before.get((student, milestone), []))
     values: dict[Kind, str] = {kind: cells[kind] for kind in KINDS if cells[kind]}
@@ -173,7 +173,7 @@ def _make_overrides(
         raise UsageError(f"The gradebook has no student {student}. Use an id from the roster, and collect first.")
     find_built_milestone(manifest, milestone)
     if values and not why.strip():
-        raise UsageError('Give a reason, in case somebody asks later: --why "…", or fill in the `why` column.')
+        raise UsageError('Give a reason in case somebody asks later: --why "…", or fill in the `why` column.')
     who = to_one_line(decided_by, 80) or getpass.getuser()
     return [
         Override(student, milestone, kind, _parse_override_value(kind, value), now, who, to_one_line(why, LONGEST))

@@ -1,4 +1,7 @@
-"""Grading processes that work in parallel. If a process dies, only its task is affected, and is tried once more."""
+"""Grading processes that work in parallel.
+
+If a process dies, only its task is affected, and that is tried once more.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,7 @@ def _feed_grading_process(
 def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Build a grading process's environment. It contains no tokens, although student code could not see them anyway.
 
-    Libraries compute with one thread each, since every core has its own grading process.
+    Libraries compute with a single thread, since every core has its own grading process.
     """
     kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
     return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}

@@ -24,7 +24,7 @@ SHOWN = 30
 
 
 def make_plain_table(*headings: str) -> Table:
-    """Make a table without lines. In a narrow terminal, cells are wrapped so that nothing is cut off."""
+    """Make a table without rules. In a narrow terminal, cells are wrapped so that nothing is cut off."""
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
@@ -84,7 +84,7 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
         table.add_row(to_one_line(problem.student, 40), to_one_line(problem.problem, 400))
     open_console().print(table)
     if len(problems) > SHOWN:
-        open_console().print(f"… and {len(problems) - SHOWN} more; the report has all of them.")
+        open_console().print(f"… and {len(problems) - SHOWN} more; the report lists all of them.")
 
 
 def print_collection(summary: CollectionSummary) -> None:
@@ -93,8 +93,8 @@ def print_collection(summary: CollectionSummary) -> None:
     print_student_problems(summary.troubles)
     if summary.guessed:
         out.print(
-            f"For {summary.guessed} students no server has reported when they pushed, so the time of this collection, "
-            "which is later, counts. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
+            f"No server has reported when {summary.guessed} students pushed, so the later time of this collection "
+            "counts for them. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
         )
     out.print(
         f"{summary.students} students: {summary.changed} with something new, {summary.graded} submissions graded, "
@@ -115,7 +115,7 @@ _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
 
 
 def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
-    """Print what happened to the feedback, which students got none, and what to run next."""
+    """Print what happened to the feedback, which students got none, and which command to run next."""
     out = open_console()
     print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:
@@ -140,7 +140,9 @@ def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
     """Print the leaderboard's boards or, if there are none, how to get one."""
     if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
-        open_console().print(f"Nobody is on the leaderboard. Enter `yes` in the `leaderboard` column of {where}.")
+        open_console().print(
+            f"Nobody is on the leaderboard. To list a student, enter `yes` in the `leaderboard` column of {where}."
+        )
     for ranking in rankings:
         table = make_plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
         for entry in ranking.entries:

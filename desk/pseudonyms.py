@@ -36,10 +36,10 @@ THINGS = (
 
 
 def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
-    """Read the secret from the environment variable `VARIABLE`, or else from this file, which is created on first use.
+    """Read the secret from the environment variable `VARIABLE`, or else from this file, which the first use creates.
 
     Raise UsageError if the secret is damaged or the variable is empty, as it is on GitHub if the secret is not set. A
-    newly generated key would be different in every run.
+    newly generated key would differ from run to run.
     """
     if VARIABLE in environ:
         key = _parse_hex_key(environ[VARIABLE])

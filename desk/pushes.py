@@ -21,7 +21,7 @@ _LINE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n]*> (\d{1,12}) [+-]\d{4}
 
 @dataclass(frozen=True)
 class Push:
-    """A push, with the time at which the branch began to point to the commit."""
+    """A push, and the time at which the branch began to point to the commit."""
 
     branch: str
     """The branch's full name, such as refs/heads/main."""
@@ -68,7 +68,7 @@ def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
 def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
     """Find the first push that set the branch to this commit; return None if there is none.
 
-    Prefer a push reported by a server to one that was only noticed later.
+    A push that a server reported is preferred to one that was only noticed later.
     """
     of_it = [push for push in pushes if push.commit == commit]
     told = [push for push in of_it if push.source != "seen"]

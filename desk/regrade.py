@@ -86,7 +86,7 @@ def regrade_class(
     jobs: int | None = None,
     cluster: str = "",
 ) -> RegradeSummary:
-    """Regrade with the current course what earlier versions have graded; ``policy`` decides which results count.
+    """Regrade with the current course what earlier versions graded; ``policy`` decides which results count.
 
     With ``preview``, no decision is saved, and the summary shows what ``policy`` would change. ``pin`` grades nothing
     and leaves every grade unchanged. No server is contacted. Raise ManifestError, UsageError or GraderError before
@@ -211,7 +211,7 @@ def _describe_criterion_outcome(criterion: CriterionResult | None) -> str:
 
 
 def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
-    """Describe in sentences how the course has changed since the class's earlier grades, and what to do about it.
+    """Describe in sentences how the course has changed since the class's earlier grades, and what to do about them.
 
     Yield nothing if the class has no grades from an earlier version.
     """
@@ -243,7 +243,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     else:
         yield (
             f"To see which grades would change, run: inv regrade --preview{where}. "
-            "To decide, run inv regrade, alone or with --keep-better or --pin."
+            "To decide, run inv regrade by itself, or with --keep-better or --pin."
         )
 
 

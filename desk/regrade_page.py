@@ -31,7 +31,7 @@ def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
 def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
     """Summarize in one line how many grades change."""
     verb = "would change" if preview else "changed"
-    told = f"{len(summary.changes)} grades {verb}, {summary.unchanged} are unchanged."
+    told = f"{len(summary.changes)} grades {verb}, and {summary.unchanged} are unchanged."
     if summary.earlier:
         told += f" {len(summary.earlier)} still come from an earlier version of the course."
     return told
@@ -56,7 +56,7 @@ def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> It
             yield f"… and {len(summary.changes) - MOST} more."
     yield f"{summarize_regrade(summary, preview=preview)} The course: {summary.course}."
     if preview:
-        yield "Nothing has changed. To decide, run inv regrade, alone or with --keep-better or --pin."
+        yield "Nothing has changed. To decide, run inv regrade by itself, or with --keep-better or --pin."
 
 
 HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_before", "verdict_after",

@@ -135,7 +135,7 @@ def _make_student_version(solution_text: str, member: CastMember, module: int, f
 
 
 def _build_member_answers(milestone: Milestone, member: CastMember) -> Answers:
-    """Answer this student's questions correctly, except one number if the student's answers are "wrong"."""
+    """Answer this student's questions correctly, except for one number if the student's answers are "wrong"."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers
@@ -189,7 +189,10 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Build records for a `progress` branch: every module started and completed, every third after a failed attempt."""
+    """Build records for a `progress` branch.
+
+    Every module is started and completed, every third after a failed attempt.
+    """
     events = []
     for module in manifest.modules[: member.modules]:
         at = until - timedelta(days=3 * (member.modules - module.number + 1), hours=7 * module.number % 11)

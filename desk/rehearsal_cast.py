@@ -48,7 +48,7 @@ CAST = (
     CastMember("eve", "Eve, who has one answer wrong", "B", answers="wrong"),
     CastMember(
         "fay",
-        "Fay, who has unlocked three milestones and starts module 11 again",
+        "Fay, who has unlocked three milestones and is starting module 11 over",
         "B",
         11,
         recorded=("milestone-2", "milestone-3"),
@@ -56,7 +56,9 @@ CAST = (
         puts_back=True,
         public=True,
     ),
-    CastMember("gus", "Gus, who has written code of his own", modules=6, change="own", recorded=("milestone-2",)),
+    CastMember(
+        "gus", "Gus, who has added code that he wrote himself", modules=6, change="own", recorded=("milestone-2",)
+    ),
     CastMember(
         "ida", "Ida, who has the same code as Gus", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)
     ),

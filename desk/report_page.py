@@ -1,4 +1,4 @@
-"""Show the class report as a page and in the terminal, escaping names and titles, since students wrote them."""
+"""Show the class report as a page and in the terminal. Names and titles are escaped, since students wrote them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
 """The scripts that sort and filter the page's tables; the site also uses the first one."""
 MOST = 15
-"""The maximum number of rows of each list in the terminal; the page has all of them."""
+"""The maximum number of rows in each list in the terminal; the page has all of them."""
 
 
 def build_template_environment() -> Environment:

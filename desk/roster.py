@@ -28,7 +28,7 @@ WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0":
 DAYS = re.compile(r"(?:(?P<milestone>[1-9][0-9]?):)?(?P<days>[0-9]{1,3})", re.ASCII)
 """A pattern for one part of `extension_days`: 3 (days for every milestone), or 2:5 (five days for milestone 2)."""
 WRITTEN = ("name", "section")
-"""The columns whose text may be in any script, and may need joiners (U+200C, U+200D)."""
+"""The columns whose text may be in any script and may therefore need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
@@ -196,7 +196,7 @@ class _RosterParser:
                 or "\n" in cell
                 or _count_invisible_characters(cell) - _count_invisible_characters(allowed)
             ):
-                told = f"{name} is longer than {LONGEST} characters, or has invisible ones."
+                told = f"{name} is longer than {LONGEST} characters, or contains invisible ones."
                 self._add_problem(line, told, "Write it on one line.")
                 return None
         given: dict[str, str | None] = {name: cells.get(name) or None for name in COLUMNS}
@@ -218,7 +218,11 @@ class _RosterParser:
             name: self._parse_consent(line, name, given[name] or "") for name in ("public", "links", "leaderboard")
         }
         if agreed["links"] and not agreed["public"]:
-            self._add_problem(line, "links is yes, but public is not.", "An address reveals its owner: agree to both.")
+            self._add_problem(
+                line,
+                "links is yes, but public is not.",
+                "A link to a repository reveals its owner: agree to both.",
+            )
         days, of_milestones = self._parse_extension_days(line, given["extension_days"] or "")
         if id_ is None:
             return None
@@ -276,7 +280,7 @@ class _RosterParser:
 
 
 def parse_late_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Parse `3 2:5`: 3 days for all deadlines, and 5 for milestone 2. Raise ValueError for anything else.
+    """Parse text such as `3 2:5`: 3 days for all deadlines, but 5 for milestone 2. Raise ValueError for anything else.
 
     >>> parse_late_days("3 2:5")
     (3, ((2, 5),))

@@ -46,7 +46,10 @@ def escape_formula(text: str) -> str:
 
 
 def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Format all scores as CSV. Each student's row has points, verdict, criteria, push and lateness by milestone."""
+    """Format all scores as CSV.
+
+    Each student's row has the points, verdict, criteria, push and lateness for each milestone.
+    """
     built = _list_built_milestones(manifest)
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
@@ -82,7 +85,7 @@ def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Mani
 
 
 def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Format the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
+    """Format the scores for Canvas, with its five columns, a column for each milestone, and the “Points Possible” row.
 
     An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
     (`choose_largest_complete_table`). An excused grade is `EX`.
@@ -193,7 +196,7 @@ def export_scores(
 
 
 def _keep_only_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
-    """Return the manifest with only this milestone; raise UsageError if the milestone does not exist."""
+    """Return the manifest reduced to this milestone; raise UsageError if the milestone does not exist."""
     if milestone is None:
         return manifest
     find_built_milestone(manifest, milestone)

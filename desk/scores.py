@@ -42,7 +42,7 @@ class Score:
     attempts: int = 0
     """The number of different submissions that were graded."""
     closed: bool = False
-    """Whether it was already too late to earn any points when the repository was last visited."""
+    """Whether it was already too late to earn any points at the last visit to the repository."""
     course: CourseVersion | None = None
     """The version of the course that graded the result."""
     is_current: bool = True
@@ -57,7 +57,7 @@ class Score:
 
     @property
     def days_late(self) -> int:
-        """The number of days late; a part-day counts as a day."""
+        """The number of days late; part of a day counts as a day."""
         return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
@@ -151,7 +151,7 @@ def select_gradings(gradings: Iterable[Grading], regrades: Sequence[RegradeDecis
     """Select the results that count, usually one, for each submission by one student for one milestone.
 
     The version of the course that first graded a submission counts until the instructor decides on a regrade with a
-    different version, so a change to the course alone changes no grade. Errors count only if there is no other result.
+    different version, so a mere change to the course changes no grade. Errors count only if there is no other result.
     Results on stand-in data count only until there are results on the real data. ``gradings`` are in order of time.
     """
     return [_select_submission_gradings(group, regrades) for group in group_by_submission(gradings)]
@@ -189,7 +189,7 @@ def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
 
 
 def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozenset[str]:
-    """Find the ids of results that exist only because of a regrade preview."""
+    """Find the ids of results that exist only because somebody previewed a regrade."""
     decided = {
         regrade.course_digest
         for regrade in select_latest_regrades(read_regrade_decisions(book))

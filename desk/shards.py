@@ -1,4 +1,4 @@
-"""Split a class over the jobs of a GitHub Actions matrix, and merge the jobs' gradebooks into one."""
+"""Split a class across the jobs of a GitHub Actions matrix, and merge the jobs' gradebooks into one."""
 
 from __future__ import annotations
 

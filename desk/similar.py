@@ -1,7 +1,7 @@
 """Find submissions that resemble each other, by winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of code tokens.
 
 Names, numbers and layout do not count, so renaming hides nothing. Code that the course provides is left out, and so is
-code that many have written independently. A resemblance is a reason to look, never a verdict.
+code that many students have written independently. A resemblance is a reason to look, never a verdict.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ WINDOW = 8
 COMMON = 0.25
 """A fingerprint found in more than this fraction of the class does not count."""
 FEW, MANY = 4, 20
-"""The lower and upper bounds of the maximum number of students who may share a fingerprint that still counts."""
+"""The bounds between which that fraction is kept, as numbers of students who may share a fingerprint."""
 GROUPS = 20_000
-"""The number of fingerprints that are paired in one step."""
+"""The number of fingerprints for which pairs are formed in one step."""
 _STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
 _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
 """The tokens that begin and end f-strings (since Python 3.12) and t-strings (since 3.14).
@@ -66,7 +66,7 @@ class SimilarPair:
     rarity: float
     """The sum of 1 / (holders - 1) over the common fingerprints.
 
-    A fingerprint that only these two have adds 1; a frequent fingerprint adds little.
+    A fingerprint that only these two students have adds 1; a frequent one adds little.
     """
     matches: tuple[LineMatch, ...]
 
@@ -157,7 +157,7 @@ def compare_fingerprints(
     min_share: float = 0.2,
     max_pairs: int = 200,
 ) -> tuple[SimilarPair, ...]:
-    """Find pairs that resemble each other, within `own` and between `own` and `others`, rarest matches first.
+    """Find pairs that resemble each other, within `own` and between `own` and `others`, with the rarest matches first.
 
     Pairs that share less than `min_share` are left out, and only the first `max_pairs` are returned.
     Code that many students have does not count.

@@ -39,7 +39,7 @@ class ShownPair:
     pair: SimilarPair
     left: str
     right: str
-    """The right student's name, with section or class; `left` is in the same format."""
+    """The name of the student on the right, with the section or class; `left` has the same format."""
     lines: tuple[int, int]
     """The number of each student's lines that resemble the other student's."""
     matches: tuple[tuple[MatchSide, MatchSide], ...]
@@ -50,7 +50,7 @@ class ShownPair:
 def write_similarity_page(
     root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
-    """Compare the latest submissions of a class, also with those of the classes in `against`, and write the page.
+    """Compare a class's latest submissions, also with those of the classes in `against`, and write the page.
 
     Raise UsageError if a folder has no gradebook or no repositories.
     """

@@ -26,7 +26,7 @@ from grading.render.progress_watch import ProgressWatch
 from grading.submission import list_source_files
 
 ALONE = 8
-"""The number of submissions up to which one process is used, since starting more would take as long."""
+"""The number of submissions up to which one process is used, since starting more processes would take as long."""
 CHUNK = 8
 
 
@@ -129,7 +129,7 @@ def _load_course_code_into_process(root: Path) -> None:
 
 
 def _read_submission(submission: LatestSubmission) -> tuple[str, SubmissionFiles | None]:
-    """Read a commit's Python files that differ from the released ones, without links and oversized files."""
+    """Read a commit's Python files that differ from the released ones, leaving out links and oversized files."""
     assert _course is not None
     try:
         handed_in = read_commit_tree(submission.repository, submission.commit, _course.manifest).files

@@ -10,7 +10,7 @@ from desk.pushes import Push
 from desk.scores import Score
 
 LATE = timedelta(days=1)
-"""How much older than the newest visit to any repository a repository's last visit may be."""
+"""How much earlier than the newest visit to any repository the last visit to a repository may be."""
 Scores = Mapping[str, Mapping[int, Score]]
 
 

@@ -19,7 +19,7 @@ _PART = (
 )
 FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
 FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
-"""The formula if modules are not known, as in a gradebook, which contains only milestones."""
+"""The formula for when modules are not known, as in a gradebook, which contains only milestones."""
 SELECTION = f"Students with {LEAST} points or more are listed, highest first, but at most one in {SHARE} of the class."
 
 Key = TypeVar("Key")
@@ -30,7 +30,7 @@ class StuckScore:
     """The figures that indicate that a student may be stuck."""
 
     failures: int = 0
-    """The number of newest results in a row that have the same first failure."""
+    """The number of consecutive results, up to the newest, that have the same first failure."""
     days: int = 0
     """The number of days since the last progress."""
     behind: int = 0

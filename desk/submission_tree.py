@@ -12,7 +12,7 @@ from grading.manifest.model import BuildStatus, Manifest
 from grading.submission import MAX_BYTES, list_answer_files, list_source_files
 
 BESIDE = 200
-"""The maximum number of other names kept for a module's folder, for the notes on unused files."""
+"""The maximum number of other names that are kept for a module's folder, for the notes on unused files."""
 LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
@@ -21,7 +21,7 @@ class SubmissionTree:
     """The files in a commit that the grader needs, as plain data that can be sent to a different machine."""
 
     files: Mapping[str, bytes | None]
-    """The files' contents, keyed by path; None if a file is too large to be handed in."""
+    """The files' contents, keyed by path; the content is None if a file is too large to be handed in."""
     links: Mapping[str, str]
     """The targets of symbolic links, keyed by path."""
     beside: tuple[str, ...] = ()

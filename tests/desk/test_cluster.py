@@ -160,7 +160,7 @@ def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
     workers = [cluster.start_worker() for _ in range(4)]
     found = collect_on_cluster(school, class_folder, cluster)
     assert (found.graded, [trouble.student for trouble in found.troubles]) == (4, ["dies"])
-    assert "died, 2 times" in found.troubles[0].problem
+    assert "died 2 times" in found.troubles[0].problem
     with open_gradebook(class_folder / FILE) as book:
         outputs = {grading.student: book.load_result(grading.id).student_output for grading in book.list_gradings()}
     assert outputs == {student: f"# {student}\n" for student in ("ada", "bob", "cyd", "once")}

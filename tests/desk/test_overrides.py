@@ -181,7 +181,7 @@ def test_exports_and_report_show_what_was_decided(overrides_folder: Path) -> Non
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "EX")
     ada, bob, _ = export_rows("moodle")
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "-")
-    assert any("Excused, which an import cannot represent: bob (milestone 1)" in note for note in notes)
+    assert any("Excused grades, which an import cannot represent: bob (milestone 1)" in note for note in notes)
     with open_gradebook(overrides_folder / FILE) as book:
         text = render_report_page(build_class_report(book, load_manifest(ROOT)))
     assert "80 points by hand, 5 points bonus" in text

@@ -1,4 +1,4 @@
-"""A changed course alone changes no grade; a regrade does, and shows whose grades change, before and after."""
+"""A mere change to the course changes no grade; a regrade does, and shows whose grades change, before and after."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     row = next(csv.DictReader(io.StringIO(format_regrade_csv(found))))
     assert (row["id"], float(row["points_after"])) == ("ada", round(after, 2))
     assert "Ada Example" in render_regrade_page(found, preview=True)
-    assert summarize_regrade(found, preview=True) == "2 grades would change, 0 are unchanged."
+    assert summarize_regrade(found, preview=True) == "2 grades would change, and 0 are unchanged."
 
     pinned = again("pin")
     assert (pinned.graded, pinned.changes, len(pinned.earlier)) == (0, (), 2)
