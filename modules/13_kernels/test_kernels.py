@@ -72,7 +72,7 @@ def small_cache(student):
     kernels.CACHE = before
 
 
-# 13.1: a profile by op
+# 13.1: a per-op profile
 
 
 def make_ticking_clock(student):

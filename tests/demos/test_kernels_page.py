@@ -189,7 +189,7 @@ class TestInABrowser:
     pytestmark = IN_A_BROWSER
 
     def test_it_shows_who_won_and_why(self, open_page: Open) -> None:
-        """It shows three lanes with their speeds, the verdict in words, the profile by op and the sizes."""
+        """It shows three lanes with their speeds, the verdict in words, the per-op profile and the sizes."""
         page = open_page()
         expect(page.locator("#lanes li")).to_have_count(3)
         assert all("images/s" in text for text in page.locator("#lanes span").all_inner_texts())
