@@ -27,7 +27,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of a file; a conftest.py that imports it has it."""
+    """Start one browser for all tests of a file. A conftest.py that imports this fixture provides it."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield running
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def open_pages(browser: Browser, address: str) -> Iterator[Open]:
-    """`opened(width, height, path=…)` opens a page and, unless told otherwise, waits until it is not working any more.
+    """Yield `opened(width, height, path=…)`, which opens a page and by default waits until it has finished working.
 
     In the end nothing may have been said in any console, and nothing asked of another host.
     """
@@ -47,6 +47,7 @@ def open_pages(browser: Browser, address: str) -> Iterator[Open]:
         said.append(f"{message.type}: {message.text}")
 
     def opened(width: int = 1280, height: int = 900, *, path: str = "", finished: bool = True, **options: Any) -> Page:
+        """Open a page in its own context, and record errors, messages and requests to other addresses."""
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()

@@ -31,13 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The course repository these tests belong to."""
+    """Return the folder of the course repository to which these tests belong."""
     return ROOT
 
 
 @pytest.fixture(params=FENCES)
 def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way a worker is confined; those that do not work here are skipped."""
+    """Return each way to confine a worker in turn; skip those that do not work here."""
     monkeypatch.setenv(launch.VARIABLE, request.param)
     try:
         return choose_fence(official=False)
@@ -47,10 +47,11 @@ def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def worker_of(tmp_path: Path, sandbox: str) -> Iterator[Callable[..., Worker]]:
-    """`worker_of(source)`: a worker whose `tinytorch.code` is this source."""
+    """Yield `worker_of(source)`, which starts a worker whose `tinytorch.code` has this source."""
     started: list[Worker] = []
 
     def start(source: str, *, call_seconds: float = 5, memory_mb: int = 2048) -> Worker:
+        """Write the source as a submission, and start a worker for it."""
         folder = tmp_path / f"submission{len(started)}"
         file = folder / "m" / "tinytorch" / "code.py"
         file.parent.mkdir(parents=True)
@@ -66,7 +67,7 @@ def worker_of(tmp_path: Path, sandbox: str) -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture
 def solutions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The solutions, importable as `tinytorch`, and every module and recipe of them."""
+    """Make the solutions importable as `tinytorch`, and yield every module and recipe of them."""
     manifest = load_manifest(ROOT)
     files = [ROOT / path for path in list_student_files(manifest)]
     for file in files:

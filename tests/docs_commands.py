@@ -35,7 +35,7 @@ class Command:
 
 @cache
 def read_pages(root: Path) -> dict[str, str]:
-    """Every page of the repository, and those that a release has from templates, as it has them: name → text."""
+    """Map the name of every page of the repository, and of those rendered for a release, to its text."""
     found = [
         *root.glob("*.md"),
         *root.glob(".github/*.md"),
@@ -49,30 +49,30 @@ def read_pages(root: Path) -> dict[str, str]:
 
 
 def find_reader_place(page: str) -> str:
-    """Whose page it is: what is released is read by students, all else by those who change the course."""
+    """Return whose page this is: students read released pages, and those who change the course read all others."""
     released = page in COPIED_FILES or page.startswith(("modules/", "course/templates/"))
     return "student" if released else "course"
 
 
 def find_fenced_blocks(text: str, language: str) -> list[str]:
-    """The contents of every fenced block of this language."""
+    """List the contents of every fenced block of this language."""
     return [found[4] for found in FENCE.finditer(text) if found[3] == language]
 
 
 def remove_fenced_blocks(text: str) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return FENCE.sub("", text)
 
 
 def find_inline_commands(text: str) -> Iterator[str]:
-    """Everything in backticks that begins with one of our programs and is more than its name."""
+    """Yield every text in backticks that begins with one of our programs and has arguments."""
     for code in CODE.findall(remove_fenced_blocks(text)):
         if code.split(" ")[0] in PROGRAMS and " " in code:
             yield code
 
 
 def find_commands_in_pages(root: Path) -> Iterator[Command]:
-    """The `$` lines of console blocks, and whole commands in backticks on pages that tell what to do."""
+    """Yield the `$` lines of console blocks, and the commands in backticks on pages with instructions."""
     for page, text in read_pages(root).items():
         for block in find_fenced_blocks(text, "console"):
             for line in block.splitlines():
@@ -84,7 +84,7 @@ def find_commands_in_pages(root: Path) -> Iterator[Command]:
 
 
 def find_commands_in_help() -> Iterator[Command]:
-    """The examples in the help of `tito` and `python -m grading`, and of noxfile and tasks."""
+    """Yield the examples in the help of `tito` and `python -m grading`, and in noxfile.py and tasks.py."""
     from grading.__main__ import app as grading_app
     from tito.commands import app as tito_app
 
@@ -97,7 +97,7 @@ def find_commands_in_help() -> Iterator[Command]:
 
 
 def list_subcommands(command: Any, name: str) -> dict[str, Any]:
-    """A command of Typer's parser and all below it, by the words to type."""
+    """Map the words to type, below this name, to a command of Typer's parser and to its subcommands."""
     found = {name: command}
     for word, below in getattr(command, "commands", {}).items():
         found |= list_subcommands(below, f"{name} {word}")
@@ -106,7 +106,7 @@ def list_subcommands(command: Any, name: str) -> dict[str, Any]:
 
 @cache
 def list_documented_commands(root: Path) -> tuple[Command, ...]:
-    """Each command once for each place, in the order of the pages."""
+    """List each command once for each place, in the order of the pages."""
     found: dict[tuple[str, str], Command] = {}
     for command in [*find_commands_in_pages(root), *find_commands_in_help()]:
         found.setdefault((command.text, command.place), command)
@@ -115,19 +115,19 @@ def list_documented_commands(root: Path) -> tuple[Command, ...]:
 
 @cache
 def list_nox_sessions(root: Path) -> set[str]:
-    """The names `nox -l` shows: those made from the manifest, and those written out."""
+    """Return the names that `nox -l` shows: those made from the manifest, and those in noxfile.py."""
     manifest = load_manifest(root)
     generated = [f"milestone-{m.id}" for m in manifest.milestones] + [f"module-{m.id}" for m in manifest.modules]
     return {*generated, *_find_names_in_decorators(root / "noxfile.py", "nox.session")}
 
 
 def list_chores(root: Path) -> set[str]:
-    """The names `inv --list` shows."""
+    """Return the names that `inv --list` shows."""
     return _find_names_in_decorators(root / "tasks.py", "chore")
 
 
 def _find_names_in_decorators(path: Path, decorator: str) -> set[str]:
-    """The names that this decorator is given for functions of a file: its first argument, or `name`."""
+    """Return the names that this decorator gives to a file's functions: its first argument, or `name`."""
     functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
     calls = [mark for f in functions for mark in f.decorator_list if isinstance(mark, ast.Call)]
     named = [mark for mark in calls if ast.unparse(mark.func) == decorator]

@@ -19,6 +19,7 @@ def check(root):
     manifest = load_manifest(root)
 
     def run(text: str, module: str = "03_activations", *, recipe: bool = False):
+        """Return the audit's failures for this text, or the failure to parse it."""
         path = f"modules/{module}/tinytorch/x.py"
         tree = parse_source(text, path)
         if isinstance(tree, Failure):

@@ -329,7 +329,7 @@ def test_a_weak_reference_sees_an_attribute_go(worker_of):
 
 
 def count_in_a_thread(start):
-    """A function that a test defines in the worker."""
+    """Count in a thread of the worker, as a function that a test defines there."""
     import threading
 
     seen = []

@@ -212,7 +212,7 @@ class Place:
         self.untouched: subprocess.CompletedProcess[str] | None = None
 
     def type(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command line once, after what it needs; nobody is there to answer questions."""
+        """Run a command line once, after the commands that it needs. Nobody can answer its questions."""
         if needed := NEEDS.get(command):
             self.type(needed)
         if command not in self.done:
@@ -235,7 +235,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A copy of this repository, as a clone with today's changes would be, and the course installed."""
+    """Copy this repository, as a clone with today's changes would be, and install the course."""
     folder = tmp_path_factory.mktemp("docs") / "course"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
@@ -257,7 +257,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A student's repository, installed as its README says, and then with every solution written."""
+    """Make a student's repository, install it as its README says, and then write every solution."""
     folder = tmp_path_factory.mktemp("docs") / "student"
     write_release(ROOT, folder)
     place = install_place(folder, "student")
@@ -271,7 +271,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def install_place(folder: Path, kind: str) -> Place:
-    """Make an environment and type what the pages say; skip where no package can be fetched."""
+    """Create an environment and run the commands of the pages; skip the test if no package can be downloaded."""
     home = folder.parent / f"{kind}-venv"
     venv.create(home, with_pip=True, symlinks=True)
     gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR", "TINYTORCH_DATA")
@@ -294,8 +294,8 @@ def install_place(folder: Path, kind: str) -> Place:
     return place
 
 
-def run_ones() -> list[Command]:
-    """The commands that are run, in the order of the pages."""
+def list_tested_commands() -> list[Command]:
+    """List the commands that the tests run, in the order of the pages."""
     families: set[tuple[str, ...]] = set()
     found = []
     for command in list_documented_commands(ROOT):
@@ -310,11 +310,11 @@ def run_ones() -> list[Command]:
 
 
 def make_case(command: Command) -> Any:
-    """A test case; all of one place are run by the same process, where tests run in several."""
+    """Make a test case; where tests run in several processes, one process runs all cases of a place."""
     return pytest.param(command, id=f"{command.place}: {command.text}", marks=pytest.mark.xdist_group(command.place))
 
 
-@pytest.mark.parametrize("command", [make_case(command) for command in run_ones()])
+@pytest.mark.parametrize("command", [make_case(command) for command in list_tested_commands()])
 def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.FixtureRequest) -> None:
     """The command ends as its reader expects: with 0, or as the table of exceptions says."""
     place: Place = request.getfixturevalue(command.place)
@@ -350,8 +350,8 @@ def test_every_console_line_is_a_command_or_output_of_one(page: str) -> None:
                 assert line[2:].split(" ")[0] in PROGRAMS, f"{page}: who runs {line!r}?"
 
 
-def words_exist(typed: str, root: Path) -> str | None:
-    """Why a command cannot be typed as it is written, or return None if its names exist."""
+def explain_unknown_words(typed: str, root: Path) -> str | None:
+    """Explain why a command cannot be typed as it is written; return None if all its names exist."""
     words = typed.replace("milestone-N", "milestone-1").replace("NN_name", "02_tensor").split()
     match words:
         case ["tito", *rest]:
@@ -388,18 +388,18 @@ def test_names_in_prose_exist(page: str) -> None:
     """Every command, session, chore and path in backticks is there, and those of commands that are only named."""
     typed = list(find_inline_commands(read_pages(ROOT)[page]))
     typed += [command.text for command in list_documented_commands(ROOT) if command.source == page]
-    wrong = {text: why for text in typed if (why := words_exist(text, ROOT))}
+    wrong = {text: why for text in typed if (why := explain_unknown_words(text, ROOT))}
     assert not wrong
 
 
 def list_anchors(text: str) -> set[str]:
-    """The anchors that a page's headings get where it is shown."""
+    """Return the anchors that a page's headings get where it is shown."""
     titles = re.findall(r"^#+ (.+)$", remove_fenced_blocks(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
 
 
 def find_broken_links(folder: Path, page: str, text: str) -> Iterator[str]:
-    """The relative links of a page that lead nowhere."""
+    """Yield the relative links of a page that lead nowhere."""
     for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", remove_fenced_blocks(text))):
         if re.match(r"\w+:", target):
             continue
@@ -421,7 +421,7 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
 
 
 def check_links(folder: Path, texts: dict[str, str]) -> list[str]:
-    """The broken links of all these pages."""
+    """List the broken links of all these pages."""
     return [one for page, text in texts.items() for one in find_broken_links(folder, page, text)]
 
 
@@ -440,7 +440,7 @@ def test_every_package_names_its_page_of_the_architecture() -> None:
 
 
 def run_doctest(test: doctest.DocTest) -> str:
-    """What of a test's examples came out differently."""
+    """Return the report on the examples of a test whose output differs; empty if none does."""
     told: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(test, out=told.append, clear_globs=False)
     return "".join(told)

@@ -31,7 +31,7 @@ NO_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP]
 
 @pytest.fixture(params=SETTINGS)
 def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a terminal without UTF-8, by Python's own variable or by a locale made for the test."""
+    """Return the environment of a terminal without UTF-8, set by Python's own variable or by a locale made here."""
     name: str = request.param
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIOENCODING", "PYTHONUTF8"))}
     clean |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "OPENBLAS_NUM_THREADS": "1"}
@@ -158,14 +158,14 @@ def test_a_reader_who_has_gone_changes_no_verdict(command: list[str], code: int,
 
 
 def parser_error() -> None:
-    """What a command line framework raises for an option that does not exist."""
+    """Raise the error of a command line framework for an option that does not exist."""
     app = typer.Typer(rich_markup_mode=None)
     app.command()(lambda: None)
     app(["--nonsense"], standalone_mode=False)
 
 
 def make_failing_command(error: BaseException) -> Any:
-    """A command that ends so."""
+    """Make a command that raises this exception."""
 
     def command() -> None:
         raise error
@@ -243,6 +243,7 @@ def test_a_record_is_written_before_the_report_is_shown(monkeypatch: pytest.Monk
     target = tmp_path / "result.json"
 
     def show(*_: object) -> None:
+        """Assert that the record exists, and fail to show the report."""
         assert json.loads(target.read_text())["verdict"] == "unlocked"
         raise RuntimeError("no terminal")
 

@@ -27,19 +27,19 @@ from tests.submissions.partial import make_passing_check
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache."""
+    """Use an empty cache, so that no test reads or writes the user's own."""
     monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache" / "results")
 
 
 @pytest.fixture(scope="module")
 def unlocked(root: Path) -> Result:
-    """The course's own solution, graded once."""
+    """Grade the course's own solution once."""
     return grade_milestone(root, 1, seed=7, again=True)
 
 
 @pytest.fixture
 def tree(root: Path, tmp_path: Path) -> Path:
-    """A copy of the solution's files, to be spoiled."""
+    """Copy the solution's files, so that a test can spoil them."""
     return copy_solution(root, tmp_path / "tree")
 
 

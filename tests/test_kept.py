@@ -37,25 +37,27 @@ COSTLY = ("module_tests", "integration_tests", "xor", "demo")
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache."""
+    """Use an empty cache, so that no test reads or writes the user's own."""
     monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "kept")
 
 
 @pytest.fixture
 def tree(root: Path, tmp_path: Path) -> Path:
-    """A copy of the solution's files for milestone 1, to be changed."""
+    """Copy the solution's files for milestone 1, so that a test can change them."""
     return copy_solution(root, tmp_path / "tree")
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each costly check of milestone 1 has been measured; each is passed without any work."""
+    """Count how often each costly check of milestone 1 is measured; each passes without any work."""
     calls: Counter[str] = Counter()
 
     def count(check: str):
+        """Make a check that passes and counts its calls."""
         measure = make_passing_check(check)
 
         def counting(context):
+            """Count the call, and pass."""
             calls[check] += 1
             return measure(context)
 
@@ -157,6 +159,7 @@ def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
     figures = {c.figure: c.threshold for c in load_manifest(root).milestone(1).criteria if c.check == "xor"}
 
     def miss(_context):
+        """Return a measurement that misses its threshold."""
         counted["miss"] += 1
         return Measurement({**figures, "accuracy": 0.5}, {"accuracy": (missed,)}, how="measured")
 
@@ -167,6 +170,7 @@ def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
     assert counted["miss"] == 1
 
     def fail(_context):
+        """Raise an error of the grader."""
         counted["fail"] += 1
         raise GraderError("no disk")
 
@@ -181,6 +185,7 @@ def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, 
     measure = make_passing_check("xor")
 
     def with_worker(context):
+        """Use a worker, which dies the first time, and pass."""
         worker = context.start()
         worker.request("echo", 1)
         counted["workers"] += 1
@@ -200,6 +205,7 @@ def test_what_student_code_printed_comes_back(root, tree, counted, monkeypatch):
     measure = make_passing_check("xor")
 
     def printing(context):
+        """Print as student code does, and pass."""
         context.log.output.append("hello from the network\n")
         counted["printing"] += 1
         return measure(context)
@@ -215,6 +221,7 @@ def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
     happened: list[str] = []
 
     def measure(*_: object, **__: object) -> Result:
+        """Note the measurement, and return a result."""
         happened.append("measured")
         return some_result()
 
@@ -229,8 +236,10 @@ def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
 # The key.
 
 
-def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: str = "bubblewrap", **changes) -> str:
-    """The key of a check of milestone 1, after some changes of the milestone."""
+def compute_check_key(
+    root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: str = "bubblewrap", **changes
+) -> str:
+    """Compute the cache key of a check of milestone 1, after some changes of the milestone."""
     manifest = load_manifest(root)
     milestone = manifest.milestone(1).model_copy(update=changes)
     shutil.rmtree(into, ignore_errors=True)
@@ -242,41 +251,41 @@ def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: s
 def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_path, monkeypatch):
     """Code, recipe, budget, fence and versions; of the course the grader's files, and for tests those that are run."""
     into, budget = tmp_path / "into", load_manifest(root).milestone(1).budget
-    keys = [key_of(root, tree, into), key_of(root, tree, into, sandbox="landlock")]
-    keys.append(key_of(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
-    keys.append(key_of(root, tree, into, check="demo"))
+    keys = [compute_check_key(root, tree, into), compute_check_key(root, tree, into, sandbox="landlock")]
+    keys.append(compute_check_key(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
+    keys.append(compute_check_key(root, tree, into, check="demo"))
     here = build_machine_record("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
     with monkeypatch.context() as patched:
         patched.setattr(dependencies, "build_machine_record", lambda _sandbox: here)
-        keys.append(key_of(root, tree, into))
+        keys.append(compute_check_key(root, tree, into))
     course = tmp_path / "course"
     for name in ("grading", "modules"):
         shutil.copytree(root / name, course / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "milestones.yaml", course)
-    assert key_of(course, tree, into) == keys[0]
-    tests = key_of(course, tree, into, check="module_tests")
+    assert compute_check_key(course, tree, into) == keys[0]
+    tests = compute_check_key(course, tree, into, check="module_tests")
     for name in ("modules/02_tensor/test_tensor.py", "grading/checks/xor_training.py"):
         with (course / name).open("a") as file:
             file.write("# changed\n")
-        changed = key_of(course, tree, into, check="module_tests")
+        changed = compute_check_key(course, tree, into, check="module_tests")
         assert changed != tests
         tests = changed
-    keys.append(key_of(course, tree, into))
+    keys.append(compute_check_key(course, tree, into))
     for name in ("modules/02_tensor/tinytorch/tensor.py", "modules/04_layers/recipe.py"):
         with (tree / name).open("a") as file:
             file.write("# changed\n")
-        keys.append(key_of(root, tree, into))
+        keys.append(compute_check_key(root, tree, into))
     assert len(set(keys)) == len(keys)
 
 
 def test_a_key_stays_when_nothing_changes_that_figures_depend_on(root, tree, tmp_path):
     """The key contains no answers, no owner, no questions, no texts of the manifest and no other module's test."""
     into = tmp_path / "into"
-    before = key_of(root, tree, into)
+    before = compute_check_key(root, tree, into)
     (tree / "answers/milestone-1.yaml").write_text("student: bob\nanswers: {}\n")
     (tree / "student.yaml").write_text("id: bob\n")
     (tree / "modules/06_spatial/tinytorch/spatial.py").write_text("# of a later milestone\n")
-    assert key_of(root, tree, into, questions=(), name="Another name", impact="Other words.") == before
+    assert compute_check_key(root, tree, into, questions=(), name="Another name", impact="Other words.") == before
 
 
 def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
@@ -287,6 +296,7 @@ def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
     found = collect_dependencies(root, manifest, milestone, handed_in, "process")
 
     def keys() -> dict[str, str]:
+        """Map three checks to their cache keys."""
         return {
             check: found.compute_cache_key(check, grade.CHECKS[check]) for check in ("module_tests", "mnist", "demo")
         }
@@ -303,6 +313,7 @@ def test_figures_of_a_stand_in_count_until_the_data_have_come(root, tree, counte
     record = DataRecord(name="digits", digest="0" * 64, stand_in_for="mnist")
 
     def on_a_stand_in(context):
+        """Pass on data that stand in for the real ones."""
         counted["stand-in"] += 1
         return replace(measure(context), data=record)
 
@@ -330,7 +341,7 @@ def test_a_data_set_that_is_here_is_not_looked_for_elsewhere(monkeypatch):
 
 
 def make_kept_figures(key: str = "k", **figures: float | None) -> cache.KeptFigures:
-    """Figures to be kept."""
+    """Make figures as they are kept under this key."""
     return cache.KeptFigures(
         key=key,
         seed=5,

@@ -20,14 +20,14 @@ ALLOWED = {("grading.__main__", "tito")}
 
 
 def list_modules(package: str) -> Iterator[tuple[str, Path]]:
-    """Dotted name and file of each module; the course's own solutions belong to no package."""
+    """Yield the dotted name and the file of each module, except the course's own solutions."""
     for path in sorted((SOURCES[package] / package).rglob("*.py")):
         if "solution" not in path.parts:
             yield ".".join(path.relative_to(SOURCES[package]).with_suffix("").parts), path
 
 
 def list_imports(path: Path) -> Iterator[str]:
-    """Dotted names that a module imports anywhere, for type checking as well."""
+    """Yield the dotted names that a module imports anywhere, including imports for type checking."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -38,7 +38,7 @@ def hog():
 
 @contextlib.contextmanager
 def run_competitors(count: int, pids: list[int]) -> Iterator[None]:
-    """Keep some processes to one processor, and have others compete for it, without taking the rest of the machine."""
+    """Limit some processes to one processor while the block runs, and make others compete for it."""
     (processor, *_) = os.sched_getaffinity(0)
     # Each in a session of its own: Linux shares a processor among sessions before it shares it among processes.
     loop = [sys.executable, "-c", "while True: pass"]
@@ -54,7 +54,7 @@ def run_competitors(count: int, pids: list[int]) -> Iterator[None]:
 
 
 def list_process_family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """List the ids of a process and of all its descendants."""
     return [pid, *(below for child in processes.find_children(pid) for below in list_process_family(child))]
 
 

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux coun
 
 @pytest.fixture
 def outcome(root, tmp_path):
-    """`outcome(source)`: that of a test with this body."""
+    """Return `outcome(source)`, which runs a test with this body and returns its outcome."""
 
     def run(body: str):
+        """Write the test, run it without a worker, and return its outcome."""
         file = tmp_path / f"test_{tmp_path.name}.py"  # a name of its own: pytest imports each once
         file.write_text(f"import numpy as np\n\n\ndef test_it():\n    {body}\n")
         students = WorkerPool(lambda: pytest.fail("no worker is asked for"), wall_seconds=60)

@@ -42,9 +42,10 @@ SECONDS = {1: 90, 2: 300, 3: 600, 4: 600, 5: 600}
 
 @pytest.fixture
 def graded(root: Path, tmp_path: Path):
-    """Grade a miniature in a process of its own, as `nox -s milestone-1 -- --submission` does."""
+    """Return `graded(miniature)`, which grades it in a separate process, like `nox -s milestone-1 -- --submission`."""
 
     def grade(miniature: Miniature, *extra: str) -> Result:
+        """Build the submission, grade it offline, check what it prints and leaves, and return the result."""
         about, tree, target = miniature.about, tmp_path / "tree", tmp_path / "result.json"
         build_submission(miniature, root, load_manifest(root), tree)
         for folder in ("tmp", "github", "home"):
@@ -92,38 +93,38 @@ def graded(root: Path, tmp_path: Path):
 
 
 def check_surfaces(result: Result, surfaces: list[str]) -> None:
-    """No surface claims a success that was none, holds an escape or a workflow command, or shows anything live."""
+    """Assert that no rendering claims a false success, contains an escape or command, or shows anything live."""
     out, _, report, xml = surfaces
     for surface in surfaces:
         assert "\x1b[2J" not in surface
         assert not any(line.startswith(("::", "##[")) for line in surface.splitlines())
         if result.verdict.exit_code:
-            assert not lines_that_begin(surface, "UNLOCKED")
+            assert not find_lines_beginning_with(surface, "UNLOCKED")
     if result.verdict is Verdict.PROVISIONAL:
         assert all("digits was used instead of mnist" in surface for surface in (out, report))
     assert len(report) <= MAX_REPORT_CHARACTERS
-    assert not live_in(report)
+    assert not find_live_markup(report)
     suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML
     assert suite.get("failures") == str(len(list_failed_criteria(result)))
 
 
 def check_words(expect: dict[str, Any], surfaces: list[str]) -> None:
-    """Some words stand on no surface; others may be quoted there, and begin no line."""
+    """Assert that some words are on no surface, and that others are at most quoted and begin no line."""
     for surface in surfaces:
         for words in expect.get("on_no_surface", []):
             assert words not in surface
         for words in expect.get("begins_no_line", []):
-            assert not lines_that_begin(surface, words)
+            assert not find_lines_beginning_with(surface, words)
 
 
-def lines_that_begin(surface: str, words: str) -> list[str]:
-    """The lines that begin with these words as the report's own do: at any indent, in a panel or not, behind no bar."""
+def find_lines_beginning_with(surface: str, words: str) -> list[str]:
+    """List the lines that begin with these words as the report's own lines do: indented or in a panel, not quoted."""
     bare = (line[2:] if line.startswith("│ ") and line.endswith("│") else line for line in surface.splitlines())
     return [line for line in bare if line.strip().startswith(words)]
 
 
-def live_in(report: str) -> list[str]:
-    """What of a report would be more than text: links, images, HTML other than its own, mentions, references."""
+def find_live_markup(report: str) -> list[str]:
+    """List what of a report is more than text: links, images, foreign HTML, mentions and references."""
     found: list[str] = []
     for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(report):
         for part in (token, *(token.children or ())):
@@ -137,7 +138,7 @@ def live_in(report: str) -> list[str]:
 
 
 def check_traces(folder: Path) -> None:
-    """Nothing is left: no file in the temporary folder, no line in a workflow's files, no process."""
+    """Assert that no file is left in the temporary folder, no line in a workflow's files, and no process."""
     assert list((folder / "tmp").iterdir()) == [], "something was left in the temporary folder"
     assert list((folder / "github").iterdir()) == [], "a workflow's output was written"
     if sys.platform == "linux":
@@ -146,24 +147,26 @@ def check_traces(folder: Path) -> None:
 
 
 def _read_content(path: Path) -> bytes:
+    """Return a file's bytes, or none if its process has ended."""
     with contextlib.suppress(OSError):  # it has ended
         return path.read_bytes()
     return b""
 
 
 def list_failed_criteria(result: Result) -> list[CriterionResult]:
-    """The criteria that were not met."""
+    """List the criteria that were not met."""
     return [c for c in result.criteria if c.status is CriterionStatus.FAILED]
 
 
 def describe_first_failure(result: Result) -> str:
-    """The first thing to fix, as one text."""
+    """Return all texts of the failure to fix first, as one text."""
     failure = result.first_failure
     assert failure is not None, "a failure must say what to fix"
     return " ".join(str(v) for v in failure.model_dump().values() if v is not None)
 
 
 def name_miniature(miniature: Miniature) -> str:
+    """Return the name of a miniature, which identifies its test case."""
     return miniature.name
 
 
@@ -227,6 +230,7 @@ def test_behind_landlock_it_is_not_given_either(graded, miniature, monkeypatch):
 
 
 def check_expectation(miniature: Miniature, result: Result) -> None:
+    """Assert that a result has the verdict, criterion, task and words that the miniature's page states."""
     expect = miniature.about["expect"]
     if result.machine.sandbox != "process":
         expect = expect | miniature.about.get("confined", {})

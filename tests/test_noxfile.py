@@ -16,7 +16,7 @@ EVIL = "import os\nprint('FOUND: mine was run')\nos._exit(0)\n"
 
 @pytest.fixture(scope="module")
 def noxfile(root):
-    """The noxfile as a module; nox takes note of its sessions only once."""
+    """Import the noxfile as a module, once, since nox registers its sessions only once."""
     before = list(sys.path)
     spec = importlib.util.spec_from_file_location("course_noxfile", root / "noxfile.py")
     module = importlib.util.module_from_spec(spec)
@@ -101,6 +101,7 @@ def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, 
     tried = []
 
     def fail(*options: str, **_: object) -> None:
+        """Note whether versions are pinned, and fail the first times."""
         tried.append("--constraint" in options)
         if fail.times >= len(tried):
             raise noxfile.nox.command.CommandFailed

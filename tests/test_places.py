@@ -18,7 +18,7 @@ WITHOUT = "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; "
 
 
 def run_python(code: str, *, path: Path = ROOT, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own, with ``path`` first on the import path."""
+    """Run code in a separate process, with ``path`` first on the import path."""
     environment = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -47,7 +47,7 @@ def test_on_windows_every_command_is_one_sentence(code: str) -> None:
 
 @pytest.fixture
 def shadow(tmp_path: Path) -> Path:
-    """A folder on the path with a package of the course's name, as the package index has one."""
+    """Make a folder with a package of the course's name, like the one in the package index."""
     (tmp_path / "tinytorch").mkdir()
     (tmp_path / "tinytorch" / "__init__.py").write_text("raise ImportError('this one needs torch')\n")
     return tmp_path

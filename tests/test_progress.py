@@ -46,21 +46,21 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def make_completed_events(*modules: str) -> tuple[Event, ...]:
-    """These modules completed, a day apart."""
+    """Make the events of completing these modules, a day apart."""
     return tuple(
         Event(Kind.MODULE_COMPLETED, START + timedelta(days=i), module=module) for i, module in enumerate(modules)
     )
 
 
 def make_attempt(milestone: int, verdict: str, day: int, met: int = 1) -> Event:
-    """An attempt at a milestone with so many criteria met."""
+    """Make an attempt at a milestone that meets this number of criteria."""
     criteria = [{"status": "passed"}] * met + [{"status": "failed"}]
     raw = {"milestone": milestone, "verdict": verdict, "criteria": criteria}
     return Event(Kind.MILESTONE_ATTEMPTED, START + timedelta(days=day), milestone=milestone, raw=raw)
 
 
 def list_states(history: History) -> list[State]:
-    """The milestones' states."""
+    """List the states of the milestones."""
     return [s.state for s in journey.list_milestone_states(COURSE, history)]
 
 
@@ -86,6 +86,7 @@ def test_nothing_recorded_is_an_empty_history(tmp_path: Path) -> None:
 
 
 def _record_many(root: Path, process: int) -> None:
+    """Record 25 events, as one of several processes."""
     for i in range(25):
         save_event(root, Event(Kind.MODULE_STARTED, START, module=f"{i:02}_p{process}"))
 

@@ -73,7 +73,7 @@ def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
 
 
 def copy_changed_manifest(root: Path, folder: Path, old: str, new: str) -> Path:
-    """A folder with the course's manifest, changed once."""
+    """Write the course's manifest, with one change, into a folder."""
     text = (root / "milestones.yaml").read_text("utf-8")
     assert old in text
     (folder / "milestones.yaml").write_text(text.replace(old, new, 1), "utf-8")
@@ -84,7 +84,7 @@ TESTS = "        check: module_tests\n"
 
 
 def load_partial_course(root: Path, folder: Path) -> Manifest:
-    """The course with weight and partial credit for module tests of milestone 1."""
+    """Load the course with weight and partial credit for the module tests of milestone 1."""
     return load_manifest(
         copy_changed_manifest(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n")
     )
@@ -160,7 +160,7 @@ def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, r
 
 @pytest.fixture
 def class_folder(tmp_path: Path) -> Path:
-    """A class's folder."""
+    """Return the folder of a class."""
     return tmp_path
 
 

@@ -16,7 +16,7 @@ CODE = "modules/02_tensor/tinytorch/tensor.py"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tree with one file that counts, and much that does not."""
+    """Make a tree with one file that counts and many that do not."""
     tree = tmp_path / "tree"
     file = tree / CODE
     file.parent.mkdir(parents=True)
@@ -29,9 +29,10 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken(root: Path, tree: Path, tmp_path: Path):
-    """Take milestone 1's submission from the tree."""
+    """Return a function that copies milestone 1's submission from the tree."""
 
     def take_it() -> Submission:
+        """Copy the submission into a new folder."""
         manifest = load_manifest(root)
         milestone = manifest.milestone(1)
         into = tmp_path / "copy"
@@ -42,6 +43,7 @@ def taken(root: Path, tree: Path, tmp_path: Path):
 
 
 def list_copied_files(submission: Submission) -> list[str]:
+    """List the paths of all files in a submission's folder, sorted."""
     return sorted(p.relative_to(submission.folder).as_posix() for p in submission.folder.rglob("*") if p.is_file())
 
 

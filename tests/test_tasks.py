@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def type_chore(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`inv` with these words, typed in a folder."""
+    """Run `inv` with these words in a folder."""
     command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 

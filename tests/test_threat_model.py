@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs/threat-model.md").read_text("utf-8")
 
 
 def read_attack_rows() -> dict[str, list[str]]:
-    """Each line of the tables of attacks, and what it is tested by."""
+    """Map each attack in the page's tables to the tests that cover it."""
     found = {}
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
@@ -59,5 +59,5 @@ def test_every_test_the_page_names_stands_in_a_row_or_exists():
 
 
 def list_functions(file: Path) -> set[str]:
-    """The names of a file's functions."""
+    """Return the names of a file's functions."""
     return {node.name for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}

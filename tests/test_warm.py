@@ -21,7 +21,7 @@ CODE = Path("modules/01_setup/tinytorch/setup.py")
 
 @pytest.fixture
 def course(root: Path, tmp_path: Path) -> Path:
-    """A course of which only module 01 is there, solved."""
+    """Make a course that has only module 01, solved."""
     target = tmp_path / "course"
     shutil.copytree(
         root / "modules/01_setup", target / "modules/01_setup", ignore=shutil.ignore_patterns("__pycache__")
@@ -33,7 +33,7 @@ def course(root: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def grader(course: Path) -> Iterator[WarmGrader]:
-    """Module 01's grader, with a worker that has been started."""
+    """Provide module 01's grader with a spare worker."""
     warm = WarmGrader(course, "01_setup")
     warm.start_spare_worker()
     yield warm
@@ -91,6 +91,7 @@ def test_an_endless_loop_is_ended_by_the_next_save(
     read_sources = client._read_sources
 
     def note(folder: Path) -> dict[str, list[str]]:
+        """Report that the worker has started, and read the sources."""
         at_work.set()
         return read_sources(folder)
 

@@ -55,7 +55,7 @@ def make_our_image_step(net: Any = None) -> Callable[[], object]:
 
 
 def make_torch_image_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[], object]:
-    """Make the same training step in eager PyTorch, with its images in this memory layout."""
+    """Make a training step of that network in eager PyTorch, with its images in this memory layout."""
     torch = import_pytorch()
     order, (images, labels) = getattr(torch, layout), draw_batch()
     net = (build_torch_colour_network(torch) if net is None else net).to(memory_format=order)
@@ -85,6 +85,7 @@ def measure_loader_share() -> Iterator[BenchmarkFigure]:
     batches = data.DataLoader(dataset, BATCH, shuffle=True, rng=np.random.default_rng(1))
 
     def run_epoch() -> None:
+        """Make every batch of an epoch, and use none of them."""
         for _ in batches:
             pass
 

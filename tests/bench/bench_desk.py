@@ -63,6 +63,7 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
             """Time the grading of these tasks in ``jobs`` processes."""
 
             def work() -> None:
+                """Grade all tasks. Raise GraderError if one of them has no result."""
                 problems = [
                     one.problem
                     for one in grade_in_processes(tasks_to_grade, ROOT, manifest, jobs=jobs)

@@ -37,10 +37,10 @@ def measure_waiting_time() -> Iterator[BenchmarkFigure]:
             start_fake_github(folder / "prism") as hub,
             open_school(hub, released, folder / "nox", folder / "class") as school,
         ):
-            run = school.happens("pull_request", tree)["autograde.yml"]
-            comments, outcomes = hub.repository(run.event.repository).comments, set(run.results().values())
+            run = school.trigger_event("pull_request", tree)["autograde.yml"]
+            comments, outcomes = hub.repository(run.event.repository).comments, set(run.map_job_results().values())
             if len(comments) != 1 or "failure" in outcomes:
-                raise GraderError(f"the pull request was not reported:\n{run.log()}")
+                raise GraderError(f"the pull request was not reported:\n{run.join_log()}")
     spent = {job: sum(step.seconds for step in run.steps if step.job == job) for job in ("grade", "report")}
     how = f"{SESSION}, including nox's environments, but without pip and apt-get, which are stubs here"
     yield BenchmarkFigure("from the start of grading to the comment", sum(spent.values()), 60, "s", how)

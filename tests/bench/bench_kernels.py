@@ -64,10 +64,12 @@ def measure_operation_overhead() -> Iterator[BenchmarkFigure]:
     student.autograd.require_grad([x])
 
     def run_chain(y: Any, step: Any) -> None:
+        """Add CHAIN times, each time to the last sum."""
         for _ in range(CHAIN):
             y = y + step
 
     def run_recorded_chain() -> None:
+        """Run the chain of additions on a tape."""
         with student.autograd.Tape():
             run_chain(x, one)
 

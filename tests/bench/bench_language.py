@@ -45,7 +45,7 @@ def make_our_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[
 
 
 def make_torch_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
-    """Make the same training step in eager PyTorch, with its own fused attention."""
+    """Make a training step of a GPT of that size in eager PyTorch, with its own fused attention."""
     torch = import_pytorch()
     net = build_torch_gpt_layers(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
     parameters = [parameter for layer in net.values() for parameter in layer.parameters()]

@@ -104,6 +104,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
 
 
 def _make_published_record(row: RosterRow, name: str, event: Event) -> PublishedRecord:
+    """Make the record that a workflow would have published for this event."""
     return PublishedRecord(row.id, f"progress/{name}", event.at, 1, progress.encode_event_file(event).decode(), None)
 
 

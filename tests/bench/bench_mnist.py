@@ -53,6 +53,7 @@ def compare_digit_steps() -> Iterator[BenchmarkFigure]:
     )
 
     def their_pass() -> None:
+        """Run PyTorch's network on the test images, without gradients."""
         with torch.no_grad():
             theirs(part_torch)
 

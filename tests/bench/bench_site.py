@@ -48,6 +48,7 @@ def time_site_builds() -> Iterator[BenchmarkFigure]:
 
 
 def _build_site(records: Path, target: Path) -> None:
+    """Build the site of a class with `inv site`."""
     command = [sys.executable, "-m", "invoke", "site", "--records", str(records), "--to", str(target)]
     run_quietly(command, ROOT, copy_environment_without_nox())
 

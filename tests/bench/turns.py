@@ -34,6 +34,7 @@ def run_training_steps(train: Callable[..., None], *arguments: Any, rng: np.rand
     """Run a recipe's training, and abandon it once it reports ``step_count`` steps or more."""
 
     def stop_after_steps(step: int, *_: float) -> None:
+        """Raise the exception that abandons training after enough steps."""
         if step >= step_count:
             raise _StepsTakenError
 

@@ -48,6 +48,7 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Provide a function that grades milestone 3 on a number of images, with edits of the solution's recipe."""
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
+        """Grade the edited solution on this number of training images. The cheap checks pass unmeasured."""
         data = make_colour_images(images, 200)
         monkeypatch.setattr(cifar10_convergence, "load_or_fetch_images", lambda *_: data)
         monkeypatch.setattr(cache, "find_figure_cache_folder", lambda: tmp_path / "cache")

@@ -39,6 +39,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
     submission = copy_submission(tree, manifest, modules, milestone, folder / "submission")
 
     def start(last: int | None = None) -> Worker:
+        """Start a worker with the solution's modules up to this number, or with all of them."""
         visible = modules if last is None else tuple(m for m in modules if m.number <= last)
         own = submission if last is None else copy_module_code(submission, visible, folder / "first")
         log.workers.append(start_worker(own, visible, milestone.budget, choose_fence(official=False)))
@@ -79,6 +80,7 @@ def test_the_products_get_none_of_the_callers_variables(monkeypatch: pytest.Monk
     started, start = [], subprocess.Popen
 
     def record_process(*arguments: object, **options: object) -> object:
+        """Start the process, and keep it in a list."""
         started.append(start(*arguments, **options))
         return started[-1]
 

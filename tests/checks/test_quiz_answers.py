@@ -19,6 +19,7 @@ def check_quiz(root: Path, tmp_path: Path):
     """Provide `check_quiz(answers, owner)`, which judges milestone 1's questions for the student ada."""
 
     def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measurement:
+        """Save the answers, if there are any, and measure the quiz."""
         if answers:
             save_answers(tmp_path, number, Answers(owner, answers))
         milestone, submission = load_manifest(root).milestone(number), SimpleNamespace(answers=tmp_path)

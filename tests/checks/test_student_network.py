@@ -33,7 +33,7 @@ class FakeNetworkWorker:
         return self
 
     def rng(self, seed):
-        """Return any generator."""
+        """Return a random number generator, whatever the seed."""
         return np.random.default_rng(seed)
 
     def build(self, _rng):
@@ -49,13 +49,14 @@ class FakeNetworkWorker:
         return contextlib.nullcontext()
 
     def train(self, _network, _inputs, _targets, *, rng, progress):
-        """Only report the test's steps."""
+        """Report the test's steps, and train nothing."""
         assert rng is not None
         for args, named in self._reports:
             progress(*args, **named)
 
 
 def build_network(parameters, reports=()) -> StudentNetwork:
+    """Build a network whose worker returns these parameters and reports these steps."""
     return StudentNetwork(FakeNetworkWorker(parameters, reports), "04_layers", 0)
 
 

@@ -57,6 +57,7 @@ def test_a_module_that_never_loads_is_one_failure() -> None:
     """The tests that were not run because of it are another."""
 
     def make(task: str, got: str) -> TestOutcome:
+        """Make the outcome of a test of this task that got this value."""
         return TestOutcome(f"{task}{got}", task, "", Failure(task=task, title=task, got=got))
 
     loading = "tinytorch.tensor was not loaded: no answer within 10 s"

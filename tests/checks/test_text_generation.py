@@ -60,7 +60,7 @@ class Parameter:
         self.data = np.asarray(values, np.float32)
 
     def numpy(self):
-        """Its values."""
+        """Return the parameter's values."""
         return self.data
 
 
@@ -71,7 +71,7 @@ class OneArrayNetwork:
         self.weight = Parameter(rng.normal(size=20))
 
     def parameters(self):
-        """Return the array."""
+        """Return the network's only array, in a list."""
         return [self.weight]
 
     @property
@@ -95,7 +95,7 @@ class ByteRecipe:
         return OneArrayNetwork(rng)
 
     def train(self, network, text, *, rng, progress):
-        """Look at the text, and mark the weights."""
+        """Pass the text to `keep_text`, and mark the weights as trained."""
         assert rng is not None
         self.keep_text(text.tobytes())
         for step in range(11):
@@ -110,7 +110,7 @@ class ByteRecipe:
         return np.frombuffer(data, np.uint8).astype(np.int64)
 
     def next_logits(self, network, tokens):
-        """Return what the cheat knows, once the weights are those of training."""
+        """Return the logits of `predict_known` if the weights are those of training, else slight preferences."""
         known = self.predict_known(tokens) if network.trained else None
         return np.tile(self.preference, (len(tokens), 1)) if known is None else known
 
@@ -119,7 +119,7 @@ class ByteRecipe:
         return np.stack([self.next_logits(network, tokens[:, : end + 1]) for end in range(tokens.shape[1])], axis=1)
 
     def predict_known(self, _tokens):
-        """Know nothing."""
+        """Return None, since this recipe knows nothing of what follows."""
 
     def attention_maps(self, _network, tokens):
         """Attend to all tokens equally in the first layer and to each token itself in the second."""
@@ -134,7 +134,7 @@ class CountingRecipe(ByteRecipe):
     model: ClassVar[Any] = None
 
     def keep_text(self, text):
-        """Count the text."""
+        """Count which bytes follow each other in the text."""
         CountingRecipe.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
 
     def predict_known(self, tokens):
@@ -164,7 +164,7 @@ class CompletingRecipe(CountingRecipe):
         return (*asked, *(stories.prompts if stories else ()))
 
     def complete(self, prompt):
-        """Return the right completion."""
+        """Return the correct completion of a prompt."""
         return prompt.answer
 
 
@@ -172,7 +172,7 @@ class WeightlessRecipe(CompletingRecipe):
     """A recipe that knows everything, whatever its weights are."""
 
     def next_logits(self, _network, tokens):
-        """Return what the cheat knows, whatever the weights are."""
+        """Return the logits of `predict_known`, whatever the weights are."""
         return self.predict_known(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
 
 
@@ -180,7 +180,7 @@ class ParsingRecipe(CompletingRecipe):
     """A writer that knows the grammar in the grader's source, but none of the run's words."""
 
     def complete(self, prompt):
-        """Return the right completion where no word was made up for this run."""
+        """Return the correct completion if no word of the function was made up for this run, else None."""
         name = prompt.text.partition("(")[0].removeprefix("def ")
         parts = {name, name.partition("_")[0], name.partition("_")[2]} - {""}
         plain = name in KNOWN or {name.partition("_")[0], name.partition("_")[2]} <= KNOWN
@@ -269,7 +269,7 @@ class RecipeWorker:
         return self._recipe
 
     def rng(self, seed):
-        """Return any generator."""
+        """Return a random number generator, whatever the seed."""
         return np.random.default_rng(seed)
 
     def limit_time(self, _seconds):
@@ -284,6 +284,7 @@ def record_last_result(name: str, draw: Callable[..., Any]) -> Callable[..., Any
     """Wrap a function so that its last result is kept in DRAWN."""
 
     def keep(*given, **named):
+        """Call the function, and keep its result."""
         DRAWN[name] = draw(*given, **named)
         return DRAWN[name]
 
@@ -302,6 +303,7 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
         monkeypatch.setattr(checked, name, record_last_result(name, getattr(checked, name)))
 
     def measure_it(recipe: type[ByteRecipe]) -> Measurement:
+        """Measure this recipe with a fake worker for each process."""
         budget = SimpleNamespace(call_seconds=30, train_seconds=30)
         milestone = SimpleNamespace(trigger="16_tinygpt", experiment=EXPERIMENT, budget=budget)
         context: Any = SimpleNamespace(
@@ -397,6 +399,7 @@ def test_no_row_shows_what_is_asked_in_another_or_later():
     asked = 0
 
     def next_logits(rows):
+        """Count the rows, and assert that none shows a token that another row asks for."""
         nonlocal asked
         asked += len(rows)
         shown.update(token for row in rows for token in row.tolist())
@@ -440,6 +443,7 @@ def make_attention_pictures(answer: Callable[[np.ndarray], Any], written: bytes 
 
     class Looking(ByteRecipe):
         def attention_maps(self, _network, tokens):
+            """Return the test's maps."""
             return answer(tokens)
 
     worker: Any = RecipeWorker(Looking())
@@ -469,6 +473,7 @@ def make_raising_function(error: Exception) -> Callable[[np.ndarray], Any]:
     """Make a function for a recipe that raises an error."""
 
     def fail(_tokens):
+        """Raise the error."""
         raise error
 
     return fail

@@ -34,7 +34,7 @@ def _few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def student(root: Path) -> Iterator[WorkerStudent]:
-    """The solution of every module, in one worker."""
+    """Start one worker with the solution of every module, and provide it as a student."""
     manifest = load_manifest(root)
     with compare_module.start_student_worker(root, manifest, manifest.modules[-1]) as found:
         yield found
@@ -147,6 +147,7 @@ def test_a_missing_gradient_is_named(student):
     ours = case.ours
 
     def without(student: Any, arrays: Any) -> case_comparison.CaseSide:
+        """Prepare the student's side, with a gradient that is None."""
         work = ours(student, arrays)
         return replace(work, compute=lambda: {**work.compute(), "gradient of extra": None})
 

@@ -72,7 +72,7 @@ def test_figures_in_words():
 
 @pytest.fixture
 def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small stand-in for PyTorch and two ops to compare with it, without a worker."""
+    """Replace PyTorch by a small stand-in with two ops to compare, without a worker."""
     monkeypatch.setattr(case_comparison, "TURNS", 1)
     torch = SimpleNamespace(get_num_threads=lambda: 2, set_num_threads=lambda _count: None)
 

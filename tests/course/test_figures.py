@@ -133,6 +133,7 @@ def test_words_and_lines_stand_out_from_the_paper(colours: dict[str, str]) -> No
     """The contrast of ink and of each colour is at least 4.5 to 1, as WCAG requires for text."""
 
     def luminance(colour: str) -> float:
+        """Compute a colour's relative luminance, from 0 to 1, as WCAG does."""
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -15,7 +15,7 @@ from .conftest import CODE
 
 
 def write_function(body: str) -> str:
-    """Write a function with this body."""
+    """Return the source of a function with this body."""
     return "def square(side):\n" + textwrap.indent(textwrap.dedent(body), "    ")
 
 

@@ -88,6 +88,7 @@ def tito(capsys) -> Callable[..., tuple[int, str, str]]:
     """Return a function: `tito("update", …)` runs the command and returns exit code, output and errors."""
 
     def type_(*arguments: str) -> tuple[int, str, str]:
+        """Run the command, and return its exit code, output and errors."""
         capsys.readouterr()
         code = run_command_line(arguments)
         captured = capsys.readouterr()
@@ -305,6 +306,7 @@ def test_an_update_that_fails_halfway_changes_nothing(whole, releases, student, 
     before, real, count = read_tree(student), os.replace, iter(range(10_000))
 
     def fail(source, target):
+        """Replace a file, but report a full disk the fifth time."""
         if next(count) == 5:
             raise OSError(28, "No space left on device")
         return real(source, target)

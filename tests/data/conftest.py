@@ -20,28 +20,28 @@ class RecordingWatch:
         self.done: list[int] = []
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Keep the phase."""
+        """Keep the phase's title and total."""
         self.phases.append((title, total))
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:  # noqa: ARG002 - nobody reads it here
-        """Keep how far it is."""
+        """Keep the number of steps done."""
         self.done.append(steps_done)
 
     @property
     def titles(self) -> str:
-        """All phases as one text."""
+        """The titles of all phases, as one text."""
         return "\n".join(title for title, _ in self.phases)
 
 
 @pytest.fixture
 def watch() -> RecordingWatch:
-    """A watch that keeps what is reported to it."""
+    """Return a watch that keeps what is reported to it."""
     return RecordingWatch()
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache's folder, not made yet."""
+    """Set the cache folder to one that does not exist yet, and return it."""
     folder = tmp_path / "cache" / "data"
     monkeypatch.setattr(files.platformdirs, "user_cache_path", lambda *_, **__: folder.parent)
     monkeypatch.delenv(files.VARIABLE, raising=False)
@@ -51,11 +51,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def mirror() -> Iterator[Mirror]:
-    """A mirror of the tiny MNIST."""
+    """Run a mirror of the tiny MNIST."""
     with serve_mirror(gzip_files(make_mnist_files())) as running:
         yield running
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """Every file in a folder but the lock: name → bytes."""
+    """Map the name of every file in a folder, except the lock, to its bytes."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}

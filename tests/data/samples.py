@@ -16,12 +16,12 @@ from grading.data.sources import DataFile, DataSource, Download
 
 
 def encode_idx(array: np.ndarray) -> bytes:
-    """The array as an IDX file."""
+    """Encode an array as an IDX file."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 0x08, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def make_mnist_files() -> dict[str, bytes]:
-    """A tiny MNIST: 6 training and 4 test images, unpacked, keyed by file name."""
+    """Make a tiny MNIST of 6 training and 4 test images: unpacked files, keyed by name."""
     rng = np.random.default_rng(1)
     return {
         "train-images-idx3-ubyte": encode_idx(rng.integers(0, 256, (6, 28, 28))),
@@ -32,12 +32,12 @@ def make_mnist_files() -> dict[str, bytes]:
 
 
 def gzip_files(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Each file as .gz."""
+    """Compress each file, and return name.gz → bytes."""
     return {f"{name}.gz": gzip.compress(data) for name, data in files.items()}
 
 
 def make_mnist_source(*mirrors: str) -> DataSource:
-    """The catalogue's entry for the tiny MNIST, to be had from these addresses."""
+    """Make the catalogue's entry for the tiny MNIST on these mirrors."""
     downloads = [
         Download(
             f"{name}.gz",
@@ -51,14 +51,14 @@ def make_mnist_source(*mirrors: str) -> DataSource:
 
 
 def make_cifar_arrays() -> dict[str, tuple[np.ndarray, list[int]]]:
-    """A tiny CIFAR-10: 3 images in each batch, as rows, and their classes."""
+    """Make a tiny CIFAR-10: 3 images in each batch, as rows, with their classes."""
     rng = np.random.default_rng(2)
     names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
     return {name: (rng.integers(0, 256, (3, 3072), np.uint8), rng.integers(0, 10, 3).tolist()) for name in names}
 
 
 def make_cifar_files() -> dict[str, bytes]:
-    """The tiny CIFAR-10 as its files."""
+    """Make the files of the tiny CIFAR-10, keyed by name."""
     return {
         name: pickle_like_python2({b"data": rows, b"labels": labels, b"batch_label": b"a batch"})
         for name, (rows, labels) in make_cifar_arrays().items()
@@ -66,7 +66,7 @@ def make_cifar_files() -> dict[str, bytes]:
 
 
 def build_tar(members: dict[str, bytes]) -> bytes:
-    """A .tar.gz of plain files by these paths."""
+    """Build a .tar.gz of plain files with these paths and contents."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for path, data in members.items():
@@ -77,7 +77,7 @@ def build_tar(members: dict[str, bytes]) -> bytes:
 
 
 def make_cifar_source(url: str, archive: bytes, files: dict[str, bytes]) -> DataSource:
-    """The catalogue's entry for the tiny CIFAR-10 in this archive."""
+    """Make the catalogue's entry for the tiny CIFAR-10 in this archive."""
     gives = tuple(DataFile(name, None, f"md5:{hashlib.md5(d).hexdigest()}") for name, d in files.items())  # noqa: S324 - the published kind
     checksum = f"sha256:{hashlib.sha256(archive).hexdigest()}"
     download = Download("cifar.tar.gz", (f"{url}cifar.tar.gz",), gives, limit=len(archive), checksum=checksum)
@@ -92,10 +92,12 @@ class _Python2Pickler(pickle._Pickler):
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, data: bytes) -> None:
+        """Write bytes as the string that Python 2 would have written."""
         self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
         self.memoize(data)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
+        """Write a global's name as NumPy had it under Python 2."""
         module = "numpy.core.multiarray" if obj.__name__ == "_reconstruct" else obj.__module__
         self.write(pickle.GLOBAL + f"{module}\n{name or obj.__name__}\n".encode())
         self.memoize(obj)
@@ -107,14 +109,14 @@ class _Python2Pickler(pickle._Pickler):
 
 
 def pickle_like_python2(value: Any) -> bytes:
-    """The value as the official batches are written."""
+    """Pickle a value as the official batches are pickled."""
     stream = io.BytesIO()
     _Python2Pickler(stream, protocol=2).dump(value)
     return stream.getvalue()
 
 
 def make_text_source(url: str, text: bytes) -> DataSource:
-    """The catalogue's entry for a short text, sent as it is."""
+    """Make the catalogue's entry for a short text, which is sent uncompressed."""
     file = DataFile("plays.txt", len(text), f"sha256:{hashlib.sha256(text).hexdigest()}")
     download = Download("plays.txt", (f"{url}plays.txt",), (file,), limit=len(text))
     return DataSource(

@@ -35,7 +35,7 @@ class Mirror:
 
 @contextmanager
 def serve_mirror(files: dict[str, bytes]) -> Iterator[Mirror]:
-    """A running mirror of these files."""
+    """Run a mirror of these files while the block runs."""
     mirror = Mirror(files)
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def serve_mirror(files: dict[str, bytes]) -> Iterator[Mirror]:
             _answer_request(self, mirror)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     mirror.url = f"http://127.0.0.1:{server.server_port}/"
@@ -58,6 +58,7 @@ def serve_mirror(files: dict[str, bytes]) -> Iterator[Mirror]:
 
 
 def _answer_request(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
+    """Answer a request with a file or the requested range of it, with the mirror's faults."""
     name, wanted = request.path.lstrip("/"), request.headers["Range"]
     mirror.asked.append((name, wanted))
     request.close_connection = True
@@ -84,7 +85,7 @@ def _answer_request(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
 
 
 def find_closed_port() -> str:
-    """The address of a port on which nobody listens."""
+    """Return the address of a port on which nobody listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     port = server.server_port
     server.server_close()

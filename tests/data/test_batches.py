@@ -54,7 +54,7 @@ class Runs:
 
 
 def build_pickle(name: str, state: bytes) -> bytes:
-    """A pickle that sets attributes of a global itself."""
+    """Build a pickle that itself sets attributes of a global."""
     return b"\x80\x02c" + name.encode() + b"\n" + state + b"b."
 
 

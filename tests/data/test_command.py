@@ -20,7 +20,7 @@ Typed = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def tito(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """`tito("list")` types `tito data list`: exit code, output, errors."""
+    """Return `tito("list")`, which runs `tito data list` and returns exit code, output and errors."""
     monkeypatch.setenv("COLUMNS", "100")
 
     def type_(*arguments: str) -> tuple[int, str, str]:

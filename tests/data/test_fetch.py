@@ -29,8 +29,8 @@ from tests.data.server import Mirror, find_closed_port, serve_mirror
 FIRST = "train-images-idx3-ubyte.gz"
 
 
-def asked_of_first(mirror: Mirror) -> list[str | None]:
-    """The Range headers of the requests for the first file."""
+def list_first_file_ranges(mirror: Mirror) -> list[str | None]:
+    """List the Range headers of the requests for the first file."""
     return [wanted for name, wanted in mirror.asked if name == FIRST]
 
 
@@ -67,7 +67,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     """Within one fetch the rest is asked for, as often as it takes."""
     mirror.breaks = [1000, 500]
     fetch_data_set(make_mnist_source(mirror.url), watch)
-    assert asked_of_first(mirror) == [None, "bytes=1000-", "bytes=1500-"]
+    assert list_first_file_ranges(mirror) == [None, "bytes=1000-", "bytes=1500-"]
     assert read_folder(cache / "mnist") == make_mnist_files()
 
 
@@ -89,7 +89,7 @@ def test_an_interrupted_download_is_gone_on_with_later(
     assert part.endswith(".part")
     assert len(read_folder(cache / "mnist")[part]) == 1200
     fetch_data_set(source, watch)
-    assert asked_of_first(mirror) == [None, "bytes=1200-"]
+    assert list_first_file_ranges(mirror) == [None, "bytes=1200-"]
     assert read_folder(cache / "mnist") == make_mnist_files()
 
 
@@ -107,7 +107,7 @@ def test_a_part_of_another_file_is_thrown_away(cache: Path, mirror: Mirror, watc
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
     fetch_data_set(source, watch)
-    assert asked_of_first(mirror) == ["bytes=14-", None]
+    assert list_first_file_ranges(mirror) == ["bytes=14-", None]
     assert read_folder(cache / "mnist") == make_mnist_files()
 
 
@@ -118,7 +118,7 @@ def test_a_part_that_is_already_whole_is_used(cache: Path, mirror: Mirror, watch
     part.parent.mkdir(parents=True)
     part.write_bytes(mirror.files[FIRST])
     fetch_data_set(source, watch)
-    assert len(asked_of_first(mirror)) == 1
+    assert len(list_first_file_ranges(mirror)) == 1
     assert read_folder(cache / "mnist") == make_mnist_files()
 
 
@@ -147,7 +147,7 @@ def test_mirrors_may_pack_the_same_file_differently(cache: Path, mirror: Mirror,
     with serve_mirror(other) as first:
         first.breaks = [700, 0]
         fetch_data_set(make_mnist_source(first.url, mirror.url), watch)
-    assert asked_of_first(mirror) == [None]
+    assert list_first_file_ranges(mirror) == [None]
     assert read_folder(cache / "mnist") == make_mnist_files()
 
 

@@ -37,14 +37,14 @@ LABELS = "train-labels-idx1-ubyte"
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalogue knows the tiny data sets, from mirrors that are not there."""
+    """Replace the catalogue's entries by the tiny data sets, on mirrors that do not exist."""
     archive = build_tar(make_cifar_files())
     monkeypatch.setitem(SOURCES, "mnist", make_mnist_source(find_closed_port()))
     monkeypatch.setitem(SOURCES, "cifar10", make_cifar_source(find_closed_port(), archive, make_cifar_files()))
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:
-    """The folder, with these files in it."""
+    """Write these files into a folder, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -216,7 +216,7 @@ def test_other_batches_in_the_users_folder_stand_in(tmp_path: Path, monkeypatch:
 
 
 def load_from(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> loading.DataSet:
-    """CIFAR-10 from a folder of these files."""
+    """Load CIFAR-10 from a folder that holds only these files."""
     monkeypatch.setenv(VARIABLE, str(write_files(folder, files)))
     return load_images("cifar10")
 

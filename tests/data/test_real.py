@@ -27,7 +27,7 @@ PUBLISHED = {
 
 @pytest.fixture
 def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a data set that is there; skipped when it is not."""
+    """Return the name of each real data set in turn; skip those that are not on this machine."""
     name = request.param
     if FOLDER.is_dir():
         monkeypatch.setenv(VARIABLE, str(FOLDER))

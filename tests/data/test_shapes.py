@@ -13,7 +13,7 @@ from grading.data.shapes import NAMES, RandomIntegers, draw_images, draw_shapes_
 
 @pytest.fixture(scope="module")
 def shapes() -> DataSet:
-    """The data set, drawn once."""
+    """Draw the data set once for all tests."""
     return draw_shapes_data_set()
 
 

@@ -47,7 +47,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:  # noqa: F811 -
 
 @pytest.fixture(scope="module")
 def milestone() -> Milestone:
-    """Milestone 2, with a demonstration that takes a second or two, and leaves a core to other tests."""
+    """Return milestone 2 with a demonstration that takes a second or two and leaves a core to other tests."""
     found = load_manifest(ROOT).milestone(2)
     fewer = found.experiment.model_copy(update={"demo_images": 3000})
     return found.model_copy(update={"experiment": fewer, "budget": found.budget.model_copy(update={"threads": 1})})
@@ -79,6 +79,7 @@ def make_worker_starter(
 
     @contextmanager
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
+        """Start a worker with the edited recipe, which trains for 3 epochs, and yield it."""
         manifest = load_manifest(ROOT)
         modules = manifest.modules_for(milestone)
         submission = copy_submission(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
@@ -93,7 +94,7 @@ def make_worker_starter(
 
 @pytest.fixture(scope="module")
 def colour_milestone() -> Milestone:
-    """Milestone 3 as if it came after module 06, whose layers train in a second, on few images."""
+    """Return milestone 3 as if it came after module 06, whose layers train in a second, on few images."""
     manifest = load_manifest(ROOT)
     experiment = Cifar10Experiment(
         kind="cifar10",
@@ -147,7 +148,7 @@ FOR_COLOURS = {
 
 
 def adapt_recipe_to_colours(recipe: str) -> str:
-    """Adapt milestone 2's recipe to images of a different size and brightness, and to few of them."""
+    """Return milestone 2's recipe, adapted to a few images of a different size and brightness."""
     for old, new in FOR_COLOURS.items():
         assert old in recipe
         recipe = recipe.replace(old, new)
@@ -203,7 +204,7 @@ def train(network, images, labels, *, rng, progress):
 
 @pytest.fixture(scope="module")
 def kernel_milestone(colour_milestone: Milestone) -> Milestone:
-    """Milestone 4 on few images."""
+    """Return milestone 4 on few images."""
     changed = {"status": BuildStatus.BUILT, "experiment": colour_milestone.experiment}
     return load_manifest(ROOT).milestone(4).model_copy(update=changed)
 
@@ -214,6 +215,7 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
 
     @contextmanager
     def open_worker() -> Iterator[Worker]:
+        """Start a worker with the quick recipe, and yield it."""
         manifest = load_manifest(ROOT)
         modules = manifest.modules_for(kernel_milestone)
         submission = copy_submission(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
@@ -275,7 +277,7 @@ def train(network, text, *, rng, progress):
 
 @pytest.fixture(scope="module")
 def language_milestone() -> Milestone:
-    """Milestone 5 with a small training text."""
+    """Return milestone 5 with a small training text."""
     found = load_manifest(ROOT).milestone(5)
     fewer = found.experiment.model_copy(update={"functions": 400})
     budget = found.budget.model_copy(update={"threads": 1})
@@ -294,6 +296,7 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
 
     @contextmanager
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
+        """Start a worker with the quick recipe, edited by this function, and yield it."""
         manifest = load_manifest(ROOT)
         modules = manifest.modules_for(language_milestone)
         submission = copy_submission(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))

@@ -65,5 +65,5 @@ class FakeTrainingStep:
 
 
 def make_fake_loop_turn(clock: FakeClock | None, *_: object):
-    """Replace the loop convolution, which takes 80 ms an image."""
+    """Make a function that stands for the loop convolution and takes 80 ms of the fake clock per image."""
     return lambda: clock.pass_time(0.08)

@@ -49,7 +49,7 @@ class FakeWriter:
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the next logits at each position."""
+        """Return, at each position, the logits for the next byte."""
         return np.stack([self.next_logits(list(tokens[:, : end + 1])) for end in range(tokens.shape[1])], axis=1)
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
@@ -58,6 +58,7 @@ class FakeWriter:
         return np.tile(seen / seen.sum(-1, keepdims=True), (len(tokens), 2, 3, 1, 1))
 
     def _next_byte(self, data: bytes) -> int:
+        """Return the byte that continues an exercise's text as intended at this stage, or `#` for any other text."""
         for text, answer in self.answers.items():
             whole = text.encode() + (self.stages[self.stage] or answer).encode() + STOP
             end = whole.rfind(data) + len(data)  # a window may begin anywhere
@@ -82,7 +83,7 @@ class FakeWriterWorker:
         return name
 
     def rng(self, seed: int) -> np.random.Generator:
-        """Make a generator."""
+        """Make a NumPy generator from this seed."""
         return np.random.default_rng(seed)
 
     def request(self, verb: str, network: FakeWriter, name: str) -> Any:
@@ -96,6 +97,7 @@ class FakeWriterWorker:
         return getattr(self, f"_{name}")(*args, **kwargs)
 
     def _sampling_probabilities(self, logits: np.ndarray, *, temperature: float, top_p: float) -> np.ndarray:
+        """Compute probabilities like module 16's function, with a simple cut-off for `top_p`."""
         p = np.exp((logits - logits.max()) / max(temperature, 1e-3))
         p /= p.sum()
         p[p < p.max() * (1 - top_p)] = 0
@@ -104,6 +106,7 @@ class FakeWriterWorker:
     def _generate(
         self, network: FakeWriter, tokens: np.ndarray, count: int, *, rng: np.random.Generator, temperature: float
     ) -> np.ndarray:
+        """Append this number of likeliest tokens."""
         assert rng is not None
         assert temperature == 0
         for _ in range(count):
@@ -117,7 +120,7 @@ def list_right_answers(task: WritingTask) -> dict[str, str]:
 
 
 def install_fake_writer(patch: Any, task: WritingTask) -> None:
-    """Let the demonstration teach a FakeWriter."""
+    """Make the demonstration use a FakeWriter, which learns to do this task."""
     patch.setattr(function_writer, "request_merges", lambda *_: np.zeros((0, 2), np.int64))
     patch.setattr(function_writer, "StudentWriter", FakeWriter)
     patch.setattr(FakeWriter, "answers", list_right_answers(task))

@@ -24,7 +24,7 @@ class RecordingFeed(StateFeed):
         self.states: list[dict[str, Any]] = []
 
     def publish(self, state: dict[str, Any]) -> None:
-        """Remember a state, and publish it."""
+        """Keep a state, and publish it."""
         super().publish(state)
         self.states.append(json.loads(self._text))
 
@@ -50,7 +50,7 @@ class RunningPage:
         assert not self._thread.is_alive()
 
     def state(self) -> dict[str, Any]:
-        """The state that a page would get now."""
+        """Return the state that a page would receive now."""
         return self.feed.states[-1]
 
     def wait_for(self, phase: str) -> dict[str, Any]:
@@ -68,5 +68,6 @@ class RunningPage:
             yield local.address
 
     def _note(self, sentence: str) -> None:
+        """Keep a sentence from the terminal, and report that the page is ready."""
         self.sentences.append(sentence)
         self.ready.set()

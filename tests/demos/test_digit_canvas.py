@@ -17,13 +17,13 @@ DIGITS = {"0": ZERO, "1": ONE, "7": SEVEN, "4": FOUR}
 
 
 def measure_extent(picture: np.ndarray) -> tuple[int, int]:
-    """Measure rows and columns from the first to the last that is more than half inked."""
+    """Measure how many rows and columns lie between the first and the last that are more than half inked."""
     rows, columns = (np.flatnonzero(picture.max(axis) > 140) for axis in (1, 0))
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
 
 
 def move_strokes(strokes: list, scale: float, right: int, down: int) -> list:
-    """Move and scale a drawing."""
+    """Return a drawing that was moved and scaled."""
     return [[(round(x * scale) + right, round(y * scale) + down) for x, y in stroke] for stroke in strokes]
 
 

@@ -157,6 +157,7 @@ def test_what_student_code_raises_comes_through(
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
 
     def edited(text: str) -> str:
+        """Return the recipe with an error in it, and without its mode switch."""
         assert old in text
         return text.replace(old, new).replace("    set_training(network, True)", "    return")
 

@@ -51,7 +51,7 @@ def address(running: RunningPage) -> Iterator[str]:
 
 
 def draw_stroke(page: Page, points: Points, *, each: int = 6) -> None:
-    """Draw one stroke with the mouse."""
+    """Draw one stroke with the mouse, in this number of moves from point to point."""
     box = page.locator("#paper").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*places[0])

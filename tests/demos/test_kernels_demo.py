@@ -178,6 +178,7 @@ def test_who_is_right_is_said(colour_images: DemoImages) -> None:
     right, wrong = np.eye(10)[[label]], np.eye(10)[[(label + 1) % 10]]
 
     def words(p: np.ndarray, q: np.ndarray) -> str:
+        """Return the text shown for these probabilities in float32 and int8."""
         compared = demo.FormatComparison((p, q), (4, 1), (0.0, 0.0), 0)
         return draw_to_text(demo.TwoFormatAnswer(colour_images, 0, compared))
 

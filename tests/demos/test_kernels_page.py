@@ -94,6 +94,7 @@ def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypa
     held, real = threading.Event(), CompressibleGuesser.train
 
     def train(self: CompressibleGuesser, *arguments: Any) -> None:
+        """Train once the test permits it."""
         held.wait(10)
         real(self, *arguments)
 
@@ -141,6 +142,7 @@ def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.Mon
     """The state and the terminal give its place, and the lanes stay as they were."""
 
     def fail(_self: FakeTrainingStep) -> None:
+        """Raise a ValueError of the student's kernels."""
         raise build_remote_error(
             "ValueError", [], "no kernel", (Frame("modules/13_kernels/tinytorch/kernels.py", 7, "f", "x"),)
         )
@@ -296,6 +298,7 @@ class TestInABrowser:
         real = FakeTrainingStep.run
 
         def run(self: FakeTrainingStep) -> None:
+            """Take a step, but wait for the test once the race has begun."""
             if self._clock.now > 0.3:
                 held.wait(30)
             real(self)

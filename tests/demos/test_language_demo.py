@@ -279,6 +279,7 @@ def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch,
     """The demonstration says so and continues."""
 
     def request(_self: FakeWriterWorker, _verb: str, _network: FakeWriter, name: str) -> int:
+        """Return an attribute's value, but raise AttributeError for the one that is lacking."""
         if name == lacking:
             raise AttributeError(name)
         return 100

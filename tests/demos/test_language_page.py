@@ -196,6 +196,7 @@ def test_functions_are_written_while_it_learns(
     held, at = threading.Event(), []
 
     def hold(step: int) -> None:
+        """Note the step, and wait for the test at step 9."""
         at.append(step)
         if step == 9:
             held.wait(10)

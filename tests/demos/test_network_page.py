@@ -83,6 +83,7 @@ def test_drawings_are_answered_while_it_learns(digit_images: DemoImages, milesto
     held, asked = threading.Event(), threading.Event()
 
     def hold(what: str) -> None:
+        """Wait for the test while training, and report a question."""
         if what == "train":
             held.wait(10)
         else:
@@ -109,6 +110,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(
     left = [2]
 
     def raise_twice(what: str) -> None:
+        """Raise a hostile error for two answers."""
         if what == "answer" and left[0]:
             left[0] -= 1
             frame = Frame("modules/06_spatial/recipe.py", 41, "predict", "return <b>x</b>")
@@ -140,6 +142,7 @@ def test_when_the_worker_is_gone_the_page_says_so(
     """Its state and every answer say so, also for later pages, and the terminal says it once."""
 
     def fail(what: str) -> None:
+        """Raise the error at the moment that is tested."""
         if what == when:
             raise error
 

@@ -60,6 +60,7 @@ def page() -> Iterator[RunningServer]:
     asked: list = []
 
     def double(question: Any) -> dict[str, Any]:
+        """Return twice the number; raise ValueError for anything else."""
         asked.append(question)
         if type(question) is not int:
             raise ValueError("that is no <number>")

@@ -58,7 +58,7 @@ class StepwiseNetwork(GuessingNetwork):
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
-    """Provide a function that sets what happens before each training step."""
+    """Provide a function that sets what happens before each training step of the network."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", StepwiseNetwork)
     return lambda do: monkeypatch.setattr(StepwiseNetwork, "at", staticmethod(do))
 
@@ -96,6 +96,7 @@ def test_a_failure_is_kept_with_what_came_before(colour_images: DemoImages, colo
     """The curves so far stay, and the terminal says it once."""
 
     def fail(step: int) -> None:
+        """Raise WorkerDiedError at step 3."""
         if step == 3:
             raise WorkerDiedError("your code ended the program")
 
@@ -195,6 +196,7 @@ class TestInABrowser:
         hostile = "<img src=x onerror=alert(1)>"
 
         def hold(step: int) -> None:
+            """Wait for the test before some steps, and raise an error at step 3."""
             if step in go:
                 go[step].wait(30)
             if step == 3:

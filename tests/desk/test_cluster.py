@@ -92,6 +92,7 @@ class Cluster:
         return self._start(self.desk, str(self.folder / "worker.py"), str(self.desk), course, *options, *where)
 
     def _start(self, cwd: Path, *words: str) -> subprocess.Popen[bytes]:
+        """Start a Python process with these arguments, and keep it so that it can be stopped."""
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen([sys.executable, *words], cwd=cwd, env=environment, stdout=log, stderr=log)

@@ -105,10 +105,12 @@ def run_counts(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[s
             book.save_result(student, make_graded_result(number, milestone=4))
 
     def look_up(student: str, number: int) -> Result:
+        """Count a run, and return the student's next measured result."""
         runs[student] += 1
         return make_measured_result(student, runs[student] - 1, number)
 
     def grade_all(tasks: list[GradingTask], *_: object, jobs: int) -> Iterator[TaskOutcome]:
+        """Yield the fake result of each task."""
         assert jobs == 1
         for task in tasks:
             yield TaskOutcome(task, look_up(task.student, int(task.commit, 16)), None)

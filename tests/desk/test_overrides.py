@@ -166,6 +166,7 @@ def test_exports_and_report_show_what_was_decided(overrides_folder: Path) -> Non
     override_grade(overrides_folder, "bob", excused="yes")
 
     def export_rows(form: str) -> list[dict[str, str]]:
+        """Export the scores in this format, and return the rows."""
         notes.extend(export_scores(ROOT, overrides_folder, form, overrides_folder / form).notes)
         return list(csv.DictReader(io.StringIO((overrides_folder / form).read_text())))
 

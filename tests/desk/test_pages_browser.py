@@ -51,7 +51,7 @@ def pages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(browser: Browser, pages_folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
-    """Return `open_page(kind, width, …)`.
+    """Return `open_page(kind, width, …)`, which opens this kind of page in the browser.
 
     At the end, check that the console is empty and that nothing else was requested.
     """
@@ -71,6 +71,7 @@ def test_axe_finds_nothing_and_it_fits(open_page: Open, kind: str, width: int, s
 
 
 def list_student_names(page: Page) -> list[str]:
+    """List the names in the visible rows of the table of students."""
     return page.locator("#students-table tbody tr:visible th").all_inner_texts()
 
 

@@ -138,6 +138,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     marks = {student.id: mark for student, mark in list_students_with_fingerprints(path)}
 
     def entries(student: str) -> list[tuple[str | None, bool, str | None]]:
+        """List verdict, verification and reason of each of a student's records."""
         return [
             (e.event.verdict, e.verified, e.reason) for e in load_member_from_gradebook(path, students[student]).entries
         ]
@@ -231,6 +232,7 @@ def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
     name = next(iter(milestone["criteria"]))
 
     def compare_thresholds(old: str, new: str) -> list[str]:
+        """Return the sentences about a change between these two thresholds."""
         contents = [
             {"files": {}, "milestones": {"1": milestone | {"criteria": {name: {"title": "Steps", "needed": needed}}}}}
             for needed in (old, new)
@@ -276,6 +278,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
         return regrade_class(root, class_folder, school.rows, SilentWatch(), policy=policy, preview=preview, by="prof")
 
     def met() -> list[int]:
+        """List how many criteria each student's counting result meets."""
         with open_gradebook(class_folder / FILE) as book:
             return [one[1].grading.met for one in compute_scores(book, load_manifest(root)).values() if one[1].grading]
 

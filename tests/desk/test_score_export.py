@@ -145,6 +145,7 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
     one, two = manifest.milestones[:2]
 
     def reach(*students: tuple[str, bool, bool]) -> dict[str, dict[int, Score]]:
+        """Build scores for two milestones, with or without a grade."""
         late = {True: Score("x", 1, closed=True), False: Score("x", 1)}
         return {name: {1: late[first], 2: late[second]} for name, first, second in students}
 

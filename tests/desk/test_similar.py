@@ -132,6 +132,7 @@ def test_the_page_shows_pairs_side_by_side_as_text() -> None:
 
 
 def pack_submissions(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, SubmissionFiles]:
+    """Pack each student's files as `read_submissions` returns them."""
     return {s: SubmissionFiles(zlib.compress(json.dumps(files).encode()), {}) for s, files in class_files.items()}
 
 

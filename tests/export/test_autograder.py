@@ -41,7 +41,7 @@ class GradedCheckout:
 
 @pytest.fixture(scope="module")
 def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an assignment as the runner unpacks it."""
+    """Write an assignment's autograder as the runner unpacks it, and return its folder."""
     folder = tmp_path_factory.mktemp("runtime") / "assignment"
     write_autograder_folder(root, folder)
     return folder
@@ -49,7 +49,7 @@ def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def released(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student's repository with every solution written."""
+    """Write a student's repository in which every task is solved, and return its folder."""
     folder = tmp_path_factory.mktemp("student") / "repository"
     shutil.copytree(bundle / "course", folder, ignore=shutil.ignore_patterns(".nox"))
     manifest = load_manifest(root)

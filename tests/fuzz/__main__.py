@@ -32,7 +32,7 @@ class FuzzFigures:
 
 
 def fuzz_target(target: FuzzTarget, inputs: int, seed: int) -> FuzzFigures:
-    """Read so many inputs, until three of them are findings."""
+    """Read this number of inputs, but stop at three findings, and return the figures."""
     figures, started = FuzzFigures(), time.perf_counter()
     for number in range(inputs):
         data = target.make(Random(f"{seed}/{number}"))  # each input can be made again by its number

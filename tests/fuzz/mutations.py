@@ -27,7 +27,7 @@ TOKENS = (
 
 
 def mutate_bytes(data: bytes, random: Random) -> bytes:
-    """The bytes with up to eight small changes."""
+    """Return the bytes with up to eight small changes."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 3, 8))):
         at = random.randrange(len(changed) + 1)
@@ -52,7 +52,7 @@ def mutate_bytes(data: bytes, random: Random) -> bytes:
 
 
 def alter_data(value: Any, random: Random) -> Any:
-    """Plain data with up to four of its parts replaced, dropped, doubled or added."""
+    """Return plain data with up to four of its parts replaced, removed, doubled or added."""
     value = copy.deepcopy(value)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         holders = list(_find_containers(value))
@@ -76,7 +76,7 @@ def alter_data(value: Any, random: Random) -> Any:
 
 
 def _find_containers(value: Any):
-    """Every dict and list in the data that is not empty, itself included."""
+    """Yield every non-empty dict and list in the data, including the data itself."""
     if isinstance(value, dict | list) and value:
         yield value
         for part in value.values() if isinstance(value, dict) else value:
@@ -84,7 +84,7 @@ def _find_containers(value: Any):
 
 
 def make_json_like(seeds: tuple[Any, ...], random: Random) -> bytes:
-    """JSON that is nearly one of the seeds: altered in structure, in bytes, in both; or noise."""
+    """Make JSON that is nearly one of the seeds, changed in structure, in bytes or in both, or make noise."""
     value = random.choice(seeds)
     if random.random() < 0.75:
         value = alter_data(value, random)
@@ -93,7 +93,7 @@ def make_json_like(seeds: tuple[Any, ...], random: Random) -> bytes:
 
 
 def make_noise(random: Random) -> bytes:
-    """Bytes without any order, or tokens without any sense."""
+    """Make random bytes, or a random sequence of tokens."""
     if random.random() < 0.5:
         return random.randbytes(random.randrange(300))
     return b"".join(random.choices(TOKENS, k=random.randrange(40)))

@@ -68,7 +68,7 @@ MESSAGES: tuple[Any, ...] = (
 
 
 def make_message(random: Random) -> bytes:
-    """A message of the protocol, nearly: its plain part changed or made up, its arrays' bytes too few or too many."""
+    """Make a message that is nearly one of the protocol, with changed or made-up parts, or make noise."""
     if random.random() < 0.1:
         return make_noise(random)
     data = wire.encode_value(random.choice(MESSAGES), lambda _: (wire.HANDLE, [1, "Tensor"]))
@@ -90,7 +90,7 @@ def make_message(random: Random) -> bytes:
 
 
 def read_message(data: bytes) -> bool:
-    """Plain values of the closed set, or WireError."""
+    """Return whether a message is valid. Fail unless its values are plain or WireError is raised."""
     try:
         value = wire.decode_value(data, lambda _code, payload: ("name", payload))
     except wire.WireError:
@@ -100,6 +100,7 @@ def read_message(data: bytes) -> bool:
 
 
 def _is_wire_value(value: Any) -> bool:
+    """Return whether a value and all its parts are of the types that a message may contain."""
     if type(value) in (list, tuple):
         return all(map(_is_wire_value, value))
     if type(value) is dict:
@@ -116,7 +117,7 @@ def _is_wire_value(value: Any) -> bool:
 
 
 def make_conversation(random: Random) -> bytes:
-    """Frames that a worker might send, one after the other."""
+    """Make the frames that a worker might send, one after the other."""
     frames = [make_message(random) for _ in range(random.randrange(1, 4))]
     data = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
     return mutate_bytes(data, random) if random.random() < 0.1 else data
@@ -129,13 +130,13 @@ class FakePipe:
         self._data = memoryview(data)
 
     def settimeout(self, _seconds: float | None) -> None:
-        """Nothing here takes time."""
+        """Ignore the limit, since nothing here takes time."""
 
     def sendall(self, _data: bytes) -> None:
-        """Nobody listens."""
+        """Drop the data, since nobody listens."""
 
     def recv_into(self, view: memoryview, count: int) -> int:
-        """The next bytes."""
+        """Copy the next bytes into the view, and return their number."""
         part = self._data[:count]
         view[: len(part)] = part
         self._data = self._data[len(part) :]
@@ -149,18 +150,18 @@ class FakeProcess:
         self.sock = FakePipe(data)
 
     def kill_and_clean_up(self) -> None:
-        """There is no process."""
+        """Do nothing, since there is no process."""
 
     def read_usage(self) -> None:
-        """Nobody has used anything."""
+        """Return None, since no process has used anything."""
 
     def explain_broken_pipe(self) -> str:
-        """Words for the failure."""
+        """Return a fixed sentence about the failure."""
         return "the conversation was over"
 
 
 def read_conversation(data: bytes) -> bool:
-    """An answer, which can be sent back, an exception of the student's, or the worker's end."""
+    """Return whether a worker's frames hold an answer or a student's error. Fail if the answer has other values."""
     with patch.object(client, "launch", lambda _confinement: FakeProcess(data)):
         worker = client.Worker(Confinement(Path("/nowhere"), (), 64, 1), call_seconds=5)
     worker._ready_until = None  # it has been greeted
@@ -178,6 +179,7 @@ def read_conversation(data: bytes) -> bool:
 
 
 def _is_wire_value_or_proxy(value: Any) -> bool:
+    """Return whether a value and all its parts are plain values or proxies."""
     if type(value) in (list, tuple):
         return all(map(_is_wire_value_or_proxy, value))
     if type(value) is dict:
@@ -190,7 +192,7 @@ def _is_wire_value_or_proxy(value: Any) -> bool:
 
 @cache
 def read_small_manifest() -> tuple[dict[str, Any], bytes]:
-    """The course's own manifest, cut down to the first milestone and what it needs; as data and as text."""
+    """Return the course's manifest with only the first milestone and what it needs, as data and as text."""
     whole = yaml.safe_load((ROOT / "milestones.yaml").read_text("utf-8"))
     trigger = whole["milestones"][0]["trigger"]
     last = next(i for i, module in enumerate(whole["modules"]) if module["id"] == trigger)
@@ -203,11 +205,12 @@ def read_small_manifest() -> tuple[dict[str, Any], bytes]:
 
 
 def _dump_yaml(data: object) -> bytes:
+    """Encode plain data as YAML."""
     return yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True).encode()
 
 
 def make_manifest_text(random: Random) -> bytes:
-    """YAML that is nearly a manifest."""
+    """Make YAML that is nearly a manifest."""
     data, text = read_small_manifest()
     if random.random() < 0.05:
         return make_noise(random)
@@ -217,7 +220,7 @@ def make_manifest_text(random: Random) -> bytes:
 
 
 def read_manifest(data: bytes) -> bool:
-    """A manifest, or problems with their lines."""
+    """Return whether a manifest is valid. Fail unless its problems have lines."""
     with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
         Path(folder, "milestones.yaml").write_bytes(data)
         try:
@@ -237,12 +240,12 @@ ANSWERS = b"student: ada\nanswers:\n  training_memory: 1088\n  sigmoid: -0.25\n 
 
 
 def make_answers_text(random: Random) -> bytes:
-    """YAML that is nearly a file of answers."""
+    """Make YAML that is nearly a file of answers."""
     return make_noise(random) if random.random() < 0.2 else mutate_bytes(ANSWERS, random)
 
 
 def read_answers(data: bytes) -> bool:
-    """Answers of the plain kinds, or a sentence with its line."""
+    """Return whether answers are valid. Fail unless they are plain or refused in a sentence with its line."""
     with tempfile.TemporaryDirectory(dir=_find_memory_folder()) as folder:
         path = Path(folder, find_answers_file(1))
         path.parent.mkdir()
@@ -267,7 +270,7 @@ def read_answers(data: bytes) -> bool:
 
 @cache
 def make_results() -> tuple[dict[str, Any], ...]:
-    """Results as data."""
+    """Make valid results as plain data."""
     pictures = (
         Picture(name="confusions", seed=1, shape=(2, 2), labels=("a", "b"), values=(3, 1, 0, 4)),
         Picture(name="rivals", seed=1, shape=(2, 4), labels=("a", "b"), values=(900, 800, 700, 600, 0, 1, 2, 3)),
@@ -286,12 +289,12 @@ def make_results() -> tuple[dict[str, Any], ...]:
 
 
 def make_result_text(random: Random) -> bytes:
-    """JSON that is nearly a result."""
+    """Make JSON that is nearly a result."""
     return make_noise(random) if random.random() < 0.05 else make_json_like(make_results(), random)
 
 
 def read_result(data: bytes) -> bool:
-    """A result that can be written, read again and shown on every surface; or a validation error."""
+    """Return whether a result is valid. Fail unless it can be written, read again and rendered everywhere."""
     try:
         found = record.decode_result(data)
     except ValidationError:
@@ -309,7 +312,7 @@ def read_result(data: bytes) -> bool:
 
 @cache
 def make_events() -> tuple[dict[str, Any], ...]:
-    """Events of a history as data."""
+    """Make valid events of a history as plain data."""
     common = {"record": progress.SCHEMA, "at": "2026-03-01T00:00:00+00:00"}
     attempt = {"kind": "milestone_attempted", "milestone": 1, "module": None}
     module = {"kind": "module_completed", "milestone": None, "module": "02_tensor", "result": None}
@@ -317,12 +320,12 @@ def make_events() -> tuple[dict[str, Any], ...]:
 
 
 def make_event_text(random: Random) -> bytes:
-    """JSON that is nearly an event of a history."""
+    """Make JSON that is nearly an event of a history."""
     return make_noise(random) if random.random() < 0.05 else make_json_like(make_events(), random)
 
 
 def read_event(data: bytes) -> bool:
-    """An event whose result is one, or a ValueError: what `grading.progress.read_history` sets aside."""
+    """Return whether an event is valid. Fail on any exception but the ValueError that `read_history` expects."""
     try:
         event = progress.parse_event(data)
         _ = event.result
@@ -338,7 +341,7 @@ def read_event(data: bytes) -> bool:
 
 @cache
 def make_ledger() -> tuple[bytes, ledger.LedgerHead, dict[str, bytes]]:
-    """A ledger of four records, its head, and the records' files."""
+    """Make a ledger of four records, and return it with its head and the records' files."""
     module, attempt, *_ = make_events()
     some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
     files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
@@ -349,7 +352,7 @@ def make_ledger() -> tuple[bytes, ledger.LedgerHead, dict[str, bytes]]:
 
 
 def make_ledger_text(random: Random) -> bytes:
-    """A ledger, nearly: bytes changed, a line's fields altered, lines in another order, doubled or gone."""
+    """Make a ledger with changed bytes, altered fields, or lines that were moved, doubled or removed."""
     data, _, _ = make_ledger()
     lines = data.splitlines()
     match random.randrange(4):
@@ -366,7 +369,7 @@ def make_ledger_text(random: Random) -> bytes:
 
 
 def read_ledger(data: bytes) -> bool:
-    """No line but those that were published is vouched for; whether all of them are."""
+    """Return whether all lines are verified. Fail if a line is that was not published."""
     original, head, files = make_ledger()
     try:
         lines = ledger.split_ledger_lines(data)
@@ -391,21 +394,21 @@ STATE = {
 
 
 def make_comment_text(random: Random) -> bytes:
-    """A comment with nearly a state at its end."""
+    """Make a comment that nearly has a state at its end."""
     coded = base64.b64encode(make_json_like((STATE,), random))
     body = b"<!-- tinytorch:report -->\nx\n<!-- tinytorch:state " + coded + b" -->"
     return mutate_bytes(body, random) if random.random() < 0.3 else body
 
 
 def read_comment(data: bytes) -> bool:
-    """A state that is written and read again as it is, or none."""
+    """Return whether a comment holds a state. Fail unless the state survives being written and read again."""
     found = comment_state.decode_report_state(data.decode("utf-8", "replace"))
     assert found is None or comment_state.decode_report_state("\n" + comment_state.encode_report_state(found)) == found
     return found is not None
 
 
 def _find_memory_folder() -> str | None:
-    """A folder in memory where there is one: a hundred thousand files need no disk."""
+    """Return a folder in memory, since 100,000 files need no disk; return None if there is none."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made there
 
 

@@ -17,7 +17,7 @@ from tests.github.whole import start_fake_github
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """The fake GitHub and its proxy, started once."""
+    """Start the fake GitHub and its proxy once for all tests."""
     if missing := prism.install_prism():
         pytest.skip(missing)
     with start_fake_github(tmp_path_factory.mktemp("prism")) as hub:
@@ -26,7 +26,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.fixture
 def hub(running: Hub) -> Iterator[Hub]:
-    """The fake GitHub, empty."""
+    """Empty the fake GitHub, and yield it."""
     running.clear()
     yield running
     assert not running.faults, "a planned fault never happened"
@@ -35,7 +35,7 @@ def hub(running: Hub) -> Iterator[Hub]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits that the code asked for, without waiting."""
+    """Replace sleeping, and return the list of waits that the code asked for."""
     kept: list[float] = []
 
     class Clock:
@@ -48,19 +48,19 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def environ(hub: Hub) -> dict[str, str]:
-    """A job's environment variables for GitHub."""
+    """Return a job's environment variables for GitHub."""
     return {"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.public_url, "GITHUB_REPOSITORY": "class/alice"}
 
 
 @pytest.fixture
 def client(environ: dict[str, str]) -> api.Client:
-    """A client that reaches the fake GitHub through the proxy."""
+    """Return a client that reaches the fake GitHub through the proxy."""
     return api.create_client(environ)
 
 
 @pytest.fixture
 def runs(hub: Hub, environ: dict[str, str], tmp_path: Path) -> Runs:
-    """Workflow runs of the student's repository, which starts empty."""
+    """Return the workflow runs of the student's repository, which starts empty."""
     made = Runs(hub, tmp_path, environ)
     assert made.repository.comments == []
     return made

@@ -197,6 +197,7 @@ def serve_hub(examples: dict[str, Any]) -> Iterator[Hub]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
+            """Answer a request of any method, or refuse an unknown token."""
             length = int(self.headers.get("Content-Length") or 0)
             sent, parts = self.rfile.read(length), urlsplit(self.path)
             token = (self.headers.get("Authorization") or "").split(" ")[-1]
@@ -213,6 +214,7 @@ def serve_hub(examples: dict[str, Any]) -> Iterator[Hub]:
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names the base class calls
 
         def give(self, given: Answer) -> None:
+            """Send an answer, as JSON unless it is bytes."""
             raw = given.content if isinstance(given.content, bytes) else b""
             if given.content is not None and not raw:
                 raw = json.dumps(given.content).encode()
@@ -226,7 +228,7 @@ def serve_hub(examples: dict[str, Any]) -> Iterator[Hub]:
             self.wfile.write(raw)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     server.daemon_threads = True

@@ -20,7 +20,7 @@ TOOL = Path("node_modules/@stoplight/prism-cli/dist/index.js")
 
 
 def install_prism() -> str | None:
-    """Install what package-lock.json pins, once; return a sentence when that is impossible."""
+    """Install, once, what package-lock.json pins; return a sentence if that is impossible, else None."""
     pinned = (HERE / "package-lock.json").read_bytes()
     done = HERE / "node_modules" / ".installed"
     with (HERE / ".gitignore").open() as lock:
@@ -29,7 +29,7 @@ def install_prism() -> str | None:
 
 
 def _run_npm(pinned: bytes, done: Path) -> str | None:
-    """Run npm; return a sentence when it fails."""
+    """Install the pinned packages with npm; return a sentence if it fails, else None."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed; they run the proxy that checks requests against GitHub's description"
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]

@@ -59,7 +59,7 @@ def build_failing(**changes: Any) -> Result:
 
 
 def build_failures(count: int) -> tuple[Failure, ...]:
-    """Build so many failures, each on its own line."""
+    """Build this number of failures, each on its own line."""
     file = "modules/02_tensor/tinytorch/tensor.py"
     return tuple(Failure(title=f"Fact {n}", got=str(n), file=file, line=n + 1) for n in range(count))
 

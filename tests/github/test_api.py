@@ -111,6 +111,7 @@ def test_what_may_have_been_carried_out_is_not_sent_again_unread(hub: Hub, clien
     hub.faults.append(Fault("POST", "/comments$", build_error(502, "oops"), done=True))
 
     def work() -> int:
+        """Create a comment unless it exists, and return how many there were."""
         known = list_comments(client)
         if "twice" not in known:
             client.rest.issues.create_comment("class", "alice", 7, body="twice")

@@ -31,13 +31,13 @@ from tests.render.results import build_result
 
 @pytest.fixture(scope="module")
 def manifest(root):  # type: ignore[no-untyped-def]
-    """The course's own."""
+    """Load the course's own manifest."""
     return load_manifest(root)
 
 
 @pytest.fixture
 def repository(manifest: Manifest) -> FakeRepository:
-    """A repository with five published records, one per minute."""
+    """Make a repository with five published records, one per minute."""
     made = make_repository()
     for minute in range(5):
         publish_now(made, manifest, minute + 1, build_result_at(minute))
@@ -70,7 +70,7 @@ def rewrite_ledger(repository: FakeRepository, new: list[bytes]) -> None:
 
 
 def edit_line(line: bytes, **changes: object) -> bytes:
-    """Return the line with different values."""
+    """Return a line of the ledger with different values."""
     return json.dumps(json.loads(line) | changes).encode()
 
 

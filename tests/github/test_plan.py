@@ -32,19 +32,19 @@ AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release as the repository that grades holds it."""
+    """Write a release as the repository that grades holds it."""
     return write_release(root, tmp_path_factory.mktemp("plan") / "course").target
 
 
 @pytest.fixture(scope="module")
 def manifest(released: Path) -> Manifest:
-    """The release's manifest."""
+    """Load the release's manifest."""
     return load_manifest(released)
 
 
 @pytest.fixture
 def tree(released: Path, tmp_path: Path) -> Path:
-    """A student's repository on its first day."""
+    """Make a student's repository as it is on the first day."""
     return Path(shutil.copytree(released, tmp_path / "student"))
 
 

@@ -32,18 +32,18 @@ BEGAN = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def manifest(root: Path) -> Manifest:
-    """The course's own."""
+    """Load the course's own manifest."""
     return load_manifest(root)
 
 
 @pytest.fixture
 def repository() -> FakeRepository:
-    """A student's repository without a `progress` branch."""
+    """Make a student's repository without a `progress` branch."""
     return make_repository()
 
 
 def build_result_at(minute: int, base: Result | None = None, **changes: object) -> Result:
-    """Build a result whose run began so many minutes later."""
+    """Build a result whose run began this number of minutes after the first."""
     return (base or build_not_yet()).model_copy(update={"started_at": BEGAN + timedelta(minutes=minute), **changes})
 
 

@@ -41,7 +41,7 @@ def upload_results(hub: Hub, *results: Result, run: int = RUN, missing: tuple[st
 
 @pytest.fixture
 def job(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of the job `publish` after a push to main."""
+    """Return the environment of the job `publish` after a push to main."""
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
     environ |= {

@@ -34,7 +34,7 @@ from tests.github.runs import (
 
 @pytest.fixture(scope="module")
 def manifest(root: Path) -> Manifest:
-    """The course's own."""
+    """Load the course's own manifest."""
     return load_manifest(root)
 
 
@@ -199,6 +199,7 @@ def test_the_command_says_what_is_missing(runs: Runs, root: Path) -> None:
     """Wrong usage is 2, GitHub's trouble 3, each with a sentence and no traceback."""
 
     def run(environ: dict[str, str]) -> tuple[int, str]:
+        """Run the command in this environment, and return its exit code and errors."""
         ran = subprocess.run(
             [sys.executable, "-m", "grading.github", "report"],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(root), **environ},

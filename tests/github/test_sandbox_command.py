@@ -31,7 +31,7 @@ class Machine:
         return RESTRICTED if self.restricted else None
 
     def run_command(self, argv, **_options):
-        """Note a command and let it take effect."""
+        """Record a command, and change the machine as the command would."""
         self.ran.append(tuple(argv))
         command = tuple(argv) if self.root else tuple(argv[2:])
         if self.heals:
@@ -42,9 +42,10 @@ class Machine:
 
 @pytest.fixture
 def on(monkeypatch, tmp_path):
-    """Replace this machine by a simulated one."""
+    """Return `on(machine)`, which replaces this machine by a simulated one."""
 
     def put(machine: Machine, *, landlock: bool = False) -> Machine:
+        """Make the code see this machine instead of the real one, and return it."""
         tried = type(
             "Tried", (), {"__call__": lambda _self: machine.find_problem(), "cache_clear": lambda _self: None}
         )()

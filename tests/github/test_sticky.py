@@ -26,11 +26,12 @@ def build_body(run: int, *, commit: str = COMMIT, attempt: int = 1) -> str:
 
 @pytest.fixture
 def post(runs: Runs, client: Client) -> Callable[..., str]:
-    """Report as this run; GitHub knows both runs of the tests."""
+    """Return `post(run)`, which reports as this run; GitHub knows both runs of the tests."""
     for number in (5, 6):
         add_run(runs.hub, runs.repository, number, branch="my-work", sha=COMMIT, run_attempt=1)
 
     def posted(run: int, attempt: int = 1) -> str:
+        """Create or update the comment as this run, and return the outcome."""
         return create_or_update_comment(
             client, REPOSITORY, 7, build_body(run, attempt=attempt), ReportingRun(run, attempt)
         )
@@ -141,6 +142,7 @@ def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, 
     gate = threading.Barrier(6)
 
     def one(number: int) -> None:
+        """Wait for the other run, then create or update the comment."""
         own = create_client(environ)
         gate.wait()
         create_or_update_comment(own, REPOSITORY, 7, build_body(number), ReportingRun(number, 1))

@@ -13,7 +13,7 @@ from tests.github.local import Hub, serve_hub
 
 @contextmanager
 def start_fake_github(folder: Path) -> Iterator[Hub]:
-    """Run the fake GitHub at its `public_url`; GraderError says why it cannot run."""
+    """Run the fake GitHub at its `public_url`. Raise GraderError with the reason if it cannot run."""
     missing = prism.install_prism()
     if missing:
         raise GraderError(missing)

@@ -25,6 +25,7 @@ def test_a_bigram_has_the_probabilities_of_the_formula():
     pairs = Counter(zip(text[:-1].tolist(), text[1:].tolist(), strict=True))
 
     def discount(counts):
+        """Compute the absolute discount from the counts of counts."""
         once, twice = (sum(c == n for c in counts) for n in (1, 2))
         return once / (once + 2 * twice) if once and twice else 0.5
 

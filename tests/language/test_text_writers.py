@@ -73,6 +73,7 @@ def test_samples_follow_the_probabilities():
 
     class Coin(ScriptedWriter):
         def next_logits(self, prefixes) -> np.ndarray:
+            """Return logits of 1 for `a` and 0 for `b`; nothing else is possible."""
             return np.tile(
                 np.where(np.arange(258) == 97, 1.0, np.where(np.arange(258) == 98, 0.0, -np.inf)), (len(prefixes), 1)
             )

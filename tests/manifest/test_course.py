@@ -29,7 +29,7 @@ ONE = MANIFEST.milestone(1)
 
 @pytest.fixture
 def course(tmp_path):
-    """A small copy of the course: the manifest, the built modules, and the troubleshooting page."""
+    """Make a small copy of the course: the manifest, the built modules and the troubleshooting page."""
     shutil.copy(ROOT / "milestones.yaml", tmp_path)
     (tmp_path / DOCUMENT).parent.mkdir(parents=True)
     shutil.copy(ROOT / DOCUMENT, tmp_path / DOCUMENT)
@@ -46,7 +46,7 @@ def course(tmp_path):
 
 
 def build_criterion_result(name, status, failures=(), milestone=ONE):
-    """Build a criterion's result with just what choosing a topic needs."""
+    """Build a criterion's result with only the fields that choosing a topic needs."""
     criterion = next(c for c in milestone.criteria if c.name == name)
     fields = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
     return CriterionResult(

@@ -29,11 +29,11 @@ CHOICE = ChoiceQuestion(
 
 @pytest.fixture(scope="session")
 def milestone(root) -> Milestone:
-    """Milestone 1 with these two questions and clear keys."""
+    """Return milestone 1 with these two questions and clear keys."""
     return load_manifest(root).milestone(1).model_copy(update={"questions": (NUMBER, CHOICE)})
 
 
 @pytest.fixture(scope="session")
 def sealed(milestone) -> Milestone:
-    """Milestone 1 with sealed keys, as in a release."""
+    """Return milestone 1 with sealed keys, as in a release."""
     return milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})

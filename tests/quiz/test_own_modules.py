@@ -20,7 +20,7 @@ QUESTIONS = {question.id: question for number in (4, 5) for question in load_man
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The course's own framework, of which nothing stays imported."""
+    """Import the course's own framework, and forget all of it afterwards."""
     for module in load_manifest(ROOT).modules:
         monkeypatch.syspath_prepend(ROOT / module.folder)
     for name in ("compression", "kernels", "tinygpt"):

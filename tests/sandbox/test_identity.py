@@ -17,6 +17,7 @@ def root_of(monkeypatch: pytest.MonkeyPatch):
     """Return `root_of(map)`, which makes the grader root of a user namespace with these users and groups."""
 
     def become(users: str) -> None:
+        """Make the grader seem to be root where /proc lists these users."""
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(Path, "read_text", lambda _path: users + "\n")
 

@@ -35,6 +35,7 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
     """Return `interpreter(script)`, after which workers are started with this script instead of Python."""
 
     def install(script: str) -> None:
+        """Write the script, and make workers start with it."""
         file = tmp_path / "python"
         file.write_text(script)
         file.chmod(0o755)
@@ -53,6 +54,7 @@ def worker(tmp_path: Path):
     started: list[Worker] = []
 
     def start(sandbox: str = "process") -> Worker:
+        """Start a worker for the submission, and keep it so that it is closed."""
         started.append(Worker(Confinement(tmp_path / "submission", ("m",), 2048, 60, sandbox=sandbox), call_seconds=5))
         return started[-1]
 
@@ -149,6 +151,7 @@ def test_no_process_left_is_tried_again_and_then_told(worker, monkeypatch, tmp_p
     monkeypatch.setattr(launch.tempfile, "tempdir", str(private))
 
     def flaky(*arguments, **options):
+        """Start a process, but fail as long as failures are left."""
         if left:
             left.pop()
             raise BlockingIOError(11, "Resource temporarily unavailable")

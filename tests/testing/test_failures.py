@@ -164,7 +164,7 @@ SAID = {
 
 @pytest.fixture
 def desk(tmp_path: Path, root: Path):
-    """`desk(*arguments)`: pytest as a student types it, in a repository whose module 02 is the one above."""
+    """Return `desk(*arguments)`, which runs pytest in a student's repository with the module 02 above."""
     (tmp_path / "modules/02_tensor/tinytorch").mkdir(parents=True)
     (tmp_path / "modules/02_tensor/tinytorch/code.py").write_text(CODE, encoding="utf-8")
     (tmp_path / "modules/02_tensor/test_x.py").write_text(TESTS, encoding="utf-8")
@@ -172,6 +172,7 @@ def desk(tmp_path: Path, root: Path):
     (tmp_path / "milestones.yaml").write_bytes((root / "milestones.yaml").read_bytes())
 
     def run(*arguments: str) -> str:
+        """Run pytest as a student does, and return its output."""
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "modules/02_tensor", *arguments]
         environment = {"PYTHONPATH": f"{root}:{tmp_path}/modules/02_tensor", "PATH": "/usr/bin:/bin"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -180,8 +181,8 @@ def desk(tmp_path: Path, root: Path):
     return run
 
 
-def sections(output: str) -> dict[str, str]:
-    """What pytest shows of each failed test."""
+def split_failure_sections(output: str) -> dict[str, str]:
+    """Map each failed test to what pytest shows of it."""
     output = output.partition("= FAILURES =")[2].partition("= short test summary")[0]
     parts = re.split(r"^_+ (test_\w+) _+$", output, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -189,7 +190,7 @@ def sections(output: str) -> dict[str, str]:
 
 def test_pytest_shows_the_failure_and_nothing_else(desk) -> None:
     """The line that raised, the call, what came back, what was expected and a hint: no source of the course's."""
-    shown = sections(desk())
+    shown = split_failure_sections(desk())
     assert set(shown) == set(SAID)
     for name, words in SAID.items():
         assert all(part in shown[name] for part in words), f"{name}: {shown[name]}"
@@ -225,14 +226,15 @@ def test_the_grader_says_the_same(root: Path, tmp_path: Path, worker_of) -> None
     assert all(failure.hint for failure in failures.values())
 
 
-def frame(file: str, line: int) -> Frame:
+def make_frame(file: str, line: int) -> Frame:
+    """Make a traceback frame in this file and line."""
     return Frame(file, line, "f", "…")
 
 
 def test_the_module_that_is_worked_on_comes_first() -> None:
     """What an earlier module refuses was handed to it by this one."""
     layers, tensor = "modules/04_layers/tinytorch/layers.py", "modules/02_tensor/tinytorch/tensor.py"
-    frames = [frame(layers, 10), frame(layers, 80), frame(tensor, 167), frame(tensor, 200)]
+    frames = [make_frame(layers, 10), make_frame(layers, 80), make_frame(tensor, 167), make_frame(tensor, 200)]
     assert choose_traceback_frame(frames, "modules/04_layers").line == 80
     assert choose_traceback_frame(frames).line == 80
     assert choose_traceback_frame(frames[2:], "modules/04_layers").line == 200
@@ -242,8 +244,8 @@ def test_the_module_that_is_worked_on_comes_first() -> None:
     assert (failure.file, failure.line) == (layers, 80)
 
 
-def fails(text: str) -> Exception:
-    """What Python raises for an expression."""
+def catch_exception(text: str) -> Exception:
+    """Return the exception that Python raises for an expression."""
     try:
         eval(text, {"np": np, "a": np.ones(3), "f": lambda x: x})  # noqa: S307 - those below
     except Exception as error:
@@ -279,7 +281,7 @@ def fails(text: str) -> Exception:
 )
 def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) -> None:
     """A slip of Python's is none of the task's, and the task's hint is about other things."""
-    assert words in (find_exception_hint(fails(text)) or "")
+    assert words in (find_exception_hint(catch_exception(text)) or "")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_all_given(student):
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
-    """A released course whose student has written both tasks wrongly."""
+    """Make a released course whose student has implemented both tasks incorrectly."""
     (tmp_path / "modules/02_tensor").mkdir(parents=True)
     (tmp_path / "modules/02_tensor/test_x.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / lock.BASE).write_bytes(lock.encode_base_file({PLACE: GIVEN.encode()}))

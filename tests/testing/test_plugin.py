@@ -28,11 +28,12 @@ def test_ten():
 
 @pytest.fixture
 def run(tmp_path: Path, root: Path):
-    """`run(*arguments)`: pytest on two small tests, with the settings of a student's repository."""
+    """Return `run(*arguments)`, which runs pytest on two small tests with the settings of a student's repository."""
     (tmp_path / "test_two.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(render_templates(root, load_manifest(root))[Path("pyproject.toml")])
 
     def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest with these arguments and environment variables."""
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_two.py", *arguments]
         environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"} | variables
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from grading.testing.expect import Mismatch
 
 
 def reports() -> Reports:
-    """What a recipe for XOR tells."""
+    """Collect the reports of a recipe for XOR."""
     return Reports("step", "steps", "loss")
 
 

@@ -57,6 +57,7 @@ def tito(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Return a function with which `tito("module", "list")` runs that command."""
 
     def type_(*arguments: str) -> Answer:
+        """Run the command, and return its exit code, output and errors."""
         capsys.readouterr()
         code = run_command_line(arguments)
         captured = capsys.readouterr()

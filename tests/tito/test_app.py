@@ -30,7 +30,7 @@ ALONE = ["compare", "doctor", "hint", "portfolio", "update", "watch"]
 COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [(name,) for name in ALONE]
 
 
-def environment(**changes: str) -> dict[str, str]:
+def build_environment(**changes: str) -> dict[str, str]:
     """Return the environment for a command in a separate process."""
     kept = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS")}
     return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | changes
@@ -156,7 +156,7 @@ def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> No
         f"import sys; from tito.app import run_command_line; run_command_line({arguments}); print(sorted(sys.modules))"
     )
     command = [sys.executable, "-c", probe]
-    out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    out = subprocess.run(command, env=build_environment(), capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in eval(out.stdout.splitlines()[-1])}  # noqa: S307 - our own list
     assert "rich" in loaded
     assert not loaded & {"numpy", "pytest", "pydantic", "typer", "jinja2"}
@@ -195,7 +195,7 @@ def test_the_version_is_shown(tito) -> None:
 def test_a_shell_completes_commands_and_names(typed: str, offered: set[str]) -> None:
     """Completion offers commands, modules and milestones, and nothing else."""
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TITO_COMPLETE": "complete_bash"}
-    done = subprocess.run(MAIN, env=environment(**words), capture_output=True, text=True, check=False)
+    done = subprocess.run(MAIN, env=build_environment(**words), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert offered <= set(done.stdout.split())
 
@@ -226,11 +226,11 @@ def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
     assert json.loads(quick.out)["milestones"][0]["state"] == "in_progress"
 
 
-def on_a_terminal(arguments: list[str], width: int, folder: Path, **changes: str) -> str:
+def run_on_terminal(arguments: list[str], width: int, folder: Path, **changes: str) -> str:
     """Return what a command prints on a terminal of this width."""
     primary, secondary = pty.openpty()
     command = subprocess.Popen(
-        [*MAIN, *arguments], cwd=folder, env=environment(COLUMNS=str(width), **changes), stdin=secondary,
+        [*MAIN, *arguments], cwd=folder, env=build_environment(COLUMNS=str(width), **changes), stdin=secondary,
         stdout=secondary, stderr=secondary, close_fds=True,
     )  # fmt: skip
     os.close(secondary)
@@ -249,9 +249,9 @@ def on_a_terminal(arguments: list[str], width: int, folder: Path, **changes: str
 @pytest.mark.parametrize("command", ["status", "timeline"])
 def test_listings_fit_a_terminal(repo: Path, command: str, width: int) -> None:
     """Lines fit narrow and wide terminals, in colour; with NO_COLOR there is none."""
-    coloured = on_a_terminal(["milestone", command], width, repo)
+    coloured = run_on_terminal(["milestone", command], width, repo)
     assert re.search(r"\x1b\[[0-9;]*3[0-9]m", coloured)
-    plain = on_a_terminal(["milestone", command], width, repo, NO_COLOR="1")
+    plain = run_on_terminal(["milestone", command], width, repo, NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", plain).splitlines()
     assert max(map(len, lines)) <= width
@@ -262,7 +262,10 @@ def test_an_ascii_terminal_is_no_trouble() -> None:
     """If only ASCII can be written, tito writes ASCII and does not fail."""
     for command in (["milestone", "timeline"], ["module", "start", "02"], ["doctor"]):
         done = subprocess.run(
-            [*MAIN, *command], env=environment(PYTHONIOENCODING="ascii", LC_ALL="C"), capture_output=True, check=False
+            [*MAIN, *command],
+            env=build_environment(PYTHONIOENCODING="ascii", LC_ALL="C"),
+            capture_output=True,
+            check=False,
         )
         assert b"Traceback" not in done.stderr
         assert done.stdout.isascii()

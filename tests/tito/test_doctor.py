@@ -36,6 +36,7 @@ def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pyte
     here = sorted((repo / "modules").glob("*/tinytorch"))
 
     def installed(*places: Path) -> None:
+        """Make `tinytorch` seem to be installed in these folders."""
         spec = SimpleNamespace(submodule_search_locations=[str(p) for p in places], origin=None)
         monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
 

@@ -14,15 +14,15 @@ from tito.console import make_tito_folder
 from tito.hints import FILE, read_hint_counts
 
 
-def in_one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Return the text without line breaks."""
     return " ".join(text.split())
 
 
 def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
     """Three commands show three hints; the fourth repeats the last one, and states where to see all."""
-    hints = [in_one_line(hint) for hint in load_manifest(repo).task("4.2").hints]
-    shown = [in_one_line(tito("hint", "--task", "4.2").out) for _ in range(len(hints) + 1)]
+    hints = [join_lines(hint) for hint in load_manifest(repo).task("4.2").hints]
+    shown = [join_lines(tito("hint", "--task", "4.2").out) for _ in range(len(hints) + 1)]
     for number, text in enumerate(shown[:-1]):
         assert [hint in text for hint in hints] == [place == number for place in range(len(hints))]
         assert ("Still stuck? tito hint --task 4.2" in text) == (number < len(hints) - 1)
@@ -33,8 +33,8 @@ def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
 
 def test_all_shows_every_step(repo: Path, tito) -> None:
     """`--all` shows the three hints in order, and other tasks' are unaffected."""
-    text = in_one_line(tito("hint", "--task", "4.2", "--all").out)
-    places = [text.index(in_one_line(hint)) for hint in load_manifest(repo).task("4.2").hints]
+    text = join_lines(tito("hint", "--task", "4.2", "--all").out)
+    places = [text.index(join_lines(hint)) for hint in load_manifest(repo).task("4.2").hints]
     assert places == sorted(places)
     assert set(read_hint_counts(repo)) == {"4.2"}
 
@@ -61,7 +61,7 @@ def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: 
     now = "fails"
     monkeypatch.setattr(attempt, "grade_module", lambda *_, **__: results[now])
     assert tito("module", "test").code == 1
-    text = in_one_line(tito("hint").out)
+    text = join_lines(tito("hint").out)
     assert "Every task has been implemented. This was the first to fail in the last test run. Task 1.4: " in text
     tito("module", "start", "03")
     assert "Task 1.4: " in tito("hint").out
@@ -92,7 +92,7 @@ def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, t
     """The exit code is 2, the module's tasks are listed, and nothing is remembered."""
     answer = tito("hint", "--task", said)
     assert answer.code == 2
-    assert words in in_one_line(answer.err)
+    assert words in join_lines(answer.err)
     assert read_hint_counts(repo) == {}
 
 

@@ -46,12 +46,13 @@ The end.
 """.replace("{wide}", "x" * 120)
 
 
-def read(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
+def read_lesson(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
     """Return what is shown of the lesson on a terminal of this width, and what was shown whenever a key was awaited."""
     out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     before: list[str] = []
 
     def ask(_prompt: str) -> str:
+        """Keep what was shown so far, and return the next reply, or raise KeyboardInterrupt for Ctrl-C."""
         before.append(out.file.getvalue())
         reply = replies.pop(0)
         if reply == "Ctrl-C":
@@ -67,7 +68,7 @@ def read(replies: list[str] | None, width: int = 80) -> tuple[str, list[str]]:
 
 def test_a_question_is_shown_and_its_answer_waits_for_a_key() -> None:
     """Both questions are shown, one after the other, and answers appear only after a key."""
-    shown, before = read(["", ""])
+    shown, before = read_lesson(["", ""])
     assert "How many bytes?" in before[0]
     assert "Eight" not in before[0]
     assert "Eight of them." in before[1]
@@ -79,26 +80,26 @@ def test_a_question_is_shown_and_its_answer_waits_for_a_key() -> None:
 @pytest.mark.parametrize("reply", ["q", "Ctrl-C"])
 def test_a_lesson_can_be_left_at_a_question(reply: str) -> None:
     """Leaving shows neither the answer nor a traceback."""
-    shown, _ = read(["", reply])
+    shown, _ = read_lesson(["", reply])
     assert "Eight of them." in shown
     assert "Since" not in shown
 
 
 def test_without_somebody_to_ask_everything_is_shown() -> None:
     """Questions are shown together with their answers."""
-    shown, _ = read(None)
+    shown, _ = read_lesson(None)
     assert re.search(r"How many bytes\?\s+Eight of them\.\s+\? And why\?\s+Since they are\.", shown)
 
 
 def test_a_figure_is_not_broken() -> None:
     """Lines stay intact on a narrow terminal, without their common indentation."""
-    shown, _ = read(None, width=40)
+    shown, _ = read_lesson(None, width=40)
     assert "\n" + "x" * 120 + "\n  below" in shown
 
 
 def test_a_picture_is_told_in_words() -> None:
     """File, description and caption are shown, set apart from the text, without Markdown characters."""
-    shown, _ = read(None)
+    shown, _ = read_lesson(None)
     assert re.search(r"▌ figures/fall.svg A stone, falling\.\s+▌ It falls ever faster\.", shown)
     assert "🌆" not in shown
     assert "![" not in shown
@@ -106,7 +107,7 @@ def test_a_picture_is_told_in_words() -> None:
 
 def test_formulas_are_readable() -> None:
     """Formulas use symbols and small letters, and no TeX."""
-    shown, _ = read(None)
+    shown, _ = read_lesson(None)
     assert "a · b = Σᵢ aᵢ bᵢ" in shown
     assert "$$" not in shown
     frac = r"\frac{1}{n} \sum_{i=1}^{n} (x_i - \mu)^2 \leq \sqrt{v + \epsilon}, \; W^\top x"

@@ -36,10 +36,12 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
     planned: list = []
 
     def grade(_root: Path, number: int, **_: object) -> Result:
+        """Return the next planned result."""
         assert number == 1
         return planned.pop(0)
 
     def play(_root: Path, _number: int, *, screen: Screen, seed: int) -> None:
+        """Show one frame, and keep the seed."""
         screen.show_frame(Text("a frame"))
         planned.append(seed)
 
@@ -111,11 +113,13 @@ def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, 
     asked: list[str] = []
 
     def confirm(question: str, **_: object) -> bool:
+        """Decline the first time, and agree the second time."""
         assert len(grader) == 1
         asked.append(question)
         return len(asked) > 1
 
     def converse(root: Path, milestone: Milestone, questions: tuple, kept: Answers, _out: object) -> Answers:
+        """Answer 1 to every question, and save the answers."""
         assert len(grader) == 1
         answers = Answers(kept.student, {question.question_id: 1 for question in questions})
         save_answers(root, milestone.id, answers)
@@ -213,6 +217,7 @@ def test_a_page_is_served(tito, monkeypatch: pytest.MonkeyPatch, *, well: bool, 
     served: list = []
 
     def serve(_root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
+        """Keep the arguments, and return whether student code ran well."""
         assert not console.is_terminal
         served.append((number, seed, browser))
         return well
@@ -228,6 +233,7 @@ def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.Monkey
     milestone, naps = load_manifest(repo).milestone(1), []
 
     def party(**options: object) -> str:
+        """Celebrate on a console with these options, and return what is shown."""
         naps.clear()
         stream = io.StringIO()
         celebrate.celebrate_milestone(
@@ -404,6 +410,7 @@ def test_every_documented_key_is_printed(repo: Path, tito) -> None:
     shapes = document[document.index("## What `--json` prints") :]
 
     def keys(value: object) -> set[str]:
+        """Collect the keys of all mappings in a JSON value."""
         if isinstance(value, dict):
             return set(value) | {k for v in value.values() for k in keys(v)}
         return {k for v in value for k in keys(v)} if isinstance(value, list) else set()

@@ -17,7 +17,7 @@ from tito.module import find_open_tasks_in_files, format_goals_after_module
 from tito.outline import read_outline
 
 
-def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
+def make_module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
     """Make a module's result."""
     one = build_criterion() if passed else build_criterion("failed", 0.5, failures=(build_failure(),))
     verdict = Verdict.UNLOCKED if passed else Verdict.NOT_YET
@@ -30,10 +30,12 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def grade(_root: Path, module: str, **_: object) -> Result:
+        """Note the module, and return a result that passes unless it is module 03."""
         seen.append(module)
-        return module_result(module, passed=module != "03_activations")
+        return make_module_result(module, passed=module != "03_activations")
 
     def try_(_root: Path, number: int, **_: object) -> int:
+        """Note the milestone, and return exit code 1."""
         seen.append(f"milestone {number}")
         return 1
 
@@ -153,8 +155,9 @@ def test_a_seed_that_a_report_names_is_handed_on(tito, monkeypatch: pytest.Monke
     seeds: list[object] = []
 
     def grade(_root: Path, module: str, *, seed: int | None, **_: object) -> Result:
+        """Keep the seed, and pass."""
         seeds.append(seed)
-        return module_result(module, passed=True)
+        return make_module_result(module, passed=True)
 
     monkeypatch.setattr(attempt, "grade_module", grade)
     tito("module", "test", "02", "--seed", "1234")

@@ -17,7 +17,7 @@ from grading.quiz.student_questions import build_student_questions
 from tito.quiz import ask_questions, join_paragraphs
 
 
-def right_answers(root: Path, student: str) -> dict[str, object]:
+def find_right_answers(root: Path, student: str) -> dict[str, object]:
     """Find every correct answer of a student by trying, since the course's keys are in the manifest."""
     milestone, found = load_manifest(root).milestone(1), {}
     for question, asked in zip(milestone.questions, build_student_questions(milestone, student), strict=True):
@@ -67,7 +67,7 @@ def test_a_printed_question_has_no_ragged_lines() -> None:
 
 def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
     """Each answer is kept with the earlier ones; when all are correct the exit code is 0."""
-    right = right_answers(repo, "ada")
+    right = find_right_answers(repo, "ada")
     first, *others = right
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", f"{first}={right[first]}")
     assert answer.code == 1
@@ -137,6 +137,7 @@ def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Ans
     out = Console(file=shown, width=200)
 
     def ask(prompt: str) -> str:
+        """Print and return the next reply, or raise KeyboardInterrupt for Ctrl-C."""
         reply = replies.pop(0)
         if reply == "Ctrl-C":
             raise KeyboardInterrupt
@@ -148,7 +149,7 @@ def run_conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Ans
 
 def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
     """The question stays, with where to read; unclear answers are asked for again, and nothing is skipped."""
-    right = list(right_answers(repo, "ada").values())
+    right = list(find_right_answers(repo, "ada").values())
     replies = ["twenty", "-1", f"{right[0]}", "", *right[2:]]
     kept, shown = run_conversation(repo, Answers("ada"), replies)
     assert replies == []
@@ -165,7 +166,7 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
 
 def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:
     """Every answer so far is in the file, and the message states this and how to continue."""
-    right = list(right_answers(repo, "ada").values())
+    right = list(find_right_answers(repo, "ada").values())
     with pytest.raises(Interrupted, match=r"1 answer kept in answers/milestone-1.yaml.*tito milestone quiz 1"):
         run_conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])
     assert len(load_answers(repo, 1).answers) == 1

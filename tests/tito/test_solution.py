@@ -20,7 +20,7 @@ CODE = Path("modules/02_tensor/tinytorch/tensor.py")
 SHIPPED = Path("solutions/02_tensor/tinytorch/tensor.py")
 
 
-def give_solution(repo: Path) -> str:
+def write_solution_file(repo: Path) -> str:
     """Put the solution where a release has it, and return its text."""
     text = make_solution((ROOT / CODE).read_text("utf-8"), load_manifest(ROOT), CODE)
     (repo / SHIPPED).parent.mkdir(parents=True)
@@ -28,20 +28,20 @@ def give_solution(repo: Path) -> str:
     return text
 
 
-def hand_out(repo: Path, said: str) -> None:
+def set_solution_release(repo: Path, said: str) -> None:
     """Set when the manifest gives solutions out."""
     path = repo / "milestones.yaml"
     path.write_text(path.read_text("utf-8").replace("course:\n", f"course:\n  solutions: {said}\n", 1), "utf-8")
 
 
-def pass_module(repo: Path) -> None:
+def record_completed_module(repo: Path) -> None:
     """Record that module 02 is completed."""
     progress.save_event(repo, progress.make_module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
 
 
 def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:
     """A module that was only begun has no solution to show, and the message says what to run."""
-    text = give_solution(released)
+    text = write_solution_file(released)
     tito("module", "start", "02")
     answer = tito("module", "solution", "02")
     assert answer.code == 2
@@ -61,8 +61,8 @@ def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> 
 )
 def test_a_release_without_solutions_says_why(released: Path, tito, said: str, words: str) -> None:
     """Never, not yet, and not in this release have three different messages."""
-    hand_out(released, said)
-    pass_module(released)
+    set_solution_release(released, said)
+    record_completed_module(released)
     answer = tito("module", "solution", "02")
     assert answer.code == 2
     assert words in " ".join(answer.err.split())
@@ -70,8 +70,8 @@ def test_a_release_without_solutions_says_why(released: Path, tito, said: str, w
 
 def test_what_differs_is_shown(released: Path, tito) -> None:
     """Without a terminal: a unified diff, whose lines are the two files' own."""
-    pass_module(released)
-    solution = give_solution(released)
+    record_completed_module(released)
+    solution = write_solution_file(released)
     mine = solution.replace("return self.data.tolist()", "return list(self.data)")
     (released / CODE).write_text(mine, encoding="utf-8")
     lines = tito("module", "solution", "02").out.splitlines()

@@ -230,6 +230,7 @@ class Terminal:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
+        """Collect what the program prints, without escapes, until the terminal closes."""
         while True:
             try:
                 data = os.read(self.keyboard, 1 << 16)
@@ -259,6 +260,7 @@ class Terminal:
 
 
 def _take_terminal() -> None:
+    """Make standard input the controlling terminal of this process."""
     import fcntl
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

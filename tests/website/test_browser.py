@@ -43,7 +43,7 @@ def page_paths(built_class: ClassOnDisk) -> dict[str, str]:
 
 @pytest.fixture
 def open_page(browser: Browser, site_address: str, page_paths: dict[str, str]) -> Iterator[Open]:
-    """Return `open_page(kind, width, …)`.
+    """Return `open_page(kind, width, …)`, which opens a page of this kind.
 
     At the end, check that the console is empty and no other host got a request.
     """
@@ -188,6 +188,7 @@ def test_print_leaves_out_what_paper_cannot_do(open_page: Open) -> None:
 
 
 def list_names(page: Page) -> list[str]:
+    """List the names in the visible rows of the table of students."""
     return page.locator("#students-table tbody tr:visible th a").all_inner_texts()
 
 

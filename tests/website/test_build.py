@@ -80,6 +80,7 @@ def test_a_changed_template_renders_what_it_makes(
     real = building._list_input_files
 
     def files(kind: str) -> list[Path]:
+        """List a kind's input files, with an edited copy of the portfolio's template."""
         seen.append(kind)
         found = real(kind)
         assert any(path.name == "portfolio.html.jinja" for path in found) == (kind == "student")
@@ -200,6 +201,7 @@ def test_an_interrupted_build_can_be_repeated(own_class: ClassOnDisk, monkeypatc
 
 
 def interrupt(*_: object) -> None:
+    """Raise KeyboardInterrupt, as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

@@ -17,6 +17,7 @@ from website.student_summary import StudentSummary, parse_summary, summarize_sto
 
 
 def summarize_member(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> StudentSummary:
+    """Summarize a member's story under this pseudonym."""
     return summarize_story(
         build_student_story(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest
     )
@@ -244,9 +245,11 @@ def test_the_distribution_adds_up(manifest: Manifest) -> None:
 
 
 def make_failing_result(task: str = "2.3") -> Result:
+    """Make a result in which a test of this task fails."""
     tests = build_criterion("failed", 0.9, name="module_tests", failures=(build_failure(task=task),))
     return build_not_yet(criteria=(tests,))
 
 
 def make_passing_result() -> Result:
+    """Make a result in which all module tests pass."""
     return build_result(build_criterion(name="module_tests"))

@@ -11,6 +11,7 @@ from website.build import ROOT
 
 
 def run_inv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `inv site` with these arguments."""
     command = [sys.executable, "-m", "invoke", "site", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "site")}  # nothing is installed in the session `tests`
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -18,6 +18,7 @@ FOLDER = "student/quiet-otter-40391/"
 
 
 def parse_feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
+    """Render the feed of a student with these events, and parse it."""
     files = render_student_pages(build_student_story(make_member(*events), manifest), SiteContext(manifest, base_url))
     return ElementTree.fromstring(files[f"{FOLDER}feed.xml"])  # noqa: S314 - our own file
 
@@ -64,6 +65,7 @@ def test_ids_are_unique_and_stay(manifest: Manifest) -> None:
 
 
 def list_ids(root: ElementTree.Element) -> list[str | None]:
+    """List the ids of a feed and of its entries."""
     return [element.text for element in root.iter(f"{ATOM}id")]
 
 

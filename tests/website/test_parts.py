@@ -27,6 +27,7 @@ LINES = [
 
 
 def make_curve(*values: float | None) -> Curve:
+    """Make a loss curve with these values at steps 0, 1, 2 and so on."""
     return Curve(name="loss", seed=1, steps=tuple(float(i) for i in range(len(values))), values=values)
 
 

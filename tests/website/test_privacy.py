@@ -84,8 +84,10 @@ def test_no_page_wants_to_be_found(built_class: ClassOnDisk) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
     """In names and every displayed field of a record, such text creates no element, attribute or address."""
-    told = build_student_story(make_member(*hostile_events(text), name=text, public=True), manifest)
-    harmless = build_student_story(make_member(*hostile_events("harmless"), name="harmless", public=True), manifest)
+    told = build_student_story(make_member(*make_hostile_events(text), name=text, public=True), manifest)
+    harmless = build_student_story(
+        make_member(*make_hostile_events("harmless"), name="harmless", public=True), manifest
+    )
     files, expected = (render_student_pages(story, SiteContext(manifest)) for story in (told, harmless))
     assert set(files) == set(expected)
     for path, data in files.items():
@@ -114,7 +116,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
             assert secret not in data
 
 
-def hostile_events(text: str) -> list[Event | RecordEntry]:
+def make_hostile_events(text: str) -> list[Event | RecordEntry]:
     """Make one record of each kind with the text in every place that can hold text."""
     fails = build_failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
     failed = build_criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
@@ -160,6 +162,7 @@ class TagCollector(HTMLParser):
 
 
 def list_tags_with_attributes(page: str) -> list[tuple[str, tuple[str, ...]]]:
+    """List each tag of a page with its attributes, as TagCollector keeps them."""
     parser = TagCollector()
     parser.feed(page)
     parser.close()
@@ -167,4 +170,5 @@ def list_tags_with_attributes(page: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def list_element_names(data: bytes) -> list[str]:
+    """List the names of all elements in an XML document."""
     return [element.tag for element in ElementTree.fromstring(data).iter()]  # noqa: S314 - our own files

@@ -28,12 +28,12 @@ PLAIN = st.recursive(
 
 
 def pack_value(value: object) -> bytes:
-    """As MessagePack, with integers of any size."""
+    """Encode a value as MessagePack, with integers of any size."""
     return msgpack.packb(value, default=lambda number: msgpack.ExtType(wire.BIG_INT, str(number).encode()))
 
 
-def packed_list(parts: list[bytes]) -> bytes:
-    """A short list of what is packed already."""
+def pack_list(parts: list[bytes]) -> bytes:
+    """Encode a short list of parts that are encoded already."""
     return bytes([0x90 + len(parts)]) + b"".join(parts)
 
 
@@ -51,11 +51,11 @@ EXTENSIONS = st.one_of(
 FORGED = st.recursive(
     (LEAVES | EXTENSIONS).map(pack_value),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=4).map(packed_list),
+        st.lists(inner, max_size=4).map(pack_list),
         inner.map(lambda part: b"\x81" + pack_value("key") + part),
         st.tuples(st.integers(1, 700), inner).map(lambda pair: b"\x91" * pair[0] + pair[1]),
         st.tuples(st.sampled_from([wire.TUPLE, wire.SLICE]), st.lists(inner, max_size=3)).map(
-            lambda pair: pack_value(msgpack.ExtType(pair[0], packed_list(pair[1])))
+            lambda pair: pack_value(msgpack.ExtType(pair[0], pack_list(pair[1])))
         ),
     ),
     max_leaves=8,
@@ -65,24 +65,26 @@ DTYPES = st.sampled_from(sorted(wire.DTYPES)).map(np.dtype)
 
 
 def refuse_reference(_item: object) -> None:
-    """No names: an object that is not plain cannot be sent."""
+    """Return no reference, so that an object that is not plain cannot be sent."""
 
 
 def return_payload(_code: int, payload: object) -> object:
-    """A name stands for itself."""
+    """Return a reference's payload instead of the object."""
     return payload
 
 
 def build_message(plain: bytes, *bodies: bytes) -> bytes:
-    """A message of a plain part and arrays' bytes, well formed or not."""
+    """Build a message from a plain part and the bytes of arrays, whether they fit together or not."""
     return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
 
 
-def there_and_back(value: object) -> object:
+def encode_and_decode(value: object) -> object:
+    """Encode a value and decode it again."""
     return wire.decode_value(wire.encode_value(value, refuse_reference), return_payload)
 
 
 def are_same(a: object, b: object) -> bool:
+    """Return whether two values have the same types and values at every level; NaN is the same as NaN."""
     if isinstance(a, float) and a != a:
         return isinstance(b, float) and b != b
     if isinstance(a, list | tuple):
@@ -96,14 +98,14 @@ def are_same(a: object, b: object) -> bool:
 @settings(max_examples=300)
 def test_plain_values_come_back_with_their_types(value):
     """Tuples stay tuples, lists lists, and integers of any size exact."""
-    assert are_same(value, there_and_back(value))
+    assert are_same(value, encode_and_decode(value))
 
 
 @given(DTYPES.flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))))
 @settings(max_examples=300)
 def test_arrays_come_back_with_dtype_shape_and_bytes(value):
     """Zero-sized and zero-dimensional ones too."""
-    back = there_and_back(value)
+    back = encode_and_decode(value)
     assert type(back) is np.ndarray
     assert (back.dtype, back.shape) == (value.dtype, value.shape)
     assert back.tobytes() == value.tobytes()
@@ -112,25 +114,25 @@ def test_arrays_come_back_with_dtype_shape_and_bytes(value):
 def test_strided_and_big_endian_arrays_come_back_by_value():
     """A view's strides do not cross; its values do."""
     view = np.arange(12.0).reshape(3, 4)[::-1, ::2]
-    np.testing.assert_array_equal(there_and_back(view), view)
-    np.testing.assert_array_equal(there_and_back(np.arange(3, dtype=">i4")), [0, 1, 2])
+    np.testing.assert_array_equal(encode_and_decode(view), view)
+    np.testing.assert_array_equal(encode_and_decode(np.arange(3, dtype=">i4")), [0, 1, 2])
 
 
 @pytest.mark.parametrize("value", [slice(1, None, 2), ..., np.dtype("float64"), (slice(None), ..., 3)])
 def test_what_indexes_crosses(value):
     """Slices, the ellipsis and dtypes."""
-    assert there_and_back(value) == value
+    assert encode_and_decode(value) == value
 
 
 @pytest.mark.parametrize("kind", [np.float64, float, bool, int, np.uint8])
 def test_a_type_crosses_as_its_dtype(kind):
     """`dtype=float` and `dtype=np.float64` mean the same."""
-    assert there_and_back(kind) == np.dtype(kind)
+    assert encode_and_decode(kind) == np.dtype(kind)
 
 
 def test_a_numpy_scalar_crosses_as_an_array_without_axes():
     """What `np.mean` returns is judged as the zero-dimensional array it stands for."""
-    back = there_and_back(np.float32(1.5))
+    back = encode_and_decode(np.float32(1.5))
     assert (type(back), back.dtype, back.shape) == (np.ndarray, np.float32, ())
 
 
@@ -180,8 +182,8 @@ def test_arbitrary_bytes_raise_wire_error_or_decode(data):
 @settings(max_examples=1000)
 def test_whatever_decodes_can_be_sent_back(forged, kind):
     """A forged answer is an answer that can be encoded again, or the worker's end: nothing else leaves a request."""
-    rest = [forged] if kind == "value" else [packed_list([forged]), b"\x80"]
-    data = build_message(packed_list([pack_value(kind), pack_value(int(kind == "value")), *rest]))
+    rest = [forged] if kind == "value" else [pack_list([forged]), b"\x80"]
+    data = build_message(pack_list([pack_value(kind), pack_value(int(kind == "value")), *rest]))
     read_conversation(len(data).to_bytes(4, "big") + data)
 
 
@@ -261,6 +263,7 @@ def test_a_reply_that_drips_runs_into_the_deadline():
     stop = threading.Event()
 
     def drip() -> None:
+        """Announce 1,000 bytes, and send one every 20 ms until stopped."""
         theirs.sendall((1000).to_bytes(4, "big"))
         while not stop.wait(0.02):
             theirs.sendall(b"x")

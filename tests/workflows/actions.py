@@ -37,7 +37,7 @@ def run_checkout(place: ActionContext, inputs: dict[str, Any]) -> None:
     if name not in place.world.repositories:
         raise ActionFailed(f"there is no repository {name}")
     repository = place.world.repositories[name]
-    readable = name == place.token.repository and place.token.may("contents", "read")
+    readable = name == place.token.repository and place.token.permits("contents", "read")
     if repository.private and not readable:
         raise ActionFailed(f"the token may not read {name}")
     _, tree = repository.resolve(str(inputs.get("ref") or place.event.sha))
@@ -95,7 +95,7 @@ def run_download_artifact(place: ActionContext, inputs: dict[str, Any]) -> None:
 def run_attest(place: ActionContext, inputs: dict[str, Any]) -> None:
     """Sign every file that matches; there must be at least one."""
     _require_known_inputs(inputs, "subject-path")
-    if not (place.token.may("id-token", "write") and place.token.may("attestations", "write")):
+    if not (place.token.permits("id-token", "write") and place.token.permits("attestations", "write")):
         raise ActionFailed("the token may not attest")
     found = sorted(place.workspace.glob(inputs["subject-path"]))
     if not found:
@@ -114,7 +114,7 @@ def run_upload_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
 def run_deploy_pages(place: ActionContext, inputs: dict[str, Any]) -> None:
     """Publish what this run has uploaded."""
     _require_known_inputs(inputs)
-    if not (place.token.may("id-token", "write") and place.token.may("pages", "write")):
+    if not (place.token.permits("id-token", "write") and place.token.permits("pages", "write")):
         raise ActionFailed("the token may not deploy")
     if PAGES not in place.run.artifacts:
         raise ActionFailed("there is nothing to deploy")
@@ -133,5 +133,6 @@ ACTIONS = {
 
 
 def _require_known_inputs(inputs: dict[str, Any], *known: str) -> None:
+    """Raise an error if an action gets an input that these tests do not support."""
     if strange := set(inputs) - set(known):
         raise UnmodelledSyntaxError(f"inputs {sorted(strange)}")

@@ -33,7 +33,7 @@ def evaluate_expression(
     """Return the value of an expression, given without its `${{ }}`."""
     known = {"format": _format_placeholders, "fromJSON": json.loads, **(functions or {})}
     parser = _Parser(_split_tokens(text), contexts, known)
-    value = parser.either()
+    value = parser.evaluate_or()
     if parser.rest:
         raise UnmodelledSyntaxError(f"{parser.rest[0][1]!r} in: {text}")
     return value
@@ -54,6 +54,7 @@ def evaluate_condition(text: str, contexts: Mapping[str, Any], *, cancelled: boo
     asked = []
 
     def is_cancelled() -> bool:
+        """Return whether the run was cancelled, and note that the condition asked."""
         asked.append("cancelled")
         return cancelled
 
@@ -88,6 +89,7 @@ def are_loosely_equal(left: Any, right: Any) -> bool:
 
 
 def _convert_to_number(value: Any) -> float:
+    """Convert a value to a number as GitHub does: null and "" become 0, and other texts become NaN."""
     if value is None:
         return 0
     if isinstance(value, bool | int | float):
@@ -99,10 +101,12 @@ def _convert_to_number(value: Any) -> float:
 
 
 def _format_placeholders(text: str, *values: Any) -> str:
+    """Replace {0}, {1} and so on in a text with the values."""
     return re.sub(r"\{(\d+)\}", lambda found: format_value(values[int(found[1])]), text)
 
 
 def _split_tokens(text: str) -> list[tuple[str, str]]:
+    """Split an expression into (kind, text) pairs; raise an error for an unsupported token."""
     found, at = [], 0
     while text[at:].strip():
         match = TOKEN.match(text, at)
@@ -119,42 +123,42 @@ class _Parser:
     def __init__(self, tokens: list[tuple[str, str]], contexts: Mapping[str, Any], functions: Mapping[str, Any]):
         self.rest, self.contexts, self.functions = tokens, contexts, functions
 
-    def either(self) -> Any:
-        """Parse operands of `||`, and return the first that is true, or the last."""
-        value = self.both()
-        while self.take("||"):
-            other = self.both()
+    def evaluate_or(self) -> Any:
+        """Evaluate operands of `||`, and return the first that is true, or the last."""
+        value = self.evaluate_and()
+        while self.skip_if_next("||"):
+            other = self.evaluate_and()
             value = value if is_true(value) else other
         return value
 
-    def both(self) -> Any:
-        """Parse operands of `&&`, and return the first that is false, or the last."""
-        value = self.compared()
-        while self.take("&&"):
-            other = self.compared()
+    def evaluate_and(self) -> Any:
+        """Evaluate operands of `&&`, and return the first that is false, or the last."""
+        value = self.evaluate_comparison()
+        while self.skip_if_next("&&"):
+            other = self.evaluate_comparison()
             value = other if is_true(value) else value
         return value
 
-    def compared(self) -> Any:
-        """Parse a comparison with `==` or `!=`."""
-        value = self.inverted()
+    def evaluate_comparison(self) -> Any:
+        """Evaluate a comparison with `==` or `!=`, or a single operand."""
+        value = self.evaluate_negation()
         while self.rest and self.rest[0][1] in ("==", "!="):
             sign = self.rest.pop(0)[1]
-            value = are_loosely_equal(value, self.inverted()) == (sign == "==")
+            value = are_loosely_equal(value, self.evaluate_negation()) == (sign == "==")
         return value
 
-    def inverted(self) -> Any:
-        """Parse a negation with `!`."""
-        return not is_true(self.inverted()) if self.take("!") else self.primary()
+    def evaluate_negation(self) -> Any:
+        """Evaluate an operand, negated if `!` precedes it."""
+        return not is_true(self.evaluate_negation()) if self.skip_if_next("!") else self.evaluate_operand()
 
-    def primary(self) -> Any:
-        """Parse a literal, a call, a context's property, or an expression in parentheses."""
+    def evaluate_operand(self) -> Any:
+        """Return the value of a literal, a call, a context's property, or an expression in parentheses."""
         if not self.rest:
             raise UnmodelledSyntaxError("an expression that ends too early")
         kind, text = self.rest.pop(0)
         if text == "(":
-            value = self.either()
-            self.expect(")")
+            value = self.evaluate_or()
+            self.require_next(")")
             return value
         if kind == "string":
             return text[1:-1].replace("''", "'")
@@ -164,40 +168,41 @@ class _Parser:
             raise UnmodelledSyntaxError(text)
         if text in WORDS:
             return WORDS[text]
-        if self.take("("):
-            return self.call(text)
+        if self.skip_if_next("("):
+            return self.call_function(text)
         if text not in self.contexts:
             raise UnmodelledSyntaxError(f"the context {text}")
         value = self.contexts[text]
-        while self.take("."):
+        while self.skip_if_next("."):
             value = _read_property(value, self.rest.pop(0)[1])
         return value
 
-    def call(self, name: str) -> Any:
-        """Return a function's value."""
+    def call_function(self, name: str) -> Any:
+        """Read a function's arguments, and return its value."""
         arguments: list[Any] = []
-        while not self.take(")"):
+        while not self.skip_if_next(")"):
             if arguments:
-                self.expect(",")
-            arguments.append(self.either())
+                self.require_next(",")
+            arguments.append(self.evaluate_or())
         if name not in self.functions:
             raise UnmodelledSyntaxError(f"the function {name}")
         return self.functions[name](*arguments)
 
-    def take(self, sign: str) -> bool:
+    def skip_if_next(self, sign: str) -> bool:
         """Return whether this symbol is next, and skip it if so."""
         if self.rest and self.rest[0] == ("sign", sign):
             self.rest.pop(0)
             return True
         return False
 
-    def expect(self, sign: str) -> None:
+    def require_next(self, sign: str) -> None:
         """Skip this symbol, which must be next."""
-        if not self.take(sign):
+        if not self.skip_if_next(sign):
             raise UnmodelledSyntaxError(f"no {sign!r} where one is due")
 
 
 def _read_property(value: Any, key: str) -> Any:
+    """Return a mapping's value, or None; raise an error for an unknown property of a context."""
     if isinstance(value, Context) and key not in value:
         raise UnmodelledSyntaxError(f"{value.name}.{key}")
     return value.get(key) if isinstance(value, dict) else None

@@ -41,7 +41,7 @@ class Gate:
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     """(method, path, why)."""
 
-    def reason(self, method: str, path: str, token: str) -> tuple[int, str] | None:
+    def find_refusal_reason(self, method: str, path: str, token: str) -> tuple[int, str] | None:
         """Return why a request is refused, with its status."""
         if token not in self.tokens:
             return 401, "Bad credentials"
@@ -51,7 +51,7 @@ class Gate:
             return 404, "Not Found"
         for methods, pattern, permission, level in RULES:
             if re.fullmatch(methods, method) and re.fullmatch(pattern, found[2]):
-                if holder.may(permission, level):
+                if holder.permits(permission, level):
                     return None
                 return 403, f"Resource not accessible by integration: {permission}: {level}"
         return 501, f"these tests do not know what {method} {path} needs"
@@ -66,10 +66,11 @@ def open_gate(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[G
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
+            """Refuse a request that its token does not permit, or pass it on with the known token."""
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.partition("?")[0]
             token = (self.headers.get("Authorization") or "").split(" ")[-1]
-            if refused := gate.reason(self.command, path, token):
+            if refused := gate.find_refusal_reason(self.command, path, token):
                 status, why = refused
                 gate.refused.append((self.command, path, why))
                 self.give(status, b'{"message": "%s"}' % why.encode(), {"Content-Type": "application/json"})
@@ -84,6 +85,7 @@ def open_gate(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[G
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
 
         def give(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+            """Send an answer with this status, content and headers."""
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

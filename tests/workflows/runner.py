@@ -43,7 +43,7 @@ def run_triggered_workflows(world: World, event: Event, folder: Path) -> dict[st
         if event.name in workflow["on"] and _passes_filters(name, workflow["on"][event.name], event):
             run = Run(event, name, folder / name)
             runs[name] = run
-            WorkflowRunner(world, run).workflow(WorkflowFile(event.repository, sha, name, workflow))
+            WorkflowRunner(world, run).run_workflow(WorkflowFile(event.repository, sha, name, workflow))
     return runs
 
 
@@ -73,13 +73,13 @@ class WorkflowRunner:
         self.payload = run.folder / "event.json"
         self.payload.write_text(json.dumps(run.event.payload))
 
-    def workflow(self, file: WorkflowFile, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    def run_workflow(self, file: WorkflowFile, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
         """Run all jobs; return each job's entry in the `needs` context. `granted` is what a calling job may pass on."""
         if file.workflow.get("permissions") != {}:
             raise UnmodelledSyntaxError(f"{file.name} does not begin with no permissions")
         self.check_permissions(file, granted)
         if granted is None and "concurrency" in file.workflow:
-            self.run.concurrency = _interpolate_values(file.workflow["concurrency"], self.contexts(file))
+            self.run.concurrency = _interpolate_values(file.workflow["concurrency"], self.build_contexts(file))
         done: dict[str, dict[str, Any]] = {}
         waiting = dict(file.workflow["jobs"])
         while waiting:
@@ -87,7 +87,7 @@ class WorkflowRunner:
             if not ready:
                 raise UnmodelledSyntaxError(f"{file.name}: jobs that wait for each other")
             name = ready[0]
-            done[name] = self.job(file, name, waiting.pop(name), done)
+            done[name] = self.run_job(file, name, waiting.pop(name), done)
         return done
 
     def check_permissions(self, file: WorkflowFile, granted: dict[str, str] | None) -> None:
@@ -99,9 +99,9 @@ class WorkflowRunner:
                 if granted is not None and LEVELS.index(level) > LEVELS.index(granted.get(permission, "none")):
                     raise ActionFailed(f"the nested job {name} asks for {permission}: {level}")
             if "uses" in job:
-                self.check_permissions(self.called(file, job["uses"]), job["permissions"])
+                self.check_permissions(self.find_called_workflow(file, job["uses"]), job["permissions"])
 
-    def called(self, file: WorkflowFile, uses: str) -> WorkflowFile:
+    def find_called_workflow(self, file: WorkflowFile, uses: str) -> WorkflowFile:
         """Return the workflow that a job calls, from a repository at a ref or from the calling file's own commit."""
         if uses.startswith("$/"):
             repository, ref, path = file.repository, file.sha, uses[2:]
@@ -112,26 +112,26 @@ class WorkflowRunner:
         sha, tree = self.world.repositories[repository].resolve(ref)
         return WorkflowFile(repository, sha, Path(path).name, syntax.parse_workflow((tree / path).read_text("utf-8")))
 
-    def job(self, file: WorkflowFile, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
+    def run_job(self, file: WorkflowFile, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
         """Run a job in all cells of its matrix; return its entry in other jobs' `needs`."""
         before = {need: done[need] for need in syntax.list_needed_jobs(job)}
-        contexts = self.contexts(file) | {"needs": Context("needs", before)}
+        contexts = self.build_contexts(file) | {"needs": Context("needs", before)}
         succeeded = all(need["result"] == "success" for need in before.values())
         if not evaluate_condition(str(job.get("if", "true")), contexts, succeeded=succeeded, cancelled=False):
             self.run.jobs.append(JobRun(file.name, name, "skipped"))
             return {"result": "skipped", "outputs": {}}
         if "uses" in job:
-            called = self.called(file, job["uses"])
-            inner = self.workflow(called, job["permissions"])
+            called = self.find_called_workflow(file, job["uses"])
+            inner = self.run_workflow(called, job["permissions"])
             failed = any(one["result"] == "failure" for one in inner.values())
             self.run.jobs.append(JobRun(file.name, name, "failure" if failed else "success"))
             return {"result": self.run.jobs[-1].result, "outputs": {}}
-        cells = [self.cell(file, name, job, contexts | {"matrix": cell}) for cell in _expand_matrix(job, contexts)]
+        cells = [self.run_cell(file, name, job, contexts | {"matrix": cell}) for cell in _expand_matrix(job, contexts)]
         self.run.jobs += cells
         failed = any(cell.result == "failure" for cell in cells)
         return {"result": "failure" if failed else "success", "outputs": Context("outputs", cells[-1].outputs)}
 
-    def cell(self, file: WorkflowFile, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
+    def run_cell(self, file: WorkflowFile, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
         """Run the steps of one cell in its own workspace."""
         permissions = dict(job["permissions"])
         if self.run.event.from_fork:
@@ -140,7 +140,7 @@ class WorkflowRunner:
         system = interpolate_value(job["runs-on"], contexts)
         if type(minutes) is not int or system not in ("ubuntu-24.04", "ubuntu-24.04-arm", "macos-15"):
             raise UnmodelledSyntaxError(f"{file.name}: {name} runs on {system} for {minutes!r} minutes")
-        token = self.world.token(self.run.event.repository, permissions)
+        token = self.world.create_token(self.run.event.repository, permissions)
         found = JobRun(file.name, name, "success", permissions=permissions)
         found.concurrency = _interpolate_values(job.get("concurrency", {}), contexts)
         workspace = self.run.folder / f"{name}-{len(self.run.jobs)}-{len(self.run.steps)}"
@@ -155,7 +155,7 @@ class WorkflowRunner:
                 continue
             took = StepRun(file.name, name, step.get("name", step.get("uses", "")))
             self.run.steps.append(took)
-            outputs = self.step(took, step, here, workspace, token)
+            outputs = self.run_step(took, step, here, workspace, token)
             if took.code:
                 found.result = "failure"
             if "id" in step:
@@ -166,7 +166,7 @@ class WorkflowRunner:
         del self.world.tokens[token]  # a token ends with its job
         return found
 
-    def step(
+    def run_step(
         self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path, token: str
     ) -> dict[str, str]:
         """Run one step, and return its outputs."""
@@ -178,9 +178,11 @@ class WorkflowRunner:
             except ActionFailed as error:
                 took.code, took.output = 1, str(error)
             return {}
-        return self.command(took, step, contexts, workspace)
+        return self.run_command(took, step, contexts, workspace)
 
-    def command(self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path) -> dict[str, str]:
+    def run_command(
+        self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path
+    ) -> dict[str, str]:
         """Run a shell as GitHub does, and return the outputs of the command."""
         files = {
             name: workspace / f".{name}-{len(self.run.steps)}" for name in ("OUTPUT", "STEP_SUMMARY", "ENV", "PATH")
@@ -191,7 +193,7 @@ class WorkflowRunner:
         took.environ = {
             key: format_value(value) for key, value in _interpolate_values(step.get("env", {}), contexts).items()
         }
-        environ = self.variables(workspace) | {f"GITHUB_{name}": str(file) for name, file in files.items()}
+        environ = self.build_environment(workspace) | {f"GITHUB_{name}": str(file) for name, file in files.items()}
         script = workspace / f".step-{len(self.run.steps)}.sh"
         script.write_text(step["run"])
         started = time.monotonic()
@@ -212,7 +214,7 @@ class WorkflowRunner:
             raise UnmodelledSyntaxError(f"{took.name} changes the environment of the steps after it")
         return dict(_parse_outputs(files["OUTPUT"].read_text()))
 
-    def contexts(self, file: WorkflowFile) -> dict[str, Any]:
+    def build_contexts(self, file: WorkflowFile) -> dict[str, Any]:
         """Return the contexts for expressions in a file; the token is added where steps run."""
         event = self.run.event
         github = {
@@ -227,7 +229,7 @@ class WorkflowRunner:
         secrets = Context("secrets", self.world.secrets)
         return {"github": Context("github", github), "job": Context("job", job), "secrets": secrets}
 
-    def variables(self, workspace: Path) -> dict[str, str]:
+    def build_environment(self, workspace: Path) -> dict[str, str]:
         """Return the environment of every step. It has no token; steps that need one receive it explicitly."""
         event = self.run.event
         return {
@@ -260,6 +262,7 @@ def _expand_matrix(job: dict[str, Any], contexts: dict[str, Any]) -> list[dict[s
 
 
 def _interpolate_values(values: dict[str, Any], contexts: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the expressions in every value."""
     return {key: interpolate_value(value, contexts) for key, value in values.items()}
 
 

@@ -48,8 +48,8 @@ class School:
     runs: list[Run] = field(default_factory=list)
     _number: int = 100
 
-    def happens(self, name: str, tree: Path, *, fork: bool = False, **payload: Any) -> dict[str, Run]:
-        """Trigger an event in Ada's repository at this tree; return the runs it sets off, by file."""
+    def trigger_event(self, name: str, tree: Path, *, fork: bool = False, **payload: Any) -> dict[str, Run]:
+        """Trigger an event in Ada's repository at this tree; return the runs that follow, by file."""
         home = {"full_name": ADA, "default_branch": "main", "private": self.world.repositories[ADA].private}
         self._number += 1
         ref, said = "refs/heads/main", {"repository": home, **payload}
@@ -63,10 +63,10 @@ class School:
             repository.pulls.clear()
             conversation.add_pull(self.hub, repository, 7, head=source, branch=BRANCH, sha=sha)
             sha = self.world.repositories[ADA].commit(tree)  # the merge, which nobody grades
-        return self.set_off(Event(name, ADA, sha, ref, said, self._number))
+        return self.run_event(Event(name, ADA, sha, ref, said, self._number))
 
-    def ended(self, run: Run) -> dict[str, Run]:
-        """Report that a run has ended, and run what this triggers, from the files on the default branch."""
+    def report_run_end(self, run: Run) -> dict[str, Run]:
+        """Report that a run has ended, and return the runs that this triggers on the default branch, by file."""
         head = run.event.payload["pull_request"]["head"]
         payload = {
             "action": "completed",
@@ -84,10 +84,10 @@ class School:
         }
         self._number += 1
         sha = self.world.repositories[ADA].refs["main"]
-        return self.set_off(Event("workflow_run", ADA, sha, "refs/heads/main", payload, self._number))
+        return self.run_event(Event("workflow_run", ADA, sha, "refs/heads/main", payload, self._number))
 
-    def set_off(self, event: Event) -> dict[str, Run]:
-        """Run what an event triggers."""
+    def run_event(self, event: Event) -> dict[str, Run]:
+        """Run the workflows that an event triggers; return the runs by file."""
         runs = run_triggered_workflows(self.world, event, self.folder / f"run-{event.run_id}")
         self.runs += runs.values()
         return runs

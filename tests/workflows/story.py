@@ -46,8 +46,8 @@ class Chapter:
 
     def check(self, **expected: str) -> None:
         """Check each job's result, and show everything that was printed if it differs."""
-        found = {name.partition(":")[2]: result for name, result in self.run.results().items()}
-        assert {name: found[name] for name in expected} == expected, self.run.log()
+        found = {name.partition(":")[2]: result for name, result in self.run.map_job_results().items()}
+        assert {name: found[name] for name in expected} == expected, self.run.join_log()
 
 
 def record_chapter(school: School, run: Run) -> Chapter:
@@ -77,11 +77,11 @@ def run_week(school: School, released: Path, worked_on: Path) -> dict[str, Chapt
         ("schedule", recipe, {"schedule": "23 4 * * 1"}),
         ("workflow_dispatch", recipe, {"workflow": ".github/workflows/autograde.yml"}),
     ):
-        story[name] = record_chapter(school, school.happens(name, tree, **more)["autograde.yml"])
+        story[name] = record_chapter(school, school.trigger_event(name, tree, **more)["autograde.yml"])
     repository = school.hub.repository(ADA)
     repository.comments.clear()
     repository.check_runs.clear()
-    story["fork"] = record_chapter(school, school.happens("pull_request", tensor, fork=True)["autograde.yml"])
-    story["fork ended"] = record_chapter(school, school.ended(story["fork"].run)["autograde-forks.yml"])
-    story["own ended"] = record_chapter(school, school.ended(story["pull_request"].run)["autograde-forks.yml"])
+    story["fork"] = record_chapter(school, school.trigger_event("pull_request", tensor, fork=True)["autograde.yml"])
+    story["fork ended"] = record_chapter(school, school.report_run_end(story["fork"].run)["autograde-forks.yml"])
+    story["own ended"] = record_chapter(school, school.report_run_end(story["pull_request"].run)["autograde-forks.yml"])
     return story

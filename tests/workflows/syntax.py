@@ -59,5 +59,6 @@ def list_needed_jobs(job: dict[str, Any]) -> list[str]:
 
 
 def _require_known_keys(where: str, found: Any, keys: set[str]) -> None:
+    """Raise an error if a mapping has a key that these tests do not support."""
     if not isinstance(found, dict) or not set(found) <= keys:
         raise UnmodelledSyntaxError(f"{where}: {sorted(set(found) - keys) if isinstance(found, dict) else found!r}")

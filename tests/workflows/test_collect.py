@@ -87,6 +87,7 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
         world.api_url = gate.url
 
         def started(number: int, file: str) -> Run:
+            """Start a workflow by hand, run it, and return its run."""
             payload = {"workflow": f".github/workflows/{file}"}
             event = Event("workflow_dispatch", COURSE, sha, "refs/heads/main", payload, number)
             (run,) = run_triggered_workflows(world, event, folder / f"run-{number}").values()
@@ -108,7 +109,7 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
 
 def read_artifact(run: Run, artifact: str) -> bytes:
     """Read the gradebook in a run's artifact."""
-    assert artifact in run.artifacts, run.log()
+    assert artifact in run.artifacts, run.join_log()
     with zipfile.ZipFile(io.BytesIO(run.artifacts[artifact])) as zipped:
         return zipped.read(FILE)
 
@@ -122,7 +123,7 @@ def count_results(book: Path) -> dict[str, int]:
 def test_every_student_is_graded_by_one_of_two_machines(collected: Collected):
     """Each student has one result in the merged gradebook: none is lost, and none is duplicated."""
     run = collected.runs[0]
-    assert run.results() == {
+    assert run.map_job_results() == {
         "collect.yml:fetch": "success",
         "collect.yml:grade": "success",
         "collect.yml:merge": "success",
@@ -134,7 +135,7 @@ def test_every_student_is_graded_by_one_of_two_machines(collected: Collected):
 def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected):
     """Nothing is graded again: the results are exactly those of the first run."""
     run = collected.runs[1]
-    assert run.results()["collect.yml:merge"] == "success", run.log()
+    assert run.map_job_results()["collect.yml:merge"] == "success", run.join_log()
     assert any("Started with the gradebook of run 1." in step.output for step in run.steps)
     assert "shard-2" not in run.artifacts
     results = []
@@ -147,7 +148,9 @@ def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected
 
 def test_the_site_shows_the_last_collection(collected: Collected):
     """Each student has a page under the secret key's pseudonym, the course has its pages, and the site is deployed."""
-    assert collected.site.results() == {"site.yml:build": "success", "site.yml:deploy": "success"}, collected.site.log()
+    assert collected.site.map_job_results() == {"site.yml:build": "success", "site.yml:deploy": "success"}, (
+        collected.site.join_log()
+    )
     with zipfile.ZipFile(io.BytesIO(collected.site.artifacts["github-pages"])) as zipped:
         names = set(zipped.namelist())
     wanted = assign_pseudonyms([f"s{number}" for number in range(STUDENTS)], bytes.fromhex(KEY))
@@ -157,9 +160,9 @@ def test_the_site_shows_the_last_collection(collected: Collected):
 
 def test_without_the_secret_no_site_is_written(collected: Collected):
     """A key made up by the run would rename everybody; the message explains how to set your own."""
-    assert collected.keyless.results() == {"site.yml:build": "failure", "site.yml:deploy": "skipped"}
+    assert collected.keyless.map_job_results() == {"site.yml:build": "failure", "site.yml:deploy": "skipped"}
     assert collected.keyless.artifacts == {}
-    assert "gh secret set PSEUDONYM_KEY < class/pseudonyms.key" in collected.keyless.log()
+    assert "gh secret set PSEUDONYM_KEY < class/pseudonyms.key" in collected.keyless.join_log()
 
 
 def test_every_command_of_both_workflows_was_run(collected: Collected, root: Path):

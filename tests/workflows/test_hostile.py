@@ -20,7 +20,7 @@ from grading.sandbox.launch import choose_fence
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
 from tests.submissions.build import ALL_HOSTILE, Miniature, build_submission, list_miniatures, read_starting_files
-from tests.test_miniatures import live_in
+from tests.test_miniatures import find_live_markup
 from tests.workflows.machine import has_nox
 from tests.workflows.school import open_school
 from tests.workflows.story import Chapter, record_chapter
@@ -39,14 +39,14 @@ OURS = re.compile(r"\[([^\]]*)\]\(https://github\.com/class/[\w./-]*\)|<!--[^>]*
 """Links to the run and the commit, and the two lines by which a report is known."""
 
 
-def session_of(miniature: Miniature) -> str:
-    """Return the session that grades it."""
+def get_session(miniature: Miniature) -> str:
+    """Return the nox session that grades a miniature."""
     about = miniature.about
     return f"module-{about['module']}" if "module" in about else f"milestone-{about.get('milestone', 1)}"
 
 
 def is_possible(miniature: Miniature) -> bool:
-    """Tell whether it can be a pull request. Git holds no pipes, and a run with an edited workflow can say anything."""
+    """Return whether a miniature can be a pull request, which needs a tree without pipes or edited workflows."""
     if miniature.about.get("milestone") in (4, 5) and miniature.folder.name not in OF_MILESTONES_4_AND_5:
         return False
     edits = miniature.about.get("edits", [])
@@ -54,7 +54,7 @@ def is_possible(miniature: Miniature) -> bool:
 
 
 def choose_miniatures() -> list[Miniature]:
-    """Choose all that are possible, or two of them."""
+    """Choose all hostile miniatures that can be pull requests, or only two of them."""
     found = [m for m in list_miniatures("hostile") if is_possible(m)]
     return found if os.environ.get(ALL_HOSTILE) else [m for m in found if m.folder.name in TWO]
 
@@ -71,8 +71,8 @@ def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactor
     return {"skeleton": released, "solution": tree}
 
 
-def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
-    """Build the student's tree: the release with the miniature laid over it, and a mark if nothing else marks it."""
+def build_student_tree(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
+    """Write the release with the miniature laid over it, and a mark if nothing else marks it; return the folder."""
     laid = build_submission(miniature, root, load_manifest(root), tree.with_name("laid"))
     shutil.copytree(given, tree, symlinks=True)
     for path in sorted(laid.rglob("*")):
@@ -86,7 +86,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
     for path in read_starting_files("solution", root):
         if not (laid / path).exists() and not (laid / path).is_symlink():
             (tree / path).unlink(missing_ok=True)  # an edit has deleted it, or a folder above it
-    manifest, name = load_manifest(root), session_of(miniature)
+    manifest, name = load_manifest(root), get_session(miniature)
     module = name.removeprefix("module-")
     mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
     if lock.digest_file_below(tree, mark.as_posix()) == lock.digest_file_below(given, mark.as_posix()):
@@ -105,15 +105,15 @@ def test_what_was_not_earned_is_not_given_on_github(
 ):
     """It is graded, reported in one comment in which nothing is live, and leaves only its record."""
     given = releases[miniature.about["from"]]
-    tree = handed_in(miniature, root, given, tmp_path / "tree")
+    tree = build_student_tree(miniature, root, given, tmp_path / "tree")
     with open_school(running, given, environments, tmp_path) as school:
-        found = record_chapter(school, school.happens("pull_request", tree)["autograde.yml"])
+        found = record_chapter(school, school.trigger_event("pull_request", tree)["autograde.yml"])
     found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
-    result = found.results[session_of(miniature)]
+    result = found.results[get_session(miniature)]
     check_result(miniature, result)
     (comment,) = found.comments
     (checked,) = found.check_runs
-    assert not live_in(OURS.sub(r"\1", comment["body"]))
+    assert not find_live_markup(OURS.sub(r"\1", comment["body"]))
     assert not any(line.startswith(("::", "##[")) for line in comment["body"].splitlines())
     assert checked["conclusion"] == ("success" if result.verdict.exit_code == 0 else "failure")
     check_traces(found, tmp_path)

@@ -119,7 +119,7 @@ def test_an_action_has_one_pin():
     assert all(len(found) == 1 for found in pins.values()), pins
 
 
-def grading_jobs() -> list[Any]:
+def list_grading_jobs() -> list[Any]:
     """List the jobs in which student code runs: in a session that grades, or in the course's own tests."""
     found = []
     for name, text in read_workflow_texts().items():
@@ -133,7 +133,7 @@ def grading_jobs() -> list[Any]:
 
 def test_student_code_runs_where_it_is_thought_to():
     """It runs in one job of grade.yml, one of collect.yml, and the jobs that run the course's own tests."""
-    assert [case.id for case in grading_jobs()] == [
+    assert [case.id for case in list_grading_jobs()] == [
         "ci.yml:everything",
         "collect.yml:grade",
         "grade.yml:grade",
@@ -151,7 +151,7 @@ def test_a_class_is_fetched_where_no_student_code_runs():
             assert "--only fetch" in step["run"] or "--only grade" in step["run"]
 
 
-@pytest.mark.parametrize("job", grading_jobs())
+@pytest.mark.parametrize("job", list_grading_jobs())
 def test_a_job_that_runs_student_code_may_only_read_and_holds_no_token(job):
     """No token is in its permissions, a step's environment or on disk; and the job has a time limit."""
     assert job["permissions"] == {"contents": "read"}

@@ -153,7 +153,7 @@ def test_the_course_s_ci_is_its_script(ci_runs):
     runs, calls = ci_runs
     assert [run.event.name for run in runs] == ["push", "pull_request"]
     for run in runs:
-        assert run.results() == {"ci.yml:everything": "success", "ci.yml:systems": "success"}, run.log()
+        assert run.map_job_results() == {"ci.yml:everything": "success", "ci.yml:systems": "success"}, run.join_log()
     half = calls[: len(calls) // 2]
     assert calls == half + half
     assert half[:2] == ["pip install --quiet nox[uv]", "nox -s github -- sandbox"]
@@ -192,7 +192,7 @@ def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_
         path = spoiled / ".github/workflows" / name
         path.write_text(path.read_text().replace("      pull-requests: write # the comment\n", ""))
     school.world.repositories[TEMPLATE].commit(spoiled, "v1")
-    found = record_chapter(school, school.happens("pull_request", released)["autograde.yml"])
+    found = record_chapter(school, school.trigger_event("pull_request", released)["autograde.yml"])
     found.check(plan="success", report="failure")
     assert any("pull-requests" in why for _, _, why in found.refused)
     assert found.comments == []
@@ -204,14 +204,14 @@ def test_a_call_that_grants_too_little_is_refused_before_it_begins(school: Schoo
     path = tree / ".github/workflows/autograde.yml"
     path.write_text(path.read_text().replace("checks: write", "checks: read"))
     with pytest.raises(ActionFailed, match="report asks for checks: write"):
-        school.happens("push", tree)
+        school.trigger_event("push", tree)
 
 
 def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School, worked_on: Path):
     """The job ends before it grades, its record is missing, and the report says so."""
     school.world.environ["PATH"] = build_path_without(school, "bwrap")
     school.world.environ["TINYTORCH_FENCE"] = "bubblewrap"  # this machine may have Landlock
-    found = record_chapter(school, school.happens("pull_request", worked_on)["autograde.yml"])
+    found = record_chapter(school, school.trigger_event("pull_request", worked_on)["autograde.yml"])
     found.check(plan="success", grade="failure", report="success", publish="skipped")
     assert ("grade", "Grade") not in found.commands
     assert found.results == {}

@@ -18,7 +18,7 @@ class Token:
     repository: str
     permissions: dict[str, str]
 
-    def may(self, permission: str, level: str) -> bool:
+    def permits(self, permission: str, level: str) -> bool:
         """Tell whether the token has this permission at this level or above."""
         return LEVELS.index(self.permissions.get(permission, "none")) >= LEVELS.index(level)
 
@@ -61,7 +61,7 @@ class World:
     secrets: dict[str, str] = field(default_factory=dict)
     """Of the repository whose workflows are run."""
 
-    def token(self, repository: str, permissions: dict[str, str]) -> str:
+    def create_token(self, repository: str, permissions: dict[str, str]) -> str:
         """Create a new token."""
         value = f"ghs_{secrets.token_hex(18)}"
         self.tokens[value] = Token(repository, permissions)
@@ -132,7 +132,7 @@ class Run:
     attested: list[str] = field(default_factory=list)
     summary: str = ""
 
-    def results(self) -> dict[str, str]:
+    def map_job_results(self) -> dict[str, str]:
         """Map each job to its result; a matrix has one result for all cells."""
         found: dict[str, str] = {}
         for job in self.jobs:
@@ -140,6 +140,6 @@ class Run:
             found[name] = "failure" if "failure" in (found.get(name), job.result) else job.result
         return found
 
-    def log(self) -> str:
-        """Return everything that was printed, for a failed test."""
+    def join_log(self) -> str:
+        """Return everything that the run printed, for a failed test."""
         return "\n".join(f"--- {s.workflow} {s.job}: {s.name} ({s.code})\n{s.output[-3000:]}" for s in self.steps)
