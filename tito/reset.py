@@ -55,7 +55,7 @@ def restore_task_functions(student_text: str, released_text: str, task_id: str, 
     except SyntaxError as error:
         raise UsageError(
             f"{file.as_posix()} is not valid Python (line {error.lineno}), so its functions cannot be found. "
-            "Fix that line, or leave out --task_id to reset the entire module."
+            "Fix that line, or leave out --task to reset the entire module."
         ) from None
     lines, given_lines, functions = (
         split_python_lines(student_text),
@@ -65,8 +65,8 @@ def restore_task_functions(student_text: str, released_text: str, task_id: str, 
     left = [name for name, gap in map_gaps_to_tasks(released_text).items() if gap == task_id]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
-            f"{file.as_posix()} no longer has `{missing[0]}`, so task_id {task_id} cannot be reset alone. "
-            "Leave out --task_id to reset the entire module."
+            f"{file.as_posix()} no longer has `{missing[0]}`, so task {task_id} cannot be reset alone. "
+            "Leave out --task to reset the entire module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
         (first, last), (start, end) = get_function_lines(own[name]), get_function_lines(functions[name])

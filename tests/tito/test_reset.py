@@ -113,7 +113,7 @@ def test_a_task_without_a_place_is_refused(released: Path, tito, text: str, word
     answer = tito("module", "reset", "02", "--task", "2.3")
     assert answer.code == 2
     assert words in " ".join(answer.err.split())
-    assert "leave out --task" in " ".join(answer.err.lower().split())
+    assert "leave out --task to reset" in " ".join(answer.err.lower().split())
     assert (released / TENSOR).read_text() == text
     assert list_copies(released, TENSOR) == []
 
