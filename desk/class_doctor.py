@@ -57,7 +57,7 @@ class DeskContext:
 
 
 def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
-    """Run every check in order: this machine, the class's folder, GitHub."""
+    """Run every check in order: this machine, the class's folder and, if there is a token, GitHub."""
     here: tuple[Callable[[Path], Finding], ...] = (check_python, check_packages, check_manifest)
     yield from run_checks(here, desk.root)
     yield from run_checks(

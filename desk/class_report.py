@@ -85,7 +85,7 @@ class StuckStudent:
 
     row: RosterRow
     milestone: int
-    first_to_mend: str
+    first_failure: str
     tries: int
     """The number of consecutive results, up to the newest, that have the same first failure."""
     days: int

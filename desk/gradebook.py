@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from desk.class_folder import make_class_folder
 from desk.pushes import Push
-from desk.roster import RosterRow, parse_late_days
+from desk.roster import RosterRow, parse_extension_days
 from grading.errors import GraderError, UsageError
 from grading.render.record import encode_result
 from grading.result import CriterionStatus, Result
@@ -411,7 +411,7 @@ def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
 
 def _convert_database_row_to_student(cells: dict[str, Any]) -> RosterRow:
     """Convert a row of the database's student table, given as column name to value, to a RosterRow."""
-    of_milestones = parse_late_days(cells["milestone_days"])[1]
+    of_milestones = parse_extension_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
     return RosterRow(**{**cells, **agreed, "milestone_days": of_milestones})
 

@@ -65,7 +65,7 @@ class FeedbackIssues:
     def sync_issue(
         self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool
     ) -> IssueChange:
-        """Open or update the student's issue; without `send`, only return what would be done.
+        """Open or update the student's issue in a private repository; without `send`, only return what would be done.
 
         GitHub has no conditional update, so the text is compared with the existing one. Raise GraderError if GitHub
         refuses, or if the existing issue belongs to another student.
@@ -73,7 +73,7 @@ class FeedbackIssues:
         owner, name = repository.split("/")
 
         def sync_once() -> IssueChange:
-            """Read the issue, write it if it differs, and return what was or would be done."""
+            """Read the issue, write it if it differs and may be written, and return what was or would be done."""
             found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize_issue_text(found.body) == _normalize_issue_text(body):
                 return "same"

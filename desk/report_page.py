@@ -94,7 +94,7 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         for stuck in report.stuck[:MOST]:
             who = to_one_line(stuck.row.name or stuck.row.id, 40)
             table.add_row(
-                who, str(stuck.milestone), str(stuck.days), str(stuck.tries), to_one_line(stuck.first_to_mend, 80)
+                who, str(stuck.milestone), str(stuck.days), str(stuck.tries), to_one_line(stuck.first_failure, 80)
             )
         yield table
     for title, items in (("fails most", report.items), ("missed most", report.questions)):

@@ -188,7 +188,7 @@ class _RosterParser:
         return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
 
     def _parse_row(self, line: int, cells: dict[str, str]) -> RosterRow | None:
-        """Parse one row, and add a problem for each error in it. Return None if the row has no id."""
+        """Parse one row, and add a problem for each error in it. Return None without an id or with an unusable cell."""
         for name, cell in cells.items():
             allowed = remove_invisible_characters(cell) if name in WRITTEN else ""
             if (
@@ -272,17 +272,17 @@ class _RosterParser:
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Parse the days for all deadlines and for individual milestones. If invalid, add a problem and return 0."""
         try:
-            return parse_late_days(value)
+            return parse_extension_days(value)
         except ValueError:
             repair = "Write a whole number of days, or 2:5 for five days for milestone 2 only, or leave it empty."
             self._add_problem(line, f"extension_days is {value!r}.", repair)
             return 0, ()
 
 
-def parse_late_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+def parse_extension_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Parse text such as `3 2:5`: 3 days for all deadlines, but 5 for milestone 2. Raise ValueError for anything else.
 
-    >>> parse_late_days("3 2:5")
+    >>> parse_extension_days("3 2:5")
     (3, ((2, 5),))
     """
     found: dict[int, int] = {}

@@ -349,7 +349,7 @@ class FigureStore:
 def _judge_criteria(
     context: CheckContext, criteria: Iterable[Criterion], memory: FigureStore
 ) -> tuple[tuple[CriterionResult, ...], list[Measurement]]:
-    """Judge every criterion in order. After a code quality failure, the costly criteria are not attempted."""
+    """Judge every criterion in order. After an error or a code quality failure, only understanding is still judged."""
     measured: dict[str, Measurement | GraderError] = {}
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None

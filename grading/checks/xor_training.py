@@ -143,7 +143,7 @@ def compute_binary_cross_entropy(probabilities: np.ndarray, targets: np.ndarray)
 
 
 def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str, tuple[Failure, ...]]:
-    """Describe the failures to report for each figure that misses its threshold, from the run that misses it most."""
+    """For each figure, describe the failure to report if it misses its threshold, from the run with the worst value."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)

@@ -58,7 +58,7 @@ OPERATIONS: list[Operation] = [
 
 
 def list_dot_product_cases() -> list[ComparisonCase]:
-    """List module 01's cases, which show how much slower a loop is than NumPy."""
+    """List the cases of module 01, which show how much slower a loop is than NumPy."""
 
     def make_setup_lookup(name: str) -> Callable[[Any], Any]:
         """Return a function that looks up one of module 01's functions."""
@@ -77,7 +77,7 @@ def list_dot_product_cases() -> list[ComparisonCase]:
 
 
 def list_operation_cases(*, differentiate: bool) -> list[ComparisonCase]:
-    """List module 02's operations, plain or recorded on module 09's tape."""
+    """List the cases of module 02's operations, plain or recorded on module 09's tape."""
     return [
         build_function_case(
             name,
@@ -215,7 +215,7 @@ def list_spatial_cases() -> list[ComparisonCase]:
 def list_convolution_cases(
     change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
 ) -> list[ComparisonCase]:
-    """List the case of a typical convolution in the middle of a network, after ``change(conv, student)``."""
+    """List the only case of a typical convolution in the middle of a network, after ``change(conv, student)``."""
     return [
         build_layer_case(
             name, "16×16×32×32",
@@ -259,7 +259,7 @@ def list_projection_draws() -> dict[str, Draw]:
 
 
 def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
-    """List module 07's attention, plain or recorded on module 09's tape."""
+    """List the cases of module 07's attention, plain or recorded on module 09's tape."""
     shape = (8, HEADS, TOKENS, HEAD_WIDTH)
     draws = {name: make_normal_drawer(*shape) for name in ("query", "key", "value")}
     grad = make_normal_drawer(*shape) if differentiate else None
@@ -300,7 +300,7 @@ def join_epoch_batches(loader: Any) -> list[Any]:
 
 
 def list_loading_cases() -> list[ComparisonCase]:
-    """List module 08's case, an epoch of images in their original order."""
+    """List the only case of module 08: an epoch of images in their original order."""
     names = "the inputs", "the targets"
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
@@ -330,5 +330,5 @@ def list_loading_cases() -> list[ComparisonCase]:
 
 
 def list_autograd_cases() -> list[ComparisonCase]:
-    """List module 09's cases, which differentiate the operations of earlier modules."""
+    """List the cases of module 09, which differentiate the operations of earlier modules."""
     return list_operation_cases(differentiate=True) + list_attention_cases(differentiate=True)

@@ -11,7 +11,7 @@ from grading.result import Failure
 
 
 def measure_demo_reliability(context: CheckContext) -> Measurement:
-    """Play the milestone's demonstration without a screen, and count the runs that finish."""
+    """Play the milestone's demonstration without a screen, and measure the share of runs that finish."""
     assert context.milestone is not None
     assert context.milestone.experiment is not None
     play = DEMOS[context.milestone.id]

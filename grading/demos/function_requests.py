@@ -92,7 +92,7 @@ def _build_prompt_from_parts(parts: _FunctionParts, grammar: FunctionGrammar) ->
 
 
 def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None:
-    """Parse a phrase into its parts. Return None if the grammar does not contain the phrase."""
+    """Parse a phrase into its parts. Return None if the grammar lacks it; raise NotUnderstoodError if names clash."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
         for pattern, pair, of_list in _yield_phrase_patterns(grammar):
@@ -155,7 +155,7 @@ def _list_training_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> lis
 
 
 def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
-    """Parse a signature, and its docstring if there is one, and lay them out like the training text."""
+    """Lay out a signature, with any docstring, like the training text; raise NotUnderstoodError for anything else."""
     found = SIGNATURE.fullmatch(typed)
     names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []
     if found is None or not all(map(_is_parameter_name, [found[1], *names])) or len(set(names)) < len(names):

@@ -32,7 +32,7 @@ class ActivityCalendar:
 
 
 def draw_calendar(steps: Sequence[TimelineStep]) -> ActivityCalendar | None:
-    """Draw the UTC days of these steps, and mark those with an unlocked milestone; return None without steps."""
+    """Draw the UTC days of the newest weeks' steps, with a ring for unlocked milestones; return None without steps."""
     records = Counter(_get_utc_day(step.at) for step in steps)
     if not records:
         return None

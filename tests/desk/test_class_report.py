@@ -58,7 +58,7 @@ def test_it_counts_and_finds_who_is_stuck(class_report: ClassReport) -> None:
     assert first.counts == {"unlocked": 1, "provisional": 0, "not_yet": 2, "error": 0, "not_begun": 1}
     assert first.mean == pytest.approx(33.3)
     assert class_report.at == TERM + 9 * DAY
-    assert [(s.row.id, s.first_to_mend, s.tries, s.days) for s in class_report.stuck] == [
+    assert [(s.row.id, s.first_failure, s.tries, s.days) for s in class_report.stuck] == [
         ("bob", "Task 2.3: Fact 2.3", 3, 8),
     ]
     assert (class_report.stuck[0].score, class_report.trying) == (4, 2)
