@@ -207,7 +207,7 @@ def _compute_mean(points: Sequence[float]) -> float | None:
 
 
 def _summarize_sections(lines: Sequence[StudentLine]) -> Iterable[SectionSummary]:
-    """Summarize each section of the roster; students without one come last."""
+    """Summarize each section of the roster, with students without one last; yield nothing if nobody has a section."""
     if not any(line.row.section for line in lines):
         return
     by_name: dict[str, list[StudentLine]] = {}

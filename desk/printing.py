@@ -76,7 +76,7 @@ def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
 
 
 def print_student_problems(problems: Sequence[StudentProblem]) -> None:
-    """Print each problem with its student."""
+    """Print the first few problems, each with its student, and the number of further problems."""
     if not problems:
         return
     table = make_plain_table("student", "what went wrong")

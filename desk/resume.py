@@ -21,13 +21,13 @@ _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
 class _Repository(ApiModel):
-    """A repository\'s name, as GitHub\'s API describes it."""
+    """A repository's name, as GitHub's API describes it."""
 
     full_name: str
 
 
 class _Run(ApiModel):
-    """One run of a workflow, as GitHub\'s API describes it."""
+    """One run of a workflow, as GitHub's API describes it."""
 
     id: int
     event: str
@@ -35,7 +35,7 @@ class _Run(ApiModel):
 
 
 class _Runs(ApiModel):
-    """A page of runs, as GitHub\'s API describes it."""
+    """A page of runs, as GitHub's API describes it."""
 
     workflow_runs: list[_Run]
 

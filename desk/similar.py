@@ -234,7 +234,7 @@ def find_similar_pairs(
     known = hash_given_code(given_texts)
 
     def fingerprint_students(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:
-        """Compute the fingerprints of each student\'s files."""
+        """Compute the fingerprints of each student's files."""
         return {
             s: {f: fingerprint_code(text, known) for f, text in sorted(of.items())}
             for s, of in sorted(students.items())

@@ -14,7 +14,7 @@ MAX_CHANGES = 6
 
 
 def describe_changes_since_report(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
-    """Describe each session in which a verdict, a criterion or a figure has changed, with one line per session."""
+    """Return one line for each session whose verdict, criteria or figures have changed, or that nothing has changed."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)

@@ -160,7 +160,7 @@ def _check_weights(milestone: Milestone, where: KeyPath) -> Iterator[Finding]:
 
 
 def _check_deadlines(deadlines: Deadlines, known_milestones: set[int]) -> Iterator[Finding]:
-    """Yield findings for deadlines and extensions of unknown milestones, and for duplicate deadlines."""
+    """Yield findings for unknown milestones, duplicate deadlines, and deductions without late days."""
     due = [(("deadlines", "due", index, "milestone"), one.milestone) for index, one in enumerate(deadlines.due)]
     yield from _find_duplicates("the deadline of milestone", due)
     named: list[tuple[KeyPath, int]] = [*due]

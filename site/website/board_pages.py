@@ -61,7 +61,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
 
 
 def _get_name_and_address(student: CohortStudent | None) -> tuple[str, str | None]:
-    """Return a student's name on the site, and the address of their portfolio or None."""
+    """Return a student's name on the site and portfolio's address; None stands for the course's own solution."""
     if student is None:
         return "The course’s own solution", None
     name = (

@@ -40,7 +40,7 @@ def get_state_file_path(target: Path) -> Path:
 
 
 def read_build_state(target: Path) -> BuildState | None:
-    """Read what the last build left at `target`, or return None if there is nothing that this version can use."""
+    """Read the state of the last build at `target`, empty after an older version; return None if it is unusable."""
     try:
         said = json.loads(get_state_file_path(target).read_bytes())
         if said["version"] < VERSION:  # everything is rebuilt

@@ -14,7 +14,7 @@ OURS = ("student", "class", "course", "static")
 
 
 def read_site_folder_state(target: Path) -> BuildState:
-    """Read what an earlier build left in the folder; raise UsageError if it holds anything else."""
+    """Read an earlier build's state, or create the folder; raise UsageError if the folder holds anything else."""
     before = read_build_state(target)
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -249,7 +249,7 @@ def _was_judged(result: Result, name: str) -> bool:
 
 
 def _count_efforts(story: StudentStory, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, ModuleEffort]:
-    """Map each module that was begun to the number of tries it took."""
+    """Map each module that was begun to its number of tries until it passed and the time of its completion."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
     for module, failed in tasks:

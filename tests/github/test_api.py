@@ -102,7 +102,7 @@ def test_a_long_wait_is_not_waited_but_said(hub: Hub, client: Client, waits: lis
 
 
 def test_what_may_have_been_carried_out_is_not_sent_again_unread(hub: Hub, client: Client, waits: list[float]) -> None:
-    """A POST whose answer got lost is not repeated by the client; `settled` looks first."""
+    """A POST whose answer got lost is not repeated by the client; `retry_lost_requests` looks first."""
     repository = hub.repository("class/alice")
     hub.faults.append(Fault("POST", "/comments$", build_error(502, "oops"), done=True))
     with pytest.raises(RequestFailed):

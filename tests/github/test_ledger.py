@@ -275,7 +275,7 @@ def test_a_line_that_is_none_says_why(line: bytes | dict, reason: str) -> None:
 
 
 def test_a_written_line_is_read_as_it_was() -> None:
-    """What `append` writes, `parse` reads."""
+    """What `append_ledger_lines` writes, `parse_ledger_line` reads."""
     at_ = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(microseconds=1)
     text, head = append_ledger_lines(
         b"no end of line", LedgerHead(), [LedgerLine(0, "progress/a.json", "a" * 64, "", 7, 8, at_)]
