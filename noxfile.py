@@ -62,8 +62,8 @@ def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
 def install_packages(session: nox.Session, *packages: str) -> None:
     """Install packages quietly at the locked versions; do nothing if all are installed.
 
-    If an index lacks a version, other versions are installed, with a message. Files are compiled at installation, which
-    uv does not do by itself. Otherwise every worker would compile NumPy again.
+    If an index lacks a version, other versions are installed and a message is printed. Files are compiled at
+    installation, which uv does not do by itself. Otherwise every worker would compile NumPy again.
     """
     for options in dict.fromkeys((list_constraint_options(session), ())):
         try:
@@ -169,7 +169,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         """Run the project's own tests; arguments are passed to pytest."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # One more process than cores, since many tests wait for a browser, an installation or a deadline. One thread in
-        # each, since more BLAS threads would only spin while they wait for each other.
+        # each, since additional BLAS threads would only spin while they wait for each other.
         processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "-n", processes, "--dist", "loadgroup", *session.posargs, env=single)
 
@@ -205,13 +205,13 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session(name="mutation")
     def run_mutation_tests(session: nox.Session) -> None:
-        """Count how many small mutations of the solutions the students' tests detect."""
+        """Count how many small mutations of the solutions are detected by the students' tests."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
 
     @nox.session(name="fuzz")
     def run_fuzzing(session: nox.Session) -> None:
-        """Send 100,000 nearly valid inputs to all code that reads submitted files (half an hour)."""
+        """Send 100,000 nearly valid inputs to all code that reads submitted files (takes half an hour)."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 
@@ -229,9 +229,9 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session(name="bench")
     def run_benchmark(session: nox.Session) -> None:
-        """Measure the figures that the project promises, alongside PyTorch's on this machine."""
+        """Measure the figures that the project promises, and PyTorch's figures, on this machine."""
         install_packages(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # With pip, whose configuration can point to an index of CPU-only builds; other builds take gigabytes.
+        # With pip, whose configuration can point to an index of CPU-only builds; other builds take up gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
-        # PyTorch's kernels do not read OPENBLAS_CORETYPE: with NumPy's slowed down by it, no comparison would be fair.
+        # PyTorch's kernels do not read OPENBLAS_CORETYPE. No comparison would be fair if it slowed down only NumPy's.
         session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS | {"OPENBLAS_CORETYPE": None})

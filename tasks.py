@@ -1,4 +1,4 @@
-"""Maintainers' and instructors' chores in the current environment (`inv --list`). Nox makes clean environments.
+"""Maintainers' and instructors' chores, run in the current environment (`inv --list`). Nox makes clean environments.
 
 Instructors' chores work in a class's folder, by default `class/` (see docs/for-instructors.md).
 """
@@ -51,7 +51,7 @@ def chore(chore_name: str, **options: Any) -> Callable[[Callable[..., int | None
 
 
 def check_options(chore_name: str, required: list[str], named: dict[str, Any]) -> None:
-    """Raise UsageError if a required option is missing, or if an option was taken as the value of another one."""
+    """Raise UsageError if a required option is missing, or if an option was taken as another option's value."""
     for option in required:
         if named.get(option) is None:
             raise UsageError(
@@ -64,20 +64,21 @@ def check_options(chore_name: str, required: list[str], named: dict[str, Any]) -
 
 @contextlib.contextmanager
 def translate_gradebook_errors() -> Iterator[None]:
-    """Turn errors of the gradebook's file inside the block into GraderError."""
+    """Turn any error with the gradebook's file inside the block into a GraderError."""
     try:
         yield
     except (
         sqlite3.OperationalError
-    ) as error:  # the file is sound: a full disk, a lock, a folder that cannot be written to
+    ) as error:  # the file is sound, but the disk is full, the file is locked or the folder is read-only
         raise GraderError(
-            f"The gradebook cannot be used now: {error}. What was finished is kept. Is its disk full, or is another\n"
+            f"The gradebook cannot be used right now: {error}. Finished work is kept. Is its disk full, or is another\n"
             "command using it? Try again, or choose a different folder with --folder."
         ) from None
     except sqlite3.DatabaseError as error:
         raise GraderError(
             f"The gradebook cannot be read completely: {error}. Nothing was changed. Restore it from a backup.\n"
-            "If you have none, move it away. `inv collect` then creates a new one, without the times of earlier pushes."
+            "If you have no backup, move the file away. `inv collect` then creates a new one, without the times of "
+            "earlier pushes."
         ) from None
 
 
@@ -132,7 +133,10 @@ def write_classroom50_autograder(_context: Context, to: str, force: bool = False
 @chore(
     "figures",
     iterable=["measure"],
-    help={"measure": "First measure NAME again (times on this machine, or a long training run). May be repeated."},
+    help={
+        "measure": "First measure NAME again (times on this machine, or a long training run). May be given "
+        "several times."
+    },
 )
 def draw_lesson_pictures(_context: Context, measure: list[str] | None = None) -> None:
     """Draw the lessons' pictures from values that the solutions compute, after a solution or a picture has changed."""
@@ -167,7 +171,8 @@ FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
 @chore(
-    "rehearse", help={**FOLDER, "students": "The number of students, up to 12. From 6 on, some have recorded results."}
+    "rehearse",
+    help={**FOLDER, "students": "The number of students, up to 12. With 6 or more, some have recorded results."},
 )
 def create_rehearsal_class(_context: Context, folder: str = "class", students: int = 4) -> None:
     """Create a small class on this machine, to try the other commands on."""
@@ -197,7 +202,7 @@ def check_or_convert_roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the class's roster: problems by row, and who is new, gone or renamed. Exit 1 if there is a problem."""
+    """Check the class's roster for problems, and show who is new, gone or renamed. Exit 1 if there is a problem."""
     from desk import printing
     from desk.class_folder import make_class_folder
     from desk.classroom50_exchange import convert_classroom50_roster_file
@@ -228,12 +233,12 @@ def check_or_convert_roster(
     "rename",
     help={
         **FOLDER,
-        "old": "The old id, which is no longer in the roster.",
-        "new": "The new id, which is in the roster.",
+        "old": "The old id, which is no longer on the roster.",
+        "new": "The new id, which is on the roster.",
     },
 )
 def rename_enrolled_student(_context: Context, old: str, new: str, folder: str = "class") -> None:
-    """Move the records of a student who has a new id: the old id's results, pushes and overrides."""
+    """Move the results, pushes and overrides of a student who has a new id."""
     from desk.members import rename_student
     from desk.roster import FILE, read_roster
 
@@ -247,9 +252,10 @@ def rename_enrolled_student(_context: Context, old: str, new: str, folder: str =
         **FOLDER,
         "jobs": "The number of submissions to grade at the same time; by default, the number of cores.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
-        "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and contact no server.",
-        "shard": "Only this part of the class, such as 3/12.",
-        "plan-matrix": "Only print the shards that are to be graded, as a matrix for GitHub Actions.",
+        "only": "fetch: only fetch, without running any code. grade: only grade what was fetched, without contacting "
+        "any server.",
+        "shard": "Process only this part of the class, such as 3/12.",
+        "plan-matrix": "Only print the shards to be graded, as a matrix for GitHub Actions.",
         "exit-zero": "Exit with 0 even if somebody was left out, so that a workflow continues.",
     },
 )
@@ -366,11 +372,11 @@ def regrade_submissions(
     "override",
     help={
         **FOLDER,
-        "student": "The student whose grade to override; without it, every override is listed.",
+        "student": "The student whose grade to override; without this option, every override is listed.",
         "milestone": "The milestone whose grade to override.",
         "points": "The points that replace the measured ones, 0 to 100.",
         "bonus": "Points to add; a negative number takes points off.",
-        "excused": "Excuse the student: the grade does not count at all.",
+        "excused": "Excuse the student, so that the grade does not count at all.",
         "comment": "A sentence for the student.",
         "why": "The reason, for you and anyone who asks later; required.",
         "by": "Who decides; by default, the user of this machine.",
@@ -394,7 +400,7 @@ def override_grade(
     from_csv: str = "",
     to_csv: str = "",
 ) -> None:
-    """Decide a grade by hand: points, bonus, excused, a comment. No collection or regrade changes it."""
+    """Set a grade by hand: points, a bonus, an excuse or a comment. No collection or regrade changes it."""
     from desk import overrides, printing
     from desk.decisions import Kind
     from desk.gradebook import FILE, open_gradebook
@@ -421,7 +427,7 @@ def override_grade(
     "feedback",
     help={
         **FOLDER,
-        "send": "Open the issues and update them; without it nothing is sent.",
+        "send": "Open and update the issues; without this option, nothing is sent.",
         "to": "Also write each student's text to this folder, to read or for students without a GitHub repository.",
         "author": "The account of an app's GITHUB_TOKEN; only issues opened by this account are updated.",
     },
@@ -450,12 +456,12 @@ def send_or_write_feedback(
     "resume", help={**FOLDER, "workflow": "The file of a workflow, such as collect.yml; by default, this workflow's."}
 )
 def fetch_last_gradebook(_context: Context, folder: str = "class", workflow: str = "") -> None:
-    """In a workflow: start with the gradebook that its last run, or that of a different workflow, uploaded."""
+    """In a workflow: start with the gradebook that the last run of this workflow, or of another one, uploaded."""
     from desk.resume import resume_gradebook as begin
 
     run = begin(Path(folder), os.environ, workflow)
     sys.stdout.write(
-        "No run before this one has a gradebook.\n" if run is None else f"Started with the gradebook of run {run}.\n"
+        "No earlier run has a gradebook.\n" if run is None else f"Started with the gradebook of run {run}.\n"
     )
 
 
@@ -480,7 +486,7 @@ def merge_shard_gradebooks(_context: Context, shards: str, folder: str = "class"
         "classroom": "For classroom50: the classroom's short name.",
         "assignment": "For classroom50: the assignment's short name.",
         "milestone": "Only this milestone.",
-        "participants": "For moodle: the list of participants that Moodle exports; others are left out.",
+        "participants": "For moodle: the list of participants that Moodle exports; everyone else is left out.",
     },
 )
 def export_gradebook(
@@ -493,7 +499,7 @@ def export_gradebook(
     milestone: int = 0,
     participants: str = "",
 ) -> None:
-    """Write everybody's scores for another system to import, and report who has to be left out."""
+    """Write everybody's scores for another system to import, and report anyone who has to be left out."""
     from desk import printing
     from desk.score_export import export_scores
 
@@ -515,7 +521,7 @@ def export_gradebook(
     "report",
     help={
         **FOLDER,
-        "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown.",
+        "to": "The page to write, with a folder of evidence next to it; without this option, only tables are shown.",
     },
 )
 def write_class_report(_context: Context, folder: str = "class", to: str = "") -> None:
@@ -544,7 +550,7 @@ def write_class_report(_context: Context, folder: str = "class", to: str = "") -
     "leaderboard",
     help={
         **FOLDER,
-        "runs": "The number of runs for each submission on this machine; 0 only shows the leaderboard.",
+        "runs": "The number of runs for each submission on this machine; 0 just shows the leaderboard.",
         "milestone": "Only this milestone.",
     },
 )
@@ -571,7 +577,7 @@ def measure_leaderboard(_context: Context, folder: str = "class", runs: int = 3,
     help={
         **FOLDER,
         "to": "The page to write.",
-        "against": "The folder of a different class to compare with, such as last year's. May be given several times.",
+        "against": "The folder of another class to compare with, such as last year's. May be given several times.",
     },
 )
 def find_similar_code(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
@@ -589,7 +595,7 @@ def find_similar_code(_context: Context, to: str, folder: str = "class", against
 
 @chore("doctor", help=FOLDER)
 def run_class_doctor(_context: Context, folder: str = "class") -> int:
-    """Report what is missing for running a class, here or in the organisation's settings, and how to fix it."""
+    """Report what you still need to run a class, here or in the organisation's settings, and how to fix it."""
     from desk.class_doctor import DeskContext, run_class_checks
     from tito.doctor import show_findings
 
@@ -603,11 +609,11 @@ def run_class_doctor(_context: Context, folder: str = "class") -> int:
     iterable=["leave_out"],
     help={
         **FOLDER,
-        "to": "The folder to write: a new one, or that of an earlier site.",
+        "to": "The folder to write to: a new one, or that of an earlier site.",
         "records": "Use a folder with one folder for each student, each containing progress/, instead of a gradebook.",
         "roster": "With --records: a CSV file of the class. Without it, everybody with a folder is in the class.",
         "base-url": "The address that the site will be served at, which link previews and feeds need.",
-        "sections": "List each section's students; without it, the site does not show sections.",
+        "sections": "List each section's students; without this option, the site does not show sections.",
         "leave-out": "The id of a student who must not appear on the site. May be given several times.",
     },
 )

@@ -1,4 +1,4 @@
-"""Maintainers' tools, which are not shipped: the student release, the course's checks, and commands around them.
+"""Maintainers' tools, which are not shipped: the student release, the course's checks, and related commands.
 
 Design: docs/architecture/release.md, in the course's repository.
 """

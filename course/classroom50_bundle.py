@@ -19,8 +19,8 @@ def write_autograder_folder(root: Path, target: Path, *, force: bool = False) ->
     """Write the folder of an assignment's autograder. Return its size as a published archive.
 
     It contains the course as released to students, with sealed keys and without solutions, because anyone who finds
-    the address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else, or is too
-    large for the runner to fetch.
+    the address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else or becomes
+    too large for the runner to fetch.
     """
     target = target.resolve()
     strange = (

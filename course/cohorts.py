@@ -88,7 +88,7 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
 
 
 def _simulate_attempt_outcomes(rng: random.Random, skill: float) -> list[bool]:
-    """Draw the outcomes of up to four failed attempts and then a passed one."""
+    """Draw the outcomes of up to four failed attempts followed by a passed one."""
     failed = 0
     while rng.random() > skill and failed < 4:
         failed += 1

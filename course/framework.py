@@ -1,4 +1,4 @@
-"""Make the course's own framework importable in this process where it is not installed, as in nox sessions."""
+"""Make the course's own framework importable in this process if it is not installed, as in nox sessions."""
 
 from __future__ import annotations
 

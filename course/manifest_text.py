@@ -27,11 +27,11 @@ def seal_manifest(manifest: Manifest) -> Manifest:
 
 
 def format_manifest_as_yaml(manifest: Manifest) -> str:
-    """Format the manifest as YAML from which it can be loaded again."""
+    """Format the manifest as YAML that loads as the same manifest."""
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)
     if parse_yaml(text).data != data:
-        raise ValueError("the manifest cannot be written in a form that is unchanged when it is read again")
+        raise ValueError("the manifest cannot be written in a form that reads back unchanged")
     return text
 
 

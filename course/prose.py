@@ -101,7 +101,7 @@ def compile_phrase_pattern(text: str) -> re.Pattern[str]:
 
 
 def find_unwanted_words(path: str, source: str, rules: Iterable[Rule]) -> list[Finding]:
-    """Find the words of these rules in the prose of one file, in order of its lines."""
+    """Find the words that these rules name in the prose of one file, in the order of its lines."""
     prose, lines, findings = extract_prose(path, source), source.splitlines(), []
     for rule in rules:
         for match in rule.pattern.finditer(prose):
@@ -158,7 +158,7 @@ def _extract_python_prose(source: str) -> str:
 
 
 def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
-    """Keep the words of a string or a comment. Its quotes become spaces, and any code in it becomes blanks."""
+    """Keep the words in a string or a comment. Its quotes become spaces, and any code in it becomes blanks."""
     if is_comment:
         return NOT_PROSE.sub(_blank_out_match, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)

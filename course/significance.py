@@ -17,10 +17,10 @@ from scipy import special, stats
 
 TARGET = Path(__file__).resolve().parent.parent / "modules" / "15_mlops" / "reference.json"
 ABOUT = (
-    "What SciPy says of these samples and tables; made by course/significance.py. ks: D is ks_2samp's statistic, p is "
-    "special.kolmogorov of D times the square root of n m / (n + m). chi2_tail: x, df, stats.chi2.sf. chi2: samples "
-    "of categories, chi2_contingency of their counts, not corrected. fisher: failures, requests, and those "
-    "of the others; fisher_exact with alternative='greater'."
+    "What SciPy computes for these samples and tables; made by course/significance.py. ks: D is ks_2samp's statistic, "
+    "p is special.kolmogorov of D times the square root of n m / (n + m). chi2_tail: x, df, stats.chi2.sf. chi2: "
+    "samples of categories, chi2_contingency of their counts, not corrected. fisher: failures, requests, and those of "
+    "the others; fisher_exact with alternative='greater'."
 )
 
 

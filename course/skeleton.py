@@ -20,7 +20,7 @@ LINE_LENGTH = 120
 
 
 class SkeletonError(UsageError):
-    """Raised if markers are invalid; `problems` states where they are and how to fix them."""
+    """The error raised if markers are invalid; `problems` states where they are and how to fix them."""
 
     def __init__(self, problems: list[Problem]):
         self.problems = tuple(problems)
@@ -136,14 +136,18 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
                 )
             elif len(found[1]) != begun[2]:
                 add_problem(
-                    number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers equally."
+                    number,
+                    f"this marker is not indented like the beginning of its block on line {begun[1]}.",
+                    "Indent both markers equally.",
                 )
             else:
                 gaps.append(Gap(begun[0], begun[1], number, begun[2]))
             begun = None
         elif MARKER_MENTION.search(line):
             add_problem(
-                number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`."
+                number,
+                "this line looks like a marker but is not one.",
+                "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`.",
             )
     if begun:
         add_problem(begun[1], "this block has no end.", "Add `# END SOLUTION` below its last line.")

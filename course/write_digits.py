@@ -7,7 +7,7 @@
 Each of its 1,797 rows is an image of 8×8 grey values from 0 to 16, then its class. The images are the test set of
 E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
 https://doi.org/10.24432/C50P49, licensed CC BY 4.0. They are shipped as a file because scikit-learn and SciPy, which
-students would otherwise have to install, take a hundred megabytes.
+students would otherwise have to install, take up a hundred megabytes.
 """
 
 import gzip

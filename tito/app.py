@@ -21,8 +21,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
     """Run the most frequent commands directly and pass everything else to typer."""
-    completing = "_TITO_COMPLETE" in os.environ  # a shell asks for completions
-    # Building the typer application takes longer than these commands may take in total.
+    completing = "_TITO_COMPLETE" in os.environ  # a shell is asking for completions
+    # Building the typer application takes longer than these commands are allowed to take in total.
     if not completing and arguments[:2] == ("milestone", "status") and arguments[2:] in ((), ("--json",)):
         from tito.status import show_milestone_states
 
@@ -39,5 +39,5 @@ def _dispatch_command(arguments: tuple[str, ...]) -> int | None:
 
 
 def main() -> None:
-    """Run the command in this process's arguments and exit with its code."""
+    """Run the command given by this process's arguments, and exit with its code."""
     sys.exit(run_command_line(sys.argv[1:]))

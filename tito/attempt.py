@@ -51,14 +51,14 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
     ask_for_unknown_student_id(root, out)
     offer_open_questions(root, number, out)
     interrupted = (
-        "Interrupted. This attempt is not recorded, but its finished measurements are kept. "
+        "Interrupted. This attempt was not recorded, but its finished measurements were cached. "
         f"To run it again: tito milestone test {number}"
     )
     with show_message_if_interrupted(interrupted), create_watch(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.save_event(root, progress.make_attempt_event(result))
-    finally:  # show the report even if the disk does not accept the record
+    finally:  # show the report even if the record cannot be written
         terminal_report.print_result_report(out, result, again=f"tito milestone test {number} --seed {result.seed}")
     if words.describe_reused_figures(result):
         out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
@@ -71,7 +71,7 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
 
 
 def _announce_unlock(root: Path, number: int, result: Result, *, first: bool) -> None:
-    """Grant the badge and show the next goal; the first time, celebrate as well."""
+    """Award the badge and show the next goal; the first time, celebrate as well."""
     out, manifest, history = open_console(), load_manifest(root), progress.read_history(root)
     milestone, best = manifest.milestone(number), history.find_best_attempt(number)
     path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
@@ -108,7 +108,9 @@ def play_demo_in_terminal(root: Path, number: int, *, seed: int) -> int:
 
 
 def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
-    """Serve a demonstration as a page until Ctrl+C. Return 1 if student code failed in the meantime, otherwise 0.
+    """Serve a demonstration as a page until Ctrl+C.
+
+    Return 1 if student code failed while the page was served, and 0 otherwise.
 
     Raise UsageError if the milestone's demonstration has no page.
     """

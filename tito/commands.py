@@ -11,7 +11,7 @@ import typer
 
 from tito import compare, data, doctor, hints, milestone, module, portfolio, update, watch
 
-HELP = """Learn by building. Work through the modules, unlock the milestones, and see how far you have got.
+HELP = """Learn by building. Work through the modules, unlock the milestones, and see how far you have come.
 
 \b
 Start here:
@@ -34,9 +34,9 @@ def _print_version_and_exit(wanted: bool) -> None:
 
 
 def _find_course_version() -> str:
-    """Find the course's version in the installed package or, if it is not installed, in pyproject.toml.
+    """Find the course's version in the installed package or, if the package is not installed, in pyproject.toml.
 
-    The package is not installed in nox sessions, which run tito from its folder.
+    It is not installed in nox sessions, which run tito from its folder.
     """
     try:
         return metadata.version("tinytorch-course")

@@ -1,4 +1,4 @@
-"""Shell completions for module and milestone names, for example after `tito module view`."""
+"""Shell completion of module and milestone names, for example after `tito module view`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines where tito writes, which repository it works in, and how it prints JSON and lists."""
+"""Determine where tito writes, which repository it works in, and how it prints JSON and lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST = "milestones.yaml"
 
 
 def open_console() -> Console:
-    """Open standard output, with colour and animation on a terminal and plain text otherwise. NO_COLOR is honoured."""
+    """Open standard output, with colour and animation on a terminal, or else as plain text. NO_COLOR is honoured."""
     return Console(highlight=False, markup=False, emoji=False)
 
 

@@ -61,7 +61,7 @@ def download_data_set(name: Annotated[str, typer.Argument(metavar="NAME", help="
 
 @app.command("where")
 def show_data_folders(as_json: JsonOption = False) -> int:
-    """Show the folders that are searched for data sets, in order.
+    """Show the folders that are searched for data sets, in the order of the search.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: fine (`ok` True), wrong (False) or worth knowing (None)."""
+    """The outcome of one check: `ok` is True if all is well, False if not, and None if it is only worth knowing."""
 
     name: str
     ok: bool | None
@@ -64,7 +64,7 @@ def run_repository_checks(root: Path) -> Iterator[Finding]:
 
 
 def run_checks(checks: Iterable[Callable[[T], Finding]], subject: T) -> Iterator[Finding]:
-    """Run the checks in order; a check that crashes becomes a finding as well."""
+    """Run the checks in order; a check that crashes yields a finding as well."""
     for check in checks:
         name = check.__name__.removeprefix("check_").replace("_", " ")
         try:
@@ -72,7 +72,7 @@ def run_checks(checks: Iterable[Callable[[T], Finding]], subject: T) -> Iterator
         except Exception as error:
             found = f"could not be checked: {type(error).__name__}: {error}"
             yield Finding(
-                name, False, found, "Run pip install -e . and try again. If that does not help, ask your instructor."
+                name, False, found, "Run pip install -e . and try again. If this does not help, ask your instructor."
             )
 
 
@@ -227,7 +227,7 @@ def check_progress_records(root: Path) -> Finding:
 
 
 def show_findings(findings: list[Finding], success_message: str) -> None:
-    """Print the findings, with instructions for those that need fixing, and then how many those are."""
+    """Print the findings, with instructions for each problem, and then the number of problems."""
     out = open_console()
     plain = out.options.ascii_only
     for finding in findings:

@@ -22,7 +22,7 @@ def format_performance_figures(result: Result | None) -> list[str]:
 
 
 def format_performance_figures_compactly(result: Result | None) -> list[str]:
-    """Format the performance figures, with those met in full and without a margin on one line."""
+    """Format the performance figures. Those that are met in full, without a margin, share one line."""
     full = [
         c
         for c in _list_performance_criteria(result)

@@ -50,7 +50,7 @@ def show_hint(
     out, name = open_console(), task or task_option
     failing = find_failing_task(root, manifest) if name is None else None
     if failing is not None:
-        told = "Every task has been implemented. This was the first to fail in the last test run.\n"
+        told = "Every task has been implemented. This one was the first to fail in the last test run.\n"
         out.print(Text(told, style="dim"))
     show_next_hint(root, failing or find_named_or_open_task(root, manifest, name), out, show_all=show_all)
     return 0
@@ -59,7 +59,8 @@ def show_hint(
 def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = False, by_key: bool = False) -> None:
     """Show the next of a task's three hints and remember that it was shown. After the last hint, show that one again.
 
-    ``show_all`` shows all three. ``by_key`` is for `tito watch`: the text mentions its keys, and no hint appears twice.
+    ``show_all`` shows all three. ``by_key`` is for `tito watch`: the text then mentions its keys, and no hint appears
+    twice.
     """
     seen = read_hint_counts(root)
     already = min(seen.get(task.id, 0), len(task.hints))
@@ -126,9 +127,9 @@ def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
 
 
 def save_failing_task(root: Path, module_id: str, result: Result, *, task: str | None = None) -> None:
-    """Save, for the next hint, which task failed first when a module was tested.
+    """For the next hint, save which task failed first when a module was tested.
 
-    If only the tests of one ``task`` ran and they passed, another task's failure is kept.
+    If only the tests of one ``task`` ran and they passed, the recorded failure of another task is kept.
     """
     failing = read_failing_tasks(root)
     before = failing.pop(module_id, None)

@@ -1,4 +1,4 @@
-"""Find out who the student is: read `student.yaml`, or ask once on a terminal."""
+"""Find out who the student is by reading `student.yaml`, or by asking once on a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
             raise UsageError(f"{STUDENT_FILE.as_posix()} says you are {known}. To change it, edit that file.")
         return known
     if given_id is None and not can_ask(out):
-        raise UsageError(f"Your user name is not known yet. {WHY} Add --student your-user-name")
+        raise UsageError(f"tito does not know your user name yet. {WHY} Add --student your-user-name")
     while given_id is None:
         given_id = _ask_once_for_student_id(out, PROMPT)
     save_student_id(root, given_id)

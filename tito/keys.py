@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ARROWS = re.compile(rb"\x1b(?:\[[0-9;]*[A-Za-z~]|O?.)?")
-"""The characters that arrow keys and other special keys send. These keys have no function here."""
+"""The beginnings of what arrow keys and other special keys send. These keys have no function here."""
 END = "\x04"
-"""The character that Ctrl-D sends. A closed terminal counts as this key as well."""
+"""The character that Ctrl-D sends. Closing the terminal has the same effect."""
 
 
 def has_keyboard() -> bool:
@@ -27,7 +27,7 @@ def has_keyboard() -> bool:
 
 
 def enable_single_keys() -> None:
-    """Switch the terminal to unbuffered input without echo. This is needed again after Ctrl-Z and `fg`."""
+    """Switch the terminal to unbuffered input without echo. This has to be repeated after Ctrl-Z and `fg`."""
     if has_keyboard():
         tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)
 

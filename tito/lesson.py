@@ -1,4 +1,4 @@
-"""Show a lesson on a terminal, with unwrapped figures, formulas in plain letters, and answers after a key press."""
+"""Show a lesson on a terminal, with unwrapped drawings, formulas in plain letters, and answers after a key press."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def replace_pictures_with_quotes(lesson_markdown: str) -> str:
 
 
 def replace_formulas_with_plain_letters(lesson_markdown: str) -> str:
-    """Replace each formula in the Markdown with a figure in plain letters."""
+    """Replace each formula in the Markdown with the same formula in plain letters."""
     return FORMULA.sub(lambda found: f"```text\n{convert_tex_to_plain_letters(found[1])}\n```", lesson_markdown)
 
 
@@ -130,7 +130,7 @@ def convert_tex_to_plain_letters(tex: str) -> str:
 
 
 def _parenthesize_unless_single_word(text: str) -> str:
-    """Put a term in parentheses unless it is a single word or number."""
+    """Put parentheses around a term unless it is a single word or number."""
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 

@@ -12,7 +12,7 @@ from grading.errors import GraderError
 from grading.gaps import GAP, map_functions_by_name, map_gaps_to_tasks, split_python_lines
 
 SEAM = "#\x02"
-"""During a merge, this line marks the boundary between a function's provided lines and those left to the student."""
+"""A line that, during a merge, marks the boundary between a function's provided lines and those left to the student."""
 LABELS = ("what you wrote", "the release you began from", "the new release")
 
 
@@ -27,9 +27,9 @@ class MergedText:
 def merge_student_and_course_text(student_text: str, old_course_text: str, new_course_text: str) -> MergedText:
     """Merge the changes from ``old_course_text`` to ``student_text`` and to ``new_course_text`` with `git merge-file`.
 
-    Two kinds of course changes must not conflict with every filled gap. The first are new hints: gaps are compared by
-    their tasks alone, and gaps that are still open then get the new release's hints. The second are new docstrings:
-    they end on the line before a gap, so a line that all three versions share is inserted between them.
+    Two kinds of course changes must not conflict with every filled gap. The first are new hints: gaps are compared only
+    by their tasks, and gaps that are still open then get the new release's hints. The second are new docstrings: they
+    end on the line before a gap, so a line that all three versions share is inserted between them.
     """
     line_end = "\r\n" if "\r\n" in student_text else "\n"
     student_text, old_course_text, new_course_text = (
@@ -93,6 +93,6 @@ def _merge_with_git(student_text: str, old_course_text: str, new_course_text: st
         labels = [part for label in LABELS for part in ("-L", label)]
         command = [git, "merge-file", "-p", *labels, *map(str, paths)]
         done = subprocess.run(command, capture_output=True, cwd=folder, check=False)  # noqa: S603
-    if done.returncode < 0 or done.returncode > 127:  # any other code is the number of conflicts
+    if done.returncode < 0 or done.returncode > 127:  # any other exit code is the number of conflicts
         raise GraderError(f"git merge-file failed: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode()

@@ -47,7 +47,7 @@ def show_timeline(
         typer.Option("--published", help="Show what the runs on GitHub recorded. Run git fetch origin progress first."),
     ] = False,
 ) -> int:
-    """Draw your journey, past and ahead, with dates and measured figures.
+    """Draw your journey so far and what lies ahead, with dates and measured figures.
 
     \b
     Examples:
@@ -111,7 +111,9 @@ def run_milestone_test(
 def show_demo(
     number: MilestoneNumber,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0, max=2**31 - 1)] = 1,
-    web: Annotated[bool, typer.Option("--web", help="Open it as a web page, served only on this machine.")] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Open the demonstration as a web page, served only on this machine.")
+    ] = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="With --web: print the page's address instead of opening a browser.")
     ] = False,
@@ -146,9 +148,9 @@ def answer_questions(
         list[str] | None,
         typer.Option("--answer", metavar="N=VALUE", help="Give one answer; may be used several times."),
     ] = None,
-    student: Annotated[str | None, typer.Option(help="Your GitHub user name, if it is not known yet.")] = None,
+    student: Annotated[str | None, typer.Option(help="Your GitHub user name, if you have not given it yet.")] = None,
 ) -> int:
-    """Answer the capability questions. Answers are kept in answers/milestone-N.yaml.
+    """Answer the capability questions. Your answers are saved in answers/milestone-N.yaml.
 
     The numbers in your questions are your own, so somebody else's answers are wrong for you. Questions that you have
     already answered correctly are skipped. Without a terminal, the questions are printed; use --answer to answer them.
@@ -178,7 +180,7 @@ def show_medal(number: MilestoneNumber) -> int:
     best = progress.read_history(root).find_best_attempt(milestone.id)
     if best is None or best.verdict not in progress.PASSING:
         open_console().print(
-            f"Milestone {milestone.id}, {milestone.name}, is not unlocked yet: tito milestone test {number}"
+            f"Milestone {milestone.id}, {milestone.name}, is not unlocked yet. To test it: tito milestone test {number}"
         )
         return 1
     from grading.manifest.loader import load_manifest  # slow to import

@@ -39,7 +39,7 @@ _STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "lock
 
 @app.command("list")
 def list_modules(as_json: JsonOption = False) -> int:
-    """Show every module and how far you have got.
+    """Show every module and how far you have come.
 
     \b
     Examples:
@@ -98,7 +98,7 @@ def view_lesson(name: ModuleName = None) -> int:
 def record_module_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
     """Record that a module was started, unless it is current or completed. Return the history before this record.
 
-    A module that was started earlier and then left becomes the current one again.
+    A module that was started earlier and then abandoned becomes the current one again.
     """
     history = progress.read_history(root, thorough=False)
     state, current = journey.find_module_state(course, history, module), journey.find_current_module(course, history)
@@ -117,7 +117,7 @@ def start_module(name: ModuleName = None) -> int:
       tito module start
       tito module start 02
     """
-    from grading.manifest.loader import load_manifest  # slow to import, and needed only for the tasks
+    from grading.manifest.loader import load_manifest  # slow to import, and needed only to list the tasks
     from tito.identity import ask_for_unknown_student_id
 
     root = require_repository()
@@ -168,7 +168,7 @@ def find_module(root: Path, course: journey.CourseLike, name: str | None) -> jou
         return names.require_built(names.match_module(course.modules, name))
     current = journey.find_current_module(course, progress.read_history(root, thorough=False))
     if current is None:
-        raise UsageError("Every module is completed. Say which one you mean, such as: tito module view 02")
+        raise UsageError("Every module is completed. Say which one you mean, for example: tito module view 02")
     return names.match_module(course.modules, current.id)
 
 
@@ -251,7 +251,7 @@ def reset_module_files(name: ModuleName = None, task: TaskOption = None) -> int:
 
 @app.command("solution")
 def show_solution(name: ModuleName = None) -> int:
-    """Show the course's solution next to your code, once you have completed the module and if the course releases it.
+    """Show the course's solution next to your code, if you have completed the module and the course releases solutions.
 
     \b
     Examples:
@@ -279,7 +279,7 @@ def show_solution(name: ModuleName = None) -> int:
 
 
 def read_student_file(path: Path) -> str:
-    """Read a student's file, or an empty text if it does not exist; raise UsageError if it cannot be read."""
+    """Read a student's file; return "" if it does not exist, and raise UsageError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -309,7 +309,7 @@ def complete_module(name: ModuleName = None) -> int:
         before = next(s.completed_at for s in states if s.id == module.id)
         told = f"Module {module.id} is not completed yet."
         if before is not None:
-            told = f"Module {module.id} was completed on {before:%Y-%m-%d}, but it does not pass in its present state."
+            told = f"Module {module.id} was completed on {before:%Y-%m-%d}, but its current code does not pass."
         out.print(Text(f"\n{told}", style="yellow"))
         return result.verdict.exit_code
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
@@ -317,7 +317,7 @@ def complete_module(name: ModuleName = None) -> int:
     if milestone is not None:
         told = f"This was the last module before milestone {milestone.id}, {milestone.name}, which is tested next."
         if milestone.id > 1:
-            told += " That takes a minute or more."
+            told += " This takes a minute or more."
         out.print(Text(f"{told}\n"))
         return grade_and_celebrate_milestone(root, milestone.id)
     out.print(format_goals_after_module(course, progress.read_history(root, thorough=False), module.id))
@@ -325,7 +325,7 @@ def complete_module(name: ModuleName = None) -> int:
 
 
 def format_goals_after_module(course: journey.CourseLike, history: progress.History, module: str) -> Text:
-    """Format the next goal after a completed module and, if that is something else, the start of the next module."""
+    """Format the next goal after a completed module and, if that goal is not the next module, how to start that one."""
     goal, other = journey.find_next_goal(course, history), journey.find_following_module_goal(course, history, module)
     text = Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold"))
     if other is not None:

@@ -69,7 +69,7 @@ def require_built(target: M | S) -> M | S:
     if target.status == "planned":
         kind = "Module" if isinstance(target.id, str) else "Milestone"
         name = target.id if isinstance(target.id, str) else f"{target.id}, {target.name},"
-        raise UsageError(f"{kind} {name} is planned but not built yet, so there is nothing to work on or test.")
+        raise UsageError(f"{kind} {name} is planned but not built yet, so there is nothing to work on or to test.")
     return target
 
 

@@ -66,7 +66,7 @@ def read_outline(root: Path) -> Outline:
 
 
 def _is_usable_outline(outline: Outline) -> bool:
-    """Return whether an outline has what listings rely on: names as text, numbers, known states, existing triggers."""
+    """Return whether an outline has what listings rely on: text as names, numbers, known states, existing triggers."""
     ids = {m.id for m in outline.modules}
     texts = [t for m in outline.modules for t in (m.id, m.title)]
     texts += [t for m in outline.milestones for t in (m.name, m.medal, m.trigger)]

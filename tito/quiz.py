@@ -1,4 +1,4 @@
-"""`tito milestone quiz`: ask the questions that are still open, check the answers and keep them."""
+"""`tito milestone quiz`: ask the questions that are still open, check the answers and save them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tito.outline import read_outline
 
 
 def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
-    """Ask for the answers or take the given ones, then keep and check them. Return 0 if all are correct, else 1."""
+    """Ask for the answers or take the given ones, then save and check them. Return 0 if all are correct, else 1."""
     out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
@@ -76,9 +76,9 @@ def offer_open_questions(root: Path, number: int, out: Console) -> None:
 
 
 def parse_answer_option(option_text: str, asked: tuple[StudentQuestion, ...]) -> tuple[str, Answer]:
-    """Parse an `--answer` value: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")).
+    """Parse an `--answer` value, as in 2=9 → ("bias", 9) and why=a,c → ("why", ("a", "c")).
 
-    Raise UsageError if no question fits.
+    Raise UsageError if there is no such question.
     """
     name, equals, value = (part.strip() for part in option_text.partition("="))
     places = {str(place): question for place, question in enumerate(asked, 1)}
@@ -101,7 +101,7 @@ def ask_questions(
     out: Console,
     ask: Callable[[str], str] | None = None,
 ) -> Answers:
-    """Ask each open question until the answer is correct or the question is skipped. Keep and return all answers."""
+    """Ask each open question until the answer is correct or the question is skipped. Save and return all answers."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
     verdicts = judge_answers(milestone, kept, kept.student or "")
     pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
@@ -113,7 +113,7 @@ def ask_questions(
     except (KeyboardInterrupt, EOFError):
         count = len(kept.answers)
         where = (
-            f" {format_count(count, 'answer')} kept in {find_answers_file(milestone.id).as_posix()}." if count else ""
+            f" {format_count(count, 'answer')} saved in {find_answers_file(milestone.id).as_posix()}." if count else ""
         )
         raise Interrupted(f"\nInterrupted.{where} To continue: tito milestone quiz {milestone.id}") from None
     return kept
@@ -138,7 +138,7 @@ def _ask_question(
         out.print(_format_question_verdict(verdicts[question.question_id]))
         if verdicts[question.question_id].correct:
             break
-        prompt = "Try again (or press Enter to go on)"
+        prompt = "Try again (or press Enter to move on)"
     return kept
 
 
@@ -200,7 +200,7 @@ def _print_question(out: Console, question: StudentQuestion) -> None:
 
 
 def join_paragraphs(text: str) -> str:
-    """Put each paragraph and list entry of a Markdown text on one line, and leave code as it is."""
+    """Put each paragraph and list item of a Markdown text on one line, and leave code as it is."""
     lines: list[str] = []
     in_fence = can_join = False
     for line in text.rstrip("\n").split("\n"):

@@ -23,7 +23,7 @@ MAX_UNPACKED_BYTES = 200 << 20
 
 @dataclass(frozen=True)
 class Release:
-    """An unchanged release: its files with their bytes."""
+    """An unchanged release: its files and their bytes."""
 
     manifest: Manifest
     course: dict[Path, bytes]
@@ -45,7 +45,7 @@ def open_release(source: str, branch: str | None) -> Iterator[Release]:
             folder = _clone_repository(source, branch, temporary)
         else:
             raise UsageError(
-                f"{source} does not exist. Name a folder, a zip archive or a git repository that contains a release."
+                f"{source} does not exist. Give a folder, a zip archive or a git repository that contains a release."
             )
         yield read_release(folder, source)
 
@@ -105,7 +105,7 @@ def _unpack_archive(archive_path: Path, into: Path) -> Path:
 def _clone_repository(source: str, branch: str | None, into: Path) -> Path:
     """Clone the newest commit of a repository's branch, or of its default branch."""
     if shutil.which("git") is None:
-        raise GraderError("git is not installed. Install it, or name a folder or a zip archive.")
+        raise GraderError("git is not installed. Install it, or give a folder or a zip archive.")
     folder = into / "clone"
     which = ["--branch", branch] if branch else []
     command = ["git", "clone", "--quiet", "--depth", "1", *which, "--", source, str(folder)]

@@ -30,13 +30,13 @@ CLEAR_LINE = "\r\x1b[K"
 
 @dataclass(frozen=True)
 class WatchJob:
-    """Tests to run: one task's up to the first failure, or all of the module's."""
+    """Tests to run: either one task's tests up to the first failure, or all tests of the module."""
 
     task: str | None
     whole: bool = False
     """Whether to continue after a failure."""
     after: str | None = None
-    """The task whose failure is on the screen. Only an earlier task's failure is then worth showing."""
+    """The task whose failure is on the screen. After that, only the failure of an earlier task is worth showing."""
     aborted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -76,7 +76,7 @@ class JobEndEvent:
 
 @dataclass(frozen=True)
 class TickEvent:
-    """A second has passed without another event while tests run."""
+    """A second has passed without another event while tests are running."""
 
 
 Event = SaveEvent | KeyEvent | ProgressEvent | JobEndEvent | TickEvent
@@ -118,7 +118,7 @@ class Session:
         self._redraws = has_keys and out.is_terminal and not out.is_dumb_terminal
 
     def start(self) -> None:
-        """Begin to look for the open task, which is the task of the first failing test."""
+        """Begin looking for the open task, which is the task of the first failing test."""
         self._start_job(WatchJob(None))
 
     def handle_event(self, event: Event) -> bool:
@@ -309,7 +309,7 @@ class Session:
             self._failure = (told, result)
 
     def _show_keys(self) -> None:
-        """Show which keys do what, if there is a keyboard."""
+        """Show what each key does, if there is a keyboard."""
         if self._has_keys:
             self._print_over_progress(Text(KEYS, style="dim"))
 

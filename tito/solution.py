@@ -38,9 +38,9 @@ def explain_missing_solution(manifest: Manifest, today: date) -> str:
     """Explain why a repository has no solutions, and what the student can do about that."""
     course = manifest.course
     if course.solutions == "never":
-        return "This course does not release its solutions. Ask your instructor about your own."
+        return "This course does not release its solutions. Ask your instructor about your solution."
     if not course.includes_solutions(today):
-        return f"This course releases its solutions on {course.solutions}. Come back then."
+        return f"This course will release its solutions on {course.solutions}. Come back then."
     return "This release has no solutions yet. A newer release has them: tito update"
 
 

@@ -35,7 +35,10 @@ def show_milestone_states(*, as_json: bool) -> int:
 
 
 def show_current_module() -> int:
-    """Show the current module, the progress and the next command, for `tito` alone. Return the exit code."""
+    """Show the current module, the progress and the next command, for `tito` without a command.
+
+    Return the exit code.
+    """
     root = require_repository()
     course, history, out = read_outline(root), read_history(root, thorough=False), open_console()
     module = journey.find_current_module(course, history)
@@ -148,7 +151,7 @@ def describe_damaged_records(history: History) -> Iterator[RenderableType]:
     for damaged in history.damaged:
         where, why = to_one_line(damaged.path.as_posix()), to_one_line(damaged.reason)
         yield format_list_item(
-            "!", Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow"), indent=0
+            "!", Text(f"A damaged progress record has been set aside as {where}: {why}", style="yellow"), indent=0
         )
 
 

@@ -65,7 +65,7 @@ def _show_topic_overview(milestone: Milestone, result: Result | None, known: dic
     """Show the milestone's topics and hints."""
     out = open_console()
     passed = result is not None and result.verdict.exit_code == 0
-    what = "is unlocked" if passed else "has no failed attempt on record"
+    what = "is unlocked" if passed else "has no failed attempts on record"
     out.print(Text(f"Milestone {milestone.id}, {milestone.name}, {what}. Help is available for:", style="bold"))
     for slug in milestone.troubleshooting:
         if slug in known:

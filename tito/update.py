@@ -37,7 +37,7 @@ class FileChange:
     what: str
     """The kind of change: added, replaced, removed, merged, conflict, or copied.
 
-    In the last case, the student's version is kept under a new name."""
+    A copied file is the student's version, kept under a new name."""
     data: bytes | None
     """The new content, or None if the file is removed."""
     conflicts: tuple[int, ...] = ()
@@ -89,7 +89,7 @@ def update_course(
     if source is None:
         grader = load_manifest(root).course.grader
         if grader is None:
-            raise UsageError("Name the new release: a folder, a zip archive or a git repository.")
+            raise UsageError("Give the new release: a folder, a zip archive or a git repository.")
         source, branch = f"https://github.com/{grader.repository}", branch or grader.ref
     with open_release(source, branch) as release:
         plan = plan_update(root, load_manifest(root), release)
@@ -110,7 +110,7 @@ def update_course(
 
 
 def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
-    """Work out what a release would change in the repository at ``root``, whose manifest this is."""
+    """Determine what a release would change in the repository at ``root``, which has this manifest."""
     from tito.merging import merge_student_and_course_text
 
     old = _read_lock_digests(root)
@@ -228,7 +228,7 @@ def apply_update_plan(root: Path, plan: UpdatePlan) -> None:
 
 
 def _undo_update(root: Path, out: Console) -> int:
-    """Undo the last update, and keep a copy of each file that has changed since."""
+    """Undo the last update, and keep a copy of each file that has changed since then."""
     from tito.reset import copy_file_aside
 
     states = sorted((root / ".tito" / UPDATES).glob(f"*/{STATE}"))
@@ -273,7 +273,7 @@ def _refuse_uncommitted_changes(root: Path, plan: UpdatePlan) -> None:
         shown = ", ".join(mixed[:3]) + (", …" if mixed[3:] else "")
         raise UsageError(
             f"The update would change files that contain uncommitted work: {shown}. Nothing was changed. "
-            'Commit it first: git commit -am "Before the update"'
+            'Commit your work first: git commit -am "Before the update"'
         )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # slow to import
 STEP_MS = 30
 """The interval at which file changes are collected: a save is noticed after 30 to 60 ms."""
 TOGETHER_MS = 200
-"""Changes within this time count as one save."""
+"""Changes within this time of each other count as one save."""
 END_SECONDS = 10.0
 TICK_SECONDS = 1.0
 
@@ -67,7 +67,8 @@ def watch_module(name: ModuleName = None) -> int:
 def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
     """Watch the module until the student quits.
 
-    This thread shows the session. A second one waits for file changes, a third for keys, and a fourth runs the tests.
+    This thread shows the session. A second one waits for file changes, a third waits for keys, and a fourth runs the
+    tests.
     """
     from tito.keys import END, enable_single_keys, read_keys
     from tito.session import KeyEvent, SaveEvent, Session
@@ -90,7 +91,7 @@ def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> No
         """Reclaim the keyboard after a pause, and end the session if the signal ends it."""
         if number == signal.SIGCONT and has_keys:
             enable_single_keys()
-        elif number in ENDING:  # the event wakes the main thread, which is then interrupted
+        elif number in ENDING:  # the event wakes up the main thread, which is then interrupted
             events.put(KeyEvent(END))
 
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ ALLOCATING = frozenset(
     linspace ndindex normal ones ones_like pad permutation random range repeat resize standard_normal tile uniform
     zeros zeros_like""".split()
 )
-"""The functions and methods whose arguments are sizes or counts."""
+"""The functions and methods that take sizes or counts as arguments."""
 
 
 def check_sizes_come_from_judge(course: CourseTree, watch: ProgressWatch) -> list[Problem]:

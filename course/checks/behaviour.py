@@ -39,11 +39,11 @@ def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Probl
 
 
 def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Each gap, opened alone, makes every test of its task fail, with that task's message and no other."""
+    """Each gap, opened on its own, makes every test of its task fail with that task's message and no other."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
-    watch.begin_phase("Opening each gap alone", len(tasks))
-    # One process per core: pytest runs in the calling process, and a hundred gaps take minutes.
+    watch.begin_phase("Opening each gap on its own", len(tasks))
+    # One process per core: pytest runs in the calling process, and a hundred gaps would take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         found = pool.map(partial(_check_gap_alone, course), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):

@@ -74,7 +74,7 @@ class CourseTree:
         return (self.root / path).read_text(encoding="utf-8")
 
     def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Map each task's id to its gaps, each with its file. Raise SkeletonError if a marker is invalid."""
+        """Map each task's id to its gaps and their files. Raise SkeletonError if a marker is invalid."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):

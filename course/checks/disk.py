@@ -51,13 +51,13 @@ def check_sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Probl
     ]
     for path, text, fitting in files:
         if (count := len(text.splitlines())) not in fitting:
-            message = f"{count} lines; it should have {fitting.start} to {fitting.stop - 1}."
+            message = f"has {count} lines; it should have {fitting.start} to {fitting.stop - 1}."
             problems.append(Problem(path.as_posix(), 1, message, "Shorten it, or add what is missing."))
     return problems
 
 
 def check_settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """The editable install lists the built modules, the lock fits the requirements, and the schemas are current."""
+    """The editable install lists the built modules, the lock meets the requirements, and the schemas are current."""
     watch.begin_phase("Comparing settings and schemas", None)
     problems = []
     text = course.read_text(Path("pyproject.toml"))

@@ -1,4 +1,4 @@
-"""No part of the solutions, of the answer keys or of the maintainers' tools is in the release."""
+"""The release contains no part of the solutions, the answer keys or the maintainers' tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.manifest.problems import MANIFEST_FILE, Problem
 from grading.render.progress_watch import ProgressWatch
 
 MIN_SECRET_LENGTH = 20
-"""The length, without whitespace, from which a solution's line is distinctive. Anyone might write `return x`."""
+"""The length, without whitespace, from which a solution's line is distinctive. Anyone could write `return x`."""
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
 """A pattern that matches a line with a computation, but not `network.backward(criterion.backward())`."""
 RELEASED_NAMES = {
@@ -39,7 +39,7 @@ RELEASED_NAMES = {
 MIN_HINT_LENGTH = 8
 """The limit for hints, which are read next to the gap: `np.maximum(x, 0)` is all of ReLU."""
 MIN_CALL_LENGTH = 12
-"""The limit for plain calls in hints, since a hint may mention `disable()`."""
+"""The limit for plain calls in hints, because a hint may mention `disable()`."""
 STATEMENT = re.compile(r"^(return|yield|raise|if|elif|while|with) ")
 ASSIGNMENT = re.compile(r" (?:[-+*/@|&]|//|\*\*)?= ")
 BLANKS = re.compile(r"\s+")

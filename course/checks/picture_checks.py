@@ -23,7 +23,7 @@ MIN_ALT_LENGTH = 20
 
 
 def check_pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Each lesson's pictures are what the code now draws, and have alt text and a caption."""
+    """Each lesson's pictures match what the code now draws, and have alt text and a caption."""
     watch.begin_phase("Drawing the lessons' pictures", len(course.built_modules))
     problems: list[Problem] = []
     for done, module in enumerate(course.built_modules, start=1):
@@ -53,7 +53,7 @@ def _check_module_pictures(course: CourseTree, module: Module) -> Iterator[Probl
             )
             yield Problem(module.lesson.as_posix(), 1, message, repair)
         elif len(shown[name]) < MIN_ALT_LENGTH:
-            message = f"has alt text that is too short for {FIGURES_FOLDER}/{name}."
+            message = f"has alt text for {FIGURES_FOLDER}/{name} that is too short."
             yield Problem(module.lesson.as_posix(), 1, message, "Describe between the brackets what it shows.")
     for image in list_lesson_images(lesson):
         if image.removeprefix(f"{FIGURES_FOLDER}/") not in drawn:

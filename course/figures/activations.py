@@ -17,7 +17,7 @@ LAYERS, UNITS = 10, 64
 
 
 def draw_activations() -> Figure:
-    """Draw six activations, each above its slope; softmax is for the first of three scores, the others being 0."""
+    """Draw six activations, each above its slope; for softmax, one of three scores varies and the others are 0."""
     x = np.linspace(-4, 4, 81)
     layers = {
         "ReLU": ReLU(),
@@ -49,12 +49,12 @@ def draw_activations() -> Figure:
 
 
 def draw_vanishing_gradients() -> Figure:
-    """Draw the size of the gradient on its way back through ten layers, with sigmoids and with ReLUs."""
+    """Draw the size of the gradient on its way back through ten layers of sigmoids and of ReLUs."""
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
-    shapes = draw_axes(chart, x, y, x_label="layers still to pass on the way back")
-    shapes.append(draw_word(14, 24, "size of the gradient, 1 where it starts"))
+    shapes = draw_axes(chart, x, y, x_label="layers left on the way back")
+    shapes.append(draw_word(14, 24, "size of the gradient, which is 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
         sizes = _measure_layer_gradients(activation, init)
         shapes.append(draw_curve(chart, range(LAYERS, -1, -1), sizes, f"line-{kind}"))

@@ -1,4 +1,4 @@
-"""Pictures for module 14: measuring by taking turns, and the roof over every op."""
+"""Pictures for module 14: measuring alternately, and the roofline above every op."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _time_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.nda
 
 
 def draw_roofline() -> Figure:
-    """Draw the ops of a training step under the roof of the machine that ran it."""
+    """Draw the ops of a training step below the roofline of the machine that ran it."""
     record = read_record("roofline")
     peak, bandwidth = record["peak"] / 1e9, record["bandwidth"] / 1e9
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))

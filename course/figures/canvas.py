@@ -1,8 +1,8 @@
 """A picture as an SVG document, and its shapes: lines, dots, arrows, images made of pixels.
 
-All pictures are 480 wide, so that 14 px text is readable on a phone. A picture has its own paper, because a page may be
-dark although the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes,
-`word-a` is text.
+All pictures are 480 wide, so that 14 px text is readable on a phone. A picture has its own background, because a page
+may be dark although the reader's system is light. Colours are classes, from `a` to `e`: `fill-a` is for areas, `line-a`
+for strokes and `word-a` for text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Charts: two scales and a frame, lines, bars, and tables of numbers as shades."""
+"""Charts: two scales and a frame, lines, bars, and tables of numbers drawn as shades."""
 
 from __future__ import annotations
 

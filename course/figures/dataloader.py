@@ -19,7 +19,7 @@ COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 
 def draw_augmented_boats() -> Figure:
-    """Draw a boat of 24×24 pixels as flips and crops change it in sixteen epochs."""
+    """Draw a boat of 24×24 pixels, as changed by flips and crops in sixteen epochs."""
     boat = _paint_boat_indices()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
@@ -82,7 +82,7 @@ def record_loading_pipeline() -> None:
                 parts.append((activity, 1000 * (start - begin), 1000 * (time.perf_counter() - begin)))
 
         def load_batches(load=load, work=sleep_and_record):
-            """Yield six batches after waiting for each."""
+            """Yield six batches, waiting before each."""
             for _ in range(6):
                 work("load", load)
                 yield None

@@ -1,4 +1,4 @@
-"""Lists a lesson's pictures, draws them, and tells whether the files are still what the code draws."""
+"""List a lesson's pictures, draw them, and determine whether the files still match what the code draws."""
 
 from __future__ import annotations
 

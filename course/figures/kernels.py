@@ -52,7 +52,7 @@ def draw_step_times() -> Figure:
 
 
 def draw_gradient_blocks() -> Figure:
-    """Draw blocks of output rows, and the image rows to which each block adds its gradients."""
+    """Draw blocks of output rows, and the image rows to which each block adds gradients."""
     rows, kernel, size = 12, 3, 17
     blocks = row_blocks(rows, 1 << 18)
     first, rest = blocks[::2], blocks[1::2]

@@ -1,4 +1,4 @@
-"""Loads a milestone's recipe as a module. All recipes have the same file name, so none can be imported by name."""
+"""Load a milestone's recipe as a module. All recipes have the same file name, so none can be imported by name."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MODULES_FOLDER = Path(__file__).resolve().parents[2] / "modules"
 
 
 def read_record(name: str) -> dict[str, Any]:
-    """Read the values of one measurement. Raise KeyError if it was never made."""
+    """Read the values of one measurement. Raise KeyError if it has never been taken."""
     return json.loads(RECORDS_FILE.read_text(encoding="utf-8"))[name]["values"]
 
 

@@ -1,4 +1,4 @@
-"""Pictures for module 02: how shapes stretch, and how one block of memory contains several arrays."""
+"""Pictures for module 02: how shapes stretch, and how several arrays share one block of memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw_broadcasting() -> Figure:
 
 
 def draw_array_strides() -> Figure:
-    """Draw nine numbers in memory, and three arrays that read them with their strides."""
+    """Draw nine numbers in memory, and three arrays that read them with different strides."""
     x = Tensor(np.arange(1, 10, dtype=np.float32).reshape(3, 3))
     views = (("x", x), ("x.T", x.T), ("x[::2]", x[::2]))
     base = x.numpy().__array_interface__["data"][0]

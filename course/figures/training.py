@@ -25,7 +25,7 @@ def _make_checkerboard(seed: int, count: int, noise: float) -> ArrayDataset:
 
 
 def _build_trainer(optimizer, hidden_units: int, callbacks=()) -> Trainer:
-    """Build a trainer for such points in float64, so that rounding does not show in any picture."""
+    """Build a trainer for checkerboard points in float64, so that rounding does not show in any picture."""
     network = MLP((2, hidden_units, hidden_units, 2), ReLU, rng=np.random.default_rng(1))
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
@@ -127,13 +127,13 @@ def draw_resumed_losses() -> Figure:
     names = {
         "optimizer.": "without the optimiser's state",
         "loader.": "without the loader's generator",
-        "": "with the whole state (dots: never stopped)",
+        "": "with the complete state (dots: never stopped)",
     }
     for place, (lost, name) in enumerate(names.items()):
         kind = "bca"[place]
         shapes.append(draw_curve(chart, shown, runs[lost][shown[0] :], f"line-{kind}"))
         shapes.append(draw_word(46, 286 + 20 * place, name, css_class=f"bold word-{kind}"))
-    return Figure("Losses around an interruption, with the whole state and with parts of it lost", 342, shapes)
+    return Figure("Losses around an interruption, with the complete state and with parts of it lost", 342, shapes)
 
 
 FIGURES = {"runs": draw_training_runs, "stopping": draw_early_stopping, "resume": draw_resumed_losses}

@@ -1,4 +1,4 @@
-"""Test whether the students' tests notice a mutant, with `pytest` in direct mode in a copy of the course."""
+"""Test whether the students' tests notice a mutant, using `pytest` in direct mode in a copy of the course."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORKERS = min(os.cpu_count() or 1, 8)
 
 
 class TrialError(Exception):
-    """Raised if a copy of the course cannot tell right from wrong. The message states the reason."""
+    """The error raised if a copy of the course cannot tell right from wrong. The message states the reason."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class MutantTrial:
 def judge_mutants(
     mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
 ) -> Iterator[tuple[Mutant, bool]]:
-    """Judge mutants in ``workers`` copies at a time, and yield each mutant with whether it was killed."""
+    """Judge mutants, in as many copies at a time as ``workers``, and yield each mutant and whether it was killed."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
         copies: queue.Queue[MutantTrial] = queue.Queue()
         for number in range(workers if mutants else 0):

@@ -1,4 +1,4 @@
-"""Make the mutants of a file's solutions: all changes in its blocks by Cosmic Ray and two operators of our own."""
+"""Make the mutants of a file's solutions, with Cosmic Ray's operators and two of our own."""
 
 from __future__ import annotations
 

@@ -72,9 +72,8 @@ def parse_function(source: str) -> ast.FunctionDef:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Python warns about code such as `1is 2`, but the student could not act on the warning
+            # Python warns about code such as `1is 2`, but the student could not act on the warning.
+            warnings.simplefilter("ignore")
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise RefusedError(f"it does not parse: {getattr(error, 'msg', error)}") from None

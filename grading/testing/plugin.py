@@ -207,10 +207,8 @@ def identify_test(item: pytest.Item, root: Path) -> FailedTest:
 
 def _explain_test_failure(error: Exception, item: pytest.Item, printed: str) -> str:
     """Explain in a few lines why a test of a student's code failed."""
-    from grading.testing.failures import (
-        explain_failure,
-        format_brief_failure,
-    )  # slow to import, and not needed for a test that passes
+    # Slow to import, and not needed for a test that passes.
+    from grading.testing.failures import explain_failure, format_brief_failure
     from grading.testing.given_code import GivenCode
 
     root = item.config.rootpath

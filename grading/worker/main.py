@@ -220,9 +220,8 @@ def main() -> None:
     worker = Worker(SOCK, root)
     # A failure before this message counts as the machine's, so no student code may be loaded before it is sent.
     worker.send_message(["ready", sys.version.split()[0], np.__version__])
-    sys.path.extend(
-        f"{root}/{folder}" for folder in CONFIG["folders"]
-    )  # last on the path, so that none of its files hides an installed one
+    # The folders are last on the path, so that none of their files hides an installed one.
+    sys.path.extend(f"{root}/{folder}" for folder in CONFIG["folders"])
     with contextlib.suppress(EOFError, ConnectionError):
         worker.serve_requests()
     os._exit(0)  # without running the student's threads or atexit functions

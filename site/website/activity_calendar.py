@@ -43,7 +43,7 @@ def draw_calendar(steps: Sequence[TimelineStep]) -> ActivityCalendar | None:
     busiest = max(records, key=lambda day: (records[day], day))
     shapes = [_draw_word(LEFT - 6, TOP + CELL * row + 11, name, "end") for row, name in WEEKDAYS.items()]
     weeks = (last - monday).days // 7 + 1
-    shown = -3  # the week above which the most recent month's name was written
+    shown = -3  # the week above which the last month's name was written
     for week in range(weeks):
         begin = monday + timedelta(weeks=week)
         if (week == 0 or begin.day <= 7) and week - shown >= 3:

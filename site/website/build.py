@@ -28,7 +28,7 @@ from website.student_summary import summarize_story
 ROOT = SITE.parent
 CHUNK = 25
 ALONE = 100
-"""The number of students up to which no further processes are started, since that takes as long as rendering."""
+"""The number of students up to which no further processes are started, since that would take as long as rendering."""
 
 CODE = (
     "site/website/*.py",
@@ -137,7 +137,7 @@ def build_site(
 
 
 def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
-    """Raise UsageError if every pseudonym differs, since a new key breaks every address that students have shared."""
+    """Raise UsageError if every pseudonym changes, since a new key breaks every address that students have shared."""
     known = {name for name, made in state_before.parts.items() if made.summary is not None}
     if len(known) > 1 and digests and known.isdisjoint(digests):
         raise UsageError(
@@ -181,7 +181,7 @@ def _render_changed_students(
     digests: dict[str, str],
     processes: int | None,
 ) -> Iterator[RenderedStudent]:
-    """Render and write each student's part, in several processes when there are many students."""
+    """Render and write each student's part, in several processes if there are many students."""
     jobs = [
         [(k.student, digests[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)
     ]
@@ -213,7 +213,7 @@ def _render_student_batch(
 
 
 _shared: tuple[ClassSource, SiteContext, Path] | None = None
-"""The inputs that all jobs of a process share, sent once instead of with every job."""
+"""The inputs that all jobs of a process share, which are sent once instead of with every job."""
 
 
 def _keep_inputs_for_process(source: ClassSource, site: SiteContext, target: Path) -> None:
@@ -260,7 +260,7 @@ def _list_input_files(kind: str) -> list[Path]:
 
 
 def _compute_digest(files: Sequence[Path], *more: str) -> str:
-    """Compute one digest over files and additional texts."""
+    """Compute one digest of files and additional texts."""
     told = hashlib.sha256()
     for path in files:
         told.update(hashlib.sha256(path.read_bytes()).digest())
@@ -268,7 +268,7 @@ def _compute_digest(files: Sequence[Path], *more: str) -> str:
 
 
 def _compute_text_digest(*texts: str) -> str:
-    """Compute one digest over several texts."""
+    """Compute one digest of several texts."""
     told = hashlib.sha256()
     for text in texts:
         told.update(f"{len(text)}:{text}".encode())

@@ -24,7 +24,7 @@ class BuiltPart:
 
 @dataclass(frozen=True)
 class BuildState:
-    """Every part by its name: a student's pseudonym, or `class`, `course`, `static`."""
+    """Every part, keyed by its name: a student's pseudonym, or `class`, `course` or `static`."""
 
     parts: dict[str, BuiltPart] = field(default_factory=dict)
 

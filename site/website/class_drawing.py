@@ -1,4 +1,4 @@
-"""Pictures of a class as numbers that the templates draw: attempts by module, unlocks over time, progress."""
+"""Pictures of a class, as numbers that the templates draw: attempts by module, unlocks over time, and progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HeatCell:
     module: str
     x: int
     shade: int
-    """The shade. 0: not begun; -1: begun; 1 to `MOST_TRIES`: completed, by the number of attempts."""
+    """The shade: 0 if not begun, -1 if begun, and 1 to `MOST_TRIES` if completed, by the number of attempts."""
     tries: int
 
     @property
@@ -99,7 +99,9 @@ def draw_unlocks_over_time(unlocks: UnlockCounts, manifest: Manifest) -> UnlockC
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
     marks = tuple((locate_count(0, count)[1], count) for count in range(0, high + 1, step))
-    return UnlockChart(f"Students who have each milestone, over time. At the end: {ends}.", lines, marks, right, bottom)
+    return UnlockChart(
+        f"The number of students who have each milestone, over time. At the end: {ends}.", lines, marks, right, bottom
+    )
 
 
 def _choose_axis_step(largest: int) -> int:
@@ -156,7 +158,7 @@ class ProgressPicture:
 
 
 def draw_module_completion_bars(overview: ClassOverview, manifest: Manifest) -> ProgressPicture:
-    """Draw a bar for each module, as high as the share of the class that completed it, with milestones above."""
+    """Draw a bar for each module, whose height is the share of the class that completed it, with milestones above."""
     top, bottom = PROGRESS_TOP, TALL - 26.0
     pitch = WIDTH / len(manifest.modules)
     bars = []

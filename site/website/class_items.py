@@ -1,4 +1,4 @@
-"""Tasks, questions and criteria over a class: how often each is failed, and how well it separates students."""
+"""Tasks, questions and criteria across a class: how often each is failed, and how well it separates students."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from website.student_summary import MissedItem, StudentSummary
 
 @dataclass(frozen=True)
 class ClassItem:
-    """One task, question or criterion, over the class."""
+    """One task, question or criterion, across the class."""
 
     id: str
     title: str

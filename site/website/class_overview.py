@@ -47,7 +47,7 @@ class ClassShare:
 
 @dataclass(frozen=True)
 class WeeklyChange:
-    """The number of students who did something in the week up to the newest record, and in the week before."""
+    """The number of students who did something in the week up to the newest record, and in the week before that."""
 
     label: str
     now: int
@@ -157,7 +157,7 @@ def _list_stuck_reasons(summary: StudentSummary, need: StuckScore) -> Iterable[s
 
 
 def _count_days_since(time: str | None, newest: datetime | None) -> int | None:
-    """Count the days from a time to the newest record, or return None without either."""
+    """Count the days from a time to the newest record, or return None if either is missing."""
     return max(0, (newest - datetime.fromisoformat(time)).days) if time and newest else None
 
 
@@ -186,7 +186,7 @@ def _count_current_modules(students: list[StudentSummary], manifest: Manifest) -
 
 
 def _compute_percentage(count: int, students: list[StudentSummary]) -> float:
-    """Compute a count's percentage of the students."""
+    """Compute a count as a percentage of the students."""
     return 100 * count / len(students) if students else 0.0
 
 

@@ -133,7 +133,7 @@ def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any)
 
 
 def _format_scroll_region_start(label: str) -> str:
-    """Return the tag that opens a region that scrolls by itself, also by keyboard, for wide content."""
+    """Return the tag that opens a region for wide content, which scrolls by itself, even by keyboard."""
     return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 

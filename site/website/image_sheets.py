@@ -1,4 +1,4 @@
-"""The images that a network classified. All images of a milestone are in one PNG file, of which pages show pieces."""
+"""The images that a network classified. All images of a milestone are in one PNG file, and pages show pieces of it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def format_date(at: datetime) -> str:
 
 @cache
 def map_static_files_to_paths() -> Mapping[str, str]:
-    """Map style sheets, scripts and fonts to paths with a digest, so that caches never serve old ones."""
+    """Map style sheets, scripts and fonts to paths that contain a digest, so that caches never serve old ones."""
     return {source: path for source, (path, _) in _load_hashed_static_files().items()}
 
 

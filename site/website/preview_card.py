@@ -1,4 +1,4 @@
-"""The preview image for links to a portfolio (Open Graph): 1200×630 pixels, drawn with Pillow alone.
+"""The preview image for links to a portfolio (Open Graph): 1200×630 pixels, drawn with nothing but Pillow.
 
 Each pixel is one byte. Values 0 to 127 run from the background colour to the ink, and 128 to 255 from the background to
 the accent. So files are small and quick to create, and letters keep their smooth edges.
@@ -45,7 +45,7 @@ def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
 def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
     """Draw the preview picture of a link as PNG. A name that the fonts cannot display is left out.
 
-    Without `verified` the picture states that the records are not verified.
+    If `verified` is False, the picture states that the records are not verified.
     """
     picture = _draw_card_without_name(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
@@ -112,7 +112,7 @@ def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
 
 
 def _draw_fitted_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, width: int) -> None:
-    """Write a text as large as fits on one line, each run of letters in the font that has them."""
+    """Write a text in the largest size that fits on one line, each run of letters in the font that has them."""
     runs = ["".join(letters) for _, letters in groupby(text, _find_font_for_letter)]
     while sum(_measure_width(draw, run, size) for run in runs) > width and size > 12:
         size -= 4

@@ -14,7 +14,7 @@ from grading.result import RIVAL_SETS, Picture
 
 WIDTH = 640
 MOST_CLASSES, MOST_BARS = 12, 6
-"""The greatest number of items in a picture. With more, it would be too small to read."""
+"""The greatest number of items in a picture. With more items, it would be too small to read."""
 LONGEST_LABEL = 20
 MOST_RIVALS, LONGEST_RIVAL = 10, 44
 SETS = {
@@ -94,7 +94,7 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
             red, green, blue = shades[place, :, row, column].tolist()
             x, y = left + column * pixel, top + row * pixel
             shapes.append(draw_box(x, y, pixel, pixel, f'fill="#{red:02x}{green:02x}{blue:02x}"'))
-    grey = "light where a pixel counts in favour, dark where it counts against"
+    grey = "light where a pixel counts in favour and dark where it counts against"
     what = "in red, green and blue" if channels == 3 else grey
     said = f"{maps} kernels of the first convolution, {rows}×{columns} pixels each, {what}."
     return Drawing(
@@ -116,7 +116,7 @@ def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
         parts.append(f"{label} {text}")
     said = f"CPU time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
-        said += f" With {labels[1]} a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
+        said += f" With {labels[1]}, a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
     return Drawing("What a training step takes", said, tall * len(times), _join_svg_elements(shapes))
 
 
@@ -135,7 +135,7 @@ def _draw_rival_ladders(per_mille: np.ndarray, labels: list[str]) -> Drawing | N
             rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True
         )
         shapes, top = shapes + drawn, top + 26 + height + 14
-        parts.append(f"{title}: {rungs[0] / 1000:.0%}, the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
+        parts.append(f"{title}: {rungs[0] / 1000:.0%}, and the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
     return Drawing("The ladder of rivals", " ".join(parts), round(top), _join_svg_elements(shapes))
 
 
@@ -194,8 +194,8 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     layer, row, column = map(int, np.unravel_index(back.argmax(), back.shape))
     said = (
         "Each row is a token that was written, and each column is a token before it. A stronger colour means that the "
-        f"layer's heads attend more. To write {labels[before + row + 1]}, for instance, "
-        f"a head in layer {layer + 1} gives {int(back.max())}% of its attention to {labels[column]}."
+        f"layer's heads attend more. To write {labels[before + row + 1]}, for instance, one head in layer {layer + 1} "
+        f"gives {int(back.max())}% of its attention to {labels[column]}."
     )
     return Drawing("What it looks at when it writes", said, round(y), _join_svg_elements(shapes))
 

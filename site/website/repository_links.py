@@ -41,7 +41,7 @@ class LinkedRepository:
 
     @property
     def attestations(self) -> str | None:
-        """The address of the page on which GitHub lists what workflows have signed in a public repository."""
+        """The address of the page on which GitHub lists whatever workflows have signed in a public repository."""
         return f"{self.address}/attestations" if self.on_github else None
 
 

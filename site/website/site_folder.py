@@ -19,7 +19,8 @@ def read_site_folder_state(target: Path) -> BuildState:
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(
-                f"{target} is not empty, and no site has been built there. Choose a folder that does not exist yet."
+                f"{target} is not empty, and it does not contain a site that was built there. Choose a folder that "
+                "does not exist yet."
             )
         target.mkdir(parents=True, exist_ok=True)
         before = BuildState()

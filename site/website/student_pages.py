@@ -24,7 +24,7 @@ def render_student_pages(story: StudentStory, site: SiteContext) -> SiteFiles:
     """Render all files below student/PSEUDONYM/."""
     folder = f"student/{story.pseudonym}"
     shared = {
-        # Outsiders see portfolios, so they link to the student's own pages and the course, not to the class.
+        # Outsiders see portfolios, so portfolios link to the student's own pages and the course, but not to the class.
         "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
         "story": story,
         "calendar": draw_calendar(story.steps),

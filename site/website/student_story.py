@@ -1,8 +1,8 @@
-"""The content of one student's pages: their records in order, in words and figures that are safe to show.
+"""The content of one student's pages: the student's records in order, in words and figures that are safe to show.
 
 Records come from a repository that the student can write to. So this module validates each record
-(`grading.result.Result`) and cleans its text before using it. Nothing else is ever shown: never a student's id, their
-code's output or a path on a machine, and a commit or repository only if the student agreed.
+(`grading.result.Result`) and cleans its text before using it. Nothing else is ever shown: no student's id, no output of
+student code and no path on a machine. A commit or repository is shown only if the student agreed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class StudentStory:
     """The repository; None unless the student agreed that their pages link to it."""
     steps: tuple[TimelineStep, ...]
     turns: tuple[FoldedSteps, ...]
-    """The steps, with consecutive ones of the same module or milestone folded."""
+    """The steps, with consecutive steps for the same module or milestone folded."""
     modules: tuple[ModuleState, ...]
     milestones: tuple[MilestoneState, ...]
     capabilities: tuple[UnlockedCapability, ...]

@@ -54,7 +54,7 @@ class ModuleEffort:
     """A module that the student has begun."""
 
     tries: int
-    """The number of graded records up to and including the first whose tests pass; all of them if none do."""
+    """The number of graded records up to and including the first whose tests pass, or of all records if none do."""
     completed_at: str | None
 
 
@@ -81,9 +81,9 @@ class StudentSummary:
     progress_at: str | None
     """The time at which something was last started, completed or unlocked."""
     repeated: str | None
-    """The task that is the first failure in each of the newest records."""
+    """The task that failed first in each of the newest records."""
     times: int
-    """The number of consecutive records in which that task is the first failure."""
+    """The number of consecutive records in which that task failed first."""
     graded: tuple[str, ...]
     """The modules whose tasks were graded at least once."""
     asked: tuple[int, ...]

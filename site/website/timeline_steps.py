@@ -29,7 +29,7 @@ class StepFigure:
     threshold: str
     met: bool
     margin: str
-    """The margin or the shortfall in words; empty if the threshold is met and cannot be exceeded."""
+    """The margin or the shortfall, in words; empty if the threshold is met and cannot be exceeded."""
     margin_share: int
     """The margin as a percentage of the possible range, from -100 to 100."""
     how: str
@@ -69,7 +69,7 @@ class TimelineStep:
 
 @dataclass(frozen=True)
 class FoldedSteps:
-    """Consecutive steps of one module or milestone: one is shown, and the others are folded away."""
+    """Consecutive steps for one module or milestone, of which one is shown and the others are folded away."""
 
     step: TimelineStep
     others: tuple[TimelineStep, ...]
@@ -192,7 +192,7 @@ def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
 
 
 def select_curves_to_draw(result: Result | None) -> tuple[Curve, ...]:
-    """Select the curves to draw: those of the first name with at least two points, at most five runs."""
+    """Select the curves to draw: those with the first name that have at least two points, for at most five runs."""
     curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 

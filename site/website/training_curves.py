@@ -95,7 +95,7 @@ def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
 
 
 def _select_points_to_draw(curve: Curve) -> list[tuple[float, float]]:
-    """Select at most `POINTS` finite points in the order of their steps, including the last."""
+    """Select at most `POINTS` finite points, including the last, in the order of their steps."""
     known = sorted(
         (step, value)
         for step, value in zip(curve.steps, curve.values, strict=False)

@@ -207,7 +207,7 @@ def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for command, said in (("module", "Nothing was recorded"), ("milestone", "This attempt is not recorded")):
+    for command, said in (("module", "Nothing was recorded"), ("milestone", "This attempt was not recorded")):
         monkeypatch.setattr(f"tito.attempt.grade_{command}", interrupt)
         answer = tito(command, "test", "1")
         assert answer.code == 130

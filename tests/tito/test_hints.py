@@ -62,7 +62,7 @@ def test_when_all_is_written_it_is_the_task_that_failed_last(tito, monkeypatch: 
     monkeypatch.setattr(attempt, "grade_module", lambda *_, **__: results[now])
     assert tito("module", "test").code == 1
     text = join_lines(tito("hint").out)
-    assert "Every task has been implemented. This was the first to fail in the last test run. Task 1.4: " in text
+    assert "Every task has been implemented. This one was the first to fail in the last test run. Task 1.4: " in text
     tito("module", "start", "03")
     assert "Task 1.4: " in tito("hint").out
     tito("module", "start", "01")

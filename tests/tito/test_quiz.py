@@ -167,6 +167,6 @@ def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
 def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:
     """Every answer so far is in the file, and the message states this and how to continue."""
     right = list(find_right_answers(repo, "ada").values())
-    with pytest.raises(Interrupted, match=r"1 answer kept in answers/milestone-1.yaml.*tito milestone quiz 1"):
+    with pytest.raises(Interrupted, match=r"1 answer saved in answers/milestone-1.yaml.*tito milestone quiz 1"):
         run_conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])
     assert len(load_answers(repo, 1).answers) == 1

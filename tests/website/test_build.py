@@ -175,7 +175,7 @@ def test_a_folder_with_anything_else_is_refused(own_class: ClassOnDisk) -> None:
     """Nothing in the folder is touched."""
     own_class.site.mkdir()
     (own_class.site / "thesis.txt").write_text("mine", "utf-8")
-    with pytest.raises(UsageError, match="is not empty, and no site has been built there"):
+    with pytest.raises(UsageError, match="is not empty, and it does not contain a site"):
         build_site(own_class.source, own_class.site)
     assert read_files(own_class.site) == {"thesis.txt": b"mine"}
 

@@ -92,7 +92,7 @@ def test_bars_are_as_long_as_their_times() -> None:
     assert slow.get("x") == fast.get("x")
     assert found.said == (
         "CPU time of one training step: module 06 40.0 ms, module 13 10.0 ms. "
-        "With module 13 a step is 4.0 times as fast as with module 06."
+        "With module 13, a step is 4.0 times as fast as with module 06."
     )
 
 
@@ -107,7 +107,7 @@ def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
     names = [text for text in list_words(shapes) if text in RIVALS.labels]
     assert names[:3] == ["this network", RIVALS.labels[2], RIVALS.labels[1]]
     assert names[6:9] == [RIVALS.labels[2], "this network", RIVALS.labels[1]]
-    assert "Functions with new names: 83%, the best rival 84%." in found.said
+    assert "Functions with new names: 83%, and the best rival 84%." in found.said
     bars = [shape for shape in shapes if shape.tag == "rect"]
     assert [bar.get("class") for bar in bars].count("time") == 4
     assert max(float(bar.get("width", "0")) for bar in bars) == pytest.approx(0.91 * (WIDTH - 290 - 56))
@@ -126,7 +126,7 @@ def test_attention_shows_what_was_seen_and_nothing_later() -> None:
     cells = [shape for shape in shapes if shape.get("class") == "time"]
     assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
     assert {"def", "·f", "(", "⏎", "</svg>"} <= {shape.text for shape in shapes}
-    assert found.said.endswith("To write </svg>, for instance, a head in layer 1 gives 80% of its attention to def.")
+    assert found.said.endswith("To write </svg>, for instance, one head in layer 1 gives 80% of its attention to def.")
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: p.name)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Classroom 50's autograder for TinyTorch: grade the checkout in the working folder and write `result.json` there.
 
-The course that grades is next to this file, in `course/`. The autograder imports and runs only the student's own
-modules from the checkout, and only in the sandbox. The assignment's name decides what is graded: `milestone-2` in the
-name means milestone 2, and `module-03` means module 03. Only the standard library is needed to start the autograder.
+The course that does the grading is next to this file, in `course/`. The autograder imports and runs only the student's
+own modules from the checkout, and only in the sandbox. The assignment's name decides what is graded: `milestone-2` in
+the name means milestone 2, and `module-03` means module 03. Only the standard library is needed to start the
+autograder.
 
 Exit code 0 means that the checkout was graded, with the outcome in `result.json`. Any other code means that the grader
 failed, not the student.
@@ -73,7 +74,7 @@ def install_nox(folder: Path) -> list[str]:
 
 def run_command(*command: str) -> int:
     """Run one of our own commands and return its exit code."""
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - nothing in it is a student's
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - nothing in it comes from a student
 
 
 def report_failure(reason: str) -> int:

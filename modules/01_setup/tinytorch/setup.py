@@ -56,7 +56,7 @@ def dot_loop(a, b) -> float:
     """
     # BEGIN SOLUTION 1.3
     if len(a) != len(b):
-        raise ValueError(f"a dot product needs equally long vectors, not {len(a)} and {len(b)} elements")
+        raise ValueError(f"a dot product needs vectors of equal length, not {len(a)} and {len(b)} elements")
     total = 0.0
     for x, y in zip(a, b, strict=True):
         total += float(x) * float(y)
@@ -67,8 +67,8 @@ def dot_loop(a, b) -> float:
 def benchmark(function, *arguments, repeats: int = 5) -> float:
     """Return the shortest time, in seconds, that a call to `function(*arguments)` took.
 
-    The first call is not measured: it pays for cold caches and lazy imports. Then come `repeats` calls, each measured
-    separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
+    The first call is not measured: it pays for cold caches and lazy imports. It is followed by `repeats` calls, each
+    measured separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
     ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
@@ -92,7 +92,7 @@ def dot_vectorised(a, b) -> float:
     """
     # BEGIN SOLUTION 1.5
     if len(a) != len(b):
-        raise ValueError(f"a dot product needs equally long vectors, not {len(a)} and {len(b)} elements")
+        raise ValueError(f"a dot product needs vectors of equal length, not {len(a)} and {len(b)} elements")
     return float(np.dot(a, b))
     # END SOLUTION
 

@@ -39,9 +39,9 @@ def to_array(data, dtype=None) -> np.ndarray:
 
 
 def result_dtype(*operands) -> np.dtype:
-    """Return the dtype in which `operands`, tensors and numbers, are combined: floating-point beats integer beats bool.
+    """Return the dtype in which `operands`, tensors and numbers, combine: floating-point beats integer beats bool.
 
-    Among tensors of the highest kind the widest dtype decides, so int64 with float32 gives float32. A number counts
+    Among tensors of the highest kind, the widest dtype decides, so int64 with float32 gives float32. A number counts
     only when its kind ranks above every tensor's, or when there is no tensor. It then counts as float32, int64 or bool.
     An int that an integer dtype cannot hold, such as 300 with uint8, gives int64.
     """
@@ -87,7 +87,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise(function):
-    """Give `function`, which takes two arrays, better errors: `broadcast_shape` explains why their shapes clash."""
+    """Give `function`, which takes two arrays, better error messages: `broadcast_shape` explains why shapes clash."""
 
     def forward(a, b):
         # BEGIN SOLUTION 2.4
@@ -119,7 +119,7 @@ _recorder = None
 
 
 def set_recorder(recorder):
-    """Have `recorder(op, inputs, attributes, output)` called after every operation; return the previous recorder."""
+    """Make `recorder(op, inputs, attributes, output)` run after every operation; return the previous recorder."""
     global _recorder  # the one place where a framework's operations can be watched
     previous, _recorder = _recorder, recorder
     return previous
@@ -146,7 +146,7 @@ def wrap(array) -> Tensor:
 def apply(op: Op, *inputs, **attributes) -> Tensor:
     """Run `op` on tensors, or on anything that can become one, and return a Tensor: every op runs through here.
 
-    `op.forward` receives arrays of the inputs' common dtype. If it raises a ValueError, `apply` raises a new one with
+    `op.forward` receives arrays in the inputs' common dtype. If it raises a ValueError, `apply` raises a new one with
     the op's name and the shapes in front of its message. The recorder, if there is one, receives `op`, a tuple of the
     input tensors (the originals, not copies in the common dtype), `attributes` and the output.
     """
@@ -189,7 +189,7 @@ def reflected(op):
 
 
 def reduction(op, doc):
-    """Return the method of Tensor that runs `op` over `axis`: an int, a tuple of ints, or None for all axes."""
+    """Return the method of Tensor that runs `op` along `axis`: an int, a tuple of ints, or None for all axes."""
 
     def method(self, axis=None, keepdims=False):
         # BEGIN SOLUTION 2.8
@@ -203,8 +203,8 @@ def reduction(op, doc):
 def matmul_forward(a, b):
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
 
-    Leading axes broadcast. Raise ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do
-    not broadcast, and when an input has no axis.
+    Leading axes broadcast. Raise ValueError when the inner sizes differ ("sizes 3 and 4"), the leading axes do not
+    broadcast, or an input has no axis.
     """
     # BEGIN SOLUTION 2.7
     if a.ndim == 0 or b.ndim == 0:

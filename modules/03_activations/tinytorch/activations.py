@@ -1,4 +1,4 @@
-"""Activation functions make a network more than one straight line: they bend values and pass gradients back.
+"""Activation functions make a network more than a straight line: they bend values and pass gradients back.
 
 An activation is an `Op`, a pair of array functions that you write, in a small class that remembers what backward
 needs. The activations are ordered from simple to hard: ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, GELU.
@@ -15,7 +15,7 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def check_backward(layer, grad: Tensor, output) -> None:
-    """Raise RuntimeError if no forward pass has set an `output`, and ValueError unless `grad` has its shape."""
+    """Raise RuntimeError if no forward pass has set an `output`, and ValueError unless `grad` has that shape."""
     name = type(layer).__name__
     if output is None:
         raise RuntimeError(f"{name}.backward needs what forward remembers: call forward first")
@@ -58,7 +58,7 @@ class Activation:
         return []
 
     def buffers(self) -> list[Tensor]:
-        """Return an empty list: an activation keeps nothing that its next output depends on."""
+        """Return an empty list: an activation keeps nothing on which its later outputs depend."""
         return []
 
 

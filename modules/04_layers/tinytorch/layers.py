@@ -1,6 +1,6 @@
 """Layers, losses and one step of gradient descent: everything a network needs to learn.
 
-The order is: gradients that add up, the linear op, `Dense`, `Sequential`, the losses, the step.
+Read it in this order: gradients that add up, the linear op, `Dense`, `Sequential`, the losses, the step.
 """
 
 # ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
@@ -18,7 +18,7 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 def accumulate_grad(parameter: Tensor, grad: np.ndarray) -> None:
     """Add the array `grad` to the parameter's gradient, in the parameter's dtype; a missing gradient counts as 0.
 
-    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and the array it held before is left as it was.
+    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and the array that it held before is unchanged.
     Raise ValueError, with both shapes, unless `grad` has the parameter's shape.
     """
     # BEGIN SOLUTION 4.1
@@ -63,7 +63,7 @@ class Layer:
     def buffers(self) -> list[Tensor]:
         """Return every other tensor that training updates and that outputs depend on, always in the same order.
 
-        Parameters and buffers together are all that a network has learned. BatchNorm2d in module 06 is the first layer
+        Parameters and buffers together hold all that a network has learned. BatchNorm2d in module 06 is the first layer
         that has buffers.
         """
         return []
@@ -184,13 +184,13 @@ class Sequential(Layer):
         # END SOLUTION
 
     def parameters(self) -> list[Tensor]:
-        """Return the parameters of all layers in one flat list, those of the first layer first."""
+        """Return the parameters of all layers in one flat list, starting with those of the first layer."""
         # BEGIN SOLUTION 4.4
         return [parameter for layer in self.layers for parameter in layer.parameters()]
         # END SOLUTION
 
     def buffers(self) -> list[Tensor]:
-        """Return the buffers of all layers in one flat list, those of the first layer first."""
+        """Return the buffers of all layers in one flat list, starting with those of the first layer."""
         # BEGIN SOLUTION 4.4
         return [buffer for layer in self.layers for buffer in layer.buffers()]
         # END SOLUTION
@@ -238,7 +238,7 @@ def mse_forward(prediction, target):
 
 
 def mse_backward(grad, output, prediction, target):
-    """Return `(grad_prediction, None)`: each element counts for 1/n of the mean, and the target has no gradient."""
+    """Return `(grad_prediction, None)`: each element contributes 1/n to the mean, and the target has no gradient."""
     # BEGIN SOLUTION 4.5
     return grad * 2 * (prediction - target) / prediction.size, None
     # END SOLUTION

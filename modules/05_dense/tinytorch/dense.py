@@ -1,6 +1,6 @@
 """Deep networks: initial weights, dropout, classes as targets, and gradient descent in mini-batches.
 
-The order is: initialisation, `MLP`, dropout and its two modes, cross-entropy, mini-batches, accuracy, epochs.
+Read it in this order: initialisation, `MLP`, dropout and its two modes, cross-entropy, mini-batches, accuracy, epochs.
 """
 
 # ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
@@ -45,7 +45,7 @@ def xavier_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return float32 weights for ReLU, normal with mean 0 and variance 2 / fan_in (He et al., 2015, equation 10).
 
-    PyTorch calls this initialisation `kaiming_normal_`, after the author's first name.
+    PyTorch calls this initialisation `kaiming_normal_`, after the first author's first name.
     """
     # BEGIN SOLUTION 5.2
     fan_in, _ = fans(shape)
@@ -54,7 +54,7 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 class MLP(Sequential):
-    """A multi-layer perceptron: Dense layers of these sizes, a new `activation()` after each but the last.
+    """A multi-layer perceptron: Dense layers of these sizes, with a new `activation()` after each but the last.
 
     Every weight is `init(rng, its shape)`, and every bias is 0. Raise ValueError for fewer than two sizes.
 
@@ -90,7 +90,7 @@ def dropout_forward(x, mask, p):
 
 
 def dropout_backward(grad, output, x, mask, p):
-    """Return `(grad_x,)`: `grad` with the same mask and the same scale applied."""
+    """Return `(grad_x,)`, which is `grad` with the same mask and the same scale applied."""
     # BEGIN SOLUTION 5.4
     return (np.where(mask, grad / (1 - p), 0),)
     # END SOLUTION
@@ -100,7 +100,7 @@ dropout = Op("dropout", dropout_forward, dropout_backward)
 
 
 class Dropout(Layer):
-    """A layer that, in training only, sets each element to 0 with probability `p` and divides the others by 1 - p.
+    """A layer that, only in training, sets each element to 0 with probability `p` and divides the others by 1 - p.
 
     Each forward pass draws a new mask from `rng` (Srivastava et al., 2014). Raise ValueError unless 0 ≤ p < 1.
 
@@ -204,7 +204,7 @@ cross_entropy = Op("cross_entropy", cross_entropy_forward, cross_entropy_backwar
 class CrossEntropyLoss(Loss):
     """Softmax and negative log-likelihood in one, in nats, for logits (n, k) and the correct class numbers (n,).
 
-    A guess among k classes has a loss of ln k, which is ln 2 here.
+    A blind guess among k classes has a loss of ln k, which is ln 2 here.
 
     >>> CrossEntropyLoss()(Tensor([[0.0, 0.0], [5.0, 5.0]]), Tensor([0, 1]))
     Tensor(0.6931)
@@ -271,7 +271,7 @@ def train_epoch(
 ) -> float:
     """Take one step per mini-batch in training mode, and return the mean loss over all examples as a Python float.
 
-    Each example counts with the loss of its batch before the step. The network stays in training mode.
+    For each example, the loss of its batch before the step counts. The network stays in training mode.
     """
     # BEGIN SOLUTION 5.9
     set_training(network, True)

@@ -21,7 +21,7 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` more at each end.
+    """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` pixels at each end.
 
     Raise ValueError, stating `kernel` and the padded size, if the kernel does not fit.
 
@@ -51,7 +51,7 @@ def as_rows(x):
 
 
 def as_images(rows, *sizes):
-    """Return a matrix made by `as_rows` as images (N, C, *sizes) again: a view, so nothing moves in memory."""
+    """Turn a matrix made by `as_rows` back into images (N, C, *sizes): a view, so nothing moves in memory."""
     return np.moveaxis(rows.reshape(len(rows), *sizes, -1), -1, 0)
 
 
@@ -108,8 +108,8 @@ def im2col(x, kernel_size, stride, padding):
 def col2im(columns, shape, kernel_size, stride, padding):
     """Return images of `shape` in which every element of `columns` is added to the pixel it came from in `im2col`.
 
-    What came from the padding is dropped. This is the backward function of `im2col`: a pixel in several windows gets
-    the sum.
+    Elements that came from the padding are dropped. This is the backward function of `im2col`: a pixel in several
+    windows gets the sum.
     """
     # BEGIN SOLUTION 6.3
     n, channels, h, w = shape
@@ -318,8 +318,8 @@ class BatchNorm2d(OpLayer):
 
     While `training` is True, it uses batch statistics, and the running statistics move towards them by a fraction of
     `momentum` (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running statistics
-    are used and stay the same. They are float32 Tensors of shape (num_features,), as are weight and bias. But they are
-    buffers: no gradient changes them.
+    are used and stay the same. They are float32 Tensors of shape (num_features,), as are weight and bias. Unlike these,
+    they are buffers: no gradient changes them.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):

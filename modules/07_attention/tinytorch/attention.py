@@ -1,8 +1,8 @@
-"""Attention: every token looks at all tokens, and takes more from those that match. Language models are built on it.
+"""Attention: every token looks at all tokens and takes more from those that match. Language models are built on it.
 
 Read it in this order: scores, masks, the op that applies a mask, attention, heads, the layer, positions.
-Masks are bool arrays, True where attending is allowed. Only `masked_fill` has a backward function of its own:
-everything else is composed of recorded ops, and module 09 differentiates what was recorded.
+Masks are bool arrays, True where attending is allowed. Only `masked_fill` has its own backward function: everything
+else is composed of recorded ops, and module 09 differentiates whatever was recorded.
 """
 
 # ruff: noqa: ARG001, ARG002 - every backward function takes all that `Op` passes, even if it does not need all of it
@@ -123,7 +123,7 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     The features of head h start at h · E / num_heads. Raise ValueError, with the shape, if E cannot be split.
     """
     if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
-        raise ValueError(f"{x.shape} is not a batch (N, L, E) with an E that {num_heads} heads could share equally")
+        raise ValueError(f"{x.shape} is not a batch (N, L, E) whose E {num_heads} heads can share equally")
     # BEGIN SOLUTION 7.5
     n, length, embed_dim = x.shape
     return x.reshape(n, length, num_heads, embed_dim // num_heads).transpose(0, 2, 1, 3)
@@ -131,7 +131,7 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """Return the features of all heads side by side: (N, H, L, d) → (N, L, H · d). Undoes `split_heads`."""
+    """Undo `split_heads`: return the features of all heads side by side, (N, H, L, d) → (N, L, H · d)."""
     # BEGIN SOLUTION 7.5
     n, num_heads, length, head_dim = x.shape
     return x.transpose(0, 2, 1, 3).reshape(n, length, num_heads * head_dim)
@@ -191,7 +191,7 @@ class MultiHeadAttention(Layer):
 
     def backward(self, grad: Tensor) -> Tensor:
         """Raise RuntimeError: gradients through four layers and three inputs are the work of module 09's Tape."""
-        raise RuntimeError("MultiHeadAttention has no backward of its own: record it with a Tape (module 09)")
+        raise RuntimeError("MultiHeadAttention does not have its own backward: record it with a Tape (module 09)")
 
 
 def sinusoidal_positions(length: int, dim: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Data on time: datasets, shuffled batches, augmentation, a thread that works ahead, the MNIST and CIFAR-10 files.
+"""Data on time: datasets, shuffled batches, augmentation, a thread that works ahead, and the MNIST and CIFAR-10 files.
 
 Read it in this order: datasets, the order of an epoch, `DataLoader`, transforms, `prefetch`, the two file formats.
 """
@@ -67,8 +67,8 @@ class ArrayDataset(Dataset):
 def batch_indices(n: int, batch_size: int, rng=None, drop_last=False) -> list[np.ndarray]:
     """Return which of `n` examples form each batch of one epoch: a list of integer arrays.
 
-    Every example is in exactly one batch, in random order if there is an `rng`, and in order otherwise:
-    batch_indices(5, 2) → [0 1], [2 3], [4]. The last batch may be smaller; `drop_last` leaves a smaller one out.
+    Every example is in exactly one batch, in random order if there is an `rng`, and otherwise in the given order:
+    batch_indices(5, 2) → [0 1], [2 3], [4]. The last batch may be smaller; `drop_last` leaves such a batch out.
     """
     # BEGIN SOLUTION 8.2
     order = np.arange(n) if rng is None else rng.permutation(n)
@@ -107,7 +107,7 @@ class DataLoader:
         """Return a generator of one epoch's batches, which fetches each as tensors (`as_batch`) when it is asked for.
 
         This call draws everything that it needs from `self.rng`: the order, and the seed of a generator for transforms.
-        So it does not matter how far an epoch is read, or in which thread. A state of `self.rng` that was saved
+        So it does not matter how far an epoch is read or in which thread. A state of `self.rng` that was saved
         between two epochs leads to the same epochs again.
         """
         # BEGIN SOLUTION 8.3
@@ -188,13 +188,13 @@ class Normalize:
 
 
 class Compose:
-    """A transform that runs others one after another; all draw from the same generator."""
+    """A transform that runs other transforms one after another; all draw from the same generator."""
 
     def __init__(self, transforms: Iterable[Callable]):
         self.transforms = list(transforms)
 
     def __call__(self, images, rng=None):
-        """Return the images after all transforms, in order; without any, return `images`."""
+        """Return the images after all transforms, in order; without transforms, return `images`."""
         # BEGIN SOLUTION 8.6
         for transform in self.transforms:
             images = transform(images, rng)
@@ -203,7 +203,7 @@ class Compose:
 
 
 def prefetch(items: Iterable, depth: int) -> Iterator:
-    """Yield what `items` yields, made ahead by a thread: at most `depth` items wait or are being made.
+    """Yield what `items` yields, prepared ahead by a thread: at most `depth` items are waiting or being made.
 
     This is a generator. An error raised while an item is made is raised again here, after the items before it. The
     thread ends when the items run out or one raises an error. If the generator is closed or dropped before that, the
@@ -219,7 +219,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
             iterator = iter(items)
             while permits.get() is None and not stopped.is_set():
                 ready.put((next(iterator), None))
-        except BaseException as error:  # also StopIteration: every end is reported, so that nothing waits for ever
+        except BaseException as error:  # StopIteration as well: every end is reported, so that nothing waits forever
             ready.put((None, error))
 
     thread = threading.Thread(target=make_items, daemon=True)
@@ -258,7 +258,7 @@ def parse_idx(data: bytes) -> np.ndarray:
 
     The header has two zero bytes, a type (a key of IDX_TYPES), the number of axes, and the size of each axis, as a
     big-endian uint32. Big-endian elements follow. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raise ValueError for a
-    different beginning, an unknown type, and more or fewer bytes than the sizes promise (stating both numbers).
+    different beginning, an unknown type, or more or fewer bytes than the sizes promise (stating both numbers).
     """
     # BEGIN SOLUTION 8.8
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
@@ -314,7 +314,7 @@ def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     # BEGIN SOLUTION 8.9
     try:
         batch = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-    except Exception as error:  # a pickle of strange bytes can fail in any way
+    except Exception as error:  # unpickling arbitrary bytes can fail in any way
         raise ValueError(f"not a CIFAR-10 batch: {error}") from error
     images, labels = (batch.get(key) if type(batch) is dict else None for key in (b"data", b"labels"))
     if type(labels) is not list or not all(type(label) is int and 0 <= label <= 9 for label in labels):

@@ -1,4 +1,4 @@
-"""Automatic differentiation: what is computed inside `with Tape():` is recorded, and played back in reverse.
+"""Automatic differentiation: operations inside `with Tape():` are recorded and played back in reverse.
 
 Read it in this order: undoing broadcasting, the backward rules of module 02's ops, the arrays a tape holds, the tape,
 `no_grad`, and `gradcheck`, which compares any gradient with finite differences.
@@ -80,7 +80,7 @@ def sqrt_backward(grad, output, a):
 def power_backward(grad, output, a, b):
     """Return `(grad_a, grad_b)` of a ** b without warnings: 0 for `a` where b is 0, and for `b` unless a is above 0."""
     # BEGIN SOLUTION 9.3
-    with np.errstate(all="ignore"):  # both branches are computed, but bad numbers are not chosen
+    with np.errstate(all="ignore"):  # both branches are computed, but bad numbers are never selected
         grad_a = np.where(b == 0, 0, grad * b * a ** (b - 1))
         grad_b = np.where(a > 0, grad * output * np.log(a), 0)
     return unbroadcast(grad_a, a.shape), unbroadcast(grad_b, b.shape)
@@ -166,19 +166,19 @@ def require_grad(tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
         if tensor.dtype.kind != "f":
             raise TypeError(
-                f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can change a little"
+                f"a tensor of dtype {tensor.dtype} has no gradient: only floating-point numbers can change by a little"
             )
         tensor.requires_grad = True
     # END SOLUTION
 
 
 class Tape:
-    """Records, inside `with`, every operation on a tensor that requires a gradient; `backward` plays the record back.
+    """Inside `with`, record every operation on a tensor that requires a gradient; `backward` plays the record back.
 
-    The record is a Wengert list: an entry for each operation, in the order in which they ran. Entries refer to each
-    other by number, never by tensor, so there are no reference cycles. A tensor computed by a recorded operation has
-    `requires_grad`, `tape`, and its entry's number, `position`. Until `backward`, NumPy refuses to write into computed
-    arrays (ValueError), and `backward` detects whether another recorded array has changed (RuntimeError).
+    The record is a Wengert list: an entry for each operation, in the order in which the operations ran. Entries refer
+    to each other by number, never by tensor, so there are no reference cycles. A tensor computed by a recorded
+    operation has `requires_grad`, `tape`, and its entry's number, `position`. Until `backward`, NumPy refuses to write
+    into computed arrays (ValueError), and `backward` detects whether another recorded array has changed (RuntimeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0])
     >>> require_grad([x])
@@ -226,7 +226,7 @@ class Tape:
             except ValueError:  # a view of memory that other code keeps read-only
                 pass
 
-    __del__ = free  # also when a tape is dropped without a call to `backward`
+    __del__ = free  # even when a tape is dropped without a call to `backward`
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
         """Return where an input's gradient goes: an entry number, a leaf or None. Raise RuntimeError if freed."""
@@ -319,7 +319,9 @@ def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, a
     copies = [Tensor(x) for x in inputs]
     floating = [x for x in copies if x.dtype.kind == "f"]
     if any(x.dtype != np.float64 for x in floating):
-        raise TypeError("finite differences need float64: in float32, only rounding errors would be left of them")
+        raise TypeError(
+            "finite differences need float64: in float32, rounding errors would be all that is left of them"
+        )
     require_grad(floating)
 
     def compute_weighted_sum():

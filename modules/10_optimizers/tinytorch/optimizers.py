@@ -16,7 +16,7 @@ BELOW_1 = math.nextafter(1, 0)
 
 
 def at_least_float32(array: np.ndarray) -> np.ndarray:
-    """Return `array`, float16 turned into float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
+    """Return `array`, as float32 if it is float16, in which the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
@@ -54,7 +54,7 @@ class Optimizer:
         """Count a step for every parameter that has a gradient, and move it by -lr times its `update`.
 
         `update` gets the value and the gradient as `at_least_float32`. The tensors stay the same objects with the same
-        dtype. A parameter whose `grad` is None is left alone, and so is its state.
+        dtype. A parameter whose `grad` is None is left unchanged, and so is its state.
         """
         # BEGIN SOLUTION 10.1
         for parameter, state in zip(self.parameters, self.state, strict=True):
@@ -65,9 +65,9 @@ class Optimizer:
         # END SOLUTION
 
     def state_dict(self) -> dict[str, np.ndarray | int | float]:
-        """Return what `step` depends on, except parameters and options: {"lr": …, "0.step": …, "1.step": …, …}.
+        """Return what `step` depends on, apart from parameters and options: {"lr": …, "0.step": …, "1.step": …, …}.
 
-        The names are those of `state` after the parameter's number; the arrays are copies.
+        Each name is the parameter's number followed by the name in `state`; the arrays are copies.
         """
         # BEGIN SOLUTION 10.6
         flat = {"lr": float(self.lr)}
@@ -129,7 +129,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Takes steps of about `lr` for every element, whatever its gradient's scale (Kingma and Ba, 2015, algorithm 1).
+    """Takes steps of about `lr` in every element, whatever its gradient's scale (Kingma and Ba, 2015, algorithm 1).
 
     `weight_decay` · value is added to the gradient, so the decay is scaled along with the gradient.
 
@@ -164,7 +164,7 @@ class Adam(Optimizer):
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the adapted sum of gradient and weight decay."""
+        """Return the adapted sum of the gradient and the weight decay."""
         # BEGIN SOLUTION 10.3
         return self.adapted(grad + self.weight_decay * value, state)
         # END SOLUTION
@@ -173,7 +173,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: values shrink by the fraction lr · weight_decay (Loshchilov, Hutter, 2019).
 
-    So the decay is not divided by the gradient's size, and all elements shrink by the same fraction.
+    The decay is thus not divided by the gradient's size, and all elements shrink by the same fraction.
     """
 
     def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2):
@@ -231,7 +231,7 @@ def checked(state: Mapping, own: Mapping) -> dict:
 
 
 class Scheduler:
-    """Sets an optimiser's `lr` from the number of its own steps, `count`; a subclass defines the formula in `rate`.
+    """Sets an optimiser's `lr` from `count`, the schedule's own steps; a subclass defines the formula in `rate`.
 
     Call `step()` after each epoch, or after each batch if `every_batch` is True, as module 11 does.
     """
@@ -277,21 +277,21 @@ class StepLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate: for base_lr = 1, step_size = 2 and gamma = 0.5 it goes 1, 1, ½, ½, ¼."""
+        """Return the learning rate, which goes 1, 1, ½, ½, ¼ for base_lr = 1, step_size = 2 and gamma = 0.5."""
         # BEGIN SOLUTION 10.7
         return self.base_lr * self.gamma ** (count // self.step_size)
         # END SOLUTION
 
 
 def cosine(start: float, end: float, share: float) -> float:
-    """Return the value after a `share` of the way from `start` to `end` along half a cosine: slow, fast, slow."""
+    """Return the value at a `share` of the way from `start` to `end` along half a cosine: slow, fast, slow."""
     # BEGIN SOLUTION 10.8
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
     # END SOLUTION
 
 
 class CosineAnnealingLR(Scheduler):
-    """Goes from base_lr to `eta_min` in `T_max` steps along half a cosine, then up again (Loshchilov, Hutter, 2017)."""
+    """Goes from base_lr to `eta_min` in `T_max` steps along half a cosine, then back up (Loshchilov, Hutter, 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):  # noqa: N803 - PyTorch's name
         check_range("T_max", T_max, 1)
@@ -299,7 +299,7 @@ class CosineAnnealingLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate: for base_lr = 1 and T_max = 2 it goes 1, ½, 0, ½, 1."""
+        """Return the learning rate, which goes 1, ½, 0, ½, 1 for base_lr = 1 and T_max = 2."""
         # BEGIN SOLUTION 10.8
         return cosine(self.base_lr, self.eta_min, count / self.T_max)
         # END SOLUTION

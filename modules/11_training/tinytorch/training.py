@@ -39,7 +39,7 @@ def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float
 
 
 def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = False) -> int:
-    """Return how many values came after the best: 0 if the last is the best, and the length if all are NaN.
+    """Return how many values came after the best one: 0 if the last is the best, and the length if all are NaN.
 
     The first number starts as the best. A later number replaces the best if it is smaller by more than `min_delta`, or,
     with `largest`, larger. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
@@ -97,7 +97,7 @@ def walk(layer) -> Iterator:
 
 
 class Trainer:
-    """Trains `network` on the loss that `criterion` computes: forward, backward, step, repeatedly.
+    """Trains `network` on the loss that `criterion` computes by repeating forward, backward and step.
 
     `metrics` maps names to functions (output, targets) → float. With `max_norm`, gradients are clipped. `callbacks` are
     called with the trainer after each epoch. `epoch` and `step` count all epochs and steps so far. `history` has a dict
@@ -143,7 +143,7 @@ class Trainer:
     def evaluate(self, loader: Iterable) -> dict[str, float]:
         """Return the mean loss and metrics over all examples, in evaluation mode, without recording anything.
 
-        Afterwards every layer is in the mode it was in before, even after an exception.
+        Afterwards, even after an exception, every layer is in the mode that it was in before.
         """
         modes = [(layer, layer.training) for layer in walk(self.network) if hasattr(layer, "training")]
         # BEGIN SOLUTION 11.5
@@ -246,10 +246,10 @@ class Trainer:
 
 
 def write_checkpoint(path, state: Mapping) -> None:
-    """Write `state`, a dict of arrays and of values that JSON can hold, to a file: all of it or nothing.
+    """Write `state`, a dict of arrays and of values that JSON can hold, to a file, either completely or not at all.
 
     The file is an uncompressed zip archive of "state.json" and a "name.npy" for each array, without any pickle. It is
-    written next to `path` under a temporary name, and replaces `path` in one step once it is on the disk. If an error
+    written next to `path` under a temporary name, and replaces `path` in one step once it is on disk. If an error
     is raised, an existing file stays as it was, and no temporary file is left.
     """
     path = Path(path)
@@ -287,13 +287,16 @@ def read_checkpoint(path) -> dict:
             state[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return state
     except Exception as error:  # damaged bytes can fail in any way
-        advice = "It has not been changed: resume from an older one, or move it away and train from the start"
+        advice = "The file has not been changed: resume from an older one, or move it away and train from the start"
         raise ValueError(f"{path} is damaged or not a checkpoint ({error}). {advice}.") from error
     # END SOLUTION
 
 
 class Checkpoint:
-    """Writes the trainer's state to `path`; with `monitor`, only after the best epoch so far. Put it last."""
+    """Writes the trainer's state to `path`; with `monitor`, only after the best epoch so far.
+
+    Make it the last callback.
+    """
 
     def __init__(self, path, monitor: str | None = None, largest: bool = False):
         self.path, self.monitor, self.largest = path, monitor, largest
@@ -307,7 +310,7 @@ class Checkpoint:
 
 
 class ProgressBar:
-    """A `progress` function that redraws one line on a terminal, or writes a line per tenth of the steps to a file."""
+    """A `progress` function that redraws one line on a terminal, or writes ten lines to a file."""
 
     def __init__(self, stream=None, redraw: bool | None = None):
         self.stream = stream or sys.stdout

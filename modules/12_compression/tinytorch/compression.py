@@ -1,4 +1,4 @@
-"""Smaller networks: pruned weights, removed channels, numbers of eight bits, and a small network with a teacher.
+"""Smaller networks: pruned weights, removed channels, eight-bit numbers, and a small network with a teacher.
 
 Read it in this order: size, pruning weights, removing channels, quantisation, exact products, int8, distillation.
 """
@@ -47,8 +47,8 @@ def list_weights(network) -> list[Tensor]:
 def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     """Return bools of the array's shape: False for its round(sparsity · size) smallest magnitudes, True for the others.
 
-    Of equal magnitudes the first one, in row order, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
-    Raise ValueError unless 0 ≤ sparsity ≤ 1.
+    Among equal magnitudes, the first one in row order is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True,
+    True]. Raise ValueError unless 0 ≤ sparsity ≤ 1.
     """
     check_range("sparsity", sparsity, 0, 1)
     # BEGIN SOLUTION 12.2
@@ -92,7 +92,7 @@ def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
 
 
 class PruningTrainer(Trainer):
-    """A Trainer that prunes: after step s a fraction cubic_sparsity(s, begin, end, final) of `weights` is 0.
+    """A Trainer that prunes: after step s, a fraction cubic_sparsity(s, begin, end, final) of `weights` is 0.
 
     A weight that was 0 before a step is 0 after it. The zeros themselves are the mask, so a checkpoint holds
     everything.
@@ -126,8 +126,8 @@ def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Seq
 
     It computes what `network` would compute if the next Conv2d or Dense received 0 in the other channels. The layers in
     between (normalisation, activation, pooling, Flatten) treat each channel separately. `network` stays as it is, and
-    both share the unchanged layers. Raise ValueError if the layer is not a Conv2d or Dense, if none follows, or if
-    `keep` is empty, has duplicates, or lists a channel that does not exist.
+    the two networks share the unchanged layers. Raise ValueError if the layer is not a Conv2d or Dense, if none
+    follows, or if `keep` is empty, has duplicates, or lists a channel that does not exist.
     """
     layers, first = list(network.layers), network.layers[place]
     if not isinstance(first, Conv2d | Dense):
@@ -145,7 +145,7 @@ def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Seq
         if i == place or isinstance(layer, BatchNorm2d):
             tensors = {name: getattr(layer, name, None) for name in ("weight", "bias", "running_mean", "running_var")}
             layers[i] = with_arrays(layer, **{name: t.data[keep] for name, t in tensors.items() if t is not None})
-    raise ValueError(f"no Conv2d or Dense after layer {place} reads its channels")
+    raise ValueError(f"after layer {place}, no Conv2d or Dense reads its channels")
     # END SOLUTION
 
 
@@ -175,11 +175,11 @@ def dequantize(q, scale, zero_point=0):
 
 
 def choose_scale(low: float, high: float) -> tuple[float, int]:
-    """Return (scale, zero_point) such that 255 steps cover `low` to `high`, and 0.0 is exactly a step.
+    """Return (scale, zero_point) such that 255 levels cover `low` to `high`, and 0.0 is exactly one of them.
 
     The range is widened to include 0. Then scale = (high - low) / 254, and zero_point is -127 - low / scale, rounded.
-    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. Raise ValueError if an end is not
-    finite.
+    (-1, 1) → (1/127, 0); (0, 254) → (1, -127). If the range is narrower than 1e-30, the scale is 1. Raise ValueError if
+    an end is not finite.
     """
     if not np.isfinite([low, high]).all():
         raise ValueError(f"a range must have finite ends, but goes from {low} to {high}")
@@ -209,7 +209,7 @@ def integer_matmul(a, b):
     EXACT. Raise ValueError if a matrix is not int8 from -127 to 127, or if the inner sizes differ.
     """
     if any(x.dtype != np.int8 or x.min(initial=0) < -LARGEST for x in (a, b)) or a.shape[-1] != len(b):
-        raise ValueError("a product of integers needs int8 from -127 to 127, and equal inner sizes")
+        raise ValueError("an integer product needs int8 values from -127 to 127 and equal inner sizes")
     # BEGIN SOLUTION 12.7
     total = np.zeros((*a.shape[:-1], b.shape[1]), np.int64)
     for start in range(0, len(b), EXACT):
@@ -222,8 +222,8 @@ def integer_matmul(a, b):
 def rescale(product, weight, weight_scale, bias, scale, zero_point):
     """Return the real numbers, in float32, of a product (…, out) of quantised inputs and `weight`, int8 (out, k).
 
-    The inputs are scale · (q - zero_point), so zero_point times each row's sum is subtracted before scaling. A
-    convolution passes its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).
+    The inputs are scale · (q - zero_point), so zero_point times the sum of each row of `weight` is subtracted before
+    scaling. A convolution passes its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).
     """
     # BEGIN SOLUTION 12.8
     exact = product - int(zero_point) * weight.sum(axis=1)  # which NumPy sums in int64

@@ -67,7 +67,7 @@ class Workspace:
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array of arbitrary content that nobody else gets until the block ends, even if it raises an error."""
+        """Lend an array of arbitrary content, which nobody else gets until the block ends, even with an error."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         try:
@@ -86,7 +86,7 @@ workspace = Workspace()
 
 
 def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
-    """Return slices of as many rows as CACHE holds, at least `smallest`; the last holds the rest: 0:2, 2:4, 4:5."""
+    """Return slices of as many rows as CACHE holds, but at least `smallest`; the last has the rest: 0:2, 2:4, 4:5."""
     # BEGIN SOLUTION 13.3
     size = max(smallest, CACHE // max(row_bytes, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
@@ -114,7 +114,7 @@ def runs(x):
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
         array = np.empty(array.shape, x.dtype)
-        for first in range(0, len(x), 16):  # 16 images: a pixel's numbers fill one line of the cache
+        for first in range(0, len(x), 16):  # 16 images, for which a pixel's numbers fill one cache line
             array[..., first : first + 16] = np.moveaxis(x[first : first + 16], 0, -1)
     array = array.view()
     array.setflags(write=False)
@@ -203,7 +203,7 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
                 scatter_loop(columns, max(len(x), 1), rows.start, stride, padding, grad_x)
         return share
 
-    # With blocks of at least kh / stride rows only neighbours add to the same pixels, and never at the same time.
+    # If blocks have at least kh / stride rows, only neighbours add to the same pixels, and never at the same time.
     blocks = row_blocks(grad.shape[2], weight[0].nbytes * grads.shape[2], math.ceil(weight.shape[2] / stride[0]))
     shares = run_blocks(compute, blocks[::2], threads) + run_blocks(compute, blocks[1::2], threads)
     grad_x = np.moveaxis(grad_x.reshape(*x.shape[1:], -1), -1, 0) if needs_input_grad else None
@@ -293,13 +293,13 @@ def batch_norm_relu_backward(grad, output, x, weight, bias, *, mean, std, count)
 
 @compiled
 def max_pool_backward_loop(grad, output, x, kh, kw, sh, sw, grad_x):
-    """Add each window's gradient, arrays (C, H, W, N), to the window's first pixel that is its largest, or is NaN."""
+    """Add each window's gradient to its first pixel that is the largest, or is NaN; arrays are (C, H, W, N)."""
     # BEGIN SOLUTION 13.10
     left, zero = np.empty(x.shape[3], grad.dtype), grad.dtype.type(0)
     for c, r, q in np.ndindex(output.shape[:3]):
         top, g = output[c, r, q], grad[c, r, q]
         for n in range(left.size):
-            left[n] = g[n]  # what no pixel has claimed yet
+            left[n] = g[n]  # the part that no pixel has claimed yet
         for i, j in np.ndindex(kh, kw):
             pixels, to = x[c, r * sh + i, q * sw + j], grad_x[c, r * sh + i, q * sw + j]
             for n in range(left.size):

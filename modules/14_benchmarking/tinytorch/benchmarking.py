@@ -47,7 +47,7 @@ def time_calls(
     """
     # BEGIN SOLUTION 14.1
     if repeats < 1 or warmup < 0:
-        raise ValueError(f"{repeats} repeats after {warmup} calls to warm up measure nothing")
+        raise ValueError(f"{repeats} repeats after {warmup} warm-up calls measure nothing")
     for _ in range(warmup):
         function()
     seconds = np.zeros(repeats)
@@ -63,8 +63,8 @@ def time_calls(
 def quantile(samples, q: float) -> float:
     """Return the value below which a fraction `q` of the samples lies: 0 is the smallest, ½ the median, 1 the largest.
 
-    The sorted samples have positions 0 to n - 1, and the quantile is at position q · (n - 1). Between two samples it is
-    on the straight line from one to the other. Raise ValueError if there are no samples, or if q is not from 0 to 1.
+    The sorted samples have positions 0 to n - 1, and the quantile is at position q · (n - 1). Between two samples, it
+    is on the straight line from one to the other. Raise ValueError if there are no samples, or if q is not from 0 to 1.
 
     >>> quantile([40.0, 10.0, 20.0], 0.75)
     30.0
@@ -129,10 +129,10 @@ def time_in_turns(
     *,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return seconds of shape (blocks, 2): for each block the total of `baseline`'s two calls and of `candidate`'s two.
+    """Return seconds of shape (blocks, 2): for each block, the total of two calls of `baseline`, and of `candidate`.
 
     A block is baseline, candidate, candidate, baseline, or the other way round; `rng` tosses a coin. Before the blocks,
-    each function is called `warmup` times without measuring. The collector is paused while calls are measured.
+    each function is called `warmup` times without being measured. The collector is paused while calls are measured.
     """
     # BEGIN SOLUTION 14.4
     functions = baseline, candidate
@@ -170,7 +170,7 @@ def judge(seconds, confidence: float = 0.99, *, rng: np.random.Generator) -> dic
 
 
 PRODUCTS = ("matmul", "linear", "conv2d")
-PER_ELEMENT = {  # operations forward and backward, for each element of the largest array; choosing and moving are free
+PER_ELEMENT = {  # operations forward and backward, for each element of the largest array; selecting and moving are free
     "add": (1, 0), "subtract": (1, 1), "multiply": (1, 2), "divide": (1, 4), "negative": (1, 1), "power": (1, 7),
     "exp": (1, 1), "log": (1, 1), "sqrt": (1, 2), "sum": (1, 0), "mean": (1, 0), "max": (1, 2), "min": (1, 2),
     "equal": (1, 0), "not_equal": (1, 0), "less": (1, 0), "less_equal": (1, 0), "greater": (1, 0),
@@ -218,7 +218,7 @@ def count_backward_flops(
 
 
 def count_bytes(read: Sequence[np.ndarray], written: Sequence[np.ndarray | None]) -> int:
-    """Return the bytes that must move: those of each array read, counted once, and of each array written.
+    """Return the bytes that must move: those of each array that is read, counted once, and of each that is written.
 
     In `written`, None and views of an array that was read count as 0. If nothing is written,
     nothing moves.
@@ -316,7 +316,7 @@ def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
 
 
 def peak_memory(function: Callable) -> int:
-    """Return how far, in bytes, Python's and NumPy's memory use rose above its initial level while function() ran.
+    """Return by how many bytes Python's and NumPy's memory use rose above its initial level while function() ran.
 
     Afterwards, even after an error, tracemalloc is on if it was on before, and off otherwise.
     """

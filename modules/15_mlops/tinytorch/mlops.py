@@ -1,4 +1,4 @@
-"""Module 15: a model in use. Files that survive, fingerprints, drift, batches, a service and a canary."""
+"""A model in use: files that survive, fingerprints, drift, batches, a service and a canary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def digest(data: bytes) -> str:
 
 
 def write_whole(path, data: bytes) -> None:
-    """Write `data` to a file: complete and on the disk, or not at all. No other file is left, even after an error."""
+    """Write `data` to a file, completely and on disk, or not at all. No other file is left, even after an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     # BEGIN SOLUTION 15.1
@@ -113,7 +113,7 @@ def fingerprint(value, path: str = "") -> dict[str, str]:
     """Return the digest of each single value in dicts, lists and tuples, at any depth, under the path that leads to it.
 
     {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". Digests cover an array's dtype, shape and values, and
-    type and value of None, bool, int, float, str, bytes and empty containers. Else raise TypeError, with the path.
+    the type and value of None, bool, int, float, str, bytes and empty containers. Else raise TypeError, with the path.
     """
     # BEGIN SOLUTION 15.5
     if isinstance(value, dict | list | tuple) and value:
@@ -192,7 +192,7 @@ def chi2_test(reference, current) -> tuple[float, float]:
 
 
 def holm(p_values, alpha: float = 0.05) -> list[bool]:
-    """Return which of m p-values to reject: from the smallest on, number i (from 0) while p ≤ alpha / (m - i)."""
+    """Return which of m p-values to reject: from the smallest up, number i (from 0) while p ≤ alpha / (m - i)."""
     # BEGIN SOLUTION 15.9
     rejected = [False] * len(p_values)
     for i, place in enumerate(np.argsort(p_values)):
@@ -269,7 +269,7 @@ class Batcher:
         # END SOLUTION
 
     def run(self) -> None:
-        """Answer batch after batch. If that fails, pass the error to all waiting futures, so none waits for ever."""
+        """Answer batch after batch. If that fails, pass the error to all waiting futures, so none waits forever."""
         batch: list[tuple] = []
         try:
             while batch := self.take_batch():
@@ -289,7 +289,7 @@ def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray
     """Return the rows of a request, {"rows": [[…], …]} in JSON, as float32 (n, features).
 
     Raise RequestError 413 if there are more than `max_bytes`, and 400, with the number of features, if the request is
-    bad: other JSON, no rows, `true` instead of a number, NaN, or a number that is too large for float32.
+    bad: other JSON, no rows, `true` instead of a number, NaN, or a number too large for float32.
     """
     # BEGIN SOLUTION 15.12
     if len(body) > max_bytes:

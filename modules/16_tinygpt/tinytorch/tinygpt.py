@@ -1,4 +1,4 @@
-"""A network that writes: text becomes tokens, a transformer predicts the next one, and sampling continues the text.
+"""A network that writes: text becomes tokens, a transformer predicts the next token, and sampling continues the text.
 
 Read it in this order: byte-pair encoding, embedding, layer normalisation, attention with a cache, the block, the
 network, loss and bits per byte, sampling. Module 09's Tape differentiates everything.
@@ -55,7 +55,7 @@ def merge_pair(tokens: np.ndarray, pair: tuple[int, int], new: int) -> np.ndarra
 def train_bpe(data: bytes, vocab_size: int) -> list[tuple[int, int]]:
     """Return the merges of byte-pair encoding in the order in which they were found: merge i creates token 256 + i.
 
-    The most frequent pair of neighbours within a piece is merged, again and again. Of equally frequent pairs the
+    The most frequent pair of neighbours within a piece is merged, again and again. Among equally frequent pairs, the
     smallest is merged: the smaller left token decides, then the smaller right one. Every position counts, so b"aaa" has
     (97, 97) twice. Merging ends at `vocab_size` tokens, or if no pair occurs twice. Raise ValueError below 256.
     """
@@ -129,7 +129,7 @@ def embedding_backward(grad, output, weight, *, indices):
     # BEGIN SOLUTION 16.4
     total, dim = np.zeros(weight.size, grad.dtype), weight.shape[1]
     places = np.reshape(indices, (-1, 1)).astype(np.int64) * dim + np.arange(dim)
-    np.add.at(total, places.ravel(), grad.ravel())  # this is compiled for single numbers, but not for rows
+    np.add.at(total, places.ravel(), grad.ravel())  # add.at is compiled for single numbers, but not for rows
     return (total.reshape(weight.shape),)
     # END SOLUTION
 
@@ -138,7 +138,7 @@ embedding = Op("embedding", embedding_forward, embedding_backward)
 
 
 class Composite(Sequential):
-    """A layer of `layers` that do not form a chain, with their parameters and buffers; a second input holds caches."""
+    """A layer whose `layers` do not form a chain, with their parameters and buffers; a second input holds caches."""
 
     def __call__(self, *inputs) -> Tensor:
         """Return `forward(*inputs)`."""
@@ -243,7 +243,7 @@ class KVCache:
 class CausalSelfAttention(MultiHeadAttention):
     """Module 07's attention of each token to itself and to earlier tokens: (N, L, E) → (N, L, E)."""
 
-    __call__ = Composite.__call__  # module 07's passes on a key, a value and a mask
+    __call__ = Composite.__call__  # module 07's `__call__` passes on a key, a value and a mask
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """Return what each token takes from the values. With a cache, `x` holds the tokens after the cached ones."""
@@ -348,12 +348,12 @@ def evaluate_text(model: GPT, tokenizer: Tokenizer, data: bytes) -> dict[str, fl
 
 
 def sampling_probabilities(logits, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None):
-    """Return the probabilities, float64 of (…, V), with which to draw the next token by its logits, (…, V).
+    """Return the probabilities, float64 of (…, V), with which to draw the next token, given its logits, (…, V).
 
-    In this order: softmax(logits / temperature); only the `top_k` likeliest; of these only the fewest likeliest whose
-    sum is at least `top_p`. After each cut the rest is scaled to a sum of 1. Of equal logits the smaller token counts
-    as likelier. A temperature of 0 keeps only the likeliest. Raise ValueError if the temperature is below 0, `top_k`
-    below 1, or `top_p` not above 0 and at most 1.
+    The steps are softmax(logits / temperature), then only the `top_k` likeliest, then of these only the fewest
+    likeliest whose sum is at least `top_p`. After each cut, the rest is scaled to a sum of 1. Among equal logits, the
+    smaller token counts as likelier. A temperature of 0 keeps only the likeliest. Raise ValueError if the temperature
+    is below 0, `top_k` below 1, or `top_p` not above 0 and at most 1.
     """
     check_range("temperature", temperature, 0)
     check_range("top_k", 1 if top_k is None else top_k, 1)
@@ -368,7 +368,7 @@ def sampling_probabilities(logits, temperature: float = 1.0, top_k: int | None =
         p[..., top_k:] = 0
     p /= p.sum(axis=-1, keepdims=True)
     if top_p is not None:
-        p[np.cumsum(p, axis=-1) - p >= top_p] = 0  # the tokens before it are enough
+        p[np.cumsum(p, axis=-1) - p >= top_p] = 0  # the tokens up to here are enough
         p /= p.sum(axis=-1, keepdims=True)
     return np.take_along_axis(p, np.argsort(order, axis=-1), axis=-1)  # in the order of the tokens again
     # END SOLUTION
