@@ -112,7 +112,7 @@ def test_loop_refuses_different_lengths(student):
 
 @task("1.4")
 def test_benchmark_returns_the_shortest_call(student):
-    """benchmark() returns the time of the shortest measured call, not of the first, the last, the mean or the sum."""
+    """benchmark() returns the time of the shortest measured call, not the first, the last, the mean or the sum."""
     pauses = iter([0.04, 0.09, 0.012, 0.09])
     begun, ended = [], [time.perf_counter()]
 
@@ -125,8 +125,8 @@ def test_benchmark_returns_the_shortest_call(student):
     begun.append(time.perf_counter())
     call = "benchmark(f, repeats=3), where f sleeps 40 ms, then 90, 12 and 90"
     expect.that(type(seconds) is float, call=call, got=seconds, expected="a float")
-    # A busy machine makes calls longer. Each took at least the time from its own start to its end. At most it took
-    # the time from the end of the call before it to the start of the next one.
+    # A busy machine makes calls longer. Each took at least the time from its own start to its end, and at most the time
+    # from the end of the previous call to the start of the next one.
     shortest = min(end - start for start, end in zip(begun[1:], ended[2:], strict=False))
     longest = min(start - end for start, end in zip(begun[2:], ended[1:], strict=False))
     expect.that(
@@ -249,7 +249,7 @@ def test_comparison_depends_on_the_size(student):
 
 @task("1.5")
 def test_comparison_draws_both_vectors_from_rng(student):
-    """compare_dots() draws its vectors from the given generator, so that the same seed repeats them."""
+    """compare_dots() draws its vectors from the given generator, so that the same seed reproduces them."""
     generator, untouched = student.rng(6), student.rng(6)
     student.setup.compare_dots(100, generator)
     expect.that(
@@ -257,7 +257,7 @@ def test_comparison_draws_both_vectors_from_rng(student):
         call="rng.random() after compare_dots(100, rng)",
         got="the generator's first number",
         expected="a later number",
-        hint="use neither np.random.… nor a generator of your own",
+        hint="use neither np.random.… nor your own generator",
     )
 
 
@@ -273,7 +273,7 @@ def check_dot_product(function, name, rng):
 
 
 def check_length_errors(function, name):
-    """Check that vectors of different lengths are rejected, whichever is longer, even if one has only one element."""
+    """Check that vectors of different lengths are rejected, whichever is longer, even if one has a single element."""
     for a, b in (([1.0, 2.0, 3.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0]), ([2.0], [1.0, 2.0, 3.0])):
         mentions = (str(len(a)), str(len(b)))
         with expect.raises(ValueError, call=f"{name}({a}, {b})", mentions=mentions):

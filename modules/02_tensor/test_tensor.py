@@ -68,7 +68,7 @@ def test_numpy_scalars_keep_their_dtype(student, dtype):
 
 @task("2.1")
 def test_float64_keeps_every_digit(student, rng):
-    """A float64 array loses no digit on its way into a tensor."""
+    """A float64 array loses no digits on its way into a tensor."""
     array = rng.standard_normal((3, 5))
     expect.array(student.tensor.Tensor(array), array, rtol=0, atol=0, dtype="float64", call="Tensor(array of float64)")
 
@@ -368,7 +368,7 @@ def test_shapes_stretch_together(student, a, b, expected):
 
 @task("2.4")
 def test_large_sizes_are_compared_by_value(student):
-    """Equal sizes fit, however large, even if the two shapes hold the same number as different objects."""
+    """Equal sizes fit, however large, even if the number is a different object in each of the two shapes."""
     a, b = np.ones((1, 1000)), np.ones((3, 1000))
     call = "broadcast_shape((1, 1000), (3, 1000))"
     expect.equal(student.tensor.broadcast_shape(a.shape, b.shape), (3, 1000), call=call, hint="compare with == and !=")
@@ -437,7 +437,7 @@ def test_elementwise_functions_pass_other_errors_on(student):
 
 @task("2.5")
 def test_apply_runs_forward_on_the_arrays(student, rng):
-    """apply(op, a, b) returns, as a tensor, what op.forward computes from both arrays, in this order."""
+    """apply(op, a, b) returns what op.forward computes from both arrays, in this order, as a tensor."""
     m = student.tensor
     a, b = rng.random((2, 3)), rng.random((2, 3))
     expect.array(m.apply(m.add, m.Tensor(a), m.Tensor(b)), a + b, dtype="float64", rtol=1e-12, call="apply(add, a, b)")
@@ -593,7 +593,7 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
         m.apply(m.add, a, b)
         m.apply(m.add, 3, b)
     (_, first, _, _), (_, second, _, _) = trace.entries
-    hint = "the recorder gets the tensors that came in, not the converted arrays"
+    hint = "the recorder gets the tensors that were passed in, not the converted arrays"
     call = "the first input the recorder sees from apply(add, "
     call_64 = f"{call}tensor of int64, tensor of float64)"
     expect.array(first[0], [1, 2], dtype="int64", call=call_64, hint=hint, dtype_hint=hint)
@@ -602,7 +602,7 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
 
 @task("2.5")
 def test_only_finished_operations_are_recorded(student):
-    """The recorder is not called for operations that fail, or that run after it was removed."""
+    """The recorder is not called for operations that fail or that run after its removal."""
     m = student.tensor
     with traced(m) as trace:
         with expect.raises(ValueError, call="apply(add, a, b) for shapes (2,) and (3,)"):
@@ -884,7 +884,7 @@ def test_reductions_of_integers(student, name, values, expected, dtype):
 @task("2.8")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "uint64"])
 def test_sums_of_integers_are_int64(student, dtype):
-    """A sum of small or unsigned integers is int64: it does not overflow, or wrap around when it falls below 0."""
+    """A sum of small or unsigned integers is int64: it does not overflow, and it does not wrap around below 0."""
     tensor = student.tensor.Tensor(np.full((3, 2), 1 if dtype == "bool" else 100).astype(dtype))
     one = 1 if dtype == "bool" else 100
     call = f"(Tensor of {dtype} holding {one} six times)"
@@ -939,7 +939,7 @@ def test_reshape(student, rng, shape):
 
 @task("2.9")
 def test_reshape_of_one_and_of_no_elements(student):
-    """reshape() turns a single element into a scalar, and also reshapes an empty tensor."""
+    """reshape() can turn a single element into a scalar, and can reshape an empty tensor."""
     expect.array(student.tensor.Tensor([[5.0]]).reshape(()), 5.0, call="Tensor([[5.0]]).reshape(())")
     got = student.tensor.Tensor(np.zeros((0, 3))).reshape(3, 0, 2)
     expect.array(got, np.zeros((3, 0, 2)), call="Tensor of shape (0, 3).reshape(3, 0, 2)")
@@ -1034,7 +1034,7 @@ def test_indexing_one_element_gives_a_tensor(student):
 
 @task("2.10")
 def test_indexing_with_arrays_and_tensors(student, rng):
-    """Integer arrays and tensors select rows, and boolean ones select where they are True, alone or in a tuple."""
+    """Integer arrays and tensors select rows, and boolean ones select where they are True, also inside a tuple."""
     tensor_class = student.tensor.Tensor
     array = rng.standard_normal((4, 3))
     rows, columns = rng.integers(0, 4, 5), rng.integers(-3, 3, 5)
@@ -1119,7 +1119,7 @@ def draw_whole_numbers(rng, shape):
 
 
 def get_dtype_name(dtype):
-    """Return the name of a dtype, or the repr of anything that does not denote one."""
+    """Return the name of a dtype, or the repr of anything that is not a dtype."""
     try:
         return np.dtype(dtype).name
     except TypeError:

@@ -11,7 +11,7 @@ from grading.testing import check_gradient, expect, task, traced
 
 
 def make_bent_line(slope):
-    """Return a function that returns x above 0 and slope · x below, written without a condition."""
+    """Return a function that returns x above 0 and slope · x below 0, without using a condition."""
     return lambda x: (1 + slope) / 2 * x + (1 - slope) / 2 * abs(x)
 
 
@@ -78,7 +78,7 @@ def test_values(student, rng, case):
         expect.array(got, case.formula(x), dtype="float64", call=f"{call}(x), x of shape {shape}", hint=case.hint)
         narrow = x.astype(np.float32)
         got = layer.forward(student.tensor.Tensor(narrow))
-        hint = "a Python number leaves float32 as it is; np.float64(…) and arrays of float64 do not"
+        hint = "a Python number does not change float32, but np.float64(…) and arrays of float64 do"
         call_32 = f"{call}.forward(x), x of float32 and shape {shape}"
         expect.array(got, case.formula(narrow.astype(float)), dtype="float32", call=call_32, dtype_hint=hint)
 
@@ -146,7 +146,7 @@ def test_nothing_is_changed_in_place(student, rng, case):
 
 @every_activation
 def test_every_activation_is_one_recorded_op(student, rng, case):
-    """A recorder is called for exactly one op, the activation's own."""
+    """A recorder is called for exactly one op, which is the activation's own."""
     with traced(student.tensor) as trace:
         case.make_layer(student)(student.tensor.Tensor(rng.normal(size=(2, 3))))
     expect.equal([entry[0] for entry in trace.entries], [case.op], call=f"the ops a Trace records in {case.call}(x)")
@@ -195,7 +195,7 @@ def test_relu_of_large_numbers(student):
 
 @task("3.1")
 def test_relu_stops_an_infinite_gradient(student):
-    """The gradient passes where x is above 0; everywhere else it becomes 0, however large it was."""
+    """The gradient passes through where x is above 0; everywhere else it becomes 0, however large it was."""
     layer = student.activations.ReLU()
     layer(student.tensor.Tensor([-2.0, 0.0, 3.0, -1.0]))
     got = layer.backward(student.tensor.Tensor([math.inf, -math.inf, math.inf, 1.0]))
@@ -333,7 +333,7 @@ def test_softmax_ignores_what_is_added_to_all(student, rng):
 
 @task("3.5")
 def test_softmax_leaves_out_minus_infinity(student):
-    """Softmax gives a score of -inf the probability 0, and a single score the probability 1."""
+    """Softmax gives a score of -inf the probability 0, and it gives a single score the probability 1."""
     layer, tensor = student.activations.Softmax(), student.tensor.Tensor
     expect.array(layer(tensor([0.0, -np.inf, math.log(3)])), [0.25, 0, 0.75], call="Softmax()([0, -inf, ln 3])")
     expect.array(layer(tensor([[7.0], [-7.0]])), [[1], [1]], call="Softmax()([[7], [-7]])")

@@ -121,7 +121,7 @@ def test_half_a_batch_twice_is_the_whole(student, rng):
 
 @task("4.7")
 def test_too_large_a_learning_rate_diverges(student):
-    """With a learning rate that is too large, the loss of a linear fit grows; with a smaller one, it falls."""
+    """If the learning rate is too large, the loss of a linear fit grows; with a smaller one, it falls."""
     inputs, targets = student.tensor.Tensor([[1.0], [2.0], [3.0]]), student.tensor.Tensor([[2.0], [4.0], [6.0]])
     for lr, grows in ((0.1, False), (0.4, True)):
         network = student.layers.Sequential(student.layers.Dense(1, 1, bias=False, rng=student.rng(1)))
@@ -135,7 +135,7 @@ def test_too_large_a_learning_rate_diverges(student):
 
 @task("4.9")
 def test_recipe_stands_noise(student, rng):
-    """A trained network is also correct near the four points, where it was given no labels."""
+    """A trained network is also correct near the four points, where no labels were given."""
     recipe, seed = student.recipe("04_layers"), int(rng.integers(1000))
     network = recipe.build(student.rng(seed))
     recipe.train(network, POINTS, XOR, rng=student.rng(seed), progress=ignore_reports)
@@ -184,7 +184,7 @@ def test_recipe_may_be_asked_while_it_trains(student):
 
 @task("4.9")
 def test_recipe_changes_only_its_own_network(student):
-    """Training one network changes neither another network nor the arrays that it is given."""
+    """Training one network changes neither another network nor the arrays that train is given."""
     recipe, inputs, targets = student.recipe("04_layers"), student.tensor.Tensor(POINTS), student.tensor.Tensor(XOR)
     trained, other = recipe.build(student.rng(1)), recipe.build(student.rng(1))
     fresh = np.array(recipe.predict(other, POINTS))
@@ -198,7 +198,7 @@ def test_recipe_changes_only_its_own_network(student):
 
 
 def build_network(student, sizes, activation):
-    """Build Dense layers of these sizes with an activation between them and Sigmoid at the end."""
+    """Build Dense layers of these sizes, with an activation between them and Sigmoid at the end."""
     layers = []
     for seed, (n_in, n_out) in enumerate(pairwise(sizes)):
         layers += [student.layers.Dense(n_in, n_out, rng=student.rng(seed)), getattr(student.activations, activation)()]

@@ -170,7 +170,7 @@ def test_dense_starts_uniform_within_its_bound(student, n_in):
 
 @task("4.3")
 def test_dense_draws_from_its_generator(student):
-    """Weights depend on the generator alone: only a fresh generator with the same seed gives equal weights."""
+    """Weights depend only on the generator: a fresh generator gives equal weights only if it has the same seed."""
     make, generator = student.layers.Dense, student.rng(3)
     first, second = make(6, 5, rng=generator), make(6, 5, rng=generator)
     again, other = make(6, 5, rng=student.rng(3)), make(6, 5, rng=student.rng(4))
@@ -179,7 +179,7 @@ def test_dense_draws_from_its_generator(student):
         expect.array(getattr(again, name), drawn, rtol=0, atol=0, call=f"the {name} drawn from the same seed again")
         for what, layer in (("a different seed", other), ("the same generator again", second)):
             differs = not np.allclose(values(getattr(layer, name)), drawn)
-            call, hint = f"the {name} drawn from {what}", "draw from rng, and from nothing else"
+            call, hint = f"the {name} drawn from {what}", "draw from rng and from nothing else"
             expect.that(differs, call=call, got="the same values", expected="different values", hint=hint)
 
 
@@ -203,7 +203,7 @@ def test_dense_forward(student, rng, shape):
     ("rows", "n_in", "n_out"), [((5,), 0, 2), ((5,), 3, 0), ((0,), 3, 2), ((2, 0), 0, 0), ((), 0, 2)]
 )
 def test_linear_op_of_nothing(student, rows, n_in, n_out):
-    """With no rows, inputs or outputs, every array still has the correct shape, and empty sums are 0."""
+    """Without rows, inputs or outputs, every array still has the correct shape, and empty sums are 0."""
     x, weight, bias = np.ones((*rows, n_in)), np.ones((n_out, n_in)), np.full(n_out, 7.0)
     call = f"linear.forward(x of {x.shape}, weight of {weight.shape}, bias)"
     output = expect.pull(student.layers.linear.forward(x, weight, bias), call=call)
@@ -220,7 +220,7 @@ def test_linear_op_of_nothing(student, rows, n_in, n_out):
 
 @task("4.3")
 def test_dense_takes_many_features(student, rng):
-    """Sizes are compared by value: a size of 784 fits, though it is a different object in each shape."""
+    """Sizes are compared by value: a size of 784 fits even though it is a different object in each shape."""
     layer, x = student.layers.Dense(784, 2, rng=student.rng(2)), rng.normal(size=(3, 784)).astype("float32")
     wanted = x @ values(layer.weight).T + values(layer.bias)
     call = "Dense(784, 2)(x), x of shape (3, 784)"
@@ -240,7 +240,9 @@ def test_dense_is_one_recorded_op(student, rng):
         tensor.grad = student.tensor.Tensor(number)
     hint = "pass the tensors themselves to apply, so that gradients reach them"
     marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
-    expect.equal(marks, [5.0, 6.0, 7.0], call="marks set on the op's inputs, read from x, weight, bias", hint=hint)
+    expect.equal(
+        marks, [5.0, 6.0, 7.0], call="marks set on the op's inputs, as read from x, weight and bias", hint=hint
+    )
 
 
 @task("4.3")
@@ -260,7 +262,7 @@ def test_dense_backward(student, rng, shape):
 
 @task("4.3")
 def test_dense_adds_to_gradients(student, rng):
-    """A second backward adds to the parameters' gradients, and uses what the second forward pass remembered."""
+    """A second call to backward adds to the parameters' gradients, and uses what the second forward pass remembered."""
     layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     wanted_weight, wanted_bias = np.zeros((2, 3)), np.zeros(2)
     for rows in (4, 1, 6):
@@ -503,7 +505,7 @@ def test_bce_of_a_guess(student):
 
 @task("4.6")
 def test_bce_of_certainty(student):
-    """The loss of a certain answer is near 0 if it is correct and -ln(1e-7) if it is wrong, and its slope is finite."""
+    """The loss of a confident answer is near 0 if it is correct and -ln(1e-7) if wrong, and its slope is finite."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     hint = "keep the probabilities EPSILON away from 0 and from 1 before any logarithm or division"
     for p, t, wanted, slope in (
@@ -522,7 +524,7 @@ def test_bce_of_certainty(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float32(student):
-    """In float32, a certain but wrong answer also has a loss of about 16, and a finite gradient of the correct sign."""
+    """In float32, a confident but wrong answer has a loss of about 16, and a finite gradient of the correct sign."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
         call = f"BCELoss()([{p}], [{t}]) in float32"
@@ -562,7 +564,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
         loss = take_step(student, network, criterion, x, t, lr)
         expect.that(type(loss) is float, call=call, got=loss, expected="a Python float", hint="loss.item()")
         expect.array(loss, (error**2).mean(), call=call, hint="return the loss before the parameters move")
-        hint = "weight - lr * gradient, with the gradient of this step alone"
+        hint = "weight - lr * gradient, with the gradient of only this step"
         expect.array(layer.weight, weight - lr * 2 * error.T @ x / 10, call=f"the weight after {call}", hint=hint)
         expect.array(layer.bias, bias - lr * 2 * error.sum(axis=0) / 10, call=f"the bias after {call}", hint=hint)
 
@@ -601,7 +603,7 @@ def test_step_keeps_tensors_and_dtype(student, rng):
         expect.that(moved, call="a parameter after a step with lr=0.5", got="no change", expected="a different value")
 
 
-# 4.8: build the XOR network, and ask it
+# 4.8: build the XOR network, and query it
 
 
 @task("4.8")
@@ -631,7 +633,7 @@ def test_recipe_predicts_probabilities(student, rng):
     expect.equal(got.shape, (9, 1), call=f"the shape of {call}")
     inside = bool(((got >= 0) & (got <= 1)).all())
     expect.that(inside, call=call, got=got, expected="probabilities: 0 to 1", hint="end the network with Sigmoid")
-    expect.array(recipe.predict(network, points[3:4]), got[3:4], call="predict for one of the points alone", atol=1e-5)
+    expect.array(recipe.predict(network, points[3:4]), got[3:4], call="predict for only one of the points", atol=1e-5)
 
 
 @task("4.8")
@@ -644,7 +646,7 @@ def test_recipe_predictions_come_from_the_parameters(student):
         mine.data = values(its)
     wanted = recipe.predict(other, POINTS)
     call = "predict after all parameters were replaced with those of another network"
-    expect.array(recipe.predict(network, POINTS), wanted, call=call, hint="compute from network.parameters() alone")
+    expect.array(recipe.predict(network, POINTS), wanted, call=call, hint="compute only from network.parameters()")
     for mine, values_before in zip(network.parameters(), saved, strict=True):
         mine.data = values_before
     expect.array(recipe.predict(network, POINTS), first, call="predict after restoring the first parameters")
@@ -656,7 +658,7 @@ def test_recipe_starts_without_knowledge(student):
     recipe = student.recipe("04_layers")
     for seed in range(3):
         loss = compute_bce(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
-        hint = "build draws every weight from rng, and nothing in it knows XOR"
+        hint = "build draws every weight from rng, and nothing in it depends on XOR"
         call = f"the loss of build(rng({seed})) on XOR"
         expect.that(loss > 0.4, call=call, got=loss, expected="about 0.69", hint=hint)
 

@@ -27,7 +27,7 @@ def test_fans(student, rng):
 
 @task("5.1")
 def test_fans_need_two_axes(student):
-    """Two axes are enough; a shape with fewer raises a ValueError that states the shape."""
+    """Two axes are enough; a shape with fewer axes raises a ValueError that states the shape."""
     expect.equal(student.dense.fans((2, 3)), (3, 2), call="fans((2, 3))")
     for shape in ((), (7,)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"fans({shape})"):
@@ -81,7 +81,7 @@ both_schemes = pytest.mark.parametrize(
 
 @both_schemes
 def test_weights_come_from_the_generator_alone(student, name):
-    """Equal seeds give equal float32 weights; a different seed, or the same generator again, gives different ones."""
+    """Equal seeds give equal float32 weights; a different seed, or a second draw from the generator, gives others."""
     draw, generator = getattr(student.dense, name), student.rng(3)
     first, second = (expect.pull(draw(generator, (4, 6)), call=f"{name}(rng, (4, 6))") for _ in range(2))
     again, other = draw(student.rng(3), (4, 6)), draw(student.rng(4), (4, 6))
@@ -89,7 +89,7 @@ def test_weights_come_from_the_generator_alone(student, name):
     for what, weight in (("the same generator again", second), ("a different seed", other)):
         differs = not np.allclose(expect.pull(weight, call=f"{name}(rng, (4, 6))"), first)
         call = f"{name}(rng, (4, 6)) from {what}"
-        expect.that(differs, call=call, got="the same values", expected="different values", hint="draw from rng alone")
+        expect.that(differs, call=call, got="the same values", expected="different values", hint="draw only from rng")
 
 
 # 5.3: MLP
@@ -100,7 +100,7 @@ def test_mlp_has_an_activation_between_its_layers(student, rng):
     """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense, with no ReLU at the end, and returns their output."""
     network, x = student.dense.MLP((4, 5, 3, 2), rng=student.rng(1)), rng.normal(size=(6, 4))
     count, hint = len(network), "no activation after the last layer"
-    hint = "it holds one thing, a list: pass `*layers` to super().__init__" if count == 1 else hint
+    hint = "it contains a single item, a list: pass `*layers` to super().__init__" if count == 1 else hint
     expect.equal(count, 5, call="len(MLP((4, 5, 3, 2)))", hint=hint)
     shapes = [parameter.shape for parameter in network.parameters()]
     wanted = [(5, 4), (5,), (3, 5), (3,), (2, 3), (2,)]
@@ -158,7 +158,7 @@ def test_mlp_starts_from_he_weights_and_no_bias(student):
 
 @task("5.3")
 def test_mlp_takes_another_initialisation(student):
-    """With init=xavier_uniform each weight is within Xavier's bound, and the generator alone determines it."""
+    """With init=xavier_uniform, each weight is within Xavier's bound, and only the generator determines it."""
     make, xavier = student.dense.MLP, student.dense.xavier_uniform
     first, again, other = (make((300, 200, 100), init=xavier, rng=student.rng(seed)) for seed in (1, 1, 2))
     for place, total in ((0, 500), (2, 300)):
@@ -186,7 +186,7 @@ def test_mlp_of_two_sizes_is_one_dense_layer(student, rng):
     ("activation", "init"), [("ReLU", "he_normal"), ("Tanh", "xavier_uniform")], ids=["he", "xavier"]
 )
 def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
-    """Ten layers keep the mean square of signals and gradients, with He and ReLU or with Xavier and tanh."""
+    """Ten layers preserve the mean square of signals and gradients, with He and ReLU or with Xavier and tanh."""
     shares = []
     for seed in range(4):
         network = student.dense.MLP(
@@ -314,7 +314,7 @@ def test_dropout_backward_uses_the_same_mask(student, rng):
 
 @task("5.5")
 def test_dropout_does_nothing_in_evaluation(student, rng):
-    """In evaluation, values and gradients pass unchanged, even after a training pass that dropped some."""
+    """In evaluation, values and gradients pass through unchanged, even after a training pass that dropped some."""
     layer, tensor = student.dense.Dropout(0.5, rng=student.rng(1)), student.tensor.Tensor
     x, grad = rng.normal(size=(20, 5)).astype("float32"), rng.normal(size=(20, 5)).astype("float32")
     expect.equal(layer.training, True, call="Dropout(0.5).training", hint="a fresh layer is in training mode")
@@ -327,7 +327,7 @@ def test_dropout_does_nothing_in_evaluation(student, rng):
     expect.array(layer.backward(tensor(grad)), grad, call="backward in training mode, after forward in evaluation")
     output = values(layer(tensor(x)))
     layer.training = False
-    hint = "backward uses the mode of the last forward pass, whatever the mode is now"
+    hint = "backward uses the mode of the last forward pass, whatever the current mode"
     wanted = grad * (output != 0) * 2
     expect.array(layer.backward(tensor(grad)), wanted, call="backward in evaluation, forward in training", hint=hint)
 
@@ -416,7 +416,7 @@ def test_log_softmax_values(student, rng, shape):
 @task("5.6")
 def test_log_softmax_is_finite(student):
     """For logits of ±10,000, even in float32, log_softmax is correct and finite where log(softmax) would be -inf."""
-    hint = "subtract the maximum, and take the logarithm of the sum alone, never of a quotient"
+    hint = "subtract the maximum, and take the logarithm only of the sum, never of a quotient"
     for dtype in ("float64", "float32"):
         for logits, wanted in (
             ([1e4, 0.0, -1e4], [0.0, -1e4, -2e4]),
@@ -451,7 +451,7 @@ def test_cross_entropy_values(student, rng, shape):
 
 @task("5.7")
 def test_cross_entropy_by_hand(student):
-    """Probabilities of 1/4 and 1/2 for the correct classes give a loss of (ln 4 + ln 2) / 2, and gradients to match."""
+    """Probabilities of 1/4 and 1/2 for the correct classes give a loss of (ln 4 + ln 2) / 2 and matching gradients."""
     logits = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
     criterion, call = student.dense.CrossEntropyLoss(), "CrossEntropyLoss()([[ln 1, ln 3], [ln 2, ln 2]], [0, 1])"
     loss = criterion(student.tensor.Tensor(logits), student.tensor.Tensor([0, 1]))
@@ -503,7 +503,7 @@ def test_cross_entropy_gradient(student, rng, shape):
 @task("5.7")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_cross_entropy_of_certainty(student, dtype):
-    """The loss of a certain answer is 0 if it is correct, and otherwise the logits' difference, with a finite slope."""
+    """The loss of a confident answer is 0 if correct, and otherwise the logits' difference, with a finite slope."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     for logits, target, wanted, grad in (
         ([1e4, -1e4], 1, 2e4, [1, -1]),
@@ -537,7 +537,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
 
 @task("5.7")
 def test_cross_entropy_is_one_recorded_op(student, rng):
-    """A recorder gets one cross_entropy op with the logits alone; the integer target is the `target` attribute."""
+    """A recorder gets one cross_entropy op with only the logits; the integer target is the `target` attribute."""
     logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
     with traced(student.tensor) as trace:
         loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))
@@ -598,7 +598,7 @@ def test_minibatches_hold_each_example_once(student, rng, n, size):
 
 @task("5.8")
 def test_minibatches_are_shuffled_by_the_generator(student):
-    """Each epoch puts all the examples into a new order; equal seeds give the same orders."""
+    """Each epoch puts all examples in a new order; equal seeds give the same orders."""
     numbers, generators = np.arange(60), [student.rng(3), student.rng(3)]
     runs = [[collect_batches(student, numbers, numbers, 10, generator) for _ in range(2)] for generator in generators]
     first, second = (np.concatenate([t for _, t in batches]) for batches in runs[0])
@@ -609,7 +609,7 @@ def test_minibatches_are_shuffled_by_the_generator(student):
         rtol=0,
         atol=0,
         call="the order of an epoch from the same seed",
-        hint="take the order from rng alone",
+        hint="take the order only from rng",
     )
     for what, order in (("the given order", numbers), ("the previous epoch's order", second)):
         differs = int((order != first).sum()) > 30
@@ -673,7 +673,7 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
 @task("5.9")
 @pytest.mark.parametrize("size", [1, 4, 10, 30])
 def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
-    """With lr = 0 the loss of an epoch is that of all the data, whatever the batch size, and no weight changes."""
+    """With lr = 0, the loss of an epoch is that of all the data, whatever the batch size, and no weight changes."""
     network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), draw_examples(rng, 10)
     weight = values(network[0].weight)
     wanted = compute_cross_entropy(values(network(student.tensor.Tensor(x))).astype(float), t)
@@ -799,7 +799,7 @@ def collect_batches(student, inputs, targets, batch_size, generator):
 
 
 def draw_examples(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points in space, and compute each point's class, one of four, from the signs of two coordinates."""
+    """Draw points in space, and compute the class of each, one of four, from the signs of two coordinates."""
     x = rng.normal(size=(n, 3)).astype("float32")
     return x, 2 * (x[:, 0] > 0) + (x[:, 1] + x[:, 2] > 0)
 

@@ -86,18 +86,18 @@ def test_set_training_reaches_batch_norm(student, rng):
     student.dense.set_training(network, False)
     together = values(network(student.tensor.Tensor(x)))
     alone = values(network(student.tensor.Tensor(x[:1])))
-    expect.array(alone, together[:1], call="the logits of an image alone, in evaluation", rtol=1e-4, atol=1e-5)
+    expect.array(alone, together[:1], call="the logits of an image on its own, in evaluation", rtol=1e-4, atol=1e-5)
 
 
 @task("6.5")
 def test_a_shifted_image_gives_shifted_maps(student, rng):
-    """A convolution without padding turns a shifted image into the same maps, shifted."""
+    """A convolution without padding turns a shifted image into the same maps, shifted accordingly."""
     layer = student.spatial.Conv2d(1, 3, 3, rng=student.rng(1))
     image = np.zeros((1, 1, 12, 12), "float32")
     image[:, :, 3:7, 3:7] = rng.normal(size=(4, 4))
     still = values(layer(student.tensor.Tensor(image)))
     moved = values(layer(student.tensor.Tensor(np.roll(image, (1, 2), axis=(2, 3)))))
-    call = "Conv2d of an image shifted by one row and two columns, compared with its maps shifted as far"
+    call = "Conv2d of an image shifted by one row and two columns, compared with its maps shifted by the same amount"
     expect.array(moved[:, :, 1:, 2:], still[:, :, :-1, :-2], call=call, rtol=1e-4, atol=1e-5)
 
 

@@ -149,7 +149,7 @@ def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
 
 @task("6.3")
 def test_col2im_counts_windows(student):
-    """For columns of ones, each pixel gets the number of windows it is in."""
+    """For columns of ones, each pixel gets the number of windows that contain it."""
     got = student.spatial.col2im(np.ones((1, 9, 4)), (1, 1, 4, 4), (3, 3), (1, 1), (0, 0))
     wanted = [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
     expect.array(got, [[wanted]], call="col2im(ones, shape=(1, 1, 4, 4), kernel_size=(3, 3), stride 1, no padding)")
@@ -349,7 +349,7 @@ def test_conv2d_forward_and_backward(student, rng, case):
 
 @task("6.5")
 def test_conv2d_takes_ints_and_keeps_float32(student, rng):
-    """An int applies to both rows and columns; integer images give float32, both forward and backward."""
+    """An int applies to both rows and columns; integer images give float32, forward and backward."""
     layer = student.spatial.Conv2d(2, 3, 3, stride=2, padding=1, bias=False, rng=student.rng(2))
     x, weight = rng.integers(-3, 4, (2, 2, 5, 7)), values(layer.weight)
     call = "layer = Conv2d(2, 3, 3, stride=2, padding=1, bias=False); layer(tensor of int64)"
@@ -454,11 +454,11 @@ def test_max_pooling_gives_the_gradient_to_nan(student):
 
 @task("6.6")
 def test_max_pooling_keeps_an_infinite_gradient_apart(student):
-    """Pixels that are not the largest get 0, however large the gradient is."""
+    """Pixels that are not the largest in a window get 0, however large the gradient is."""
     x, op = np.array([[[[1.0, 2.0]]]]), student.spatial.max_pool2d
     (got,) = op.backward(np.full((1, 1, 1, 1), np.inf), x[..., 1:], x, kernel_size=(1, 2), stride=(1, 2))
     call = "the gradient of max_pool2d of [[1, 2]], kernel_size (1, 2), for inf"
-    expect.array(got, [[[[0, np.inf]]]], call=call, hint="inf · 0 is NaN: choose instead of multiplying")
+    expect.array(got, [[[[0, np.inf]]]], call=call, hint="inf · 0 is NaN: select instead of multiplying")
 
 
 @task("6.6")
@@ -543,7 +543,7 @@ def test_flatten_makes_rows(student, rng, shape):
 
 @task("6.7")
 def test_flatten_is_one_recorded_op(student, rng):
-    """A recorder is called for one op, flatten, so the gradient finds its way back through it."""
+    """A recorder is called for one op, flatten, so that the gradient can flow back through it."""
     with traced(student.tensor) as trace:
         student.spatial.Flatten()(student.tensor.Tensor(rng.normal(size=(2, 1, 4, 4))))
     expect.equal([entry[0] for entry in trace.entries], ["flatten"], call="the ops a Trace records in Flatten()(x)")
@@ -658,7 +658,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_follows_its_batches(student, rng):
-    """In training each batch is normalised separately and updates the running mean and (unbiased) variance."""
+    """In training, each batch is normalised separately and updates the running mean and (unbiased) variance."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
     draw_parameters(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
@@ -675,7 +675,7 @@ def test_batch_norm_layer_follows_its_batches(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_in_evaluation(student, rng):
-    """In evaluation the running statistics are used and do not change, so images do not affect each other."""
+    """In evaluation, the running statistics are used and do not change, so images do not affect each other."""
     layer, tensor = student.spatial.BatchNorm2d(2, momentum=0.5), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
     mean, var = values(layer.running_mean), values(layer.running_var)
@@ -764,7 +764,7 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
             output = layer(tensor(x))
         call = f"layer.training = {training}; layer(x of {x.dtype})"
         expect.equal([entry[0] for entry in trace.entries], ["batch_norm"], call=f"the ops a Trace records in {call}")
-        hint = "running statistics in float64 promote everything they are combined with to float64"
+        hint = "running statistics in float64 promote everything that they are combined with to float64"
         expect.equal(str(output.dtype), "float32", call=f"the dtype of {call}", hint=hint)
         got = layer.backward(tensor(np.ones(x.shape, "float32")))
         expect.equal(str(got.dtype), "float32", call=f"the dtype of the gradient after {call}", hint=hint)
@@ -803,7 +803,7 @@ def test_recipe_shows_its_feature_maps(student, rng):
 
 @task("6.10")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of guessing, ln 10."""
     recipes.check_untrained_loss(student, rng, RECIPE)
 
 
@@ -817,7 +817,7 @@ def test_moved_images_are_the_same_images(student, rng):
     shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
     which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
-    expect.equal(int(which.sum()), 300, call="the number of 300 moved images that are one of their nine shifts")
+    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their nine shifts")
     share = which.mean(axis=1)
     fair = share.min() > 0.03 and share.max() < 0.25
     expect.that(bool(fair), call="the frequencies of the nine shifts", got=share, expected="about one in nine each")

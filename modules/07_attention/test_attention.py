@@ -20,7 +20,7 @@ shapes = pytest.mark.parametrize("case", SHAPES.values(), ids=SHAPES.keys())
 INVERTED = (
     "The mask is the wrong way round: it is True where attending is allowed, and masked_fill fills where it is True."
 )
-TOO_HIGH = "The number to fill in must be below every score: use np.finfo(dtype).min / 2, not a number such as -100."
+TOO_HIGH = "The fill value must be below every score: use np.finfo(dtype).min / 2, not a number such as -100."
 FLOAT32 = {"dtype": "float32", "rtol": 1e-4, "atol": 1e-5}
 
 # 7.1: scores
@@ -140,7 +140,7 @@ def test_masked_fill_values(student, rng, shape, its_mask):
             wanted[everywhere] = value
             got = student.attention.masked_fill.forward(before, mask=mask, value=value)
             call = f"masked_fill.forward(x of {dtype} {shape}, mask of {its_mask}, value={value})"
-            expect.array(got, wanted, dtype=dtype, call=call, hint="choose x or value; do not compute with both")
+            expect.array(got, wanted, dtype=dtype, call=call, hint="select x or value; do not compute with both")
 
 
 @task("7.3")
@@ -202,7 +202,7 @@ def test_attention_is_a_weighted_mean(student, rng, case):
 @task("7.4")
 @shapes
 def test_attention_with_a_mask(student, rng, case):
-    """Where the mask is False the weight is exactly 0, and the other weights of the row add up to 1."""
+    """Where the mask is False, the weight is exactly 0, and the other weights of the row add up to 1."""
     arrays = [rng.normal(size=shape) for shape in case]
     rows, columns = case[0][-2], case[1][-2]
     for its_shape in {(rows, columns), (1, columns), (*case[0][:-1], columns), (*case[0][:-2], 1, columns)}:
@@ -219,7 +219,7 @@ def test_attention_with_a_mask(student, rng, case):
 
 @task("7.4")
 def test_attention_to_nothing_is_zero(student, rng):
-    """A query that may not attend to anything has weights and an output of 0; other queries are not affected."""
+    """A query that may not attend to anything has weights of 0 and an output of 0; other queries are not affected."""
     arrays = [rng.normal(size=shape) for shape in ((2, 4, 3), (2, 5, 3), (2, 5, 6))]
     mask = rng.random((2, 4, 5)) < 0.6
     mask[..., 2], mask[0, 1], mask[1, 3] = True, False, False
@@ -279,7 +279,7 @@ def test_causal_attention_sees_nothing_of_the_future(student, rng):
 
 @task("7.4")
 def test_padding_is_ignored(student, rng):
-    """With a padding mask each sequence gives the same output as it would alone, whatever its padding contains."""
+    """With a padding mask, each sequence gives the same output as on its own, whatever its padding contains."""
     query, key, value = (rng.normal(size=(3, 5, 4)) for _ in range(3))
     lengths = [2, 5, 3]
     mask = np.arange(5) < np.array(lengths)[:, None, None]

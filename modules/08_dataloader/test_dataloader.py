@@ -1,4 +1,4 @@
-"""The tests of module 08: each example once per epoch, reproducible batches, threads that end, files safe to load."""
+"""The tests of module 08: each example once per epoch, reproducible batches, threads that end, and safe files."""
 
 import gzip
 import math
@@ -83,7 +83,7 @@ def test_a_batch_is_a_copy(student, rng, indices):
     for part, wanted, what in ((0, images[indices], "inputs"), (1, labels[indices], "targets")):
         call = f"the {what} of ArrayDataset.fetch(np.array({indices}), None), after the dataset's array was overwritten"
         hint = "a slice is a view of the stored array; an index array makes a copy"
-        traps = {hint: np.full(wanted.shape, 77)}  # the test's own numbers say nothing more about the batch
+        traps = {hint: np.full(wanted.shape, 77)}  # the test's own numbers say nothing else about the batch
         expect.array(batch[part], wanted, call=call, hint=hint, traps=traps)
 
 
@@ -111,7 +111,7 @@ def test_array_dataset_indexes_once(student, rng):
 @task("8.2")
 @pytest.mark.parametrize(("n", "size"), [(5, 2), (6, 3), (7, 10), (1, 1), (12, 5), (0, 4)])
 def test_batches_in_order(student, n, size):
-    """Without a generator the batches hold 0, 1, 2, … in order; drop_last leaves out a smaller last batch."""
+    """Without a generator, the batches hold 0, 1, 2, … in order; drop_last leaves out a smaller last batch."""
     for drop_last in (False, True):
         got = student.dataloader.batch_indices(n, size, drop_last=drop_last)
         wanted = [np.arange(n)[start : start + size] for start in range(0, n, size)]
@@ -122,7 +122,7 @@ def test_batches_in_order(student, n, size):
 
 @task("8.2")
 def test_batches_in_random_order(student, rng):
-    """With a generator every example is in exactly one batch, in a random order that differs at each call."""
+    """With a generator, every example is in exactly one batch, in a random order that differs from call to call."""
     n, size, generator = int(rng.integers(700, 999)), int(rng.integers(5, 20)), student.rng(int(rng.integers(2**31)))
     orders = []
     for drop_last in (False, True, False):
@@ -154,7 +154,7 @@ def test_batches_in_random_order(student, rng):
 
 @task("8.2")
 def test_every_order_is_as_likely(student, rng):
-    """Each of four examples comes first, and is left out by drop_last, about as often as any other."""
+    """Each of four examples comes first, and is left out by drop_last, about as often as any other example."""
     generator = student.rng(int(rng.integers(2**31)))
     first, absent = np.zeros(4), np.zeros(4)
     for _ in range(400):
@@ -272,7 +272,7 @@ def test_loader_draws_when_the_epoch_begins(student, rng):
 
 @task("8.3")
 def test_loader_resumes_from_a_saved_state(student, rng):
-    """From a generator's state saved before an epoch, a different loader produces that epoch's batches again."""
+    """From a generator's state saved before an epoch, another loader produces the batches of that epoch again."""
     dataset, generator = student.dataloader.ArrayDataset(np.zeros((30, 2)), np.arange(30)), student.rng(3)
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator)
     for _ in range(int(rng.integers(1, 4))):
@@ -299,7 +299,7 @@ def test_loader_fetches_when_asked(student, rng):
 
 @task("8.3")
 def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
-    """Transforms draw from a generator that the loader seeds, and not from the loader's own during the epoch."""
+    """During the epoch, transforms draw from a generator that the loader seeds, and not from the loader's own."""
     images, seed = rng.normal(size=(64, 1, 2, 2)), int(rng.integers(2**31))
     dataset = student.dataloader.ArrayDataset(images, np.arange(64), student.define(add_noise))
     runs = []
@@ -375,14 +375,16 @@ def test_flip_mirrors_some(student, rng, p, dtype):
 
 @task("8.4")
 def test_flip_draws_from_its_generator(student, rng):
-    """Equal states flip the same images, and the next batch differs; a flip without a generator raises a ValueError."""
+    """Equal states give equal flips, and the next batch differs; a flip without a generator raises a ValueError."""
     images, flip = rng.normal(size=(64, 1, 2, 2)), student.dataloader.RandomHorizontalFlip()
     generators = [student.rng(seed) for seed in (5, 5)]
     (a, b), (c, d) = ([flip(images, generator) for _ in range(2)] for generator in generators)
     expect.array(a, c, call="the first batch with the same seed")
     expect.array(b, d, call="the second batch with the same seed")
     changed = not np.array_equal(expect.pull(a, call="a batch"), expect.pull(b, call="a batch"))
-    expect.that(changed, call="two batches, one generator", got="the same flips", expected="new flips for each batch")
+    expect.that(
+        changed, call="two batches, one generator", got="the same flips", expected="different flips for each batch"
+    )
     with expect.raises(ValueError, call="RandomHorizontalFlip()(images, None)"):
         flip(images, None)
 
@@ -436,7 +438,7 @@ def test_crop_draws_every_position_equally_often(student, rng):
 
 @task("8.5")
 def test_crop_draws_from_its_generator(student, rng):
-    """Equal states crop in the same way, and the next batch differs; a crop without a generator raises a ValueError."""
+    """Equal states give equal crops, and the next batch differs; a crop without a generator raises a ValueError."""
     images, crop = rng.normal(size=(32, 1, 6, 6)), student.dataloader.RandomCrop(2)
     one, two = student.rng(8), student.rng(8)
     first = expect.pull(crop(images, one), call="a batch")
@@ -574,7 +576,7 @@ def test_prefetch_ends_its_thread_when_left_early(student):
 
 @task("8.7")
 def test_prefetch_changes_no_batch(student, rng):
-    """Equal generator states give the same epochs with and without prefetch, and are equal afterwards."""
+    """From equal generator states, epochs are the same with and without prefetch, and so are the states afterwards."""
     images, labels = rng.integers(0, 256, (50, 3, 6, 6), dtype=np.uint8), rng.integers(0, 10, 50)
     loading, seed, runs = student.dataloader, int(rng.integers(2**31)), []
     steps = [loading.RandomHorizontalFlip(), loading.RandomCrop(2), loading.Normalize([0.5] * 3, [0.25] * 3)]
@@ -625,11 +627,12 @@ def test_prefetch_is_bounded(student):
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_works_ahead_by_depth(student, depth):
     """While the consumer does something else, exactly the next `depth` items are ready or being made."""
-    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that shows how far it was read, at two bytes each
+    # An iterator that shows how far it has been read, at two bytes per item.
+    lines = student.dataloader.io.BytesIO(b".\n" * 400)
     items = student.dataloader.prefetch(lines, depth)
     for taken in range(1, 4):
         items.send(None)
-        until = time.monotonic() + 20  # only a stuck thread takes that long
+        until = time.monotonic() + 20  # only a stuck thread takes this long
         while (made := lines.tell() // 2) < taken + depth and time.monotonic() < until:
             time.sleep(0.005)
         call = f"the number of items that prefetch(items, {depth}) has made, a while after taking {taken}"
@@ -743,7 +746,7 @@ def test_idx_refuses_damage(student, rng):
 @task("8.8")
 def test_idx_files(student, rng, tmp_path, monkeypatch):
     """read_idx reads a file, gzipped or not, and its ValueError names a damaged file."""
-    monkeypatch.chdir(tmp_path)  # for student code that runs in this process; a worker has its own folder
+    monkeypatch.chdir(tmp_path)  # for student code that runs in this process, since a worker has its own folder
     array = rng.integers(0, 256, (4, 3))
     for name, data in (
         ("plain-idx2-ubyte", encode_idx_file(8, array)),

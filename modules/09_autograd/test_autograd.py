@@ -52,7 +52,7 @@ def find_op_with_rule(student, name):
 
 
 def draw_spread_numbers(rng, shape, low=0.3, high=0.9):
-    """Return numbers in random order, no two close together, and none close to 0 if the limits are symmetric."""
+    """Return numbers in random order, with no two close together, and none close to 0 if the limits are symmetric."""
     size = int(np.prod(shape))
     places = (rng.permutation(size) + rng.uniform(0.2, 0.4)) / max(size, 1)
     return (low + (high - low) * places).reshape(shape)
@@ -74,7 +74,7 @@ def expect_grad(tensor, wanted, *, call, hint=None, dtype=None, **tolerance):
 
 
 def check_rule_in_float32(op_with_rule, *arrays, **attributes):
-    """Check that a rule returns float32 for float32, in the inputs' shapes, and does not change its arguments."""
+    """Check that a rule returns float32 for float32, in the shapes of the inputs, and does not change its arguments."""
     arrays = [array.astype("float32") for array in arrays]
     output = expect.pull(op_with_rule.forward(*arrays, **attributes), call=f"{op_with_rule.name}.forward")
     grad = np.ones_like(output)
@@ -216,7 +216,7 @@ def test_power_rule_where_the_power_is_not_finite(student):
     output = np.array([np.inf, np.nan, np.inf, 0.0, 2.0])
     grad_a, grad_b = op_with_rule.backward(np.ones(5), output, a, b)
     call = "the backward rule of power for a = [0, -8, 0, 0, 4], b = [-1, 1/3, -1/2, 1/2, 1/2]"
-    hint = "choose 0 with np.where after the product: inf · 0 and NaN · 0 are NaN"
+    hint = "select 0 with np.where after the product: inf · 0 and NaN · 0 are NaN"
     expect.array(grad_b, [0, 0, 0, 0, 2 * np.log(4)], call=f"{call}: the exponents' gradient", hint=hint)
     expect.array(grad_a, [-np.inf, np.nan, -np.inf, np.inf, 0.25], call=call, hint="b · a ** (b - 1)")
 
@@ -228,7 +228,7 @@ def test_power_rule_with_infinite_gradients(student):
     a, b = np.array([0.0, 2.0, -2.0, -2.0]), np.array([0.0, 0.0, 0.0, 2.0])
     grad_a, grad_b = op_with_rule.backward(np.full(4, inf), a**b, a, b)
     call = "the backward rule of power for a = [0, 2, -2, -2], b = [0, 0, 0, 2], grad inf"
-    hint = "choose, do not multiply by 0"
+    hint = "select, do not multiply by 0"
     expect.array(grad_a, [0, 0, 0, -inf], call=call, hint=hint)
     expect.array(grad_b, [0, inf, 0, 0], call=f"{call}: the exponents' gradient", hint=hint)
 
@@ -329,7 +329,7 @@ def test_nan_is_an_extreme(student, name):
     a[2, 2] -= sign
     output, grad = np.array([nan, nan, 7.0]), np.array([6.0, 8.0, inf])
     (got,) = op_with_rule.backward(grad, output, a, axis=1, keepdims=False)
-    hint = "NaN == NaN is False, so use np.isnan as well; choose with np.where, since inf · 0 is NaN"
+    hint = "NaN == NaN is False, so use np.isnan as well; select with np.where, since inf · 0 is NaN"
     wanted = [[0, 6, 0], [4, 0, 4], [inf, inf, 0]]
     expect.array(got, wanted, call=f"the backward rule of {name} for {a.tolist()}, axis=1, grad [6, 8, inf]", hint=hint)
 
@@ -385,7 +385,7 @@ def test_index_rule_by_hand(student):
 
 @task("9.7")
 def test_what_comes_from_a_marked_tensor_is_recorded(student):
-    """Inside a tape, results computed from a tensor that requires a gradient also require one, and have a tape."""
+    """Inside a tape, results computed from a tensor that requires a gradient also require one and have a tape."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     c = student.tensor.Tensor([3.0, 4.0])
     with student.autograd.Tape():
@@ -458,7 +458,7 @@ def test_all_floating_dtypes_are_marked(student):
 
 @task("9.7")
 def test_another_recorder_is_restored(student):
-    """A recorder that was active before the block records ops again after it, even if the block raises an error."""
+    """A recorder that was active before the block records ops again afterwards, even if the block raises an error."""
     (x,) = make_leaf_tensors(student, [1.0])
     with record_with_trace(student) as trace:
         with student.autograd.Tape():
@@ -530,7 +530,7 @@ SKIP = "an entry that has no gradient did not contribute to the loss: skip it"
 
 @contextmanager
 def expect_no(*kinds, call, hint):
-    """Expect that the block raises none of these exceptions, which a frequent mistake causes."""
+    """Expect the block to raise none of these exceptions, which come from a frequent mistake."""
     try:
         yield
     except NotImplementedError:
@@ -717,7 +717,7 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
 def test_a_network_is_trained_through_the_tape(student, rng):
     """Fifteen steps with gradients from the tape lower the loss of a convolutional network."""
     network, criterion = build_small_network(student), student.dense.CrossEntropyLoss()
-    network[5].training = False  # without the noise of dropout, the loss cannot fall by chance
+    network[5].training = False  # without the noise of dropout, the loss cannot fall merely by chance
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
@@ -761,7 +761,7 @@ def test_a_tensor_used_twice_gets_both_shares(student, rng):
 
 @task("9.8")
 def test_paths_of_different_length_meet(student, rng):
-    """A result that is used early and again much later passes its gradient on only when it is complete."""
+    """A result that is used early and again much later passes its gradient on only when the gradient is complete."""
     array = rng.uniform(0.5, 1.5, 4)
     (x,) = make_leaf_tensors(student, array)
     with student.autograd.Tape():
@@ -1039,7 +1039,7 @@ def test_an_op_without_a_rule_is_named(student):
 
 @task("9.8")
 def test_a_new_op_brings_its_own_backward(student):
-    """An op that module 09 does not know is differentiated by its own backward function."""
+    """An op that module 09 does not know is differentiated with its own backward function."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     own = student.tensor.Op("own", student.tensor.exp.forward, student.activations.relu.backward)
     with student.autograd.Tape():
@@ -1141,7 +1141,7 @@ def test_a_saved_array_that_changes_is_noticed(student, which):
 
 @task("9.8")
 def test_a_change_is_noticed_after_another_tape_ended(student):
-    """As long as either of two records needs an array, a change to it is detected."""
+    """As long as either of two records needs an array, a change to the array is detected."""
     (x,) = make_leaf_tensors(student, np.array([1.0, 2.0]))
     losses = []
     for _ in range(2):
@@ -1303,7 +1303,7 @@ def test_gradcheck_looks_at_every_element(student, numbers):
     check = student.autograd.gradcheck
     op = student.tensor.Op("odd", student.activations.relu.forward, student.spatial.flatten.backward)
     straight, x = student.tensor.operator(op), np.array(numbers)
-    call = "gradcheck of ReLU with a backward rule that lets everything through, at "
+    call = "gradcheck of ReLU with a backward rule that passes everything through, at "
     expect.equal(check(straight, [student.tensor.Tensor(abs(x))]), True, call=f"{call}{abs(x).tolist()}")
     with expect.raises(RuntimeError, call=f"{call}{numbers}", hint="np.ndindex(x.shape) visits every element"):
         check(straight, [student.tensor.Tensor(x)])
@@ -1362,7 +1362,7 @@ def test_gradcheck_accepts_what_does_not_depend_on_its_input(student):
 
 @task("9.10")
 def test_gradcheck_wants_float64(student):
-    """Float32 inputs raise a TypeError; integers are left alone."""
+    """Float32 inputs raise a TypeError; integers are left as they are."""
     multiply = make_op_function(student, student.tensor.multiply)
     x = student.tensor.Tensor(np.array([0.5, 1.5]))
     with expect.raises(TypeError, mentions=("float64",), call="gradcheck(…, [tensor of float32])"):

@@ -104,7 +104,7 @@ def test_lr_may_change_between_steps(student, rng):
     ],
 )
 def test_without_a_gradient_nothing_moves(student, name):
-    """A parameter whose grad is None is left alone, whatever the others do, and does not decay."""
+    """A parameter whose grad is None does not change, whatever the others do, and does not decay."""
     moving, resting = make_tensor(student, [1.0, 2.0]), make_tensor(student, [3.0, 4.0])
     options = {} if name == "Optimizer" else {"weight_decay": 0.5}
     optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, **options)
@@ -250,7 +250,7 @@ adams = pytest.mark.parametrize(
 def test_adam_by_its_formula(student, rng, name):
     """Both means begin at 0 and are bias-corrected; the decay is added to Adam's gradient, but to AdamW's update."""
     lr, decay, eps = 0.1, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
-    beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
+    beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual values
     value = rng.normal(size=(2, 3))
     mean, square = np.zeros((2, 3)), np.zeros((2, 3))
     parameter = make_tensor(student, value)
@@ -464,7 +464,7 @@ def test_states_share_no_memory(student, rng, name):
         for what, its in (("the optimiser that saved it", optimizer), ("the one that loaded it", resumed)):
             call = f"{name}: {key!r} of {what}, after the array in the state was changed in place"
             hint = "np.array(x) copies, but np.asarray(x) and state[name] = x share memory"
-            traps = {hint: 0 * wanted[key] + 77}  # the test's own numbers say nothing more about the state
+            traps = {hint: 0 * wanted[key] + 77}  # the test's own numbers say nothing else about the state
             expect.array(its.state_dict()[key], wanted[key], rtol=0, atol=0, call=call, hint=hint, traps=traps)
 
 
@@ -500,7 +500,7 @@ def test_state_that_does_not_fit_is_refused(student, rng, name):
 
 @task("10.6")
 def test_state_survives_a_change_of_number_types(student, rng):
-    """Numbers that come back as arrays without axes, and arrays in another dtype, are converted."""
+    """Numbers that come back as arrays without axes are converted, and so are arrays in another dtype."""
     parameters = [make_tensor(student, rng.normal(size=3).astype("float32"))]
     optimizer = student.optimizers.Adam(parameters, lr=0.1)
     advance(student, optimizer, parameters, rng)
@@ -566,7 +566,7 @@ def test_a_rate_comes_from_the_count(student):
 
 @task("10.8")
 def test_cosine_schedule_by_its_formula(student, rng):
-    """The rate goes from base_lr at step 0 to eta_min at step T_max along half a cosine, and then rises again."""
+    """The rate goes from base_lr at step 0 to eta_min at step T_max along half a cosine, and then it rises again."""
     base, low = float(rng.uniform(0.5, 1)), float(rng.uniform(0.01, 0.1))
     got = collect_learning_rates(student, "CosineAnnealingLR", 12, lr=base, T_max=6, eta_min=low)
     wanted = [low + (base - low) / 2 * (1 + math.cos(math.pi * k / 6)) for k in range(13)]
@@ -597,7 +597,7 @@ def test_one_cycle_by_its_formula(student, rng):
 
 @task("10.9")
 def test_one_cycle_of_few_steps(student):
-    """A cycle whose rise has one step or less begins at the peak, and its last step has the smallest rate."""
+    """A cycle whose rise has at most one step begins at the peak, and its last step has the smallest rate."""
     for total, share in ((10, 0.1), (3, 0.3), (4, 0.0), (1, 0.3)):
         got = collect_learning_rates(
             student, "OneCycleLR", total - 1, lr=1.0, max_lr=1.0, total_steps=total, pct_start=share
@@ -690,7 +690,7 @@ def compare_with_reference_run(student, run):
     scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None
     clip = (student.optimizers.clip_grad_norm, run["max_norm"]) if "max_norm" in run else None
     data = [np.array(REFERENCE[what]) for what in ("inputs", "targets")]
-    # The steps run in the student's process: sending a thousand requests would take most of the grading time.
+    # The steps run in the student's process, because sending a thousand requests would take most of the grading time.
     there, done = student.define(take_steps), 0
     for count, lr, *wanted in run["rows"]:
         schedule = scheduler.step if kind else None
@@ -710,7 +710,7 @@ def compare_with_reference_run(student, run):
 def take_steps(done, until, data, parameters, make, step_once, schedule, clip):
     """Take steps done + 1 to `until` on the loss that reference.json describes, and return the last gradients.
 
-    The third parameter only has a gradient in every third step, and the fourth never has one.
+    The third parameter has a gradient only in every third step, and the fourth never has one.
     """
     import numpy as np  # this runs in the student's process, where this file's imports are unknown
 

@@ -187,7 +187,7 @@ def test_early_stopping_by_default(student):
 
 @task("11.4")
 def test_a_step_is_a_step_of_the_optimiser(student, rng):
-    """A step moves the parameters exactly as the optimiser does with this batch's gradients alone."""
+    """A step moves the parameters exactly as the optimiser does with only this batch's gradients."""
     x, y = draw_examples(rng, 12)
     nets = [build_small_network(student) for _ in range(2)]
     trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), make_sgd(student, nets[0], 0.5))
@@ -223,9 +223,9 @@ def test_a_step_can_be_clipped(student, rng):
     for net in nets:
         moves = [values(p) - s for p, s in zip(net.parameters(), start, strict=True)]
         lengths.append(math.sqrt(sum(float((move.astype("float64") ** 2).sum()) for move in moves)))
-    expect.array(lengths[1], 1e-3, rtol=0.01, call="how far a step with SGD, lr=1 and max_norm=1e-3 goes")
-    call = "how far a step with max_norm=1e6 goes"
-    expect.array(lengths[2], lengths[0], call=call, hint="it must go as far as without max_norm")
+    expect.array(lengths[1], 1e-3, rtol=0.01, call="the length of a step with SGD, lr=1 and max_norm=1e-3")
+    call = "the length of a step with max_norm=1e6"
+    expect.array(lengths[2], lengths[0], call=call, hint="the step must be as long as without max_norm")
 
 
 @task("11.4")
@@ -305,7 +305,7 @@ def test_an_infinite_loss_stops(student):
     net[0].weight.data = np.ones((1, 1), "float32")
     trainer = student.training.Trainer(net, student.layers.MSELoss(), make_sgd(student, net, 0.1), metrics={})
     infinite = make_tensors(student, np.full((2, 1), np.inf, "float32"), np.zeros((2, 1), "float32"))
-    call, hint = "train_step with an infinite input, and so an infinite loss", "math.isfinite"
+    call, hint = "train_step with an infinite input, and therefore an infinite loss", "math.isfinite"
     with expect.raises(FloatingPointError, mentions=("1",), call=call, hint=hint):
         trainer.train_step(*infinite)
     expect.array(net[0].weight, [[1.0]], rtol=0, atol=0, call=f"the weight after {call}")
@@ -477,7 +477,7 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
             student.dense.set_training(net, False)
 
     rows = trainer.fit(make_batch_list(student, x, y, 3), 2, held_out, record_progress)
-    expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it again in each epoch")
+    expect.equal(modes, [True] * 4, call=".training of Dropout in each step of fit", hint="set it again in each epoch")
     names = ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"]
     expect.equal([sorted(row) for row in rows], [names] * 2, call="the names in the rows of fit with validation")
     now = trainer.evaluate(held_out)
@@ -629,7 +629,7 @@ def expect_names(state, wanted, *, call):
 
 @task("11.8")
 def test_a_state_resumes_bit_for_bit(student, rng):
-    """Two epochs, a new trainer that loads the state, and two more epochs equal four uninterrupted epochs exactly."""
+    """Two epochs, then two more in a new trainer that loads the state, exactly equal four uninterrupted epochs."""
     seed = int(rng.integers(1000))
     whole, first, second = (build_training_run(student, np.random.default_rng(seed)) for _ in range(3))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
@@ -637,7 +637,7 @@ def test_a_state_resumes_bit_for_bit(student, rng):
     parameters = second.network.parameters()
     state, before = hold_trainer_state(student, first.trainer)
     second.trainer.load_state_dict(state, second.loader)
-    first.trainer.fit(first.loader, 3, first.held_out)  # must not affect the loaded copy
+    first.trainer.fit(first.loader, 3, first.held_out)  # this must not affect the loaded copy
     second.trainer.fit(second.loader, 4, second.held_out)
     expect_same_state(whole, second, "2 epochs, load_state_dict in a new trainer, and 2 more")
     call = "the entries of the loaded state that changed two epochs later"
@@ -825,7 +825,7 @@ def test_a_checkpoint_is_read_as_it_was_written(student, rng):
 
 @task("11.10")
 def test_damage_is_noticed(student, rng):
-    """A damaged file is not changed; unless its state is still intact, an error that names the file is raised."""
+    """A damaged file is not changed, and an error that names the file is raised unless its state is still intact."""
     path = student.folder() / "precious.ckpt"
     state = {"weight": rng.normal(size=(4, 5)).astype("float32"), "epoch": 3}
     student.training.write_checkpoint(path, state)
@@ -943,17 +943,17 @@ def test_a_resumed_run_knows_its_best_epoch(student):
         call = f'a new Checkpoint(path, "figure", largest={largest}), first called after {curve}'
         hint = "do not store a best value: use since_best on the trainer's history, which a resumed run has"
         written = path.read_bytes() != b"better"
-        outcomes = ("leaves the file alone", "writes")
+        outcomes = ("leaves the file unchanged", "writes")
         expect.that(written == writes, call=call, got=outcomes[written], expected=outcomes[writes], hint=hint)
 
 
 @task("11.11")
 def test_a_stopped_run_stays_stopped(student, rng):
-    """If the checkpoint is the last callback, it saves that training was stopped, and a resumed run is stopped."""
+    """If the checkpoint is the last callback, it saves why training was stopped, and a resumed run is stopped."""
     path, seed = student.folder() / "run.ckpt", int(rng.integers(1000))
     callbacks = [student.training.EarlyStopping("lr", patience=1), student.training.Checkpoint(path)]
     first = build_training_run(student, np.random.default_rng(seed), callbacks=callbacks)
-    first.trainer.fit(first.loader, 4)  # in the first epochs of one cycle lr rises
+    first.trainer.fit(first.loader, 4)  # in the first epochs of a cycle, lr rises
     again = build_training_run(student, np.random.default_rng(seed))
     again.trainer.load_state_dict(student.training.read_checkpoint(path), again.loader)
     again.trainer.fit(again.loader, 4)

@@ -1,4 +1,4 @@
-"""The tests of module 12: size, pruning, channels, quantisation, products of integers, int8 networks, distillation.
+"""The tests of module 12: size, pruning, channels, quantisation, integer products, int8 networks, distillation.
 
 Expected values are computed here, in float64 or in 64-bit integers, in a different way from the lesson's.
 """
@@ -46,7 +46,7 @@ def test_buffers_weigh_and_are_no_parameters(student):
 
 @task("12.1")
 def test_a_tensor_used_twice_counts_once(student):
-    """A layer that a network uses twice is stored once."""
+    """A layer that a network uses twice is stored only once."""
     dense = student.layers.Dense(4, 4, rng=student.rng(3))
     norm = student.spatial.BatchNorm2d(2)
     net = student.layers.Sequential(dense, dense, norm, norm)
@@ -69,7 +69,7 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
         for sparsity in (0.0, 0.13, 0.5, float(rng.uniform(0.2, 0.9)), 1.0):
             got = student.compression.magnitude_mask(weight, sparsity)
             call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
-            hint = "rank by absolute value; round(sparsity · size) of them go"
+            hint = "rank by absolute value; round(sparsity · size) of them are pruned"
             expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
 
@@ -207,7 +207,7 @@ def test_zeros_are_the_mask(student, rng, name):
         hint, got = "a weight that was 0 before the step is 0 after it: mask after every step", "one is no longer 0"
         expect.that(bool((now[zeros] == 0).all()), call=call, got=got, expected="all stay 0", hint=hint)
         expect.equal(int((now == 0).sum()), count, call=call, hint="count all weights together, but no biases")
-        hint = "rank all weights together: none of the second layer's is among the smallest"
+        hint = "rank all weights together: none of the second layer's weights is among the smallest"
         expect.equal(int((now[40:] == 0).sum()), 4, call=f"zeros of the second layer: {call}", hint=hint)
         moved = bool((now != before)[now != 0].all())
         expect.that(moved, call=f"the others: {call}", got="some did not move", expected="all move")
@@ -539,7 +539,7 @@ CONVOLUTIONS = {
 @task("12.8")
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_the_convolution_op(student, rng, name):
-    """The convolution computes with integers; padding represents 0.0, which in int8 is the zero point."""
+    """The convolution computes with integers; padding represents 0.0, which is the zero point in int8."""
     shape, kernels, stride, padding = CONVOLUTIONS[name]
     case, steps = draw_int8_case(rng, kernels), rng.integers(-127, 128, shape)
     x = draw_inputs_near_steps(rng, steps, case)
@@ -598,7 +598,7 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
 
 @task("12.9")
 def test_a_quantized_layer_answers_as_its_ops(student, rng):
-    """To within a step, a layer returns what a Dense or Conv2d with its weights, strides and padding returns."""
+    """A layer returns, to within a step, what a Dense or Conv2d with its weights, strides and padding returns."""
     dense = student.layers.Dense(6, 4, rng=student.rng(1))
     conv = student.spatial.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), rng=student.rng(2))
     for layer, shape in ((dense, (5, 6)), (dense, (2, 3, 6)), (conv, (2, 2, 6, 5))):
@@ -621,7 +621,7 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
 
 @task("12.9")
 def test_what_a_layer_knows_is_in_its_buffers(student, rng):
-    """Copying all buffers into a layer with different weights makes the two equal: nothing is kept anywhere else."""
+    """Copying all buffers into a layer with different weights makes the two equal: nothing is stored elsewhere."""
     x = student.tensor.Tensor(rng.normal(size=(4, 6)).astype("float32"))
     made = [
         student.compression.QuantizedLayer(student.layers.Dense(6, 3, rng=student.rng(seed)), -high, high)
@@ -638,7 +638,7 @@ def test_what_a_layer_knows_is_in_its_buffers(student, rng):
         mine.data = values(its)
     call, hint = (
         "a QuantizedLayer with another one's buffers",
-        "in forward compute from the buffers, and keep no copies",
+        "compute from the buffers in forward, and keep no copies",
     )
     expect.array(made[1](x), wanted, rtol=1e-6, call=call, hint=hint)
 
@@ -805,7 +805,7 @@ def test_only_the_student_learns(student, rng):
     wanted = alpha * heat * (q - p) / 5 + (1 - alpha) * (hard - np.eye(4)[targets]) / 5
     call = "the gradient of the logits in distillation_loss, T=3, alpha=0.7"
     expect.that(mine.grad is not None, call=call, got="None", expected="a gradient", hint="compute with the tensors")
-    hint = "alpha · T · (q - p) / n + (1 - alpha) · (softmax - one-hot) / n; use tensors for all that depends on them"
+    hint = "alpha · T · (q - p) / n + (1 - alpha) · (softmax - one-hot) / n; use tensors for what depends on them"
     expect.array(mine.grad, wanted, rtol=1e-6, atol=1e-9, call=call, hint=hint)
     expect.that(its.grad is None, call="the teacher's gradient", got="one", expected="None", hint="use its .data")
 

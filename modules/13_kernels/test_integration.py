@@ -28,7 +28,7 @@ def test_recipe_leaves_what_it_was_given(student, rng):
 
 @task("13.17")
 def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
-    """The int8 tensors of a trained network still classify images in one that was compressed from fresh weights."""
+    """A trained network's int8 tensors still classify images in a network that was compressed from fresh weights."""
     ours, (images, labels) = RECIPE.load_recipe(student), RECIPE.draw_squares(rng, 376)
     trained, fresh = ours.build(student.rng(8)), ours.build(student.rng(9))
     ours.train(trained, images[:256], labels[:256], rng=student.rng(8), progress=ignore_reports)

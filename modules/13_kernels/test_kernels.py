@@ -84,7 +84,7 @@ def make_ticking_clock(student):
 
 @task("13.1")
 def test_an_op_gets_the_time_since_the_op_before(student):
-    """Times of ops with the same name add up; the time between two ops is charged to the second."""
+    """Times of ops with the same name add up; the time between two ops counts for the second one."""
     tensor = student.tensor
     now = tensor.Tensor(np.array(100.0))
 
@@ -100,7 +100,7 @@ def test_an_op_gets_the_time_since_the_op_before(student):
         advance_clock(50.0)
     x.exp()
     call = "profile.seconds after exp, sum, sum and exp, which end 3, 0.25, 10 and 2.5 s after the previous reading"
-    hint = "no time outside the block counts, and no time after the last op"
+    hint = "neither time outside the block nor time after the last op counts"
     expect.equal(profile.seconds, {"exp": 5.5, "sum": 10.25}, call=call, hint=hint)
 
 
@@ -380,7 +380,7 @@ def test_the_blocked_convolution_is_a_convolution(student, rng, case):
 @task("13.6")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_output(student, rng):
-    """With 1, 2 and 3 threads the results have the same bits, and no thread is left running."""
+    """With 1, 2 and 3 threads, the results have the same bits, and no thread is left running."""
     x, weight = (rng.normal(size=s).astype("float32") for s in ((4, 3, 17, 9), (6, 3, 3, 3)))
     threading, op = student.dataloader.threading, student.kernels.blocked_conv2d
     before = threading.active_count()
@@ -393,7 +393,7 @@ def test_any_number_of_threads_gives_the_same_output(student, rng):
 
 @task("13.6")
 def test_a_result_is_not_lent_again(student, rng):
-    """An output keeps its values, whatever is computed afterwards: only scratch memory is reused."""
+    """An output keeps its values, whatever is computed afterwards, because only scratch memory is reused."""
     apply, op = student.tensor.apply, student.kernels.blocked_conv2d
     x, other, weight = (rng.normal(size=s).astype("float32") for s in ((2, 2, 6, 6), (2, 2, 6, 6), (3, 2, 3, 3)))
     weight = student.tensor.Tensor(weight)
@@ -456,7 +456,7 @@ def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
 @task("13.7")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_gradients(student, rng):
-    """With 1, 2 and 3 threads the results have the same bits, even where blocks cover the same pixels."""
+    """With 1, 2 and 3 threads, the results have the same bits, even where blocks cover the same pixels."""
     op, threading = student.kernels.blocked_conv2d, student.dataloader.threading
     before = threading.active_count()
     for kernel, stride in (((5, 3), (1, 1)), ((3, 3), (2, 2))):
@@ -605,7 +605,7 @@ def max_pool_backward(grad, x, kernel, stride):
     for n, c, r, q in np.ndindex(grad.shape):
         top, left = r * stride[0], q * stride[1]
         window = x[n, c, top : top + kernel[0], left : left + kernel[1]]
-        i, j = np.unravel_index(np.argmax(window), window.shape)  # a NaN counts as largest
+        i, j = np.unravel_index(np.argmax(window), window.shape)  # a NaN counts as the largest
         grad_x[n, c, top + i, left + j] += grad[n, c, r, q]
     return grad_x
 
@@ -645,7 +645,7 @@ def test_pooling_agrees_with_module_06(student, rng):
     (got,) = new.backward(grad, output, x, **options)
     call = "compiled_max_pool2d.backward with an infinite gradient in one window"
     expect.array(
-        got, max_pool_backward(grad, x, (2, 2), (2, 2)), call=call, hint="choose with a condition; ∞ · 0 is NaN"
+        got, max_pool_backward(grad, x, (2, 2), (2, 2)), call=call, hint="select with a condition; ∞ · 0 is NaN"
     )
 
 
@@ -828,7 +828,7 @@ def test_ops_are_replaced_and_places_are_kept(student, rng):
 
 @task("13.12")
 def test_parameters_and_buffers_are_the_same_objects(student, rng):
-    """A gradient of, or a change to, one network's tensor also appears in the other network."""
+    """Gradients of, and changes to, a tensor of one network also appear in the other network."""
     network = build_network(student)
     fast = student.kernels.optimise(network)
     for what in ("parameters", "buffers"):
@@ -951,11 +951,11 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
     right, down = inner[:, 0].mean(axis=(1, 2)) / step[0], inner[:, 1].mean(axis=(1, 2)) / step[1]
     hint = "take a window of 33×33 from a frame of two pixels, then mix neighbours with a random share"
     for axis, offsets in (("along the columns", right), ("along the rows", down)):
-        call = f"the pixels by which 60 images were shifted {axis}"
+        call = f"the number of pixels by which each of 60 images was shifted {axis}"
         fits = np.abs(offsets).max() <= 2.2 and offsets.min() < -1 and offsets.max() > 1
         expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="spread from -2 to 2", hint=hint)
     angles = {"down": down, "right": right, "down minus right": down - right}
-    for what, offsets in angles.items():  # a pixel is one turn of a circle: all whole pixels point the same way
+    for what, offsets in angles.items():  # a pixel is one turn of a circle, so all whole pixels point the same way
         together = float(np.abs(np.exp(2j * np.pi * offsets).mean()))
         call = f"the fractions of a pixel by which 60 images were shifted {what}"
         got = np.round(offsets % 1, 1).tolist()
@@ -1024,7 +1024,7 @@ def test_recipe_trains(student, rng):
 
 @task("13.13")
 def test_recipe_compresses(student, rng):
-    """In int8 the network's answers are nearly the same, and it takes at most 0.27 of the bytes, all in its tensors."""
+    """In int8, the network's answers are nearly the same; it takes at most 0.27 of the bytes, all in its tensors."""
     ours, images = RECIPE.load_recipe(student), RECIPE.draw_noise(rng, 40)
     images[0] = 120  # a single image does not show how large the inputs of a layer become
     network = ours.build(student.rng(3))

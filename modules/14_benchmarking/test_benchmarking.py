@@ -65,7 +65,7 @@ def test_the_collector_is_as_it_was(student, collector):
     collector.disable()
     with student.benchmarking.pause_collector():
         expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector(), if it was off before")
-    hint = "somebody else may have switched it off: check isenabled() first"
+    hint = "other code may have switched it off: check isenabled() first"
     expect.equal(
         collector.isenabled(), False, call="gc.isenabled() after pause_collector(), if it was off before", hint=hint
     )
@@ -74,7 +74,7 @@ def test_the_collector_is_as_it_was(student, collector):
 @task("14.1")
 def test_an_error_leaves_the_collector_on(student, collector):
     """After a block or a function that fails, the collector is on again, and the error reaches the caller."""
-    hint = "switch it on in `finally`"
+    hint = "switch it back on in `finally`"
     call, pause = "a block in pause_collector() that raises", student.benchmarking.pause_collector
     with expect.raises(RuntimeError, call=call, mentions=("on purpose",)), pause():
         raise RuntimeError("on purpose")
@@ -101,7 +101,7 @@ def test_each_call_is_measured_by_itself(student, rng, repeats, warmup):
 
 @task("14.1")
 def test_nothing_but_the_call_is_between_two_readings(student):
-    """With a clock that ticks at each reading, each call takes one tick."""
+    """If the clock ticks at each reading, each call takes one tick."""
     clock, _ = make_clock(student, [1] * 100)
     machine = Machine(student, lambda *_: 0.0)
     got = student.benchmarking.time_calls(machine.make_function("work"), 5, 1, clock)
@@ -183,7 +183,7 @@ def test_what_has_no_quantile_is_refused(student):
 
 @task("14.2")
 def test_a_summary_withstands_outliers(student, rng):
-    """Minimum, median, scaled MAD and the quantile 0.95 agree with their definitions for any number of samples."""
+    """The minimum, median, scaled MAD and 0.95 quantile agree with their definitions for any number of samples."""
     cases = [[5.0, 4.0, 6.0, 5.0, 90.0], [3.0], [1.0, 2.0], [2.0] * 6]
     cases += [list(rng.lognormal(size=n)) for n in (9, 30)]
     for samples in cases:
@@ -221,7 +221,7 @@ def test_resamples_of_zeros_and_ones_are_binomial(student, ones, confidence):
     call = f"bootstrap_interval({ones} ones and {100 - ones} zeros, np.mean, {confidence}, 4000, rng=…)"
     expect.that(type(got) is tuple and len(got) == 2, call=call, got=got, expected="(low, high)")
     for name, value, tail in zip(("low", "high"), got, ((1 - confidence) / 2, (1 + confidence) / 2), strict=True):
-        hint = "draw with replacement, as many as there are; cut off half of 1 - confidence on either side"
+        hint = "draw as many as there are, with replacement; cut off half of 1 - confidence on either side"
         wanted = find_binomial_quantile(100, ones / 100, tail) / 100
         expect.array(value, wanted, rtol=0, atol=0.0151, call=f"{name} of {call}", hint=hint)
 
@@ -259,7 +259,11 @@ def test_the_generator_decides_the_draws(student):
     )
     low, high = compute_interval(5, draws=1)
     expect.array(
-        low, high, rtol=1e-12, call="low and high of an interval from 1 draw", hint="make as many draws as `draws` says"
+        low,
+        high,
+        rtol=1e-12,
+        call="low and high of an interval from a single draw",
+        hint="make as many draws as `draws` says",
     )
     got = student.benchmarking.bootstrap_interval([4.0], rng=student.rng(0))
     expect.array(list(got), [4.0, 4.0], call="bootstrap_interval([4.0], rng=…)")
@@ -307,7 +311,7 @@ def test_each_function_has_its_own_column(student, rng):
     expect.equal(len(began), 54, call="calls of time_in_turns(a, b, 12, 3, clock, rng=…)")
     is_a, blocks = began[6:].reshape(12, 4), costs[6:].reshape(12, 4)
     rows = np.stack([np.where(is_a, blocks, 0).sum(axis=1), np.where(is_a, 0, blocks).sum(axis=1)], axis=1)
-    hint = "add up both calls; the baseline's column is the first, even in a block that the candidate began"
+    hint = "add up both calls; the baseline's column is the first, even in a block that the candidate begins"
     expect.array(got, rows, rtol=1e-9, dtype="float64", call="time_in_turns(a, b, 12, 3, clock, rng=…)", hint=hint)
 
 
@@ -368,7 +372,7 @@ def test_the_collector_is_off_in_turns(student, collector):
 def draw_blocks(rng, blocks, factor):
     """Return seconds (blocks, 2) of a noisy machine on which the candidate takes `factor` times as long.
 
-    All calls are about 3% slower than they could be, and one in a hundred takes up to eight times as long in addition.
+    All calls are about 3% slower than they could be, and in addition one in a hundred takes up to eight times as long.
     """
     shape = (blocks, 2, 2)
     noise = 1 + 0.03 * np.abs(rng.normal(size=shape))
@@ -445,24 +449,24 @@ def test_ten_percent_are_found(student, rng, factor, verdict):
     """At least 95% of 200 comparisons find a difference of 10%, even though calls are disturbed."""
     verdicts = count_verdicts(student, rng, 200, factor)
     call = f"verdicts of 200 comparisons in which the candidate takes {factor} times as long"
-    hint = "a mean follows the few calls that were disturbed; a median does not"
+    hint = "the few calls that were disturbed affect a mean, but not a median"
     expect.that(verdicts[verdict] >= 190, call=call, got=verdicts, expected=f'at least 190 "{verdict}"', hint=hint)
 
 
 DRIFTS = {
-    "slower and slower, up to three times": lambda n, _: 1 + n / 24,
+    "slower and slower, up to three times as slow": lambda n, _: 1 + n / 24,
     "faster and faster": lambda n, _: 3 - n / 26,
-    "twice as slow from some call on": lambda n, start: 2 if n >= start else 1,
+    "twice as slow after some call": lambda n, start: 2 if n >= start else 1,
     "every second call slow": lambda n, start: 1.3 if (n + start) % 2 else 1,
     "one call of four slow": lambda n, start: 1.3 if (n + start) % 4 == 0 else 1,
-    "slow and fast in waves": lambda n, start: 1.5 + math.sin((n + start) / 5),
+    "slow and fast in turn, in waves": lambda n, start: 1.5 + math.sin((n + start) / 5),
 }
 
 
 @task("14.5")
 @pytest.mark.parametrize("name", DRIFTS, ids=[name.replace(" ", "-") for name in DRIFTS])
 def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
-    """However the machine changes its speed, equal functions that take turns rarely seem different."""
+    """However the machine's speed changes, equal functions that take turns rarely seem different."""
     wrong, drift, generator = 0, DRIFTS[name], student.rng(int(rng.integers(1 << 30)))
     for _ in range(25):
         start, noise = int(rng.integers(48)), rng.normal(1, 0.01, 60)
@@ -595,7 +599,7 @@ def expect_work(profile, wanted, call):
     """Compare calls, flops and bytes with {name: (calls, flops, bytes)}."""
     for place, name in enumerate(("calls", "flops", "bytes")):
         of_ops = {op: work[place] for op, work in sorted(wanted.items())}
-        hint = "count forward when it runs, and backward when it runs, in the op that you pass on"
+        hint = "count forward when it runs, and count backward when it runs, in the op that you pass on"
         expect.equal(dict(sorted(getattr(profile, name).items())), of_ops, call=f"profile.{name} of {call}", hint=hint)
 
 
@@ -737,7 +741,7 @@ def test_peaks_come_from_the_best_call(student):
 
 @task("14.8")
 def test_each_peak_has_a_time_of_its_own(student, rng):
-    """Both rates come from the given clock, each from its own times, and more repeats read the clock more often."""
+    """Both rates come from the given clock, each from its own times, and more repeats need more readings of it."""
     counts = []
     for repeats in (3, 8):
         steps = rng.uniform(1, 9, 200)
@@ -759,7 +763,7 @@ def test_each_peak_has_a_time_of_its_own(student, rng):
 
 @task("14.8")
 def test_ops_are_ranked_by_their_time(student):
-    """Each op has a row, the slowest first, with the fraction of the roof that it reaches."""
+    """Each op has a row, the slowest first, with the fraction of the roofline that it reaches."""
     profile, roofline = student.tensor.Trace(), student.benchmarking.Roofline(100.0, 10.0)
     work = {  # seconds, calls, flops, bytes → limit, efficiency
         "exp": ((2.0, 3, 100, 5), ("arithmetic", 0.5)),
@@ -788,7 +792,7 @@ def test_ops_are_ranked_by_their_time(student):
 
 # 14.9: peak memory
 
-BOOKKEEPING = 2_000_000  # bytes that a call, and the test that it calls back, may take besides the arrays
+BOOKKEEPING = 2_000_000  # bytes that a call, and the test code that it calls back, may take besides the arrays
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def run_caller_threads(batcher, callers, each, patience):
             thread.start()
         for thread in threads:
             thread.join(patience)
-    # Callers that come after the thread has failed only learn that the batcher is closed; the others know why.
+    # Callers that come after the thread has failed learn only that the batcher is closed; the others know why.
     for error in sorted(errors, key=lambda error: type(error) is RuntimeError):
         raise error
     return answers
@@ -189,7 +189,7 @@ def submit_with_pause(batcher, patience):
     batcher.predict = predict
     with batcher:
         futures = [batcher.submit(1.0), batcher.submit(2.0)]
-        time.sleep(0.1)  # a longer wait proves more, and correct code passes with any
+        time.sleep(0.1)  # a longer wait proves more, and correct code passes with any wait
         futures.append(batcher.submit(3.0))
         for future in futures:
             future.result(patience)
@@ -197,7 +197,7 @@ def submit_with_pause(batcher, patience):
 
 
 def end_block_early(batcher, rows, fail, patience):
-    """Leave the block with rows in the queue, perhaps by an error; return [rows answered, is the thread alive]."""
+    """Leave the block with rows in the queue, perhaps through an error; return [rows answered, is the thread alive]."""
     import threading
 
     batcher.predict = lambda batch: batch
@@ -320,7 +320,7 @@ def make_model(name, what):
 
 
 def fill_all_slots(service, name, body, at_once, patience):
-    """Hold `at_once` predictions in the model and send one more request; then release them, and send another.
+    """Hold `at_once` predictions in the model and send one more request; then release them and send another one.
 
     Return the statuses [while it is busy, those held, afterwards].
     """
@@ -447,7 +447,7 @@ def expect_same_bytes(got, wanted, *, call, hint=None):
 
 
 def check_steps(seen, call):
-    """Require that something was renamed, and that it had been synced before."""
+    """Require that something was renamed, and that it had been synced before that."""
     steps = [name for name, _, _ in seen]
     fine = [synced is True for name, synced, _ in seen if name in ("rename", "replace", "link")]
     expected = "a sync of the whole file, and then its renaming"
@@ -622,7 +622,9 @@ def test_promoting_and_rolling_back(student, rng):
         if len(history) > 1 and rng.random() < 0.45:
             history.pop()
             got = registry.roll_back()
-            expect.equal(got, history[-1], call=f"roll_back(), step {step}", hint="the digest that serves now")
+            expect.equal(
+                got, history[-1], call=f"roll_back(), step {step}", hint="the digest of the model now in service"
+            )
         else:
             name = names[int(rng.integers(3))]
             registry.promote(name)
@@ -682,7 +684,7 @@ def test_only_what_is_whole_serves(student):
 
 @task("15.3")
 def test_a_crash_leaves_the_earlier_state(student):
-    """No matter when promote or roll_back is interrupted, a registry opened afterwards has the complete old history."""
+    """Whenever promote or roll_back is interrupted, a registry opened afterwards has the complete old history."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     first, second = registry.put(b"first"), registry.put(b"second")
@@ -704,7 +706,7 @@ def test_a_crash_leaves_the_earlier_state(student):
 
 
 def draw_records(rng, count):
-    """Draw records of everything that JSON can hold, including a line break in a string."""
+    """Draw records that contain everything that JSON can hold, including a line break in a string."""
     return [
         {"step": step, "loss": float(rng.normal()), "note": "ö\n", "more": [None, True, {"a": []}]}
         for step in range(count)
@@ -1067,7 +1069,7 @@ def test_holm_by_hand(student):
         ([], 0.05, []),
     ):
         got = [bool(one) for one in student.mlops.holm(p_values, alpha)]
-        hint = "reject while p ≤ alpha / (m - i), from the smallest on"
+        hint = "reject while p ≤ alpha / (m - i), starting from the smallest"
         expect.equal(got, wanted, call=f"holm({p_values}, alpha={alpha})", hint=hint)
 
 
@@ -1185,7 +1187,7 @@ def test_a_batch_waits_for_more_rows(student):
 
 @task("15.10")
 def test_the_end_answers_all_and_leaves_no_thread(student):
-    """When the block ends, even by an error, all queued rows are answered immediately and the thread ends."""
+    """When the block ends, even with an error, all queued rows are answered immediately and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
         got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
         call = f"[answers, thread alive] after a block with {rows} rows in the queue and max_wait=3600"
@@ -1227,7 +1229,7 @@ def test_an_error_is_its_batchs_alone(student, rng):
     error = f"KeyError: 'no answer for {float(bad)}'"
     wanted = [error if k // 4 == bad // 4 else [2.0 * k, 2.0] for k in range(12)]
     expect.equal(answers, wanted, call=f"12 rows, max_batch=4, the model raises for row {bad}")
-    expect.equal(len(batches), 3, call="the number of batches", hint="the thread continues after an error")
+    expect.equal(len(batches), 3, call="the number of batches", hint="the thread must continue after an error")
 
 
 @task("15.11")
@@ -1378,7 +1380,7 @@ def test_what_the_model_does_wrong_is_500(student):
             service.predict(body)
         except Exception as error:
             expect.that("password" not in str(error), call=f"the message of {call}", got=str(error),
-                        expected="nothing that the model said")  # fmt: skip
+                        expected="nothing of the model's own message")  # fmt: skip
     for _ in range(4):
         require_refusal("predict of no JSON", lambda: service.predict(b"{"), 400)
     service.model = make("good", "one")
@@ -1521,7 +1523,7 @@ def locate_user(user, salt):
 
 @task("15.15")
 def test_the_share_is_that_of_the_digest(student, rng):
-    """Salt and name alone decide who gets the canary: about the given share of users, and always the same ones."""
+    """Only salt and name decide who gets the canary: about the given share of users, and always the same ones."""
     users = [f"user {k}" for k in rng.integers(0, 10**9, 300)] + ["Zoë", "", "a:b"]
     for share, salt in ((0.1, "digits-7"), (0.5, "x"), (0.0, "x"), (1.0, "x")):
         chosen = student.define(call_with_each)(student.mlops.Canary(share, salt).choose, [(user,) for user in users])
@@ -1627,13 +1629,13 @@ def test_a_canary_decides_at_its_looks(student, rng):
             hint = "compare only at a look, with alpha / len(looks)"
             expect.equal(got[0], wanted[0], call=f"[request, new state] with {call}", hint=hint)
             expect.equal(got[1], wanted[1], call=f"canary.state with {call}")
-            hint = "once the state is decided, nothing counts"
+            hint = "once the state is decided, nothing else counts"
             expect.equal(got[2], wanted[2], call=f"[requests, failures] with {call}", hint=hint)
 
 
 @task("15.16")
 def test_nothing_is_decided_before_the_first_look(student):
-    """Even if every answer of the canary fails, nothing is decided before the first look, by default at 100."""
+    """Even if every answer of the canary fails, nothing is decided before the first look (by default at 100)."""
     for failed, count, wanted in (
         (True, 101, ["running"] * 99 + ["rolled back"] * 2),
         (False, 401, ["running"] * 399 + ["promoted"] * 2),

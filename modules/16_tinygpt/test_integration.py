@@ -38,7 +38,7 @@ def continue_prompt(ours, merges, network, prompt):
 
 @task("16.15")
 def test_recipe_learns_to_repeat_a_word(student, rng):
-    """After 130 lines such as "say 4 7 2: 4 7 2" the recipe repeats digits in combinations it has never seen."""
+    """After 130 lines such as "say 4 7 2: 4 7 2", the recipe repeats digits in combinations that it has never seen."""
     ours, merges, network, text = train_on_echoes(student, rng)
     new = [word for word in draw_words(rng, 60) if b"say" + word + b":" not in text][:20]
     right = sum(continue_prompt(ours, merges, network, b"say" + word + b":") == word + b"\0" for word in new)

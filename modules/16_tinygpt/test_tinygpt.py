@@ -26,7 +26,7 @@ def negated_sum(time,  first):
 \treturn -(time + first)  \x20
 """
 EXACT = {"rtol": 0, "atol": 0}
-CONTEXT = 96  # of the recipe, as it is given
+CONTEXT = 96  # from the recipe, as it is given
 
 # 16.1: one merge
 
@@ -75,9 +75,9 @@ def test_merges_of_the_worked_example(student):
 
 @task("16.2")
 def test_of_equally_frequent_pairs_the_smallest_is_merged(student):
-    """For equal counts the smaller left token decides, then the smaller right one, not the first to occur."""
+    """For equal counts, the smaller left token decides, then the smaller right one, and not the first to occur."""
     train = student.tinygpt.train_bpe
-    hint = "of the pairs with the largest count take the smallest: (97, 98) before (97, 99) before (98, 97)"
+    hint = "of the pairs with the largest count, take the smallest: (97, 98) before (97, 99) before (98, 97)"
     for data, wanted in (
         (b"zy.ab zy.ab", [(97, 98), (122, 121)]),
         (b"ba\nba\nac\nac", [(97, 99), (98, 97)]),
@@ -160,7 +160,7 @@ def test_vocabulary_holds_the_bytes_of_each_token(student):
 
 @task("16.3")
 def test_encoding_makes_the_merges_in_their_order(student, rng):
-    """In each piece the earliest merge is applied first, not the longest token and not the first position."""
+    """In each piece, the earliest merge is applied first, not the longest token or the first position."""
     make = student.tinygpt.Tokenizer
     for merges, data, wanted in (
         ([(98, 99), (97, 98)], b"abc", [97, 256]),
@@ -301,7 +301,7 @@ def test_an_embedding_layer_is_drawn_and_learns(student, rng):
     expect.array(inside, [0.6827, 0.9545, 0.9973], rtol=0, atol=0.012, call=f"shares of {call} within 1, 2, 3 × 0.02")
     expect.array(weight.mean(), 0, atol=1e-3, call=f"the mean of {call}", hint=hint)
     again = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
-    expect.array(again.weight, weight, call=f"{call} of the same rng", hint="draw from rng alone", **EXACT)
+    expect.array(again.weight, weight, call=f"{call} of the same rng", hint="draw only from rng", **EXACT)
     other = values(student.tinygpt.Embedding(500, 60, rng=student.rng(5)).weight)
     expect.that(
         not np.array_equal(other, weight), call=f"{call} of another rng", got="the same", expected="different values"
@@ -495,7 +495,7 @@ def test_a_later_token_changes_nothing_before_it(student, rng):
 
 @task("16.7")
 def test_attention_with_a_cache_gives_the_same(student, rng):
-    """Fed one token or several at a time, the layer returns the same outputs as for all tokens together."""
+    """If fed one token or several at a time, the layer returns the same outputs as for all tokens together."""
     layer, tensor = student.tinygpt.CausalSelfAttention(6, 2, rng=student.rng(3)), student.tensor.Tensor
     arrays, x = draw_parameters(layer, rng), rng.normal(size=(3, 8, 6))
     wanted, _ = apply_attention(x, arrays, 2)
@@ -572,7 +572,7 @@ def test_a_block_lists_and_draws_its_layers_in_order(student):
 
 @task("16.8")
 def test_a_block_hands_its_cache_to_the_attention(student, rng):
-    """Fed token by token with a cache, a block returns the same outputs as for all tokens together."""
+    """If fed token by token with a cache, a block returns the same outputs as for all tokens together."""
     layer, tensor = student.tinygpt.Block(4, 2, rng=student.rng(1)), student.tensor.Tensor
     arrays, x = draw_parameters(layer, rng), rng.normal(size=(2, 6, 4))
     wanted, cache = apply_block(x, arrays, 2), student.tinygpt.KVCache(6)
@@ -763,7 +763,7 @@ def test_a_text_is_evaluated_in_windows(student, rng):
         some = tokens[:count]
         data = b"".join(pieces[token] for token in some)
         if [token for piece in cut_pieces(data) for token in encode_naively(piece, merges)] != some:
-            continue  # cut within a piece, it has other tokens
+            continue  # cut within a piece, so that it has other tokens
         nats = 0.0
         for start in range(0, count - 1, 7):
             window = np.array([some[start : start + 8]])
@@ -774,7 +774,7 @@ def test_a_text_is_evaluated_in_windows(student, rng):
         expect.equal(sorted(got), sorted(wanted), call="the names in evaluate_text(…)")
         for name, value in wanted.items():
             call = f'evaluate_text(model of context 7, tokenizer, text of {count} tokens)["{name}"]'
-            hint = "add up the nats of all windows; divide by tokens predicted, or by ln 2 and by their bytes"
+            hint = "add up the nats of all windows; divide by the tokens predicted, or by ln 2 and by their bytes"
             expect.array(got[name], value, rtol=1e-6, call=call, hint=hint)
 
 
@@ -857,7 +857,7 @@ def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
         got = student.tinygpt.sampling_probabilities(np.array(logits), **options)
         call = f"sampling_probabilities({logits}, {options})"
         expect.array(got, wanted, call=call, hint="sort descending, with kind='stable'")
-        logits = np.resize([1.0, 2.0, 0.0], 500)  # long enough for a sort that is not stable to mix equals up
+        logits = np.resize([1.0, 2.0, 0.0], 500)  # long enough for an unstable sort to mix up equal values
     got = student.tinygpt.sampling_probabilities(logits, top_k=90)
     call = "sampling_probabilities([1, 2, 0, 1, 2, 0, …], top_k=90) of 500 tokens"
     expect.array(
@@ -913,7 +913,7 @@ def test_draws_follow_the_probabilities(student, rng):
 
 @task("16.12")
 def test_each_row_is_drawn_from_its_own(student, rng):
-    """From a row with one possible token, that token is drawn, even the first or last; equal rngs draw equal tokens."""
+    """If a row has one possible token, that token is drawn, even the first or last; equal rngs draw equal tokens."""
     places = rng.integers(0, 6, 300)
     places[:2] = 0, 5
     rows = np.eye(6)[places]
@@ -921,7 +921,7 @@ def test_each_row_is_drawn_from_its_own(student, rng):
     expect.array(got, places, dtype="int64", call="sample(rows with one 1 each, rng)", **EXACT)
     rows = rng.dirichlet(np.ones(6), 300)
     first, second = (values(student.tinygpt.sample(rows, student.rng(5))) for _ in range(2))
-    expect.array(second, first, call="sample with the same rng", hint="draw from rng alone", **EXACT)
+    expect.array(second, first, call="sample with the same rng", hint="draw only from rng", **EXACT)
     third = values(student.tinygpt.sample(rows, student.rng(6)))
     expect.that(
         not np.array_equal(third, first), call="sample with another rng", got="the same", expected="different values"
@@ -1079,7 +1079,7 @@ def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
             got, every[:, length - 1], call=call, rtol=1e-3, atol=1e-4, hint="return the logits at the last position"
         )
     alone = ours.next_logits(network, tokens[1:2])
-    expect.array(alone, every[1:2, -1], call="next_logits(network, the second row alone)", rtol=1e-3, atol=1e-4)
+    expect.array(alone, every[1:2, -1], call="next_logits(network, only the second row)", rtol=1e-3, atol=1e-4)
     long = rng.integers(0, size, (2, 700))
     hint = "use the last tokens of a long row: tokens[:, -CONTEXT:]"
     got = expect.pull(ours.next_logits(network, long), call="next_logits(network, 2 rows of 700 tokens)")
@@ -1090,7 +1090,7 @@ def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
 
 @task("16.13")
 def test_recipe_sees_no_future(student, rng):
-    """Later tokens change no logit."""
+    """Later tokens do not change any logit."""
     ours, merges, network = build_recipe(student)
     size = 256 + len(expect.pull(merges, call="learn_merges"))
     tokens = rng.integers(0, size, (2, 16))
@@ -1129,7 +1129,9 @@ def test_recipe_shows_where_attention_looks(student, rng):
     expect.that(
         got.shape[1] > 1, call=f"layers of {call}", got=got.shape[1], expected="one for each block: two or more"
     )
-    expect.array(ours.attention_maps(network, tokens[1:])[0], got[1], call="the map of the second row alone", rtol=1e-3)
+    expect.array(
+        ours.attention_maps(network, tokens[1:])[0], got[1], call="the map of the second row on its own", rtol=1e-3
+    )
 
 
 @task("16.14")
@@ -1402,7 +1404,7 @@ def check_parameters(parameters, wanted, *, call):
 
 
 def check_frequencies(draws, p, *, call, hint=None):
-    """Require draws with the frequencies `p` (chi-squared), none where p is 0; correct code fails once in a million."""
+    """Require draws with the frequencies `p` (chi-squared), none where p is 0. Correct code fails once in a million."""
     counts = np.bincount(draws, minlength=len(p))
     expect.equal(int(counts[p == 0].sum()) + int((draws >= len(p)).sum()), 0, call=f"impossible tokens in {call}")
     possible = p > 0

@@ -101,7 +101,7 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE other (x)")
     db.close()
-    with pytest.raises(UsageError, match="from a different program"):
+    with pytest.raises(UsageError, match="that belongs to a different program"):
         open_gradebook(path)
     path.unlink()
     open_gradebook(path, make=True).__exit__()

@@ -209,7 +209,7 @@ def test_a_damaged_state_is_told_as_a_folder_of_others(own_class: ClassOnDisk) -
     """Nothing is guessed from a damaged state."""
     build_site(own_class.source, own_class.site)
     get_state_file_path(own_class.site).write_text('{"version": 2, "parts": 3}', "utf-8")
-    with pytest.raises(UsageError, match="no site has been built there"):
+    with pytest.raises(UsageError, match="it does not contain a site"):
         build_site(own_class.source, own_class.site)
 
 
