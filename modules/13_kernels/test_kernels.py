@@ -309,10 +309,10 @@ def test_an_error_reaches_the_caller(student):
 
 
 def gather_columns(x, rows, kernel, stride, padding):
-    """Return the columns (C, kh, kw, rows, out_w · N) of some output rows of images (N, C, H, W)."""
+    """Return the columns (C, kh, kw, rows · out_w · N) of some output rows of images (N, C, H, W)."""
     taps = [part[:, :, rows].transpose(1, 2, 3, 0) for _, _, part in view_padded_taps(x, kernel, stride, padding)]
     columns = np.stack(taps, axis=1)
-    return columns.reshape(x.shape[1], *kernel, columns.shape[2], -1)
+    return columns.reshape(x.shape[1], *kernel, -1)
 
 
 def join_image_rows(x):
@@ -329,9 +329,10 @@ def test_gather_copies_windows(student, rng, case):
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
     for rows in (slice(0, out_h), slice(out_h // 2, out_h)):
         wanted = gather_columns(x, rows, kernel, stride, padding)
+        wanted = np.concatenate([wanted, np.full((*wanted.shape[:3], 5), np.nan, "float32")], axis=3)
         scratch = student.tensor.Tensor(np.full(wanted.shape, np.nan, "float32"))
         target = student.hold(scratch, "data")
-        student.kernels.gather_loop(join_image_rows(x), shape[0], rows.start, stride, padding, target)
+        student.kernels.gather_loop(join_image_rows(x), shape[0], rows.start, rows.stop, stride, padding, target)
         call = (
             f"gather_loop of output rows {rows.start} to {rows.stop - 1}, images {shape}, {kernel}, {stride}, {padding}"
         )
@@ -349,11 +350,13 @@ def test_scatter_adds_where_gather_copied(student, rng, case):
     columns = rng.normal(size=gather_columns(start, rows, kernel, stride, padding).shape).astype("float32")
     padded = np.zeros((*shape[:2], shape[2] + 2 * padding[0], shape[3] + 2 * padding[1]))
     windows = columns.reshape(shape[1], *kernel, rows.stop - rows.start, -1, shape[0])
+    columns = np.concatenate([columns, np.full((*columns.shape[:3], 5), np.nan, "float32")], axis=3)
     for i, j, view in view_taps(padded, kernel, stride):
         view[:, :, rows] += windows[:, i, j].transpose(3, 0, 1, 2)
     added = remove_padding(padded, padding, shape)
     image = student.tensor.Tensor(join_image_rows(start))
-    student.kernels.scatter_loop(columns, shape[0], rows.start, stride, padding, student.hold(image, "data"))
+    target = student.hold(image, "data")
+    student.kernels.scatter_loop(columns, shape[0], rows.start, rows.stop, stride, padding, target)
     call = f"scatter_loop for images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
     expect.array(image, join_image_rows(start + added), call=call, atol=1e-5)
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numba import njit
@@ -23,6 +23,7 @@ from tinytorch.spatial import BatchNorm2d, Conv2d, MaxPool2d, OpLayer, check_ima
 from tinytorch.tensor import Op, Tensor, apply, set_recorder
 
 CACHE = 1 << 19  # the bytes of scratch memory that stay in the cache: half of a common second-level cache
+SPARE = 16  # numbers after each row of columns: rows a power of two apart would share a few lines of the cache
 
 
 class Profile:
@@ -70,10 +71,9 @@ class Workspace:
         """Lend an array of arbitrary content, which nobody else gets until the block ends, even with an error."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
-        try:
+        buffer = np.empty(0, np.uint8)
+        with suppress(IndexError):
             buffer = self.idle.pop()  # atomic, so no two threads get the same buffer
-        except IndexError:
-            buffer = np.empty(size, np.uint8)
         buffer = buffer if buffer.size >= size else np.empty(size, np.uint8)
         try:
             yield buffer[:size].view(dtype).reshape(shape)
@@ -98,8 +98,10 @@ def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
     # BEGIN SOLUTION 13.4
     if threads == 1:
         return [function(block) for block in blocks]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, blocks))
+    shares = [blocks[i * len(blocks) // threads : (i + 1) * len(blocks) // threads] for i in range(threads)]
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(run_blocks, function, share) for share in shares[1:]]
+        return sum((other.result() for other in others), start=run_blocks(function, shares[0]))
     # END SOLUTION
 
 
@@ -107,17 +109,14 @@ compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, for vect
 
 
 def runs(x):
-    """Return images as (C, H, W, N), without a copy if memory has this layout; `np.moveaxis(…, -1, 0)` undoes it.
-
-    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles each kind of array separately.
-    """
+    """Return images as read-only (C, H, W, N), no copy if memory has this layout; `np.moveaxis(…, -1, 0)` undoes it."""
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
         array = np.empty(array.shape, x.dtype)
         for first in range(0, len(x), 16):  # 16 images, for which a pixel's numbers fill one cache line
             array[..., first : first + 16] = np.moveaxis(x[first : first + 16], 0, -1)
     array = array.view()
-    array.setflags(write=False)
+    array.setflags(write=False)  # like a tape's arrays, since Numba compiles each kind of array separately
     return array
 
 
@@ -129,34 +128,36 @@ def inside(place, stride, padding, size, count):
 
 
 @compiled
-def gather_loop(x, n, first, stride, padding, columns):
-    """Copy the windows of x (C, H, W · n) for output rows from `first` on to columns (C, kh, kw, rows, out_w · n)."""
+def gather_loop(x, n, first, last, stride, padding, columns):
+    """Copy windows of output rows first to last - 1 of x (C, H, W · n) to columns (C, kh, kw, ≥ rows · out_w · n)."""
     # BEGIN SOLUTION 13.5
-    for c, i, j, r in np.ndindex(columns.shape[:4]):
-        y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r]
-        start, end = inside(j, stride[1], padding[1], x.shape[2] // n, to.size // n) if 0 <= y < x.shape[1] else (0, 0)
+    wide = ((x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1) * n  # one output row
+    for c, i, j, r in np.ndindex((*columns.shape[:3], last - first)):
+        y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * wide : (r + 1) * wide]
+        start, end = inside(j, stride[1], padding[1], x.shape[2] // n, wide // n) if 0 <= y < x.shape[1] else (0, 0)
         to[: start * n].fill(0)
         to[end * n :].fill(0)
         step = max(1, end - start) if stride[1] == 1 else 1  # adjacent pixels are copied in one long run
         for q in range(start, end, step):
             z = q * stride[1] + j - padding[1]
-            run, pixels = columns[c, i, j, r, q * n : (q + step) * n], x[c, y, z * n : (z + step) * n]
+            run, pixels = to[q * n : (q + step) * n], x[c, y, z * n : (z + step) * n]
             for k in range(run.size):
                 run[k] = pixels[k]
     # END SOLUTION
 
 
 @compiled
-def scatter_loop(columns, n, first, stride, padding, grad_x):
+def scatter_loop(columns, n, first, last, stride, padding, grad_x):
     """Add every element of `columns` to the pixel of `grad_x` from which `gather_loop` reads it."""
     # BEGIN SOLUTION 13.5
-    for c, i, j, r in np.ndindex(columns.shape[:4]):
-        y = (first + r) * stride[0] + i - padding[0]
-        start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, columns.shape[4] // n)
+    wide = ((grad_x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1) * n
+    for c, i, j, r in np.ndindex((*columns.shape[:3], last - first)):
+        y, part = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * wide : (r + 1) * wide]
+        start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, wide // n)
         step = max(1, end - start) if stride[1] == 1 else 1
         for q in range(start, end if 0 <= y < grad_x.shape[1] else 0, step):
             z = q * stride[1] + j - padding[1]
-            run, pixels = columns[c, i, j, r, q * n : (q + step) * n], grad_x[c, y, z * n : (z + step) * n]
+            run, pixels = part[q * n : (q + step) * n], grad_x[c, y, z * n : (z + step) * n]
             for k in range(run.size):
                 pixels[k] += run[k]
     # END SOLUTION
@@ -171,11 +172,10 @@ def blocked_conv2d_forward(x, weight, bias=None, *, stride, padding, threads=1, 
     output = np.empty((len(weight), sizes[0], sizes[1] * len(x)), x.dtype)
 
     def compute(rows):
-        part = output[:, rows]
-        with workspace.borrow((*weight.shape[1:], *part.shape[1:]), x.dtype) as columns:
-            gather_loop(image, max(len(x), 1), rows.start, stride, padding, columns)
-            part = part.reshape(len(weight), -1)  # still a view: the product is written where it belongs
-            np.matmul(matrix, columns.reshape(matrix.shape[1], -1), out=part)
+        part = output[:, rows].reshape(len(weight), -1)  # still a view: the product is written where it belongs
+        with workspace.borrow((*weight.shape[1:], part.shape[1] + SPARE), x.dtype) as columns:
+            gather_loop(image, max(len(x), 1), rows.start, rows.stop, stride, padding, columns)
+            np.matmul(matrix, columns.reshape(matrix.shape[1], -1)[:, :-SPARE], out=part)
             if bias is not None:
                 part += bias[:, None]
 
@@ -192,15 +192,14 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
     grad_x = np.zeros(image.shape, x.dtype) if needs_input_grad else None
 
     def compute(rows):
-        part = grads[:, rows]
-        with workspace.borrow((*weight.shape[1:], *part.shape[1:]), x.dtype) as columns:
-            gather_loop(image, max(len(x), 1), rows.start, stride, padding, columns)
-            part = part.reshape(len(weight), -1)
-            flat = columns.reshape(matrix.shape[1], -1)
+        part = grads[:, rows].reshape(len(weight), -1)
+        with workspace.borrow((*weight.shape[1:], part.shape[1] + SPARE), x.dtype) as columns:
+            gather_loop(image, max(len(x), 1), rows.start, rows.stop, stride, padding, columns)
+            flat = columns.reshape(matrix.shape[1], -1)[:, :-SPARE]
             share = flat @ part.T  # BLAS is up to a tenth faster with the longer matrix first
             if needs_input_grad:
                 np.matmul(matrix.T, part, out=flat)  # the gradient of the columns, in the same scratch memory
-                scatter_loop(columns, max(len(x), 1), rows.start, stride, padding, grad_x)
+                scatter_loop(columns, max(len(x), 1), rows.start, rows.stop, stride, padding, grad_x)
         return share
 
     # If blocks have at least kh / stride rows, only neighbours add to the same pixels, and never at the same time.

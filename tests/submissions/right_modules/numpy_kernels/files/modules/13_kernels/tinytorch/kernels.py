@@ -96,18 +96,18 @@ def under(image, kernel, stride, sizes):
         yield i, j, image[:, rows, j : j + (sizes[1] - 1) * stride[1] + 1 : stride[1]]
 
 
-def gather_loop(x, n, first, stride, padding, columns):
+def gather_loop(x, n, first, last, stride, padding, columns):
     image = padded(x.reshape(*x.shape[:2], -1, n), padding)[:, first * stride[0] :]
-    kernel, sizes = columns.shape[1:3], (columns.shape[3], columns.shape[4] // n)
-    for i, j, pixels in under(image, kernel, stride, sizes):
-        columns[:, i, j] = pixels.reshape(*pixels.shape[:2], -1)
+    sizes = (last - first, (image.shape[2] - columns.shape[2]) // stride[1] + 1)
+    for i, j, pixels in under(image, columns.shape[1:3], stride, sizes):
+        columns[:, i, j, : sizes[0] * sizes[1] * n] = pixels.reshape(len(pixels), -1)
 
 
-def scatter_loop(columns, n, first, stride, padding, grad_x):
+def scatter_loop(columns, n, first, last, stride, padding, grad_x):
     image = padded(np.zeros_like(grad_x).reshape(*grad_x.shape[:2], -1, n), padding)
-    kernel, sizes = columns.shape[1:3], (columns.shape[3], columns.shape[4] // n)
-    for i, j, pixels in under(image[:, first * stride[0] :], kernel, stride, sizes):
-        pixels += columns[:, i, j].reshape(pixels.shape)
+    sizes = (last - first, (image.shape[2] - columns.shape[2]) // stride[1] + 1)
+    for i, j, pixels in under(image[:, first * stride[0] :], columns.shape[1:3], stride, sizes):
+        pixels += columns[:, i, j, : sizes[0] * sizes[1] * n].reshape(pixels.shape)
     height, width = grad_x.shape[1], grad_x.shape[2] // n
     grad_x += image[:, padding[0] :, padding[1] :][:, :height, :width].reshape(grad_x.shape)
 
