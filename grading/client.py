@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,10 @@ START_SECONDS = 60.0
 """The time limit for Python and NumPy to start, in seconds. The start is attempted twice."""
 TEXT = 4000
 """The number of characters of an exception's message that are kept."""
+MAX_FRAMES = 20
+"""The number of lines of a traceback that are kept."""
+RUNNING_LINE = re.compile(r'^  File "([^"\n]+)", line (\d{1,9}) in (.+)$', re.MULTILINE)
+"""One line of a traceback as `faulthandler` writes it."""
 End = TypeVar("End", WorkerFailureError, GraderError)
 
 
@@ -88,7 +93,7 @@ class Worker:
             try:
                 self._modules[name] = self.request("module", f"tinytorch.{name}")
             except DeadlineError as error:
-                raise DeadlineError(f"tinytorch.{name} was not loaded: {error}") from None
+                raise DeadlineError(f"tinytorch.{name} was not loaded: {error}", error.frames) from None
         return self._modules[name]
 
     def recipe(self, module_id: str) -> Any:
@@ -279,7 +284,7 @@ class Worker:
                 data, self._make_proxy, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
             )
         except DeadlineError as late:
-            raise self._record_failure(late) from None
+            raise self._record_failure(DeadlineError(str(late), self._receive_running_frames())) from None
         except GraderError as busy:
             raise self._record_failure(busy) from None
         except (EOFError, OSError):
@@ -323,16 +328,27 @@ class Worker:
     def _rebuild_exception(self, rest: list[Any]) -> Exception:
         """Build the exception that the grader raises for one that student code raised."""
         type_name, bases, message, frames = self._require_types(rest, (str, list, str, list))
-        told = []
-        for frame in frames[:20]:
-            file, line, function = self._require_types(frame, (str, int, str))
-            lines = self._sources.get(file, ())
-            if 0 < line <= len(lines):  # a code object may claim any file and line
-                told.append(Frame(file, line, to_one_line(function, 100), lines[line - 1].strip()[:200]))
+        told = self._quote_frames([self._require_types(frame, (str, int, str)) for frame in frames[:MAX_FRAMES]])
         names, message = [b for b in bases if type(b) is str], message[:TEXT]
         if "MemoryError" in names:
             message = f"{message or 'no memory left'} (your code may use {self.confinement.memory_mb:,} MB of memory)"
-        return build_remote_error(to_one_line(type_name, 100), names, message, tuple(told))
+        return build_remote_error(to_one_line(type_name, 100), names, message, told)
+
+    def _receive_running_frames(self) -> tuple[Frame, ...]:
+        """Ask the worker which of the student's lines it is running. The answer is its claim, as every traceback is."""
+        found = []
+        for path, line, function in RUNNING_LINE.findall(self._launched.receive_traceback()):
+            known = [file for file in self._sources if path.endswith(f"/{file}")]
+            found += [(known[0], int(line), function)] if known else []
+        return self._quote_frames(reversed(found[:MAX_FRAMES]))
+
+    def _quote_frames(self, frames: Iterable[Sequence[Any]]) -> tuple[Frame, ...]:
+        """Quote each line of a traceback from the grader's copy. A code object may claim any file and line."""
+        return tuple(
+            Frame(file, line, to_one_line(function, 100), lines[line - 1].strip()[:200])
+            for file, line, function in frames
+            if 0 < line <= len(lines := self._sources.get(file, ()))
+        )
 
     def _require_types(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         """Return the values if they have exactly these types; otherwise stop the worker and raise its failure."""

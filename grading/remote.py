@@ -48,7 +48,14 @@ class WorkerClosedError(WorkerDiedError):
 
 
 class DeadlineError(WorkerFailureError):
-    """The error raised if the answer did not arrive in time. The worker has been stopped."""
+    """The error raised if the answer did not arrive in time. The worker has been stopped.
+
+    ``frames`` are the lines that were running then, if the worker could still report them.
+    """
+
+    def __init__(self, message: str, frames: tuple[Frame, ...] = ()):
+        super().__init__(message)
+        self.frames = frames
 
 
 class ProtocolError(WorkerFailureError):

@@ -123,8 +123,62 @@ def test_an_endless_loop_ends_at_the_deadline(worker_of):
 
 def test_a_file_that_is_never_loaded_is_named(worker_of):
     """An endless loop outside functions is not that of the function a test is about to call."""
-    with pytest.raises(DeadlineError, match=r"^tinytorch\.code was not loaded: .* endless loop"):
+    with pytest.raises(DeadlineError, match=r"^tinytorch\.code was not loaded: .* endless loop") as caught:
         worker_of("while True: pass\n", call_seconds=1).module("code")
+    assert [(frame.line, frame.text) for frame in caught.value.frames] == [(1, "while True: pass")]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("while True: pass", 4),
+        ("while True:\n        try: 1 / 0\n        except BaseException: pass", (4, 5, 6)),
+        ("for _ in range(99): a = np.ones((3000, 3000)) @ np.ones((3000, 3000))", 4),
+    ],
+)
+def test_the_line_of_an_endless_loop_is_reported(worker_of, body, line):
+    """Whether the loop catches every error or is inside a compiled product, and from the outermost call inwards."""
+    worker = worker_of(f"import numpy as np\n\ndef f():\n    {body}\ndef g():\n    f()\n", call_seconds=0.5)
+    with pytest.raises(DeadlineError, match="endless loop") as caught:
+        worker.module("code").g()
+    outer, inner = caught.value.frames
+    assert (outer.file, outer.function, outer.text) == ("m/tinytorch/code.py", "g", "f()")
+    assert inner.function == "f"
+    assert inner.line == line or inner.line in line
+
+
+LINE = '  File "/m/tinytorch/code.py", line {} in {}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        (None, []),
+        ('  File "/etc/passwd", line 1 in x\n' + LINE.format(999, "x"), []),
+        (LINE.format(2, "::error::\x1b[31m"), [(2, ": :error::")]),
+        (LINE.format(1, "x") * 100, [(1, "x")] * 20),
+    ],
+    ids=["silent", "elsewhere", "escapes", "endless"],
+)
+def test_a_false_report_of_the_running_line_changes_nothing_else(worker_of, text, frames):
+    """A worker may say nothing, name other lines or never stop. It ends, and lines that do not exist are dropped."""
+    source = f"""import gc, os, signal, socket
+pipe = next(thing for thing in gc.get_objects() if isinstance(thing, socket.socket))
+text = {text!r}
+def write(*_):
+    while True: os.write(pipe.fileno(), text.encode())
+signal.signal(signal.SIGUSR1, write if text else signal.SIG_IGN)
+def f():
+    while True: pass
+"""
+    code = worker_of(source, call_seconds=1).module("code")
+    started = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"^no answer within 1 s .* an endless loop\?$") as caught:
+        code.f()
+    told = [(frame.line, frame.function) for frame in caught.value.frames]
+    assert told == (frames * 20)[: len(told)]
+    assert bool(told) == bool(frames)
+    assert time.monotonic() - started < 20
 
 
 def test_who_reports_until_the_deadline_is_told_how_long_there_was(worker_of, monkeypatch):

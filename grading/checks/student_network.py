@@ -321,10 +321,9 @@ def convert_error_to_failure_fields(error: Exception) -> dict[str, Any]:
     """Turn an exception of student code, or the end of a worker, into keyword arguments of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}
-    if isinstance(error, WorkerFailureError):
-        return {"got": str(error)}
+    kind = "" if isinstance(error, WorkerFailureError) else f"{getattr(error, 'remote_type', type(error).__name__)}: "
     frames = getattr(error, "frames", ())
-    told: dict[str, Any] = {"got": f"{getattr(error, 'remote_type', type(error).__name__)}: {error}"}
+    told: dict[str, Any] = {"got": f"{kind}{error}"}
     if frames:
         place = choose_traceback_frame(frames)
         told |= {"file": place.file, "line": place.line, "detail": "\n".join(map(str, frames))}

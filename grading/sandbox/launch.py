@@ -20,7 +20,7 @@ from grading.sandbox import bubblewrap
 from grading.sandbox.command import build_worker_command
 from grading.sandbox.folders import delete_folder
 from grading.sandbox.output import OutputTail
-from grading.sandbox.processes import Usage, read_cpu_nanoseconds, read_usage
+from grading.sandbox.processes import Usage, find_innermost_process, read_cpu_nanoseconds, read_usage
 from grading.sandbox.strays import adopt_orphans, kill_stray_processes
 from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
@@ -30,6 +30,8 @@ FENCES = ("bubblewrap", "landlock", "process")
 VARIABLE = "TINYTORCH_FENCE"
 """The environment variable through which tests select the fence."""
 RETRY_SECONDS = 1.0
+TRACEBACK_SECONDS, PAUSE_SECONDS, TRACEBACK_BYTES = 2.0, 0.5, 1 << 16
+"""The limits for a worker's last traceback: its time, the pause after which it is complete, and its size."""
 ADVICE = "Run `tito doctor`, or `inv doctor` as an instructor. It starts a worker and reports what goes wrong."
 _live: set[int] = set()
 """The running workers of this process. They are not strays."""
@@ -126,6 +128,23 @@ class WorkerProcess:
     def read_cpu_nanoseconds(self) -> int | None:
         """Read the CPU time of the worker's running processes; return None if the system does not report it."""
         return read_cpu_nanoseconds(self.process.pid)
+
+    def receive_traceback(self) -> str:
+        """Ask a worker that does not answer which lines it is running, and return what it writes within two seconds.
+
+        This can be any text, and nothing else can be received afterwards. The innermost line comes first.
+        """
+        in_bubblewrap = self._confinement.sandbox == "bubblewrap"
+        data, end, wait = b"", time.monotonic() + TRACEBACK_SECONDS, TRACEBACK_SECONDS
+        with contextlib.suppress(OSError):  # the worker has exited, or it is silent
+            os.kill(find_innermost_process(self.process.pid) if in_bubblewrap else self.process.pid, signal.SIGUSR1)
+            while len(data) < TRACEBACK_BYTES and (left := end - time.monotonic()) > 0:
+                self.sock.settimeout(min(wait, left))
+                part = self.sock.recv(TRACEBACK_BYTES)
+                if not part:
+                    break
+                data, wait = data + part, PAUSE_SECONDS
+        return data.decode("ascii", "replace")
 
     def explain_failed_start(self) -> str:
         """Explain to the machine's owner why the start failed, and quote the last line of output."""

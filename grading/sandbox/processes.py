@@ -36,6 +36,14 @@ def find_children(pid: int) -> list[int]:
     return found
 
 
+def find_innermost_process(pid: int) -> int:
+    """Follow the first child of each process to the last one, which is the worker inside bubblewrap."""
+    with contextlib.suppress(OSError):
+        while children := find_children(pid):
+            pid = children[0]
+    return pid
+
+
 def read_cpu_nanoseconds(pid: int) -> int | None:
     """Read the CPU time of a process and its running descendants; return None if the kernel does not report it.
 

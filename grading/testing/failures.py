@@ -48,6 +48,7 @@ AXES = "Something on this line has fewer axes or elements than the index needs. 
 ENDLESS = "A function calls itself endlessly."
 IMPORT = "Compare the name and its capitalisation with the lesson. Import only from earlier modules."
 NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops over single numbers."
+RUNNING = "This line was running when the time was up."
 UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
 COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
 
@@ -117,7 +118,7 @@ def explain_failure(
     hint = task.hint if task else None
     cause = error.__cause__ if isinstance(error, Mismatch) else error
     if frames is None:
-        frames = cause.frames if isinstance(cause, RemoteError) else ()
+        frames = cause.frames if isinstance(cause, (RemoteError, DeadlineError)) else ()
     gap = find_gap_task(error)
     if gap is not None and gap in tasks:
         told |= {"task": gap, "title": tasks[gap].title, "got": f"Task {gap} is not written yet."}
@@ -131,7 +132,7 @@ def explain_failure(
             told["got"], hint = _explain_returned_none(printed)
     elif isinstance(error, WorkerFailureError):
         told |= {"call": find_failing_expression(error), "got": str(error)}
-        hint = find_exception_hint(error) or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
+        hint = find_exception_hint(error) or hint
     elif frames or isinstance(error, RemoteError):
         told |= {"call": _find_failed_call(error, frames), "got": _describe_exception(error)}
         hint = find_exception_hint(error) or hint
@@ -141,6 +142,7 @@ def explain_failure(
     if frames:
         place = choose_traceback_frame(frames, test.node.partition("::")[0].rpartition("/")[0], is_given)
         told |= {"file": place.file, "line": place.line}
+        hint = join_hints(RUNNING, hint) if isinstance(cause, DeadlineError) else hint
         if gap is None:
             told["detail"] = "\n".join(map(str, frames))
     return Failure(hint=hint, **told)
@@ -159,7 +161,8 @@ def find_exception_hint(error: BaseException) -> str | None:
     """
     kind, message = get_exception_type_name(error), str(error)
     if isinstance(error, WorkerFailureError):
-        return next((hint for part, hint in ENDED.items() if part in message), None)
+        ended = NEVER_ENDS if isinstance(error, DeadlineError) else None
+        return next((hint for part, hint in ENDED.items() if part in message), ended)
     return next((hint for kinds, part, hint in RAISED if kind in kinds.split("|") and re.search(part, message)), None)
 
 

@@ -23,9 +23,10 @@ import numpy as np
 import pytest
 
 from grading.errors import UsageError
-from grading.remote import Frame
+from grading.remote import DeadlineError, Frame
 from grading.shadow import REMOVE_SHADOW, find_shadowing_package
 from grading.testing.expect import Mismatch
+from grading.testing.loop_limit import limit_cpu_seconds
 from grading.worker.frames import list_student_frames
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ GIVEN: pytest.StashKey[GivenCode] = pytest.StashKey()
 """The lines that the course provided, loaded when the first failure needs them."""
 CAUSES = pytest.StashKey[dict[tuple[str, int | None, str | None], str]]()
 """The first test that failed for each cause, where a cause is an exception and the file and line that raised it."""
+TEST_SECONDS = 30.0
+"""The CPU time that a test may take in this process, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """End a test of student code in this process that has an endless loop, and skip the tests after it."""
+    if not _is_student_test_in_this_process(item):
+        return (yield)
+    try:
+        with limit_cpu_seconds(TEST_SECONDS, item.config.rootpath / "modules"):
+            return (yield)
+    except Exception as error:
+        if DeadlineError in (type(error), type(error.__cause__)):
+            item.session.shouldfail = "not run: the tests after the endless loop, which may call the same code"
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -191,10 +208,14 @@ def pytest_runtest_makereport(
     report = yield
     error, config = call.excinfo and call.excinfo.value, item.config
     brief = config.get_verbosity() < 2 and config.option.tbstyle == "auto"
-    of_student = "student" in getattr(item, "fixturenames", ()) and config.stash.get(STUDENTS, None) is None
-    if brief and of_student and report.failed and isinstance(error, Exception):
+    if brief and _is_student_test_in_this_process(item) and report.failed and isinstance(error, Exception):
         report.longrepr = _explain_test_failure(error, item, report.capstdout)
     return report
+
+
+def _is_student_test_in_this_process(item: pytest.Item) -> bool:
+    """Return whether a test uses student code, and no worker runs that code."""
+    return "student" in getattr(item, "fixturenames", ()) and item.config.stash.get(STUDENTS, None) is None
 
 
 def identify_test(item: pytest.Item, root: Path) -> FailedTest:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from grading.checks import student_network
-from grading.checks.student_network import RecipeError, StudentNetwork, Weights, compute_mean_difference
+from grading.checks.student_network import (
+    RecipeError,
+    StudentNetwork,
+    Weights,
+    compute_mean_difference,
+    convert_error_to_failure_fields,
+)
+from grading.remote import DeadlineError, Frame
 
 
 class FakeParameter:
@@ -240,3 +247,15 @@ def test_a_report_is_two_counts_or_nothing(args, named, told):
     network_ = build_network(lambda: [FakeParameter([0.0])], [(args, named)])
     network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *counts: seen.append(counts))
     assert seen == told
+
+
+def test_the_line_of_a_training_run_without_end_is_shown():
+    """The place and the quoted line; nothing is said if the worker did not report any."""
+    frame = Frame("modules/04_x/recipe.py", 7, "train", "while True:")
+    assert convert_error_to_failure_fields(DeadlineError("no answer", (frame,))) == {
+        "got": "no answer",
+        "file": "modules/04_x/recipe.py",
+        "line": 7,
+        "detail": "modules/04_x/recipe.py:7 in train: while True:",
+    }
+    assert convert_error_to_failure_fields(DeadlineError("no answer")) == {"got": "no answer"}

@@ -303,6 +303,18 @@ def test_a_workers_end_has_a_hint_of_its_own(error: Exception, words: str) -> No
     assert words in (failure.hint or "")
 
 
+def test_the_line_that_did_not_end_is_named() -> None:
+    """The place, the quoted line and a hint that says why this line is shown."""
+    frame = Frame("modules/04_x/tinytorch/x.py", 7, "softmax", "while True:")
+    error = DeadlineError("no answer within 10 s of CPU time; is there an endless loop?", (frame,))
+    for raised in (error, expect.Mismatch(call="f()", got="an error", expected="1")):
+        raised.__cause__ = None if raised is error else error
+        failure = explain_failure(raised, FailedTest("modules/04_x/test_x.py::test_it", "It ends.", None), {})
+        assert (failure.file, failure.line) == (frame.file, 7)
+        assert failure.detail == "modules/04_x/tinytorch/x.py:7 in softmax: while True:"
+        assert (failure.hint or "").startswith("This line was running when the time was up. Look for a loop")
+
+
 def test_the_call_that_did_not_end_is_named() -> None:
     """The part of the test's line that waited, though nothing came back from it."""
     there: dict[str, Any] = {"DeadlineError": DeadlineError}

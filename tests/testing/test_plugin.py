@@ -82,3 +82,28 @@ def test_a_warning_of_numpy_fails_here_as_it_does_in_the_worker(run, tmp_path: P
     done = run()
     assert done.returncode == 1
     assert "RuntimeWarning" in done.stdout
+
+
+LOOPS = ["while True: pass", "while True:\n        try: 1 / 0\n        except Exception: pass"]
+
+
+@pytest.mark.parametrize("body", LOOPS)
+def test_an_endless_loop_ends_and_its_line_is_named(run, tmp_path: Path, body: str) -> None:
+    """The tests after it, which may call the same code, are not run, and other tests have no time limit."""
+    file = tmp_path / "modules" / "02_x" / "tinytorch" / "code.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"def f():\n    {body}\n", encoding="utf-8")
+    (file.parents[1] / "test_code.py").write_text(
+        "import time\n\n\ndef test_slow():\n    start = time.process_time()\n"
+        "    while time.process_time() < start + 1:\n        pass\n\n\n"
+        "def test_it(student):\n    student.code.f()\n\n\ndef test_next(student):\n    student.code.f()\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "quick.py").write_text("from grading.testing import plugin\n\nplugin.TEST_SECONDS = 0.5\n")
+    path = f"{Path(__file__).parents[2]}:{file.parents[1]}:{tmp_path}"
+    done = run("-p", "quick", "modules", "-k", "not one and not ten", PYTHONPATH=path)
+    assert "where:    modules/02_x/tinytorch/code.py:" in done.stdout
+    assert "got:      no end after 0 s of CPU time; is there an endless loop?" in done.stdout
+    assert "hint:     This line was running when the time was up." in done.stdout
+    assert "not run: the tests after the endless loop" in done.stdout
+    assert "1 failed, 1 passed, 2 deselected" in done.stdout
