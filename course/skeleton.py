@@ -1,4 +1,4 @@
-"""Turn a solution file into the file that students get: every marked block becomes a gap that names its task."""
+"""Turn a solution file into the file that students get. Every marked block becomes a gap for its task and function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import UsageError
-from grading.manifest.model import Manifest, Task
+from grading.gaps import Function, map_functions_by_name
+from grading.manifest.model import Manifest
 from grading.manifest.problems import Problem, suggest_name
 
 BEGIN_MARKER = re.compile(r"( *)# BEGIN SOLUTION (\d{1,2}\.\d{1,2})")
@@ -38,7 +39,10 @@ class Gap:
 
 
 def make_skeleton(source: str, manifest: Manifest, path: Path) -> str:
-    """Replace every block with a NotImplementedError that shows its task's first hint."""
+    """Replace every block with a NotImplementedError that names its task and its function.
+
+    The first gap of a task shows the task's first hint. The others show the first line of their function's docstring.
+    """
     return _rewrite_gaps(source, manifest, path, lambda _: True)
 
 
@@ -81,17 +85,28 @@ def list_solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, s
 
 def _rewrite_gaps(source: str, manifest: Manifest, path: Path, is_open: Callable[[str], bool]) -> str:
     """Replace the open gaps, keep the other solutions, and remove all markers."""
-    lines = source.splitlines()
-    for gap in reversed(find_gaps(source, manifest, path)):
-        inside = lines[gap.begin : gap.end - 1]
-        new = _format_gap_statement(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
+    lines, gaps = source.splitlines(), find_gaps(source, manifest, path)
+    functions = map_functions_by_name(source)
+    first_gaps = {gap.task: gap for gap in reversed(gaps)}
+    for gap in reversed(gaps):
+        new = lines[gap.begin : gap.end - 1]
+        if is_open(gap.task):
+            name = max((name for name in functions if _contains(functions[name], gap)), key=len)
+            about = None if gap is first_gaps[gap.task] else ast.get_docstring(functions[name])
+            text = about.splitlines()[0] if about else " ".join(manifest.task(gap.task).hints[0].split())
+            new = _format_gap_statement(f"Task {gap.task}: write `{name}`. {text}", gap.indent)
         lines[gap.begin - 1 : gap.end] = new
     return "\n".join(lines) + "\n"
 
 
-def _format_gap_statement(task: Task, indent: int) -> list[str]:
+def _contains(function: Function, gap: Gap) -> bool:
+    """Return whether a block is in a function."""
+    return function.lineno < gap.begin <= (function.end_lineno or 0)
+
+
+def _format_gap_statement(text: str, indent: int) -> list[str]:
     """Format the `raise NotImplementedError` that fills a gap, as a code formatter would."""
-    text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
+    space = " " * indent
     one_line = f"{space}raise NotImplementedError({_quote_literal(text)})"
     if len(one_line) <= LINE_LENGTH:
         return [one_line]
@@ -156,8 +171,7 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
 
 def _explain_bad_gap_placement(tree: ast.Module, gap: Gap) -> str | None:
     """Return why a block is not the entire rest of its function, or None if it is."""
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]
+    around = [node for node in ast.walk(tree) if isinstance(node, Function) and _contains(node, gap)]
     if not around:
         return "this block is not in a function, or contains no code."
     function = max(around, key=lambda f: f.lineno)

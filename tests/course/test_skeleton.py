@@ -20,13 +20,48 @@ def write_function(body: str) -> str:
 
 
 def test_a_block_becomes_a_gap_that_gives_the_hint(whole):
-    """Docstrings and given code are kept, and each block becomes one line that names its task."""
+    """Docstrings and given code are kept, and each block becomes one line that names its task and its function."""
     text = make_skeleton(whole.read_text(CODE), whole.manifest, CODE)
     assert "SOLUTION" not in text
-    assert '\n    raise NotImplementedError("Task 1.1: Multiply the side by itself.")\n' in text
+    assert '\n    raise NotImplementedError("Task 1.1: write `square`. Multiply the side by itself.")\n' in text
     assert "self.width, self.height = width, height\n" in text
-    assert '\n        raise NotImplementedError("Task 1.2: Multiply' in text
+    assert '\n        raise NotImplementedError("Task 1.2: write `Rectangle.area`. Multiply' in text
     assert "return side * side" not in text
+
+
+def test_each_gap_of_a_task_names_its_own_function(whole):
+    """The first gap has the task's hint, the next ones say what their docstring promises, if they have any."""
+    source = """
+class Box:
+    def __init__(self, side):
+        # BEGIN SOLUTION 1.1
+        self.side = side
+        # END SOLUTION
+
+    def area(self):
+        \"\"\"Return the area: side 3 → 9.
+
+        Nothing else.
+        \"\"\"
+        # BEGIN SOLUTION 1.1
+        return self.side**2
+        # END SOLUTION
+
+    def __len__(self):
+        # BEGIN SOLUTION 1.1
+        return 4
+        # END SOLUTION
+"""
+    gaps = [
+        node.exc.args[0].value
+        for node in ast.walk(ast.parse(make_skeleton(source, whole.manifest, CODE)))
+        if isinstance(node, ast.Raise)
+    ]
+    assert gaps == [
+        "Task 1.1: write `Box.__init__`. Multiply the side by itself.",
+        "Task 1.1: write `Box.area`. Return the area: side 3 → 9.",
+        "Task 1.1: write `Box.__len__`. Multiply the side by itself.",
+    ]
 
 
 def test_one_task_is_opened_and_the_others_stay_solved(whole):
@@ -65,7 +100,7 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     manifest = whole.manifest.model_copy(update={"modules": (module,)})
     text = make_skeleton(whole.read_text(CODE), manifest, CODE)
     first = ast.parse(text).body[1].body[1]
-    assert first.exc.args[0].value == f"Task 1.1: {' '.join(hint.split())}"
+    assert first.exc.args[0].value == f"Task 1.1: write `square`. {' '.join(hint.split())}"
     assert max(map(len, text.splitlines())) <= LINE_LENGTH
     (tmp_path / "shapes.py").write_text(text)
     ruff = pytest.importorskip("ruff", reason="the formatter is not in this environment")
