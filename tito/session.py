@@ -16,7 +16,7 @@ from rich.text import Text
 from grading import journey, progress
 from grading.manifest.model import Manifest, Module, Task
 from grading.render import terminal_report, words
-from grading.render.text import to_one_line
+from grading.render.text import cut_line, to_one_line
 from grading.result import Result
 from tito.console import format_list_item
 from tito.hints import save_failing_task, show_next_hint
@@ -323,7 +323,7 @@ class Session:
                 title = f": {to_one_line(self._title)}" if self._title else ""
                 line = f"{line}, {seconds:.0f} s{title}"
             # If the line wrapped, only its last part would be overwritten.
-            self.out.file.write(f"{CLEAR_LINE}{line[: self.out.width - 1]}")
+            self.out.file.write(f"{CLEAR_LINE}{cut_line(line, self.out.width - 1)}")
             self.out.file.flush()
 
     def _print_over_progress(self, *parts: RenderableType) -> None:

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from grading.render.text import to_one_line
+from grading.render.text import cut_line, to_one_line
+
+SPINNER_WIDTH, BAR_WIDTH, TIME_WIDTH = 2, 21, 8
+"""The widths of the columns around a progress line's title, each with a space."""
 
 
 class ProgressWatch(Protocol):
@@ -60,10 +63,18 @@ class RichWatch:
 
     def __init__(self, console: Console) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        # Rich would narrow all columns alike, down to nothing, so the texts take only what the others leave.
+        self._console, self._taken = console, SPINNER_WIDTH + 1
         if console.width >= 60:
-            columns += [BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False)]
+            self._taken += BAR_WIDTH + TIME_WIDTH
+            columns += [
+                BarColumn(bar_width=BAR_WIDTH - 1),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+            ]
         self._progress = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
+        self._title = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -76,18 +87,14 @@ class RichWatch:
         """Replace the line with a new one that has an empty bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(_truncate(title, 60), total=total, note="")
+        self._title = cut_line(title, min(60, self._console.width - self._taken))
+        self._task = self._progress.add_task(self._title, total=total, note="")
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:
         """Move the bar and show the note next to it."""
         if self._task is not None:
-            self._progress.update(self._task, completed=steps_done, note=_truncate(note, 40))
-
-
-def _truncate(text: str, width: int) -> str:
-    """Cut the text to this many columns. The text soon disappears, so it does not say how much is missing."""
-    text = to_one_line(text, 400)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+            room = self._console.width - self._taken - len(self._title)
+            self._progress.update(self._task, completed=steps_done, note=cut_line(note, min(40, room)))
 
 
 def create_watch(console: Console) -> RichWatch | PlainWatch:

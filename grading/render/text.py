@@ -117,6 +117,16 @@ def to_one_line(text: str, max_characters: int = 200) -> str:
     return truncate_text(" ".join(clean_text(text, 20 * max_characters).split()), max_characters)
 
 
+def cut_line(text: str, max_columns: int) -> str:
+    """Clean the text, put it on one line, and cut it with an ellipsis. Use it only where more text soon follows.
+
+    >>> cut_line("Testing module 04_layers", 10)
+    'Testing m…'
+    """
+    line = to_one_line(text, 400)
+    return line if len(line) <= max_columns else f"{line[: max_columns - 1]}…" if max_columns > 0 else ""
+
+
 def quote_text(text: str, max_characters: int = 2000) -> str:
     """Clean the text and put a bar before each line, so that it is recognisably quoted."""
     return QUOTE_BAR + clean_text(text, max_characters).replace("\n", "\n" + QUOTE_BAR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -172,6 +173,22 @@ def test_a_watch_on_a_terminal_moves() -> None:
         watch.report_steps_done(3, "seed [red]7")
     assert "Training [bold]" in stream.getvalue()
     assert "seed [red]7" in stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_a_watch_on_a_narrow_terminal_cuts_its_texts_visibly(width: int) -> None:
+    """An ellipsis ends a text that does not fit, and the bar and the time keep their places."""
+    stream = io.StringIO()
+    with create_watch(
+        Console(file=stream, width=width, force_terminal=True, force_interactive=True, color_system=None)
+    ) as watch:
+        watch.begin_phase("Training a network on rotated images, seed 12345 of three", 20)
+        watch.report_steps_done(10, "a note that is longer than the place that is left for it")
+    shown = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", stream.getvalue()).splitlines()
+    last = next(line for line in reversed(shown) if "Training" in line)
+    assert "…" in last
+    assert len(last.rstrip()) <= width
+    assert width < 60 or ("━━━━━━" in last and "0:00:0" in last)
 
 
 def test_screens_show_or_keep_frames() -> None:
