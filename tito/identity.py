@@ -22,7 +22,7 @@ def can_ask(out: Console) -> bool:
 
 
 def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
-    """Find the student's id in student.yaml or ``given_id``, or ask for it. Raise UsageError if none of these works."""
+    """Return the id in student.yaml or else ``given_id`` or a typed one, which is saved. Raise UsageError for none."""
     known = read_student_id(root)
     if known is not None:
         if given_id is not None and normalize_student_id(given_id) != known:
