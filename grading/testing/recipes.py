@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,12 @@ def check_build_is_seeded(student: Any, recipe: ImageRecipe) -> None:
     """The same seed builds the same network, and a different seed builds a different one."""
     ours = recipe.load_recipe(student)
     one, same, other = ([expect.values(p) for p in ours.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
+    hint = "draw every weight from the `rng` that build receives, and from nothing else"
     for a, b in zip(one, same, strict=True):
-        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
+        expect.array(b, a, call="a parameter of build(rng), built again from the same seed", hint=hint)
     differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    expect.that(
-        differs, call="the parameters of build(rng) from a different seed", got="the same", expected="different ones"
-    )
+    call = "the parameters of build(rng) from a different seed"
+    expect.that(differs, call=call, got="the same", expected="different ones", hint=hint)
 
 
 def check_probabilities(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
@@ -67,8 +68,10 @@ def check_probabilities(student: Any, rng: np.random.Generator, recipe: ImageRec
     ours, images = recipe.load_recipe(student), recipe.draw_noise(rng, 450)
     network = ours.build(student.rng(3))
     got = expect.pull(ours.predict(network, images), call="predict(network, 450 images)")
-    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
-    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
+    hint = "a row of ten numbers for each image: join the chunks along axis 0"
+    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape", hint=hint)
+    hint = "end with a softmax over the ten numbers of each image, which is axis 1"
+    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4, hint=hint)
     hint = "use chunks of a few hundred images, joined in order, and evaluation mode"
     for part in (slice(0, 1), slice(201, 208)):
         call = f"predict(network, images[{part.start}:{part.stop}])"
@@ -104,11 +107,12 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     _check_progress_reports(told)
     losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress receives, on {count} dark and bright images"
-    hint = _suggest_more_training_steps(told)
+    hint = _explain_loss(told, 2)
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="less than half the first loss", hint=hint)
+    hint = "every step must move all of `network.parameters()`, and the loss must depend on each of them"
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
-        still = np.array_equal(expect.values(parameter), old)
-        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="changed")
+        still, call = np.array_equal(expect.values(parameter), old), f"parameter {number} after training"
+        expect.that(not still, call=call, got="unchanged", expected="changed", hint=hint)
 
 
 def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
@@ -118,16 +122,16 @@ def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe:
     network = ours.build(student.rng(5))
     ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=told)
     _check_progress_reports(told)
-    hint = _suggest_more_training_steps(told)
-    p = expect.pull(ours.predict(network, images[256:]), call="predict(network, 120 new images)")
-    right = float((p.argmax(axis=1) == labels[256:]).mean())
-    call = "the share of 120 new images classified correctly"
+    p = expect.pull(ours.predict(network, images), call="predict(network, 376 images)").argmax(axis=1)
+    seen, right = (float((p[part] == labels[part]).mean()) for part in (slice(256), slice(256, None)))
+    call, hint = "the share of 120 new images classified correctly", _explain_accuracy(told, recipe.sides, seen)
     expect.that(right >= 0.9, call=call, got=right, expected="at least 0.9", hint=hint)
     last = told.calls[-1]
     at_the_end = last["step"] == last["steps"] if recipe.reports_the_end else last["step"] <= last["steps"]
     fits = 5 <= len(told.calls) <= 500 and at_the_end
     end = "including the last step" if recipe.reports_the_end else "with no step beyond the last"
     call = "progress(step, steps, loss, accuracy) while training"
+    hint = _suggest_more_training_steps(told) or f"{len(told.calls)} calls: report every (steps // 50)-th step"
     expect.that(fits, call=call, got=told.calls[-3:], expected=f"about 50 calls, {end}", hint=hint)
 
 
@@ -159,11 +163,11 @@ def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: I
     trained, other = ours.build(student.rng(7)), ours.build(student.rng(7))
     fresh = np.array(expect.pull(ours.predict(other, images[:5]), call="predict"))
     ours.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=ignore_reports)
-    expect.array(held, images, call="the images after training")
-    expect.array(held_labels, labels, call="the labels after training")
-    expect.array(
-        ours.predict(other, images[:5]), fresh, call="predictions of a different network after this one was trained"
-    )
+    hint = "training must not write into its arguments: augment and scale copies"
+    expect.array(held, images, call="the images after training", hint=hint)
+    expect.array(held_labels, labels, call="the labels after training", hint=hint)
+    got, call = ours.predict(other, images[:5]), "predictions of a different network after this one was trained"
+    expect.array(got, fresh, call=call, hint="keep what is learned in the network only, not in a global variable")
 
 
 def _check_progress_reports(told: Reports) -> None:
@@ -173,6 +177,40 @@ def _check_progress_reports(told: Reports) -> None:
     rises = all(a < b for a, b in pairwise(steps)) and all(0 <= share <= 1 for share in accuracies)
     call = "progress(step, steps, loss, accuracy)"
     expect.that(rises, call=call, got=told.calls[-3:], expected="increasing steps, and accuracies from 0 to 1")
+
+
+def _explain_accuracy(told: Reports, classes: int, seen: float) -> str:
+    """Explain why new images are not recognised, although ``seen`` is the share of the training images that are."""
+    trained = float(np.mean([report["accuracy"] for report in told.calls[-5:]]))
+    if seen >= 0.9:
+        return (
+            f"predict recognises {seen:.2f} of the training images: shift them differently in each epoch, so that the "
+            "network cannot memorise them"
+        )
+    if trained >= 0.9:
+        return (
+            f"training reports an accuracy of {trained:.2f}, but predict recognises {seen:.2f} of the same images: "
+            "does it scale the pixels as training does, and set evaluation mode?"
+        )
+    return _explain_loss(told, classes)
+
+
+def _explain_loss(told: Reports, classes: int) -> str:
+    """Explain why the reported losses of training on this many classes did not fall as far as they should."""
+    losses = [report["loss"] for report in told.calls]
+    end, guessing = median_low(losses[-5:]), math.log(classes)
+    if not np.isfinite(losses).all() or end > max(1.2 * losses[0], math.log(10)):
+        return "the loss grows: the learning rate is too large, or the pixels are not scaled"
+    few = _suggest_more_training_steps(told)
+    if few:
+        return few
+    if end > 0.9 * losses[0] and abs(end - guessing) > 0.2:
+        return (
+            "the loss hardly changes: is the learning rate too small, or does a step leave the parameters as they were?"
+        )
+    if abs(end - guessing) < 0.2:
+        return f"ln {classes} = {guessing:.2f} is the loss of guessing: does each image still have its own label?"
+    return "the loss falls too slowly: use a larger learning rate, momentum, or more steps if there are few images"
 
 
 def _suggest_more_training_steps(told: Reports) -> str | None:

@@ -54,7 +54,9 @@ def test_info_describes_the_hardware(student):
 )
 def test_bytes_are_elements_times_their_size(student, shape, dtype, expected):
     """array_bytes() returns the number of elements times the size of one element in bytes."""
-    expect.equal(student.setup.array_bytes(shape, dtype), expected, call=f'array_bytes({shape}, "{dtype}")')
+    hint = "the product of all sizes (1 if there are none) times the bytes of one element"
+    got = student.setup.array_bytes(shape, dtype)
+    expect.equal(got, expected, call=f'array_bytes({shape}, "{dtype}")', hint=hint)
 
 
 @task("1.2")
@@ -92,10 +94,11 @@ def test_bytes_refuse_a_negative_size(student):
 @task("1.3")
 def test_loop_multiplies_and_adds(student):
     """dot_loop() adds up the products of the elements at the same position."""
-    call = "dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0])"
-    expect.equal(student.setup.dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]), 140.0, call=call)
-    expect.equal(student.setup.dot_loop([2, -1], [5, 5]), 5.0, call="dot_loop([2, -1], [5, 5])", hint="return a float")
-    expect.equal(student.setup.dot_loop([], []), 0.0, call="dot_loop([], [])", hint="an empty sum is 0.0")
+    dot_loop = student.setup.dot_loop
+    expect.equal(dot_loop([], []), 0.0, call="dot_loop([], [])", hint="an empty sum is 0.0, so the total begins there")
+    got, call = dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]), "dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0])"
+    expect.equal(got, 140.0, call=call, hint="1 · 10 + 2 · 20 + 3 · 30: each product is added to the total")
+    expect.equal(dot_loop([2, -1], [5, 5]), 5.0, call="dot_loop([2, -1], [5, 5])", hint="return a float")
 
 
 @task("1.3")
@@ -124,6 +127,10 @@ def test_benchmark_returns_the_shortest_call(student):
     seconds = student.setup.benchmark(sleep_next_pause, repeats=3)
     begun.append(time.perf_counter())
     call = "benchmark(f, repeats=3), where f sleeps 40 ms, then 90, 12 and 90"
+    hint = "one warm-up call, and then one call for each repeat, between two readings of the clock"
+    expect.that(
+        len(ended) in (4, 5), call=f"the number of calls in {call}", got=len(ended) - 1, expected="4", hint=hint
+    )
     expect.that(type(seconds) is float, call=call, got=seconds, expected="a float")
     # A busy machine makes calls longer. Each took at least the time from its own start to its end, and at most the time
     # from the end of the previous call to the start of the next one.
@@ -134,7 +141,9 @@ def test_benchmark_returns_the_shortest_call(student):
         call=call,
         got=seconds,
         expected=f"about {shortest:.3f} seconds",
-        hint="keep the minimum of the measured calls",
+        hint="keep the minimum of the measured calls, each of which has a start of its own"
+        if 0 < seconds <= begun[-1] - ended[0]
+        else "a call's time is the clock's reading after it minus the reading before it",
     )
 
 

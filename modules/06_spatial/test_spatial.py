@@ -74,7 +74,9 @@ def test_naive_convolution_does_not_flip_the_kernel(student):
         weight[0, 0, i, j] = 1
         got = student.spatial.conv2d_naive(x, weight)
         call = f"conv2d_naive(0 to 15 in 4 rows, a 3×3 kernel with a 1 at {(i, j)})"
-        expect.array(got, x[:, :, i : i + 2, j : j + 2], call=call, hint="use the kernel as it is, unflipped")
+        hint = "each output is the sum of a window · kernel; its window begins at row · stride and column · stride"
+        traps = {"use the kernel as it is, unflipped": x[:, :, 2 - i : 4 - i, 2 - j : 4 - j]}
+        expect.array(got, x[:, :, i : i + 2, j : j + 2], call=call, hint=hint, traps=traps)
 
 
 @task("6.2")
@@ -86,8 +88,8 @@ def test_naive_convolution(student, rng, case):
     wanted, call = correlate_windows(x, weight, stride, padding), f"conv2d_naive({describe_convolution(case)})"
     conv = student.spatial.conv2d_naive
     expect.array(conv(x, weight, stride=stride, padding=padding), wanted, call=call)
-    got = conv(x, weight, bias, stride=stride, padding=padding)
-    expect.array(got, wanted + bias[:, None, None], call=f"{call} with a bias")
+    got, hint = conv(x, weight, bias, stride=stride, padding=padding), "add each kernel's bias to its own map"
+    expect.array(got, wanted + bias[:, None, None], call=f"{call} with a bias", hint=hint)
 
 
 @task("6.2")
@@ -125,7 +127,10 @@ def test_im2col_has_a_column_for_every_window(student, rng, case):
         ]
         got = student.spatial.im2col(x, tuple(size), stride, padding)
         call = f"im2col(x, {tuple(size)}, {stride}, {padding}), x {dtype} of shape {shape}"
-        hint = f"({channels} channels · {size[0]} · {size[1]}) numbers in each column"
+        hint = (
+            f"a column for each of the {len(windows)} windows of the padded image, with its {channels} · {size[0]} · "
+            f"{size[1]} pixels: channel by channel, and in each channel row by row"
+        )
         expect.array(got, np.stack(windows, axis=-1), dtype=dtype, call=call, hint=hint)
 
 
@@ -140,11 +145,12 @@ def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
         image = pad_images(np.zeros(shape), padding)
         for p, (_, _, at) in enumerate(iterate_window_positions(shape, size, stride, padding)):
             image[at] += columns[..., p].reshape(*shape[:2], *size)
-        got = student.spatial.col2im(columns, shape, tuple(size), stride, padding)
         call = f"col2im({dtype} columns, shape={shape}, kernel_size={tuple(size)}, {stride}, {padding})"
-        expect.array(
-            got, crop_padding(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint="add to each pixel"
-        )
+        got = expect.pull(student.spatial.col2im(columns, shape, tuple(size), stride, padding), call=call)
+        hint = "only the padding is cut off, at both ends of rows and columns: h rows and w columns remain"
+        expect.equal(got.shape, shape, call=f"the shape of {call}", hint=hint)
+        hint = "add each number to the pixel it came from in im2col, and drop what falls on the padding"
+        expect.array(got, crop_padding(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
 @task("6.3")
@@ -176,6 +182,12 @@ def test_im2col_refuses_a_kernel_that_does_not_fit(student):
 
 # 6.4: convolution as a matrix product
 
+GRADIENTS = {
+    "x": "the gradient of the columns is Wᵀ · G; col2im turns it into images",
+    "weight": "G · (the columns)ᵀ, reshaped to the kernels' shape",
+    "bias": "one number per kernel: the sum of G over all images and output positions",
+}
+
 
 @task("6.4")
 @convolutions
@@ -186,8 +198,8 @@ def test_convolution_values(student, rng, case):
     wanted, op = correlate_windows(x, weight, stride, padding), student.spatial.conv2d
     attributes, call = {"stride": stride, "padding": padding}, f"conv2d.forward({describe_convolution(case)})"
     expect.array(op.forward(x, weight, **attributes), wanted, call=call)
-    got = op.forward(x, weight, bias, **attributes)
-    expect.array(got, wanted + bias[:, None, None], call=f"{call} with a bias")
+    got, hint = op.forward(x, weight, bias, **attributes), "add each kernel's bias to its row of the product"
+    expect.array(got, wanted + bias[:, None, None], call=f"{call} with a bias", hint=hint)
 
 
 @task("6.4")
@@ -203,8 +215,9 @@ def test_convolution_gradients(student, rng, case):
         g, y, x, weight, bias = (array.astype(dtype) for array in (grad, output, *arrays))
         got = op.backward(g, y, x, weight, bias, stride=stride, padding=padding)
         expect.equal(len(got), 3, call=f"the number of gradients of {call} with a bias")
-        for name, its_grad, its_wanted in zip(("x", "weight", "bias"), got, wanted, strict=True):
-            expect.array(its_grad, its_wanted, dtype=dtype, call=f"{call} in {dtype}: {name}", **tolerance)
+        for (name, hint), its_grad, its_wanted in zip(GRADIENTS.items(), got, wanted, strict=True):
+            its_call = f"{call} in {dtype}: {name}"
+            expect.array(its_grad, its_wanted, dtype=dtype, call=its_call, hint=hint, **tolerance)
         without = op.backward(g, y, x, weight, stride=stride, padding=padding)
         expect.equal(len(without), 2, call=f"the number of gradients of {call} without a bias")
         expect.array(without[1], wanted[1], dtype=dtype, call=f"{call} without a bias: weight", **tolerance)
@@ -284,10 +297,9 @@ def test_conv2d_starts_with_he_variance(student, sizes):
     fan_in = channels * size * size
     weight = values(student.spatial.Conv2d(channels, 20_000 // fan_in, size, rng=student.rng(7)).weight)
     call, normal = f"the weight of Conv2d({channels}, {20_000 // fan_in}, {size})", weight.ravel() / np.sqrt(2 / fan_in)
-    expect.array(normal.mean(), 0, atol=0.05, call=f"the mean of {call}, in standard deviations")
-    expect.array(
-        normal.var(), 1, atol=0.1, call=f"the variance of {call}, times fan_in / 2", hint="fan_in = C · kh · kw"
-    )
+    expect.array(normal.mean(), 0, atol=0.05, call=f"the mean of {call}, in standard deviations", hint="the mean is 0")
+    hint = "the variance is 2 / fan_in, so the standard deviation is its root; fan_in = C · kh · kw"
+    expect.array(normal.var(), 1, atol=0.1, call=f"the variance of {call}, times fan_in / 2", hint=hint)
     within = float((abs(normal) < 1).mean())
     expect.that(
         0.65 < within < 0.72, call=f"the fraction of {call} within 1 standard deviation", got=within, expected="0.683"
@@ -436,7 +448,7 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
             layer(tensor(x.astype(dtype)))
             call = f"MaxPool2d({size}, stride={stride}), x of shape {shape} ({name}): backward"
             got = layer.backward(tensor(grad))
-            hint = "each window passes its gradient on only once"
+            hint = "a window's largest pixel gets its whole gradient; of several equal ones, only the first does"
             expect.array(got, wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
@@ -577,7 +589,7 @@ def test_batch_norm_with_batch_statistics(student, rng, shape):
     for eps in (1e-5, 0.5):
         got = student.spatial.batch_norm.forward(x, weight, bias, eps=eps)
         call = f"batch_norm.forward(x of {shape}, weight, bias, eps={eps})"
-        hint = "(x - mean) / √(var + eps), over the axes (0, 2, 3)"
+        hint = "weight · (x - mean) / √(var + eps) + bias, with mean and var over the axes (0, 2, 3)"
         expect.array(got, normalize_channels(x, weight, bias, eps), call=call, hint=hint)
 
 
@@ -589,7 +601,8 @@ def test_batch_norm_with_given_statistics(student, rng):
         x = rng.normal(size=shape)
         got = student.spatial.batch_norm.forward(x, weight, bias, eps=0.1, statistics=(mean, var))
         call = f"batch_norm.forward(x of {shape}, weight, bias, eps=0.1, statistics=(mean, var))"
-        expect.array(got, normalize_channels(x, weight, bias, 0.1, (mean, var)), call=call)
+        hint = "the same formula, with the given mean and var"
+        expect.array(got, normalize_channels(x, weight, bias, 0.1, (mean, var)), call=call, hint=hint)
 
 
 @task("6.8")
@@ -598,8 +611,14 @@ def test_batch_norm_agrees_with_finite_differences(student, rng, shape):
     """The gradients of images, weight and bias agree with finite differences, for both kinds of statistics."""
     x, weight, bias = rng.normal(size=shape), rng.normal(size=shape[1]), rng.normal(size=shape[1])
     statistics = rng.normal(size=shape[1]), rng.uniform(0.5, 2, shape[1])
-    hint = "with batch statistics, every pixel also changes the mean and the variance"
-    for given in (None, statistics):
+    constant = (
+        "given statistics are constants: grad · weight / std for x; sums of grad · normal and of grad for the others"
+    )
+    moving = (
+        "every pixel also changes the batch's mean and variance: two terms are subtracted, each with a sum divided by "
+        "the number of values in a channel"
+    )
+    for given, hint in ((statistics, constant), (None, moving)):
         call = f"batch_norm.backward, x of {shape}, eps=0.3, {'batch' if given is None else 'given'} statistics"
         check_gradient(student.spatial.batch_norm, x, weight, bias, eps=0.3, statistics=given, call=call, hint=hint)
 
@@ -644,7 +663,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
     wanted = normalize_channels(x, np.ones(3), np.zeros(3), 1e-5)
     expect.array(layer(student.tensor.Tensor(x)), wanted, call="BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)")
     call = "after BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)"
-    hint = "nine tenths of the old value plus one tenth of the new; the variance divides by n - 1"
+    hint = "nine tenths of the old value plus one tenth of its channel's new one; the variance divides by n - 1"
     mean, var = 0.1 * x.mean(axis=(0, 2, 3)), 0.9 + 0.1 * x.var(axis=(0, 2, 3), ddof=1)
     same = "It did not change: give the layer's own Tensor a new `.data`. A local name changes nothing in the layer."
     swapped = "momentum is the weight of the batch: (1 - momentum) · running + momentum · batch."

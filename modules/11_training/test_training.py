@@ -48,8 +48,13 @@ def test_means_of_nothing_are_refused(student):
 def test_since_best_counts(student, rng):
     """since_best counts the values after the best one; with `largest`, larger values are better."""
     since_best = student.training.since_best
-    for curve, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
-        expect.equal(since_best(curve), wanted, call=f"since_best({curve})")
+    for curve, wanted, hint in (
+        ([1.0], 0, "the first number is the best so far, and no value came after it"),
+        ([3.0, 2.0, 2.5, 1.9], 0, "1.9 is the best, and a new best resets the counter to 0"),
+        ([2.0, 1.0, 3.0, 4.0], 2, "1.0 is the best, and 2 values came after it"),
+        ([1.0, 1.0, 1.0], 2, "an equal value is not better, so 2 values came after the best, the first 1.0"),
+    ):
+        expect.equal(since_best(curve), wanted, call=f"since_best({curve})", hint=hint)
     curve = [float(value) for value in rng.normal(size=30)]
     for end in range(1, 31):
         some = curve[:end]
@@ -57,7 +62,8 @@ def test_since_best_counts(student, rng):
             best = int(np.argmax(some) if largest else np.argmin(some))
             shown = ", ".join([*(f"{value:.3g}" for value in some[:5]), *["…"][: end > 5]])
             call = f"since_best([{shown}], largest={largest}), {end} value{'s' if end > 1 else ''}"
-            expect.equal(since_best(some, largest=largest), end - 1 - best, call=call)
+            hint = f"the best is number {best + 1} of {end}, the {'largest' if largest else 'smallest'}"
+            expect.equal(since_best(some, largest=largest), end - 1 - best, call=call, hint=hint)
 
 
 @task("11.2")
@@ -83,7 +89,8 @@ def test_since_best_requires_more_than_min_delta(student):
         ([3.0, 2.75, 2.5, 2.25, 2.0], 0.5, False, 1),
     ):
         call = f"since_best({curve}, min_delta={delta}, largest={largest})"
-        expect.equal(student.training.since_best(curve, delta, largest), wanted, call=call)
+        hint = "a better value differs from the best by more than min_delta, in the right direction"
+        expect.equal(student.training.since_best(curve, delta, largest), wanted, call=call, hint=hint)
 
 
 @task("11.2")
@@ -94,7 +101,8 @@ def test_nan_is_never_best(student):
         for largest in (False, True):
             some = [-value for value in curve] if largest else curve
             call = f"since_best({some}, largest={largest})"
-            expect.equal(student.training.since_best(some, largest=largest), wanted, call=call)
+            hint = "NaN is never a best, and any number is better than none; every value after the best counts"
+            expect.equal(student.training.since_best(some, largest=largest), wanted, call=call, hint=hint)
 
 
 @task("11.2")
@@ -119,7 +127,8 @@ def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
         ([], 1, 1.0, False),
     ):
         call = f"has_converged({losses}, window={window}, tolerance={tolerance})"
-        expect.equal(bool(converged(losses, window, tolerance)), wanted, call=call)
+        hint = explain_convergence(losses, window, tolerance)
+        expect.equal(bool(converged(losses, window, tolerance)), wanted, call=call, hint=hint)
 
 
 @task("11.2")
@@ -134,7 +143,8 @@ def test_convergence_by_its_formula(student, rng):
             continue
         call = f"has_converged({np.round(losses, 3).tolist()}, window={window}, tolerance={tolerance})"
         wanted = bool(last < losses[0] and share <= tolerance)
-        expect.equal(student.training.has_converged(losses, window, tolerance), wanted, call=call)
+        hint = explain_convergence(losses, window, tolerance)
+        expect.equal(student.training.has_converged(losses, window, tolerance), wanted, call=call, hint=hint)
 
 
 @task("11.2")
@@ -144,11 +154,24 @@ def test_convergence_by_default(student):
         losses = [10.0] + [0.0] * flat
         losses[-1] = last
         call = f"has_converged({losses})"
-        expect.equal(student.training.has_converged(losses), wanted, call=call)
+        hint = explain_convergence(losses, 5, 0.01)
+        expect.equal(student.training.has_converged(losses), wanted, call=call, hint=hint)
     for window, tolerance, mention in ((0, 0.1, "window"), (-1, 0.1, "window"), (2, -0.1, "tolerance")):
         with expect.raises(ValueError, mentions=(mention,), call=f"has_converged([], {window}, {tolerance})"):
             student.training.has_converged([], window, tolerance)
     student.training.has_converged([1.0], 1, 0.0)
+
+
+def explain_convergence(losses, window, tolerance):
+    """Return the figures that decide whether a curve has converged."""
+    if len(losses) < 2 * window:
+        return f"{len(losses)} losses are fewer than 2 · window, {2 * window}"
+    first, before, last = losses[0], np.mean(losses[-2 * window : -window]), np.mean(losses[-window:])
+    change, limit = abs(before - last), tolerance * (first - last)
+    return (
+        f"F = {first:.4g}, A = {before:.4g} and B = {last:.4g}, so B < F is {bool(last < first)}; "
+        f"|A - B| = {change:.4g}, and tolerance · (F - B) = {limit:.4g}"
+    )
 
 
 # 11.3: early stopping
@@ -165,7 +188,11 @@ def test_early_stopping_waits_for_its_patience(student):
             late = first is not None and epochs >= first and epochs < 6
             call = f'EarlyStopping("loss", {patience}) after the losses {curve[:epochs]}: trainer.stopped'
             fine = type(reason) is str and "loss" in reason if late else reason is None
-            expect.that(fine, call=call, got=reason, expected="a reason that names the monitor" if late else "None")
+            wanted = "a reason that names the monitor" if late else "None"
+            hint = (
+                f"since_best of these losses is {epochs - 1 - int(np.argmin(curve[:epochs]))}; patience is {patience}"
+            )
+            expect.that(fine, call=call, got=reason, expected=wanted, hint=hint)
 
 
 @task("11.3")
@@ -174,12 +201,14 @@ def test_early_stopping_by_default(student):
     rows = [{"val_loss": value, "loss": -epoch} for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0])]
     for end, wanted in ((3, True), (4, False)):
         running = call_callback(student, student.training.EarlyStopping(), rows[:end]) is None
-        expect.equal(running, wanted, call=f"EarlyStopping() continues after {end} equal values of val_loss")
+        call, hint = f"EarlyStopping() continues after {end} equal values of val_loss", "patience is 3 by default"
+        expect.equal(running, wanted, call=call, hint=hint)
     rows = [{"accuracy": value} for value in (0.5, 0.75, 0.8)]
     for delta, wanted in ((0.0, True), (0.1, False)):
         stopping = student.training.EarlyStopping("accuracy", patience=1, min_delta=delta, largest=True)
         call = f'EarlyStopping("accuracy", 1, min_delta={delta}, largest=True) continues after 0.5, 0.75, 0.8'
-        expect.equal(call_callback(student, stopping, rows) is None, wanted, call=call)
+        hint = "pass min_delta and largest on to since_best"
+        expect.equal(call_callback(student, stopping, rows) is None, wanted, call=call, hint=hint)
 
 
 # 11.4: one step
@@ -194,6 +223,7 @@ def test_a_step_is_a_step_of_the_optimiser(student, rng):
     for parameter in nets[0].parameters():
         parameter.grad = student.tensor.Tensor(np.full(values(parameter).shape, 100.0, "float32"))
     for step in range(1, 4):
+        before = [values(parameter) for parameter in nets[0].parameters()]
         got = trainer.train_step(*make_tensors(student, x, y))
         criterion = student.dense.CrossEntropyLoss()
         right = student.dense.accuracy(nets[1](student.tensor.Tensor(x)), student.tensor.Tensor(y))
@@ -203,9 +233,9 @@ def test_a_step_is_a_step_of_the_optimiser(student, rng):
         expect.array(got["loss"], loss, call=f"the loss of {call}", hint="return the loss before the step")
         expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint="use the output that gave the loss")
         expect.equal(trainer.step, step, call=f"trainer.step after {call}")
-        expect_same_parameters(
-            nets[0], nets[1], call=call, hint="clear old gradients before backward", rtol=1e-4, atol=1e-5
-        )
+        still = "No parameter moved: backward computes the gradients, and then the optimiser takes its step."
+        hint = "clear old gradients before backward"
+        expect_same_parameters(nets[0], nets[1], call=call, hint=hint, rtol=1e-4, atol=1e-5, traps={still: before})
 
 
 @task("11.4")
@@ -238,7 +268,11 @@ def test_a_schedule_steps_in_every_batch_or_not(student, rng):
     for every_batch, wanted in ((False, 0.5), (True, 0.25)):
         scheduler.every_batch = every_batch
         trainer.train_step(*batch)
-        expect.array(optimizer.lr, wanted, call=f"lr after a train_step, scheduler.every_batch {every_batch}")
+        call, hint = (
+            f"lr after a train_step, scheduler.every_batch {every_batch}",
+            "step it only if every_batch is True",
+        )
+        expect.array(optimizer.lr, wanted, call=call, hint=hint)
 
 
 @task("11.4")
@@ -293,8 +327,9 @@ def test_a_loss_that_is_not_finite_stops(student, rng):
     x[2, 1] = np.nan
     with expect.raises(FloatingPointError, mentions=("3",), call="train_step with a NaN in its inputs, step 3"):
         trainer.train_step(*make_tensors(student, x, y))
+    hint = "raise the error before the optimiser takes its step"
     for parameter, value in zip(net.parameters(), before, strict=True):
-        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of NaN")
+        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of NaN", hint=hint)
     expect.equal(trainer.step, 2, call="trainer.step after a step with a loss of NaN")
 
 
@@ -417,25 +452,34 @@ def test_fit_trains_epoch_by_epoch(student, rng):
     loader = make_batch_list(student, x, y, 4)
     got = trainer.fit(loader, 3, progress=record_progress)
     call = "trainer.fit(10 examples in batches of 4, 3 epochs)"
-    expect.equal([entry[:2] for entry in reported], [(k, 9) for k in range(1, 10)], call=f"step and steps in {call}")
-    expect.equal(
-        [e[3:] for e in reported], [(k, (k - 1) // 3) for k in range(1, 10)], call=f"trainer.step, epoch in {call}"
-    )
-    for _, _, figures, _, _ in reported:
+    hint = "progress is called after each of 3 · 3 steps; trainer.epoch counts each epoch once, after its last step"
+    wanted = [(k, (k - 1) // 3) for k in range(1, 10)]
+    expect.equal([e[3:] for e in reported], wanted, call=f"trainer.step, trainer.epoch in {call}", hint=hint)
+    hint = "the step's number, and the number of steps of all epochs: epochs times the loader's length"
+    wanted = [(k, 9) for k in range(1, 10)]
+    expect.equal([entry[:2] for entry in reported], wanted, call=f"step and steps in {call}", hint=hint)
+    other = build_small_network(student)
+    other = student.training.Trainer(other, student.dense.CrossEntropyLoss(), make_sgd(student, other, 0.5))
+    for step, _, figures, _, _ in reported:
+        its_call = f"progress's figures in {call}, step {step}"
         fine = sorted(figures) == ["accuracy", "loss"] and all(type(f) is float for f in figures.values())
-        expect.that(fine, call=f"progress's figures in {call}", got=figures, expected="loss and accuracy as floats")
+        expect.that(fine, call=its_call, got=figures, expected="loss and accuracy as floats")
+        for name, figure in dict(other.train_step(*loader[(step - 1) % 3])).items():
+            hint = "what train_step returned for the batch of this step"
+            expect.array(figures[name], figure, rtol=1e-4, call=f"{name} of {its_call}", hint=hint)
     for rows, what in ((got, call), (trainer.history, "trainer.history")):
         expect.equal(
             [sorted(row) for row in rows], [["accuracy", "epoch", "loss", "lr"]] * 3, call=f"the names in {what}"
         )
         expect.equal(
-            [(row["epoch"], row["lr"]) for row in rows], [(1, 0.5), (2, 0.5), (3, 0.5)], call=f"rows of {what}"
+            [(row["epoch"], row["lr"]) for row in rows], [(1, 0.5), (2, 0.5), (3, 0.5)], call=f"epoch, lr in {what}"
         )
         for row in rows:
             its = [figures for step, _, figures, _, _ in reported if (step - 1) // 3 + 1 == row["epoch"]]
             for name in ("loss", "accuracy"):
                 mean = np.average([figures[name] for figures in its], weights=[4, 4, 2])
-                expect.array(row[name], mean, call=f"{name} of epoch {row['epoch']} in {what}", hint="use means")
+                hint = "use means on the batches of this epoch"
+                expect.array(row[name], mean, call=f"{name} of epoch {row['epoch']} in {what}", hint=hint)
     expect.equal((trainer.epoch, trainer.step), (3, 9), call=f"trainer.epoch, trainer.step after {call}")
     expect.that(trainer.stopped is None, call=f"trainer.stopped after {call}", got=trainer.stopped, expected="None")
 
@@ -497,8 +541,9 @@ def test_fit_steps_the_schedule(student, rng):
         scheduler.every_batch = every_batch
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
         call = f"lr in the rows of 3 epochs of 3 batches, StepLR(optimizer, 1, 0.5), every_batch {every_batch}"
-        expect.equal([row["lr"] for row in trainer.fit(loader, 3)], wanted, call=call)
-        expect.equal(optimizer.lr, end, call=f"{call}: lr after the last epoch")
+        hint = "a row has the lr before its epoch's first step; fit steps a schedule whose every_batch is False"
+        expect.equal([row["lr"] for row in trainer.fit(loader, 3)], wanted, call=call, hint=hint)
+        expect.equal(optimizer.lr, end, call=f"{call}: lr after the last epoch", hint=hint)
 
 
 @task("11.6")
@@ -897,6 +942,8 @@ def test_training_resumes_from_a_file_bit_for_bit(student, rng):
     whole.trainer.fit(whole.loader, 4, whole.held_out)
     first = build_training_run(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
     first.trainer.fit(first.loader, 2, first.held_out)
+    hint, written = "without a monitor, write after every epoch", path.exists()
+    expect.that(written, call="run.ckpt after 2 epochs with Checkpoint(path)", got="no file", expected="one", hint=hint)
     second = build_training_run(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
     second.trainer.load_state_dict(student.training.read_checkpoint(path), second.loader)
     second.trainer.fit(second.loader, 4, second.held_out)
@@ -921,9 +968,12 @@ def test_checkpoints_of_the_best_epoch(student):
         for epoch, wanted in enumerate(kept, start=1):
             trainer.epoch, trainer.history = epoch, [{"figure": value} for value in curve[:epoch]]
             checkpoint(trainer)
+            call, written = f'Checkpoint(path, "figure", largest={largest}) after {curve[:epoch]}', path.exists()
+            hint = "write if the last epoch is the best so far, which the first epoch always is"
+            expect.that(written, call=call, got="no file", expected="a file", hint=hint)
             got = student.training.read_checkpoint(path)["epoch"]
-            call = f'the epoch in Checkpoint(path, "figure", largest={largest}) after {curve[:epoch]}'
-            expect.equal(got, wanted, call=call)
+            hint = f"the best of these is number {wanted}, the {'largest' if largest else 'smallest'}"
+            expect.equal(got, wanted, call=f"the epoch in {call}", hint=hint)
 
 
 @task("11.11")
@@ -984,7 +1034,8 @@ def test_the_bar_is_redrawn_in_one_line(student):
         shown = path.read_bytes().decode()
         if step == 1 and loss == 1.0:  # the bar may or may not pad with spaces after a line that has ended
             shown = shown.rstrip(" ")
-        expect.equal(shown, wanted, call=f"the stream's contents after step {step} of 8", hint="flush after each step")
+        hint = explain_bar(shown[len(wanted) - len(line) :], line)
+        expect.equal(shown, wanted, call=f"the stream's contents after step {step} of 8", hint=hint)
     bar(int("1000"), int("1000"), loss=1.0)
     ended = path.read_bytes().endswith(b"\n")
     expect.that(ended, call="the stream after step 1000 of 1000", got="no line break at the end", expected='"\\n"')
@@ -1005,7 +1056,28 @@ def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
         full = [20 * step // steps for step in wanted]
         texts = [f"{step}/{steps} loss {float(100 * (steps - step)):.4g}" for step in wanted]
         bars = [f"[{'#' * f}{'-' * (20 - f)}] {text}" for f, text in zip(full, texts, strict=True)]
-        expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint='write no "\\r" or padding')
+        written = [line.partition("] ")[2].partition("/")[0].strip() for line in lines[:-1]]
+        hint = f"a line for each step that reaches a new tenth of {steps}: {', '.join(map(str, wanted))}"
+        if written == [str(step) for step in wanted]:
+            hint = next(explain_bar(got, line) for got, line in zip(lines, [*bars, ""], strict=True) if got != line)
+        hint = 'write no "\\r" or padding' if "\r" in "".join(lines) else hint
+        expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint=hint)
+
+
+def explain_bar(got, wanted):
+    """Return a hint for the first part of a progress line that is wrong."""
+    (bar, _, text), (its_bar, _, its_text) = got.partition("]"), wanted.partition("]")
+    if not got:
+        return "flush after each step"
+    if bar.lstrip("\r") != its_bar.lstrip("\r"):
+        return "20 · step // steps of the 20 characters are #, and the others are -"
+    if bar != its_bar:
+        return 'each redrawn line begins with "\\r"'
+    if text.split() != its_text.split():
+        return "step/steps, and then each figure's name and its value with four significant digits"
+    if text.rstrip("\n") != its_text.rstrip("\n"):
+        return "as many spaces as the previous line was longer: remember the length of the line you redraw"
+    return 'only the last step ends with "\\n"'
 
 
 @task("11.12")
@@ -1133,10 +1205,11 @@ def expect_same_state(one, other, what):
         expect.equal(got[name], value, call=call, hint=hint)
 
 
-def expect_same_parameters(one, other, *, call, hint, rtol, atol):
-    """Check that both networks have the same parameters."""
+def expect_same_parameters(one, other, *, call, hint, rtol, atol, traps=None):
+    """Check that both networks have the same parameters. Each trap is a hint for a list of wrong parameters."""
     for place, (got, wanted) in enumerate(zip(one.parameters(), other.parameters(), strict=True)):
-        expect.array(got, values(wanted), rtol=rtol, atol=atol, call=f"parameter {place} after {call}", hint=hint)
+        its_call, its_traps = f"parameter {place} after {call}", {words: p[place] for words, p in (traps or {}).items()}
+        expect.array(got, values(wanted), rtol=rtol, atol=atol, call=its_call, hint=hint, traps=its_traps)
 
 
 def compute_cross_entropy(logits, y):

@@ -27,9 +27,11 @@ def test_size_counts_numbers_bytes_and_zeros(student, rng):
     zeros = int((weight == 0).sum()) + 3  # 3 for the convolution's bias
     expect.equal(sorted(got), ["bytes", "parameters", "sparsity"], call=f"the names in {call}")
     expect.equal(got["parameters"], count, call=f'{call}["parameters"]', hint="35 + 5 + 54 + 3")
-    expect.equal(got["bytes"], 35 * 8 + 62 * 4, call=f'{call}["bytes"], with the first weight in float64')
-    expect.that(type(got["sparsity"]) is float, call=f'{call}["sparsity"]', got=got["sparsity"], expected="a float")
+    its_call, hint = f'{call}["bytes"], with the first weight in float64', "35 · 8 + 62 · 4"
+    expect.equal(got["bytes"], 35 * 8 + 62 * 4, call=its_call, hint=hint)
     hint = "zeros of all parameters, divided by all their elements; -0.0 is a zero"
+    its_call, is_float = f'{call}["sparsity"]', type(got["sparsity"]) is float
+    expect.that(is_float, call=its_call, got=got["sparsity"], expected="a float", hint=hint)
     expect.array(got["sparsity"], zeros / count, rtol=1e-9, call=f'{call}["sparsity"]', hint=hint)
 
 
@@ -69,7 +71,7 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
         for sparsity in (0.0, 0.13, 0.5, float(rng.uniform(0.2, 0.9)), 1.0):
             got = student.compression.magnitude_mask(weight, sparsity)
             call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
-            hint = "rank by absolute value; round(sparsity · size) of them are pruned"
+            hint = "rank all elements by absolute value; the first round(sparsity · size) of them are pruned"
             expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
 
@@ -142,19 +144,28 @@ def test_the_schedule_is_a_cubic(student, rng):
     """Sparsity is 0 up to `begin`, final · (1 - (1 - t)³) at a fraction t of the way, and `final` from `end` on."""
     schedule = student.compression.cubic_sparsity
     for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
-        call = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)"
-        expect.array(schedule(step, 100, 200, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call)
+        call, hint = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)", explain_schedule(step, 100, 200)
+        expect.array(schedule(step, 100, 200, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
     for _ in range(20):
         begin, length, final = int(rng.integers(0, 50)), int(rng.integers(1, 60)), float(rng.uniform(0.1, 0.9))
         step = begin + int(rng.integers(0, length + 1))
         left = (begin + length - step) / length
         call = f"cubic_sparsity({step}, {begin}, {begin + length}, {final:.3f})"
-        got = schedule(step, begin, begin + length, final)
-        expect.array(got, final - final * left * left * left, rtol=1e-9, atol=1e-12, call=call)
+        got, hint = schedule(step, begin, begin + length, final), explain_schedule(step, begin, begin + length)
+        expect.array(got, final - final * left * left * left, rtol=1e-9, atol=1e-12, call=call, hint=hint)
     for step, wanted in ((6, 0.0), (699, 0.0), (700, 0.8), (701, 0.8)):
         call = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)"
-        hint = "it is `final` from `end` on, even if begin = end"
+        hint = explain_schedule(step, 700, 700)
         expect.array(schedule(step, 700, 700, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
+
+
+def explain_schedule(step, begin, end):
+    """Return a hint for the part of the schedule that this step belongs to."""
+    if step >= end:
+        return "it is `final` from `end` on, even if begin = end"
+    if step <= begin:
+        return "it is 0 up to `begin`, even if begin = end"
+    return f"t = ({step} - {begin}) / ({end} - {begin}), and the sparsity is final · (1 - (1 - t)³)"
 
 
 @task("12.3")
@@ -236,12 +247,12 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
     wanted = apply_conv(maps[:, :, :8].reshape(3, 6, 4, 2, 4, 2).max(axis=(3, 5)), second, (2, 2), (0, 0))
     call = f"remove_channels(conv, {'norm, ' if normalised else ''}ReLU, pool, conv; 0, {keep}), for images"
     hint = "keep the same channels of weight, bias and running statistics, and of the next layer's inputs"
-    expect.array(predict_array(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
     sizes = [(4, 2, 3, 3)] + ([(4,), (4,)] if normalised else [(4,)]) + [(3, 4, 3, 2), (3,)]
-    expect.equal([p.shape for p in small.parameters()], sizes, call="the shapes of its parameters")
-    expect.equal(
-        [b.shape for b in small.buffers()], [(4,), (4,)] if normalised else [], call="the shapes of its buffers"
-    )
+    shapes = [p.shape for p in small.parameters()]
+    expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
+    sizes, shapes = [(4,), (4,)] if normalised else [], [b.shape for b in small.buffers()]
+    expect.equal(shapes, sizes, call=f"the shapes of the buffers of {call}", hint=hint)
+    expect.array(predict_array(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
 @task("12.4")
@@ -257,16 +268,19 @@ def test_a_flattened_channel_has_many_columns(student, rng):
     maps[:, [1, 2, 4]] = 0
     remove = student.compression.remove_channels
     narrow = remove(net, 0, channels)
-    hint = "after Flatten, channel c owns columns c·h·w to (c+1)·h·w"
-    for small, off in ((narrow, []), (remove(narrow, 3, units), [0, 3, 4, 5])):
+    hint = "after Flatten, channel c owns columns c·h·w to (c+1)·h·w; after a Dense, unit c owns column c"
+    for small, off, sizes in (
+        (narrow, [], [(2, 1, 3, 3), (2,), (7, 12), (7,), (3, 7)]),
+        (remove(narrow, 3, units), [0, 3, 4, 5], [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]),
+    ):
         inner = np.maximum(maps.reshape(4, 30) @ values(hidden.weight).T + values(hidden.bias), 0)
         inner[:, off] = 0
         units_gone = f" and units {off} of the first Dense" if off else ""
         call = f"conv, ReLU, Flatten, Dense, ReLU, Dense; without channels [1, 2, 4]{units_gone}"
+        shapes = [p.shape for p in small.parameters()]
+        expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
         got = predict_array(student, small, x)
         expect.array(got, inner @ values(last.weight).T, rtol=1e-4, atol=1e-5, call=call, hint=hint)
-    wanted = [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]
-    expect.equal([p.shape for p in small.parameters()], wanted, call=f"the shapes of the parameters of {call}")
 
 
 @task("12.4")
@@ -312,7 +326,7 @@ def test_quantizing_rounds_halves_to_even(student):
         for zero in (0, 1, -7):
             call = f"quantize({(halves * scale).tolist()}, scale={scale}, zero_point={zero})"
             got = student.compression.quantize(halves * np.float32(scale), scale, zero)
-            hint = "np.rint rounds halves to even; add the zero point afterwards"
+            hint = "divide by the scale, round with np.rint (halves to even), and then add the zero point"
             expect.array(got, np.array([-2, -2, 0, 0, 2, 2, 4]) + zero, dtype="int8", call=call, hint=hint)
     got = student.compression.quantize(halves * 4, 4.0)
     expect.array(got, [-2, -2, 0, 0, 2, 2, 4], dtype="int8", call="quantize(x, 4.0): the zero point is 0 by default")
@@ -336,6 +350,23 @@ def test_quantizing_stays_within_127(student, rng):
 
 
 @task("12.5")
+def test_dequantizing_does_not_wrap_round(student, rng):
+    """Dequantising returns (q - zero_point) · scale in float32: 127 - (-127) is 254 steps, which int8 cannot hold."""
+    q = np.arange(-127, 128).astype("int8")
+    for zero in (np.int8(-127), np.int8(127), 0, -5):
+        scale = float(rng.uniform(0.01, 2))
+        got = student.compression.dequantize(q, scale, zero)
+        call, hint = (
+            f"dequantize(-127 … 127, scale={scale:.4f}, zero_point={zero})",
+            "(q - zero_point) · scale: convert to float32 before you subtract; the result is also float32",
+        )
+        expect.array(got, (np.arange(-127, 128) - int(zero)) * scale, dtype="float32", call=call, hint=hint)
+        back = student.compression.quantize(got, scale, zero)
+        expect.array(back, q, dtype="int8", call=f"quantize of {call}", hint="quantising again is exact")
+    expect.array(student.compression.dequantize(q[:3], 2.0), [-254, -252, -250], call="dequantize([-127, …], 2.0)")
+
+
+@task("12.5")
 def test_a_scale_for_each_channel(student, rng):
     """Scales and zero points of shape (C,) apply to the entries of the first axis, however many axes there are."""
     for shape in ((5,), (5, 5), (3, 4, 2, 5)):
@@ -352,23 +383,6 @@ def test_a_scale_for_each_channel(student, rng):
         wanted = np.stack([(steps[c] - float(zeros[c])) * float(scales[c]) for c in range(shape[0])])
         hint = "the result is also float32; give both the shape (C, 1, …)"
         expect.array(got, wanted, dtype="float32", call=f"de{call}", hint=hint)
-
-
-@task("12.5")
-def test_dequantizing_does_not_wrap_round(student, rng):
-    """Dequantising returns (q - zero_point) · scale in float32: 127 - (-127) is 254 steps, which int8 cannot hold."""
-    q = np.arange(-127, 128).astype("int8")
-    for zero in (np.int8(-127), np.int8(127), 0, -5):
-        scale = float(rng.uniform(0.01, 2))
-        got = student.compression.dequantize(q, scale, zero)
-        call, hint = (
-            f"dequantize(-127 … 127, scale={scale:.4f}, zero_point={zero})",
-            "convert to float32 before you subtract; the result is also float32",
-        )
-        expect.array(got, (np.arange(-127, 128) - int(zero)) * scale, dtype="float32", call=call, hint=hint)
-        back = student.compression.quantize(got, scale, zero)
-        expect.array(back, q, dtype="int8", call=f"quantize of {call}", hint="quantising again is exact")
-    expect.array(student.compression.dequantize(q[:3], 2.0), [-254, -252, -250], call="dequantize([-127, …], 2.0)")
 
 
 # 12.6: choosing the scale
@@ -425,7 +439,7 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
         q, scales = student.compression.quantize_weight(weight)
         rows, call = np.abs(weight.reshape(shape[0], -1)).max(axis=1), f"quantize_weight(weight of {shape})"
         scale = np.where(rows > 0, rows / 127, 1)
-        hint = "one scale per output: the largest magnitude of its own weights / 127, or 1 if all are 0"
+        hint = "one scale per output: the largest magnitude of all its own weights / 127, or 1 if all are 0"
         expect.array(scales, scale, dtype="float32", rtol=1e-5, atol=0, call=f"the scales of {call}", hint=hint)
         expect.equal((q.shape, str(q.dtype)), (shape, "int8"), call=f"shape and dtype of the weight of {call}")
         tops = np.abs(q.reshape(shape[0], -1).astype(int)).max(axis=1)
@@ -448,7 +462,8 @@ def test_products_are_those_of_integers(student, rng, inner):
     a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
     got = student.compression.integer_matmul(a, b)
     call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
-    expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call)
+    hint = f"the pieces of at most 1040 inner positions cover 0 to {inner - 1} without a gap, and their products add up"
+    expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("12.7")
@@ -505,7 +520,10 @@ def test_the_linear_op(student, rng, shape):
     x = draw_inputs_near_steps(rng, steps, case)
     got = student.tensor.apply(student.compression.linear_int8, x, **case)
     wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * compute_unit(case) + case["bias"]
-    call, hint = f"linear_int8 of x {shape}, weight (4, {shape[-1]})", "scale · weight_scale · (Σ q w - zero_point Σ w)"
+    call, hint = (
+        f"linear_int8 of x {shape}, weight (4, {shape[-1]})",
+        "scale · weight_scale · (Σ q w - zero_point Σ w) + bias",
+    )
     expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
 
 
@@ -548,7 +566,8 @@ def test_the_convolution_op(student, rng, name):
     sums = cross_correlate(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
     wanted = sums * compute_unit(case)[:, None, None] + case["bias"][:, None, None]
     call = f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}"
-    hint = "pad before quantising, or with the zero point"
+    hint = "as in the linear op: each kernel is a row, each window a column, and the transposed product is rescaled"
+    hint = "pad before quantising, or with the zero point" if any(padding) else hint
     expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
 
 
@@ -659,9 +678,8 @@ def test_a_folded_convolution_normalises(student, rng, bias):
     folded = student.compression.fold_batch_norm(conv, norm)
     wanted = apply_batch_norm(apply_conv(x, conv, (2, 2), (1, 1)), norm)
     call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)) for images"
-    expect.array(
-        predict_array(student, folded, x), wanted, rtol=1e-4, atol=1e-4, call=call, hint="include eps and the old bias"
-    )
+    hint = "with f = norm weight / √(var + eps): kernel · f, and norm bias + (old bias - mean) · f"
+    expect.array(predict_array(student, folded, x), wanted, rtol=1e-4, atol=1e-4, call=call, hint=hint)
     expect.equal([p.shape for p in folded.parameters()], [(5, 2, 3, 3), (5,)], call="the shapes of its parameters")
     for tensor, value in zip(tensors, before, strict=True):
         expect.array(tensor, value, rtol=0, atol=0, call="the two layers after folding", hint="make a new layer")
@@ -754,6 +772,28 @@ def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
 
 
 DIVERGENCE = "alpha · T² · the mean over rows (not elements) of Σ p · log(p / q), with the teacher's p; no T² elsewhere"
+SUM = f"{DIVERGENCE}; plus (1 - alpha) · cross-entropy"
+
+
+@task("12.11")
+def test_the_distillation_loss_at_its_ends(student, rng):
+    """With alpha 0 the loss is the cross-entropy; with alpha 1 and equal distributions it is 0; logits may be huge."""
+    logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
+    got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
+    wanted = derive_distillation_loss(logits, logits, targets, 1.0, 0.0)
+    hint = "only (1 - alpha) · cross-entropy remains, of the logits themselves: no temperature"
+    expect.array(got, wanted, call="distillation_loss with alpha=0", hint=hint)
+    got = run_distillation_loss(student, logits, -logits, targets, temperature=2.0, alpha=1.0)
+    wanted = derive_distillation_loss(logits, -logits, targets, 2.0, 1.0)
+    expect.array(got, wanted, rtol=1e-4, call="distillation_loss with alpha=1, temperature=2", hint=DIVERGENCE)
+    got = run_distillation_loss(student, logits + 5, logits, targets, alpha=1.0)
+    expect.array(got, 0.0, atol=1e-5, call="distillation_loss of logits that differ by a constant, alpha=1")
+    huge = np.array([[2000.0, 0.0, -2000.0], [-5000.0, -5000.0, -5000.0]], "float32")
+    call, hint = "distillation_loss of huge logits", "subtract each row's largest before exp, as log_softmax does"
+    with fail_on_warning(call=call, hint=hint):
+        got = run_distillation_loss(student, huge, huge[:, ::-1].copy(), np.array([0, 1]), temperature=2.0, alpha=0.5)
+    expect.that(math.isfinite(float(values(got))), call=call, got=float(values(got)), expected="a number", hint=hint)
+    expect.array(got, (0.5 * 4 * 2000 + 0.5 * math.log(3)) / 2, rtol=1e-4, call=call, hint=DIVERGENCE)
 
 
 @task("12.11")
@@ -765,31 +805,13 @@ def test_the_distillation_loss(student, rng):
         got = run_distillation_loss(student, mine, its, targets, temperature=heat, alpha=alpha)
         call = f"distillation_loss({dtype} logits of (5, 4), temperature={heat:.3f}, alpha={alpha:.3f})"
         wanted = derive_distillation_loss(mine, its, targets, heat, alpha)
-        expect.array(got, wanted, dtype=dtype, rtol=1e-4, call=call, hint=DIVERGENCE)
+        expect.array(got, wanted, dtype=dtype, rtol=1e-4, call=call, hint=SUM)
     got = run_distillation_loss(student, mine, its, targets)
     wanted, call = (
         derive_distillation_loss(mine, its, targets, 4.0, 0.9),
         "distillation_loss with T and alpha by default",
     )
-    expect.array(got, wanted, call=call, hint=DIVERGENCE)
-
-
-@task("12.11")
-def test_the_distillation_loss_at_its_ends(student, rng):
-    """With alpha 0 the loss is the cross-entropy; with alpha 1 and equal distributions it is 0; logits may be huge."""
-    logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
-    got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
-    expect.array(
-        got, derive_distillation_loss(logits, logits, targets, 1.0, 0.0), call="distillation_loss with alpha=0"
-    )
-    got = run_distillation_loss(student, logits + 5, logits, targets, alpha=1.0)
-    expect.array(got, 0.0, atol=1e-5, call="distillation_loss of logits that differ by a constant, alpha=1")
-    huge = np.array([[2000.0, 0.0, -2000.0], [-5000.0, -5000.0, -5000.0]], "float32")
-    call, hint = "distillation_loss of huge logits", "subtract each row's largest before exp, as log_softmax does"
-    with fail_on_warning(call=call, hint=hint):
-        got = run_distillation_loss(student, huge, huge[:, ::-1].copy(), np.array([0, 1]), temperature=2.0, alpha=0.5)
-    expect.that(math.isfinite(float(values(got))), call=call, got=float(values(got)), expected="a number", hint=hint)
-    expect.array(got, (0.5 * 4 * 2000 + 0.5 * math.log(3)) / 2, rtol=1e-4, call=call, hint=DIVERGENCE)
+    expect.array(got, wanted, call=call, hint=SUM)
 
 
 @task("12.11")
