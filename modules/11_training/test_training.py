@@ -1059,7 +1059,7 @@ def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
         written = [line.partition("] ")[2].partition("/")[0].strip() for line in lines[:-1]]
         hint = f"a line for each step that reaches a new tenth of {steps}: {', '.join(map(str, wanted))}"
         if written == [str(step) for step in wanted]:
-            hint = next(explain_bar(got, line) for got, line in zip(lines, [*bars, ""], strict=True) if got != line)
+            hint = next((explain_bar(got, line) for got, line in zip(lines, bars, strict=False) if got != line), None)
         hint = 'write no "\\r" or padding' if "\r" in "".join(lines) else hint
         expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint=hint)
 
@@ -1073,8 +1073,8 @@ def explain_bar(got, wanted):
         return "20 · step // steps of the 20 characters are #, and the others are -"
     if bar != its_bar:
         return 'each redrawn line begins with "\\r"'
-    if text.split() != its_text.split():
-        return "step/steps, and then each figure's name and its value with four significant digits"
+    if text.split() != its_text.split() or text[:1] != " ":
+        return "a space, step/steps, and then each figure's name and its value with four significant digits"
     if text.rstrip("\n") != its_text.rstrip("\n"):
         return "as many spaces as the previous line was longer: remember the length of the line you redraw"
     return 'only the last step ends with "\\n"'
