@@ -1068,7 +1068,7 @@ def explain_bar(got, wanted):
     """Return a hint for the first part of a progress line that is wrong."""
     (bar, _, text), (its_bar, _, its_text) = got.partition("]"), wanted.partition("]")
     if not got:
-        return "flush after each step"
+        return "write to the stream, and flush it after each step"
     if bar.lstrip("\r") != its_bar.lstrip("\r"):
         return "20 · step // steps of the 20 characters are #, and the others are -"
     if bar != its_bar:
