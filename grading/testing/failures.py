@@ -82,7 +82,7 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("MemoryError|_ArrayMemoryError", "", MEMORY),
     ("ValueError", r"^array is too big", MEMORY),
     ("IndexError", r"tuple index out of range|too many indices", AXES),
-    ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
+    ("TypeError", r"positional argument|keyword(-only)? argument|multiple values for argument", ARGUMENTS),
 )
 """For each common error: the exception's type, a pattern that matches its message, and a hint that is more helpful than
 the task's own.
