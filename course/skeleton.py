@@ -64,12 +64,13 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
         fix = "Fix the line so that Python can read the file."
         raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", fix)]) from None
     gaps, problems = _parse_markers(source, path)
+    functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
     known = [task.id for module in manifest.modules for task in module.tasks if module.folder in path.parents]
     for gap in gaps:
         if gap.task not in known:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, suggest_name(gap.task, known)))
-        elif complaint := _explain_bad_gap_placement(tree, gap):
+        elif complaint := _explain_bad_gap_placement(functions, gap):
             fix = "Make the block begin and end in the body of one function, with nothing after it in that function."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
@@ -169,9 +170,9 @@ def _parse_markers(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
     return gaps, problems
 
 
-def _explain_bad_gap_placement(tree: ast.Module, gap: Gap) -> str | None:
-    """Return why a block is not the entire rest of its function, or None if it is."""
-    around = [node for node in ast.walk(tree) if isinstance(node, Function) and _contains(node, gap)]
+def _explain_bad_gap_placement(functions: list[Function], gap: Gap) -> str | None:
+    """Return why a block is not the entire rest of one of its file's functions, or None if it is."""
+    around = [function for function in functions if _contains(function, gap)]
     if not around:
         return "this block is not in a function, or contains no code."
     function = max(around, key=lambda f: f.lineno)

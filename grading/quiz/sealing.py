@@ -12,10 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from grading.manifest.model import ChoiceQuestion, NumberQuestion, SealedKey
 from grading.quiz.decimals import normalize_number
 from grading.quiz.student_questions import ENVIRONMENT, VARIANT_COUNT, choose_parameter_variants
+
+if TYPE_CHECKING:
+    from jinja2.environment import TemplateExpression
 
 SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 """The cost of a digest. One guess takes about 3.7 ms and 2 MB. The 256 digests for four number questions take 1 s."""
@@ -29,11 +34,17 @@ def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant:
         return format_canonical_choice(question.right)
     if question.answer is None:
         raise ValueError(f"question {question.id} has no plain-text answer")
-    formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
-    key = normalize_number(formula(**choose_parameter_variants(question)[variant]), question.digits)
+    answer = _compile_formula(question.answer)(**choose_parameter_variants(question)[variant])
+    key = normalize_number(answer, question.digits)
     if key is None:
         raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")
     return key
+
+
+@lru_cache(maxsize=256)
+def _compile_formula(formula: str) -> TemplateExpression:
+    """Compile the formula of an answer once for all of its variants."""
+    return ENVIRONMENT.compile_expression(formula, undefined_to_none=False)
 
 
 def format_canonical_choice(options: tuple[str, ...] | list[str]) -> str:
@@ -45,9 +56,13 @@ def compute_sealed_digest(
     question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str, salt: str
 ) -> str:
     """Return the digest of one canonical answer to one variant (0 for a choice question)."""
-    return hashlib.scrypt(
-        f"{question.id}\0{variant}\0{canonical_answer}".encode(), salt=bytes.fromhex(salt), **SCRYPT_COST
-    ).hex()
+    return _compute_scrypt_digest(f"{question.id}\0{variant}\0{canonical_answer}", salt)
+
+
+@lru_cache(maxsize=4096)
+def _compute_scrypt_digest(text: str, salt: str) -> str:
+    """Return the digest of a text. A process that seals the same questions again computes none of them twice."""
+    return hashlib.scrypt(text.encode(), salt=bytes.fromhex(salt), **SCRYPT_COST).hex()
 
 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
