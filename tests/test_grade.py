@@ -24,6 +24,9 @@ from tests.render.results import build_criterion
 from tests.submissions.build import copy_solution
 from tests.submissions.partial import make_passing_check
 
+RUN_STUDENT_CODE = ("module_tests", "integration_tests", "xor", "demo")
+TRAIN = grade.CHECKS["xor"]
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +44,20 @@ def unlocked(root: Path) -> Result:
 def tree(root: Path, tmp_path: Path) -> Path:
     """Copy the solution's files, so that a test can spoil them."""
     return copy_solution(root, tmp_path / "tree")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which of the checks that run student code were made. Here they pass at once; `unlocked` makes them in full."""
+    made: list[str] = []
+
+    def note(check: str) -> None:
+        taken = make_passing_check(check)
+        monkeypatch.setitem(grade.CHECKS, check, lambda context: made.append(check) or taken(context))
+
+    for check in RUN_STUDENT_CODE:
+        note(check)
+    return made
 
 
 def test_the_solution_unlocks_milestone_1(unlocked):
@@ -79,22 +96,27 @@ def test_the_record_fits_its_published_schema(unlocked, root):
     assert record.decode_result(record.encode_result(unlocked)) == unlocked
 
 
-def test_an_unchanged_milestone_is_measured_once(root, tree):
+def test_an_unchanged_milestone_is_measured_once(root, tree, measured, monkeypatch):
     """The second run trains nothing and says when the first did, and a change of one file trains again."""
+    monkeypatch.setitem(grade.CHECKS, "xor", lambda context: measured.append("xor") or TRAIN(context))
     first = grade_milestone(root, 1, submission=tree)
     assert first.verdict is Verdict.UNLOCKED, first.first_failure
     assert all(c.measured_at is None for c in first.criteria)
+    assert (len(first.curves), first.timing.student > 0) == (5, True)
     second = grade_milestone(root, 1, submission=tree)
     assert (second.verdict, second.seed, second.curves) == (first.verdict, first.seed, first.curves)
     for before, now in zip(first.criteria, second.criteria, strict=True):
         assert now.measured_at == (None if now.name == "quiz" else first.started_at)
         assert now.model_copy(update={"measured_at": None}) == before
     assert second.timing.student == 0
+    assert measured == [*RUN_STUDENT_CODE]
+    monkeypatch.setitem(grade.CHECKS, "xor", make_passing_check("xor"))
     with (tree / "modules/04_layers/recipe.py").open("a") as file:
         file.write("# changed\n")
     third = grade_milestone(root, 1, submission=tree)
     assert third.key != first.key
     assert all(c.measured_at is None for c in third.criteria)
+    assert measured[4:] == ["module_tests", "integration_tests", "demo"]
 
 
 def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
@@ -146,13 +168,14 @@ def test_a_module_is_graded_by_itself(root):
     assert (result.milestone, result.module, result.verdict) == (None, "02_tensor", Verdict.UNLOCKED)
 
 
+@pytest.mark.usefixtures("measured")
 def test_the_record_names_the_commit_that_was_graded(root, tree):
     """A reused result gets the new commit, since another commit may hold the same files. A short hash is refused."""
     first, second = "a" * 40, "b" * 40
-    measured = grade_milestone(root, 1, submission=tree, commit=first)
-    assert measured.submission.commit == first
+    graded = grade_milestone(root, 1, submission=tree, commit=first)
+    assert graded.submission.commit == first
     known = grade_milestone(root, 1, submission=tree, commit=second)
-    assert (known.criteria[0].measured_at, known.submission.commit) == (measured.started_at, second)
+    assert (known.criteria[0].measured_at, known.submission.commit) == (graded.started_at, second)
     assert grade_milestone(root, 1, submission=tree).submission.commit is None
     assert grade_module(root, "01_setup", commit=first).submission.commit == first
     for wrong in ("", "HEAD", "a" * 39, "A" * 40, "a" * 40 + "\n"):
@@ -172,18 +195,18 @@ def test_with_exit_zero_only_an_error_is_a_failure_of_the_command(monkeypatch, u
     assert run(command.app, ["module", "02_tensor", "--exit-zero"]).exit_code == exit_zero
 
 
-def test_official_grading_never_reuses(root, tree):
+def test_official_grading_never_reuses(root, tree, measured):
     """An instructor's run measures, whatever was measured before; so its seed is fresh."""
     first = grade_milestone(root, 1, submission=tree, official=True, student="course")
     second = grade_milestone(root, 1, submission=tree, official=True, student="course")
     assert first.official
     assert first.seed != second.seed
+    assert measured == [*RUN_STUDENT_CODE] * 2
 
 
-def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree, monkeypatch):
+@pytest.mark.usefixtures("measured")
+def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree):
     """Without an id the grader had to trust student.yaml, and says so; with an id it does not."""
-    for check in ("module_tests", "integration_tests", "xor", "demo"):
-        monkeypatch.setitem(grade.CHECKS, check, make_passing_check(check))
     believed = grade_milestone(root, 1, submission=tree, official=True)
     assert (believed.verdict, believed.submission.student) == (Verdict.PROVISIONAL, "course")
     (reason,) = believed.provisional_because
@@ -202,6 +225,7 @@ def test_what_the_machine_did_not_measure_decides_before_what_failed():
     assert decide_verdict((error, fine)) is Verdict.ERROR
 
 
+@pytest.mark.usefixtures("measured")
 def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
     """A check that breaks, or a machine that lacks something, is an error with its reason."""
     monkeypatch.setitem(grade.CHECKS, "xor", lambda _context: 1 / 0)
@@ -230,6 +254,7 @@ def test_after_failed_code_quality_the_expensive_part_is_not_attempted(root, tre
     assert "torch" in result.first_failure.got
 
 
+@pytest.mark.usefixtures("measured")
 def test_changed_course_files_make_a_pass_provisional(root, tree, monkeypatch):
     """A verdict of edited tests says so."""
     monkeypatch.setattr(grade, "find_changed_course_files", lambda _root: ("modules/02_tensor/test_tensor.py",))
