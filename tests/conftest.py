@@ -23,10 +23,31 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("course", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("course")
 
+LONGEST = """
+student course workflows browser collect tests/test_docs.py tests/github tests/export/test_autograder.py
+""".split()
+"""The groups that take longest, in the order in which they are started; single tests fill the gaps at the end."""
+SPREAD = """
+tests/test_miniatures.py tests/test_right_modules.py tests/test_limits.py tests/test_client.py tests/test_entry.py
+tests/desk/test_collect.py tests/sandbox/test_confinement.py tests/sandbox/test_fences.py
+""".split()
+"""Files of many slow tests that share no fixture: any process can run any of them."""
 
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the long groups of tests that one process has to run alone, while the others run the rest."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Let one process run each file, whose fixtures it then sets up once, and start with what takes longest."""
+    ranks = {}
+    for item in items:
+        if (mark := item.get_closest_marker("xdist_group")) is None:
+            file = item.nodeid.partition("::")[0]
+            name = "tests/github" if file.startswith("tests/github/") else file
+            if file not in SPREAD:
+                item.add_marker(pytest.mark.xdist_group(name))
+        else:
+            name = mark.args[0]
+        ranks[item] = LONGEST.index(name) if name in LONGEST else len(LONGEST) + (name in SPREAD)
+    items.sort(key=lambda item: ranks[item])
 
 
 @pytest.fixture(scope="session")
