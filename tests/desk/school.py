@@ -6,7 +6,9 @@ import os
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from course.skeleton import make_skeleton, make_solution
 from desk.git import build_git_environment
@@ -21,19 +23,21 @@ TERM = datetime(2026, 9, 1, 9, tzinfo=UTC)
 RECIPE = "modules/04_layers/recipe.py"
 
 
-def make_released_files() -> dict[str, str]:
+@cache
+def make_released_files() -> Mapping[str, str]:
     """Make the files that a student receives: every file to write, with its gaps."""
     manifest = load_manifest(ROOT)
-    return {
-        p.as_posix(): make_skeleton((ROOT / p).read_text("utf-8"), manifest, p) for p in list_student_files(manifest)
-    }
+    texts = {p.as_posix(): (ROOT / p).read_text("utf-8") for p in list_student_files(manifest)}
+    return MappingProxyType({name: make_skeleton(text, manifest, Path(name)) for name, text in texts.items()})
 
 
-def make_solved_files(upto: str = "04_layers") -> dict[str, str]:
+@cache
+def make_solved_files(upto: str = "04_layers") -> Mapping[str, str]:
     """Make every solution up to a module, and the recipe of its milestone."""
     manifest = load_manifest(ROOT)
     paths = [p for p in list_student_files(manifest) if p.parts[1] <= upto]
-    return {p.as_posix(): make_solution((ROOT / p).read_text("utf-8"), manifest, p) for p in paths}
+    texts = {p.as_posix(): (ROOT / p).read_text("utf-8") for p in paths}
+    return MappingProxyType({name: make_solution(text, manifest, Path(name)) for name, text in texts.items()})
 
 
 BROKEN = {RECIPE: "def build(rng:\n"}
