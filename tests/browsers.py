@@ -24,6 +24,8 @@ IN_A_BROWSER = [
 
 Open = Callable[..., Page]
 
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

@@ -46,7 +46,7 @@ class RunningPage:
 
     def __exit__(self, *_: object) -> None:
         self.page.close()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def state(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class RunningPage:
 
     def wait_for(self, phase: str) -> dict[str, Any]:
         """Wait for a phase, and return its state."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while self.state()["phase"] != phase:
             assert time.monotonic() < until
             time.sleep(0.01)

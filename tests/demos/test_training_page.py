@@ -67,7 +67,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
 def test_each_state_is_whole(colour_images: DemoImages, colour_milestone: Milestone) -> None:
     """It has curves, answers to the samples and confusions, of watched images in training and of all at the end."""
     with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
-        assert running.ready.wait(10)
+        assert running.ready.wait(60)
     states, last = running.feed.states, running.state()
     assert [state["phase"] for state in states[-2:]] == ["training", "ready"]
     assert sum(map(sum, states[-2]["confusion"])) == image_classifier.WATCHED
@@ -198,7 +198,7 @@ class TestInABrowser:
         def hold(step: int) -> None:
             """Wait for the test before some steps, and raise an error at step 3."""
             if step in go:
-                go[step].wait(30)
+                go[step].wait(60)
             if step == 3:
                 raise build_remote_error(
                     "ValueError", [], hostile, (Frame("modules/11_training/recipe.py", 41, "f", "x"),)
@@ -237,12 +237,12 @@ class TestInABrowser:
     ) -> None:
         """The page notices an end during training, although it has nothing to ask."""
         held = threading.Event()
-        at(lambda _: held.wait(30))
+        at(lambda _: held.wait(60))
         with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
             with running.serve() as local:
                 page = browser.new_page()
                 page.goto(local)
                 expect(page.locator("#samples tr.best").first).to_be_visible()
-            expect(page.locator("#trouble")).to_contain_text("has ended", timeout=15_000)
+            expect(page.locator("#trouble")).to_contain_text("has ended")
             page.close()
             held.set()
