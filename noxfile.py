@@ -169,8 +169,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         """Run the project's own tests; arguments are passed to pytest."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # One more process than cores, since many tests wait for a browser, an installation or a deadline. One thread in
-        # each, since additional BLAS threads would only spin while they wait for each other. Compiled files are kept, so
-        # that thousands of processes need not compile them. The groups start in the order set by tests/conftest.py.
+        # each, since additional BLAS threads would only spin while they wait for each other. Compiled files are kept:
+        # thousands of processes would compile them again. tests/conftest.py sets the order in which groups start.
         environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": None}
         options = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
         session.run("python", "-m", "pytest", *options, *session.posargs, env=environment)
