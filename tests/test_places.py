@@ -45,6 +45,31 @@ def test_on_windows_every_command_is_one_sentence(code: str) -> None:
     assert "`wsl --install`" in line
 
 
+def test_pytest_runs_where_there_is_no_timer() -> None:
+    """On Windows, a student's own tests run without a limit for endless loops."""
+    code = "import pytest, signal; del signal.setitimer, signal.SIGPROF; sys.exit(pytest.main("
+    done = run_python(f"{WITHOUT}{code}['-q', '-p', 'no:cacheprovider', 'modules/01_setup', '--task', '1.2']))")
+    assert done.returncode == 0, done.stdout
+
+
+def test_on_macos_the_doctor_is_content_with_a_limited_process() -> None:
+    """It says so, and that this is enough on one's own machine, as README.md does."""
+    code = """import sys, platform, numpy, pydantic, typer, zoneinfo
+from pathlib import Path
+from tito import doctor
+platform.uname()
+sys.platform = "darwin"
+found = doctor.check_sandbox(Path())
+print(found.ok, found.found, doctor.check_worker_start(Path()).found)
+"""
+    done = run_python(code)
+    assert done.stdout.startswith("None this system has no bubblewrap: your code runs in a limited process"), (
+        done.stderr
+    )
+    assert "which is enough on your own machine" in done.stdout
+    assert "starts in process with Python" in done.stdout
+
+
 @pytest.fixture
 def shadow(tmp_path: Path) -> Path:
     """Make a folder with a package of the course's name, like the one in the package index."""

@@ -20,9 +20,9 @@ def limit_cpu_seconds(seconds: float, folder: Path) -> Iterator[None]:
     """Raise DeadlineError in the block, at a line that runs below ``folder``, after this much CPU time.
 
     Waiting for a debugger's user takes no CPU time. Only the main thread can be interrupted. There, compiled code
-    continues to its end.
+    continues to its end. A system without such a timer (Windows) sets no limit.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
     below = f"{folder}/"
