@@ -127,9 +127,10 @@ def test_a_timer_refuses_to_measure_nothing(student):
     """No repeats, or a negative number of warm-up calls, raises a ValueError before anything is called."""
     machine = Machine(student, lambda *_: 1.0)
     for repeats, warmup in ((0, 3), (-1, 0), (3, -1)):
-        with expect.raises(ValueError, call=f"time_calls(work, {repeats}, {warmup})"):
+        hint = "first of all, check that there is at least one repeat and that warmup is not negative"
+        with expect.raises(ValueError, call=f"time_calls(work, {repeats}, {warmup})", hint=hint):
             student.benchmarking.time_calls(machine.make_function("work"), repeats, warmup, machine.clock)
-    expect.equal(machine.called, [], call="calls made before the ValueError")
+    expect.equal(machine.called, [], call="calls made before the ValueError", hint=hint)
 
 
 # 14.2: minimum, median, MAD, quantiles
@@ -175,7 +176,8 @@ def test_samples_stay_as_they_are(student):
 def test_what_has_no_quantile_is_refused(student):
     """A ValueError is raised if there are no samples, or if q is below 0, above 1 or nan."""
     for samples, q in (([], 0.5), ([1.0], -0.01), ([1.0, 2.0], 1.01), ([1.0], math.nan)):
-        with expect.raises(ValueError, call=f"quantile({samples}, {q})"):
+        hint = "refuse no samples, and any q for which 0 ≤ q ≤ 1 is not true (with nan it is not)"
+        with expect.raises(ValueError, call=f"quantile({samples}, {q})", hint=hint):
             student.benchmarking.quantile(samples, q)
     with expect.raises(ValueError, call="summarise([])"):
         student.benchmarking.summarise([])
@@ -273,7 +275,9 @@ def test_the_generator_decides_the_draws(student):
 def test_what_has_no_interval_is_refused(student):
     """A ValueError is raised if there are no samples, or if the confidence is not between 0 and 1."""
     for samples, confidence in (([], 0.9), ([1.0, 2.0], 0.0), ([1.0, 2.0], -0.5), ([1.0, 2.0], 1.0), ([1.0, 2.0], 95)):
-        with expect.raises(ValueError, call=f"bootstrap_interval({samples}, confidence={confidence}, rng=…)"):
+        call = f"bootstrap_interval({samples}, confidence={confidence}, rng=…)"
+        hint = "refuse no samples, and a confidence that is not between 0 and 1; 95% is 0.95"
+        with expect.raises(ValueError, call=call, hint=hint):
             student.benchmarking.bootstrap_interval(samples, confidence=confidence, rng=student.rng(0))
 
 
@@ -358,12 +362,13 @@ def test_the_collector_is_off_in_turns(student, collector):
     student.benchmarking.time_in_turns(
         note_collector_state, note_collector_state, 2, 1, machine.clock, rng=student.rng(0)
     )
-    expect.equal(states[2:], [False] * 8, call="gc.isenabled() in each measured call of time_in_turns")
-    expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_in_turns")
+    hint = "pause_collector() around the blocks, after the warm-up calls"
+    expect.equal(states[2:], [False] * 8, call="gc.isenabled() in each measured call of time_in_turns", hint=hint)
+    expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_in_turns", hint=hint)
     two = student.tensor.Tensor([1.0, 2.0])
     with expect.raises(ValueError, call="time_in_turns of a function that fails"):
         student.benchmarking.time_in_turns(two.item, two.item, 2, 0, rng=student.rng(0))
-    expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_in_turns has failed")
+    expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_in_turns has failed", hint=hint)
 
 
 # 14.5: faster, slower, or cannot tell
@@ -481,10 +486,11 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
 @task("14.5")
 def test_too_little_is_no_verdict(student):
     """Fewer than 8 blocks, or a block in which a function took no time, raises a ValueError."""
+    hint = "check that there are at least 8 blocks, and that every time in them is above 0"
     for last in ([0.0, 2.0], [1.0, 0.0], [-1.0, 2.0]):
-        with expect.raises(ValueError, call=f"judge(10 blocks, the last of {last}, rng=…)"):
+        with expect.raises(ValueError, call=f"judge(10 blocks, the last of {last}, rng=…)", hint=hint):
             student.benchmarking.judge([[1.0, 2.0]] * 9 + [last], rng=student.rng(0))
-    with expect.raises(ValueError, call="judge(7 blocks, rng=…)"):
+    with expect.raises(ValueError, call="judge(7 blocks, rng=…)", hint=hint):
         student.benchmarking.judge([[1.0, 2.0]] * 7, rng=student.rng(0))
 
 
@@ -512,7 +518,9 @@ def test_products_count_two_for_each_pair(student, name):
     """Each element of the output sums products: two operations for each, and one more for a bias."""
     for shapes, output, inner in SHAPES[name]:
         wanted = sum(2 * inner + (len(shapes) == 3) for _ in np.ndindex(*output))
-        call, hint = f'count_flops("{name}", {shapes}, {output})', f"each element of the output sums {inner} products"
+        call = f'count_flops("{name}", {shapes}, {output})'
+        bias = ", and 1 more for the bias" if len(shapes) == 3 else ""
+        hint = f"each of {math.prod(output)} elements of the output sums {inner} products: 2 · {inner} operations{bias}"
         expect.equal(student.benchmarking.count_flops(name, shapes, output), wanted, call=call, hint=hint)
 
 
@@ -527,7 +535,9 @@ def test_backward_is_one_product_for_each_gradient(student, name):
             wanted = sum(cost for cost, there in zip(costs, given, strict=False) if there)
             got = student.benchmarking.count_backward_flops(name, shapes, output, list(given))
             call = f'count_backward_flops("{name}", {shapes}, {output}, {list(given)})'
-            expect.equal(got, wanted, call=call, hint="a product for each of the first two gradients that is given")
+            hint = f"a product for each of the first two gradients that is given, {2 * inner * size} operations"
+            hint += f"; for the bias's gradient 1 for each element of the output, {size}" if len(shapes) == 3 else ""
+            expect.equal(got, wanted, call=call, hint=hint)
 
 
 @task("14.6")
@@ -558,7 +568,8 @@ def test_other_ops_count_by_their_largest_array(student):
 @task("14.6")
 def test_nobody_guesses_an_unknown_op(student):
     """An op that is not in any table raises a ValueError that names it."""
-    with expect.raises(ValueError, call='count_flops("linear_int8", …)', mentions=("linear_int8",)):
+    hint = "look the name up in both tables before anything else"
+    with expect.raises(ValueError, call='count_flops("linear_int8", …)', mentions=("linear_int8",), hint=hint):
         student.benchmarking.count_flops("linear_int8", [(2, 3)], (2, 4))
 
 
@@ -574,14 +585,14 @@ def test_bytes_are_read_and_written_once(student):
     y, z = (student.hold(tensor.Tensor(np.ones(shape, "float32")), "data") for shape in ((5,), (7, 2)))
     view = student.hold_result(x.reshape, (3, 4))
     cases = [
-        ([x], [y], 96 + 20, "both"),
-        ([x, w], [y, z], 96 + 24 + 20 + 56, "all of them"),
+        ([x], [y], 96 + 20, "96 bytes are read, and 20 are written"),
+        ([x, w], [y, z], 96 + 24 + 20 + 56, "96 and 24 bytes are read, and 20 and 56 are written"),
         ([w, w], [y], 24 + 20, "w is read only once"),
         ([x], [None, y, None], 96 + 20, "a None counts as nothing"),
-        ([x, w], [None], 0, "nothing is written"),
+        ([x, w], [None], 0, "nothing is written, so nothing moves"),
         ([x], [view], 0, "a view of x writes nothing, and therefore reads nothing"),
         ([w, x], [view, y], 24 + 96 + 20, "the view is free, y is not"),
-        ([], [y], 20, "nothing is read"),
+        ([], [y], 20, "nothing is read, and 20 bytes are written"),
     ]
     for read, written, wanted, hint in cases:
         call = f"count_bytes({len(read)} arrays, {len(written)} arrays) in the case: {hint}"
@@ -597,9 +608,14 @@ def run_profile(student, compute, clock=None):
 
 def expect_work(profile, wanted, call):
     """Compare calls, flops and bytes with {name: (calls, flops, bytes)}."""
-    for place, name in enumerate(("calls", "flops", "bytes")):
+    hints = {
+        "calls": "count forward when it runs, and count backward when it runs, in the op that you pass on",
+        "flops": "from the shapes of inputs and output; backward also needs which gradients are not None",
+        "bytes": "forward reads the inputs' arrays and writes the output; backward reads grad, output and the inputs' "
+        "arrays, and writes the gradients",
+    }
+    for place, (name, hint) in enumerate(hints.items()):
         of_ops = {op: work[place] for op, work in sorted(wanted.items())}
-        hint = "count forward when it runs, and count backward when it runs, in the op that you pass on"
         expect.equal(dict(sorted(getattr(profile, name).items())), of_ops, call=f"profile.{name} of {call}", hint=hint)
 
 
@@ -718,13 +734,14 @@ def test_the_slower_of_two_decides(student):
         (150, 12, 1.5, "arithmetic"),
         (100, 10, 1.0, "arithmetic"),
     ):
-        call, hint = f"({flops}, {nbytes}) of 100 operations and 10 bytes a second", "both work at the same time"
+        call = f"({flops}, {nbytes}) of 100 operations and 10 bytes a second"
+        hint = (
+            f"arithmetic takes {flops} / 100 s, memory {nbytes} / 10 s; both work at the same time: the longer counts"
+        )
         got = roofline.least_seconds(flops, nbytes)
         expect.array(got, seconds, rtol=1e-9, call=f"least_seconds{call}", hint=hint)
         if (flops, nbytes) != (100, 10):
-            expect.equal(
-                roofline.limit(flops, nbytes), limit, call=f"limit{call}", hint="the limit is the one that takes longer"
-            )
+            expect.equal(roofline.limit(flops, nbytes), limit, call=f"limit{call}", hint=hint)
 
 
 @task("14.8")
@@ -787,7 +804,9 @@ def test_ops_are_ranked_by_their_time(student):
         hint = "least_seconds of its work, divided by its seconds"
         expect.array(row["efficiency"], efficiency, rtol=1e-9, call=f"efficiency of {place}", hint=hint)
         if limit:
-            expect.equal(row["limit"], limit, call=f"limit of {place}")
+            expect.equal(
+                row["limit"], limit, call=f"limit of {place}", hint="pass its flops and bytes to roofline.limit"
+            )
 
 
 # 14.9: peak memory

@@ -66,6 +66,17 @@ def test_merges_are_found_from_left_to_right(student, rng):
 
 
 @task("16.2")
+def test_each_round_counts_pairs(student):
+    """The most frequent pair is merged, in the pieces and as often as they occur; then the new token counts as well."""
+    for data, wanted, hint in (
+        (b"xyzxy", [(120, 121)], "x y occurs twice, each other pair once, so there is one merge, of two tokens"),
+        (b"yx\nyx\nyx\nab\nab", [(121, 120), (97, 98)], "the piece yx occurs 3 times and ab twice: y x counts 3"),
+        (b"bca\nbca\nbcd", [(98, 99), (256, 97)], "b c counts 3; once it is token 256, the pair (256, 97) counts 2"),
+    ):
+        expect.equal(student.tinygpt.train_bpe(data, 300), wanted, call=f"train_bpe({data}, 300)", hint=hint)
+
+
+@task("16.2")
 def test_merges_of_the_worked_example(student):
     """In b"low lower lowest" the first merge joins l and o, and the second joins lo and w."""
     got = student.tinygpt.train_bpe(b"low lower lowest", 258)
@@ -298,7 +309,8 @@ def test_an_embedding_layer_is_drawn_and_learns(student, rng):
     expect.equal(weight.shape, (500, 60), call=f"{call}.shape")
     inside = [float((np.abs(weight) < 0.02 * k).mean()) for k in (1, 2, 3)]
     hint = "rng.normal(0, 0.02, …)"
-    expect.array(inside, [0.6827, 0.9545, 0.9973], rtol=0, atol=0.012, call=f"shares of {call} within 1, 2, 3 × 0.02")
+    spread = f"shares of {call} within 1, 2, 3 × 0.02"
+    expect.array(inside, [0.6827, 0.9545, 0.9973], rtol=0, atol=0.012, call=spread, hint=hint)
     expect.array(weight.mean(), 0, atol=1e-3, call=f"the mean of {call}", hint=hint)
     again = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
     expect.array(again.weight, weight, call=f"{call} of the same rng", hint="draw only from rng", **EXACT)
@@ -379,8 +391,9 @@ def test_layer_norm_gradient(student, rng):
 def test_layer_norm_as_a_layer(student, rng):
     """Weight and bias begin as ones and zeros, eps is 1e-5, and a tape differentiates the layer."""
     layer = student.tinygpt.LayerNorm(6)
-    expect.array(layer.weight, np.ones(6), dtype="float32", call="LayerNorm(6).weight", **EXACT)
-    expect.array(layer.bias, np.zeros(6), dtype="float32", call="LayerNorm(6).bias", **EXACT)
+    hint = "the weight starts as ones and the bias as zeros"
+    expect.array(layer.weight, np.ones(6), dtype="float32", call="LayerNorm(6).weight", hint=hint, **EXACT)
+    expect.array(layer.bias, np.zeros(6), dtype="float32", call="LayerNorm(6).bias", hint=hint, **EXACT)
     x = 1e-3 * rng.normal(size=(3, 6))
     got = layer(student.tensor.Tensor(x))
     expect.array(
@@ -534,24 +547,6 @@ PYTORCH = (
 
 
 @task("16.8")
-def test_a_block_has_the_values_of_pytorch(student):
-    """Output and gradients agree with a TransformerEncoderLayer with norm_first, ReLU and a causal mask."""
-    case = REFERENCE["block"]
-    x, grad = np.array(case["x"]), np.array(case["grad"])
-    layer = student.tinygpt.Block(x.shape[-1], case["num_heads"], rng=student.rng(0))
-    for parameter, array in zip(layer.parameters(), order_pytorch_arrays(case["parameters"]), strict=True):
-        parameter.data = array
-    tensor = student.tensor.Tensor(x)
-    student.autograd.require_grad([tensor])
-    output, gradients = run_backward(student, layer, tensor, grad)
-    hint = "compute x + self_attn(norm1(x)), call it x again, and add mlp(norm2(x))"
-    expect.array(output, case["output"], dtype="float64", rtol=1e-7, atol=1e-8, call="Block(4, 2) of x", hint=hint)
-    expect.array(tensor.grad, case["grad_x"], rtol=1e-6, atol=1e-7, call="the gradient of a Block's input", hint=hint)
-    for number, (got, wanted) in enumerate(zip(gradients, order_pytorch_arrays(case["grads"]), strict=True)):
-        expect.array(got, wanted, rtol=1e-6, atol=1e-7, call=f"the gradient of Block(4, 2).parameters()[{number}]")
-
-
-@task("16.8")
 def test_a_block_lists_and_draws_its_layers_in_order(student):
     """A block has norm1, self_attn, norm2 and mlp; its dense layers widen to 4E and back; it has no buffers."""
     gpt, dense = student.tinygpt, student.layers.Dense
@@ -571,6 +566,26 @@ def test_a_block_lists_and_draws_its_layers_in_order(student):
 
 
 @task("16.8")
+def test_a_block_has_the_values_of_pytorch(student):
+    """Output and gradients agree with a TransformerEncoderLayer with norm_first, ReLU and a causal mask."""
+    case = REFERENCE["block"]
+    x, grad = np.array(case["x"]), np.array(case["grad"])
+    layer = student.tinygpt.Block(x.shape[-1], case["num_heads"], rng=student.rng(0))
+    for parameter, array in zip(layer.parameters(), order_pytorch_arrays(case["parameters"]), strict=True):
+        parameter.data = array
+    tensor = student.tensor.Tensor(x)
+    student.autograd.require_grad([tensor])
+    output, gradients = run_backward(student, layer, tensor, grad)
+    hint = (
+        "compute x + self_attn(norm1(x)), call it x again, and add mlp(norm2(x)); a ReLU is between mlp's dense layers"
+    )
+    expect.array(output, case["output"], dtype="float64", rtol=1e-7, atol=1e-8, call="Block(4, 2) of x", hint=hint)
+    expect.array(tensor.grad, case["grad_x"], rtol=1e-6, atol=1e-7, call="the gradient of a Block's input", hint=hint)
+    for number, (got, wanted) in enumerate(zip(gradients, order_pytorch_arrays(case["grads"]), strict=True)):
+        expect.array(got, wanted, rtol=1e-6, atol=1e-7, call=f"the gradient of Block(4, 2).parameters()[{number}]")
+
+
+@task("16.8")
 def test_a_block_hands_its_cache_to_the_attention(student, rng):
     """If fed token by token with a cache, a block returns the same outputs as for all tokens together."""
     layer, tensor = student.tinygpt.Block(4, 2, rng=student.rng(1)), student.tensor.Tensor
@@ -583,20 +598,6 @@ def test_a_block_hands_its_cache_to_the_attention(student, rng):
 
 
 # 16.9: the network
-
-
-@task("16.9")
-def test_logits_of_the_network(student, rng):
-    """Logits agree with token rows plus position rows, blocks, normalisation, and the token table as the head."""
-    for size, context, embed, heads, depth in ((11, 6, 4, 2, 1), (7, 5, 6, 3, 2)):
-        model = student.tinygpt.GPT(size, context, embed, heads, depth, rng=student.rng(1))
-        arrays = draw_parameters(model, rng)
-        for length in (1, 3, context):
-            tokens = rng.integers(0, size, (2, length))
-            call = f"GPT({size}, {context}, {embed}, {heads}, {depth}) of tokens (2, {length})"
-            hint = "add rows of tokens and positions, then blocks, norm, and linear with token_embedding.weight"
-            wanted = apply_network(tokens, arrays, heads)
-            expect.array(model(student.tensor.Tensor(tokens)), wanted, dtype="float64", call=call, hint=hint)
 
 
 @task("16.9")
@@ -621,6 +622,20 @@ def test_parameters_list_the_tied_weight_once(student):
     expect.equal(marks, list(range(len(wanted))), call=f"marks left at {call}, by part", hint=hint)
     expect.equal(len(model.buffers()), 0, call="the number of GPT(…).buffers()")
     expect.equal(len(model.new_caches()), 2, call="the number of GPT(20, 8, 6, 2, 2).new_caches()")
+
+
+@task("16.9")
+def test_logits_of_the_network(student, rng):
+    """Logits agree with token rows plus position rows, blocks, normalisation, and the token table as the head."""
+    for size, context, embed, heads, depth in ((11, 6, 4, 2, 1), (7, 5, 6, 3, 2)):
+        model = student.tinygpt.GPT(size, context, embed, heads, depth, rng=student.rng(1))
+        arrays = draw_parameters(model, rng)
+        for length in (1, 3, context):
+            tokens = rng.integers(0, size, (2, length))
+            call = f"GPT({size}, {context}, {embed}, {heads}, {depth}) of tokens (2, {length})"
+            hint = "add rows of tokens and positions, then blocks, norm, and linear with token_embedding.weight"
+            wanted = apply_network(tokens, arrays, heads)
+            expect.array(model(student.tensor.Tensor(tokens)), wanted, dtype="float64", call=call, hint=hint)
 
 
 @task("16.9")
@@ -694,11 +709,13 @@ def test_more_tokens_than_positions_are_refused(student, rng):
     """Too many tokens raise a ValueError that states the context length, even with caches; a full context is fine."""
     model, tensor = student.tinygpt.GPT(9, 5, 4, 2, 1, rng=student.rng(0)), student.tensor.Tensor
     tokens = rng.integers(0, 9, (1, 6))
-    with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens"):
+    hint = "compare the tokens in the caches plus the new ones with context_length before anything else"
+    with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens", hint=hint):
         model(tensor(tokens))
     caches = model.new_caches()
     model(tensor(tokens[:, :3]), caches)
-    with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 3 tokens after 3 in its caches"):
+    call = "GPT with context_length 5 of 3 tokens after 3 in its caches"
+    with expect.raises(ValueError, mentions=("5",), call=call, hint=hint):
         model(tensor(tokens[:, :3]), caches)
     got = model(tensor(tokens[:, 3:5]), caches)
     wanted = values(model(tensor(tokens[:, :5])))[:, 3:]
@@ -759,6 +776,12 @@ def test_a_text_is_evaluated_in_windows(student, rng):
     arrays = draw_parameters(model, rng, 0.6)
     tokens = [token for piece in cut_pieces(CODE) for token in encode_naively(piece, merges)]
     pieces = spell_tokens(merges)
+    hints = {
+        "loss": "windows begin at tokens 0, 7, 14, …. Inputs are all but a window's last token, and targets are all "
+        "but its first. Add up each mean times its number of targets, and divide by the number of all targets",
+        "perplexity": "e to the loss",
+        "bits_per_byte": "all nats divided by ln 2, and by the bytes of all tokens but the first",
+    }
     for count in (2, 7, 8, 9, 15, 16, 22, 23, 30):
         some = tokens[:count]
         data = b"".join(pieces[token] for token in some)
@@ -769,13 +792,12 @@ def test_a_text_is_evaluated_in_windows(student, rng):
             window = np.array([some[start : start + 8]])
             nats += compute_mean_loss(apply_network(window[:, :-1], arrays, 2), window[:, 1:]) * (window.size - 1)
         loss, size = nats / (count - 1), len(data) - len(pieces[some[0]])
-        wanted = {"bits_per_byte": nats / size / math.log(2), "loss": loss, "perplexity": math.exp(loss)}
+        wanted = {"loss": loss, "perplexity": math.exp(loss), "bits_per_byte": nats / size / math.log(2)}
         got = student.tinygpt.evaluate_text(model, tokenizer, data)
         expect.equal(sorted(got), sorted(wanted), call="the names in evaluate_text(…)")
         for name, value in wanted.items():
             call = f'evaluate_text(model of context 7, tokenizer, text of {count} tokens)["{name}"]'
-            hint = "add up the nats of all windows; divide by the tokens predicted, or by ln 2 and by their bytes"
-            expect.array(got[name], value, rtol=1e-6, call=call, hint=hint)
+            expect.array(got[name], value, rtol=1e-6, call=call, hint=hints[name])
 
 
 @task("16.10")
@@ -811,8 +833,14 @@ def test_probabilities_of_the_worked_example(student):
     ):
         got = student.tinygpt.sampling_probabilities(logits, **options)
         call = f"sampling_probabilities(log of [0.15, 0.5, 0.05, 0.3], {options})"
-        hint = "a token stays while the sum of the likelier ones is below top_p: the one that reaches it stays as well"
-        expect.array(got, wanted, dtype="float64", call=call, hint=hint)
+        hints = {
+            "temperature": "divide the logits by the temperature before the softmax; at 0 only the likeliest stays",
+            "top_k": "only the top_k likeliest stay, scaled to a sum of 1, and each keeps its own place",
+            "top_p": "a token stays while the sum of the likelier ones is below top_p: the one that reaches it stays "
+            "as well",
+        }
+        told = [hints[name] for name in options] or ["softmax(logits), in the order of the tokens"]
+        expect.array(got, wanted, dtype="float64", call=call, hint="; then ".join(told))
 
 
 @task("16.11")
