@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -30,6 +31,8 @@ class ImageRecipe:
     """The number of square positions that the simple task distinguishes; 2 if training mirrors images."""
     reports_the_end: bool = False
     """Whether the last step of training must be reported."""
+    explain_failure: Callable[[Any, Any, np.ndarray], str | None] | None = None
+    """Given the recipe, a network that has not learned its images, and these images, returns a hint, if it has one."""
 
     def load_recipe(self, student: Any) -> Any:
         """Load the student's recipe."""
@@ -108,6 +111,8 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress receives, on {count} dark and bright images"
     hint = _explain_loss(told, 2)
+    if losses[-1] >= losses[0] / 2 and recipe.explain_failure is not None:
+        hint = recipe.explain_failure(ours, network, images.astype("uint8")) or hint
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="less than half the first loss", hint=hint)
     hint = "every step must move all of `network.parameters()`, and the loss must depend on each of them"
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):

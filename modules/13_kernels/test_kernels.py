@@ -4,6 +4,7 @@ The tests check values only, never times. Expected values are computed in the gr
 ways: sums over kernel positions, loops over windows, finite differences.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,22 @@ import pytest
 
 from grading.testing import check_gradient, expect, recipes, task, traced, values
 
-RECIPE = recipes.ImageRecipe("13_kernels", (3, 32, 32), sides=2, reports_the_end=True)
+
+def explain_recipe_failure(recipe, network, images):
+    """Return a hint if the first convolution of a network that has not learned holds no whitening kernels."""
+    got = values(network.parameters()[0])
+    kernels = values(recipe.whitening_kernels(expect.pull(recipe.normalize(images), call="normalize"), len(got) // 2))
+    if got.shape[1:] == kernels.shape[1:] and np.allclose(got, np.concatenate([kernels, -kernels]), atol=1e-2):
+        return None
+    return (
+        "after training, the first convolution does not hold the whitening kernels of the normalised images and their "
+        "negatives: write them into network.parameters()[0] first, and give the optimiser only the other parameters"
+    )
+
+
+RECIPE = recipes.ImageRecipe(
+    "13_kernels", (3, 32, 32), sides=2, reports_the_end=True, explain_failure=explain_recipe_failure
+)
 
 CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
     ((5, 3, 9, 8), (4, 3, 3), (1, 1), (1, 1)),
@@ -100,7 +116,7 @@ def test_an_op_gets_the_time_since_the_op_before(student):
         advance_clock(50.0)
     x.exp()
     call = "profile.seconds after exp, sum, sum and exp, which end 3, 0.25, 10 and 2.5 s after the previous reading"
-    hint = "neither time outside the block nor time after the last op counts"
+    hint = "add the time since the last reading to what the op's name has so far; no time outside the block counts"
     expect.equal(profile.seconds, {"exp": 5.5, "sum": 10.25}, call=call, hint=hint)
 
 
@@ -320,23 +336,105 @@ def join_image_rows(x):
     return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).reshape(x.shape[1], x.shape[2], -1)
 
 
+UNWRITTEN = -1.0
+"""What is in the scratch memory before `gather_loop` writes to it."""
+
+
+def number_pixels(shape):
+    """Return images (N, C, H, W) in which each pixel's number says where it is."""
+    n, c, row, column = np.indices(shape)
+    return (10_000 * row + 100 * column + 10 * c + n + 1).astype("float32")
+
+
+def describe_pixel(number):
+    """Say where the pixel with this number is."""
+    if not 0 <= number < 1e6 and number != UNWRITTEN:
+        return f"{number:g}, which is in no image"
+    if number in (0, UNWRITTEN):
+        return "0, for padding" if number == 0 else f"{number:g}, as before: nothing was written here"
+    row, rest = divmod(int(number) - 1, 10_000)
+    return f"{number:g}: row {row}, column {rest // 100} of channel {rest // 10 % 10} of image {rest % 10}"
+
+
+def suggest_gather_fix(got, wanted):
+    """Return a hint for an element of the columns that is not the right pixel."""
+    if wanted == UNWRITTEN:
+        return "leave alone what follows the last output row"
+    if wanted == 0 or got == 0 or not 0 <= got < 1e6:
+        hint = "write 0 where no pixel is under the kernel: at the left, at the right, and in rows outside the image. "
+        return hint + "Copy all others: a run of positions, with n numbers for each"
+    if (int(got) - 1) // 10_000 != (int(wanted) - 1) // 10_000:
+        return "the image row follows from output row first + r, the stride, kernel row i and the padding"
+    if (int(got) - 1) // 100 != (int(wanted) - 1) // 100:
+        return "the image column follows from output position q, the stride, kernel column j and the padding"
+    return "each position has n numbers, one for each image, which stay together"
+
+
 @task("13.5")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_gather_copies_windows(student, rng, case):
+def test_gather_copies_windows(student, case):
     """Every element under the kernel is at its position in the columns; padding is 0."""
     shape, (_, *kernel), stride, padding = case
-    x = rng.normal(size=shape).astype("float32")
+    x = number_pixels(shape)
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
     for rows in (slice(0, out_h), slice(out_h // 2, out_h)):
         wanted = gather_columns(x, rows, kernel, stride, padding)
-        wanted = np.concatenate([wanted, np.full((*wanted.shape[:3], 5), np.nan, "float32")], axis=3)
-        scratch = student.tensor.Tensor(np.full(wanted.shape, np.nan, "float32"))
+        wanted = np.concatenate([wanted, np.full((*wanted.shape[:3], 5), UNWRITTEN, "float32")], axis=3)
+        scratch = student.tensor.Tensor(np.full(wanted.shape, UNWRITTEN, "float32"))
         target = student.hold(scratch, "data")
         student.kernels.gather_loop(join_image_rows(x), shape[0], rows.start, rows.stop, stride, padding, target)
         call = (
             f"gather_loop of output rows {rows.start} to {rows.stop - 1}, images {shape}, {kernel}, {stride}, {padding}"
         )
-        expect.array(scratch, wanted, rtol=0, atol=0, call=call)
+        got = values(scratch)
+        if wrong := np.argwhere(got != wanted).tolist():
+            mine, right = float(got[tuple(wrong[0])]), float(wanted[tuple(wrong[0])])
+            c, i, j, x = wrong[0]
+            wide = (shape[3] + 2 * padding[1] - kernel[1]) // stride[1] + 1
+            r, q = divmod(x // shape[0], wide)
+            raise expect.Mismatch(
+                call=f"columns[{c}, {i}, {j}, {x}], output row {rows.start} + {r}, position {q}, after {call}",
+                got=f"{describe_pixel(mine)} ({len(wrong)} of {got.size} elements are wrong)",
+                expected=describe_pixel(right),
+                hint=suggest_gather_fix(mine, right),
+            )
+
+
+@task("13.5")
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_scatter_finds_the_pixel_of_each_element(student, case):
+    """If a single element of the columns is not 0, it is added to its pixel, or to none if it comes from padding."""
+    shape, (_, *kernel), stride, padding = case
+    out_h, out_w = ((shape[2 + k] + 2 * padding[k] - kernel[k]) // stride[k] + 1 for k in (0, 1))
+    first, c, n = out_h // 2, shape[1] - 1, shape[0] - 1
+    rows = out_h - first
+    corners = [(0, 0), (kernel[0] - 1, kernel[1] - 1)]
+    for (i, j), r, q in itertools.product(corners, (0, rows - 1), (0, out_w - 1)):
+        columns = np.zeros((shape[1], *kernel, rows * out_w * shape[0] + 5), "float32")
+        columns[c, i, j, (r * out_w + q) * shape[0] + n] = 1
+        wanted = np.zeros((shape[1], shape[2], shape[3] * shape[0]), "float32")
+        row, column = (first + r) * stride[0] + i - padding[0], q * stride[1] + j - padding[1]
+        if 0 <= row < shape[2] and 0 <= column < shape[3]:
+            wanted[c, row, column * shape[0] + n] = 1
+        image = student.tensor.Tensor(np.zeros_like(wanted))
+        student.kernels.scatter_loop(columns, shape[0], first, out_h, stride, padding, student.hold(image, "data"))
+        told = f"images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
+        got = values(image)
+        expect.that(
+            got.shape == wanted.shape and np.array_equal(got, wanted),
+            call=f"the pixels to which scatter_loop adds channel {c}, kernel position ({i}, {j}), output row "
+            f"{first} + {r}, position {q}, image {n}: {told}",
+            got=describe_changed_pixels(got, shape[0]),
+            expected=describe_changed_pixels(wanted, shape[0]),
+            hint="the element goes back to the pixel from which gather_loop copies it, by the same rules for row and "
+            "column, and nowhere if it comes from padding",
+        )
+
+
+def describe_changed_pixels(image, n):
+    """Say where an image (C, H, W · n) is not 0."""
+    places = [f"row {y}, column {z // n} of channel {c} of image {z % n}" for c, y, z in np.argwhere(image).tolist()]
+    return "; ".join([*places[:3], *(["…"] if len(places) > 3 else [])]) or "no pixel"
 
 
 @task("13.5")
@@ -358,7 +456,8 @@ def test_scatter_adds_where_gather_copied(student, rng, case):
     target = student.hold(image, "data")
     student.kernels.scatter_loop(columns, shape[0], rows.start, rows.stop, stride, padding, target)
     call = f"scatter_loop for images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
-    expect.array(image, join_image_rows(start + added), call=call, atol=1e-5)
+    hint = "add to what the pixel holds, since it may be in several windows; ignore what follows the last output row"
+    expect.array(image, join_image_rows(start + added), call=call, atol=1e-5, hint=hint)
 
 
 # 13.6: a convolution in blocks
@@ -375,6 +474,7 @@ def test_the_blocked_convolution_is_a_convolution(student, rng, case):
         inputs = (x, weight) if bias is None else (x, weight, bias)
         got = student.kernels.blocked_conv2d.forward(*inputs, stride=stride, padding=padding)
         call = f"blocked_conv2d.forward of images {shape} and weight {weight.shape}, stride {stride}, padding {padding}"
+        call += ", without a bias" if bias is None else f", with a bias ({out},)"
         rtol = 1e-4 if dtype == "float32" else 1e-10
         wanted = convolve(x, weight, bias, stride, padding)
         expect.array(got, wanted, call=call, rtol=rtol, atol=rtol, dtype=dtype)
@@ -416,7 +516,8 @@ def test_wrong_images_are_refused(student):
         with expect.raises(ValueError, call=f"blocked_conv2d of images {shape} and weight (2, 3, 3, 3)"):
             apply(op, np.ones(shape), weight, stride=(1, 1), padding=padding)
     empty = op.forward(np.ones((0, 3, 5, 5)), weight, stride=(1, 1), padding=(1, 1))
-    expect.equal(empty.shape, (0, 2, 5, 5), call="the shape of blocked_conv2d of no images")
+    hint = "there may be no images: the layout is the same, with sizes of 0, but the loop's n must be at least 1"
+    expect.equal(empty.shape, (0, 2, 5, 5), call="the shape of blocked_conv2d of no images", hint=hint)
 
 
 # 13.7: the convolution's gradients, and only those that are needed
@@ -468,9 +569,14 @@ def test_any_number_of_threads_gives_the_same_gradients(student, rng):
         one = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=1)
         for threads in (2, 3):
             got = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=threads)
-            for name, mine, right in zip(("images", "weight"), got, one, strict=True):
+            hints = {
+                "images": "blocks that add to the same pixels must never run at the same time. Run all even blocks "
+                "first, then all odd ones, each of at least ceil(kh / stride) rows",
+                "weight": "add the blocks' shares in a fixed order, whichever is ready first",
+            }
+            for (name, hint), mine, right in zip(hints.items(), got, one, strict=True):
                 call = f"the gradient of {name} with threads={threads}, kernel {kernel}, stride {stride}"
-                expect.array(mine, right, rtol=0, atol=0, call=call, hint="add shares in a fixed order")
+                expect.array(mine, right, rtol=0, atol=0, call=call, hint=hint)
     expect.equal(threading.active_count(), before, call="the number of threads afterwards")
 
 
@@ -491,8 +597,11 @@ def test_moments_are_mean_and_variance_of_each_row(student, rng):
         mean, var = (student.tensor.Tensor(np.zeros(3)) for _ in range(2))
         student.kernels.moments_loop(x, student.hold(mean, "data"), student.hold(var, "data"))
         call = f"moments_loop of {dtype} numbers near {center}"
-        expect.array(mean, x.astype(float).mean(axis=1), rtol=1e-6, call=f"the mean of {call}")
-        hint = "subtract the mean first: squares of large numbers leave no digits for their spread"
+        hint = "the sum of each row, added up in float64, divided by the number of its elements"
+        expect.array(mean, x.astype(float).mean(axis=1), rtol=1e-6, call=f"the mean of {call}", hint=hint)
+        hint = "the mean of the squared distances from the row's mean"
+        if center == 3000:
+            hint = "subtract the mean first: squares of large numbers leave no digits for their spread"
         expect.array(var, x.astype(float).var(axis=1), rtol=1e-3, call=f"the variance of {call}", hint=hint)
 
 
@@ -507,8 +616,14 @@ def test_one_op_normalises_and_rectifies(student, rng):
         got = student.kernels.batch_norm_relu.forward(
             x, weight.astype(dtype), bias.astype(dtype), mean=mean, std=std, count=math.inf
         )
-        wanted = apply_norm_relu(x, weight, bias, mean, std)
-        expect.array(got, wanted, call=f"batch_norm_relu.forward of {dtype}", rtol=1e-4, atol=1e-5, dtype=dtype)
+        wanted, call = apply_norm_relu(x, weight, bias, mean, std), f"batch_norm_relu.forward of {dtype}"
+        got = expect.pull(got, call=call)
+        if got.shape == wanted.shape:
+            there = np.isnan(wanted)
+            told = f"the output of {call} for an input of NaN"
+            hint = "every comparison with NaN is False, so write 0 only where y is below 0"
+            expect.that(np.isnan(got[there]).all(), call=told, got=float(got[there][0]), expected="nan", hint=hint)
+        expect.array(got, wanted, call=call, rtol=1e-4, atol=1e-5, dtype=dtype)
 
 
 @task("13.8")
@@ -532,7 +647,11 @@ def test_gradients_with_given_statistics(student, rng):
     """If mean and std do not depend on x, every gradient agrees with finite differences."""
     x, (weight, bias, mean) = rng.normal(size=(2, 3, 3, 2)), rng.normal(size=(3, 3))
     std = rng.uniform(0.5, 2, 3)
-    check_gradient(student.kernels.batch_norm_relu, x, weight, bias, mean=mean, std=std, count=math.inf)
+    hint = (
+        "g is grad where weight / std · (x - mean) + bias is above 0, and 0 elsewhere. With a count of ∞, the gradient "
+        "of x is g · weight / std. That of weight is the sum of g · (x - mean) / std, and that of bias is the sum of g"
+    )
+    check_gradient(student.kernels.batch_norm_relu, x, weight, bias, mean=mean, std=std, count=math.inf, hint=hint)
 
 
 @task("13.9")
@@ -558,7 +677,11 @@ def test_gradients_with_the_batch_statistics(student, rng):
     count = x.size / 3
     got = student.kernels.batch_norm_relu.backward(grad, output, x, weight, bias, mean=mean, std=std, count=count)
     call = "batch_norm_relu.backward with the statistics of x"
-    expect.array(got[0], wanted, call=f"{call}: x", rtol=1e-4, atol=1e-5, hint="module 06, task 6.8, with m = count")
+    hint = (
+        "mean and std also depend on x. As in task 6.8, subtract the mean of g, and the normalised x times the mean of "
+    )
+    hint += "g · normalised x; both means divide by count"
+    expect.array(got[0], wanted, call=f"{call}: x", rtol=1e-4, atol=1e-5, hint=hint)
     expect.array(got[1], (kept * normal).sum(axis=(0, 2, 3)), call=f"{call}: weight", rtol=1e-6)
     expect.array(got[2], kept.sum(axis=(0, 2, 3)), call=f"{call}: bias", rtol=1e-6)
 
@@ -594,9 +717,13 @@ def test_sums_over_many_values_stay_exact(student, rng):
     sums = [(exact * normal).sum(axis=(0, 2, 3)), exact.sum(axis=(0, 2, 3))]
     means = [(total / 5000)[:, None, None] for total in sums]
     call = "batch_norm_relu.backward of 5,000 values in each channel"
+    hint = (
+        "every number counts once, however a row is divided into parts. Float32 sums of thousands lose digits, so add "
+    )
+    hint += "the sums of the parts in float64"
+    expect.array(got[1], sums[0], call=f"{call}: weight", rtol=1e-4, atol=5, hint=hint)
+    expect.array(got[2], sums[1], call=f"{call}: bias", rtol=2e-6, hint=hint)
     expect.array(got[0], (exact - means[1] - normal * means[0]) / 2, call=f"{call}: x", rtol=1e-3, atol=1e-2)
-    expect.array(got[1], sums[0], call=f"{call}: weight", rtol=1e-4, atol=5)
-    expect.array(got[2], sums[1], call=f"{call}: bias", rtol=2e-6)
 
 
 # 13.10: the gradient of max pooling, compiled
@@ -705,7 +832,7 @@ def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
         call = f"BlockedConv2d of a Conv2d with bias={bias}"
         expect.array(outputs[1], values(outputs[0]), call=f"the output of {call}", rtol=1e-4, atol=1e-5)
         for name, mine, right in zip(("input", "weight", "bias"), grads[1], grads[0], strict=False):
-            hint = "without a tape the input's gradient is always computed"
+            hint = "without a tape the input's gradient is always computed" if name == "input" else None
             expect.array(mine, right, call=f"the gradient of the {name} of {call}", rtol=1e-4, atol=1e-4, hint=hint)
 
 
@@ -756,8 +883,9 @@ def test_a_refused_batch_leaves_the_running_statistics(student):
     for shape in ((1, 3, 1, 1), (2, 6, 4, 4)):
         with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training mode, for images {shape}"):
             layer(student.tensor.Tensor(np.ones(shape, "float32")))
-    expect.array(layer.running_mean, np.zeros(3), call="the running mean afterwards")
-    expect.array(layer.running_var, np.ones(3), call="the running variance afterwards")
+    hint = "run the op first, since it may reject x, and only then change the running statistics"
+    expect.array(layer.running_mean, np.zeros(3), call="the running mean afterwards", hint=hint)
+    expect.array(layer.running_var, np.ones(3), call="the running variance afterwards", hint=hint)
 
 
 # 13.12: the same network, optimised
@@ -932,9 +1060,19 @@ def test_whitening_kernels_are_scaled_eigenvectors(student, rng):
     expect.equal(got.shape, (5, 3, 3, 3), call=f"{call}.shape")
     patches = [image[:, y : y + 3, x : x + 3].ravel() for image in smooth for y in range(7) for x in range(10)]
     strengths, directions = np.linalg.eigh(np.mean([np.outer(patch, patch) for patch in patches], axis=0))
-    wanted = (directions / np.sqrt(strengths + 0.1)).T[::-1][:5].reshape(got.shape)
+    scaled = (directions / np.sqrt(strengths + 0.1)).T
+    wanted, hint = scaled[::-1][:5].reshape(got.shape), None
+    for advice, kernels in (
+        ("eigh returns the largest λ last; the strongest direction comes first", scaled),
+        ("eigh returns each eigenvector as a column, not as a row", directions[::-1] / np.sqrt(strengths[::-1] + 0.1)),
+        ("divide each direction by √(λ + 0.1)", directions.T[::-1]),
+        ("divide by the square root of λ + 0.1", (directions / (strengths + 0.1)).T[::-1]),
+        ("add 0.1 to λ under the root", (directions / np.sqrt(np.maximum(strengths, 1e-9))).T[::-1]),
+    ):
+        if np.allclose(np.abs(got), np.abs(kernels[:5].reshape(got.shape)), rtol=1e-2, atol=1e-3):
+            hint = advice
     signs = np.sign((got * wanted).sum(axis=(1, 2, 3), keepdims=True))  # both v and -v are eigenvectors
-    expect.array(got * signs, wanted, call=f"{call}, with the expected signs", rtol=1e-3, atol=1e-3)
+    expect.array(got * signs, wanted, call=f"{call}, with the expected signs", rtol=1e-3, atol=1e-3, hint=hint)
 
 
 @task("13.15")
@@ -964,11 +1102,14 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
         got = np.round(offsets % 1, 1).tolist()
         expect.that(together < 0.6, call=call, got=got, expected="spread from 0 to 1", hint=hint)
     blue = inner[:, 2].mean(axis=(1, 2)) / (still[0, 2, 0, 1] - still[0, 2, 0, 0])
-    expect.array(blue, right + down, call="the shift of blue, against down plus right of red and green", atol=0.4)
+    call, hint = "the shift of blue, against down plus right of red and green", "an image's channels move together"
+    expect.array(blue, right + down, call=call, atol=0.4, hint=hint)
     noise = inner - inner.mean(axis=(2, 3), keepdims=True)
-    expect.that(
-        0.045 < noise.std() < 0.075, call="the noise's standard deviation", got=float(noise.std()), expected="0.06"
+    call, hint = (
+        "the noise's standard deviation",
+        "uniform numbers have a standard deviation of their range divided by √12",
     )
+    expect.that(0.045 < noise.std() < 0.075, call=call, got=float(noise.std()), expected="0.06", hint=hint)
 
 
 @task("13.15")

@@ -736,6 +736,13 @@ def read_lines(data):
     return records, damaged
 
 
+def suggest_line_numbers(got, right):
+    """Return a hint if the records are right, but not the numbers of damaged lines."""
+    if type(got) is not tuple or got[:1] != right[:1]:
+        return None
+    return "report the numbers of lines that are neither empty nor a record; the log's first line is number 1"
+
+
 @task("15.4")
 def test_records_come_back(student, rng):
     """Appended records are read back in order; each line has its digits and a line break on both sides."""
@@ -744,9 +751,12 @@ def test_records_come_back(student, rng):
     records = draw_records(rng, 5)
     for number, record in enumerate(records, start=1):
         student.mlops.append_record(path.as_posix() if number % 2 else path, record)
-        call = f"read_records after {number} records"
-        expect.equal(student.mlops.read_records(path), (records[:number], []), call=call)
-        expect.equal(read_lines(path.read_bytes()), (records[:number], []), call=f"the lines of the file, {call}")
+        hint = "a line has 8 digits of the digest of its JSON's bytes, a space, and these bytes"
+        call, right = f"the file after {number} records", (records[:number], [])
+        expect.equal(read_lines(path.read_bytes()), right, call=f"the lines of {call}", hint=hint)
+        got = student.mlops.read_records(path)
+        hint = "a line is a record if its first 9 bytes are the 8 digits of its JSON's digest and a space"
+        expect.equal(got, right, call=f"read_records of {call}", hint=suggest_line_numbers(got, right) or hint)
     data = path.read_bytes()
     call, hint = "the first and the last byte of the log", "write a line break before the line, and one after it"
     expect.equal(data[:1] + data[-1:], b"\n\n", call=call, hint=hint)
@@ -765,9 +775,7 @@ def test_a_log_survives_a_cut_at_every_byte(student, rng):
         call = f"read_records of a log of {len(data)} bytes, cut off after {len(cut)}"
         right = read_lines(cut)
         hint = "check each line separately; it is complete if its digits match, with or without a line break"
-        if type(got) is tuple and got[:1] == right[:1]:
-            hint = "report the numbers of lines that are neither empty nor complete; the log's first line is number 1"
-        expect.equal(got, right, call=call, hint=hint)
+        expect.equal(got, right, call=call, hint=suggest_line_numbers(got, right) or hint)
         whole, damaged = read_lines(cut)
         hint = "the new record must not be joined to half a line"
         expect.equal(more, ([*whole, last], damaged), call=f"{call}, and another record", hint=hint)
@@ -835,7 +843,8 @@ def test_the_same_is_the_same(student, rng):
     for other in others:
         expect.equal(other, first, call="fingerprint of an array in another memory layout", hint="tobytes()")
     a, b = fingerprint({"x": 1, "y": [array, 2.5]}), fingerprint({"y": [array.copy(), 2.5], "x": 1})
-    expect.equal(student.mlops.find_differences(a, b), [], call="the differences of the same values in another order")
+    call, hint = "the differences of the same values in another order", "compare digests by their values, with `!=`"
+    expect.equal(student.mlops.find_differences(a, b), [], call=call, hint=hint if a == b else None)
     nan, again = (fingerprint({"a": float("nan"), "b": np.array([np.nan])}) for _ in range(2))
     expect.equal(again, nan, call="fingerprint of NaN, twice")
 
@@ -1506,7 +1515,7 @@ def test_metrics_count_and_measure(student, rng):
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
         below = int(share * 49)
         wanted = ordered[below] + (share * 49 - below) * (ordered[below + 1] - ordered[below])
-        got, hint = answer["seconds"][name], "take np.percentile of all of them"
+        got, hint = answer["seconds"][name], "np.percentile of the seconds by self.clock from begin to end"
         expect.array(got, wanted, rtol=1e-6, atol=1e-9, call=f"{name} of {call}", hint=hint)
 
 

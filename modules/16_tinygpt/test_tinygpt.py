@@ -69,7 +69,7 @@ def test_merges_are_found_from_left_to_right(student, rng):
 def test_each_round_counts_pairs(student):
     """The most frequent pair is merged, in the pieces and as often as they occur; then the new token counts as well."""
     for data, wanted, hint in (
-        (b"xyzxy", [(120, 121)], "x y occurs twice, each other pair once, so there is one merge, of two tokens"),
+        (b"xyzxy", [(120, 121)], "x y, tokens 120 and 121, occurs twice, each other pair once: one merge"),
         (b"yx\nyx\nyx\nab\nab", [(121, 120), (97, 98)], "the piece yx occurs 3 times and ab twice: y x counts 3"),
         (b"bca\nbca\nbcd", [(98, 99), (256, 97)], "b c counts 3; once it is token 256, the pair (256, 97) counts 2"),
     ):
@@ -174,6 +174,7 @@ def test_encoding_makes_the_merges_in_their_order(student, rng):
     """In each piece, the earliest merge is applied first, not the longest token or the first position."""
     make = student.tinygpt.Tokenizer
     for merges, data, wanted in (
+        ([(97, 98), (99, 100)], b"cdab", [257, 256]),
         ([(98, 99), (97, 98)], b"abc", [97, 256]),
         ([(97, 98), (98, 99)], b"abc", [256, 99]),
         ([(97, 98), (99, 100), (98, 257)], b"abcd", [256, 257]),
@@ -183,7 +184,7 @@ def test_encoding_makes_the_merges_in_their_order(student, rng):
     ):
         got = make(merges).encode(data)
         call = f"Tokenizer({merges}).encode({data})"
-        hint = "within a piece, apply the first merge everywhere, then the second, and so on"
+        hint = "within a piece, apply the first merge everywhere, which makes token 256, then the second, and so on"
         expect.array(got, np.array(wanted, np.int64), dtype="int64", call=call, hint=hint)
     merges = learn_merges_naively(CODE, 300)
     tokenizer = make(merges)
@@ -345,7 +346,10 @@ def test_layer_norm_has_the_values_of_pytorch(student, number):
     gradients = op.backward(case["grad"], case["output"], *inputs, eps=eps)
     expect.equal(len(gradients), 3, call=f"the number of gradients of {call}")
     for name, got in zip(("grad_x", "grad_weight", "grad_bias"), gradients, strict=True):
-        hint = "the mean and the variance also depend on x" if name == "grad_x" else "sum over all axes but the last"
+        hint = "sum over all axes but the last"
+        if name == "grad_x":
+            hint = "the mean and the variance also depend on x. From g = grad · weight subtract its mean, and subtract "
+            hint += "normal times the mean of g · normal. Then divide by std"
         expect.array(got, case[name], dtype="float64", rtol=1e-7, atol=1e-8, call=f"{call}: {name}", hint=hint)
 
 
