@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -117,6 +117,8 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     hint = "every step must move all of `network.parameters()`, and the loss must depend on each of them"
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still, call = np.array_equal(expect.values(parameter), old), f"parameter {number} after training"
+        if still and recipe.explain_failure is not None:
+            hint = recipe.explain_failure(ours, network, images.astype("uint8")) or hint
         expect.that(not still, call=call, got="unchanged", expected="changed", hint=hint)
 
 
