@@ -88,7 +88,7 @@ def require_writable_path(name: str) -> Path:
 
     path = Path(name)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder. Name a file in it.")
+        raise UsageError(f"{path} is a folder. Give the name of a file in it.")
     require_folder(path)
     return path
 

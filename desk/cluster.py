@@ -155,7 +155,7 @@ class _ClusterGrading:
             room -= 1
 
     def _read_outcome(self, future: Any, task: GradingTask) -> TaskOutcome | None:
-        """Read the outcome of a task, or return None if a different worker should retry it."""
+        """Read the outcome of a task, or return None if another worker should retry it."""
         import distributed
 
         error = future.exception()

@@ -128,7 +128,7 @@ def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, lar
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    """Return whether this commit was fetched completely. Its reference is written last, so that shows it."""
+    """Return whether this commit was fetched completely, which its reference shows because it is written last."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 

@@ -92,7 +92,7 @@ class FeedbackIssues:
             return retry_lost_requests(sync_once)
 
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
-        """Find our oldest issue, or return None if there is none. Raise GraderError if it is for a different student.
+        """Find our oldest issue, or return None if there is none. Raise GraderError if it is for another student.
 
         The marker by itself proves nothing, since anybody can open an issue that contains it.
         """

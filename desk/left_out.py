@@ -1,4 +1,4 @@
-"""Find the students and grades that an export for a different system must leave out, and describe them."""
+"""Find the students and grades that an export for another system must leave out, and describe them."""
 
 from __future__ import annotations
 

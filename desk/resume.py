@@ -43,7 +43,7 @@ class _Runs(ApiModel):
 def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
     """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
 
-    The workflow is the one that runs this command, unless the file of a different workflow is given. Only runs on our
+    The workflow is the one that runs this command, unless the file of another workflow is given. Only runs on our
     own default branch count, since a pull request's run could upload anything. Raise UsageError outside a workflow, and
     GraderError if GitHub cannot be queried or sends something other than a gradebook.
     """

@@ -32,7 +32,7 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class LatestSubmission:
-    """A student's latest submission, in this class or a different one."""
+    """A student's latest submission, in this class or another one."""
 
     key: str
     row: RosterRow

@@ -18,7 +18,7 @@ LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 @dataclass(frozen=True)
 class SubmissionTree:
-    """The files in a commit that the grader needs, as plain data that can be sent to a different machine."""
+    """The files in a commit that the grader needs, as plain data that can be sent to another machine."""
 
     files: Mapping[str, bytes | None]
     """The files' contents, keyed by path; the content is None if a file is too large to be handed in."""

@@ -189,7 +189,7 @@ class Worker:
             self._record_failure(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
-        """Kill the worker from a different thread. A request that is waiting then raises WorkerDiedError."""
+        """Kill the worker from another thread. A request that is waiting then raises WorkerDiedError."""
         self._aborted = True
         self._launched.kill()
 

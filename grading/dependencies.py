@@ -84,7 +84,7 @@ class Dependencies:
 def collect_dependencies(
     root: Path, manifest: Manifest, milestone: Milestone, submission: Submission, sandbox: str
 ) -> Dependencies:
-    """Collect what a milestone's figures depend on, on this machine and with these files."""
+    """Collect everything that a milestone's figures depend on, for this machine and these files."""
     modules, here = manifest.modules_for(milestone), build_machine_record(sandbox)
     record = submission.record
     packages = {name for module in modules for imported in module.imports for name in SHOWN_WITH.get(imported, ())}

@@ -120,7 +120,7 @@ def grade_milestone(
     commit: str | None = None,
     watch: ProgressWatch | None = None,
 ) -> Result:
-    """Measure one milestone for the repository at ``root``, or for a different tree, ``submission``.
+    """Measure one milestone for the repository at ``root``, or for another tree, ``submission``.
 
     A check's cached figures are used if nothing that they depend on has changed, unless ``again`` is set, the grading
     run is official, or a different ``seed`` is given. ``commit`` is the commit of the tree, for the record. May raise

@@ -35,7 +35,7 @@ class WarmGrader:
     """A grader for one module that always starts the next worker in advance.
 
     Results and isolation are the same as in `grade_module`, because each grading run has a new copy of the files in a
-    new worker. Only `abort` may be called from a different thread.
+    new worker. Only `abort` may be called from another thread.
     """
 
     def __init__(self, root: Path, module_id: str):

@@ -114,7 +114,7 @@ def find_named_or_open_task(root: Path, manifest: Manifest, task_name: str | Non
 
 
 def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
-    """Find the first task that failed in the last test run of the current module, or else of a different one.
+    """Find the first task that failed in the last test run of the current module, or else of another one.
 
     Return None unless every task of the current module has been implemented.
     """

@@ -182,8 +182,8 @@ def show_steps_after_update(out: Console, plan: UpdatePlan) -> int:
         out.print(Text(f"Conflict: {change.path.as_posix()}, line {lines}", style="yellow"), soft_wrap=True)
     if conflicts:
         out.print(
-            "Your version is between <<<<<<< and =======, the new release's between ======= and >>>>>>>. "
-            "Keep the lines you want and delete the rest."
+            "Your version is between <<<<<<< and =======, and the new release's version is between ======= and "
+            ">>>>>>>. Keep the lines you want and delete the rest."
         )
     if any(change.path.name == "pyproject.toml" for change in plan.changes):
         out.print(Text.assemble("To install it again: ", ("pip install -e .", "bold")))

@@ -30,7 +30,7 @@ def check_pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list
         problems += _check_module_pictures(course, module)
         watch.report_steps_done(done)
     for name, path in records.find_stale_records(course.root / "modules"):
-        message = f"{name} was measured with a different modules/{path}."
+        message = f"{name} was measured with a different version of modules/{path}."
         repair = f"Run `inv figures --measure {name}`, then check the captions of its pictures."
         problems.append(Problem("course/figures/records.json", 1, message, repair))
     return problems

@@ -57,7 +57,7 @@ def write_changed_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
 def is_current(path: Path, svg: str) -> bool:
     """Return whether a file contains this picture, apart from differences in the last digit of its numbers.
 
-    A different processor adds in a different order, and a coordinate halfway between two tenths may be rounded either
+    Another processor adds in a different order, and a coordinate halfway between two tenths may be rounded either
     way.
     """
     if not path.is_file():

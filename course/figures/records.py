@@ -1,6 +1,6 @@
 """Values that are measured once and kept: times on one machine, and training runs that are too long for every check.
 
-Such values cannot be computed from the code alone. So `inv figures --measure NAME` writes them to records.json, with
+Such values cannot be computed from the code. So `inv figures --measure NAME` writes them to records.json, with
 the conditions of the measurement and digests of the solutions, and the pictures are drawn from this file.
 """
 

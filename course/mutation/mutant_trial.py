@@ -84,7 +84,7 @@ class MutantTrial:
         shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
         trial = MutantTrial(self.root, self.folders, self.tests, limit, MACHINE * limit)
         if not trial.kills_mutant(path, 'raise ImportError("no solution")\n'):
-            raise TrialError(f"{path}: the tests import a different file, not the copy's, so the trial proves nothing.")
+            raise TrialError(f"{path}: the tests import a file that is not the copy's, so the trial proves nothing.")
         return trial
 
 

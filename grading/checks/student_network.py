@@ -204,7 +204,10 @@ class StudentNetwork:
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """Request the first convolution's output: float64 (n, maps, height, width). Raise RecipeError if it is not."""
+        """Request the first convolution's output: float64 (n, maps, height, width).
+
+        Raise RecipeError for anything else.
+        """
         call = f"feature_maps(network, images of shape {images.shape})"
         maps = self._get_recipe_function("feature_maps")(self._network, images)
         return require_finite_floats(maps, call, (len(images), None, None, None))

@@ -52,7 +52,7 @@ def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Me
 def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     """Select the first few failures of each task in the course's order, but only one for a task not yet implemented.
 
-    A test that fails because a different task is not implemented counts for that other task, because the test has not
+    A test that fails because another task is not implemented counts for that other task, because the test has not
     reached its own. One case of each test comes before any further cases, because a test that fails for one shape
     usually fails for all.
     """
@@ -70,7 +70,7 @@ def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
 
 
 def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
-    """Keep only the first task's test among failed tests with the same cause, and add how many more there are.
+    """Of the failed tests with the same cause, keep only the first task's test, and add how many more there are.
 
     Failures without a task are not merged with failures that have one, because the tasks show which modules passed.
     """
@@ -95,7 +95,7 @@ def _identify_failure_cause(outcome: TestOutcome) -> tuple[object, ...]:
     failure = outcome.failure
     if failure is None or failure.got is None or outcome.gap is not None:
         return (outcome.node, outcome)
-    if failure.file is not None:  # even if the test expected a different exception
+    if failure.file is not None:  # even if the test expected another exception
         return (bool(failure.task), failure.file, failure.line, failure.got)
     if failure.got.startswith(NOT_RUN) or NOT_LOADED in failure.got:
         return (bool(failure.task), failure.got)

@@ -272,7 +272,7 @@ def _measure_bits_per_byte(run: TextRun, experiment: LanguageExperiment, rng: np
     """Measure bits per byte on held-out tokens, each predicted from the tokens before it.
 
     Each request has one position from each passage, and the next request has later positions. So a program that stores
-    the rows cannot find the answer for one row in a different row, or in an earlier request.
+    the rows cannot find the answer for one row in another row, or in an earlier request.
     """
     before = experiment.context_tokens
     passages = [tokens for tokens in run.held_out if len(tokens) > before]

@@ -97,7 +97,8 @@ def explain_shared_text_failures(figures: Mapping[str, float | None]) -> dict[st
         ),
         "forgotten": Failure(
             title="With fresh weights restored, it knows nothing again",
-            got=f"a loss of {figures['forgotten']:.2f} times that of equal probabilities with weights never trained",
+            got=f"a loss of {figures['forgotten']:.2f} times that of equal probabilities, with weights that were "
+            "never trained",
             expected="at least 0.9 times: all that was learned is in parameters() and buffers()",
             hint="logits must be computed from the current weights, through their .data, in every call.",
         ),

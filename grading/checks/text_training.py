@@ -1,4 +1,4 @@
-"""Train a network on one of milestone 5's texts in one process, and test its weights in a different one."""
+"""Train a network on one of milestone 5's texts in one process, and test its weights in another one."""
 
 from __future__ import annotations
 

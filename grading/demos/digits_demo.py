@@ -31,7 +31,7 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
     points: list[TrainingPoint] = []
 
     def add_and_show_point(point: TrainingPoint) -> None:
-        """Add a point of the training run, and redraw the screen."""
+        """Add a measurement from the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(render_digit_training(points, digits))
 

@@ -1,4 +1,4 @@
-"""Parse typed requests as the beginning of a function: a docstring's phrase or a signature."""
+"""Parse what somebody typed as the beginning of a function: a docstring's phrase or a signature."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ UNENDED_TRIAL = FunctionTrial((), "It does not end.", False)
 
 
 def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Generator) -> FunctionTrial:
-    """Run the function made from a beginning and what was written after it, on drawn inputs."""
+    """Join a beginning and its continuation into a function, and run the function on drawn inputs."""
     text, answer = beginning.text, beginning.answer
     try:
         function = parse_function(text + written)

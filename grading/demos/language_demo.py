@@ -89,7 +89,7 @@ def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Sc
     points: list[WritingPoint] = []
 
     def add_and_show_point(point: WritingPoint) -> None:
-        """Add a point of the training run, and redraw the screen."""
+        """Add a measurement from the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(Frame(format_training_step(points), LearningView(tuple(points), task)))
 

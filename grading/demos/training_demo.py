@@ -49,7 +49,7 @@ def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: 
     points: list[TrainingPoint] = []
 
     def add_and_show_point(point: TrainingPoint) -> None:
-        """Add a point of the training run, and redraw the screen."""
+        """Add a measurement from the training run, and redraw the screen."""
         points.append(point)
         screen.show_frame(render_image_training(points, images))
 

@@ -1,4 +1,4 @@
-"""The command `python -m grading export`, which reads result records and writes one file in a different format."""
+"""The command `python -m grading export`, which reads result records and writes one file in another format."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _read_blob(repository: Repository, sha: str) -> bytes:
 def commit_files_to_branch(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
-    """Commit files to the branch on top of `base`. Return the commit, or None if a different commit came first.
+    """Commit files to the branch on top of `base`. Return the commit, or None if another commit came first.
 
     Without `base`, the branch starts with a commit that has no parent. Other files on the branch stay unchanged.
     """

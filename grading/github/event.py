@@ -41,7 +41,7 @@ class WorkflowEvent:
     head_repository: str | None
     """The repository from which a pull request comes, or None if it has been deleted or for other events."""
     from_fork: bool
-    """Whether the commit belongs to a different repository, so that its run had a read-only token."""
+    """Whether the commit belongs to another repository, in which case its run had a read-only token."""
     default_branch: str
     run_id: int | None
     """The run that graded and has the artifacts. For workflow_run, this is the finished run. It is None outside

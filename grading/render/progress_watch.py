@@ -49,7 +49,7 @@ class PlainWatch:
         pass
 
     def begin_phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
-        """Print the phase's title on a line of its own. A broken pipe does not stop the grading."""
+        """Print the phase's title on its own line. A broken pipe does not stop the grading."""
         sign = "-" if self._console.options.ascii_only else "·"
         with contextlib.suppress(OSError, SystemExit):  # Rich raises the latter on a broken pipe
             self._console.print(Text(f"{sign} {to_one_line(title, 200)}"))

@@ -74,7 +74,7 @@ def _list_isolation_options() -> list[str]:
     There is no /proc, because it describes the machine.
 
     Root inside a user namespace still counts as root for many files. So a grader that runs as root creates no user
-    namespace. Its worker switches to a different user before it loads anything (`grading/worker/confine.py`). Before
+    namespace. Its worker switches to another user before it loads anything (`grading/worker/confine.py`). Before
     that, the worker uses its right to mount to limit the number of files in /tmp.
     """
     rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if can_change_user() else [])]

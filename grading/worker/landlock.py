@@ -1,8 +1,8 @@
 """With Landlock, restrict this process to the files that it was given.
 
 Landlock needs no rights and no namespace, and cannot be undone. Version 1 of the kernel's interface (Linux 5.13)
-restricts files. Later versions can restrict more: version 2 restricts moving files between folders, 3 truncating files,
-4 TCP, 5 device commands, and 6 signals and abstract sockets of other processes. Landlock is described in the kernel's
+restricts files. Later versions can restrict more: moving files between folders (2), truncating files (3), TCP (4),
+device commands (5), and signals and abstract sockets of other processes (6). Landlock is described in the kernel's
 Documentation/userspace-api/landlock.rst.
 """
 

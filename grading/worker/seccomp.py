@@ -18,7 +18,7 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32 = 0x40000000
-"""The first call number of a different interface on x86_64 (x32), which Python does not use."""
+"""The first call number of the other interface on x86_64 (x32), which Python does not use."""
 YOUNG = 424
 """The first number of the recent calls, which have the same number everywhere. C libraries work without them."""
 

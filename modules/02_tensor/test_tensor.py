@@ -855,7 +855,7 @@ def test_reductions_over_axes(student, rng, name, axis):
 @task("2.8")
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
 def test_reductions_by_default(student, rng, name):
-    """Without arguments a reduction runs over all elements; the first argument is the axis."""
+    """Without arguments, a reduction runs over all elements; the first argument is the axis."""
     array = rng.standard_normal((3, 5)).astype("float32")
     tensor = student.tensor.Tensor(array)
     expect.array(getattr(tensor, name)(), getattr(np, name)(array), dtype="float32", call=f"tensor.{name}()")

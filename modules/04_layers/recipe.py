@@ -1,12 +1,12 @@
 """The recipe of milestone 1: how to build, train and query the network that learns XOR.
 
-The grader calls the three functions with arrays that it draws: any number of points near the corners of a square, in
-any order. You do not know their labels beforehand. The square's sides are 0.8 to 1.25 long, it is rotated by any angle,
-and each coordinate of its centre is within 0.5 of 0.5.
+The grader calls the three functions with arrays that it draws, which contain any number of points near the corners of a
+square, in any order. You do not know their labels beforehand. The square's sides are 0.8 to 1.25 long, it is rotated by
+any angle, and each coordinate of its centre is within 0.5 of 0.5.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader copies both from the
 process that trained, adds a little noise, puts them into a network that `build` made in another process, and queries
-that one. Anything that is kept elsewhere is lost.
+that one. Anything that is stored elsewhere is lost.
 """
 
 # ruff: noqa: ARG001 - training on all points together involves no randomness

@@ -1,13 +1,13 @@
 """The recipe of milestone 2: how the network that reads handwritten digits is built, trained and used.
 
-The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 1, 28, 28), and 0 where there
+The grader calls the four functions with its own arrays. Images are uint8 of shape (n, 1, 28, 28), and 0 where there
 is no ink. Labels are classes from 0 to 9, int64 of shape (n,). You do not know in advance how many images there are,
-in what order they come, or where in its frame a test image is. In each run all images may be rotated or mirrored in
+in what order they come, or where in its frame a test image is. In each run, all images may be rotated or mirrored in
 the same way, and the digits may have other class numbers: a three may be called 7.
 
-What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the process that trained and adds a little noise. It puts them into a network that `build` made in another process, and
-asks that network for predictions. Anything that is kept elsewhere is lost.
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
+training process and adds a little noise. It puts them into a network that `build` made in another process, and asks
+that network for predictions. Anything that is stored elsewhere is lost.
 """
 
 import itertools

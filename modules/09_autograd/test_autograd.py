@@ -908,7 +908,7 @@ def test_one_element_in_any_shape_is_enough(student):
 
 @task("9.8")
 def test_backward_runs_once(student):
-    """After backward the record is gone; a second call raises a RuntimeError and does not add anything."""
+    """After backward, the record is gone; a second call raises a RuntimeError and does not add anything."""
     (x,) = make_leaf_tensors(student, [1.0, 2.0])
     with student.autograd.Tape():
         loss = (x * x).sum()
@@ -1276,7 +1276,7 @@ def test_gradcheck_passes_what_is_right(student, rng):
 @task("9.10")
 @pytest.mark.parametrize("names", [("tanh", "sigmoid"), ("sigmoid", "tanh"), ("gelu", "relu")])
 def test_gradcheck_refuses_what_is_wrong(student, rng, names):
-    """A backward function that belongs to a different op raises a RuntimeError."""
+    """A backward function that belongs to another op raises a RuntimeError."""
     forward, backward = (getattr(student.activations, name) for name in names)
     wrong = make_op_function(student, forward, backward)
     with expect.raises(RuntimeError, call=f"gradcheck of {names[0]} with the backward of {names[1]}"):

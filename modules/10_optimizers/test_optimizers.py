@@ -120,7 +120,7 @@ def test_without_a_gradient_nothing_moves(student, name):
 
 @task("10.1")
 def test_zero_grad_clears_gradients(student):
-    """After zero_grad the grad of every parameter is None."""
+    """After zero_grad, the grad of every parameter is None."""
     parameters = [make_tensor(student, [1.0]), make_tensor(student, [[2.0]])]
     optimizer = student.optimizers.Optimizer(parameters, lr=0.1)
     parameters[1].grad = make_tensor(student, [[5.0]])
@@ -168,7 +168,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("10.2")
 def test_sgd_by_hand(student):
-    """With gradient 1, lr 1 and momentum 0.9 the steps are 1, 1.9 and 2.71, or 1.9, 2.71 and 3.439 with Nesterov."""
+    """With gradient 1, lr 1 and momentum 0.9, the steps are 1, 1.9 and 2.71, or 1.9, 2.71 and 3.439 with Nesterov."""
     for nesterov, steps in ((False, (1, 1.9, 2.71)), (True, (1.9, 2.71, 3.439))):
         ball, place = make_tensor(student, np.zeros(1)), 0.0
         optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.9, nesterov=nesterov)

@@ -2,12 +2,12 @@
 
 The grader calls the four functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32): the red, green and
 blue planes. Labels are classes from 0 to 9, int64 of shape (n,). You do not know in advance how many images there are,
-in what order they come, or how far a test image has been shifted. In each run all images may be mirrored or upside
+in what order they come, or how far a test image has been shifted. In each run, all images may be mirrored or upside
 down, and the classes may be numbered differently.
 
-What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the training process and adds a little noise. It puts them into a network that `build` creates in a different process,
-and asks that network for predictions. Anything that is kept elsewhere is lost.
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
+training process and adds a little noise. It puts them into a network that `build` creates in a different process, and
+asks that network for predictions. Anything that is stored elsewhere is lost.
 """
 
 import numpy as np

@@ -133,7 +133,7 @@ def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
 
 @task("11.2")
 def test_convergence_by_its_formula(student, rng):
-    """On noisy curves the result agrees with |A - B| ≤ tolerance · (F - B) and B < F."""
+    """On noisy curves, the result agrees with |A - B| ≤ tolerance · (F - B) and B < F."""
     for _ in range(40):
         window, tolerance = int(rng.integers(1, 5)), float(rng.choice([0.01, 0.05, 0.2]))
         losses = [float(x) for x in 2 * np.exp(-np.arange(12) / rng.uniform(1, 5)) + rng.normal(0, 0.05, 12)]
@@ -240,7 +240,7 @@ def test_a_step_is_a_step_of_the_optimiser(student, rng):
 
 @task("11.4")
 def test_a_step_can_be_clipped(student, rng):
-    """With max_norm the gradients are clipped before the step; a max_norm above their norm has no effect."""
+    """With max_norm, the gradients are clipped before the step; a max_norm above their norm has no effect."""
     x, y = draw_examples(rng, 12)
     nets = [build_small_network(student) for _ in range(3)]
     start = [values(p) for p in nets[0].parameters()]

@@ -1,9 +1,9 @@
 """The recipe of milestone 4: a network that classifies three photographs out of four after two minutes of training.
 
 The grader calls the five functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32), and labels are the
-classes 0 to 9, int64 of shape (n,). In a run all images may be mirrored or upside down and classes renumbered, as in
-milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, with noise added
-(σ = 4).
+classes 0 to 9, int64 of shape (n,). In a run, all images may be mirrored or upside down and classes renumbered, as in
+milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, with noise added (σ
+= 4).
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
 training process, adds a little noise, and puts them into a network that `build` creates in a different process. The

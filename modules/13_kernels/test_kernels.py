@@ -289,7 +289,7 @@ def test_blocks_have_a_smallest_size(student):
 
 @task("13.4")
 def test_results_come_in_the_order_of_the_blocks(student):
-    """With any number of threads the results are the same as in a loop; without blocks the list is empty."""
+    """With any number of threads, the results are the same as in a loop; without blocks, the list is empty."""
     shapes = [(n, n + 1, 2) for n in range(1, 12)]
     wanted = [(2 * (n + 1), 2 * n) for n in range(1, 12)]
     for threads in (1, 2, 3, 20):
@@ -311,7 +311,7 @@ def test_blocks_really_run_at_the_same_time(student):
 
 @task("13.4")
 def test_an_error_reaches_the_caller(student):
-    """For any number of threads the first failed block's error is raised with its message; no thread keeps running."""
+    """For any number of threads, the first failed block's error is raised with its message; no thread keeps running."""
     threading = student.dataloader.threading
     before = threading.active_count()
     for threads in (1, 2, 3):

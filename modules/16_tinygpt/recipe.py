@@ -68,7 +68,7 @@ def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
-    """Return how much each token attends to each: (n, t), t up to CONTEXT → (n, layers, heads, t, t), to be drawn."""
+    """Return all attention weights, to be drawn: (n, t), t up to CONTEXT → (n, layers, heads, t, t)."""
     # BEGIN SOLUTION 16.13
     logits(network, tokens)
     return np.stack([block.self_attn.weights.numpy() for block in network.blocks], axis=1)
@@ -79,7 +79,7 @@ def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the possible starts of training windows, int64 of (k,), and their length in inputs, one token less.
 
     If there are a hundred documents or more, take the 0.98 quantile of their sizes, END included, rounded down. If that
-    is at most CONTEXT, it is the length, and each window begins with a document. In any other text a window may begin
+    is at most CONTEXT, it is the length, and each window begins with a document. In any other text, a window may begin
     anywhere and is CONTEXT long, or as long as a short text allows. No window extends beyond the text.
     """
     # BEGIN SOLUTION 16.14

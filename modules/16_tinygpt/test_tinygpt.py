@@ -931,7 +931,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("16.12")
 def test_draws_follow_the_probabilities(student, rng):
-    """In 20,000 draws each token is as frequent as its probability, and one with probability 0 is never drawn."""
+    """In 20,000 draws, each token is as frequent as its probability says, and one with probability 0 is never drawn."""
     p = np.array([0, 0.02, 0.3, 0, 0.08, 0.25, 0.05, 0.3, 0])
     got = values(student.tinygpt.sample(np.tile(p, (20_000, 1)), student.rng(int(rng.integers(1 << 30)))))
     call = "sample(20,000 equal rows, rng)"
@@ -962,7 +962,7 @@ def test_each_row_is_drawn_from_its_own(student, rng):
 
 @task("16.12")
 def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
-    """At temperature 0 each new token is the likeliest after all tokens before it, up to the full context."""
+    """At temperature 0, each new token is the likeliest after all tokens before it, up to the full context."""
     model = student.tinygpt.GPT(13, 12, 8, 2, 2, rng=student.rng(1))
     arrays, prompt = draw_parameters(model, rng, 0.7), rng.integers(0, 13, (3, 4))
     got = student.tinygpt.generate(model, prompt, 8, rng=student.rng(0), temperature=0)

@@ -127,7 +127,7 @@ def _convert_latex_to_mathml(content: str, options: dict[str, Any]) -> str:
 
 
 def _render_formula_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
-    """Render a formula on a line of its own."""
+    """Render a formula on its own line."""
     maths = _convert_latex_to_mathml(tokens[index].content, {"display_mode": True})
     return f"{_format_scroll_region_start('Formula')}{maths}</div>\n"
 

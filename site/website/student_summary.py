@@ -105,7 +105,7 @@ class StudentSummary:
 
 
 def parse_summary(plain: dict[str, Any]) -> StudentSummary:
-    """Read a summary from plain values; raise TypeError or KeyError if a different version wrote it."""
+    """Read a summary from plain values; raise TypeError or KeyError if another version wrote it."""
     return StudentSummary(
         **{
             **plain,

@@ -58,7 +58,7 @@ class ImagePage(NetworkPage):
         return {}
 
     def _add_training_point(self, point: TrainingPoint) -> None:
-        """Add a point of the training run, and publish the page's state."""
+        """Add a measurement from the training run, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 

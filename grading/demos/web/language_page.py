@@ -230,7 +230,7 @@ class LanguagePage(AnsweringPage):
             self._ended.wait(LINGER_SECONDS)
 
     def _add_training_point(self, point: WritingPoint) -> None:
-        """Add a point of the training run, and publish the page's state."""
+        """Add a measurement from the training run, and publish the page's state."""
         self._points.append(point)
         self._publish_state("training")
 
