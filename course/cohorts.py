@@ -67,7 +67,7 @@ def _simulate_events(manifest: Manifest, rng: random.Random, student_id: str) ->
         for passed in _simulate_attempt_outcomes(rng, skill):
             at += timedelta(hours=rng.expovariate(1 / 30))
             yield progress.make_run_event(_simulate_module_result(manifest, module, at, passed, rng, student_id))
-        milestone = manifest.triggered_by(module)
+        milestone = manifest.find_triggered_milestone(module)
         if milestone is not None and milestone.status is BuildStatus.BUILT:
             for passed in _simulate_attempt_outcomes(rng, skill):
                 at += timedelta(hours=rng.expovariate(1 / 20))
@@ -226,7 +226,7 @@ def _simulate_criterion(
         status = CriterionStatus.FAILED
         measured = criterion.threshold * (0.9 if criterion.comparison == "at_least" else 1.6)
         if criterion.name == "module_tests":
-            module = rng.choice(manifest.modules_for(milestone))
+            module = rng.choice(manifest.list_modules_up_to(milestone))
             task = rng.choice(module.tasks)
             failures = (_make_example_failure(module, task.id, task.title, task.hint),)
         elif criterion.name == "quiz" and milestone.questions:

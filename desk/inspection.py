@@ -181,7 +181,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
         write_commit_tree(repository, commit, context.manifest, Path(tree))
         for milestone in context.milestones:
             with tempfile.TemporaryDirectory(prefix="tinytorch-copy-") as copy:
-                modules = context.manifest.modules_for(milestone)
+                modules = context.manifest.list_modules_up_to(milestone)
                 handed_in = copy_submission(Path(tree), context.manifest, modules, milestone, Path(copy))
                 recipe = milestone.recipe.as_posix()
                 begun = recipe not in handed_in.missing and not is_unchanged_since_release(

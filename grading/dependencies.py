@@ -85,7 +85,7 @@ def collect_dependencies(
     root: Path, manifest: Manifest, milestone: Milestone, submission: Submission, sandbox: str
 ) -> Dependencies:
     """Collect everything that a milestone's figures depend on, for this machine and these files."""
-    modules, here = manifest.modules_for(milestone), build_machine_record(sandbox)
+    modules, here = manifest.list_modules_up_to(milestone), build_machine_record(sandbox)
     record = submission.record
     packages = {name for module in modules for imported in module.imports for name in SHOWN_WITH.get(imported, ())}
     parts = [

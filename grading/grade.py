@@ -130,7 +130,9 @@ def grade_milestone(
     milestone = find_built_milestone(manifest, number)
     request = GradingRequest(root, submission or root, seed, official, student, again, _require_full_hash(commit))
     prepared = prepare_grading(root, manifest, official=official)
-    return _grade_submission(request, prepared, manifest.modules_for(milestone), milestone, watch or SilentWatch())
+    return _grade_submission(
+        request, prepared, manifest.list_modules_up_to(milestone), milestone, watch or SilentWatch()
+    )
 
 
 def grade_module(

@@ -56,7 +56,7 @@ def list_source_files(manifest: Manifest, modules: Iterable[Module]) -> list[Sou
     files = []
     for module in modules:
         files.append(SourceFile(module.code, module, is_recipe=False))
-        milestone = manifest.triggered_by(module)
+        milestone = manifest.find_triggered_milestone(module)
         if milestone is not None and milestone.status is BuildStatus.BUILT:
             files.append(SourceFile(milestone.recipe, module, is_recipe=True))
     return files

@@ -243,7 +243,7 @@ def compute_check_key(
     manifest = load_manifest(root)
     milestone = manifest.milestone(1).model_copy(update=changes)
     shutil.rmtree(into, ignore_errors=True)
-    handed_in = copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
+    handed_in = copy_submission(tree, manifest, manifest.list_modules_up_to(milestone), milestone, into)
     found = collect_dependencies(root, manifest, milestone, handed_in, sandbox)
     return found.compute_cache_key(check, grade.CHECKS[check])
 
@@ -292,7 +292,7 @@ def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
     """A data set that arrives takes module tests away from nobody."""
     manifest = load_manifest(root)
     milestone = manifest.milestone(2)
-    handed_in = copy_submission(root, manifest, manifest.modules_for(milestone), milestone, tmp_path / "into")
+    handed_in = copy_submission(root, manifest, manifest.list_modules_up_to(milestone), milestone, tmp_path / "into")
     found = collect_dependencies(root, manifest, milestone, handed_in, "process")
 
     def keys() -> dict[str, str]:

@@ -37,7 +37,7 @@ def taken(root: Path, tree: Path, tmp_path: Path):
         milestone = manifest.milestone(1)
         into = tmp_path / "copy"
         into.mkdir()
-        return copy_submission(tree, manifest, manifest.modules_for(milestone), milestone, into)
+        return copy_submission(tree, manifest, manifest.list_modules_up_to(milestone), milestone, into)
 
     return take_it
 

@@ -51,7 +51,7 @@ def _start_demo_worker(root: Path, milestone_id: int) -> Iterator[tuple[Mileston
     """Start a worker with the code at ``root`` up to a milestone, and yield both."""
     manifest = load_manifest(root)
     milestone = find_built_milestone(manifest, milestone_id)
-    modules = manifest.modules_for(milestone)
+    modules = manifest.list_modules_up_to(milestone)
     with create_temporary_folder("tinytorch-submission-") as folder:
         submission = copy_submission(root, manifest, modules, milestone, folder)
         with start_worker(submission, modules, milestone.budget, choose_fence(official=False)) as worker:

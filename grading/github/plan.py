@@ -173,5 +173,5 @@ def _list_gradable_sessions(manifest: Manifest) -> Iterator[_Candidate]:
         yield _Candidate(f"module-{module.id}", module.title, MODULE_BUDGET, before, None, module.code)
     for milestone in manifest.milestones:
         if milestone.status is BuildStatus.BUILT:
-            name, modules = f"milestone-{milestone.id}", manifest.modules_for(milestone)
+            name, modules = f"milestone-{milestone.id}", manifest.list_modules_up_to(milestone)
             yield _Candidate(name, milestone.name, milestone.budget, modules, milestone, milestone.recipe)

@@ -532,11 +532,11 @@ class Manifest(FrozenModel):
         """Return the milestone with this number; raise KeyError if there is none."""
         return _get_first_or_raise((m for m in self.milestones if m.id == number), number)
 
-    def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
+    def list_modules_up_to(self, milestone: Milestone) -> tuple[Module, ...]:
         """Return every module up to and including the milestone's trigger."""
         return tuple(m for m in self.modules if m.number <= self.module(milestone.trigger).number)
 
-    def triggered_by(self, module: Module) -> Milestone | None:
+    def find_triggered_milestone(self, module: Module) -> Milestone | None:
         """Return the milestone that completing this module triggers."""
         return next((m for m in self.milestones if m.trigger == module.id), None)
 

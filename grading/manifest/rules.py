@@ -115,7 +115,7 @@ def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) ->
 def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) -> Iterator[Finding]:
     """Yield findings for anything that a gradable milestone lacks."""
     if any(module.id == milestone.trigger for module in manifest.modules):
-        planned = [m.id for m in manifest.modules_for(milestone) if m.status is BuildStatus.PLANNED]
+        planned = [m.id for m in manifest.list_modules_up_to(milestone) if m.status is BuildStatus.PLANNED]
         if planned:
             message = f"milestone {milestone.id} is built, but these modules are not: {', '.join(planned)}."
             yield Finding((*path, "status"), message, "Set `status: planned` until they are built.")

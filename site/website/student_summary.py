@@ -206,7 +206,7 @@ def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str
 
 def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
     """Yield, for each graded record and each module that it covers, the module and whether each of its tasks failed."""
-    covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
+    covered = {m.id: manifest.list_modules_up_to(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
         if result is None or not _was_judged(result, "module_tests"):

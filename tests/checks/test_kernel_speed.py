@@ -34,7 +34,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
     """Measure the speed of the solution."""
     folder, manifest = tmp_path_factory.mktemp("speed"), load_manifest(root)
     milestone, log = manifest.milestone(4), WorkerLog()
-    modules = manifest.modules_for(milestone)
+    modules = manifest.list_modules_up_to(milestone)
     tree = build_submission(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
     submission = copy_submission(tree, manifest, modules, milestone, folder / "submission")
 

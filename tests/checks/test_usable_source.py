@@ -50,7 +50,7 @@ def test_data_in_many_small_parts_is_found(root):
     """28 KB among the code of milestone 2: no file is too large, and all together are."""
     found = read_course_texts(root)
     manifest = load_manifest(root)
-    paths = [f.path for f in list_source_files(manifest, manifest.modules_for(manifest.milestone(2)))]
+    paths = [f.path for f in list_source_files(manifest, manifest.list_modules_up_to(manifest.milestone(2)))]
     each = len(DATA) // len(paths)
     parts = [found[path][0] + f"W = {DATA[i * each :][:each].hex()!r}\n" for i, path in enumerate(paths)]
     assert find_data_in_texts(*parts) == []
@@ -78,7 +78,7 @@ def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
         assert 2 * measure_compressed_size(opened) < bound, path
     manifest = load_manifest(root)
     for milestone in (m for m in manifest.milestones if m.status is BuildStatus.BUILT):
-        paths = [f.path for f in list_source_files(manifest, manifest.modules_for(milestone))]
+        paths = [f.path for f in list_source_files(manifest, manifest.list_modules_up_to(milestone))]
         together = measure_compressed_size("".join(found[path][0] for path in paths))
         assert 2 * together < milestone.budget.average_bytes * len(paths), milestone.id
 

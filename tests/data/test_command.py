@@ -24,6 +24,7 @@ def tito(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "100")
 
     def type_(*arguments: str) -> tuple[int, str, str]:
+        """Run `tito data` with these arguments."""
         code = run_command_line(("data", *arguments))
         return code, *capsys.readouterr()
 

@@ -81,7 +81,7 @@ def make_worker_starter(
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         """Start a worker with the edited recipe, which trains for 3 epochs, and yield it."""
         manifest = load_manifest(ROOT)
-        modules = manifest.modules_for(milestone)
+        modules = manifest.list_modules_up_to(milestone)
         submission = copy_submission(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
         path = submission.folder / milestone.recipe
         quick = re.sub(r"epochs = .+", "epochs = 3", edit_recipe(path.read_text("utf-8")))
@@ -217,7 +217,7 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
     def open_worker() -> Iterator[Worker]:
         """Start a worker with the quick recipe, and yield it."""
         manifest = load_manifest(ROOT)
-        modules = manifest.modules_for(kernel_milestone)
+        modules = manifest.list_modules_up_to(kernel_milestone)
         submission = copy_submission(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / kernel_milestone.recipe).write_text(RECIPE, "utf-8")
         with start_worker(submission, modules, kernel_milestone.budget, choose_fence(official=False)) as worker:
@@ -298,7 +298,7 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         """Start a worker with the quick recipe, edited by this function, and yield it."""
         manifest = load_manifest(ROOT)
-        modules = manifest.modules_for(language_milestone)
+        modules = manifest.list_modules_up_to(language_milestone)
         submission = copy_submission(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / language_milestone.recipe).write_text(recipe(WRITING_RECIPE), "utf-8")
         with start_worker(submission, modules, language_milestone.budget, choose_fence(official=False)) as worker:

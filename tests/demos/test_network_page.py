@@ -225,6 +225,7 @@ def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatc
         name = "/usr/bin/w3m"
 
         def open(self, _address: str) -> bool:
+            """Note that a browser was opened."""
             opened.set()
             return True
 
