@@ -753,7 +753,12 @@ def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
         call = f"compiled_max_pool2d, {kernel}, stride {stride}"
         expect.array(op.forward(x, **options), output, call=f"{call}: forward", dtype=dtype)
         (got,) = op.backward(grad, output, x, **options)
-        expect.array(got, max_pool_backward(grad, x, kernel, stride), call=f"{call}: backward", rtol=1e-5, dtype=dtype)
+        hint = (
+            f"window (r, q) begins at pixel ({stride[0]}r, {stride[1]}q); all of its gradient goes to the first of its "
+        )
+        hint += "largest pixels, and is added to what that pixel has from other windows"
+        wanted = max_pool_backward(grad, x, kernel, stride)
+        expect.array(got, wanted, call=f"{call}: backward", rtol=1e-5, dtype=dtype, hint=hint)
 
 
 @task("13.10")
@@ -862,18 +867,21 @@ def test_fused_layer_trains_and_evaluates_like_both(student, rng):
             loss.backward()
             state = (norm.running_mean, norm.running_var)
             got.append([values(t) for t in (y, x.grad, norm.weight.grad, norm.bias.grad, *state)])
-        names = (
-            "output",
-            "gradient of x",
-            "gradient of weight",
-            "gradient of bias",
-            "running mean",
-            "running variance",
-        )
-        for name, right, mine in zip(names, *got, strict=True):
+        statistics = "mean and variance are those of the batch in training mode, and otherwise the running ones"
+        count = "count is the number of values in a channel in training mode, and otherwise ∞"
+        update = "(1 - momentum) · old + momentum · new"
+        hints = {
+            "output": f"{statistics}; std is √(variance + eps)",
+            "gradient of x": f"{statistics}; {count}",
+            "gradient of weight": f"{statistics}; {count}",
+            "gradient of bias": f"{statistics}; {count}",
+            "running mean": f"{update} in training mode, and unchanged otherwise",
+            "running variance": f"{update} in training mode; the new one is the batch's times count / (count - 1)",
+        }
+        for (name, hint), right, mine in zip(hints.items(), *got, strict=True):
             scale = float(np.abs(right).max())
             call = f"the {name} of BatchNormReLU with training={training}"
-            expect.array(mine, right, call=call, rtol=1e-4, atol=1e-4 * scale, dtype="float32")
+            expect.array(mine, right, call=call, rtol=1e-4, atol=1e-4 * scale, dtype="float32", hint=hint)
 
 
 @task("13.11")

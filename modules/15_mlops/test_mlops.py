@@ -22,6 +22,10 @@ CHI2_HINT = (
     "count every category of either sample. Of N values in all, a sample of n should hold n/N of each category. Add up "
     "(count - expected)² / expected over both samples"
 )
+FISHER_HINT = (
+    "choose the requests that fail: k of the first model's, and the rest of the other's. Add up the numbers of ways for "
+    "k from `failures` on, and divide by the number of all ways"
+)
 SYNC_HINT = "write, flush, os.fsync(file.fileno()), close, and only then replace"
 
 
@@ -1616,14 +1620,14 @@ def compute_fisher_tail(failures, requests, other_failures, other_requests):
 def test_fisher_is_scipys(student, rng):
     """The probability agrees with SciPy's fisher_exact (reference.json), and is correct in extreme cases."""
     for *counts, wanted in REFERENCE["fisher"]:
-        expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-7, call=f"fisher_tail{tuple(counts)}")
+        call = f"fisher_tail{tuple(counts)}"
+        expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-7, call=call, hint=FISHER_HINT)
     for _ in range(40):
         n, m = (int(size) for size in rng.integers(1, 400, 2))
         a, b = int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))
         got = student.mlops.fisher_tail(a, n, b, m)
-        expect.array(
-            got, compute_fisher_tail(a, n, b, m), rtol=1e-6, atol=1e-12, call=f"fisher_tail({a}, {n}, {b}, {m})"
-        )
+        wanted, call = compute_fisher_tail(a, n, b, m), f"fisher_tail({a}, {n}, {b}, {m})"
+        expect.array(got, wanted, rtol=1e-6, atol=1e-12, call=call, hint=FISHER_HINT)
     for counts, wanted in (((0, 50, 9, 70), 1.0), ((0, 5, 0, 5), 1.0), ((2, 2, 0, 2), 1 / 6), ((1, 10, 0, 0), 1.0)):
         expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-9, call=f"fisher_tail{counts}")
 
