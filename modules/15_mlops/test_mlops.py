@@ -23,8 +23,8 @@ CHI2_HINT = (
     "(count - expected)² / expected over both samples"
 )
 FISHER_HINT = (
-    "choose the requests that fail: k of the first model's, and the rest of the other's. Add up the numbers of ways for "
-    "k from `failures` on, and divide by the number of all ways"
+    "choose the requests that fail: k of the first model's, and the rest of the other's. Add up the numbers of ways "
+    "for k from `failures` on, and divide by the number of all ways"
 )
 SYNC_HINT = "write, flush, os.fsync(file.fileno()), close, and only then replace"
 
