@@ -57,7 +57,7 @@ INSTEAD = {
 }
 """Advice for packages that a file might try to import: what to do instead."""
 Names = Mapping[str, set[str]]
-"""A mapping from the names that a file's imports bind to the full dotted names for which they may stand."""
+"""A mapping from the names that a file's imports bind to the full dotted names that they may stand for."""
 Finding = tuple[int, str, str]
 """A line number, what was found on that line, and what to do about it."""
 
@@ -198,7 +198,7 @@ def _explain_forbidden_module(dotted: str, module: str) -> str:
 
 
 def _map_imported_names(tree: ast.Module) -> Names:
-    """Map each name that an import binds to the full dotted names for which it may stand."""
+    """Map each name that an import binds to the full dotted names that it may stand for."""
     names: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,7 +1,7 @@
 """Cache the figures that this machine has measured, so that nothing is measured twice.
 
 The figures are stored in the user's cache folder, not in the student's repository. So no submitted file can replace a
-measurement, and no worker can read or write the figures. Official grading neither uses nor keeps them.
+measurement, and no worker can read or write the figures. Official grading neither uses nor stores such figures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class KeptFigures(Record):
 
     record: Literal["tinytorch/figures/v1"] = "tinytorch/figures/v1"
     key: str
-    """The digest of everything the figures depend on except the seed (see `grading.dependencies`)."""
+    """The digest of everything that the figures depend on, except the seed (see `grading.dependencies`)."""
     seed: int
     measured_at: AwareDatetime
     """The time at which the run that measured the figures started."""

@@ -61,8 +61,10 @@ class Worker:
         self.student_seconds = 0.0
         """The time spent waiting for answers, in seconds, which counts as the student's time."""
         self.memory = MAX_MEMORY
-        """The number of bytes that further answers may take. A caller that has dropped the earlier answers may raise it
-        again."""
+        """The number of bytes that further answers may take.
+
+        A caller that has dropped the earlier answers may raise this number again.
+        """
         self.failure: WorkerFailureError | GraderError | None = None
         """The reason why there will be no more answers. It is a GraderError if the machine is to blame."""
         self.python, self.numpy = "", ""
@@ -235,7 +237,7 @@ class Worker:
         return None if kind == "ready" else "its first message was not the expected greeting"
 
     def _start_time_limit(self, seconds: float) -> TimeLimit:
-        """Start a time limit of this many CPU seconds for the worker."""
+        """Begin a time limit of this many CPU seconds for the worker."""
         return TimeLimit(seconds, lambda: self._launched.read_usage())
 
     def _check_total_time(self) -> None:

@@ -49,7 +49,8 @@ REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison", "
 
 
 def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion, ...]:
-    """List the milestone's criteria in order, or if it is None the criteria of a module; raise KeyError if unknown."""
+    """List the milestone's criteria in order, or a module's if it is None; raise KeyError if there is no such
+    milestone."""
     return MODULE_CRITERIA if milestone is None else manifest.milestone(milestone).criteria
 
 

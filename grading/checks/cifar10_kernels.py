@@ -110,7 +110,8 @@ def _describe_kernel_failures(
             title="The int8 network is nearly as accurate",
             got=f"{int8_accuracy:.1%} correct in int8, {worst_run.accuracy:.1%} in float32",
             expected="at most one point less",
-            hint="Quantise weights per channel, and take activation ranges from all the images that compress is given.",
+            hint="Quantise weights per channel, and take activation ranges from all the images that are passed to "
+            "compress.",
         ),
         "int8_bytes": Failure(
             title="The int8 network takes about a quarter of the memory",

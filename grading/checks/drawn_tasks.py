@@ -2,7 +2,7 @@
 
 A recipe that knew the task could store the answers in its source and learn only one bit. So XOR's square is rotated,
 scaled and shifted, and its labels are drawn at random. Images are rotated or mirrored, and their classes renumbered.
-Each test image is also shifted by a fraction of a pixel, brightened or darkened, with noise added, so that no sum,
+Each test image is also shifted by a fraction of a pixel, and brightened or darkened, and noise is added. So no sum,
 histogram or digest of its pixels identifies it.
 """
 
@@ -21,8 +21,7 @@ XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
 """All non-constant labellings of four corners."""
 OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
-"""Labellings other than XOR and its inverse: a program that knows XOR gets at most three corners of each labelling
-right.
+"""Labellings other than XOR and its inverse. A program that knows XOR gets at most three corners of each right.
 """
 SMALLEST_SIDE, LARGEST_SIDE = 0.8, 1.25
 """The bounds of a drawn square's side length."""

@@ -1,4 +1,4 @@
-"""Train an image classifier in one process and measure it in a fresh one, for milestones 2 to 4."""
+"""Train an image classifier in one process, and measure it in a fresh process, for milestones 2 to 4."""
 
 from __future__ import annotations
 

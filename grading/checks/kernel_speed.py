@@ -1,4 +1,4 @@
-"""Measure how much faster a training step is with module 13 than with module 06, in CPU time.
+"""Measure how much faster a training step is with module 13 than with module 06, in terms of CPU time.
 
 Two workers take turns. One sees only modules 01 to 06, and the other sees all of them. Each turn gets fresh weights,
 images and labels, and returns logits and gradients, which must be correct. So no work can be reused from an earlier

@@ -30,7 +30,7 @@ def says_wrong_answer(failure_got: str) -> bool:
 
 
 def map_questions_to_missed(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
-    """Map each question that was answered and marked to whether the answer was wrong, given the quiz's failures."""
+    """Given the quiz's failures, map each question that was answered and marked to whether the answer was wrong."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := extract_question_id(failure.title)) is not None:

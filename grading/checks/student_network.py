@@ -90,7 +90,7 @@ class Weights:
             return _cast_values(moved, array.dtype)
 
         def compute_root_mean_square(array: np.ndarray) -> float:
-            """Compute the root mean square of an array, or 0 if the array is empty."""
+            """Compute the root mean square of an array; return 0 if the array is empty."""
             # Divide by the largest value first: the square of a float64 below 1e-162 is 0, which would mean no noise.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0

@@ -1,9 +1,9 @@
 """Milestone 5: a network that writes functions that run, stories that are true, and text that is its own.
 
-One recipe trains three networks, each on one text. Only their weights are tested, in a process that saw no training.
-That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and parses, runs
-and compares what was written. The share that fresh weights get right is subtracted from the share that the trained
-weights get right.
+One recipe trains three networks, each on a different text. Only their weights are tested, in a process that saw no
+training. That process receives prefixes and returns logits for the next token. The grader itself chooses tokens, and
+parses, runs and compares what was written. The share that fresh weights get right is subtracted from the share that the
+trained weights get right.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ def list_spatial_cases() -> list[ComparisonCase]:
 def list_convolution_cases(
     change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)"
 ) -> list[ComparisonCase]:
-    """List the only case of a typical convolution in the middle of a network, after ``change(conv, student)``."""
+    """List a single case: a typical convolution in the middle of a network, after ``change(conv, student)``."""
     return [
         build_layer_case(
             name, "16×16×32×32",
@@ -300,7 +300,7 @@ def join_epoch_batches(loader: Any) -> list[Any]:
 
 
 def list_loading_cases() -> list[ComparisonCase]:
-    """List the only case of module 08: an epoch of images in their original order."""
+    """List module 08's only case: an epoch of images in their original order."""
     names = "the inputs", "the targets"
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:

@@ -1,4 +1,7 @@
-"""Compare a module with PyTorch. The student's code runs in a worker, PyTorch in this process, with one thread each."""
+"""Compare a module with PyTorch.
+
+The student's code runs in a worker, and PyTorch runs in this process, with one thread each.
+"""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _append_to_partial_file(url: str, part: Path, download: Download, watch: Pro
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # the file is complete or wrong, which its checksum will show
+            return  # the file is either complete or wrong, as its checksum will show
         answer.raise_for_status()
         if answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             mode = "ab"

@@ -24,7 +24,7 @@ class DamagedError(GraderError):
 
 @dataclass(frozen=True)
 class DataLocation:
-    """The folder that contains a data set's files or, if all of them are missing, the folder in which they belong."""
+    """The folder that contains a data set's files or, if all of them are missing, the folder that they belong in."""
 
     folder: Path
     own: bool

@@ -17,7 +17,7 @@ CELL = 6
 WORST = 5
 """The number of confusions that are listed."""
 MARKED = 0.1
-"""The share of a class from which a mistake is marked on consoles that cannot show shades."""
+"""The share of its class that a mistake must reach to be marked on consoles that cannot show shades."""
 
 
 def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Play one demonstration for a person, on a screen or in a page, with the student's network in a worker."""
+"""Play one demonstration for a person, on a screen or on a page, with the student's network in a worker."""
 
 from __future__ import annotations
 

@@ -19,7 +19,10 @@ PIXELS, BOX = 28, 20
 RADIUS = 1.2
 """Half the pen's width, in pixels of the image. MNIST's strokes are two to three pixels wide."""
 SMALLEST_DRAWING = 120
-"""The smallest size at which a drawing is enlarged to fill the box. A smaller drawing is not, so a dot stays a dot."""
+"""The smallest size at which a drawing is enlarged to fill the box.
+
+A smaller drawing is not enlarged, so a dot stays a dot.
+"""
 MIN_DISTANCE = 0.4
 """The distance, in pixels, below which two points become one."""
 
@@ -61,7 +64,7 @@ def draw_mnist_image(strokes: Strokes) -> np.ndarray:
 
 
 def _drop_close_points(stroke: np.ndarray) -> np.ndarray:
-    """Drop points of a stroke that nearly coincide with the last kept point. Keep both ends of the stroke."""
+    """Drop points of a stroke that nearly coincide with the last point kept. Keep both ends of the stroke."""
     kept = [0]
     for index in range(1, len(stroke)):
         if np.abs(stroke[index] - stroke[kept[-1]]).max() >= MIN_DISTANCE or index == len(stroke) - 1:

@@ -1,4 +1,4 @@
-"""Train a student's network to write functions, and query it, for demonstration 5 in the terminal and in a page."""
+"""Train a student's network to write functions, and query it, for demonstration 5 in the terminal and on a page."""
 
 from __future__ import annotations
 

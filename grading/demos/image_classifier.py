@@ -1,4 +1,4 @@
-"""Train a student's image classifier and query it, for demonstrations in the terminal and in a page."""
+"""Train a student's image classifier and query it, for demonstrations in the terminal and on a page."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class TrainingStep:
 
 
 def _make_loop_convolution_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
-    """Make a function that runs module 06's loop convolution, as the networks' first layer, on one image."""
+    """Make a function that runs module 06's convolution in loops, as the networks' first layer, on one image."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def run_naive_convolution() -> None:

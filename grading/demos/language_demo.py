@@ -289,8 +289,8 @@ class RivalTable:
         asked = len(own[1])
         yield Text(f"Correct functions of {asked} that are not in the training text.")
         yield Text(
-            f"In brackets: the correct ones with new pairs of parts, made-up words and new pairs of names, each out "
-            f"of {asked // EXERCISE_KINDS}.\n"
+            "In brackets: the correct functions with new pairs of parts, made-up words and new pairs of names, each "
+            f"out of {asked // EXERCISE_KINDS}.\n"
         )
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30

@@ -178,7 +178,7 @@ class TextCurve:
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw the curve, which is narrower until all values have arrived."""
+        """Draw the curve, which does not reach its full width until all values have arrived."""
         width = max(1, round(min(options.max_width, 40) * self._part))
         places = np.linspace(0, len(self._values) - 1, width)
         heights = np.interp(places, np.arange(len(self._values)), self._values)

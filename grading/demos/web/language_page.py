@@ -168,7 +168,7 @@ class LanguagePage(AnsweringPage):
     def _write_next_token(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
-        """Draw the next token, and return it with its candidates and a flag that tells whether it is the last token."""
+        """Draw the next token, and return it with its candidates and a flag that says whether it is the last token."""
         token = writer.draw_next_token(writer.encode_with_tokens(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.decode_tokens_separately([*written, token.number]))
         return {

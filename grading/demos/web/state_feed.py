@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 BREATH_SECONDS = 15.0
-"""The time without a new state after which a comment is sent, to find out whether the page was closed."""
+"""The time without a new state after which a comment is sent to find out whether the page was closed."""
 
 
 class StateFeed:
