@@ -694,7 +694,8 @@ def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
     student.dense.set_training(net, False)
     _, inputs = compute_logits(net, x)
     buffers = [values(buffer) for buffer in small.buffers()]
-    expect.equal(len(buffers), 20, call="the number of buffers of 4 quantised layers", hint="every norm was folded")
+    hint = "every Conv2d and Dense became a QuantizedLayer with 5 buffers, and every norm was folded"
+    expect.equal(len(buffers), 20, call="the number of buffers of 4 quantised layers", hint=hint)
     for place, its in enumerate(inputs):
         low, high = min(its.min(), 0), max(its.max(), 0)
         call = f"of quantised layer {place}, whose inputs go from {its.min():.3f} to {its.max():.3f}"
@@ -771,7 +772,10 @@ def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
 # 12.11: learning from a teacher
 
 
-DIVERGENCE = "alpha · T² · the mean over rows (not elements) of Σ p · log(p / q), with the teacher's p; no T² elsewhere"
+DIVERGENCE = (
+    "alpha · T² · the mean over rows (not elements) of Σ p · log(p / q), with no T² elsewhere; p, the teacher's, and q "
+    "are softmaxes of logits / T"
+)
 SUM = f"{DIVERGENCE}; plus (1 - alpha) · cross-entropy"
 
 
