@@ -168,8 +168,9 @@ def explain_convergence(losses, window, tolerance):
         return f"{len(losses)} losses are fewer than 2 · window, {2 * window}"
     first, before, last = losses[0], np.mean(losses[-2 * window : -window]), np.mean(losses[-window:])
     change, limit = abs(before - last), tolerance * (first - last)
+    enough = f"{len(losses)} losses are just enough; " if len(losses) == 2 * window else ""
     return (
-        f"F = {first:.4g}, A = {before:.4g} and B = {last:.4g}, so B < F is {bool(last < first)}; "
+        f"{enough}F = {first:.4g}, A = {before:.4g} and B = {last:.4g}, so B < F is {bool(last < first)}; "
         f"|A - B| = {change:.4g}, and tolerance · (F - B) = {limit:.4g}"
     )
 
