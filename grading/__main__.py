@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from grading import progress
 from grading.entry import run_and_get_exit_code
@@ -17,6 +16,7 @@ from grading.export.write import ExportFormat, write_results
 from grading.files import require_folder, write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.render import record, terminal_report, words
+from grading.render.command_console import CommandConsole
 from grading.render.junit import render_junit
 from grading.render.markdown import render_markdown
 from grading.render.progress_watch import ProgressWatch, create_watch
@@ -86,7 +86,7 @@ def run_milestone_grading(
     if own:
         from tito.quiz import offer_open_questions  # only on a student's own machine
 
-        offer_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
+        offer_open_questions(ROOT, number, CommandConsole(highlight=False, markup=False, emoji=False))
     raise typer.Exit(
         _choose_exit_code(
             _grade_and_report(grade_with_options, json, markdown_file, junit_file, own_attempt=own), exit_zero
@@ -141,7 +141,7 @@ def _grade_and_report(
     own_attempt: bool = False,
 ) -> Result:
     """Grade with a progress display, write the requested files, and show the report last."""
-    console = Console()
+    console = CommandConsole()
     for path in (json, markdown_file, junit_file):
         if path is not None:
             require_folder(path)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from grading.errors import GraderError, Interrupted, UsageError
+from grading.render.commands import glue_commands, unglue_commands
 from grading.render.text import clean_text
 
 NOT_YOURS = "The grader could not do its work. This says nothing about your code."
@@ -107,7 +108,7 @@ def _wrap_for_terminal(message: str) -> str:
     return "\n".join(
         line
         if line.startswith((" ", "\t"))
-        else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        else unglue_commands(textwrap.fill(glue_commands(line), width, break_long_words=False, break_on_hyphens=False))
         for line in message.split("\n")
     )
 

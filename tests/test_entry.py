@@ -77,6 +77,22 @@ def test_a_long_message_is_wrapped_between_words_on_a_terminal(
     assert {word for line in lines for word in line.split()} == set("the long-winded explanation of a mistake".split())
 
 
+def test_a_command_in_a_message_is_not_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a line of its own, even if it is longer than the terminal is wide."""
+
+    def fail() -> None:
+        raise UsageError(f"{path} cannot be read. Restore it: git checkout -- {path}")
+
+    path = "modules/04_layers/README.md"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run_and_get_exit_code(fail)
+    lines = [f"{path} cannot be read.", "Restore it:", f"git checkout -- {path}"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
 def test_a_passed_module_is_passed_and_recorded_on_any_terminal(terminal: dict[str, str], tmp_path: Path) -> None:
     """`python -m grading` shows its report, writes its record and ends with 0."""
     target = tmp_path / "result.json"

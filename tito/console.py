@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.errors import Interrupted, UsageError
+from grading.render.command_console import CommandConsole
 
 MANIFEST = "milestones.yaml"
 
 
 def open_console() -> Console:
     """Open standard output, with colour and animation on a terminal, or else as plain text. NO_COLOR is honoured."""
-    return Console(highlight=False, markup=False, emoji=False)
+    return CommandConsole(highlight=False, markup=False, emoji=False)
 
 
 def find_repository(start: Path | None = None) -> Path | None:

@@ -268,7 +268,7 @@ def _describe_speed_failures(
             f"ms{held}: "
             f"{figures['speed_up']:.2f} times as fast",
             expected="at least 1.5 times as fast",
-            hint="Look at the time of each op: tito milestone demo 4 shows the profile before and after optimise.",
+            hint="Look at the time of each op: `tito milestone demo 4` shows the profile before and after optimise.",
         ),
         "same_values": Failure(
             title="Module 13 computes the same values",

@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.render import figure_text, words
+from grading.render.command_console import MAX_COLUMNS
+from grading.render.commands import list_commands
 from grading.render.text import QUOTE_BAR, clean_text, format_count, to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
 
-WIDE_COLUMNS, MAX_COLUMNS = 76, 100
+WIDE_COLUMNS, FRAME_COLUMNS = 76, 13
 SHOWN_FAILURES = 6
 """The number of failures shown in full after the first one."""
 
@@ -49,7 +51,7 @@ class TerminalReport:
         yield from _draw_curves(result, options.max_width, plain)
         yield from _quote_student_output(result)
         yield from _list_submission_notes(result)
-        yield from _list_first_failure_lines(result, self.again or result.command)
+        yield from _list_first_failure_lines(result, self.again or result.command, options.max_width)
         yield _build_timing_footer(result)
 
 
@@ -97,7 +99,7 @@ def print_first_failure(console: Console, result: Result) -> None:
         *_list_first_error_lines(result),
         *_quote_student_output(result),
         *_list_submission_notes(result),
-        *_list_first_failure_lines(result, again=None),
+        *_list_first_failure_lines(result, None, min(console.width, MAX_COLUMNS)),
     ]
     console.print(Group(*parts), width=min(console.width, MAX_COLUMNS), crop=False)
 
@@ -262,7 +264,7 @@ def _list_first_error_lines(result: Result) -> Iterator[RenderableType]:
             return
 
 
-def _list_first_failure_lines(result: Result, again: str | None) -> Iterator[RenderableType]:
+def _list_first_failure_lines(result: Result, again: str | None, width: int) -> Iterator[RenderableType]:
     """Yield the failure to fix first and the commands that test the fix."""
     failure = result.first_failure
     if failure is None:
@@ -270,6 +272,10 @@ def _list_first_failure_lines(result: Result, again: str | None) -> Iterator[Ren
     yield Text()
     title = Text("Fix this first", style="bold")
     yield Panel(build_failure_view(failure, is_brief=False), title=title, title_align="left", border_style="yellow")
+    for command in list_commands(failure.hint or ""):
+        if len(command) > width - FRAME_COLUMNS:
+            yield Text("The hint's command:", style="dim")
+            yield format_command(to_one_line(command, 300))
     if fast := words.build_test_command(failure):
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield format_command(fast)
