@@ -89,7 +89,7 @@ def test_a_command_in_a_message_is_not_broken(
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run_and_get_exit_code(fail)
-    lines = [f"{path} cannot be read.", "Restore it:", f"git checkout -- {path}"]
+    lines = [f"{path} cannot be", "read. Restore it:", f"git checkout -- {path}"]
     assert capsys.readouterr().err.splitlines() == lines
 
 
