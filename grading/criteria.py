@@ -49,8 +49,7 @@ REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison", "
 
 
 def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion, ...]:
-    """List the milestone's criteria in order, or a module's if it is None; raise KeyError if there is no such
-    milestone."""
+    """List the milestone's criteria in order, or a module's if it is None; raise KeyError for an unknown milestone."""
     return MODULE_CRITERIA if milestone is None else manifest.milestone(milestone).criteria
 
 

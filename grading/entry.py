@@ -19,7 +19,7 @@ from grading.render.text import clean_text
 NOT_YOURS = "The grader could not do its work. This says nothing about your code."
 LONGEST = 8000
 WIDEST = 100
-"""The number of columns to which messages on a terminal are wrapped."""
+"""The width, in columns, to which messages on a terminal are wrapped."""
 INTERRUPTED = 130
 POSIX_ONLY = ("fcntl", "resource")
 """Modules that confine student code and lock files. Python has them only on Linux and macOS."""

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def _make_lazy_check(module: str, name: str) -> Callable[[CheckContext], Measurement]:
-    """Make a check that is imported only when it first measures something, since cached figures need no imports."""
+    """Make a check that is imported only when it first measures something, because cached figures need no imports."""
 
     def import_and_measure(context: CheckContext) -> Measurement:
         """Import the check and run it."""
@@ -470,7 +470,7 @@ def _compute_verdict_key(
     student: str | None,
     sandbox: str,
 ) -> str:
-    """Compute the digest of everything a verdict depends on except the seed."""
+    """Compute the digest of everything that a verdict depends on, except the seed."""
     here = build_machine_record(sandbox)
     parts = [
         str(milestone.id if milestone else modules[-1].id),

@@ -20,7 +20,7 @@ WALL_FACTOR = 10.0
 LEAST_WALL, MOST_EXTRA = 180.0, 1800.0
 """The shortest wall-time limit, and the maximum by which a wall-time limit may exceed its CPU budget, in seconds."""
 LOOK_SECONDS = 0.25
-"""The interval, in seconds, at which the CPU time of a worker that has not answered is read."""
+"""The interval in seconds between readings of the CPU time of a worker that has not answered."""
 
 
 def compute_wall_limit(cpu_seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Publish the check run `TinyTorch`, with its conclusion and a note on each line of student code that has a failure."""
+"""Publish the check run `TinyTorch`, with its conclusion and a note on each line of student code that failed."""
 
 from __future__ import annotations
 

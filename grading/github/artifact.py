@@ -39,7 +39,7 @@ MAX_FILE_BYTES = 16 << 20
 """The maximum size of the file in an archive, in bytes."""
 MOST_ARTIFACTS = 1000
 CLOCK_TOLERANCE = timedelta(days=1)
-"""The tolerance for differences between the clocks of two machines."""
+"""The tolerance for a difference between two machines' clocks."""
 PARALLEL_DOWNLOADS = 4
 """The number of artifacts fetched at the same time."""
 
@@ -110,7 +110,7 @@ def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manife
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
-    """Return a run's artifacts, keyed by name. If a job that ran again left several, the newest counts."""
+    """Return a run's artifacts, keyed by name. If a job was rerun and left several, the newest counts."""
     owner, name = repository.split("/")
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(

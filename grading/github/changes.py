@@ -14,7 +14,7 @@ MAX_CHANGES = 6
 
 
 def describe_changes_since_report(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
-    """Return one line for each session whose verdict, criteria or figures have changed, or that nothing has changed."""
+    """Return one line for each session whose verdict, criteria or figures have changed, or one that says none has."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)

@@ -203,7 +203,7 @@ def _build_verdict_table(report: RunReport) -> str:
     for reused in report.reused[: MAX_ROWS - len(report.shown_results)]:
         name, verdict = words.format_session_heading(reused.session, reused.title), Verdict(reused.verdict)
         outcome = words.name_verdict(verdict, is_module=reused.session.startswith("module-"))
-        when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
+        when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since then"
         lines.append(
             _format_table_row(SIGNS[verdict], f"**{escape_markdown(name, 60)}**", when, "", "", *[""] * len(more))
         )
@@ -219,7 +219,7 @@ def _format_table_row(*cells: str) -> str:
 def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
     """Return the course's deadline, or None if the time zone is unknown.
 
-    Fixing the time zone is up to the instructor, and the report is built anyway.
+    Only the instructor can fix the time zone, so the report is built anyway.
     """
     if manifest is None or result.milestone is None:
         return None

@@ -39,7 +39,10 @@ class WorkflowEvent:
     pull_request: int | None
     """The pull request's number. It is None for other events, and for workflow_run, for which only the API knows it."""
     head_repository: str | None
-    """The repository from which a pull request comes, or None if it has been deleted or for other events."""
+    """The repository from which a pull request comes, or None if that has been deleted.
+
+    For other events, it is None.
+    """
     from_fork: bool
     """Whether the commit belongs to another repository, in which case its run had a read-only token."""
     default_branch: str
@@ -113,7 +116,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
 
 
 def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
-    """Return the fields "head_repository", a name or None if deleted, and "from_fork", which is then True."""
+    """Return the fields "head_repository" (None if it was deleted) and "from_fork" (then True)."""
     if head_repository is None:
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None

@@ -222,7 +222,7 @@ def verify_ledger_records(
 
 
 def _verify_hash_chain(lines: Sequence[bytes], head: LedgerHead | None) -> list[str | None]:
-    """Return for each line the reason why the chain does not confirm it, or None if the chain does.
+    """For each line, return the reason why the chain does not confirm it, or None if the chain confirms it.
 
     From the head back, each line confirms the line before it. If a line does not match the line before it, all earlier
     lines are in doubt, because it is impossible to tell which of them was edited or removed. If the head is only

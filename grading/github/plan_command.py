@@ -31,7 +31,7 @@ def run_plan_command(
     """Plan which modules and milestones to grade. In a workflow, write outputs. Otherwise, print a table.
 
     Records come from the `progress` branch of the repository in GITHUB_REPOSITORY. If it is not set, as outside GitHub,
-    no records are used. A run that was started by hand measures everything again.
+    no records are used. A run that is started by hand measures everything again.
     """
     environ, manifest = os.environ, load_manifest(ROOT)
     event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None

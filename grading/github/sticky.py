@@ -40,7 +40,7 @@ class OwnComment:
 
 
 def find_own_comments(client: Client, repository: str, number: int, author: str = AUTHOR) -> tuple[OwnComment, ...]:
-    """Find our comments on a pull request, oldest first. There are several only if two runs have just raced.
+    """Find our comments on a pull request, oldest first. There are several only if two runs have just collided.
 
     The marker by itself proves nothing, since anyone can write it. The login is proof, because only GitHub assigns
     logins with brackets.

@@ -10,7 +10,9 @@ from grading.result import Result
 
 
 def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
-    """Fetch the unedited results on the `progress` branch of GITHUB_REPOSITORY. There are none without the branch.
+    """Fetch the unedited results on the `progress` branch of GITHUB_REPOSITORY.
+
+    If there is no such branch, there are none.
 
     Raise UsageError if there is no token, or GraderError if GitHub cannot be reached.
     """

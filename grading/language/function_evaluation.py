@@ -31,7 +31,9 @@ MOST_OPERATIONS = 5_000
 CASES_PER_FUNCTION = 12
 """The number of inputs on which each function is run."""
 MOST_TRIES = 500
-"""The maximum number of inputs drawn for a function's cases. Functions such as max(a - b, 9999) may have one value.
+"""The maximum number of inputs drawn for a function's cases.
+
+Functions such as max(a - b, 9999) may have only one value.
 """
 
 

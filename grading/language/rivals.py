@@ -23,7 +23,7 @@ VOCABULARY_SIZE = 512
 """The size of the grader's own vocabulary."""
 ORDERS = (3, 5)
 FUNCTION_BYTES, STORY_BYTES = 160, 400
-"""The maximum number of bytes in the completion of a function, and of a story."""
+"""The maximum number of bytes in a function's completion, and in a story's completion."""
 BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
 BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
 RivalFigures = dict[str, float]

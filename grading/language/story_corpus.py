@@ -25,7 +25,7 @@ COLOURS = tuple("red blue black white green yellow brown pink grey golden".split
 THINGS = tuple("car kite ball boat drum hat lamp book cup bell".split())
 COLOURED_THINGS = tuple(product(COLOURS, THINGS))
 HELD_MEETINGS = 24
-"""The number of the 190 pairs of characters that have no story in the training text."""
+"""The number of pairs of characters, out of 190, that have no story in the training text."""
 HAVING = ("{who} had a {animal} and a {thing}.", "{who} had a {thing} and a {animal}.")
 REMARKS = (
     "{owner} showed {other} the {thing}.",

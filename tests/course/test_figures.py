@@ -81,7 +81,7 @@ def test_a_measurement_of_other_code_is_named(
     assert check_pictures_are_current(course, SilentWatch()) == []
     code.write_text(code.read_text() + "\nSIDES = 4\n")
     (problem,) = check_pictures_are_current(course, SilentWatch())
-    assert "areas was measured with a different modules/01_shapes/tinytorch/shapes.py" in str(problem)
+    assert "areas was measured with a different version of modules/01_shapes/tinytorch/shapes.py" in str(problem)
     assert "inv figures --measure areas" in str(problem)
 
 
