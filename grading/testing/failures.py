@@ -51,8 +51,13 @@ NEVER_ENDS = "Look for a loop whose condition never changes, or for Python loops
 RUNNING = "This line was running when the time was up."
 UNPACK = "The number of values that the function returns differs from the number of names on the left of the `=`."
 COMMA = "A tuple of one value needs a comma: `return (value,)`. Without it, the parentheses have no effect."
+NUMBA = (
+    "Numba compiles a loop for the types of its values. It stops at a line that does not work for these types, at an "
+    "unknown name, and at an index that is too large."
+)
 
 RAISED: tuple[tuple[str, str, str], ...] = (
+    ("TypingError|LoweringError|UnsupportedError", "", NUMBA),
     ("BdbQuit", "", BREAKPOINT),
     ("EOFError|OSError", r"EOF when reading a line|reading from stdin", INPUT),
     ("SystemExit", "", EXIT),
@@ -210,7 +215,18 @@ def _describe_exception(error: BaseException) -> str:
     """Describe an exception by its type and message."""
     if get_exception_type_name(error) == "BdbQuit":
         return "a breakpoint() stopped your code here, or on the line above"
+    if get_exception_type_name(error) == "TypingError":
+        return f"TypingError: {_shorten_numba_message(str(error))}".removesuffix(": ")
     return f"{get_exception_type_name(error)}: {error}".removesuffix(": ")
+
+
+def _shorten_numba_message(message: str) -> str:
+    """Shorten Numba's message about a line that it cannot compile to the reason and the line."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    signature = re.search(r"^\s*>>> (.+)$", message, re.MULTILINE)
+    reason = f"Numba has no {signature[1]}" if signature else "".join(lines[1:2] or lines)
+    place = re.search(r"line (\d+):\n(?:.*\n)*?(.*\S)\n\s*\^", message)
+    return f"{reason}, in line {place[1]}: {place[2].strip()}" if place else reason
 
 
 def _explain_returned_none(printed: str) -> tuple[str, str]:
@@ -223,6 +239,8 @@ def _explain_returned_none(printed: str) -> tuple[str, str]:
 def _explain_unusable_value(error: BaseException) -> dict[str, str]:
     """Explain why a test could not use the value that student code returned."""
     message = str(error)
+    if get_exception_type_name(error) == "TypingError":  # the test itself calls a compiled loop
+        return {"got": _describe_exception(error), "expected": "code that Numba can compile", "hint": NUMBA}
 
     def search_message(pattern: str) -> re.Match[str] | None:
         """Search the exception's message for a pattern."""

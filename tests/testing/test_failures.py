@@ -284,6 +284,44 @@ def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) 
     assert words in (find_exception_hint(catch_exception(text)) or "")
 
 
+TYPING = """Failed in nopython mode pipeline (step: nopython frontend)
+No implementation of function Function(<built-in function lshift>) found for signature:
+
+ >>> lshift(float64, float64)
+
+There are 6 candidate implementations:
+During: typing of intrinsic-call at kernels.py (6)
+
+File "kernels.py", line 6:
+def f(x, p):
+    <source elided>
+    for i in range(3):
+        x[i] = x[i] << p[0]
+        ^
+
+During: Pass nopython_type_inference"""
+
+
+@pytest.mark.parametrize(
+    ("message", "got"),
+    [
+        (TYPING, "TypingError: Numba has no lshift(float64, float64), in line 6: x[i] = x[i] << p[0]"),
+        ("Failed in nopython mode\nNameError: name 'y' is not defined\nDuring: …", "TypingError: NameError: name 'y'"),
+        ("", "TypingError"),
+    ],
+)
+def test_what_numba_cannot_compile_is_named_with_its_line(message: str, got: str) -> None:
+    """Numba's message has dozens of lines, of which two help; no frame of the traceback is the loop's."""
+    test, frame = FailedTest("modules/13_kernels/test_kernels.py::test_it", "It works.", None), make_frame("a.py", 3)
+    for frames in ((), (frame,)):
+        failure = explain_failure(RemoteError("TypingError", message, frames), test, {})
+        assert (failure.got or "").startswith(got)
+        assert "Numba compiles" in (failure.hint or "")
+    here = explain_failure(type("TypingError", (Exception,), {})(message), test, {})
+    assert (here.got or "").startswith(got)
+    assert "Numba compiles" in (here.hint or "")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
