@@ -427,7 +427,7 @@ def test_scatter_finds_the_pixel_of_each_element(student, case):
             got=describe_changed_pixels(got, shape[0]),
             expected=describe_changed_pixels(wanted, shape[0]),
             hint="the element goes back to the pixel from which gather_loop copies it, by the same rules for row and "
-            "column, and nowhere if it comes from padding",
+            "column, and nowhere if it comes from padding. An output row takes out_w · n numbers of the columns",
         )
 
 
