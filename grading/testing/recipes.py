@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -16,6 +17,8 @@ from grading.testing.reports import Reports, ignore_reports
 
 FIGURES = ("step", "steps", "loss", "accuracy")
 """The arguments of `progress` in a recipe for images."""
+FEW_STEPS = 10
+"""Below this number of steps, nothing but the number of steps explains why a network has not learned."""
 SQUARE, APART = 8, 12
 """The side of the bright square and the distance between its positions, in pixels."""
 
@@ -106,7 +109,8 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
     images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (count, *recipe.shape))
     network = ours.build(student.rng(5))
     before = [expect.values(parameter) for parameter in network.parameters()]
-    ours.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=told)
+    with _explain_overflow():
+        ours.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=told)
     _check_progress_reports(told)
     losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress receives, on {count} dark and bright images"
@@ -127,7 +131,8 @@ def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe:
     ours, told = recipe.load_recipe(student), Reports(*FIGURES)
     images, labels = recipe.draw_squares(rng, 376)
     network = ours.build(student.rng(5))
-    ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=told)
+    with _explain_overflow():
+        ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=told)
     _check_progress_reports(told)
     p = expect.pull(ours.predict(network, images), call="predict(network, 376 images)").argmax(axis=1)
     seen, right = (float((p[part] == labels[part]).mean()) for part in (slice(256), slice(256, None)))
@@ -186,6 +191,19 @@ def _check_progress_reports(told: Reports) -> None:
     expect.that(rises, call=call, got=told.calls[-3:], expected="increasing steps, and accuracies from 0 to 1")
 
 
+@contextmanager
+def _explain_overflow() -> Iterator[None]:
+    """Explain a NumPy warning about an overflow, which is an error during training."""
+    try:
+        yield
+    except Exception as error:
+        if expect.get_exception_type_name(error) != "RuntimeWarning" or "overflow" not in str(error):
+            raise
+        hint = "numbers grow without limit: the learning rate is too large, or the pixels are not scaled"
+        call = "train(network, images, labels, …)"
+        raise expect.Mismatch(call=call, got=f"RuntimeWarning: {error}", expected="no overflow", hint=hint) from error
+
+
 def _explain_accuracy(told: Reports, classes: int, seen: float) -> str:
     """Explain why new images are not recognised, although ``seen`` is the share of the training images that are."""
     trained = float(np.mean([report["accuracy"] for report in told.calls[-5:]]))
@@ -209,12 +227,14 @@ def _explain_loss(told: Reports, classes: int) -> str:
     if not np.isfinite(losses).all() or end > max(1.2 * losses[0], math.log(10)):
         return "the loss grows: the learning rate is too large, or the pixels are not scaled"
     few = _suggest_more_training_steps(told)
-    if few:
+    if few and told.calls[-1]["steps"] < FEW_STEPS:
         return few
     if end > 0.9 * losses[0] and abs(end - guessing) > 0.2:
         return (
             "the loss hardly changes: is the learning rate too small, or does a step leave the parameters as they were?"
         )
+    if few:
+        return few
     if abs(end - guessing) < 0.2:
         return f"ln {classes} = {guessing:.2f} is the loss of guessing: does each image still have its own label?"
     return "the loss falls too slowly: use a larger learning rate, momentum, or more steps if there are few images"
