@@ -233,11 +233,12 @@ def _explain_loss(told: Reports, classes: int) -> str:
         return (
             "the loss hardly changes: is the learning rate too small, or does a step leave the parameters as they were?"
         )
-    if few:
-        return few
     if abs(end - guessing) < 0.2:
-        return f"ln {classes} = {guessing:.2f} is the loss of guessing: does each image still have its own label?"
-    return "the loss falls too slowly: use a larger learning rate, momentum, or more steps if there are few images"
+        own = f"ln {classes} = {guessing:.2f} is the loss of guessing: does each image still have its own label?"
+        return f"{own} If the labels are right: {few}" if few else own
+    return few or (
+        "the loss falls too slowly: use a larger learning rate, momentum, or more steps if there are few images"
+    )
 
 
 def _suggest_more_training_steps(told: Reports) -> str | None:
