@@ -48,7 +48,7 @@ class CheckContext:
     """Whether the remaining tests can be skipped after this outcome."""
 
     def start_workers(self, count: int) -> Iterator[Worker]:
-        """Yield ``count`` fresh workers, each of which is started while the previous one is working."""
+        """Yield ``count`` fresh workers. Each is started while the previous one is working."""
         ahead = self.start()
         for left in reversed(range(count)):
             worker = ahead

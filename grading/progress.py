@@ -54,7 +54,7 @@ class Event:
     def result(self) -> Result | None:
         """The stored result.
 
-        Raise pydantic's ValidationError if it is invalid, which never happens after a thorough reading.
+        Raise pydantic's ValidationError if it is invalid, which cannot happen after a thorough reading.
         """
         from grading.render.record import decode_result
 

@@ -74,7 +74,7 @@ class Failure(Record):
     task: str | None = None
     """The task's id, such as 2.3, if there is one."""
     title: Text
-    """A statement that should be true: a test's docstring, or a sentence."""
+    """A statement that should be true, such as a test's docstring."""
     call: Text | None = None
     got: Text | None = None
     expected: Text | None = None
@@ -295,7 +295,7 @@ class Result(Record):
     official: bool
     started_at: Annotated[AwareDatetime, AfterValidator(_require_plausible_year)]
     key: str
-    """The digest of everything the verdict depends on except the seed."""
+    """The digest of everything that the verdict depends on, except the seed."""
     reproduce: str
     """The command that repeats the grading."""
     submission: SubmissionRecord

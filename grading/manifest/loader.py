@@ -47,8 +47,8 @@ __all__ = [
 def load_manifest(root: Path) -> Manifest:
     """Load the manifest of the repository at `root`. Raise ManifestError if it is missing or not valid.
 
-    `grading.manifest.file_checks` checks whether the files that it names exist. Invalid deadlines are ignored here,
-    because students' commands do not use them. `load_manifest_strictly` reports them to instructors.
+    `grading.manifest.file_checks` checks whether the files named in the manifest exist. Invalid deadlines are ignored
+    here, because students' commands do not use them. `load_manifest_strictly` reports them to instructors.
     """
     source = read_manifest_source(root)
     data, (manifest, findings) = source.data, _validate_manifest(source.data)
@@ -62,7 +62,7 @@ def load_manifest(root: Path) -> Manifest:
 def load_manifest_strictly(root: Path) -> Manifest:
     """Load the manifest for instructors. Raise ManifestError for invalid deadlines and unknown time zones as well.
 
-    Students' commands never look up the zone, because their machine may have fewer zones.
+    Students' commands never look up the zone, because a student's machine may know fewer zones.
     """
     source = read_manifest_source(root)
     manifest, findings = _validate_manifest(source.data)

@@ -257,7 +257,7 @@ class ImageExperiment(Experiment):
     data: str
     """The data set for training and testing."""
     symmetry: Symmetry
-    """The transformations that a run may apply, to all images in the same way."""
+    """The transformations that a run may apply, always to all images in the same way."""
     shift: float = Field(gt=0, le=4)
     """The largest shift of a test image along each axis, in pixels. It is usually a fraction of a pixel."""
     gain: float = Field(gt=0, le=0.5)
@@ -350,7 +350,7 @@ class Question(FrozenModel):
 
     id: Slug
     prompt: Sentence
-    """The prompt in Markdown. For a number question, it is a Jinja template over the question's parameters."""
+    """The prompt in Markdown. For a number question, it is a Jinja template that contains the question's parameters."""
     read: Sentence
     """The part of the lesson to read after a wrong answer."""
 
@@ -364,7 +364,7 @@ class NumberQuestion(Question):
     digits: int = Field(default=0, ge=0, le=6)
     """The number of required decimals."""
     answer: str | None = None
-    """A Jinja expression over the parameters for the answer. It is absent in a release."""
+    """A Jinja expression that computes the answer from the parameters. It is absent in a release."""
     sealed: SealedKey | None = None
 
 

@@ -106,7 +106,7 @@ def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) ->
     missing = [kind.value for kind in CriterionKind if kind not in {c.kind for c in milestone.criteria}]
     if missing:
         message = f"milestone {milestone.id} has no criterion of kind {', '.join(missing)}."
-        yield Finding((*path, "criteria"), message, "Add one, as every milestone is judged by all four kinds.")
+        yield Finding((*path, "criteria"), message, "Add one, because every milestone is judged by all four kinds.")
     yield from _check_answer_keys(milestone, path)
     if milestone.status is BuildStatus.BUILT:
         yield from _check_built_milestone(milestone, manifest, path)

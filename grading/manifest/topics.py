@@ -100,7 +100,7 @@ def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[Criteri
     """Return the slugs of the topics that help with the unmet criteria, in the order of the criteria.
 
     For a failure that shows its cause (an unreadable file, a call that never ends), the cause's topic comes first, then
-    the criterion's topic. For an error of the grader, the topic of its cause is the only one.
+    the criterion's topic. For an error of the grader, there is only the topic of its cause.
     """
     own = {criterion.name: criterion.topic for criterion in milestone.criteria}
     found: dict[str, None] = {}

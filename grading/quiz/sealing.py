@@ -27,7 +27,7 @@ SCRYPT_COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
 
 
 def compute_canonical_answer(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
-    """Return the correct answer in canonical form. Raise ValueError if the question's answer is not in clear text."""
+    """Return the correct answer in canonical form. Raise ValueError if the question has no plain-text answer."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no plain-text answer")
@@ -88,7 +88,7 @@ def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion |
 
 
 def is_right_answer(question: NumberQuestion | ChoiceQuestion, variant: int, canonical_answer: str) -> bool:
-    """Return whether a canonical answer is correct according to the clear or the sealed key."""
+    """Return whether a canonical answer is correct according to the plain-text key or the sealed key."""
     if question.sealed is None:
         return canonical_answer == compute_canonical_answer(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""

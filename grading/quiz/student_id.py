@@ -1,4 +1,4 @@
-"""Read and write the student's id. `student.yaml` in their repository contains one line, `id: ada`."""
+"""Read and write the student's id. `student.yaml` in the student's repository contains one line, `id: ada`."""
 
 from __future__ import annotations
 

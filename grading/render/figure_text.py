@@ -78,7 +78,7 @@ def compute_closeness(criterion: CriterionResult) -> float:
 def format_margin(criterion: CriterionResult) -> str:
     """Format how far the figure is above or below its threshold: "2.3 points to spare", "12% short".
 
-    The margin of a share is in points, and any other margin is in percent of the threshold. Return "" if no margin is
+    The margin of a share is in points, and any other margin is a percentage of the threshold. Return "" if no margin is
     possible, as at 100%.
     """
     if criterion.measured is None or not math.isfinite(criterion.measured):

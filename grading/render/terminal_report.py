@@ -57,7 +57,7 @@ class TerminalReport:
 
 @dataclass(frozen=True)
 class HangingText:
-    """A text with all lines after the first indented, wherever the terminal breaks lines.
+    """A text in which all lines after the first are indented, wherever the terminal breaks lines.
 
     A quoted text has a bar before every line instead, if it has several lines or `always` is set.
     """

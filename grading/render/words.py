@@ -86,7 +86,7 @@ def format_result_points(result: Result) -> str:
 
 
 def explain_not_measured(criterion: CriterionResult) -> str:
-    """Explain why a criterion has no verdict of its own, as in "not attempted: fix the module tests first"."""
+    """Explain why a criterion does not have its own verdict, as in "not attempted: fix the module tests first"."""
     status, why = STATUS_NAMES[criterion.status], to_one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 

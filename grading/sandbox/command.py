@@ -169,7 +169,7 @@ def _build_worker_environment(home: Path, threads: int) -> dict[str, str]:
 def _compute_resource_limits(confinement: Confinement, *, has_own_user: bool) -> dict[str, int]:
     """Compute the worker's setrlimit values.
 
-    The kernel counts threads per user. So they are limited only if the worker has a user id of its own.
+    The kernel counts threads per user. So they are limited only if the worker has its own user id.
     """
     limits = {
         "RLIMIT_AS": confinement.memory_mb << 20,
