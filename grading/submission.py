@@ -123,7 +123,7 @@ def copy_module_code(submission: Submission, modules: Iterable[Module], into: Pa
 
 
 def _read_student_file(tree: Path, path: Path) -> bytes | str | None:
-    """Return a file's bytes, the reason why it is refused, or None if it does not exist."""
+    """Return a file's bytes, or the reason why it is refused, or None if it does not exist."""
     folder, full = tree, tree / path
     try:
         for part in path.parts[:-1]:

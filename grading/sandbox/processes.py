@@ -48,7 +48,8 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
     """Read the CPU time of a process and its running descendants; return None if the kernel does not report it.
 
     `/proc` counts in ticks of 10 ms, and a training step takes only a few of them. The id of another process's clock is
-    derived from its pid as clock_getcpuclockid(3) does it: from the complement, and 2 for the scheduler's count.
+    derived from its pid in the way of clock_getcpuclockid(3), from the pid's complement and 2 for the scheduler's
+    count.
     """
     if sys.platform != "linux":
         return None

@@ -125,7 +125,7 @@ def _list_shared_libraries_in(python: Path, folder: Path) -> tuple[Path, ...]:
 
 
 def _find_package_files(name: str) -> Iterator[Path]:
-    """Find a package's folder or its single file, and the folder of its bundled libraries."""
+    """Find a package's folder or single file, and the folder of its bundled libraries."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise GraderError(f"{name} is not installed, though this environment should have it. To check: tito doctor")

@@ -92,7 +92,7 @@ def array(
 
 
 def unchanged(tensor: Any, before: np.ndarray, *, call: str) -> None:
-    """Expect a function not to have written into the array of a tensor, whose values were ``before``."""
+    """Expect a function not to have written into a tensor's array, which had the values ``before``."""
     hint = "the function changed its argument: `-=`, `/=` and `out=` write into an array, so make a new one first"
     now = values(tensor)  # the trap is whatever is in the array now, so that nothing else is said about the difference
     array(now, before, call=call, rtol=0, atol=0, hint=hint, traps={hint: now})

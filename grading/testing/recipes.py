@@ -178,7 +178,7 @@ def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: I
     hint = "training must not write into its arguments: augment and scale copies"
     expect.array(held, images, call="the images after training", hint=hint)
     expect.array(held_labels, labels, call="the labels after training", hint=hint)
-    got, call = ours.predict(other, images[:5]), "predictions of a different network after this one was trained"
+    got, call = ours.predict(other, images[:5]), "predictions of another network after this one was trained"
     expect.array(got, fresh, call=call, hint="keep what is learned in the network only, not in a global variable")
 
 

@@ -27,8 +27,9 @@ CHUNK = 4 << 20
 MAX_PLAIN = 4 << 20
 """The maximum size of a message without its arrays, in bytes."""
 MAX_REPLY, MAX_REPLY_PLAIN = 16 << 20, 1 << 19
-"""The maximum size of a worker's message in bytes, in total and without arrays. Correct code needs a tenth and a fifth
-of them.
+"""The maximum size of a worker's message in bytes, in total and without arrays.
+
+Correct code needs a tenth of the first limit and a fifth of the second.
 """
 MAX_NESTING, MAX_REPLY_NESTING = 40, 32
 """The maximum depth of nested lists. A value from a reply thus still fits into a request that wraps it."""
@@ -38,7 +39,7 @@ MAX_HANDLE = 1 << 63
 MAX_TEXT = 200
 """The maximum length of a string in a report, in characters."""
 MAX_DIGITS = 1000
-"""The maximum number of digits of an integer beyond 64 bits."""
+"""The maximum number of digits in an integer of more than 64 bits."""
 
 
 class WireError(Exception):
