@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grading.render import terminal_report, words
+from grading.render.command_console import CommandConsole
 from grading.render.progress_watch import create_watch
 from grading.render.screen import RecordingScreen, create_screen
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
@@ -23,10 +24,21 @@ def print_to_text(
 ) -> str:
     """Return the report as a terminal prints it."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
-    console = Console(file=stream, width=width, force_terminal=terminal_like, **options)
+    console = CommandConsole(file=stream, width=width, force_terminal=terminal_like, **options)
     terminal_report.print_result_report(console, record)
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
+
+
+def test_a_hints_command_that_the_frame_would_break_is_repeated_below_it() -> None:
+    """On a line of its own, without a border; in a wide terminal it is whole where it is."""
+    command = "pytest modules/04_layers -k recipe"
+    failure = build_failure(hint=f"Run the recipe's tests first: {command}")
+    record = build_result(build_criterion("failed", 0.9, failures=(failure,)), verdict=Verdict.NOT_YET, curves=())
+    narrow, wide = (print_to_text(record, width).splitlines() for width in (40, 100))
+    assert [line.strip() for line in narrow].count(command) == 1
+    assert command not in [line.strip() for line in wide]
+    assert any(command in line for line in wide)
 
 
 def test_a_failure_is_told_with_place_and_commands() -> None:
