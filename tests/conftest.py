@@ -28,7 +28,7 @@ student course workflows browser collect tests/test_docs.py tests/github tests/e
 """.split()
 """The groups that take longest, in the order in which they are started; single tests fill the gaps at the end."""
 SPREAD = """
-tests/test_miniatures.py tests/test_right_modules.py tests/test_limits.py tests/test_client.py tests/test_entry.py
+tests/test_miniatures.py tests/test_right_modules.py tests/test_limits.py tests/test_client.py
 tests/desk/test_collect.py tests/sandbox/test_confinement.py tests/sandbox/test_fences.py
 """.split()
 """Files of many slow tests that share no fixture: any process can run any of them."""

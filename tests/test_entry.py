@@ -29,7 +29,7 @@ HERE = os.environ | {"PYTHONPATH": str(ROOT)}
 NO_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP]
 
 
-@pytest.fixture(params=SETTINGS)
+@pytest.fixture(params=SETTINGS, scope="module")
 def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a terminal without UTF-8, set by Python's own variable or by a locale made here."""
     name: str = request.param

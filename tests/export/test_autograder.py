@@ -62,7 +62,11 @@ def grade_checkout(bundle: Path, checkout: Path, assignment: str) -> GradedCheck
     """Grade like the runner: remove stale outputs, start in the checkout, and stamp fields on the result."""
     for name in ("result.json", "release-body.md"):
         (checkout / name).unlink(missing_ok=True)
-    told = ENVIRON | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
+    told = (
+        ENVIRON
+        | {"PIP_NO_COMPILE": "1"}
+        | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
+    )
     ran = subprocess.run(
         [sys.executable, str(bundle / "autograder.py")],
         cwd=checkout,

@@ -57,7 +57,7 @@ def start_proxy(upstream: str, description: dict[str, Any], folder: Path) -> Ite
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def _wait_for_proxy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
