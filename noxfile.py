@@ -59,7 +59,7 @@ def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
     return ("--constraint", str(file))
 
 
-def install_packages(session: nox.Session, *packages: str) -> None:
+def install_packages(session: nox.Session, *packages: str, compiled: bool = True) -> None:
     """Install packages quietly at the locked versions; do nothing if all are installed.
 
     If an index lacks a version, other versions are installed and a message is printed. Files are compiled at
@@ -67,7 +67,9 @@ def install_packages(session: nox.Session, *packages: str) -> None:
     """
     for options in dict.fromkeys((list_constraint_options(session), ())):
         try:
-            session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
+            session.install(
+                "--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1" if compiled else "0"}
+            )
             return
         except nox.command.CommandFailed:  # nox would exit with 1, which means “not yet”
             if options:
@@ -135,7 +137,7 @@ for _module in MANIFEST.modules:
 @nox.session(name="export")
 def convert_result_records(session: nox.Session) -> None:
     """Convert result records to other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
-    install_packages(session)
+    install_packages(session, compiled=False)  # no worker runs here
     run_own_module(session, "grading", "export")
 
 
@@ -168,11 +170,11 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def run_project_tests(session: nox.Session) -> None:
         """Run the project's own tests; arguments are passed to pytest."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # One more process than cores, since many tests wait for a browser, an installation or a deadline. One thread in
-        # each, since additional BLAS threads would only spin while they wait for each other. Compiled files are kept:
-        # thousands of processes would compile them again. tests/conftest.py sets the order in which groups start.
+        # Two more processes than cores, since many tests wait for a browser, an installation or a deadline. One thread
+        # in each, since additional BLAS threads would only spin while they wait for each other. Compiled files are
+        # kept, or thousands of processes would compile them again. tests/conftest.py sets the groups' order.
         environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": None}
-        options = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder")
+        options = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadgroup", "--no-loadscope-reorder")
         session.run("python", "-m", "pytest", *options, *session.posargs, env=environment)
 
     @nox.session(name="desk")
@@ -216,6 +218,13 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         """Send 100,000 nearly valid inputs to all code that reads submitted files (takes half an hour)."""
         install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
+
+    @nox.session(name="commands")
+    def run_every_command(session: nox.Session) -> None:
+        """Run every command that the documentation names, also where `nox -s tests` runs one of many that are alike."""
+        install_packages(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        every = {"TINYTORCH_EVERY_COMMAND": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": None}
+        session.run("python", "-m", "pytest", "tests/test_docs.py", "-k", "to_type", *session.posargs, env=every)
 
     @nox.session(name="hostile")
     def grade_hostile_submissions(session: nox.Session) -> None:
