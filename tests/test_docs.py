@@ -47,7 +47,7 @@ from tests.docs_commands import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 300
+SECONDS = 900
 
 UNPACKED = {
     "course": ("--upgrade", "pip", "nox[uv]", "-r", "pyproject.toml", "--group", "course", "--group", "desk"),
