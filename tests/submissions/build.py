@@ -17,13 +17,14 @@ import yaml
 from course.skeleton import make_partial_skeleton, make_skeleton, make_solution
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import BuildStatus, Manifest
+from grading.manifest.yaml_source import LOADER
 from grading.submission import OWN, list_source_files
 from tests.submissions.stored import random_data, spell_data
 from tests.submissions.threats import SUBMITTED
 
 HERE = Path(__file__).resolve().parent
 ALL_HOSTILE = "TINYTORCH_ALL_HOSTILE"
-"""The environment variable that asks for every hostile submission. The ordinary tests grade some of them."""
+"""The environment variable that asks for every hostile submission, and for gradings without shortcuts."""
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
@@ -42,8 +43,8 @@ class Miniature:
 
 def list_miniatures(kind: str) -> list[Miniature]:
     """All of one kind: right, wrong or hostile."""
-    folders = sorted(p.parent for p in (HERE / kind).glob("*/about.yaml"))
-    return [Miniature(folder, yaml.safe_load((folder / "about.yaml").read_text("utf-8"))) for folder in folders]
+    files = sorted((HERE / kind).glob("*/about.yaml"))
+    return [Miniature(file.parent, yaml.load(file.read_text("utf-8"), LOADER)) for file in files]  # noqa: S506
 
 
 def choose_hostile_miniatures() -> list[Miniature]:

@@ -3,9 +3,8 @@
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
 (`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
-(`experiment`), how many training images there are (`images`), whether the module's tests end with the first that fails
-(`first_failure`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the
-grader's own command line.
+(`experiment`), how many training images there are (`images`), and in which file to write how much memory the grader had
+at its peak (`peak`); the rest is the grader's own command line.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grading import grade, limits
 from grading.__main__ import main
-from grading.checks import cifar10_kernels, student_tests
+from grading.data import load
 from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest, Milestone
 from grading.measurement import CheckContext, Measurement
@@ -82,7 +80,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
 
 def limit_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
-    obtain = cifar10_kernels.load_or_fetch_images
+    obtain = load.load_or_fetch_images
 
     def obtain_fewer(name: str, watch: ProgressWatch) -> DataSet:
         data = obtain(name, watch)
@@ -94,12 +92,7 @@ def limit_images(count: int) -> None:
             test_targets=data.test_targets[: count // 2],
         )
 
-    cifar10_kernels.load_or_fetch_images = obtain_fewer
-
-
-def stop_at_first_failure() -> None:
-    """From now on no test runs after one that fails: the others do not change what to fix first."""
-    student_tests.run_tests = partial(student_tests.run_tests, is_enough=lambda outcome: outcome.failure is not None)
+    load.load_or_fetch_images = obtain_fewer  # the check imports it later
 
 
 def write_peak(path: str) -> None:
@@ -121,6 +114,4 @@ if __name__ == "__main__":
         limit_images(how["images"])
     if "patience" in how:
         set_time_budgets(how["patience"])
-    if how.get("first_failure"):
-        stop_at_first_failure()
     main()

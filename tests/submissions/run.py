@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ("taken", "patience", "experiment", "images", "first_failure")
+PARTIAL = ("taken", "patience", "experiment", "images")
 """What an about.yaml may say to `partial.py`."""
 
 
