@@ -93,7 +93,7 @@ def load_prose_rules(path: Path = RULES) -> list[Rule]:
 
 
 def compile_phrase_pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern whose spaces also match the line break of a wrapped text, and which matches whole words."""
+    """Compile a pattern whose spaces also match the line breaks in wrapped text, and which matches whole words."""
     spaced = text.replace(" ", r"(?:[ \t]+|[ \t]*\n[ \t]*)")
     start = r"\b" if text[0].isalnum() else ""
     end = r"\b" if text[-1].isalnum() or text.endswith((")?", r"\w+")) else ""

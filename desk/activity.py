@@ -28,7 +28,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes, force pushes and merges to a branch since a time; the list is empty outside GitHub."""
+        """List the pushes and force pushes to a branch, and merges into it, since a given time; none outside GitHub."""
         name = parse_github_name(repository)
         if name is None:
             return ()

@@ -177,7 +177,7 @@ def read_files(
 def _forget_remote(repository: Path) -> None:
     """Delete the remote from the repository's settings, so that git treats files that were filtered out as missing.
 
-    As long as git knows the remote, it would fetch these files just to determine their sizes.
+    Otherwise, git would fetch these files just to determine their sizes.
     """
     config = repository / "config"
     if b"[remote" in config.read_bytes():

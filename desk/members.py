@@ -73,9 +73,9 @@ def _find_suspected_renames(absent_rows: Sequence[RosterRow], rows: Sequence[Ros
 def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[str]:
     """Describe the changes in sentences, with the command to run if one is needed."""
     if changes.new:
-        yield f"New in the roster since the last collection: {_join_names(changes.new)}."
+        yield f"New on the roster since the last collection: {_join_names(changes.new)}."
     if changes.gone:
-        yield f"No longer in the roster: {_join_names(changes.gone)}. What they handed in is kept."
+        yield f"No longer on the roster: {_join_names(changes.gone)}. What they handed in is kept."
     for one in changes.renamed:
         yield (
             f"{one.new} seems to be {one.old} under a new id: {one.because}. "

@@ -72,7 +72,7 @@ def write_similarity_page(
 
 
 def _format_student_label(submission: LatestSubmission, folder: Path) -> str:
-    """Return a student's name with the section, such as Ada Lovelace (A), and the folder of another class."""
+    """Return a name with the section, such as Ada Lovelace (A), and the folder if the student is in another class."""
     where = [submission.row.section] if submission.row.section else []
     where += [submission.folder.name] if submission.folder != folder else []
     return (submission.row.name or submission.row.id) + (f" ({', '.join(where)})" if where else "")

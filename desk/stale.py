@@ -10,7 +10,7 @@ from desk.pushes import Push
 from desk.scores import Score
 
 LATE = timedelta(days=1)
-"""How much earlier than the newest visit to any repository the last visit to a repository may be."""
+"""How far a repository's last visit may lag behind the newest visit to any repository."""
 Scores = Mapping[str, Mapping[int, Score]]
 
 

@@ -65,7 +65,7 @@ def restore_task_functions(student_text: str, released_text: str, task_id: str, 
     left = [name for name, gap in map_gaps_to_tasks(released_text).items() if gap == task_id]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
-            f"{file.as_posix()} no longer has `{missing[0]}`, so task {task_id} cannot be reset alone. "
+            f"{file.as_posix()} no longer has `{missing[0]}`, so task {task_id} cannot be reset on its own. "
             "Leave out --task to reset the entire module."
         )
     for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
@@ -95,7 +95,7 @@ def _replace_file_and_keep_copy(root: Path, file: Path, text: str, now: datetime
 
 
 def copy_file_aside(root: Path, file: Path, now: datetime) -> Path:
-    """Copy a file to a new, dated name next to it. Return the copy's path, relative to the repository.
+    """Copy a file, under a new, dated name, to the same folder. Return the copy's path in the repository.
 
     tensor.py becomes kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. If the file does not
     exist, nothing is copied and its own path is returned.

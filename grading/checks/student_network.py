@@ -144,7 +144,7 @@ class StudentNetwork:
                 if here != there:
                     shapes = _format_shapes(there), _format_shapes(here)
                     got = f"shapes {shapes[0]} after training, {shapes[1]} when built from a different seed"
-                    expected = "the same list from every seed, before and after training"
+                    expected = "the same list for every seed, before and after training"
                     raise RecipeError(f"network.{what}()", got, expected)
         for what in ("parameters", "buffers"):
             for tensor, here, there in zip(

@@ -79,7 +79,7 @@ class StudentWriter(StudentNetwork):
     def encode(self, data: bytes) -> np.ndarray:
         """Have the recipe encode bytes as int64 (t,).
 
-        Raise RecipeError unless the tokens' bytes add up to the input.
+        Raise RecipeError unless the tokens' bytes, concatenated, equal the input.
         """
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"

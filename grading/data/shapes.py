@@ -36,7 +36,7 @@ class RandomIntegers:
         return (raw * np.uint64(limit) >> np.uint64(32)).astype(np.int64).reshape(shape)
 
     def draw_between(self, low: int, high: int, *shape: int) -> np.ndarray:
-        """Draw an int16 array of numbers from ``low`` to ``high``, both included."""
+        """Draw an int16 array of numbers from ``low`` to ``high``, inclusive."""
         return (low + self.draw_below(high - low + 1, *shape)).astype(np.int16)
 
     def draw_bytes(self, *shape: int) -> np.ndarray:

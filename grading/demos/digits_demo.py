@@ -112,6 +112,6 @@ class FeatureMaps:
         coloured = console.color_system is not None and not console.no_color
         below = ", orange where below 0" if coloured else ""
         yield Group(
-            Text(f"{len(self._maps)} feature maps, bright where its filter answers{below}."),
+            Text(f"{len(self._maps)} feature maps, each bright where its filter responds{below}."),
             Gallery(shown),
         )

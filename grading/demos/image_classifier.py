@@ -130,7 +130,7 @@ class DemoClassifier:
         return self._network.copy_weights().nbytes
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """Classify images (n, channels, height, width), as probabilities (n, 10)."""
+        """Return the class probabilities (n, 10) of images (n, channels, height, width)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 

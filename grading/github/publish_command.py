@@ -73,7 +73,7 @@ def describe_publication(collected: CollectedResults, published: Publication) ->
 
 
 def build_publication_summary(collected: CollectedResults, published: Publication) -> str:
-    """Describe what was published as Markdown. A copy of it can later show whether the ledger was rewritten."""
+    """Describe in Markdown what was published. A copy of it can later show whether the ledger was rewritten."""
     parts = ["### Published", ""]
     parts += [f"- {format_code_span(file)}" for file in published.added] or ["Nothing new."]
     parts += [f"- Not published: {escape_markdown(problem)}" for problem in collected.problems]

@@ -26,7 +26,7 @@ class Writer(Protocol):
         ...
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Encode bytes as tokens whose bytes add up to the input: int64 (t,)."""
+        """Encode bytes as tokens whose bytes, concatenated, equal the input: int64 (t,)."""
         ...
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:

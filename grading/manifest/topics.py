@@ -1,4 +1,4 @@
-"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and the failures for which they help."""
+"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and the failures that they help with."""
 
 from __future__ import annotations
 

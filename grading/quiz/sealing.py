@@ -66,7 +66,7 @@ def _compute_scrypt_digest(text: str, salt: str) -> str:
 
 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
-    """Return the question as in a release, with digests instead of the answer and the options in neutral order.
+    """Return the question as a release contains it: digests replace the answer, and the options are in neutral order.
 
     Raise ValueError if the question has no plain-text answer. The same question always gives the same digests.
     """

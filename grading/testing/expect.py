@@ -300,5 +300,5 @@ def is_gap(error: BaseException) -> bool:
 
 
 def get_exception_type_name(error: BaseException) -> str:
-    """Return the name of the type of an exception, or of the one in the worker that it reports."""
+    """Return an exception's type name. If it reports an exception in the worker, return that one's."""
     return getattr(error, "remote_type", type(error).__name__)

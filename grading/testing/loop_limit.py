@@ -1,4 +1,4 @@
-"""End an endless loop in the student's own pytest, where no worker limits the time."""
+"""Stop an infinite loop in the student's own pytest run, where no worker limits the time."""
 
 from __future__ import annotations
 

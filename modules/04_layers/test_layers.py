@@ -711,7 +711,7 @@ def test_recipe_tells_its_progress(student):
 def interpret_loss(loss: float) -> tuple[str, str]:
     """Return what a loss on four labelled corners means, as the troubleshooting page does, and where to look first."""
     if not math.isfinite(loss):
-        return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
+        return "NaN or infinity", "a logarithm of 0, an overflow in exp, or too large a learning rate"
     if loss > 0.8:
         return "worse than always answering 0.5", "train must use the targets it is given, in the inputs' order"
     if loss > 0.6:

@@ -428,7 +428,7 @@ def test_crop_draws_every_position_equally_often(student, rng):
         call="how often RandomCrop(1) chose each of the 3×3 positions for 1,800 images",
         got=counts.tolist(),
         expected="about 200 times each",
-        hint="draw from 0 to 2 · padding, both included",
+        hint="draw from 0 to 2 · padding, inclusive",
     )
     following = int((np.diff(places) == 0).sum())
     expect.that(
@@ -636,7 +636,7 @@ def test_prefetch_works_ahead_by_depth(student, depth):
         while (made := lines.tell() // 2) < taken + depth and time.monotonic() < until:
             time.sleep(0.005)
         call = f"the number of items that prefetch(items, {depth}) has made, a while after taking {taken}"
-        hint = "the thread makes items until `depth` of them wait: give the permit back before you yield"
+        hint = "the thread makes items until `depth` of them are waiting: give the permit back before you yield"
         expect.that(made >= taken + depth, call=call, got=made, expected=f"{taken + depth}", hint=hint)
         time.sleep(0.1)
         made = lines.tell() // 2

@@ -405,7 +405,7 @@ def test_state_is_flat_and_plain(student, rng, name):
     for key, value in state.items():
         fine = type(key) is str and type(value) in (np.ndarray, int, float)
         expect.that(
-            fine, call=f"{call}[{key!r}]", got=value, expected="an array, an int or a float, with a string as key"
+            fine, call=f"{call}[{key!r}]", got=value, expected="an array, an int or a float, with a string as the key"
         )
     expect.equal(state["lr"], 0.125, call=f'{call}["lr"]')
     shapes = {value.shape for value in state.values() if type(value) is np.ndarray}
@@ -521,21 +521,21 @@ SCHEDULES = [
 @task("10.7")
 @pytest.mark.parametrize("run", list_reference_runs("SGD", scheduler="StepLR"))
 def test_step_schedule_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters agree with PyTorch's StepLR within 1e-5."""
+    """Over 100 steps, learning rates and parameters agree with PyTorch's StepLR within 1e-5."""
     compare_with_reference_run(student, run)
 
 
 @task("10.8")
 @pytest.mark.parametrize("run", list_reference_runs("SGD", "Adam", scheduler="CosineAnnealingLR"))
 def test_cosine_schedule_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters agree with PyTorch's CosineAnnealingLR within 1e-5."""
+    """Over 100 steps, learning rates and parameters agree with PyTorch's CosineAnnealingLR within 1e-5."""
     compare_with_reference_run(student, run)
 
 
 @task("10.9")
 @pytest.mark.parametrize("run", list_reference_runs("SGD", "AdamW", scheduler="OneCycleLR"))
 def test_one_cycle_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters agree with PyTorch's OneCycleLR within 1e-5."""
+    """Over 100 steps, learning rates and parameters agree with PyTorch's OneCycleLR within 1e-5."""
     compare_with_reference_run(student, run)
 
 

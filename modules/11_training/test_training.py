@@ -165,7 +165,7 @@ def test_convergence_by_default(student):
 def explain_convergence(losses, window, tolerance):
     """Return the figures that decide whether a curve has converged."""
     if len(losses) < 2 * window:
-        return f"{len(losses)} losses are fewer than 2 · window, {2 * window}"
+        return f"convergence needs at least 2 · window = {2 * window} losses, and these are {len(losses)}"
     first, before, last = losses[0], np.mean(losses[-2 * window : -window]), np.mean(losses[-window:])
     change, limit = abs(before - last), tolerance * (first - last)
     enough = f"{len(losses)} losses are just enough; " if len(losses) == 2 * window else ""
@@ -687,7 +687,7 @@ def test_a_state_resumes_bit_for_bit(student, rng):
     second.trainer.fit(second.loader, 4, second.held_out)
     expect_same_state(whole, second, "2 epochs, load_state_dict in a new trainer, and 2 more")
     call = "the entries of the loaded state that changed two epochs later"
-    expect_state_unchanged(state, before, call=call, hint="load copies, because training works in place")
+    expect_state_unchanged(state, before, call=call, hint="load copies of the arrays, because training changes them")
     values_now = [values(p) for p in parameters]
     for parameter, value in zip(second.network.parameters(), values_now, strict=True):
         expect.array(value, values(parameter), rtol=0, atol=0, call="the tensor that was a parameter before loading")

@@ -361,7 +361,7 @@ def suggest_gather_fix(got, wanted):
     if wanted == UNWRITTEN:
         return "leave alone what follows the last output row"
     if wanted == 0 or got == 0 or not 0 <= got < 1e6:
-        hint = "write 0 where no pixel is under the kernel: at the left, at the right, and in rows outside the image. "
+        hint = "write 0 where no pixel is under the kernel: on the left, on the right, and in rows outside the image. "
         return hint + "Copy all others: a run of positions, with n numbers for each"
     if (int(got) - 1) // 10_000 != (int(wanted) - 1) // 10_000:
         return "the image row follows from output row first + r, the stride, kernel row i and the padding"
@@ -717,10 +717,8 @@ def test_sums_over_many_values_stay_exact(student, rng):
     sums = [(exact * normal).sum(axis=(0, 2, 3)), exact.sum(axis=(0, 2, 3))]
     means = [(total / 5000)[:, None, None] for total in sums]
     call = "batch_norm_relu.backward of 5,000 values in each channel"
-    hint = (
-        "every number counts once, however a row is divided into parts. Float32 sums of thousands lose digits, so add "
-    )
-    hint += "the sums of the parts in float64"
+    hint = "every number counts once, however a row is divided into parts. Float32 sums of thousands of numbers lose "
+    hint += "digits, so add the sums of the parts in float64"
     expect.array(got[1], sums[0], call=f"{call}: weight", rtol=1e-4, atol=5, hint=hint)
     expect.array(got[2], sums[1], call=f"{call}: bias", rtol=2e-6, hint=hint)
     expect.array(got[0], (exact - means[1] - normal * means[0]) / 2, call=f"{call}: x", rtol=1e-3, atol=1e-2)

@@ -1158,7 +1158,7 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
 
 @task("15.9")
 def test_false_alarms_are_rare(student, rng):
-    """At most 12% of 300 pairs of tables without drift, 12 features each, raise an alarm; without Holm half do."""
+    """At most 12% of 300 drift-free pairs of tables (12 features) raise an alarm; without Holm's correction half do."""
     alarms = sum(len(student.mlops.find_drift(*draw_tables(rng, 150))) > 0 for _ in range(300))
     call = "300 calls to find_drift, each with 12 features that have not drifted"
     expect.that(
@@ -1222,7 +1222,7 @@ def test_a_batch_waits_for_more_rows(student):
 
 @task("15.10")
 def test_the_end_answers_all_and_leaves_no_thread(student):
-    """When the block ends, even with an error, all queued rows are answered immediately and the thread ends."""
+    """When the block ends, even if an error ends it, all queued rows are answered at once and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
         got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
         call = f"[answers, thread alive] after a block with {rows} rows in the queue and max_wait=3600"

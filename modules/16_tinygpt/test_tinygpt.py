@@ -1449,7 +1449,7 @@ def check_frequencies(draws, p, *, call, hint=None):
 
 
 def order_pytorch_arrays(by_name):
-    """Order PyTorch's parameters of a TransformerEncoderLayer, or their gradients, like those of a Block."""
+    """Put the parameters of PyTorch's TransformerEncoderLayer, or their gradients, in the order that a Block uses."""
     arrays = []
     for name in PYTORCH:
         array = np.array(by_name[name])

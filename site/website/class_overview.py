@@ -26,7 +26,7 @@ class OverviewRow:
     section: str | None
     """The section; None if the site does not show it."""
     days: int | None
-    """The number of days from the student's last progress to the class's newest record; None if there is no record."""
+    """The days from when the student last made progress to the class's newest record; None if there is no record."""
     need: StuckScore
     reasons: tuple[str, ...]
     """The reasons for the score, in words."""

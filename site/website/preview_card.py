@@ -43,7 +43,7 @@ def load_font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
 
 
 def draw_preview_card(course: str, name: str, lines: Sequence[CardLine], *, verified: bool = True) -> bytes:
-    """Draw the preview picture of a link as PNG. A name that the fonts cannot display is left out.
+    """Draw the preview picture for a link, as a PNG. A name that the fonts cannot display is left out.
 
     If `verified` is False, the picture states that the records are not verified.
     """

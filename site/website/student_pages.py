@@ -57,7 +57,7 @@ def summarize_story_in_sentence(story: StudentStory) -> str:
         return f"{story.name} is building a deep-learning framework from NumPy up."
     names = [c.milestone.name + (" (provisional)" if c.provisional else "") for c in story.capabilities]
     if not story.any_verified:
-        return f"{story.name} built a deep-learning framework from NumPy up. Its records are not verified."
+        return f"{story.name} built a deep-learning framework from NumPy up. The records on this page are not verified."
     return f"{story.name} built a deep-learning framework from NumPy up. Its measured capabilities: {', '.join(names)}."
 
 

@@ -46,8 +46,8 @@ def test_a_roster_is_compared_with_what_was_collected(members_folder: Path) -> N
     )
     assert (later.new, later.gone, later.renamed) == ((), (), found.renamed)
     said = list(describe_roster_changes(found, Path("fall")))
-    assert said[0] == "New in the roster since the last collection: ada_uni, dan, robert."
-    assert said[1].startswith("No longer in the roster: ada, bob.")
+    assert said[0] == "New on the roster since the last collection: ada_uni, dan, robert."
+    assert said[1].startswith("No longer on the roster: ada, bob.")
     assert said[2].endswith("inv rename --old ada --new ada_uni --folder fall")
 
 

@@ -68,7 +68,7 @@ def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(function_corpus
 
 
 def test_every_held_out_pair_has_a_made_up_part(function_corpus):
-    """A program that knows the grammar beforehand does not know any new composition."""
+    """A program that already knows the grammar gets no new composition right."""
     known = {*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS}
     assert all(
         not {*pair} <= known for pair in function_corpus.language.held_numbers | function_corpus.language.held_lists

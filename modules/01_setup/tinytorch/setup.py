@@ -56,7 +56,7 @@ def dot_loop(a, b) -> float:
     """
     # BEGIN SOLUTION 1.3
     if len(a) != len(b):
-        raise ValueError(f"a dot product needs vectors of equal length, not {len(a)} and {len(b)} elements")
+        raise ValueError(f"a dot product needs vectors of equal length, but these have {len(a)} and {len(b)} elements")
     total = 0.0
     for x, y in zip(a, b, strict=True):
         total += float(x) * float(y)
@@ -92,7 +92,7 @@ def dot_vectorised(a, b) -> float:
     """
     # BEGIN SOLUTION 1.5
     if len(a) != len(b):
-        raise ValueError(f"a dot product needs vectors of equal length, not {len(a)} and {len(b)} elements")
+        raise ValueError(f"a dot product needs vectors of equal length, but these have {len(a)} and {len(b)} elements")
     return float(np.dot(a, b))
     # END SOLUTION
 

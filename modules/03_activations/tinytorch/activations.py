@@ -20,7 +20,7 @@ def check_backward(layer, grad: Tensor, output) -> None:
     if output is None:
         raise RuntimeError(f"{name}.backward needs what forward remembers: call forward first")
     if grad.shape != output.shape:
-        raise ValueError(f"{name}.backward was given a gradient of shape {grad.shape} for an output of {output.shape}")
+        raise ValueError(f"{name}.backward got a gradient of shape {grad.shape} for an output of shape {output.shape}")
 
 
 class Activation:

@@ -167,7 +167,7 @@ def check_classes(logits, target) -> None:
 
 
 def log_softmax(logits):
-    """Return the logarithm of the softmax over the last axis, without overflow of exp: [0, ln 3] → [ln ¼, ln ¾].
+    """Return the logarithm of the softmax over the last axis, without overflow in exp: [0, ln 3] → [ln ¼, ln ¾].
 
     The result has the same shape, and is finite where the dtype can hold the differences between `logits`. For
     integers it is float32.

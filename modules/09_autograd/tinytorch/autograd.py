@@ -166,7 +166,7 @@ def require_grad(tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
         if tensor.dtype.kind != "f":
             raise TypeError(
-                f"a tensor of dtype {tensor.dtype} has no gradient: only floating-point numbers can change by a little"
+                f"a tensor of dtype {tensor.dtype} has no gradient: only floating-point numbers can change slightly"
             )
         tensor.requires_grad = True
     # END SOLUTION

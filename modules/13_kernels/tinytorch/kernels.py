@@ -68,7 +68,7 @@ class Workspace:
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array of arbitrary content, which nobody else gets until the block ends, even with an error."""
+        """Lend an array of arbitrary content, which nobody else gets until the block ends, even if an error ends it."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         buffer = np.empty(0, np.uint8)
