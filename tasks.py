@@ -34,14 +34,14 @@ def chore(chore_name: str, **options: Any) -> Callable[[Callable[..., int | None
         def run_chore(*arguments: Any, **named: Any) -> None:
             """Call the function with the typed options, and exit with its code if that is not 0."""
 
-            def call_function() -> int | None:
-                """Check the options, and call the function."""
+            def check_options_and_call() -> int | None:
+                """Check the options, call the function, and translate errors of the gradebook."""
                 check_options(chore_name, required, named)
                 with translate_gradebook_errors():
                     return function(*arguments, **named)
 
             again = "Interrupted. Finished work is kept, and the same command continues from there."
-            if code := run_and_get_exit_code(call_function, interrupted=again, preface=""):
+            if code := run_and_get_exit_code(check_options_and_call, interrupted=again, preface=""):
                 sys.exit(code)
 
         # With positional arguments, `inv release --help` would take `--help` for a folder instead of showing help.
@@ -277,7 +277,7 @@ def collect_submissions(
     from desk.members import describe_roster_changes
     from desk.regrade import describe_course_change
     from desk.roster import FILE, read_roster
-    from desk.shards import format_shard_matrix, output_shard_matrix, select_shard_students
+    from desk.shards import encode_shard_matrix, output_shard_matrix, select_shard_students
     from grading.render.progress_watch import create_watch
     from tito.console import open_console
 
@@ -286,7 +286,7 @@ def collect_submissions(
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only must be fetch or grade, not {only}.")
     if plan_matrix:
-        output_shard_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
+        output_shard_matrix(encode_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
         return 0
     printing.print_notes(describe_course_change(ROOT, here))
     with create_watch(open_console()) as watch:

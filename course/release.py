@@ -191,7 +191,7 @@ def _format_release_constraints(root: Path, manifest: Manifest) -> str:
 
 
 def _list_lesson_and_test_files(manifest: Manifest, root: Path) -> list[Path]:
-    """List the lessons with their pictures, the tests of built modules, and the reference values for some tests."""
+    """List built modules' lessons, pictures, tests and reference values, and built milestones' integration tests."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is BuildStatus.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
@@ -251,7 +251,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
 
 
 def _read_released_digests(target: Path) -> dict[str, str | None] | None:
-    """Read the digests in an earlier release's lock, and the lock's own digest. Return None if there is no release."""
+    """Read an earlier release's lock: its digests and its own. Return None without a readable lock of this schema."""
     try:
         said = json.loads((target / lock.FILE).read_bytes())
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None

@@ -186,7 +186,7 @@ def _read_class_rows(folder: Path, roster: Path | None) -> tuple[RosterRow, ...]
 
 
 def _list_folder_rows(folder: Path) -> Iterator[RosterRow]:
-    """Make a row for each folder that contains records and whose name is a valid student id."""
+    """Make a row for each visible folder with records. Raise UsageError if its name is not a valid student id."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
             yield RosterRow(normalize_student_id(path.name))

@@ -162,7 +162,7 @@ def _build_git_address(name: str, base: Path) -> str:
 def _find_new_pushes(
     address: str, branch: str, head: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> tuple[Push, ...]:
-    """Find pushes that the gradebook does not have. If no source knows when the head was pushed, the time is now."""
+    """Find pushes that the gradebook lacks. If no source has the head's push, add one of kind "seen" at `now`."""
     of_branch = [push for push in known_state.pushes if push.branch == branch]
     told = [push for push in of_branch if push.source != "seen"]
     if any(push.commit == head for push in told):

@@ -73,7 +73,7 @@ class FeedbackIssues:
         owner, name = repository.split("/")
 
         def sync_once() -> IssueChange:
-            """Read the issue, write it if it differs and may be written, and return what was or would be done."""
+            """Write an outdated issue, but only with `send` and in a private repository. Return what would be done."""
             found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize_issue_text(found.body) == _normalize_issue_text(body):
                 return "same"

@@ -75,7 +75,7 @@ def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
         yield f"{len(earlier)} grades come from an earlier course: {names}{more}. See: inv regrade --preview"
 
 
-def describe_excused_grades(reached: Scores) -> Iterator[str]:
+def warn_of_excused_grades(reached: Scores) -> Iterator[str]:
     """Yield one sentence that lists the grades excused by hand, which Moodle's import cannot represent, if any."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused

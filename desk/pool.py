@@ -83,7 +83,7 @@ def _feed_grading_process(
     seconds_by_milestone: dict[int, float],
     stop: threading.Event,
 ) -> None:
-    """Send tasks one by one to a grading process, and start a new process whenever it ends."""
+    """Send tasks one by one to a grading process; if it ends, start another and try the task up to TRIES times."""
     process: _GradingProcess | None = None
     try:
         while not stop.is_set():

@@ -130,7 +130,7 @@ def _grade_outdated_submissions(
     watch: ProgressWatch,
     troubles: list[StudentProblem],
 ) -> int:
-    """Grade until no regrade tasks remain; return how many submissions were graded."""
+    """Try each regrade task once, including those that appear meanwhile; return how many submissions were graded."""
     tried: set[GradingTask] = set()
     graded = 0
     while tasks := [task for task in list_regrade_tasks(book, rows, context, today) if task not in tried]:

@@ -16,9 +16,9 @@ from desk.left_out import (
     choose_largest_complete_table,
     describe_canvas_omissions,
     describe_earlier_course_grades,
-    describe_excused_grades,
     describe_ungraded_students,
     match_moodle_participants,
+    warn_of_excused_grades,
 )
 from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores
@@ -171,7 +171,7 @@ def export_scores(
         notes += describe_earlier_course_grades(found)
         if format_name == "moodle":
             rows, unknown = match_moodle_participants(rows, participants)
-            notes += [*unknown, *describe_excused_grades(found)]
+            notes += [*unknown, *warn_of_excused_grades(found)]
         elif format_name == "canvas":
             notes += describe_canvas_omissions(rows, _list_built_milestones(manifest), found)
         if format_name == "classroom50":
@@ -219,7 +219,7 @@ def _format_points_or_empty(score: Score) -> str:
 
 
 def _sum_points(scores: Sequence[Score]) -> float:
-    """Sum the points of these scores; a score without points counts as 0."""
+    """Sum the points of these scores, rounded to two digits; a score without points counts as 0."""
     return round(sum(score.points or 0.0 for score in scores), 2)
 
 

@@ -21,8 +21,8 @@ SUBMISSIONS = 10
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
-def format_shard_matrix(submissions: int) -> str:
-    """Format the matrix on one line: each job's shard, such as 3/12.
+def encode_shard_matrix(submissions: int) -> str:
+    """Encode a workflow's matrix as one line of JSON, whose `include` lists each job's shard, such as 3/12.
 
     The matrix contains no student names, since many people can read the logs.
     """

@@ -123,9 +123,9 @@ class _ImportRules:
         return f"This module does not use `{package_name}`. {advice}"
 
     def find_forbidden_module(self, name: str) -> str | None:
-        """Find the forbidden module that a dotted name refers to, or return None.
+        """Find the forbidden module that a name below an allowed one refers to, such as `sys` for `warnings.sys`.
 
-        For example, `warnings.sys` is `sys`.
+        Return None if there is none, or if the name begins with a forbidden module: its import is already reported.
         """
         top, *parts = name.split(".")
         if top == "tinytorch":
@@ -134,7 +134,7 @@ class _ImportRules:
             passed_on = len(parts) == 2 and parts[0] in self.earlier and parts[1] in self.earlier[parts[0]].imports
             return parts[1] if passed_on and parts[1] not in self.allowed else None
         if top not in self.allowed:
-            return None  # its import is already reported
+            return None
         place: object = importlib.import_module(top) if top in sys.stdlib_module_names else sys.modules.get(top)
         known = top
         for part in parts:

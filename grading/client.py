@@ -339,7 +339,7 @@ class Worker:
     def _receive_running_frames(self) -> tuple[Frame, ...]:
         """Ask the worker which of the student's lines it is running. The answer is its claim, as every traceback is."""
         found = []
-        for path, line, function in RUNNING_LINE.findall(self._launched.receive_traceback()):
+        for path, line, function in RUNNING_LINE.findall(self._launched.interrupt_for_traceback()):
             known = [file for file in self._sources if path.endswith(f"/{file}")]
             found += [(known[0], int(line), function)] if known else []
         return self._quote_frames(reversed(found[:MAX_FRAMES]))

@@ -14,7 +14,7 @@ SYNTAX_HINT = "Python points to the line that it could not understand. The mista
 def parse_source(text: str, path: str) -> ast.Module | Failure:
     """Parse a file. Return its syntax tree, or the failure if it is not valid Python."""
     if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
-        return _explain_wrong_encoding(encoding, path)
+        return _explain_encoding_comment(encoding, path)
     try:
         return ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark, which Python skips
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -29,7 +29,7 @@ def _find_declared_encoding(text: str) -> str:
         return "unknown"
 
 
-def _explain_wrong_encoding(encoding: str, path: str) -> Failure:
+def _explain_encoding_comment(encoding: str, path: str) -> Failure:
     """Explain that a file declares an encoding that is not UTF-8."""
     return Failure(
         title="The file is UTF-8 and does not declare any other encoding",

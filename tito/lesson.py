@@ -123,7 +123,7 @@ def convert_tex_to_plain_letters(tex: str) -> str:
     tex = re.sub(r"\\sqrt\{([^{}]*)\}", r"√(\1)", tex)
     tex = re.sub(r"\^\{?\\top\}?", "ᵀ", tex)
     tex = re.sub(r"\\[,;:! ]", " ", tex)
-    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _convert_tex_command(found[1], found[0]), tex)
+    tex = re.sub(r"\\([A-Za-z]+) ?", lambda found: _convert_tex_command_to_symbol(found[1], found[0]), tex)
     tex = re.sub(r"_(?:\{([^{}]*)\}|(\S))", lambda found: _convert_sub_or_superscript(found, LOWERED), tex)
     tex = re.sub(r"\^(?:\{([^{}]*)\}|(\S))", lambda found: _convert_sub_or_superscript(found, RAISED), tex)
     return tex.replace("{", "").replace("}", "")
@@ -134,7 +134,7 @@ def _parenthesize_unless_single_word(text: str) -> str:
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 
-def _convert_tex_command(name: str, command: str) -> str:
+def _convert_tex_command_to_symbol(name: str, command: str) -> str:
     """Convert a TeX command to its symbol, such as a sum or a Greek letter, or else to its name."""
     space = " " if command.endswith(" ") and name not in ("sum", "prod") else ""
     if name in SIGNS:

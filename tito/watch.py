@@ -107,7 +107,7 @@ def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> No
             stack.enter_context(read_keys(lambda key: events.put(KeyEvent(key))))
         session.start()
         try:
-            while session.handle_event(_wait_for_event(events, is_testing=session.is_testing)):
+            while session.handle_event(_wait_for_event(events, are_tests_running=session.is_testing)):
                 pass
         except KeyboardInterrupt:
             pass
@@ -192,12 +192,12 @@ class _EventReporter:
         self._put(ProgressEvent(self._job, steps_done, self._total, note))
 
 
-def _wait_for_event(events: SimpleQueue[Event | Exception], *, is_testing: bool) -> Event:
-    """Wait for the next event, but at most a second while tests run. Raise an exception that comes from a thread."""
+def _wait_for_event(events: SimpleQueue[Event | Exception], *, are_tests_running: bool) -> Event:
+    """Wait for the next event; while tests run, return a TickEvent after a second. Raise an exception from a thread."""
     from tito.session import TickEvent
 
     try:
-        event = events.get(timeout=TICK_SECONDS if is_testing else None)
+        event = events.get(timeout=TICK_SECONDS if are_tests_running else None)
     except Empty:
         return TickEvent()
     if isinstance(event, Exception):

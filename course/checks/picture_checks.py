@@ -11,7 +11,7 @@ from course.figures.gallery import (
     MAX_PICTURE_BYTES,
     SHOWN_PICTURE,
     draw_module,
-    is_current,
+    is_picture_current,
     list_lesson_images,
 )
 from grading.manifest.model import Module
@@ -42,7 +42,7 @@ def _check_module_pictures(course: CourseTree, module: Module) -> Iterator[Probl
     shown = {name: said for said, name, _ in SHOWN_PICTURE.findall(lesson)}
     for name, svg in drawn.items():
         path = module.folder / FIGURES_FOLDER / name
-        if not is_current(course.root / path, svg):
+        if not is_picture_current(course.root / path, svg):
             yield Problem(path.as_posix(), 1, "is not what the code draws now.", "Run `inv figures`.")
         if len(svg.encode()) > MAX_PICTURE_BYTES:
             yield Problem(path.as_posix(), 1, f"has more than {MAX_PICTURE_BYTES // 1024} KB.", "Draw fewer shapes.")

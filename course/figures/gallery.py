@@ -47,14 +47,14 @@ def write_changed_figures(root: Path, module_ids: Iterable[str]) -> list[Path]:
     for module in module_ids:
         folder = root / "modules" / module / FIGURES_FOLDER
         for name, svg in draw_module(module).items():
-            if not is_current(folder / name, svg):
+            if not is_picture_current(folder / name, svg):
                 folder.mkdir(exist_ok=True)
                 (folder / name).write_text(svg, encoding="utf-8")
                 written.append(folder / name)
     return written
 
 
-def is_current(path: Path, svg: str) -> bool:
+def is_picture_current(path: Path, svg: str) -> bool:
     """Return whether a file contains this picture, apart from differences in the last digit of its numbers.
 
     Another processor adds in a different order, and a coordinate halfway between two tenths may be rounded either

@@ -244,7 +244,7 @@ class StudentNetwork:
         for tensor in tensors:
             values = _require_student_object(tensor.numpy, f"network.{list_name}()[i].numpy", "a method")()
             if type(values) is not np.ndarray or values.dtype.kind not in dtype_kinds:
-                raise RecipeError(f"network.{list_name}()[i].numpy()", _describe_wrong_value(values), expected)
+                raise RecipeError(f"network.{list_name}()[i].numpy()", _describe_wrong_type(values), expected)
             arrays.append(values)
             size += values.nbytes
             if size > MAX_WEIGHTS:
@@ -281,7 +281,7 @@ def require_finite_floats(values: Any, call: str, shape: tuple[int | None, ...])
     """Return an array as float64. Raise RecipeError unless it has finite floats and this shape, None being any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
-        raise RecipeError(call, _describe_wrong_value(values), f"{wanted} of floats")
+        raise RecipeError(call, _describe_wrong_type(values), f"{wanted} of floats")
     fits = values.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, values.shape, strict=True))
     if not fits or not values.size:
         raise RecipeError(call, f"an array of shape {values.shape}", wanted)
@@ -298,7 +298,7 @@ def require_distributions(values: np.ndarray, call: str, description: str) -> No
         raise RecipeError(call, got, f"{description}: not negative, with a sum of 1")
 
 
-def _describe_wrong_value(value: Any) -> str:
+def _describe_wrong_type(value: Any) -> str:
     """Describe a value that is not an array of floats, by its dtype or its type."""
     if type(value) is np.ndarray:
         return f"an array of {value.dtype}"

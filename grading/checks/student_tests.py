@@ -44,13 +44,13 @@ def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Me
     of = f" of task {context.task}" if context.task else ""
     return Measurement(
         {"passed": passed / len(outcomes) if outcomes else None},
-        {"passed": _select_failures(outcomes)},
+        {"passed": _select_first_failures(outcomes)},
         how=f"{passed} of {len(outcomes)} tests{of} in {', '.join(f.name for f in files)}",
     )
 
 
-def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
-    """Select the first few failures of each task in the course's order, but only one for a task not yet implemented.
+def _select_first_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
+    """Merge failures with one cause; keep each task's first SHOWN_PER_TASK, or one if it is not implemented.
 
     A test that fails because another task is not implemented counts for that other task, because the test has not
     reached its own. One case of each test comes before any further cases, because a test that fails for one shape

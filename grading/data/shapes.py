@@ -86,7 +86,7 @@ def _draw_balanced_classes(dice: RandomIntegers, count: int) -> np.ndarray:
 
 
 def _draw_backgrounds(count: int, dice: RandomIntegers) -> np.ndarray:
-    """Draw a linear colour gradient for each image: int16 (count, 3, 32, 32)."""
+    """Draw a linear colour gradient for each image, int16 (count, 3, 32, 32); values may be outside 0 to 255."""
     across = np.arange(SIZE, dtype=np.int16) - SIZE // 2
     slope_x, slope_y = dice.draw_between(-12, 12, 2, count, CHANNELS, 1, 1)
     return dice.draw_between(0, 255, count, CHANNELS, 1, 1) + (slope_x * across) // 4 + (slope_y * across[:, None]) // 4
@@ -101,20 +101,20 @@ def _paint_masks(images: np.ndarray, masks: np.ndarray, dice: RandomIntegers) ->
 
 def _draw_square_masks(count: int, dice: RandomIntegers) -> np.ndarray:
     """Draw masks of a small distracting square at a random position: bool (count, 32, 32)."""
-    dx, dy = _compute_offsets(*dice.draw_between(0, SIZE - 1, 2, count))
+    dx, dy = _compute_offsets_from_centres(*dice.draw_between(0, SIZE - 1, 2, count))
     return np.maximum(abs(dx), abs(dy)) <= dice.draw_between(1, 2, count, 1, 1)
 
 
-def _compute_offsets(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the offset of each column and row of an image from (x, y): (n, 1, 32) and (n, 32, 1)."""
+def _compute_offsets_from_centres(centre_x: np.ndarray, centre_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute each column's and row's offset from n centres, one per image: (n, 1, 32) and (n, 32, 1)."""
     across = np.arange(SIZE, dtype=np.int16)
-    return across - x[:, None, None], across[:, None] - y[:, None, None]
+    return across - centre_x[:, None, None], across[:, None] - centre_y[:, None, None]
 
 
 def _draw_class_masks(class_name: str, count: int, dice: RandomIntegers) -> np.ndarray:
     """Draw `count` masks of one class, bool (n, 32, 32), with a radius of 6 to 11 pixels and fully inside the image."""
     radius = dice.draw_between(6, 11, count)
-    across, down = _compute_offsets(
+    across, down = _compute_offsets_from_centres(
         *(radius + dice.draw_below(2**16, 2, count) * (SIZE - 2 * radius) // 2**16).astype(np.int16)
     )
     turned, mirrored = (dice.draw_below(2, count, 1, 1) == 1 for _ in range(2))

@@ -85,7 +85,10 @@ def shorten_class_names(classes: Sequence[str]) -> list[str]:
 
 
 def _make_cell(count: int | str, share: float, *, is_right: bool, is_shaded: bool) -> Text:
-    """Show a count, shaded by its share of the row, in blue for correct answers and orange for mistakes."""
+    """Show a count, shaded by its share of the row: blue for correct answers, orange for mistakes.
+
+    Without shading, correct answers are bold green, and mistakes with at least the share MARKED are bold yellow.
+    """
     text = f"{count:>{CELL - 1}} "
     if not is_shaded:
         return Text(text, style="bold green" if is_right else "bold yellow" if share >= MARKED else "")

@@ -250,7 +250,7 @@ def fill_lines_with_words(words: Sequence[str], width: int) -> str:
 
 
 def format_chosen_token(token: ChosenToken) -> str:
-    """Format a chosen token. The end-of-text token becomes "end"."""
+    """Format a chosen token's text, without its probability. The end of text, which has no text, becomes "end"."""
     return "end" if token.ends and not token.text else format_token(token.text)
 
 

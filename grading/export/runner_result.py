@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from grading.export.scored_tests import ScoredTest, list_scored_tests, summarize_pass_or_fail
+from grading.export.scored_tests import ScoredTest, combine_verdicts, list_scored_tests
 from grading.render.text import to_one_line
 from grading.result import CriterionStatus, Result
 
@@ -18,7 +18,7 @@ def render_runner_result(results: Sequence[Result]) -> str:
     tests = list_scored_tests(results)
     document = {
         "version": 1,
-        "status": summarize_pass_or_fail(results),
+        "status": combine_verdicts(results),
         "max_score": sum(test.max_score for test in tests),
         "tests": [_build_runner_test(test) for test in tests],
     }

@@ -50,8 +50,8 @@ def list_scored_tests(results: Sequence[Result]) -> tuple[ScoredTest, ...]:
     return tuple(_build_scored_test(result, criterion, scale) for result in results for criterion in result.criteria)
 
 
-def summarize_pass_or_fail(results: Sequence[Result]) -> str:
-    """Return "fail" if any result is not yet unlocked, or else "error" if any could not be judged, or else "pass"."""
+def combine_verdicts(results: Sequence[Result]) -> str:
+    """Return "fail" if a result is not unlocked, else "error" if one was not judged or there are none, else "pass"."""
     verdicts = {result.verdict for result in results}
     if Verdict.NOT_YET in verdicts:
         return "fail"

@@ -49,7 +49,7 @@ class LineNote:
 
 
 def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
-    """Collect the failures' notes on lines of the graded files, without duplicates."""
+    """Collect up to MAX_ANNOTATIONS notes of failures on lines of the graded files, without duplicates."""
     found: dict[LineNote, None] = {}
     for result in results:
         graded = {file.path for file in result.submission.files}

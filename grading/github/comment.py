@@ -133,7 +133,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     if report.problems:
         yield "### Could not be graded"
         yield TROUBLE
-        yield _format_bullet_list(escape_markdown(problem, 300) for problem in report.problems)
+        yield _format_capped_bullet_list(escape_markdown(problem, 300) for problem in report.problems)
     first = _find_result_to_fix(results)
     if first is not None and first.first_failure is not None:
         yield "### Fix this first"
@@ -151,7 +151,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
         yield f"### Next\n\n{escape_markdown(goal.sentence)} Type {format_code_span(goal.command)}."
     if report.previous is not None and results:
         yield f"### Since {format_code_span(report.previous.commit[:7])}"
-        yield _format_bullet_list(describe_changes_since_report(results, report.previous))
+        yield _format_capped_bullet_list(describe_changes_since_report(results, report.previous))
     if report.skipped:
         yield f"Not begun: {', '.join(format_code_span(name, 60) for name in report.skipped[:MAX_ROWS])}."
 
@@ -260,7 +260,7 @@ def _choose_result_sign(result: Result) -> str:
     return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
 
 
-def _format_bullet_list(lines: Iterable[str]) -> str:
+def _format_capped_bullet_list(lines: Iterable[str]) -> str:
     """Format a bulleted list, cut off after `MAX_LIST_CHARACTERS`."""
     shown, room = [], MAX_LIST_CHARACTERS
     for number, line in enumerate(lines := list(lines)):

@@ -61,7 +61,7 @@ def build_workflow_outputs(plan: GradingPlan, commit: str) -> Mapping[str, str]:
     }
 
 
-def describe_planned_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
+def describe_each_session(plan: GradingPlan) -> Iterator[tuple[str, str]]:
     """Yield each session and what will be done with it."""
     for job in plan.jobs:
         yield job.session, f"is graded: {job.title}"
@@ -74,8 +74,7 @@ def describe_planned_sessions(plan: GradingPlan) -> Iterator[tuple[str, str]]:
 def build_plan_summary(plan: GradingPlan) -> str:
     """Build the plan as Markdown."""
     lines = [
-        f"| {format_code_span(session)} | {escape_markdown(what)} |"
-        for session, what in describe_planned_sessions(plan)
+        f"| {format_code_span(session)} | {escape_markdown(what)} |" for session, what in describe_each_session(plan)
     ]
     return "\n".join(["### What is graded", "", "| session | |", "| --- | --- |", *lines, ""])
 
@@ -83,6 +82,6 @@ def build_plan_summary(plan: GradingPlan) -> str:
 def build_plan_table(plan: GradingPlan) -> Table:
     """Build the plan as a table for a terminal."""
     shown = Table(box=None, show_header=False)
-    for session, what in describe_planned_sessions(plan):
+    for session, what in describe_each_session(plan):
         shown.add_row(session, what)
     return shown

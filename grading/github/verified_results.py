@@ -10,9 +10,9 @@ from grading.result import Result
 
 
 def fetch_verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
-    """Fetch the unedited results on the `progress` branch of GITHUB_REPOSITORY.
+    """Fetch the results on the `progress` branch of GITHUB_REPOSITORY, leaving out records that were edited.
 
-    If there is no such branch, there are none.
+    There are none if there is no such branch.
 
     Raise UsageError if there is no token, or GraderError if GitHub cannot be reached.
     """

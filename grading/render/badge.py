@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from grading.manifest.model import CriterionKind, Unit
 from grading.render import figure_text, words
-from grading.render.medal import draw_medal, name_medal
+from grading.render.medal import draw_medal, strip_medal_symbol
 from grading.render.text import to_one_line
 from grading.result import Result, Verdict
 
@@ -25,7 +25,7 @@ def render_badge(result: Result) -> str:
     best = min(measured, key=lambda c: (c.unit is not Unit.FRACTION, c.comparison == "at_most"), default=None)
     facts = [f"{words.describe_verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:
-        facts.append(f"Medal: {to_one_line(name_medal(result.medal), 50)}")
+        facts.append(f"Medal: {to_one_line(strip_medal_symbol(result.medal), 50)}")
     if best is not None:
         facts.append(f"{to_one_line(best.title, 60)}: {figure_text.format_measured(best)}")
     return _load_badge_template().render(

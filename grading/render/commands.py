@@ -32,10 +32,10 @@ def glue_commands(text: str, max_columns: int | None = None) -> str:
     return COMMAND.sub(glue, text)
 
 
-def list_commands(text: str) -> list[str]:
+def list_commands_to_type(text: str) -> list[str]:
     """List the commands that a message tells people to type.
 
-    >>> list_commands("Write `a + b`, then run `tito watch`. To check: tito doctor")
+    >>> list_commands_to_type("Write `a + b`, then run `tito watch`. To check: tito doctor")
     ['tito watch', 'tito doctor']
     """
     found = (command.strip("` ") for command in COMMAND.findall(text))

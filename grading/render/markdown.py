@@ -169,7 +169,7 @@ def _format_status(status: CriterionStatus) -> str:
 
 
 def render_failure(failure: Failure) -> str:
-    """Render one thing to fix: what and where it is, what was returned, and the command that tests it."""
+    """Render one failure as Markdown: what and where it is, what was returned, and the command that tests it."""
     lines = [f"**{escape_markdown(words.format_failure_title(failure))}**"]
     if place := words.format_failure_location(failure):
         lines.append(f"In {format_code_span(place)}")

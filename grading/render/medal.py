@@ -17,10 +17,10 @@ UNEARNED_COLOURS = ("#eaeded", "#7f8c8d", "#4d5656")
 _SYMBOLS = re.compile(r"^[^\w]+")
 
 
-def name_medal(medal: str) -> str:
+def strip_medal_symbol(medal: str) -> str:
     """Return the medal's name without the symbol before it, which some fonts do not have.
 
-    >>> name_medal("\N{THIRD PLACE MEDAL} Bronze — First Light")
+    >>> strip_medal_symbol("\N{THIRD PLACE MEDAL} Bronze — First Light")
     'Bronze — First Light'
     """
     return _SYMBOLS.sub("", medal)
@@ -31,7 +31,7 @@ def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: boo
 
     A medal that has not been earned yet is grey and has no ribbon. A provisional medal has a dashed rim.
     """
-    metal = name_medal(medal).split(" ")[0].lower()
+    metal = strip_medal_symbol(medal).split(" ")[0].lower()
     disc, rim, ink = METALS.get(metal, METALS["gold"]) if earned else UNEARNED_COLOURS
     dashes = ' stroke-dasharray="6 5"' if provisional or not earned else ""
     ribbon = (

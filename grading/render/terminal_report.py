@@ -15,7 +15,7 @@ from rich.text import Text
 
 from grading.render import figure_text, words
 from grading.render.command_console import MAX_COLUMNS
-from grading.render.commands import list_commands
+from grading.render.commands import list_commands_to_type
 from grading.render.text import QUOTE_BAR, clean_text, format_count, to_one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
 
@@ -272,7 +272,7 @@ def _list_first_failure_lines(result: Result, again: str | None, width: int) -> 
     yield Text()
     title = Text("Fix this first", style="bold")
     yield Panel(build_failure_view(failure, is_brief=False), title=title, title_align="left", border_style="yellow")
-    for command in list_commands(failure.hint or ""):
+    for command in list_commands_to_type(failure.hint or ""):
         if len(command) > width - FRAME_COLUMNS:
             yield Text("The hint's command:", style="dim")
             yield format_command(to_one_line(command, 300))

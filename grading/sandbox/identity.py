@@ -18,7 +18,7 @@ def can_change_user() -> bool:
 
 
 def choose_worker_user_id() -> int | None:
-    """Choose an unused user id for one worker; return None if the grader is not root.
+    """Choose an unused user id for one worker, or else nobody's. Return None if the grader is not root.
 
     Each worker has its own id, since the kernel counts threads per user. If there are no such ids, choose the user
     `nobody`.

@@ -129,7 +129,7 @@ class WorkerProcess:
         """Read the CPU time of the worker's running processes; return None if the system does not report it."""
         return read_cpu_nanoseconds(self.process.pid)
 
-    def receive_traceback(self) -> str:
+    def interrupt_for_traceback(self) -> str:
         """Ask a worker that does not answer which lines it is running, and return what it writes within two seconds.
 
         This can be any text, and nothing else can be received afterwards. The innermost line comes first.

@@ -192,7 +192,7 @@ def _render_changed_students(
         return
     start = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=start, initializer=_keep_inputs_for_process, initargs=(source, site, target)
+        workers, mp_context=start, initializer=_share_inputs_with_jobs, initargs=(source, site, target)
     ) as pool:
         for done in pool.map(_render_batch_in_process, jobs):
             yield from done
@@ -216,14 +216,14 @@ _shared: tuple[ClassSource, SiteContext, Path] | None = None
 """The inputs that all jobs of a process share, which are sent once instead of with every job."""
 
 
-def _keep_inputs_for_process(source: ClassSource, site: SiteContext, target: Path) -> None:
+def _share_inputs_with_jobs(source: ClassSource, site: SiteContext, target: Path) -> None:
     """Store in this process what all of its jobs share."""
     global _shared
     _shared = source, site, target
 
 
 def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
-    """Render some students in a separate process, which `_keep_inputs_for_process` has prepared."""
+    """Render some students in a separate process, which `_share_inputs_with_jobs` has prepared."""
     assert _shared is not None
     return list(_render_student_batch(*_shared, job))
 

@@ -29,14 +29,14 @@ class ClassItem:
     """The milestone that requires the item; None for a task."""
 
     @property
-    def graded_count(self) -> int:
+    def graded_student_count(self) -> int:
         """The number of students whose work on the item was graded."""
         return self.statistics.met
 
     @property
     def percent(self) -> float:
         """The percentage of the graded students who failed the item at least once."""
-        return 100 * self.failed / self.graded_count if self.graded_count else 0.0
+        return 100 * self.failed / self.graded_student_count if self.graded_student_count else 0.0
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,4 @@ def _rank_items(named: Iterable[ItemLabel], missed_items: list[dict[str, MissedI
         missed = [m for one in missed_items if (m := one.get(id_)) is not None]
         records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
         found.append(ClassItem(id_, title, where, len(missed), records, still_open, statistics[id_], milestone))
-    return tuple(sorted((i for i in found if i.graded_count), key=lambda i: (-i.percent, -i.records)))
+    return tuple(sorted((i for i in found if i.graded_student_count), key=lambda i: (-i.percent, -i.records)))

@@ -106,7 +106,7 @@ def build_class_overview(
     dated = [s for s in students if s.verified] if any(s.verified and s.newest for s in students) else students
     newest = max((datetime.fromisoformat(s.newest) for s in dated if s.newest), default=None)
     return ClassOverview(
-        rows=tuple(_build_ranked_rows(students, dated, newest, sections or {})),
+        rows=tuple(_build_rows_ranked_by_need(students, dated, newest, sections or {})),
         unlocked=tuple(_count_unlocked_milestones(students, manifest)),
         completed=tuple(_count_completed_modules(students, manifest)),
         places=tuple(_count_current_modules(students, manifest)),
@@ -117,7 +117,7 @@ def build_class_overview(
     )
 
 
-def _build_ranked_rows(
+def _build_rows_ranked_by_need(
     students: list[StudentSummary], dated: list[StudentSummary], newest: datetime | None, sections: Mapping[str, str]
 ) -> Iterable[OverviewRow]:
     """Build a row for each student, ranked by how much help they may need."""

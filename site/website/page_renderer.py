@@ -88,7 +88,7 @@ def _build_environment() -> Environment:
         "plural": format_count,
         "plot": build_curve_plot,
         "spark": build_sparkline,
-        "medal_name": medal.name_medal,
+        "medal_name": medal.strip_medal_symbol,
         "draw": draw_record_picture,
         "inline": render_inline_markdown,
         "describe_writing": words.describe_writing,

@@ -168,7 +168,10 @@ def _draw_ranked_bars(
 
 
 def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw, for each layer, a row per written token and a column per preceding token, shaded by attention."""
+    """Draw each layer's attention as shaded cells. Return None if labels or values are invalid, or cells too narrow.
+
+    A layer has a row for each written token and a column for each preceding token.
+    """
     layers, written, size = percent.shape
     before = size - written
     left, top, tall = 96, 76, 16

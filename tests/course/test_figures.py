@@ -13,7 +13,7 @@ from course.checks.picture_checks import check_pictures_are_current
 from course.figures import records
 from course.figures.canvas import DARK, LIGHT, Figure, draw_line, render_svg
 from course.figures.charts import Chart, Scale, draw_curve
-from course.figures.gallery import is_current, run_picture_measurement, write_changed_figures
+from course.figures.gallery import is_picture_current, run_picture_measurement, write_changed_figures
 from course.release import build_release_files, write_release
 from grading.errors import UsageError
 from grading.lock import find_changed_course_files
@@ -48,8 +48,8 @@ def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
 def test_a_picture_is_stale_when_more_than_a_last_place_differs(tmp_path: Path, old: str, current: bool) -> None:
     """A different processor may round a coordinate the other way; any larger difference makes a picture stale."""
     (tmp_path / "a.svg").write_text(old)
-    assert is_current(tmp_path / "a.svg", SVG) is current
-    assert not is_current(tmp_path / "none.svg", SVG)
+    assert is_picture_current(tmp_path / "a.svg", SVG) is current
+    assert not is_picture_current(tmp_path / "none.svg", SVG)
 
 
 def test_a_stale_picture_is_named_and_drawn_again(course: CourseTree, monkeypatch: pytest.MonkeyPatch) -> None:

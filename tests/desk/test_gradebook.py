@@ -13,7 +13,7 @@ from desk import gradebook
 from desk.gradebook import PublishedRecord, Visit, load_migrations, open_gradebook
 from desk.pushes import Push
 from desk.roster import RosterRow
-from desk.shards import MOST, format_shard_matrix, merge_gradebooks, select_shard_students
+from desk.shards import MOST, encode_shard_matrix, merge_gradebooks, select_shard_students
 from grading.errors import GraderError, UsageError
 from tests.desk.books import MAIN, fill_gradebook, format_commit, make_graded_result
 from tests.desk.school import TERM
@@ -210,7 +210,7 @@ def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
     import json
 
     rows = [RosterRow(f"s{n}") for n in range(students)]
-    found = json.loads(format_shard_matrix(students))["include"]
+    found = json.loads(encode_shard_matrix(students))["include"]
     assert len(found) == jobs <= MOST
     shards = [select_shard_students(rows, one["shard"]) for one in found]
     assert sum(map(len, shards)) == len(frozenset().union(*shards)) == students

@@ -237,7 +237,7 @@ def test_the_summary_and_the_table_say_what_becomes_of_each_session(released, tr
     found = plan_gradings_of_changes(
         released, tree, [build_record(released, tree, manifest, "module-02_tensor")], manifest
     )
-    said = dict(plan_command.describe_planned_sessions(found))
+    said = dict(plan_command.describe_each_session(found))
     assert said["module-02_tensor"] == "as on 2026-11-01 12:00 UTC: not yet"
     assert said["module-04_layers"].startswith("is graded")
     assert said["milestone-1"] == "not begun"

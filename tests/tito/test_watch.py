@@ -62,10 +62,10 @@ def test_a_second_without_an_event_is_one_while_tests_run(monkeypatch: pytest.Mo
     """So that a test that only waits is seen; a failure in a thread is raised."""
     monkeypatch.setattr(watch, "TICK_SECONDS", 0.01)
     events: queue.SimpleQueue[object] = queue.SimpleQueue()
-    assert isinstance(watch._wait_for_event(events, is_testing=True), TickEvent)
+    assert isinstance(watch._wait_for_event(events, are_tests_running=True), TickEvent)
     events.put(GraderError("no watches"))
     with pytest.raises(GraderError, match="no watches"):
-        watch._wait_for_event(events, is_testing=False)
+        watch._wait_for_event(events, are_tests_running=False)
 
 
 def test_every_failed_task_is_collected() -> None:

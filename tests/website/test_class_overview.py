@@ -163,7 +163,7 @@ def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest)
     ]
     items = build_class_overview(students, manifest).items
     tests = next(item for item in items.criteria if item.id == "1/module_tests")
-    assert (tests.graded_count, tests.failed, tests.open) == (12, 6, 0)
+    assert (tests.graded_student_count, tests.failed, tests.open) == (12, 6, 0)
     assert (tests.statistics.passed_first, tests.statistics.tries, tests.statistics.discrimination) == (6, 1.5, 1.0)
     other = next(item for item in items.criteria if item.id == f"1/{name}")
     assert (other.statistics.unpassed, other.open) == (6, 6)
@@ -209,7 +209,8 @@ def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifes
         summarize_member(manifest, make_member(make_attempt(make_passing_result(), 1)), "b-b-1"),
     ]
     items = {item.id: item for item in build_class_overview(students, manifest).items.tasks}
-    assert (items["2.3"].graded_count, items["2.3"].failed, items["2.3"].open, items["2.3"].records) == (2, 1, 0, 1)
+    item = items["2.3"]
+    assert (item.graded_student_count, item.failed, item.open, item.records) == (2, 1, 0, 1)
     assert items["2.3"].percent == 50
     assert items["4.1"].failed == 0
     assert "5.1" not in items
@@ -227,7 +228,7 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
         [summarize_member(manifest, make_member(make_attempt(build_not_yet(criteria=(quiz,)))))], manifest
     ).items.questions
     worst = questions[0]
-    assert (worst.id, worst.graded_count, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
+    assert (worst.id, worst.graded_student_count, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
     assert [item.failed for item in questions[1:]] == [0] * (len(manifest.milestone(1).questions) - 1)
 
 

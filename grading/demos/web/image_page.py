@@ -41,7 +41,7 @@ class ImagePage(NetworkPage):
         reader.train(self._images, self._add_training_point, lambda: self._serve_during_training(reader, report))
         p = reader.classify(self._images.test_images)
         accuracy = float((p.argmax(1) == self._images.test_labels).mean())
-        shown = self._describe_answers(self._images.test_labels, p) | self._describe_result(reader, p)
+        shown = self._describe_answers(self._images.test_labels, p) | self._build_result_entries(reader, p)
         self._publish_state("ready", accuracy=accuracy, tested=len(p), **shown)
         ready(self.done.format(accuracy=accuracy, tested=len(p)))
         self._serve_after_training(reader, report)
@@ -53,7 +53,7 @@ class ImagePage(NetworkPage):
     def _run_before_training(self, worker: Worker, seed: int) -> None:
         """Prepare the page before there is a network."""
 
-    def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def _build_result_entries(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return entries for the page's final state, given the ``probabilities`` for all test images."""
         return {}
 

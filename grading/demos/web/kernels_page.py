@@ -68,7 +68,7 @@ class KernelPage(AnsweringPage, ImagePage):
 
         run_kernel_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
-    def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
+    def _build_result_entries(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
         """Compress the network, and return entries that compare both formats for the page's final state."""
         self._small = classifier.compress(self._images.images[:CALIBRATED])
         compared = compare_float32_and_int8(probabilities, classifier, self._small, self._images)

@@ -33,7 +33,7 @@ class TrainingPage(ImagePage):
         return {"samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
-        """Describe the sample images and the classes. The question is `{}`."""
+        """Describe the sample images and the classes. Raise ValueError if the question is not `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
