@@ -118,7 +118,7 @@ def build_release_files(root: Path) -> dict[Path, bytes]:
         raise ManifestError(problems)
     files = {Path(name): (root / name).read_bytes() for name in COPIED_FILES}
     files |= {path: (root / path).read_bytes() for path in _list_package_files(root)}
-    for path in _list_lesson_and_test_files(manifest, root):
+    for path in _list_lessons_pictures_and_tests(manifest, root):
         files[path] = (root / path).read_bytes()
     for path in list_student_files(manifest):
         files[path] = make_skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
@@ -190,7 +190,7 @@ def _format_release_constraints(root: Path, manifest: Manifest) -> str:
     return constraints.format_constraints(root, constraints.list_requirements(root, manifest, "github"))
 
 
-def _list_lesson_and_test_files(manifest: Manifest, root: Path) -> list[Path]:
+def _list_lessons_pictures_and_tests(manifest: Manifest, root: Path) -> list[Path]:
     """List built modules' lessons, pictures, tests and reference values, and built milestones' integration tests."""
     built = [module for module in manifest.modules if module.status is BuildStatus.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is BuildStatus.BUILT]

@@ -79,7 +79,7 @@ def sync_feedback_issues(
         watch.begin_phase(f"Checking the feedback in {len(on_github)} repositories", len(on_github))
         for done, (student, name) in enumerate(on_github.items(), start=1):
             try:
-                outcomes[student] = issues.sync_issue(
+                outcomes[student] = issues.sync_private_issue(
                     name, student, earlier.get(student, ()), texts[student], send=send
                 )
             except RateLimitedError as error:

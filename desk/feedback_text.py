@@ -18,7 +18,7 @@ from grading.render.markdown import (
     escape_markdown,
     fit_blocks,
     format_code_span,
-    render_failure,
+    render_failure_as_markdown,
 )
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 
@@ -142,7 +142,7 @@ def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterat
         yield f"Fix this first, for milestone {milestone.id}, {escape_markdown(milestone.name, 60)}.{due}"
         unmet = next((c for c in result.criteria if c.status is CriterionStatus.FAILED), None)
         if result.first_failure is not None:
-            yield render_failure(result.first_failure)
+            yield render_failure_as_markdown(result.first_failure)
         elif unmet is not None:
             yield f"**{escape_markdown(unmet.title)}.** {escape_markdown(unmet.explanation or unmet.why)}"
         yield f"Grade it on your machine: {format_code_span(f'nox -s milestone-{milestone.id}')}"

@@ -62,7 +62,7 @@ class FeedbackIssues:
         self._author = author
         self._next_write = 0.0
 
-    def sync_issue(
+    def sync_private_issue(
         self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool
     ) -> IssueChange:
         """Open or update the student's issue in a private repository; without `send`, only return what would be done.

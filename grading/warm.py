@@ -17,7 +17,7 @@ from grading.manifest.model import Budget, Manifest, Module
 from grading.render.progress_watch import ProgressWatch
 from grading.result import Result, SubmissionRecord
 from grading.sandbox.folders import create_temporary_folder, delete_folder
-from grading.sandbox.identity import restrict_reading_to_workers
+from grading.sandbox.identity import let_only_workers_read_if_root
 from grading.submission import Submission
 from grading.testing.runner import TestOutcome
 from grading.workers import start_worker
@@ -141,6 +141,6 @@ def _copy_files_into(folder: Path, submission: Submission) -> None:
     """Copy the submission's files into the folder of a running worker."""
     with create_temporary_folder("tinytorch-copy-") as copy:
         shutil.copytree(submission.folder, copy, dirs_exist_ok=True)
-        restrict_reading_to_workers(copy)
+        let_only_workers_read_if_root(copy)
         for path in copy.iterdir():
             path.rename(folder / path.name)

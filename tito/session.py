@@ -139,7 +139,7 @@ class Session:
                 return self._handle_key(key.lower())
         return True
 
-    def stop(self) -> None:
+    def abort_and_say_how_to_continue(self) -> None:
         """Abort the running tests and print how to continue."""
         if self._running is not None:
             self._abort(self._running)
@@ -200,7 +200,7 @@ class Session:
             self._update_open_and_passed_tasks(job, result, failed)
             told = tuple(self._describe_test_progress(job, result, failed))
             self._redraw_screen(*told)
-            terminal_report.print_first_failure(self.out, result)
+            terminal_report.print_first_failure_and_notes(self.out, result)
             self._show_keys()
             self._failure = (told, result)
             if job.task in self._list_task_ids()[1:]:  # the cause may be in an earlier task
@@ -305,7 +305,7 @@ class Session:
         if self._redraws and self._failure is not None:
             told, result = self._failure
             self._redraw_screen(*told)
-            terminal_report.print_first_failure(self.out, result)
+            terminal_report.print_first_failure_and_notes(self.out, result)
             self._failure = (told, result)
 
     def _show_keys(self) -> None:

@@ -112,7 +112,7 @@ def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> No
         except KeyboardInterrupt:
             pass
         finally:
-            session.stop()
+            session.abort_and_say_how_to_continue()
 
 
 def run_watch_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], emit: Callable[[Event], None]) -> None:
@@ -129,7 +129,7 @@ def run_watch_jobs(grader: WarmGrader, next_job: Callable[[], WatchJob | None], 
             result = grader.grade(
                 task=job.task,
                 watch=_EventReporter(job, emit),
-                is_enough=_make_failure_collector(failed, (lambda _: False) if job.whole else should_stop_after_test),
+                is_enough=_make_failure_collector(failed, (lambda _: False) if job.whole else is_failure_to_fix_now),
                 aborted=job.aborted,
             )
         except (UsageError, GraderError, OSError) as error:
@@ -162,8 +162,8 @@ def _make_failure_collector(
     return note_failed_task
 
 
-def should_stop_after_test(outcome: TestOutcome) -> bool:
-    """Return whether to stop after this test: it failed, and not because a later task is still open."""
+def is_failure_to_fix_now(outcome: TestOutcome) -> bool:
+    """Return whether a test failed, and not because a later task is still open, so that the run can stop."""
     own, gap = ([int(part) for part in (task or "").split(".") if part] for task in (outcome.task, outcome.gap))
     return outcome.failure is not None and gap <= own
 

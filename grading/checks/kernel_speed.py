@@ -28,7 +28,7 @@ from grading.checks.reference_step import (
     StepAnswer,
     StepShape,
     StepValues,
-    compute_reference_step,
+    compute_reference_logits_and_gradients,
     compute_relative_difference,
     draw_step_shape,
     draw_step_values,
@@ -226,7 +226,7 @@ def _race_modules(
     with start_product_timer(shape) as measure_products:
         for turn in range(WARM_UPS + experiment.turns):
             values = draw_step_values(shape, rng)
-            right = compute_reference_step(values)
+            right = compute_reference_logits_and_gradients(values)
             slow, quick = (side.take_timed_step(values) for side in sides)
             products.append(measure_products())
             for other in (right, slow):

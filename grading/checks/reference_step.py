@@ -96,8 +96,8 @@ class StepAnswer:
     """The gradients of the mean cross-entropy with respect to each of the weights."""
 
 
-def compute_reference_step(values: StepValues) -> StepAnswer:
-    """Compute a step's logits and gradients in float64."""
+def compute_reference_logits_and_gradients(values: StepValues) -> StepAnswer:
+    """Compute a training step's logits and gradients in float64, without updating any weights."""
     x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # images last, so that a channel is contiguous
     weights = [weight.astype(np.float64) for weight in values.weights]
     kept = []

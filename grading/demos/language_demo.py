@@ -223,7 +223,7 @@ class WrittenView:
         yield Text()
         yield render_program(self._beginning.text, self._tokens)
         yield Text()
-        shown = [f"{format_chosen_token(token)} {token.probability:.0%}" for token in self._tokens]
+        shown = [f"{format_chosen_token_text(token)} {token.probability:.0%}" for token in self._tokens]
         yield Text(fill_lines_with_words(shown, options.max_width), style="dim")
         yield Text()
         for run in self._trial.runs:
@@ -249,7 +249,7 @@ def fill_lines_with_words(words: Sequence[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def format_chosen_token(token: ChosenToken) -> str:
+def format_chosen_token_text(token: ChosenToken) -> str:
     """Format a chosen token's text, without its probability. The end of text, which has no text, becomes "end"."""
     return "end" if token.ends and not token.text else format_token(token.text)
 

@@ -48,7 +48,7 @@ class LineNote:
     message: str
 
 
-def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
+def collect_first_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
     """Collect up to MAX_ANNOTATIONS notes of failures on lines of the graded files, without duplicates."""
     found: dict[LineNote, None] = {}
     for result in results:
@@ -88,7 +88,7 @@ def decide_conclusion(report: RunReport) -> Conclusion:
 def publish_check_run(client: Client, repository: str, report: RunReport, author: str) -> None:
     """Create the check run on the report's commit, or complete the one that this run has already created."""
     owner, name = repository.split("/")
-    notes = collect_line_notes(report.shown_results)
+    notes = collect_first_line_notes(report.first_results_in_order)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
     texts = {"title": to_one_line(build_report_headline(report), 150), "summary": build_visible_part(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": decide_conclusion(report)}

@@ -25,7 +25,7 @@ from grading.render.markdown import (
     fit_blocks,
     format_code_span,
     render_curves,
-    render_failure,
+    render_failure_as_markdown,
 )
 from grading.result import CriterionStatus, Result, Verdict
 
@@ -79,7 +79,7 @@ class RunReport:
     """The course, for its deadlines and for what comes next."""
 
     @property
-    def shown_results(self) -> tuple[Result, ...]:
+    def first_results_in_order(self) -> tuple[Result, ...]:
         """The first MAX_ROWS results in the course's order, so that the failure to fix first comes first."""
         return tuple(sorted(self.results, key=_get_course_order_key))[:MAX_ROWS]
 
@@ -88,7 +88,9 @@ def build_comment(report: RunReport) -> str:
     """Build the complete comment, from its marker to its state, with at most `MAX_CHARACTERS` characters."""
     run = report.run
     foot = encode_report_state(
-        merge_report_state(report.shown_results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit)
+        merge_report_state(
+            report.first_results_in_order, report.previous, run=run.id, attempt=run.attempt, commit=report.commit
+        )
     )
     return f"{MARKER}\n\n{_build_comment_body(report, MAX_CHARACTERS - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
 
@@ -101,7 +103,7 @@ def build_run_summary(report: RunReport) -> str:
 def _build_comment_body(report: RunReport, max_characters: int) -> str:
     """Join the visible part and the collapsed results."""
     head = build_visible_part(report)
-    return "\n\n".join([head, *_fold_results(report.shown_results, max_characters - len(head))])
+    return "\n\n".join([head, *_fold_results(report.first_results_in_order, max_characters - len(head))])
 
 
 def build_visible_part(report: RunReport) -> str:
@@ -111,7 +113,7 @@ def build_visible_part(report: RunReport) -> str:
 
 def build_report_headline(report: RunReport) -> str:
     """Summarize the report in one line, such as "Milestone 1: Basic Inference, unlocked" or "2 of 3 passed"."""
-    results = report.shown_results
+    results = report.first_results_in_order
     if not results:
         if report.problems:
             return "could not be graded"
@@ -124,7 +126,7 @@ def build_report_headline(report: RunReport) -> str:
 
 def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     """Yield the blocks of the visible part from top to bottom."""
-    results = report.shown_results
+    results = report.first_results_in_order
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape_markdown(course, 60)}: {escape_markdown(build_report_headline(report))}"
     yield _describe_reported_run(report)
@@ -137,7 +139,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
     first = _find_result_to_fix(results)
     if first is not None and first.first_failure is not None:
         yield "### Fix this first"
-        yield render_failure(first.first_failure)
+        yield render_failure_as_markdown(first.first_failure)
         yield f"Grade again: {format_code_span(first.command)}"
     passes = [result for result in results if result.verdict.exit_code == 0]
     for result in passes:
@@ -176,16 +178,16 @@ def _build_verdict_table(report: RunReport) -> str:
     """Build a row for each new and each reused result, with points and deadlines if there are any."""
     due = {
         r.session: terms
-        for r in report.shown_results
+        for r in report.first_results_in_order
         if (terms := _find_milestone_deadline(report.manifest, r)) is not None
     }
-    pointed = any(words.describe_points_and_scheme(result) for result in report.shown_results)
+    pointed = any(words.describe_points_and_scheme(result) for result in report.first_results_in_order)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
     lines = [_format_table_row("", "", "Verdict", "Criteria met", "", *more)]
     lines.append(
         _format_table_row("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more])
     )
-    for result in report.shown_results:
+    for result in report.first_results_in_order:
         met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
         medal = f": {escape_markdown(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
         bar = figure_text.draw_bar(met / len(result.criteria) if result.criteria else 0.0, 10)
@@ -200,7 +202,7 @@ def _build_verdict_table(report: RunReport) -> str:
         )
         cells += [_describe_deadline(due.get(result.session), result)] if due else []
         lines.append(_format_table_row(*cells))
-    for reused in report.reused[: MAX_ROWS - len(report.shown_results)]:
+    for reused in report.reused[: MAX_ROWS - len(report.first_results_in_order)]:
         name, verdict = words.format_session_heading(reused.session, reused.title), Verdict(reused.verdict)
         outcome = words.name_verdict(verdict, is_module=reused.session.startswith("module-"))
         when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since then"

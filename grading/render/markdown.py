@@ -113,7 +113,7 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
         yield f"Provisional: {escape_markdown(reason)}"
     if result.first_failure and with_first_failure:
         yield "### Fix this first"
-        yield render_failure(result.first_failure)
+        yield render_failure_as_markdown(result.first_failure)
         yield f"Grade again: {format_code_span(result.command)}"
     yield "### Criteria"
     yield _build_criteria_table(result)
@@ -125,7 +125,7 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
         yield kept
     others = words.list_failures(result)[1:]
     if others:
-        shown = tuple(render_failure(other) for other in others[:SHOWN_FAILURES])
+        shown = tuple(render_failure_as_markdown(other) for other in others[:SHOWN_FAILURES])
         left = (f"… and {len(others) - SHOWN_FAILURES} more.",) if len(others) > SHOWN_FAILURES else ()
         yield Fold(f"{len(others)} more to fix", shown + left)
     yield from render_curves(result)
@@ -168,7 +168,7 @@ def _format_status(status: CriterionStatus) -> str:
     return f"{_SIGNS[status]} {words.STATUS_NAMES[status]}"
 
 
-def render_failure(failure: Failure) -> str:
+def render_failure_as_markdown(failure: Failure) -> str:
     """Render one failure as Markdown: what and where it is, what was returned, and the command that tests it."""
     lines = [f"**{escape_markdown(words.format_failure_title(failure))}**"]
     if place := words.format_failure_location(failure):

@@ -93,7 +93,7 @@ def print_result_report(console: Console, result: Result, *, again: str | None =
     console.print(TerminalReport(result, again), width=min(console.width, MAX_COLUMNS), crop=False)
 
 
-def print_first_failure(console: Console, result: Result) -> None:
+def print_first_failure_and_notes(console: Console, result: Result) -> None:
     """Print only the failure to fix first, the code's printed output, and the notes on what was not graded."""
     parts = [
         *_list_first_error_lines(result),

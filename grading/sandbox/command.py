@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading.sandbox import bubblewrap
-from grading.sandbox.identity import NOBODY, choose_worker_user_id, is_reachable_by_all, restrict_reading_to_workers
+from grading.sandbox.identity import NOBODY, choose_worker_user_id, is_reachable_by_all, let_only_workers_read_if_root
 from grading.sandbox.view import PACKAGES, FileView, find_real_interpreter, list_data_folders, make_worker_file_view
 from grading.sandbox.watch import MAX_FILES, MAX_TASKS
 from grading.worker import landlock
@@ -51,7 +51,7 @@ def build_worker_command(
     seen = make_worker_file_view(
         find_real_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()})
     )
-    restrict_reading_to_workers(confinement.submission)
+    let_only_workers_read_if_root(confinement.submission)
     if confinement.sandbox == "bubblewrap":
         places = WorkerPaths(
             Path(bubblewrap.TMP),

@@ -39,7 +39,7 @@ def _has_user_and_group(number: int) -> bool:
     return all(any(first <= number < first + count for first, _, count in parts) for parts in ranges)
 
 
-def restrict_reading_to_workers(submission: Path) -> None:
+def let_only_workers_read_if_root(submission: Path) -> None:
     """If the grader is root, let only the workers' group read the copy of a submission."""
     if not can_change_user() or submission.stat().st_gid == NOBODY:
         return

@@ -83,7 +83,7 @@ def _build_environment() -> Environment:
         "CELL": CELL,
     }
     environment.filters |= {
-        "date": format_date,
+        "date": format_english_date,
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "plural": format_count,
         "plot": build_curve_plot,
@@ -99,10 +99,10 @@ def _build_environment() -> Environment:
     return environment
 
 
-def format_date(at: datetime) -> str:
+def format_english_date(at: datetime) -> str:
     """Format a day in UTC and in English, whatever the locale.
 
-    >>> format_date(datetime(2026, 3, 1, tzinfo=UTC))
+    >>> format_english_date(datetime(2026, 3, 1, tzinfo=UTC))
     '1\\xa0March 2026'
     """
     months = "January February March April May June July August September October November December".split()

@@ -54,7 +54,7 @@ def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
     file = tmp_path / "copy" / "m" / "code.py"
     file.parent.mkdir(parents=True)
     file.write_text("")
-    identity.restrict_reading_to_workers(tmp_path / "copy")
+    identity.let_only_workers_read_if_root(tmp_path / "copy")
     for path in (tmp_path / "copy", file.parent, file):
         assert path.stat().st_gid == identity.NOBODY
         assert path.stat().st_mode & 0o027 == 0

@@ -330,7 +330,7 @@ def test_q_ends_it(desk: Desk) -> None:
     assert not desk.session.handle_event(KeyEvent("q"))
     assert not desk.session.handle_event(KeyEvent("Q"))
     assert not desk.session.handle_event(KeyEvent("\x04"))
-    desk.session.stop()
+    desk.session.abort_and_say_how_to_continue()
     assert desk.aborted == [desk.jobs[-1]]
     assert "Task 4.3 is open. To continue: tito watch 04" in ESCAPES.sub("", desk.screen.getvalue())
 

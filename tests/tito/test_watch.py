@@ -55,7 +55,7 @@ def make_outcome(task: str | None, gap: str | None = None, *, failed: bool = Tru
 )
 def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
     """A later task's gap is not the first thing to fix, since other tests of the task may explain the failure."""
-    assert watch.should_stop_after_test(found) is decisive
+    assert watch.is_failure_to_fix_now(found) is decisive
 
 
 def test_a_second_without_an_event_is_one_while_tests_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_second_without_an_event_is_one_while_tests_run(monkeypatch: pytest.Mo
 def test_every_failed_task_is_collected() -> None:
     """A result names one task where several fail for the same reason; the tests end where they did."""
     failed: set[str | None] = set()
-    is_enough = watch._make_failure_collector(failed, watch.should_stop_after_test)
+    is_enough = watch._make_failure_collector(failed, watch.is_failure_to_fix_now)
     outcomes = [make_outcome("4.1", failed=False), make_outcome("4.2"), make_outcome("4.3", "4.4")]
     assert [is_enough(outcome) for outcome in outcomes] == [False, True, False]
     assert failed == {outcome.failure.task for outcome in outcomes[1:] if outcome.failure}
