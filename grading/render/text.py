@@ -87,6 +87,7 @@ def remove_invisible_characters(text: str) -> str:
         text = re.sub(f"^[{marks}\u200c\u200d]+", "", text, flags=re.MULTILINE)
     if stacked:
         text = re.sub(f"([{stacked}]{{{MAX_MARKS}}})[{stacked}]+", r"\1", text)
+        text = _JOINERS.sub(_keep_joiner, text)  # the virama before a joiner may have been cut off
     return text
 
 

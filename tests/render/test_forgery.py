@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grading.demos.web.network_page import convert_failure_for_page
@@ -184,6 +184,7 @@ def test_blank_letters_are_dropped(blank: str) -> None:
     assert clean_text(f"a{blank * 90}b\n{blank}c") == "ab\nc"
 
 
+@example("a\u0301\u0316\u0301\u0316\u094d\u200c")
 @given(st.text(st.sampled_from("a x\u0301\u0316\u0489\u0903\u200c\u200d\u094d\u2800\u3164\n"), max_size=60))
 def test_marks_never_make_a_tower(text: str) -> None:
     """At most four marks stand on a letter, whatever is between them, and none begins a line."""
