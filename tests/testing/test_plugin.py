@@ -87,23 +87,37 @@ def test_a_warning_of_numpy_fails_here_as_it_does_in_the_worker(run, tmp_path: P
 LOOPS = ["while True: pass", "while True:\n        try: 1 / 0\n        except Exception: pass"]
 
 
+def write_module(folder: Path, code: str, tests: str, seconds: float) -> str:
+    """Write a student's module 02 with its tests and a time limit for each test; return the path for Python."""
+    file = folder / "modules" / "02_x" / "tinytorch" / "code.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(code, encoding="utf-8")
+    (file.parents[1] / "test_code.py").write_text(tests, encoding="utf-8")
+    (folder / "quick.py").write_text(f"from grading.testing import plugin\n\nplugin.TEST_SECONDS = {seconds}\n")
+    return f"{Path(__file__).parents[2]}:{file.parents[1]}:{folder}"
+
+
 @pytest.mark.parametrize("body", LOOPS)
 def test_an_endless_loop_ends_and_its_line_is_named(run, tmp_path: Path, body: str) -> None:
     """The tests after it, which may call the same code, are not run, and other tests have no time limit."""
-    file = tmp_path / "modules" / "02_x" / "tinytorch" / "code.py"
-    file.parent.mkdir(parents=True)
-    file.write_text(f"def f():\n    {body}\n", encoding="utf-8")
-    (file.parents[1] / "test_code.py").write_text(
+    tests = (
         "import time\n\n\ndef test_slow():\n    start = time.process_time()\n"
         "    while time.process_time() < start + 1:\n        pass\n\n\n"
-        "def test_it(student):\n    student.code.f()\n\n\ndef test_next(student):\n    student.code.f()\n",
-        encoding="utf-8",
+        "def test_it(student):\n    student.code.f()\n\n\ndef test_next(student):\n    student.code.f()\n"
     )
-    (tmp_path / "quick.py").write_text("from grading.testing import plugin\n\nplugin.TEST_SECONDS = 0.5\n")
-    path = f"{Path(__file__).parents[2]}:{file.parents[1]}:{tmp_path}"
+    path = write_module(tmp_path, f"def f():\n    {body}\n", tests, 0.5)
     done = run("-p", "quick", "modules", "-k", "not one and not ten", PYTHONPATH=path)
     assert "where:    modules/02_x/tinytorch/code.py:" in done.stdout
     assert "got:      no end after 0 s of CPU time; is there an endless loop?" in done.stdout
     assert "hint:     This line was running when the time was up." in done.stdout
     assert "not run: the tests after the endless loop" in done.stdout
     assert "1 failed, 1 passed, 2 deselected" in done.stdout
+
+
+def test_a_slow_loop_ends_by_itself_without_numba(run, tmp_path: Path) -> None:
+    """Compiled loops that run as plain Python, for a debugger, have no time limit."""
+    code = "import time\n\n\ndef f():\n    end = time.process_time() + 1\n    while time.process_time() < end: pass\n"
+    path = write_module(tmp_path, code, "def test_it(student):\n    student.code.f()\n", 0.2)
+    command = ("-p", "quick", "modules", "-k", "not one and not ten")
+    assert "1 failed" in run(*command, PYTHONPATH=path).stdout
+    assert "1 passed" in run(*command, PYTHONPATH=path, NUMBA_DISABLE_JIT="1").stdout
