@@ -11,6 +11,7 @@ from desk.roster import EMAIL, RosterRow
 from desk.scores import Score
 from grading.errors import UsageError
 from grading.manifest.model import Milestone
+from grading.render.text import format_count
 
 Scores = dict[str, dict[int, Score]]
 """The type of the scores, a mapping from student to milestone to score."""
@@ -72,7 +73,8 @@ def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
             f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:SHOWN]
         )
         more = " …" if earlier[SHOWN:] else ""
-        yield f"{len(earlier)} grades come from an earlier course: {names}{more}. See: inv regrade --preview"
+        count = format_count(len(earlier), "grade")
+        yield f"{count} from an earlier course: {names}{more}. See: inv regrade --preview"
 
 
 def warn_of_excused_grades(reached: Scores) -> Iterator[str]:

@@ -67,7 +67,7 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
     )
     if report.earlier_grade_count:
         yield (
-            f"{report.earlier_grade_count} grades come from an earlier version of the course. "
+            f"Grades from an earlier version of the course: {report.earlier_grade_count}. "
             "To see which grades would change, run: inv regrade --preview"
         )
     table = make_plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
@@ -76,7 +76,7 @@ def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
     if report.stale_grade_count:
-        yield f"{report.stale_grade_count} grades may be out of date. The page shows which ones, and why."
+        yield f"Grades that may be out of date: {report.stale_grade_count}. The page shows which ones, and why."
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]

@@ -19,7 +19,8 @@ WITHOUT = "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; "
 
 def run_python(code: str, *, path: Path = ROOT, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run code in a separate process, with ``path`` first on the import path."""
-    environment = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
+    folders = (path, ROOT, *sorted(ROOT.glob("modules/*_*")))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

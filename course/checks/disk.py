@@ -19,6 +19,7 @@ from grading.manifest.model import Module
 from grading.manifest.problems import Problem
 from grading.manifest.question_checks import check_questions
 from grading.render.progress_watch import ProgressWatch
+from grading.render.text import format_count
 
 LESSON_LINES = range(150, 401)
 CODE_LINES = range(351)
@@ -51,7 +52,7 @@ def check_sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Probl
     ]
     for path, text, fitting in files:
         if (count := len(text.splitlines())) not in fitting:
-            message = f"has {count} lines; it should have {fitting.start} to {fitting.stop - 1}."
+            message = f"has {format_count(count, 'line')}; it should have {fitting.start} to {fitting.stop - 1}."
             problems.append(Problem(path.as_posix(), 1, message, "Shorten it, or add what is missing."))
     return problems
 

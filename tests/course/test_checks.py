@@ -156,7 +156,7 @@ def test_files_that_the_manifest_does_not_name_are_found(course):
     (course.root / "modules/01_shapes/reference.json").write_text("{}")  # any module may have one
     (course.root / "modules/99_draft/deep").mkdir(parents=True)
     (course.root / "modules/99_draft/deep/x.py").write_text("")
-    (course.root / "modules/01_shapes/__pycache__").mkdir()
+    (course.root / "modules/01_shapes/__pycache__").mkdir(exist_ok=True)
     said = list_problems(check_manifest_and_disk, course)
     assert [line.partition(":")[0] for line in said.splitlines()] == ["modules/01_shapes/old.py", "modules/99_draft"]
 
@@ -191,7 +191,7 @@ def test_sizes_are_told(course):
     (course.root / LESSON).write_text("# Shapes\n")
     replace_text(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
     said = list_problems(check_sizes_are_kept, course)
-    assert f"{LESSON.as_posix()}:1: 1 lines" in said
+    assert f"{LESSON.as_posix()}:1: has 1 line;" in said
     assert f"{CODE.as_posix()}:1: 4" in said
 
 

@@ -132,7 +132,7 @@ def test_what_was_written_is_merged_with_what_changed(whole, releases, student, 
     assert "return side * side" in text
     assert "return self.width * self.height" in text
     assert "# my own line" in text
-    assert "Task 1.3: Think of the circle's radius." in text
+    assert "Task 1.3: write `circle`. Think of the circle's radius." in text
     assert text.count("NotImplementedError") == 1
 
 

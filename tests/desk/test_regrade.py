@@ -127,7 +127,7 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     assert (ada["milestone_1_course"], ada["milestone_1_current_course"]) == ("0.1.0 (bbbbbbbb)", "yes")
     assert (cyd["milestone_1_course"], cyd["milestone_1_current_course"]) == ("0.1.0 (aaaaaaaa)", "no")
     (sentence,) = describe_earlier_course_grades(found)
-    assert "1 grades: cyd (milestone 1: 0.1.0 (aaaaaaaa))" in sentence
+    assert "1 grade from an earlier course: cyd (milestone 1: 0.1.0 (aaaaaaaa))." in sentence
     assert build_class_report(book, manifest, read_course_versions(book)[NEW]).earlier_grade_count == 1
 
 

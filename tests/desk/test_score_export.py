@@ -114,9 +114,7 @@ def test_no_import_erases_a_grade(folder_with_gaps: Path) -> None:
     assert not [name for line in lines for name, cell in line.items() if name.startswith("Milestone") and not cell]
     assert found.students == 2
     judged, nobody, some, none, advice = found.notes
-    assert judged.startswith(
-        "3 grades come from an earlier course: ada (milestone 1: 0.1.0 (cccccccc)), ada (milestone 2"
-    )
+    assert judged.startswith("3 grades from an earlier course: ada (milestone 1: 0.1.0 (cccccccc)), ada (milestone 2")
     assert nobody.startswith("Left out, since nobody has points yet: milestone 3")
     assert some == "Left out, since not everybody has points: milestone 2."
     assert none == "Left out, since they have no points yet: cyd."
