@@ -42,8 +42,10 @@ def test_buffers_weigh_and_are_no_parameters(student):
     wanted = {"parameters": 12, "bytes": 96, "sparsity": 0.5}
     call = "measure_size(Sequential(BatchNorm2d(6), ReLU()))"
     expect.equal(student.compression.measure_size(net), wanted, call=call, hint="parameters() and buffers()")
-    got = student.compression.measure_size(student.activations.ReLU())
-    expect.equal(got, {"parameters": 0, "bytes": 0, "sparsity": 0.0}, call="measure_size(ReLU())")
+    call, hint = "measure_size(ReLU())", "without parameters there is nothing to divide by: the sparsity is 0.0"
+    with explain_errors(call, hint):
+        got = student.compression.measure_size(student.activations.ReLU())
+    expect.equal(got, {"parameters": 0, "bytes": 0, "sparsity": 0.0}, call=call, hint=hint)
 
 
 @task("12.1")
@@ -62,6 +64,12 @@ def test_a_tensor_used_twice_counts_once(student):
 # 12.2: which weights go
 
 
+CUT_HINT = (
+    "join all arrays, flat, and compute one mask. Cut it at the running sums of their sizes, without the last sum, and "
+    "give each part its array's shape"
+)
+
+
 @task("12.2")
 def test_a_mask_drops_the_smallest_magnitudes(student, rng):
     """The mask is False at the round(sparsity · size) smallest magnitudes and True elsewhere, in the array's shape."""
@@ -69,9 +77,10 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
         weight = rng.normal(size=shape).astype("float32")
         before = weight.copy()
         for sparsity in (0.0, 0.13, 0.5, float(rng.uniform(0.2, 0.9)), 1.0):
-            got = student.compression.magnitude_mask(weight, sparsity)
             call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
-            hint = "rank all elements by absolute value; the first round(sparsity · size) of them are pruned"
+            hint = "rank all elements by absolute value, axis=None; the first round(sparsity · size) of them are pruned"
+            with explain_errors(call, hint):
+                got = student.compression.magnitude_mask(weight, sparsity)
             expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
 
@@ -81,15 +90,18 @@ def test_of_equal_magnitudes_the_first_goes(student, rng):
     """Where magnitudes are equal, the position decides: the weight that comes first in row order is pruned first."""
     weight = np.array([3.0, -1.0, 1.0, 2.0])
     got = student.compression.magnitude_mask(weight, 0.25)
-    expect.array(got, [True, False, True, True], call="magnitude_mask([3, -1, 1, 2], 0.25)")
+    hint = "of equal magnitudes the first in row order goes: a stable sort of the absolute values keeps their order"
+    expect.array(got, [True, False, True, True], call="magnitude_mask([3, -1, 1, 2], 0.25)", hint=hint)
     weight = rng.choice([-2.0, -1.0, 1.0, 2.0], (20, 30))
     for sparsity in (0.1, 0.5, 0.75):
         got = student.compression.magnitude_mask(weight, sparsity)
         call, hint = f"magnitude_mask(600 numbers ±1 and ±2, {sparsity})", "a stable sort keeps equal ones in order"
         expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
-    masks = student.compression.global_masks([np.ones((2, 2)), np.ones(3)], 3 / 7)
-    expect.array(masks[0], [[False, False], [False, True]], call="the first of global_masks([four ones, three], 3 / 7)")
-    expect.array(masks[1], [True, True, True], call="the second of global_masks([four ones, three], 3 / 7)")
+    call = "global_masks([four ones, three], 3 / 7)"
+    with explain_errors(call, CUT_HINT):
+        masks = student.compression.global_masks([np.ones((2, 2)), np.ones(3)], 3 / 7)
+    expect.array(masks[0], [[False, False], [False, True]], call=f"the first of {call}", hint=CUT_HINT)
+    expect.array(masks[1], [True, True, True], call=f"the second of {call}", hint=CUT_HINT)
 
 
 @task("12.2")
@@ -98,15 +110,14 @@ def test_global_masks_rank_all_weights_together(student, rng):
     sizes = {(5, 4): 1, (3, 2, 2, 2): 0.3, (1, 7): 3}
     weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
     for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
-        got = student.compression.global_masks(weights, sparsity)
+        with explain_errors(f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})", CUT_HINT):
+            got = student.compression.global_masks(weights, sparsity)
         flat = mask_smallest(np.concatenate([weight.ravel() for weight in weights]), sparsity)
         call = f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})"
-        expect.equal(len(got), 3, call=f"the number of masks of {call}")
+        expect.equal(len(got), 3, call=f"the number of masks of {call}", hint=CUT_HINT)
         for place, (mask, weight) in enumerate(zip(got, weights, strict=True)):
             wanted, flat = flat[: weight.size].reshape(weight.shape), flat[weight.size :]
-            expect.array(
-                mask, wanted, dtype="bool", call=f"mask {place} of {call}", hint="rank one long array, then cut it"
-            )
+            expect.array(mask, wanted, dtype="bool", call=f"mask {place} of {call}", hint=CUT_HINT)
 
 
 @task("12.2")
@@ -145,7 +156,9 @@ def test_the_schedule_is_a_cubic(student, rng):
     schedule = student.compression.cubic_sparsity
     for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
         call, hint = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)", explain_schedule(step, 100, 200)
-        expect.array(schedule(step, 100, 200, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
+        with explain_errors(call, hint):
+            got = schedule(step, 100, 200, 0.8)
+        expect.array(got, wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
     for _ in range(20):
         begin, length, final = int(rng.integers(0, 50)), int(rng.integers(1, 60)), float(rng.uniform(0.1, 0.9))
         step = begin + int(rng.integers(0, length + 1))
@@ -156,7 +169,9 @@ def test_the_schedule_is_a_cubic(student, rng):
     for step, wanted in ((6, 0.0), (699, 0.0), (700, 0.8), (701, 0.8)):
         call = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)"
         hint = explain_schedule(step, 700, 700)
-        expect.array(schedule(step, 700, 700, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
+        with explain_errors(call, f"{hint}: nothing is divided by 0"):
+            got = schedule(step, 700, 700, 0.8)
+        expect.array(got, wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
 
 
 def explain_schedule(step, begin, end):
@@ -181,7 +196,10 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
     trainer = make_pruning_trainer(student, layer, optimizer, begin=1, end=4, final=0.75)
     velocity = np.zeros_like(weight)
     for step, zeros in enumerate((3, 13, 17, 18, 18, 18), start=1):
-        figures = trainer.train_step(student.tensor.Tensor(x), student.tensor.Tensor(y))
+        with explain_errors(
+            f"train_step {step} of PruningTrainer(…)", "note which weights are != 0, then super's step"
+        ):
+            figures = trainer.train_step(student.tensor.Tensor(x), student.tensor.Tensor(y))
         was_zero, error = weight == 0, x @ weight.T - y
         grad = 2 / error.size * error.T @ x + decay * weight
         velocity = momentum * velocity + grad
@@ -190,6 +208,9 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
         weight[~mask_smallest(weight, zeros / 24)] = 0
         call = f"the weight after train_step {step} of PruningTrainer(…, begin=1, end=4, final=0.75)"
         hint = "a weight that was 0 before the step is 0 after it: mask after every step, then prune by the schedule"
+        now = values(layer.weight)
+        if now.shape == weight.shape and not now[was_zero].any() and (now == 0).sum() != zeros:
+            hint = f"after the step, prune to cubic_sparsity(self.step, …): {zeros} of 24 weights must be 0"
         expect.array(layer.weight, weight, rtol=1e-9, atol=1e-12, call=call, hint=hint)
         expect.array(figures["loss"], float((error**2).mean()), call=f"the loss of train_step {step}")
         expect.equal(trainer.step, step, call=f"trainer.step after train_step {step}")
@@ -229,6 +250,12 @@ def test_zeros_are_the_mask(student, rng, name):
 # 12.4: whole channels
 
 
+CHANNEL_HINT = (
+    "the layer at `place` keeps some outputs (weight and bias), a BatchNorm2d keeps the same of its four tensors, and "
+    "the next Conv2d or Dense, after `place`, keeps the same inputs: its weight seen as (outputs, channels, the rest)"
+)
+
+
 @task("12.4")
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
@@ -240,7 +267,8 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
     net = student.layers.Sequential(first, *middle, student.activations.ReLU(), spatial.MaxPool2d(2), second)
     randomize_layers(rng, net)
     x, keep = rng.normal(size=(3, 2, 9, 8)), sorted(int(c) for c in rng.choice(6, 4, replace=False))
-    small = student.compression.remove_channels(net, 0, keep)
+    with explain_errors(f"remove_channels(network, 0, {keep})", CHANNEL_HINT):
+        small = student.compression.remove_channels(net, 0, keep)
     maps = apply_conv(x, first, (1, 1), (1, 1))
     maps = np.maximum(apply_batch_norm(maps, middle[0]) if normalised else maps, 0)
     maps[:, [c for c in range(6) if c not in keep]] = 0
@@ -252,7 +280,9 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
     expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
     sizes, shapes = [(4,), (4,)] if normalised else [], [b.shape for b in small.buffers()]
     expect.equal(shapes, sizes, call=f"the shapes of the buffers of {call}", hint=hint)
-    expect.array(predict_array(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
+    with explain_errors(call, hint):
+        got = predict_array(student, small, x)
+    expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
 @task("12.4")
@@ -267,11 +297,13 @@ def test_a_flattened_channel_has_many_columns(student, rng):
     maps = np.maximum(apply_conv(x, conv, (1, 1), (0, 0)), 0)
     maps[:, [1, 2, 4]] = 0
     remove = student.compression.remove_channels
-    narrow = remove(net, 0, channels)
+    with explain_errors(f"remove_channels(conv, ReLU, Flatten, Dense, ReLU, Dense; 0, {channels})", CHANNEL_HINT):
+        narrow = remove(net, 0, channels)
+        narrower = remove(narrow, 3, units)
     hint = "after Flatten, channel c owns columns c·h·w to (c+1)·h·w; after a Dense, unit c owns column c"
     for small, off, sizes in (
         (narrow, [], [(2, 1, 3, 3), (2,), (7, 12), (7,), (3, 7)]),
-        (remove(narrow, 3, units), [0, 3, 4, 5], [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]),
+        (narrower, [0, 3, 4, 5], [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]),
     ):
         inner = np.maximum(maps.reshape(4, 30) @ values(hidden.weight).T + values(hidden.bias), 0)
         inner[:, off] = 0
@@ -279,7 +311,8 @@ def test_a_flattened_channel_has_many_columns(student, rng):
         call = f"conv, ReLU, Flatten, Dense, ReLU, Dense; without channels [1, 2, 4]{units_gone}"
         shapes = [p.shape for p in small.parameters()]
         expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
-        got = predict_array(student, small, x)
+        with explain_errors(call, hint):
+            got = predict_array(student, small, x)
         expect.array(got, inner @ values(last.weight).T, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
@@ -292,11 +325,15 @@ def test_the_larger_network_stays(student, rng):
     randomize_layers(rng, net)
     x = rng.normal(size=(2, 2, 3, 3))
     before, tensors = predict_array(student, net, x), [values(t) for t in [*net.parameters(), *net.buffers()]]
-    small = student.compression.remove_channels(net, 0, [2])
+    with explain_errors("remove_channels(network, 0, [2])", CHANNEL_HINT):
+        small = student.compression.remove_channels(net, 0, [2])
     expect.equal(predict_array(student, small, x).shape, (2, 2, 3, 3), call="the shape of the smaller network's answer")
+    hint = "make new layers with new tensors (with_arrays), in a new list"
     for tensor, wanted in zip([*net.parameters(), *net.buffers()], tensors, strict=True):
-        expect.array(tensor, wanted, rtol=0, atol=0, call="a tensor of the larger network after remove_channels")
-    expect.array(predict_array(student, net, x), before, call="the larger network's answer after remove_channels")
+        call = "a tensor of the larger network after remove_channels"
+        expect.array(tensor, wanted, rtol=0, atol=0, call=call, hint=hint)
+    call = "the larger network's answer after remove_channels"
+    expect.array(predict_array(student, net, x), before, call=call, hint=hint)
 
 
 @task("12.4")
@@ -305,7 +342,9 @@ def test_channels_that_cannot_go_are_refused(student):
     layers, remove = student.layers, student.compression.remove_channels
     net = layers.Sequential(layers.Dense(2, 4, rng=student.rng(1)), layers.Dense(4, 3, rng=student.rng(2)))
     for place, keep in ((0, []), (0, [0, 4]), (0, [-1, 0]), (0, [1, 1]), (1, [0, 1])):
-        with expect.raises(ValueError, call=f"remove_channels(Sequential(Dense(2, 4), Dense(4, 3)), {place}, {keep})"):
+        call = f"remove_channels(Sequential(Dense(2, 4), Dense(4, 3)), {place}, {keep})"
+        hint = "no Conv2d or Dense follows the layer: after the loop, raise a ValueError" if place else None
+        with expect.raises(ValueError, call=call, hint=hint):
             remove(net, place, keep)
     expect.equal([p.shape for p in remove(net, 0, [0, 3]).parameters()], [(2, 2), (2,), (3, 2), (3,)], call="[0, 3]")
     last = layers.Dense(4, 3, rng=student.rng(2))
@@ -326,7 +365,9 @@ def test_quantizing_rounds_halves_to_even(student):
         for zero in (0, 1, -7):
             call = f"quantize({(halves * scale).tolist()}, scale={scale}, zero_point={zero})"
             got = student.compression.quantize(halves * np.float32(scale), scale, zero)
-            hint = "divide by the scale, round with np.rint (halves to even), and then add the zero point"
+            hint = (
+                "divide by the scale, round with np.rint (halves to even), add the zero point, and clip to -127 … 127"
+            )
             expect.array(got, np.array([-2, -2, 0, 0, 2, 2, 4]) + zero, dtype="int8", call=call, hint=hint)
     got = student.compression.quantize(halves * 4, 4.0)
     expect.array(got, [-2, -2, 0, 0, 2, 2, 4], dtype="int8", call="quantize(x, 4.0): the zero point is 0 by default")
@@ -388,21 +429,31 @@ def test_a_scale_for_each_channel(student, rng):
 # 12.6: choosing the scale
 
 
+SCALE_HINT = (
+    "scale = (high - low) / 254, where 254 is 2 · LARGEST and the range is widened only to include 0; scale = 1 is "
+    "only for a range below 1e-30"
+)
+ZERO_HINT = "zero_point = -127 - low / scale, rounded to an integer, so that `low` becomes -127"
+
+
 @task("12.6")
 def test_the_range_fills_255_steps(student, rng):
     """The scale is (high - low) / 254; low becomes -127 and high 127, to within the rounding of the zero point."""
     for low, high, scale, zero in ((-1.0, 1.0, 1 / 127, 0), (0.0, 254.0, 1.0, -127), (-254.0, 0.0, 1.0, 127)):
-        got = student.compression.choose_scale(low, high)
-        expect.equal(len(got), 2, call=f"the length of choose_scale({low}, {high})")
-        expect.array(got[0], scale, call=f"the scale of choose_scale({low}, {high})")
-        expect.array(got[1], zero, call=f"the zero point of choose_scale({low}, {high})")
+        call = f"choose_scale({low}, {high})"
+        with explain_errors(call, f"{SCALE_HINT}; {ZERO_HINT}"):
+            got = student.compression.choose_scale(low, high)
+        expect.equal(len(got), 2, call=f"the length of {call}")
+        expect.array(got[0], scale, call=f"the scale of {call}", hint=SCALE_HINT)
+        expect.array(got[1], zero, call=f"the zero point of {call}", hint=ZERO_HINT)
     for _ in range(20):
         low, high = -float(rng.uniform(0, 5)), float(rng.uniform(0.1, 5))
         scale, zero = student.compression.choose_scale(low, high)
         call = f"choose_scale({low:.4f}, {high:.4f})"
-        expect.array(scale, (high - low) / 254, call=f"the scale of {call}")
-        expect.that(zero == int(zero), call=f"the zero point of {call}", got=zero, expected="a whole number")
-        expect.array(zero, -127 - low / scale, atol=0.5001, rtol=0, call=f"the zero point of {call}")
+        expect.array(scale, (high - low) / 254, call=f"the scale of {call}", hint=SCALE_HINT)
+        whole = zero == int(zero)
+        expect.that(whole, call=f"the zero point of {call}", got=zero, expected="a whole number", hint=ZERO_HINT)
+        expect.array(zero, -127 - low / scale, atol=0.5001, rtol=0, call=f"the zero point of {call}", hint=ZERO_HINT)
 
 
 @task("12.6")
@@ -419,9 +470,11 @@ def test_the_range_includes_zero(student):
 def test_a_range_without_width_has_scale_1(student):
     """If everything is 0, or nearly 0, the scale is 1; nan and infinity raise a ValueError."""
     for low, high in ((0.0, 0.0), (-1e-36, 1e-37)):
-        scale, _ = student.compression.choose_scale(low, high)
-        hint = "where the range, high - low, is below 1e-30 the scale is 1"
-        expect.array(scale, 1.0, call=f"the scale of choose_scale({low}, {high})", hint=hint)
+        call, hint = f"choose_scale({low}, {high})", "where the range, high - low, is below 1e-30 the scale is 1"
+        with explain_errors(call, hint):
+            got = student.compression.choose_scale(low, high)
+        scale, _ = got
+        expect.array(scale, 1.0, call=f"the scale of {call}", hint=hint)
     for low, high in ((0.0, math.nan), (math.nan, 1.0), (0.0, math.inf), (-math.inf, 0.0)):
         with expect.raises(ValueError, call=f"choose_scale({low}, {high})"):
             student.compression.choose_scale(low, high)
@@ -436,17 +489,21 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
         if shape[0] > 1:
             weight[1] = 0
         before = weight.copy()
-        q, scales = student.compression.quantize_weight(weight)
+        hint = "reshape to (outputs, the rest), and take each row's largest magnitude, axis=1; its range is ± that"
+        with explain_errors(f"quantize_weight(weight of {shape})", hint):
+            got = student.compression.quantize_weight(weight)
+        q, scales = got
         rows, call = np.abs(weight.reshape(shape[0], -1)).max(axis=1), f"quantize_weight(weight of {shape})"
         scale = np.where(rows > 0, rows / 127, 1)
         hint = "one scale per output: the largest magnitude of all its own weights / 127, or 1 if all are 0"
         expect.array(scales, scale, dtype="float32", rtol=1e-5, atol=0, call=f"the scales of {call}", hint=hint)
         expect.equal((q.shape, str(q.dtype)), (shape, "int8"), call=f"shape and dtype of the weight of {call}")
         tops = np.abs(q.reshape(shape[0], -1).astype(int)).max(axis=1)
-        expect.array(tops, np.where(rows > 0, 127, 0), call=f"the largest magnitudes in {call}")
+        hint = "quantize the weight with the scale of its output"
+        expect.array(tops, np.where(rows > 0, 127, 0), call=f"the largest magnitudes in {call}", hint=hint)
         error = np.abs(q * scale.reshape(spread.shape) - weight) / scale.reshape(spread.shape)
         got = f"an error of {error.max():.3f} steps"
-        expect.that(bool((error < 0.501).all()), call=call, got=got, expected="at most half a step")
+        expect.that(bool((error < 0.501).all()), call=call, got=got, expected="at most half a step", hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call=f"the weight after {call}")
     with expect.raises(ValueError, call="quantize_weight of a weight with a nan"):
         student.compression.quantize_weight(np.array([[1.0, math.nan], [1.0, 2.0]], "float32"))
@@ -460,9 +517,10 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
 def test_products_are_those_of_integers(student, rng, inner):
     """The product is exact for all integers from -127 to 127, whatever the inner size."""
     a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
-    got = student.compression.integer_matmul(a, b)
     call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
     hint = f"the pieces of at most 1040 inner positions cover 0 to {inner - 1} without a gap, and their products add up"
+    with explain_errors(call, f"cut a's last axis and b's first axis at the same places; the result is (6, 5): {hint}"):
+        got = student.compression.integer_matmul(a, b)
     expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
 
@@ -486,10 +544,11 @@ def test_products_of_stacks_and_rows(student, rng):
     for shape in ((4,), (2, 3, 4), (2, 1, 5, 1500), (3, 0), (0, 4)):
         a = rng.integers(-127, 128, shape).astype("int8")
         b = rng.integers(-127, 128, (shape[-1], 3)).astype("int8")
-        got = student.compression.integer_matmul(a, b)
-        expect.array(
-            got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=f"integer_matmul of {shape} and {b.shape}"
-        )
+        call, wanted = f"integer_matmul of {shape} and {b.shape}", multiply_integers(a, b)
+        hint = f"the result has a's shape without its last axis, and b's columns: {wanted.shape}"
+        with explain_errors(call, hint):
+            got = student.compression.integer_matmul(a, b)
+        expect.array(got, wanted, dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("12.7")
@@ -518,7 +577,9 @@ def test_the_linear_op(student, rng, shape):
     """Inputs are quantised and multiplied as integers; both scales are applied, and then the bias is added."""
     case, steps = draw_int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
     x = draw_inputs_near_steps(rng, steps, case)
-    got = student.tensor.apply(student.compression.linear_int8, x, **case)
+    told = "Σ w sums each row of the weight (out, k), axis=1: one number for each output, as in the product (…, out)"
+    with explain_errors(f"linear_int8 of x {shape}, weight (4, {shape[-1]})", told):
+        got = student.tensor.apply(student.compression.linear_int8, x, **case)
     wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * compute_unit(case) + case["bias"]
     call, hint = (
         f"linear_int8 of x {shape}, weight (4, {shape[-1]})",
@@ -561,8 +622,13 @@ def test_the_convolution_op(student, rng, name):
     shape, kernels, stride, padding = CONVOLUTIONS[name]
     case, steps = draw_int8_case(rng, kernels), rng.integers(-127, 128, shape)
     x = draw_inputs_near_steps(rng, steps, case)
+    told = (
+        "each kernel is a row of (out, C · kh · kw), each window of the padded, quantised images a column; im2col pads "
+        "no more; the product, transposed, is (pixels, out); output_sizes takes the sizes of x, kernel, stride, padding"
+    )
     op = student.compression.conv2d_int8
-    got = student.tensor.apply(op, x, **case, stride=stride, padding=padding)
+    with explain_errors(f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}", told):
+        got = student.tensor.apply(op, x, **case, stride=stride, padding=padding)
     sums = cross_correlate(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
     wanted = sums * compute_unit(case)[:, None, None] + case["bias"][:, None, None]
     call = f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}"
@@ -599,20 +665,29 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
         layer = student.spatial.Conv2d(3, 4, (2, 3), bias=bias, rng=student.rng(4))
         if bias:
             layer.bias.data = rng.normal(size=4).astype("float32")
-        small = student.compression.QuantizedLayer(layer, -1.0, 3.0)
         call = f"QuantizedLayer(Conv2d(3, 4, (2, 3), bias={bias}), -1.0, 3.0)"
+        hint = (
+            "without a bias, the buffer is one 0 per output, and with one its data; the others come from two functions"
+        )
+        with explain_errors(call, hint):
+            small = student.compression.QuantizedLayer(layer, -1.0, 3.0)
         expect.equal(small.parameters(), [], call=f"{call}.parameters()")
         got = [(str(buffer.dtype), buffer.shape) for buffer in small.buffers()]
         wanted = [("int8", (4, 3, 2, 3)), ("float32", (4,)), ("float32", (4,)), ("float32", ()), ("int8", ())]
-        expect.equal(got, wanted, call=f"dtypes and shapes of {call}.buffers()")
+        hint = (
+            "quantize_weight returns weight and weight_scale; bias is float32; zero_point, int8, is single like scale"
+        )
+        expect.equal(got, wanted, call=f"dtypes and shapes of {call}.buffers()", hint=hint)
         weight, scales, its_bias, scale, zero = (values(buffer) for buffer in small.buffers())
         rows = np.abs(values(layer.weight).reshape(4, -1)).max(axis=1)
-        expect.array(scales, rows / 127, call=f"weight_scale of {call}")
+        expect.array(scales, rows / 127, call=f"weight_scale of {call}", hint="quantize_weight(the layer's weight)")
         error = np.abs(weight * scales[:, None, None, None] - values(layer.weight)).max(axis=(1, 2, 3))
         expect.that(bool((error < 0.501 * scales).all()), call=f"weight of {call}", got=error, expected="half a step")
-        expect.array(its_bias, values(layer.bias) if bias else np.zeros(4), call=f"bias of {call}")
-        expect.array(scale, 4 / 254, call=f"scale of {call}")
-        expect.array(zero, -64, atol=1, call=f"zero_point of {call}")
+        hint = "the layer's own bias, or zeros if it is None"
+        expect.array(its_bias, values(layer.bias) if bias else np.zeros(4), call=f"bias of {call}", hint=hint)
+        hint = "choose_scale(low, high) returns (scale, zero_point)"
+        expect.array(scale, 4 / 254, call=f"scale of {call}", hint=hint)
+        expect.array(zero, -64, atol=1, call=f"zero_point of {call}", hint=hint)
 
 
 @task("12.9")
@@ -630,10 +705,14 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
             wanted = sums * (scale * scales)[:, None, None] + bias[:, None, None]
         else:
             wanted = steps @ weight.T.astype(np.int64) * (scale * scales) + bias
-        got = small(student.tensor.Tensor(x))
-        tolerance = 1e-5 + 1.01 * float(scale) * float((np.abs(weight).max() * scales).max())  # one step of one input
         call = f"QuantizedLayer of a {'Conv2d' if layer is conv else 'Dense'} for x {shape}"
-        expect.array(got, wanted, dtype="float32", rtol=0, atol=tolerance, call=call)
+        hint = (
+            "a Conv2d's op is conv2d_int8, with layer.attributes too, and a Dense's is linear_int8; it gets all buffers"
+        )
+        with explain_errors(call, hint):
+            got = small(student.tensor.Tensor(x))
+        tolerance = 1e-5 + 1.01 * float(scale) * float((np.abs(weight).max() * scales).max())  # one step of one input
+        expect.array(got, wanted, dtype="float32", rtol=0, atol=tolerance, call=call, hint=hint)
         off = np.abs(values(got) - wanted) > 1e-4
         expect.that(off.mean() < 0.05, call=call, got=f"{off.sum()} of {off.size} differ", expected="nearly none")
 
@@ -675,7 +754,9 @@ def test_a_folded_convolution_normalises(student, rng, bias):
     tensors = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
     before = [values(tensor) for tensor in tensors]
     x = rng.normal(size=(2, 2, 7, 6))
-    folded = student.compression.fold_batch_norm(conv, norm)
+    told = "one factor for each output channel, `spread` along the kernels' first axis; without an old bias, it is 0"
+    with explain_errors(f"fold_batch_norm(Conv2d(2, 5, 3, …, bias={bias}), BatchNorm2d(5))", told):
+        folded = student.compression.fold_batch_norm(conv, norm)
     wanted = apply_batch_norm(apply_conv(x, conv, (2, 2), (1, 1)), norm)
     call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)) for images"
     hint = "with f = norm weight / √(var + eps): kernel · f, and norm bias + (old bias - mean) · f"
@@ -685,12 +766,19 @@ def test_a_folded_convolution_normalises(student, rng, bias):
         expect.array(tensor, value, rtol=0, atol=0, call="the two layers after folding", hint="make a new layer")
 
 
+FOLD_HINT = (
+    "fold a BatchNorm2d only if there is a layer right before it, the last one in the list, and that is a Conv2d; the "
+    "folded layer takes its place. Each Conv2d and Dense, and no other layer, becomes a QuantizedLayer"
+)
+
+
 @task("12.10")
 def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
     """A layer's range is the range of its inputs when the images go through the float network in evaluation mode."""
     net, x = make_image_network(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
     student.dense.set_training(net, True)
-    small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
+    with explain_errors("quantize_network(a network of 3 convolutions and a Dense, 16 images)", FOLD_HINT):
+        small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     student.dense.set_training(net, False)
     _, inputs = compute_logits(net, x)
     buffers = [values(buffer) for buffer in small.buffers()]
@@ -760,7 +848,8 @@ def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
     maps = maps.reshape(8, 4, 3, 2, 3, 2).max(axis=(3, 5))
     wanted = apply_conv(apply_batch_norm(maps, norms[1]), last, (1, 1), (0, 0))
     student.dense.set_training(net, True)
-    small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
+    with explain_errors(f"quantize_network({'norm, ' * first}conv, pool, norm, dropout, conv)", FOLD_HINT):
+        small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     error = np.abs(predict_array(student, small, x) - wanted).mean() / wanted.std()
     got = f"a mean error of {error:.3f} standard deviations of the exact output"
     call = f"{'norm, ' * first}conv, pool, norm, dropout, conv in int8: its output"
@@ -783,7 +872,12 @@ SUM = f"{DIVERGENCE}; plus (1 - alpha) · cross-entropy"
 def test_the_distillation_loss_at_its_ends(student, rng):
     """With alpha 0 the loss is the cross-entropy; with alpha 1 and equal distributions it is 0; logits may be huge."""
     logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
-    got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
+    rows = (
+        "each row is a distribution: largest, sum of exponentials and sum over classes are along axis 1; the first two "
+    )
+    rows += "keep it (keepdims), so that they broadcast"
+    with explain_errors("distillation_loss with alpha=0", rows):
+        got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
     wanted = derive_distillation_loss(logits, logits, targets, 1.0, 0.0)
     hint = "only (1 - alpha) · cross-entropy remains, of the logits themselves: no temperature"
     expect.array(got, wanted, call="distillation_loss with alpha=0", hint=hint)
@@ -855,6 +949,20 @@ def test_temperatures_and_shares_out_of_range(student):
 
 
 # helpers of the tests above
+
+
+@contextmanager
+def explain_errors(call, hint):
+    """Turn an exception in student code into a failure with this hint; gaps and dead workers stay as they are."""
+    try:
+        yield
+    except (expect.Mismatch, *expect.NO_ANSWER):
+        raise
+    except Exception as error:
+        if expect.is_gap(error):
+            raise
+        got = f"{expect.get_exception_type_name(error)}: {error}"
+        raise expect.Mismatch(call=call, got=got, expected="no exception", hint=hint) from error
 
 
 @contextmanager
