@@ -1288,7 +1288,10 @@ def explain_holm(p_values, alpha, got, wanted):
             limit = f"p = {p_values[place]:.4g} is number {i} from the smallest, and its limit is {alpha} / ({m} - {i})"
             if p_values[place] <= alpha / (m - i) and not wanted[place]:
                 return f"{limit}; but a smaller p was above its limit, and there the search ends"
-            return f"{limit}; a p equal to its limit is rejected. The answers are in the order of the p-values"
+            answer = (
+                "not above it: it is rejected, and its answer is" if wanted[place] else "above it: its answer is not"
+            )
+            return f"{limit} = {alpha / (m - i):.4g}. p is {answer} True, at the position of p"
     return None
 
 
