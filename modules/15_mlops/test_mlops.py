@@ -1572,7 +1572,8 @@ def require_refusal(call, function, status, mentions="", hint=None):
         if got.startswith("RequestError:") and f"({status}, " in text and mentions in text:
             return
     advice = hint(got) if callable(hint) else hint
-    raise expect.Mismatch(call=call, got=got, expected=expected, hint=advice) from cause
+    # With a cause, a general hint about its type would replace this one.
+    raise expect.Mismatch(call=call, got=got, expected=expected, hint=advice) from (None if advice else cause)
 
 
 def explain_parsing_error(got):
