@@ -192,7 +192,7 @@ def test_sizes_are_told(course):
     replace_text(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
     said = list_problems(check_sizes_are_kept, course)
     assert f"{LESSON.as_posix()}:1: has 1 line;" in said
-    assert f"{CODE.as_posix()}:1: 4" in said
+    assert f"{CODE.as_posix()}:1: has 4" in said
 
 
 @pytest.mark.parametrize(
