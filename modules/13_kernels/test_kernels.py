@@ -109,7 +109,7 @@ def describe_places(wrong, axes):
     """Say where elements are wrong along each of these axes: "channel 1 of 4" if it is not everywhere."""
     parts = []
     for name, (axis, size) in zip(axes, enumerate(wrong.shape), strict=True):
-        places = np.flatnonzero(wrong.any(axis=tuple(a for a in range(wrong.ndim) if a != axis))).tolist()
+        places = np.flatnonzero(wrong.any(axis=tuple(a for a in range(len(axes)) if a != axis))).tolist()
         if 0 < len(places) < size:
             parts.append(f"{name} {', '.join(map(str, places[:4]))}{', …' if len(places) > 4 else ''} of {size}")
     return f"Wrong only at {' and '.join(parts)}. " if parts else ""
