@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -139,6 +139,24 @@ def raises(
         ) from error
     else:
         raise Mismatch(call=call, got="no exception", expected=wanted, hint=hint)
+
+
+@contextmanager
+def explain_errors(call: str, hint: str | Callable[[str], str]) -> Iterator[None]:
+    """Turn an exception in student code into a Mismatch. The hint may depend on the exception's type and message.
+
+    Failed comparisons, gaps and workers that do not answer are raised as they are.
+    """
+    try:
+        yield
+    except (Mismatch, *NO_ANSWER):
+        raise
+    except Exception as error:
+        if is_gap(error):
+            raise
+        got = f"{get_exception_type_name(error)}: {error}"
+        advice = hint if isinstance(hint, str) else hint(got)
+        raise Mismatch(call=call, got=got, expected="no exception", hint=advice) from error
 
 
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_buffers_weigh_and_are_no_parameters(student):
     call = "measure_size(Sequential(BatchNorm2d(6), ReLU()))"
     expect.equal(student.compression.measure_size(net), wanted, call=call, hint="parameters() and buffers()")
     call, hint = "measure_size(ReLU())", "without parameters there is nothing to divide by: the sparsity is 0.0"
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         got = student.compression.measure_size(student.activations.ReLU())
     expect.equal(got, {"parameters": 0, "bytes": 0, "sparsity": 0.0}, call=call, hint=hint)
 
@@ -79,7 +79,7 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
         for sparsity in (0.0, 0.13, 0.5, float(rng.uniform(0.2, 0.9)), 1.0):
             call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
             hint = "rank all elements by absolute value, axis=None; the first round(sparsity · size) of them are pruned"
-            with explain_errors(call, hint):
+            with expect.explain_errors(call, hint):
                 got = student.compression.magnitude_mask(weight, sparsity)
             expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
@@ -98,7 +98,7 @@ def test_of_equal_magnitudes_the_first_goes(student, rng):
         call, hint = f"magnitude_mask(600 numbers ±1 and ±2, {sparsity})", "a stable sort keeps equal ones in order"
         expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
     call = "global_masks([four ones, three], 3 / 7)"
-    with explain_errors(call, CUT_HINT):
+    with expect.explain_errors(call, CUT_HINT):
         masks = student.compression.global_masks([np.ones((2, 2)), np.ones(3)], 3 / 7)
     expect.array(masks[0], [[False, False], [False, True]], call=f"the first of {call}", hint=CUT_HINT)
     expect.array(masks[1], [True, True, True], call=f"the second of {call}", hint=CUT_HINT)
@@ -110,7 +110,7 @@ def test_global_masks_rank_all_weights_together(student, rng):
     sizes = {(5, 4): 1, (3, 2, 2, 2): 0.3, (1, 7): 3}
     weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
     for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
-        with explain_errors(f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})", CUT_HINT):
+        with expect.explain_errors(f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})", CUT_HINT):
             got = student.compression.global_masks(weights, sparsity)
         flat = mask_smallest(np.concatenate([weight.ravel() for weight in weights]), sparsity)
         call = f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})"
@@ -156,7 +156,7 @@ def test_the_schedule_is_a_cubic(student, rng):
     schedule = student.compression.cubic_sparsity
     for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
         call, hint = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)", explain_schedule(step, 100, 200)
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = schedule(step, 100, 200, 0.8)
         expect.array(got, wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
     for _ in range(20):
@@ -169,7 +169,7 @@ def test_the_schedule_is_a_cubic(student, rng):
     for step, wanted in ((6, 0.0), (699, 0.0), (700, 0.8), (701, 0.8)):
         call = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)"
         hint = explain_schedule(step, 700, 700)
-        with explain_errors(call, f"{hint}: nothing is divided by 0"):
+        with expect.explain_errors(call, f"{hint}: nothing is divided by 0"):
             got = schedule(step, 700, 700, 0.8)
         expect.array(got, wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
 
@@ -196,7 +196,7 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
     trainer = make_pruning_trainer(student, layer, optimizer, begin=1, end=4, final=0.75)
     velocity = np.zeros_like(weight)
     for step, zeros in enumerate((3, 13, 17, 18, 18, 18), start=1):
-        with explain_errors(
+        with expect.explain_errors(
             f"train_step {step} of PruningTrainer(…)", "note which weights are != 0, then super's step"
         ):
             figures = trainer.train_step(student.tensor.Tensor(x), student.tensor.Tensor(y))
@@ -267,7 +267,7 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
     net = student.layers.Sequential(first, *middle, student.activations.ReLU(), spatial.MaxPool2d(2), second)
     randomize_layers(rng, net)
     x, keep = rng.normal(size=(3, 2, 9, 8)), sorted(int(c) for c in rng.choice(6, 4, replace=False))
-    with explain_errors(f"remove_channels(network, 0, {keep})", CHANNEL_HINT):
+    with expect.explain_errors(f"remove_channels(network, 0, {keep})", CHANNEL_HINT):
         small = student.compression.remove_channels(net, 0, keep)
     maps = apply_conv(x, first, (1, 1), (1, 1))
     maps = np.maximum(apply_batch_norm(maps, middle[0]) if normalised else maps, 0)
@@ -280,7 +280,7 @@ def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
     expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
     sizes, shapes = [(4,), (4,)] if normalised else [], [b.shape for b in small.buffers()]
     expect.equal(shapes, sizes, call=f"the shapes of the buffers of {call}", hint=hint)
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         got = predict_array(student, small, x)
     expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
@@ -297,7 +297,9 @@ def test_a_flattened_channel_has_many_columns(student, rng):
     maps = np.maximum(apply_conv(x, conv, (1, 1), (0, 0)), 0)
     maps[:, [1, 2, 4]] = 0
     remove = student.compression.remove_channels
-    with explain_errors(f"remove_channels(conv, ReLU, Flatten, Dense, ReLU, Dense; 0, {channels})", CHANNEL_HINT):
+    with expect.explain_errors(
+        f"remove_channels(conv, ReLU, Flatten, Dense, ReLU, Dense; 0, {channels})", CHANNEL_HINT
+    ):
         narrow = remove(net, 0, channels)
         narrower = remove(narrow, 3, units)
     hint = "after Flatten, channel c owns columns c·h·w to (c+1)·h·w; after a Dense, unit c owns column c"
@@ -311,7 +313,7 @@ def test_a_flattened_channel_has_many_columns(student, rng):
         call = f"conv, ReLU, Flatten, Dense, ReLU, Dense; without channels [1, 2, 4]{units_gone}"
         shapes = [p.shape for p in small.parameters()]
         expect.equal(shapes, sizes, call=f"the shapes of the parameters of {call}", hint=hint)
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = predict_array(student, small, x)
         expect.array(got, inner @ values(last.weight).T, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
@@ -325,7 +327,7 @@ def test_the_larger_network_stays(student, rng):
     randomize_layers(rng, net)
     x = rng.normal(size=(2, 2, 3, 3))
     before, tensors = predict_array(student, net, x), [values(t) for t in [*net.parameters(), *net.buffers()]]
-    with explain_errors("remove_channels(network, 0, [2])", CHANNEL_HINT):
+    with expect.explain_errors("remove_channels(network, 0, [2])", CHANNEL_HINT):
         small = student.compression.remove_channels(net, 0, [2])
     expect.equal(predict_array(student, small, x).shape, (2, 2, 3, 3), call="the shape of the smaller network's answer")
     hint = "make new layers with new tensors (with_arrays), in a new list"
@@ -441,7 +443,7 @@ def test_the_range_fills_255_steps(student, rng):
     """The scale is (high - low) / 254; low becomes -127 and high 127, to within the rounding of the zero point."""
     for low, high, scale, zero in ((-1.0, 1.0, 1 / 127, 0), (0.0, 254.0, 1.0, -127), (-254.0, 0.0, 1.0, 127)):
         call = f"choose_scale({low}, {high})"
-        with explain_errors(call, f"{SCALE_HINT}; {ZERO_HINT}"):
+        with expect.explain_errors(call, f"{SCALE_HINT}; {ZERO_HINT}"):
             got = student.compression.choose_scale(low, high)
         expect.equal(len(got), 2, call=f"the length of {call}")
         expect.array(got[0], scale, call=f"the scale of {call}", hint=SCALE_HINT)
@@ -471,7 +473,7 @@ def test_a_range_without_width_has_scale_1(student):
     """If everything is 0, or nearly 0, the scale is 1; nan and infinity raise a ValueError."""
     for low, high in ((0.0, 0.0), (-1e-36, 1e-37)):
         call, hint = f"choose_scale({low}, {high})", "where the range, high - low, is below 1e-30 the scale is 1"
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = student.compression.choose_scale(low, high)
         scale, _ = got
         expect.array(scale, 1.0, call=f"the scale of {call}", hint=hint)
@@ -490,7 +492,7 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
             weight[1] = 0
         before = weight.copy()
         hint = "reshape to (outputs, the rest), and take each row's largest magnitude, axis=1; its range is ± that"
-        with explain_errors(f"quantize_weight(weight of {shape})", hint):
+        with expect.explain_errors(f"quantize_weight(weight of {shape})", hint):
             got = student.compression.quantize_weight(weight)
         q, scales = got
         rows, call = np.abs(weight.reshape(shape[0], -1)).max(axis=1), f"quantize_weight(weight of {shape})"
@@ -519,7 +521,9 @@ def test_products_are_those_of_integers(student, rng, inner):
     a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
     call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
     hint = f"the pieces of at most 1040 inner positions cover 0 to {inner - 1} without a gap, and their products add up"
-    with explain_errors(call, f"cut a's last axis and b's first axis at the same places; the result is (6, 5): {hint}"):
+    with expect.explain_errors(
+        call, f"cut a's last axis and b's first axis at the same places; the result is (6, 5): {hint}"
+    ):
         got = student.compression.integer_matmul(a, b)
     expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
@@ -546,7 +550,7 @@ def test_products_of_stacks_and_rows(student, rng):
         b = rng.integers(-127, 128, (shape[-1], 3)).astype("int8")
         call, wanted = f"integer_matmul of {shape} and {b.shape}", multiply_integers(a, b)
         hint = f"the result has a's shape without its last axis, and b's columns: {wanted.shape}"
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = student.compression.integer_matmul(a, b)
         expect.array(got, wanted, dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
@@ -578,7 +582,7 @@ def test_the_linear_op(student, rng, shape):
     case, steps = draw_int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
     x = draw_inputs_near_steps(rng, steps, case)
     told = "Σ w sums each row of the weight (out, k), axis=1: one number for each output, as in the product (…, out)"
-    with explain_errors(f"linear_int8 of x {shape}, weight (4, {shape[-1]})", told):
+    with expect.explain_errors(f"linear_int8 of x {shape}, weight (4, {shape[-1]})", told):
         got = student.tensor.apply(student.compression.linear_int8, x, **case)
     wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * compute_unit(case) + case["bias"]
     call, hint = (
@@ -627,7 +631,7 @@ def test_the_convolution_op(student, rng, name):
         "no more; the product, transposed, is (pixels, out); output_sizes takes the sizes of x, kernel, stride, padding"
     )
     op = student.compression.conv2d_int8
-    with explain_errors(f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}", told):
+    with expect.explain_errors(f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}", told):
         got = student.tensor.apply(op, x, **case, stride=stride, padding=padding)
     sums = cross_correlate(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
     wanted = sums * compute_unit(case)[:, None, None] + case["bias"][:, None, None]
@@ -669,7 +673,7 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
         hint = (
             "without a bias, the buffer is one 0 per output, and with one its data; the others come from two functions"
         )
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             small = student.compression.QuantizedLayer(layer, -1.0, 3.0)
         expect.equal(small.parameters(), [], call=f"{call}.parameters()")
         got = [(str(buffer.dtype), buffer.shape) for buffer in small.buffers()]
@@ -709,7 +713,7 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
         hint = (
             "a Conv2d's op is conv2d_int8, with layer.attributes too, and a Dense's is linear_int8; it gets all buffers"
         )
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = small(student.tensor.Tensor(x))
         tolerance = 1e-5 + 1.01 * float(scale) * float((np.abs(weight).max() * scales).max())  # one step of one input
         expect.array(got, wanted, dtype="float32", rtol=0, atol=tolerance, call=call, hint=hint)
@@ -755,7 +759,7 @@ def test_a_folded_convolution_normalises(student, rng, bias):
     before = [values(tensor) for tensor in tensors]
     x = rng.normal(size=(2, 2, 7, 6))
     told = "one factor for each output channel, `spread` along the kernels' first axis; without an old bias, it is 0"
-    with explain_errors(f"fold_batch_norm(Conv2d(2, 5, 3, …, bias={bias}), BatchNorm2d(5))", told):
+    with expect.explain_errors(f"fold_batch_norm(Conv2d(2, 5, 3, …, bias={bias}), BatchNorm2d(5))", told):
         folded = student.compression.fold_batch_norm(conv, norm)
     wanted = apply_batch_norm(apply_conv(x, conv, (2, 2), (1, 1)), norm)
     call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)) for images"
@@ -777,7 +781,7 @@ def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
     """A layer's range is the range of its inputs when the images go through the float network in evaluation mode."""
     net, x = make_image_network(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
     student.dense.set_training(net, True)
-    with explain_errors("quantize_network(a network of 3 convolutions and a Dense, 16 images)", FOLD_HINT):
+    with expect.explain_errors("quantize_network(a network of 3 convolutions and a Dense, 16 images)", FOLD_HINT):
         small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     student.dense.set_training(net, False)
     _, inputs = compute_logits(net, x)
@@ -848,7 +852,7 @@ def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
     maps = maps.reshape(8, 4, 3, 2, 3, 2).max(axis=(3, 5))
     wanted = apply_conv(apply_batch_norm(maps, norms[1]), last, (1, 1), (0, 0))
     student.dense.set_training(net, True)
-    with explain_errors(f"quantize_network({'norm, ' * first}conv, pool, norm, dropout, conv)", FOLD_HINT):
+    with expect.explain_errors(f"quantize_network({'norm, ' * first}conv, pool, norm, dropout, conv)", FOLD_HINT):
         small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     error = np.abs(predict_array(student, small, x) - wanted).mean() / wanted.std()
     got = f"a mean error of {error:.3f} standard deviations of the exact output"
@@ -876,7 +880,7 @@ def test_the_distillation_loss_at_its_ends(student, rng):
         "each row is a distribution: largest, sum of exponentials and sum over classes are along axis 1; the first two "
     )
     rows += "keep it (keepdims), so that they broadcast"
-    with explain_errors("distillation_loss with alpha=0", rows):
+    with expect.explain_errors("distillation_loss with alpha=0", rows):
         got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
     wanted = derive_distillation_loss(logits, logits, targets, 1.0, 0.0)
     hint = "only (1 - alpha) · cross-entropy remains, of the logits themselves: no temperature"
@@ -949,20 +953,6 @@ def test_temperatures_and_shares_out_of_range(student):
 
 
 # helpers of the tests above
-
-
-@contextmanager
-def explain_errors(call, hint):
-    """Turn an exception in student code into a failure with this hint; gaps and dead workers stay as they are."""
-    try:
-        yield
-    except (expect.Mismatch, *expect.NO_ANSWER):
-        raise
-    except Exception as error:
-        if expect.is_gap(error):
-            raise
-        got = f"{expect.get_exception_type_name(error)}: {error}"
-        raise expect.Mismatch(call=call, got=got, expected="no exception", hint=hint) from error
 
 
 @contextmanager

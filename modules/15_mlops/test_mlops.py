@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import math
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +32,6 @@ SYNC_HINT = "write, flush, os.fsync(file.fileno()), close, and only then replace
 def compute_sha256(data):
     """Return the digest that a registry must return."""
     return hashlib.sha256(data).hexdigest()
-
-
-@contextmanager
-def explain_errors(call, hint):
-    """Turn an exception in student code into a failure with a hint: a string, or a function of the exception's text."""
-    try:
-        yield
-    except (expect.Mismatch, *expect.NO_ANSWER):
-        raise
-    except Exception as error:
-        if expect.is_gap(error):
-            raise
-        got = f"{expect.get_exception_type_name(error)}: {error}"
-        advice = hint if isinstance(hint, str) else hint(got)
-        raise expect.Mismatch(call=call, got=got, expected="no exception", hint=advice) from error
 
 
 # Functions that run in the student's process, through `student.define`; they import everything they need.
@@ -539,8 +523,8 @@ def test_objects_have_the_names_of_their_bytes(student, rng):
     registry = student.mlops.Registry(folder)
     contents = [b"", b"a", rng.bytes(3000), rng.bytes(3000)]
     for data in contents:
-        hint = "write if there is no such file, or (`or` looks no further) if its bytes differ; return the digest"
-        with explain_errors(f"Registry.put({len(data)} bytes)", hint):
+        hint = "write if the file is missing or its bytes differ, checked in this order; return the digest"
+        with expect.explain_errors(f"Registry.put({len(data)} bytes)", hint):
             name = registry.put(data)
         expect.equal(name, compute_sha256(data), call=f"Registry.put({len(data)} bytes)", hint="return digest(data)")
         path, hint = folder / "objects" / name, "a file named by the digest must be written unless there is one already"
@@ -549,7 +533,7 @@ def test_objects_have_the_names_of_their_bytes(student, rng):
     for one in (registry, student.mlops.Registry(folder.as_posix())):
         for data in contents:
             call = f"Registry.get(the digest of {len(data)} stored bytes)"
-            with explain_errors(call, explain_get_error):
+            with expect.explain_errors(call, explain_get_error):
                 got = one.get(compute_sha256(data))
             expect_same_bytes(got, data, call=call, hint="return the bytes of the file that the digest names")
 
@@ -571,7 +555,7 @@ def test_the_same_bytes_are_stored_once(student, rng):
     expect.equal(registry.put(data), compute_sha256(data), call="put of the same bytes again")
     after = path.stat().st_ino, path.stat().st_mtime_ns
     call = "the file's inode and time after a second put of the same bytes"
-    expect.equal(after, before, call=call, hint="write only if there is no such file, or if its bytes differ")
+    expect.equal(after, before, call=call, hint="write only if the file is missing or its bytes differ")
     expect.equal(len(list((folder / "objects").iterdir())), 1, call="the number of files in objects")
 
 
@@ -596,7 +580,7 @@ def test_a_flipped_byte_is_named(student, rng):
         expect_same_bytes(path.read_bytes(), content, call="the damaged file after get", hint="leave it as it is")
         expect_same_bytes(registry.get(safe), other, call="get of another object")
         call, hint = "get after put has repaired it", "put: a file of that name may be damaged: compare its bytes"
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             registry.put(data)
             got = registry.get(name)
         expect_same_bytes(got, data, call=call, hint=hint)
@@ -678,7 +662,7 @@ def test_promoting_and_rolling_back(student, rng):
             before, what = len(history), "roll_back()"
             history.pop()
             hint = "take the history without its last entry, history[:-1]; its own last entry, [-1], is then in service"
-            with explain_errors(f"roll_back(), step {step}", f"there are {before} entries: {hint}"):
+            with expect.explain_errors(f"roll_back(), step {step}", f"there are {before} entries: {hint}"):
                 got = registry.roll_back()
             expect.equal(got, history[-1], call=f"roll_back(), step {step}", hint=hint)
             hint = f"write the history without its last entry: {before - 1} of {before} stay"
@@ -687,7 +671,7 @@ def test_promoting_and_rolling_back(student, rng):
             what = "promote(the model in service)" if before == [name] else "promote(another model)"
             hint = "promoting the model in service, the last entry, changes nothing"
             hint = hint if before == [name] else "the digest must be added at the end, and the list written to the file"
-            with explain_errors(f"{what}, step {step}", hint):
+            with expect.explain_errors(f"{what}, step {step}", hint):
                 registry.promote(name)
             history += [name] if before != [name] else []
         one = registry if step % 2 else student.mlops.Registry(folder)
@@ -823,7 +807,7 @@ def test_records_come_back(student, rng):
         expect.that(len(data) > 0, call=call, got="empty", expected="lines", hint="file.write the line")
         hint = "a line has 8 digits of the digest of its JSON's bytes, a space, and these bytes"
         expect.equal(read_lines(data), right, call=f"the lines of {call}", hint=hint)
-        with explain_errors(f"read_records of {call}", explain_reading_error):
+        with expect.explain_errors(f"read_records of {call}", explain_reading_error):
             got = student.mlops.read_records(path)
         expect.equal(got, right, call=f"read_records of {call}", hint=suggest_line_numbers(got, right) or LINE_HINT)
     data = path.read_bytes()
@@ -837,7 +821,9 @@ def test_a_log_survives_a_cut_at_every_byte(student, rng):
     mlops, path, last = student.mlops, student.folder() / "run.log", {"step": 99}
     data = write_lines(draw_records(rng, 2))
     cuts = [data[:end] for end in range(len(data) + 1)]
-    with explain_errors(f"read_records of a log of {len(data)} bytes, cut off after each", explain_reading_error):
+    with expect.explain_errors(
+        f"read_records of a log of {len(data)} bytes, cut off after each", explain_reading_error
+    ):
         read = student.define(read_each_content)(mlops.read_records, path, cuts)
     longer = student.define(append_to_each_content)(mlops.append_record, path, cuts, last)
     again = student.define(read_each_content)(mlops.read_records, path, [require_bytes(one) for one in longer])
@@ -865,7 +851,7 @@ def test_a_damaged_line_is_named_and_costs_itself_alone(student, rng):
     for line in (b"{}", b"00000000 {}", b"\xff\xfe", b"[" * 5000, b" ", b"44136fa3x{}", b"44136fa3"):
         bad[f"a line {line[:20]!r} in it"] = data + line + b"\n" + data
     path = student.folder() / "run.log"
-    with explain_errors("read_records of a log with a changed byte or a bad line", explain_reading_error):
+    with expect.explain_errors("read_records of a log with a changed byte or a bad line", explain_reading_error):
         got = student.define(read_each_content)(student.mlops.read_records, path, list(bad.values()))
     for (what, content), one in zip(bad.items(), got, strict=True):
         right = read_lines(content)
@@ -897,7 +883,7 @@ def test_a_record_is_on_the_disk_on_return(student):
 def test_each_value_has_its_path(student):
     """Dicts, lists and tuples are traversed to any depth; every single value or empty container has a path."""
     value = {"config": {"lr": 0.1, "sizes": [3, (4, "x")]}, "data": np.arange(3), "none": None, "empty": [], "also": {}}
-    with explain_errors(f"fingerprint({value})", explain_fingerprint_error):
+    with expect.explain_errors(f"fingerprint({value})", explain_fingerprint_error):
         got = student.mlops.fingerprint(value)
     paths = ["also", "config.lr", "config.sizes.0", "config.sizes.1.0", "config.sizes.1.1", "data", "empty", "none"]
     hint = "pass on each value of a container that is not empty, with path.key, or with the key alone if path is empty"
@@ -1018,7 +1004,7 @@ def test_psi_by_hand(student):
     wanted = 3 / 11 * math.log(8.5 / 5.5) - 3 / 11 * math.log(2.5 / 5.5)
     hint = "with an edge at 5.5, p is 5.5/11 in both bins, q is 8.5/11 and 2.5/11; the index is Σ (q - p) · ln(q / p)"
     call = "psi of 5, 5 against 8, 2 values in two bins"
-    with explain_errors(call, PSI_HINT):
+    with expect.explain_errors(call, PSI_HINT):
         got = student.mlops.psi(reference, current, 2)
     traps = {
         f"{advice}: {hint}": compute_psi_of_counts(*counts)
@@ -1049,12 +1035,12 @@ def test_psi_by_its_formula(student, rng):
     ):
         sizes = f"{len(reference)} and {len(current)} values"
         wanted = compute_psi_by_counting(reference, current, 10)
-        with explain_errors(f"psi of {sizes}", PSI_HINT):
+        with expect.explain_errors(f"psi of {sizes}", PSI_HINT):
             got = psi(reference, current)
         expect.array(got, wanted, rtol=1e-9, call=f"psi of {sizes}", hint=hint)
         for bins in (2, 5, 16):
             wanted = compute_psi_by_counting(reference, current, bins)
-            with explain_errors(f"psi of {sizes}, bins={bins}", PSI_HINT):
+            with expect.explain_errors(f"psi of {sizes}, bins={bins}", PSI_HINT):
                 got = psi(reference, current, bins)
             expect.array(got, wanted, rtol=1e-9, call=f"psi of {sizes}, bins={bins}", hint=hint)
 
@@ -1066,7 +1052,7 @@ def test_empty_bins_and_values_outside_are_finite(student, rng):
     for current in (np.full(100, 50.0), np.full(100, -50.0), np.array([0.5])):
         wanted = compute_psi_by_counting(reference, current, 10)
         call = f"psi of a uniform sample and {len(current)} times {current[0]}"
-        with explain_errors(call, PSI_HINT):
+        with expect.explain_errors(call, PSI_HINT):
             got = student.mlops.psi(reference, current)
         expect.array(got, wanted, rtol=1e-9, call=call, hint="add ½ in each bin; the outer bins have no end")
 
@@ -1103,7 +1089,7 @@ def test_ks_by_hand(student):
         ([3.0, 4], [1.0, 2, 2, 3], 0.75, "0 of 2 values are ≤ 2 in the first sample, and 3 of 4 in the second"),
     ):
         call = f"ks_test({first}, {second})"
-        with explain_errors(call, f"{SHARES_HINT}. {KOLMOGOROV}"):
+        with expect.explain_errors(call, f"{SHARES_HINT}. {KOLMOGOROV}"):
             got = student.mlops.ks_test(np.array(first), np.array(second))
         distance, _ = got
         expect.array(distance, wanted, rtol=1e-9, call=f"D of {call}", hint=f"{hint}: {SHARES_HINT}")
@@ -1121,7 +1107,7 @@ def test_ks_is_scipys(student):
     """D and p of five pairs of samples agree with SciPy (reference.json), even with ties and unequal sizes."""
     for case in REFERENCE["ks"]:
         call = f"ks_test of {len(case['samples'][0])} and {len(case['samples'][1])} values"
-        with explain_errors(call, f"{SHARES_HINT}. {KOLMOGOROV}"):
+        with expect.explain_errors(call, f"{SHARES_HINT}. {KOLMOGOROV}"):
             got = student.mlops.ks_test(*map(np.array, case["samples"]))
         distance, p = got
         expect.array(distance, case["D"], rtol=1e-9, call=f"D of {call}", hint=SHARES_HINT)
@@ -1186,7 +1172,7 @@ def test_the_tail_by_hand(student, rng):
                 "df = 6 is df = 4 (exp(-y) and y · exp(-y) / Γ(2)) and y² · exp(-y) / Γ(3)",
             ),
         ):
-            with explain_errors(f"chi2_tail({x}, {df})", f"{hint}; for y = 0 there is no logarithm"):
+            with expect.explain_errors(f"chi2_tail({x}, {df})", f"{hint}; for y = 0 there is no logarithm"):
                 got = student.mlops.chi2_tail(x, df)
             expect.array(got, wanted, rtol=1e-9, atol=0, call=f"chi2_tail({x}, {df})", hint=hint)
 
@@ -1199,7 +1185,7 @@ def test_the_tail_is_scipys(student):
         hint = (
             f"for d = {2 - df % 2} and every second d up to {df - 2}, add y^(d/2) · exp(-y) / Γ(d/2 + 1), with y = x/2"
         )
-        with explain_errors(call, f"{hint}; compute its logarithm, with math.lgamma"):
+        with expect.explain_errors(call, f"{hint}; compute its logarithm, with math.lgamma"):
             got = student.mlops.chi2_tail(x, df)
         expect.array(got, wanted, rtol=1e-7, atol=1e-300, call=call, hint=hint)
 
@@ -1210,7 +1196,7 @@ def test_chi2_is_scipys(student):
     for case in REFERENCE["chi2"]:
         names = sorted({*case["samples"][0], *case["samples"][1]})
         call = f"samples with the categories {names}"
-        with explain_errors(f"chi2_test of {call}", CHI2_HINT):
+        with expect.explain_errors(f"chi2_test of {call}", CHI2_HINT):
             got = student.define(call_with_arrays)(student.mlops.chi2_test, *case["samples"])
         statistic, p = got
         expect.array(statistic, case["chi2"], rtol=1e-9, call=f"χ² of {call}", hint=CHI2_HINT)
@@ -1243,7 +1229,7 @@ def test_chi2_counts_every_category(student, rng):
                 share = len(sample) / (n + m) * both
                 wanted += (int((sample == name).sum()) - share) ** 2 / share
         call = f"chi2_test of {n} and {m} values in {len(names)} categories"
-        with explain_errors(call, CHI2_HINT):
+        with expect.explain_errors(call, CHI2_HINT):
             got = student.mlops.chi2_test(first, second)
         statistic, p = got
         expect.that(type(statistic) is float and type(p) is float, call=call, got=(statistic, p), expected="two floats")
@@ -1251,7 +1237,7 @@ def test_chi2_counts_every_category(student, rng):
         tail = student.mlops.chi2_tail(wanted, len(names) - 1)
         expect.array(p, tail, rtol=1e-7, call=f"p of {call}", hint=explain_chi2(p))
     call, hint = "chi2_test of one category", "with one category there is no drift: p is 1"
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         got = student.mlops.chi2_test(np.array([7, 7]), np.array([7]))
     expect.array(got, (0.0, 1.0), call=call, hint=hint)
 
@@ -1272,7 +1258,7 @@ def test_holm_by_hand(student):
         ([], 0.05, []),
     ):
         hint = "reject while p ≤ alpha / (m - i), starting from the smallest, with i = 0"
-        with explain_errors(f"holm({p_values}, alpha={alpha})", hint):
+        with expect.explain_errors(f"holm({p_values}, alpha={alpha})", hint):
             got = [bool(one) for one in student.mlops.holm(p_values, alpha)]
         hint = explain_holm(p_values, alpha, got, wanted)
         expect.equal(got, wanted, call=f"holm({p_values}, alpha={alpha})", hint=hint)
@@ -1301,7 +1287,9 @@ def test_holm_by_adjusted_values(student, rng):
     cases = [[float(p) for p in rng.uniform(0, 0.3, int(rng.integers(1, 9))) ** 2] for _ in range(60)]
     for alpha in (None, 0.01, 0.02):
         arguments = [(p_values,) if alpha is None else (p_values, alpha) for p_values in cases]
-        with explain_errors("holm of up to 8 p-values", "compare number i from the smallest with alpha / (m - i)"):
+        with expect.explain_errors(
+            "holm of up to 8 p-values", "compare number i from the smallest with alpha / (m - i)"
+        ):
             results = student.define(call_with_each)(student.mlops.holm, arguments)
         for p_values, result in zip(cases, results, strict=True):
             ordered, limit = sorted(p_values), 0.05 if alpha is None else alpha
@@ -1331,7 +1319,7 @@ def test_one_feature_has_the_p_of_its_test(student):
     ):
         call, kind = f"find_drift of a feature of {one.dtype}, alpha=0.1", "floats" if name == "ks_test" else "others"
         hint = f"{name} compares {kind} (dtype.kind); of its two results, p, [1], is the one that holm and the dict get"
-        with explain_errors(call, hint):
+        with expect.explain_errors(call, hint):
             got = student.mlops.find_drift({"a": one}, {"a": other}, 0.1)
         p = test(one, other)[1]
         why = f"{hint}; p = {p:.3g} is rejected, and what holm rejects is returned"
@@ -1409,7 +1397,7 @@ def test_the_end_answers_all_and_leaves_no_thread(student):
     """When the block ends, even if an error ends it, all queued rows are answered at once and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
         call = f"[answers, thread alive] after a block with {rows} rows in the queue and max_wait=3600"
-        with explain_errors(call, SUBMIT_HINT):
+        with expect.explain_errors(call, SUBMIT_HINT):
             got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
         hint = "at the end set closed, notify_all, and join the thread; closed ends both waits of take_batch"
         if got in ([k, False] for k in range(rows)):
@@ -1429,7 +1417,7 @@ def test_batches_are_taken_in_order(student, rng):
         rows = [np.array([float(k), float(rng.normal())]) for k in range(count)]
         wait = 0.005 if count % size else 3600.0  # full batches wait for nothing
         call = f"{count} rows submitted before the block, max_batch={size}, max_wait={wait}"
-        with explain_errors(call, SUBMIT_HINT):
+        with expect.explain_errors(call, SUBMIT_HINT):
             got = run(make_batcher(student, size, wait), rows, -1.0, PATIENCE)
         answers, batches = got
         numbers = [float(k) for k in range(count)]
@@ -1451,7 +1439,7 @@ def test_one_row_does_not_wait_for_others(student):
     """A batch that does not fill up is predicted after max_wait, while the block is still open."""
     call, hint = "one thread, max_batch=1000, max_wait=0.01", "wait_for(…, self.max_wait) ends without a full batch"
     told = f"submit must wake the thread with notify_all, and take_batch must wait for a row; {hint}"
-    with explain_errors(call, told):
+    with expect.explain_errors(call, told):
         answers = student.define(run_caller_threads)(make_batcher(student, 1000, 0.01), 1, 3, PATIENCE)
     expect.equal(answers, [[0.0, 1.0], [1.0, 2.0], [2.0, 5.0]], call=call, hint=hint)
 
@@ -1461,7 +1449,7 @@ def test_a_batch_waits_for_more_rows(student):
     """With a long max_wait, a batch is predicted when it is full, and not before."""
     call = "the batches of 3 rows, the last one later, with max_batch=3 and max_wait=3600"
     hint = "the second wait_for ends when there are max_batch rows, and submit notifies it of each"
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         sizes = student.define(submit_with_pause)(make_batcher(student, 3, 3600.0), PATIENCE)
     expect.equal(sizes, [3], call=call, hint=hint)
 
@@ -1492,7 +1480,7 @@ def test_every_caller_gets_its_own_answer(student):
     """Eight threads submit 40 rows each at the same time, and each row gets its own answer."""
     for size in (1, 3, 64):
         call = f"320 numbers from 8 threads, max_batch={size}; the model returns x² + 1"
-        with explain_errors(call, ANSWER_HINT):
+        with expect.explain_errors(call, ANSWER_HINT):
             answers = student.define(run_caller_threads)(make_batcher(student, size, 0.001), 8, 40, PATIENCE)
         wrong = [pair for pair in answers if pair[1] != pair[0] ** 2 + 1]
         expect.equal(wrong, [], call=f"wrong pairs [x, answer] of {call}", hint="output i belongs to future i")
@@ -1538,7 +1526,7 @@ def test_what_was_cancelled_is_left_out(student):
     for cancelled in ([1], [0, 2], [0, 1, 2], []):
         kept = [k for k in range(6) if k not in cancelled]
         call = f"6 rows, max_batch=3, of which {cancelled} were cancelled"
-        with explain_errors(call, ANSWER_HINT):
+        with expect.explain_errors(call, ANSWER_HINT):
             got = student.define(cancel_some_rows)(make_batcher(student, 3), 6, cancelled, PATIENCE)
         answers, batches = got
         hint = "future.set_running_or_notify_cancel() is False for them"
@@ -1591,12 +1579,12 @@ def test_rows_are_read(student, rng):
     """Integers and floats in any notation become float32 (n, features); other keys are ignored."""
     for n, features in ((1, 1), (3, 4), (20, 2)):
         rows = rng.normal(size=(n, features)).tolist()
-        with explain_errors(f"parse_rows of {n} rows", explain_parsing_error):
+        with expect.explain_errors(f"parse_rows of {n} rows", explain_parsing_error):
             got = student.mlops.parse_rows(encode_request(rows), features)
         expect.array(got, np.array(rows, "float32"), rtol=0, atol=0, dtype="float32", call=f"parse_rows of {n} rows")
     body = ' {"user": "ada", "rows": [ [1, -2.5e1, 0.0],\n[340282346638528859811704183484516925440, 1E-2, -0]] } '
     wanted = np.array([[1, -25, 0], [340282346638528859811704183484516925440.0, 0.01, 0]], "float32")
-    with explain_errors(f"parse_rows({body!r}, 3)", explain_parsing_error):
+    with expect.explain_errors(f"parse_rows({body!r}, 3)", explain_parsing_error):
         got = student.mlops.parse_rows(body.encode(), 3)
     expect.array(got, wanted, rtol=0, atol=0, dtype="float32", call=f"parse_rows({body!r}, 3)")
 
@@ -1605,7 +1593,7 @@ def test_rows_are_read(student, rng):
 def test_what_is_too_large_is_413(student):
     """A body of more than max_bytes, 65,536 by default, is rejected before parsing; exactly max_bytes are read."""
     parse, body = student.mlops.parse_rows, encode_request([[1.0, 2.0]])
-    with explain_errors("parse_rows of max_bytes bytes", explain_parsing_error):
+    with expect.explain_errors("parse_rows of max_bytes bytes", explain_parsing_error):
         got = parse(body, 2, len(body))
     expect.array(got, [[1.0, 2.0]], call="parse_rows of max_bytes bytes")
     hint = "if there are more than max_bytes bytes, raise a 413 before you parse"
@@ -1664,7 +1652,7 @@ def test_a_prediction_is_the_models(student, rng):
         ("dtype", np.full(4, 32)),
     ):
         service.model = make(f"model {what}", what)
-        with explain_errors("Service.predict(body)", explain_prediction_error):
+        with expect.explain_errors("Service.predict(body)", explain_prediction_error):
             got = service.predict(encode_request(rows.tolist()))
         expect.equal(sorted(got), ["model", "outputs"], call="the keys of Service.predict(body)")
         call, hint = "the model's name in Service.predict(body)", "the model is (name, function)"
@@ -1716,7 +1704,7 @@ def test_what_the_model_does_wrong_is_500(student):
         require_refusal("predict of no JSON", lambda: service.predict(b"{"), 400)
     service.model = make("good", "one")
     wanted, call = {"model": "good", "outputs": [1.0, 2.0]}, "predict after 16 failures, max_busy=2"
-    with explain_errors(call, SLOT):
+    with expect.explain_errors(call, SLOT):
         got = service.predict(body)
     expect.equal(got, wanted, call=call, hint=SLOT)
 
@@ -1742,7 +1730,7 @@ def send_request(service, method, path, body=b""):
     hint = "handle catches RequestError(status, sentence) and answers (status, JSON) to everything"
     if path == "/metrics":
         hint = "p50, p90 and p99 are three percentiles of the seconds, or None, three times, if there was no request"
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         got = service.handle(method, path, body)
     status, answer = got
 
@@ -1874,7 +1862,7 @@ def test_the_share_is_that_of_the_digest(student, rng):
     """Only salt and name decide who gets the canary: about the given share of users, and always the same ones."""
     users = [f"user {k}" for k in rng.integers(0, 10**9, 300)] + ["Zoë", "", "a:b"]
     for share, salt in ((0.1, "digits-7"), (0.5, "x"), (0.0, "x"), (1.0, "x")):
-        with explain_errors(f"choose of {len(users)} users", "int(…, 16) reads the first 8 hexadecimal digits"):
+        with expect.explain_errors(f"choose of {len(users)} users", "int(…, 16) reads the first 8 hexadecimal digits"):
             chosen = student.define(call_with_each)(student.mlops.Canary(share, salt).choose, [(one,) for one in users])
         for user, got in zip(users, chosen, strict=True):
             wanted = "canary" if locate_user(user, salt) < share else "stable"
@@ -1938,23 +1926,23 @@ def test_fisher_is_scipys(student, rng):
         "2 of 5 requests fail, in C(5, 2) = 10 ways. k = 1 of them is among the first 3 in C(3, 1) · C(2, 1) = 6 ways, "
         "and k = 2 in C(3, 2) · C(2, 0) = 3. 9 / 10 is for k from `failures`, 1, to the smaller of total and requests"
     )
-    with explain_errors(call, hint):
+    with expect.explain_errors(call, hint):
         got = student.mlops.fisher_tail(1, 3, 1, 2)
     expect.array(got, 0.9, rtol=1e-7, call=call, hint=hint)
     for *counts, wanted in REFERENCE["fisher"]:
         call = f"fisher_tail{tuple(counts)}"
-        with explain_errors(call, FISHER_HINT):
+        with expect.explain_errors(call, FISHER_HINT):
             got = student.mlops.fisher_tail(*counts)
         expect.array(got, wanted, rtol=1e-7, call=call, hint=FISHER_HINT)
     for _ in range(40):
         n, m = (int(size) for size in rng.integers(1, 400, 2))
         a, b = int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))
         wanted, call = compute_fisher_tail(a, n, b, m), f"fisher_tail({a}, {n}, {b}, {m})"
-        with explain_errors(call, FISHER_HINT):
+        with expect.explain_errors(call, FISHER_HINT):
             got = student.mlops.fisher_tail(a, n, b, m)
         expect.array(got, wanted, rtol=1e-6, atol=1e-12, call=call, hint=FISHER_HINT)
     for counts, wanted in (((0, 50, 9, 70), 1.0), ((0, 5, 0, 5), 1.0), ((2, 2, 0, 2), 1 / 6), ((1, 10, 0, 0), 1.0)):
-        with explain_errors(f"fisher_tail{counts}", FISHER_HINT):
+        with expect.explain_errors(f"fisher_tail{counts}", FISHER_HINT):
             got = student.mlops.fisher_tail(*counts)
         expect.array(got, wanted, rtol=1e-9, call=f"fisher_tail{counts}", hint=FISHER_HINT)
 
