@@ -19,7 +19,7 @@ class BusyError(GraderError):
 def require_folder(path: Path) -> None:
     """Raise UsageError if the folder for a file to be written does not exist."""
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"Cannot write {path}: there is no folder {path.parent}.")
+        raise UsageError(f"Cannot write {path}: the folder {path.parent} does not exist.")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

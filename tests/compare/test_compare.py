@@ -147,7 +147,7 @@ def test_a_missing_gradient_is_named(student):
     ours = case.ours
 
     def without(student: Any, arrays: Any) -> case_comparison.CaseSide:
-        """Prepare the student's side, with a gradient that is None."""
+        """Prepare the student's side, where one gradient is None."""
         work = ours(student, arrays)
         return replace(work, compute=lambda: {**work.compute(), "gradient of extra": None})
 

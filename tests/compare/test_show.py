@@ -127,7 +127,7 @@ def test_the_command_draws_a_picture(capsys, tmp_path: Path):
     assert "right" in text
     assert "PyTorch" in text
     assert type_command(["compare", "03", "--svg", str(tmp_path / "none" / "speed.svg")]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_wrong_usage(capsys, monkeypatch):

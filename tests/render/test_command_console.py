@@ -1,4 +1,4 @@
-"""A command that people are told to type is on one line, whatever the terminal's width."""
+"""Commands that a message asks people to type stay on one line, however narrow the terminal."""
 
 from __future__ import annotations
 
