@@ -99,7 +99,7 @@ def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
     if threads == 1:
         return [function(block) for block in blocks]
     shares = [blocks[i * len(blocks) // threads : (i + 1) * len(blocks) // threads] for i in range(threads)]
-    with ThreadPoolExecutor(threads - 1) as pool:
+    with ThreadPoolExecutor(threads) as pool:  # starts a thread for each call of `submit`: threads - 1
         others = [pool.submit(run_blocks, function, share) for share in shares[1:]]
         return sum((other.result() for other in others), start=run_blocks(function, shares[0]))
     # END SOLUTION
@@ -131,16 +131,16 @@ def inside(place, stride, padding, size, count):
 def gather_loop(x, n, first, last, stride, padding, columns):
     """Copy windows of output rows first to last - 1 of x (C, H, W · n) to columns (C, kh, kw, ≥ rows · out_w · n)."""
     # BEGIN SOLUTION 13.5
-    wide = ((x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1) * n  # one output row
+    out_w = (x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1
     for c, i, j, r in np.ndindex((*columns.shape[:3], last - first)):
-        y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * wide : (r + 1) * wide]
-        start, end = inside(j, stride[1], padding[1], x.shape[2] // n, wide // n) if 0 <= y < x.shape[1] else (0, 0)
-        to[: start * n].fill(0)
-        to[end * n :].fill(0)
-        step = max(1, end - start) if stride[1] == 1 else 1  # adjacent pixels are copied in one long run
-        for q in range(start, end, step):
-            z = q * stride[1] + j - padding[1]
-            run, pixels = to[q * n : (q + step) * n], x[c, y, z * n : (z + step) * n]
+        y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * out_w * n : (r + 1) * out_w * n]
+        start, end = inside(j, stride[1], padding[1], x.shape[2] // n, out_w) if 0 <= y < x.shape[1] else (0, 0)
+        start, end = start * n, end * n
+        to[:start].fill(0)
+        to[end:].fill(0)
+        size = end - start if stride[1] == 1 else n  # adjacent pixels are copied in one long run
+        for at in range(start, end, max(1, size)):
+            run, pixels = to[at : at + size], x[c, y, at * stride[1] + (j - padding[1]) * n :]
             for k in range(run.size):
                 run[k] = pixels[k]
     # END SOLUTION
@@ -150,14 +150,14 @@ def gather_loop(x, n, first, last, stride, padding, columns):
 def scatter_loop(columns, n, first, last, stride, padding, grad_x):
     """Add every element of `columns` to the pixel of `grad_x` from which `gather_loop` reads it."""
     # BEGIN SOLUTION 13.5
-    wide = ((grad_x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1) * n
+    out_w = (grad_x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1
     for c, i, j, r in np.ndindex((*columns.shape[:3], last - first)):
-        y, part = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * wide : (r + 1) * wide]
-        start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, wide // n)
-        step = max(1, end - start) if stride[1] == 1 else 1
-        for q in range(start, end if 0 <= y < grad_x.shape[1] else 0, step):
-            z = q * stride[1] + j - padding[1]
-            run, pixels = part[q * n : (q + step) * n], grad_x[c, y, z * n : (z + step) * n]
+        y, part = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * out_w * n : (r + 1) * out_w * n]
+        start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, out_w)
+        start, end = start * n, end * n
+        size = end - start if stride[1] == 1 else n
+        for at in range(start, end if 0 <= y < grad_x.shape[1] else start, max(1, size)):
+            run, pixels = part[at : at + size], grad_x[c, y, at * stride[1] + (j - padding[1]) * n :]
             for k in range(run.size):
                 pixels[k] += run[k]
     # END SOLUTION
@@ -179,7 +179,7 @@ def blocked_conv2d_forward(x, weight, bias=None, *, stride, padding, threads=1, 
             if bias is not None:
                 part += bias[:, None]
 
-    run_blocks(compute, row_blocks(sizes[0], weight[0].nbytes * sizes[1] * len(x)), threads)
+    run_blocks(compute, row_blocks(sizes[0], weight[0].nbytes * output.shape[2]), threads)
     return np.moveaxis(output.reshape(len(weight), *sizes, -1), -1, 0)
     # END SOLUTION
 
@@ -206,8 +206,7 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
     blocks = row_blocks(grad.shape[2], weight[0].nbytes * grads.shape[2], math.ceil(weight.shape[2] / stride[0]))
     shares = run_blocks(compute, blocks[::2], threads) + run_blocks(compute, blocks[1::2], threads)
     grad_x = np.moveaxis(grad_x.reshape(*x.shape[1:], -1), -1, 0) if needs_input_grad else None
-    gradients = (grad_x, sum(shares).T.reshape(weight.shape))
-    return gradients if bias is None else (*gradients, grads.reshape(len(weight), -1).sum(axis=1))
+    return grad_x, sum(shares).T.reshape(weight.shape), *([] if bias is None else [grads.sum(axis=(1, 2))])
     # END SOLUTION
 
 
@@ -249,7 +248,7 @@ def norm_relu_backward_loop(grad, x, mean, std, weight, bias, count, grad_x, gra
         m, s, b, zero = x.dtype.type(mean[c]), x.dtype.type(weight[c] / std[c]), x.dtype.type(bias[c]), x.dtype.type(0)
         sum_normal, sum_grad = 0.0, 0.0
         for start in range(0, x.shape[1], 1024):  # 1,024 numbers are added in x.dtype, and their sums in float64
-            row, g, part_normal, part_grad = x[c, start : start + 1024], grad[c, start : start + 1024], zero, zero
+            row, g, part_normal, part_grad = x[c, start : start + 1024], grad[c, start:], zero, zero
             for i in range(row.size):
                 share, distance = g[i], row[i] - m  # a load behind a condition keeps the loop from using vectors
                 share = share if s * distance + b > zero else zero
