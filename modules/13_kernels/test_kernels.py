@@ -32,7 +32,7 @@ RECIPE = recipes.ImageRecipe(
 
 CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
     ((5, 3, 9, 8), (4, 3, 3), (1, 1), (1, 1)),
-    ((2, 1, 7, 7), (3, 2, 4), (2, 1), (0, 2)),
+    ((3, 1, 7, 5), (3, 2, 4), (2, 1), (0, 4)),  # padding on both sides of a run
     ((1, 4, 6, 11), (2, 5, 1), (1, 3), (4, 0)),
     ((3, 2, 10, 6), (5, 3, 3), (3, 2), (2, 1)),
     ((4, 2, 5, 5), (1, 1, 1), (2, 2), (1, 1)),
@@ -81,10 +81,10 @@ def remove_padding(padded, padding, shape):
 
 @pytest.fixture
 def small_cache(student):
-    """Make the cache so small that even small images need many blocks."""
+    """Make the cache so small that no row of even small images fits."""
     kernels = student.kernels
     before = kernels.CACHE
-    kernels.CACHE = 1000
+    kernels.CACHE = 100
     yield
     kernels.CACHE = before
 
@@ -127,9 +127,9 @@ def find_wrong_elements(got, wanted, tolerance, call):
 
 
 def make_ticking_clock(student):
-    """Return a clock in the student's process that advances by one second each time it is read."""
+    """Return a clock in the student's process that starts below 0 and advances by one second each time it is read."""
     readings = student.hold(student.tensor.Trace(), "entries")
-    readings.extend([float(second) for second in reversed(range(1000))])
+    readings.extend([float(second) for second in reversed(range(-1000, 0))])
     return readings.pop
 
 
@@ -262,23 +262,16 @@ def test_a_buffer_is_lent_and_used_again(student):
     first = read_buffer_addresses(student, space)
     call = "the number of idle buffers when the block has ended"
     expect.equal(len(first), 1, call=call, hint="append the buffer to `idle` when its block ends")
-    call, hint = (
-        'borrow((2, 2, 2), "float32")',
-        "take a buffer out of `idle`, and make a new one only if that one is too small",
-    )
-    with (
-        explain_error(call, "the first 32 of the buffer's 120 bytes", hint),
-        space.borrow((2, 2, 2), "float32") as array,
-    ):
-        expect.equal((array.shape, array.dtype), ((2, 2, 2), np.dtype("float32")), call=call, hint=view)
-        expect.equal(
-            len(space.idle), 0, call="the number of idle buffers while the only one is in use again", hint=hint
-        )
-    got, call = (
-        read_buffer_addresses(student, space),
-        "(address, bytes) of the idle buffer after it held a smaller array",
-    )
-    expect.equal(got, first, call=call, hint=hint)
+    hint = "take a buffer out of `idle`, and make a new one only if that one has fewer than `size` bytes"
+    for size, shape, dtype in ((32, (2, 2, 2), "float32"), (120, (3, 5), "float64")):
+        call = f'borrow({shape}, "{dtype}")'
+        told = f"the first {size} of the buffer's 120 bytes"
+        with explain_error(call, told, hint), space.borrow(shape, dtype) as array:
+            expect.equal((array.shape, array.dtype), (shape, np.dtype(dtype)), call=call, hint=view)
+            told = "the number of idle buffers while the only one is in use again"
+            expect.equal(len(space.idle), 0, call=told, hint=hint)
+        call = f"(address, bytes) of the idle buffer, of 120 bytes, after it held an array of {size} bytes"
+        expect.equal(read_buffer_addresses(student, space), first, call=call, hint=hint)
 
 
 @task("13.2")
@@ -353,7 +346,7 @@ def test_blocks_hold_what_the_cache_holds(student, rng):
     cache = kernels.CACHE
     check_row_blocks(kernels, (5, 2 * cache // 5), [(0, 2), (2, 4), (4, 5)], "row_blocks(5, CACHE · 2/5)")
     check_row_blocks(kernels, (4, cache // 2), [(0, 2), (2, 4)], "row_blocks(4, CACHE / 2)")
-    check_row_blocks(kernels, (7, 1), [(0, 7)], "row_blocks(7, 1)")
+    check_row_blocks(kernels, (cache, 1), [(0, cache)], "row_blocks(CACHE, 1)")
     rows, size = int(rng.integers(20, 60)), int(rng.integers(2, 9))
     wanted = [(start, min(start + size, rows)) for start in range(0, rows, size)]
     row_bytes = cache // size
@@ -802,12 +795,25 @@ def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
 
 
 @task("13.7")
+def test_no_images_give_no_gradient(student):
+    """Without images, the gradient of weight and bias is 0, and that of the images is empty."""
+    weight, bias, options = np.ones((2, 3, 3, 3)), np.ones(2), {"stride": (1, 1), "padding": (1, 1)}
+    x, grad, op = np.ones((0, 3, 5, 5)), np.ones((0, 2, 5, 5)), student.kernels.blocked_conv2d
+    call = "blocked_conv2d.backward of no images"
+    hint = "there may be no images: both loops then get 1 for n, so that nothing is divided by 0"
+    with explain_error(call, "an empty gradient, and zeros for weight and bias", hint):
+        got = op.backward(grad, grad, x, weight, bias, **options)
+    for name, mine, right in zip(("images", "weight", "bias"), got, (x, 0 * weight, 0 * bias), strict=True):
+        expect.array(mine, right, call=f"{call}: {name}", hint=hint)
+
+
+@task("13.7")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_gradients(student, rng):
     """With 1, 2 and 3 threads, the results have the same bits, even where blocks cover the same pixels."""
     op, threading = student.kernels.blocked_conv2d, student.dataloader.threading
     before = threading.active_count()
-    for kernel, stride in (((5, 3), (1, 1)), ((3, 3), (2, 2))):
+    for kernel, stride in (((5, 3), (1, 2)), ((3, 3), (2, 2))):
         x, weight = (rng.normal(size=s).astype("float32") for s in ((3, 2, 23, 7), (4, 2, *kernel)))
         output = convolve(x, weight, None, stride, (1, 1)).astype("float32")
         one = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=1)
@@ -1284,6 +1290,19 @@ def test_ops_are_replaced_and_places_are_kept(student, rng):
         expect.equal(got, wanted, call=call, hint=f"op {at} is the first that differs: {hint}")
         call, hint = f"the number of layers of {what}, and of its fifth", "put one layer where one was, and two for two"
         expect.equal((len(which), len(which[4])), (10, 4), call=call, hint=hint)
+
+
+@task("13.12")
+def test_the_plain_network_keeps_its_pool(student, rng):
+    """After `optimise`, a max pool of the plain network still runs the op that it had before."""
+    network, op, name = build_network(student), student.spatial.max_pool2d, "the_op_of_this_layer"
+    network[3].op = student.tensor.Op(name, op.forward, op.backward)
+    student.kernels.optimise(network)
+    with traced(student.tensor) as trace:
+        network(student.tensor.Tensor(rng.normal(size=(2, 3, 8, 8)).astype("float32")))
+    call = f"the fourth op of the plain network after optimise, if its max pool runs an op called {name}"
+    hint = "change a copy of the layer (`copy.copy`), since the plain network uses the layer itself"
+    expect.equal(trace.entries[3][0], name, call=call, hint=hint)
 
 
 @task("13.12")
