@@ -11,6 +11,7 @@ from grading import limits
 from grading.client import MAX_MEMORY
 from grading.proxy import Proxy
 from grading.remote import DeadlineError, ProtocolError, RemoteError, WorkerDiedError, WorkerFailureError
+from grading.sandbox import launch
 from grading.testing.students import WorkerPool
 
 LYING = """
@@ -112,7 +113,7 @@ def test_a_folder_is_the_workers_own(worker_of):
 
 def test_an_endless_loop_ends_at_the_deadline(worker_of):
     """The worker is stopped; the next request says so at once."""
-    worker = worker_of("def f():\n    while True: pass\n", call_seconds=1)
+    worker = worker_of("def f():\n    while True: pass\n", call_seconds=0.3)
     code = worker.module("code")
     started = time.monotonic()
     with pytest.raises(DeadlineError, match="endless loop"):
@@ -125,7 +126,7 @@ def test_an_endless_loop_ends_at_the_deadline(worker_of):
 def test_a_file_that_is_never_loaded_is_named(worker_of):
     """An endless loop outside functions is not that of the function a test is about to call."""
     with pytest.raises(DeadlineError, match=r"^tinytorch\.code was not loaded: .* endless loop") as caught:
-        worker_of("while True: pass\n", call_seconds=1).module("code")
+        worker_of("while True: pass\n", call_seconds=0.3).module("code")
     assert [(frame.line, frame.text) for frame in caught.value.frames] == [(1, "while True: pass")]
 
 
@@ -139,7 +140,7 @@ def test_a_file_that_is_never_loaded_is_named(worker_of):
 )
 def test_the_line_of_an_endless_loop_is_reported(worker_of, body, line):
     """Whether the loop catches every error or is inside a compiled product, and from the outermost call inwards."""
-    worker = worker_of(f"import numpy as np\n\ndef f():\n    {body}\ndef g():\n    f()\n", call_seconds=0.5)
+    worker = worker_of(f"import numpy as np\n\ndef f():\n    {body}\ndef g():\n    f()\n", call_seconds=0.3)
     with pytest.raises(DeadlineError, match="endless loop") as caught:
         worker.module("code").g()
     outer, inner = caught.value.frames
@@ -161,7 +162,7 @@ LINE = '  File "/m/tinytorch/code.py", line {} in {}\n'
     ],
     ids=["silent", "elsewhere", "escapes", "endless"],
 )
-def test_a_false_report_of_the_running_line_changes_nothing_else(worker_of, text, frames):
+def test_a_false_report_of_the_running_line_changes_nothing_else(worker_of, monkeypatch, text, frames):
     """A worker may say nothing, name other lines or never stop. It ends, and lines that do not exist are dropped."""
     source = f"""import gc, os, signal, socket
 pipe = next(thing for thing in gc.get_objects() if isinstance(thing, socket.socket))
@@ -172,7 +173,9 @@ signal.signal(signal.SIGUSR1, write if text else signal.SIG_IGN)
 def f():
     while True: pass
 """
-    code = worker_of(source, call_seconds=1).module("code")
+    if text is None:
+        monkeypatch.setattr(launch, "TRACEBACK_SECONDS", 0.3)
+    code = worker_of(source, call_seconds=0.6).module("code")
     started = time.monotonic()
     with pytest.raises(DeadlineError, match=r"^no answer within 1 s .* an endless loop\?$") as caught:
         code.f()

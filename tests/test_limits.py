@@ -88,7 +88,7 @@ def test_a_worker_that_was_stopped_for_a_while_goes_on(worker_of):
 @needs_proc
 def test_an_endless_loop_is_told_that_cpu_time_is_up(worker_of):
     """The budget of the call is named, and what kind of seconds it counts."""
-    code = worker_of(COMPUTE, call_seconds=1).module("code")
+    code = worker_of(COMPUTE, call_seconds=0.6).module("code")
     with pytest.raises(DeadlineError, match=r"^no answer within 1 s of CPU time; is there an endless loop\?$"):
         code.loop()
 
