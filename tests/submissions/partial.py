@@ -3,15 +3,17 @@
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
 (`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
-(`experiment`), how many training images there are (`images`), and in which file to write how much memory the grader had
-at its peak (`peak`); the rest is the grader's own command line.
+(`experiment`), how many training images there are (`images`), which modules' tests are run (`modules`), and in which
+file to write how much memory the grader had at its peak (`peak`); the rest is the grader's own command line.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -21,6 +23,7 @@ from typing import Any
 
 from grading import grade, limits
 from grading.__main__ import main
+from grading.checks.student_tests import run_module_tests
 from grading.data import load
 from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest, Milestone
@@ -43,6 +46,15 @@ def make_passing_check(check: str):
         return Measurement(dict(figures), how="taken as passed")
 
     return taken
+
+
+def limit_module_tests(names: Iterable[str]) -> None:
+    """From now on only these modules' tests are run."""
+
+    def run_fewer_tests(context: CheckContext) -> Measurement:
+        return run_module_tests(replace(context, modules=tuple(m for m in context.modules if m.id in names)))
+
+    grade.CHECKS["module_tests"] = run_fewer_tests
 
 
 def set_time_budgets(seconds: float) -> None:
@@ -80,6 +92,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
 
 def limit_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
+    assert "grading.checks.cifar10_kernels" not in sys.modules, "this check must import the function below"
     obtain = load.load_or_fetch_images
 
     def obtain_fewer(name: str, watch: ProgressWatch) -> DataSet:
@@ -92,7 +105,7 @@ def limit_images(count: int) -> None:
             test_targets=data.test_targets[: count // 2],
         )
 
-    load.load_or_fetch_images = obtain_fewer  # the check imports it later
+    load.load_or_fetch_images = obtain_fewer
 
 
 def write_peak(path: str) -> None:
@@ -103,11 +116,14 @@ def write_peak(path: str) -> None:
         Path(path).write_text(str(int(found[1]) / 2**10) if found else "")
 
 
-if __name__ == "__main__":
-    how = json.loads(sys.argv.pop(1))
+def run_grader(arguments: list[str]) -> None:
+    """Grade as the arguments say, of which the first is the JSON, and exit with the grader's code."""
+    how, sys.argv[1:] = json.loads(arguments[0]), arguments[1:]
     if "peak" in how:
         atexit.register(write_peak, how["peak"])
     replace_by_passing_checks(how.get("taken", ()))
+    if "modules" in how:
+        limit_module_tests(how["modules"])
     if "experiment" in how:
         change_experiment(how["experiment"])
     if "images" in how:
@@ -115,3 +131,26 @@ if __name__ == "__main__":
     if "patience" in how:
         set_time_budgets(how["patience"])
     main()
+
+
+def serve_requests() -> None:
+    """Grade what each line of standard input asks for in a fork of this process, and answer with its exit code.
+
+    A fork has imported the grader already, which otherwise takes longer than most gradings.
+    """
+    for name in ("allowed_imports", "quiz_answers", "usable_source", "xor_training"):  # not those that import images
+        importlib.import_module(f"grading.checks.{name}")
+    for line in sys.stdin:
+        request = json.loads(line)
+        if (child := os.fork()) == 0:
+            os.chdir(request["cwd"])
+            os.environ.clear()
+            os.environ.update(request["environment"])
+            for number, path in enumerate((os.devnull, *request["outputs"])):
+                os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+            run_grader(request["arguments"])
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve_requests() if sys.argv[1:] == ["serve"] else run_grader(sys.argv[1:])

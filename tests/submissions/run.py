@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ("taken", "patience", "experiment", "images")
+PARTIAL = ("taken", "patience", "experiment", "images", "modules")
 """What an about.yaml may say to `partial.py`."""
 
 
@@ -31,3 +35,34 @@ def build_offline_environment(home: Path) -> dict[str, str]:
         "https_proxy": nowhere,
         "http_proxy": nowhere,
     }
+
+
+class GraderServer:
+    """A process that has imported the grader, and grades in a fork of itself for each command line."""
+
+    def __init__(self, root: Path) -> None:
+        """Start the process as `build_grading_command` does."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.submissions.partial", "serve"],
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, command: list[str], *, cwd: Path, environment: Mapping[str, str], folder: Path, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command line of `build_grading_command`, and return its exit code and the output, kept in a folder."""
+        outputs = [folder / "stdout", folder / "stderr"]
+        arguments = command[command.index("tests.submissions.partial") + 1 :]
+        request = {"cwd": str(cwd), "environment": dict(environment), "outputs": list(map(str, outputs))}
+        print(json.dumps(request | {"arguments": arguments}), file=self._process.stdin, flush=True)
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(command, timeout)
+        code = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(command, code, *(path.read_text("utf-8") for path in outputs))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
