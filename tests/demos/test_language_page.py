@@ -153,40 +153,41 @@ def test_rivals_continue_the_same_beginning(taught: Taught, writing_task: Writin
     assert all(rival["right"] in (True, False) and rival["verdict"] for rival in told)
 
 
-@pytest.mark.parametrize(
-    ("call", "asked"),
-    [
-        ("continue", None),
-        ("continue", {}),
-        ("continue", {"written": 1}),
-        ("continue", {"written": [-1]}),
-        ("continue", {"written": [True]}),
-        ("continue", {"written": [1 << 16]}),
-        ("continue", {"written": [1000]}),
-        ("continue", {"written": [1] * (MOST_BYTES + 1)}),
-        ("continue", {"temperature": 2.1}),
-        ("continue", {"temperature": float("nan")}),
-        ("continue", {"temperature": True}),
-        ("continue", {"top_p": 0}),
-        ("continue", {"text": "anything"}),
-        ("continue", {"text": "the sum of width and age"}),
-        ("continue", {"more": 1}),
-        ("attend", {"text": "def f(a):", "written": "x"}),
-        ("understand", {"typed": 1}),
-        ("offer", {"more": 1}),
-        ("rivals", {"text": "x"}),
-        ("run", {"text": "def f(a):", "written": "x" * 3000, "arguments": []}),
-        ("run", {"text": "def f(a):", "written": 1, "arguments": []}),
-    ],
-)
-def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTask, call: str, asked: Any) -> None:
+NO_QUESTIONS: list[tuple[str, Any]] = [
+    ("continue", None),
+    ("continue", {}),
+    ("continue", {"written": 1}),
+    ("continue", {"written": [-1]}),
+    ("continue", {"written": [True]}),
+    ("continue", {"written": [1 << 16]}),
+    ("continue", {"written": [1000]}),
+    ("continue", {"written": [1] * (MOST_BYTES + 1)}),
+    ("continue", {"temperature": 2.1}),
+    ("continue", {"temperature": float("nan")}),
+    ("continue", {"temperature": True}),
+    ("continue", {"top_p": 0}),
+    ("continue", {"text": "anything"}),
+    ("continue", {"text": "the sum of width and age"}),
+    ("continue", {"more": 1}),
+    ("attend", {"text": "def f(a):", "written": "x"}),
+    ("understand", {"typed": 1}),
+    ("offer", {"more": 1}),
+    ("rivals", {"text": "x"}),
+    ("run", {"text": "def f(a):", "written": "x" * 3000, "arguments": []}),
+    ("run", {"text": "def f(a):", "written": 1, "arguments": []}),
+]
+
+
+def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTask) -> None:
     """The refusal gives a reason, and the page continues."""
     with taught() as running:
         running.wait_for("ready")
-        whole = make_question(writing_task, **asked) if call == "continue" and asked else asked
-        with pytest.raises(ValueError, match=r"[a-z]{4}"):
-            running.page.list_page_calls()[call](whole)
-        assert running.page.list_page_calls()["continue"](make_question(writing_task))["text"]
+        calls = running.page.list_page_calls()
+        for call, asked in NO_QUESTIONS:
+            whole = make_question(writing_task, **asked) if call == "continue" and asked else asked
+            with pytest.raises(ValueError, match=r"[a-z]{4}"):
+                calls[call](whole)
+            assert calls["continue"](make_question(writing_task))["text"]
 
 
 def test_functions_are_written_while_it_learns(
