@@ -19,7 +19,8 @@ from tinytorch.tinygpt import GPT, Tokenizer, next_token_loss, train_bpe
 from tinytorch.training import Trainer
 
 VOCAB, CONTEXT, WIDTH, HEADS, DEPTH = 768, 96, 64, 4, 3
-BATCH, STEPS, EPOCHS, LR = 16, 1600, 40, 3e-3
+BATCH, STEPS, EPOCHS, LR = 16, 1800, 40, 3e-3
+HIDDEN = 0.07  # the share of inputs that END replaces when training begins; it falls to 0
 END = 0  # the token of the byte that ends each document
 
 
@@ -97,7 +98,8 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     Call `progress(step, steps, loss)` about 50 times, after a step and also after the last one. Its arguments are two
     ints, and the loss of that step's batch as a Python float; it may call `logits` and `next_logits`. Take enough steps
     to read STEPS · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, and at least
-    one. Training may take `train_seconds` of CPU time.
+    one. END replaces a random share of each step's inputs, which falls evenly from HIDDEN to 0 in the last step.
+    Training may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 16.15
     tokens = network.tokenizer.encode(text.tobytes())
@@ -108,7 +110,8 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     trainer = Trainer(network, next_token_loss, optimizer, scheduler=schedule, max_norm=1.0, metrics={})
     for step in range(1, steps + 1):
         windows = tokens[rng.choice(starts, BATCH)[:, None] + np.arange(length + 1)]
-        figures = trainer.train_step(Tensor(windows[:, :-1]), Tensor(windows[:, 1:]))
+        hidden = rng.random((BATCH, length)) < HIDDEN * (1 - step / steps)
+        figures = trainer.train_step(Tensor(np.where(hidden, END, windows[:, :-1])), Tensor(windows[:, 1:]))
         if step % max(1, steps // 50) == 0 or step == steps:
             progress(step, steps, figures["loss"])
     # END SOLUTION

@@ -1245,6 +1245,24 @@ def test_recipe_trains_on_a_text_without_documents(student):
     expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
 
 
+@task("16.15")
+def test_recipe_hides_inputs(student, rng):
+    """If HIDDEN is 1000, the network sees no digit before the last step, so it cannot learn that 5 follows 4."""
+    digits = 48 + (rng.integers(0, 10, (120, 1)) + np.arange(8)) % 10
+    text = b"".join(bytes(row) + b"\0" for row in digits.tolist())
+    ours, _, network = build_recipe(student, text)
+    heard, share = Reports("step", "steps", "loss"), ours.HIDDEN
+    ours.HIDDEN = 1000
+    try:
+        ours.train(network, np.frombuffer(text, np.uint8), rng=student.rng(1), progress=heard)
+    finally:
+        ours.HIDDEN = share
+    losses = [report["loss"] for report in heard.calls]
+    call = "the last loss of training on texts such as 45678901, if HIDDEN is 1000"
+    hint = "replace inputs by END where rng.random((BATCH, length)) is below HIDDEN · (1 - step / steps), not targets"
+    expect.that(losses[-1] > 1.5, call=call, got=losses[-1], expected="about 2.0, as for guessing digits", hint=hint)
+
+
 # Helpers that compute expected values in the grader's process
 
 
