@@ -30,6 +30,12 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
 """Environment variables from which numerical libraries read their number of threads when they are loaded."""
+ALLOCATOR_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""Settings that let glibc reuse freed memory, in bytes.
+
+Otherwise it returns the memory of small arrays to the system after each training step, and the page faults of the next
+step take up to a fifth of its time.
+"""
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,7 @@ def _build_worker_environment(home: Path, threads: int) -> dict[str, str]:
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         **dict.fromkeys(THREAD_VARIABLES, count),
+        **ALLOCATOR_SETTINGS,
         "NUMBA_CACHE_DIR": str(home),
     }
 
