@@ -17,7 +17,7 @@ from grading.data.dataset import DataSet
 from grading.data.digits import load_digits
 from grading.data.files import VARIABLE, locate_data_set
 from grading.data.sources import SOURCES
-from grading.demos import image_classifier
+from grading.demos import function_writer, image_classifier
 from grading.demos.function_writer import WritingTask, draw_writing_task
 from grading.demos.image_classifier import DemoImages, load_demo_images
 from grading.manifest.loader import load_manifest
@@ -291,8 +291,11 @@ def writing_task(language_milestone: Milestone) -> WritingTask:
 
 
 @pytest.fixture(scope="module")
-def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Provide a context manager that starts a worker with modules up to 16, and a recipe that trains in seconds."""
+def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Provide a context manager that starts a worker with modules up to 16, and a recipe that trains in seconds.
+
+    While it trains, functions are written 6 times and not 24, which takes longer than the training.
+    """
 
     @contextmanager
     def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
@@ -304,4 +307,6 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
         with start_worker(submission, modules, language_milestone.budget, choose_fence(official=False)) as worker:
             yield worker
 
-    return open_worker
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(function_writer, "POINTS", 6)
+        yield open_worker
