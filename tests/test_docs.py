@@ -72,6 +72,7 @@ ONLY_NAMED = {
     "inv pictures": "grades milestone 1 again and opens a browser, to draw the README's pictures",
     "nox -s lint": "CI runs it",
     "nox -s course": "CI runs it, for minutes",
+    "python -m course.prose": "CI's `lint` runs it",
     "nox -s mutation": "runs for many minutes",
     "nox -s hostile -- -n 2": "runs for twenty minutes and more; tests/workflows does it with two",
     "nox -s commands": "runs these tests, with more commands",

@@ -98,7 +98,7 @@ def run_milestone_test(
     \b
     Examples:
       tito milestone test 1
-      tito milestone test 1 --seed 42
+      tito milestone test 1 --seed 1234
     """
     root = require_repository()
     milestone = names.require_built(names.match_milestone(read_outline(root).milestones, number))
