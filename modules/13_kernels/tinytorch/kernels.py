@@ -152,7 +152,7 @@ def scatter_loop(columns, n, first, last, stride, padding, grad_x):
     # BEGIN SOLUTION 13.5
     out_w = (grad_x.shape[2] // n + 2 * padding[1] - columns.shape[2]) // stride[1] + 1
     for c, i, j, r in np.ndindex((*columns.shape[:3], last - first)):
-        y, part = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * out_w * n : (r + 1) * out_w * n]
+        y, part = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r * out_w * n :]
         start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, out_w)
         start, end = start * n, end * n
         size = end - start if stride[1] == 1 else n
