@@ -36,6 +36,7 @@ CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
     ((1, 4, 6, 11), (2, 5, 1), (1, 3), (4, 0)),
     ((3, 2, 10, 6), (5, 3, 3), (3, 2), (2, 1)),
     ((4, 2, 5, 5), (1, 1, 1), (2, 2), (1, 1)),
+    ((2, 1, 3, 1), (1, 3, 3), (1, 1), (1, 1)),  # no pixel under some positions of the kernel
 ]
 
 
@@ -1293,16 +1294,23 @@ def test_ops_are_replaced_and_places_are_kept(student, rng):
 
 
 @task("13.12")
-def test_the_plain_network_keeps_its_pool(student, rng):
-    """After `optimise`, a max pool of the plain network still runs the op that it had before."""
-    network, op, name = build_network(student), student.spatial.max_pool2d, "the_op_of_this_layer"
-    network[3].op = student.tensor.Op(name, op.forward, op.backward)
-    student.kernels.optimise(network)
-    with traced(student.tensor) as trace:
-        network(student.tensor.Tensor(rng.normal(size=(2, 3, 8, 8)).astype("float32")))
-    call = f"the fourth op of the plain network after optimise, if its max pool runs an op called {name}"
-    hint = "change a copy of the layer (`copy.copy`), since the plain network uses the layer itself"
-    expect.equal(trace.entries[3][0], name, call=call, hint=hint)
+def test_only_the_optimised_network_gets_new_ops(student, rng):
+    """The plain network's convolution and max pool run the ops that they had, and the optimised ones run others."""
+    network, name, spatial = build_network(student), "op_of_the_plain_network", student.spatial
+    for layer, op in ((network[0], spatial.conv2d), (network[3], spatial.max_pool2d)):
+        layer.op = student.tensor.Op(name, op.forward, op.backward)
+    fast = student.kernels.optimise(network)
+    images = student.tensor.Tensor(rng.normal(size=(2, 3, 8, 8)).astype("float32"))
+    hints = {
+        "the network itself": "change a copy of the layer (`copy.copy`), since the plain network uses the layer itself",
+        "optimise(network)": "every Conv2d becomes a BlockedConv2d, and every max pool runs compiled_max_pool2d",
+    }
+    for (what, hint), which, wanted in zip(hints.items(), (network, fast), ([0, 3], []), strict=True):
+        with traced(student.tensor) as trace:
+            which(images)
+        got = [place for place, entry in enumerate(trace.entries) if entry[0] == name]
+        call = f"the places of the plain convolution's and the plain max pool's ops among the ops of {what}"
+        expect.equal(got, wanted, call=call, hint=hint)
 
 
 @task("13.12")
