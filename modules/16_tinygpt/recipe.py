@@ -20,7 +20,7 @@ from tinytorch.training import Trainer
 
 VOCAB, CONTEXT, WIDTH, HEADS, DEPTH = 768, 96, 64, 4, 3
 BATCH, STEPS, EPOCHS, LR = 16, 1800, 40, 3e-3
-HIDDEN = 0.07  # the share of inputs that END replaces when training begins; it falls to 0
+HIDDEN = 0.1  # the share of inputs that END replaces when training begins; it falls to 0
 END = 0  # the token of the byte that ends each document
 
 
@@ -96,9 +96,9 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     """Train the network in place on a text. `rng` is for everything that is random in training.
 
     Call `progress(step, steps, loss)` about 50 times, after a step and also after the last one. Its arguments are two
-    ints, and the loss of that step's batch as a Python float; it may call `logits` and `next_logits`. Take enough steps
-    to read STEPS · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, and at least
-    one. END replaces a random share of each step's inputs, which falls evenly from HIDDEN to 0 in the last step.
+    ints, and the loss of that step's batch as a Python float; it may call `logits` and `next_logits`. Take as many
+    steps as read STEPS · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, rounded
+    down, and at least one. In step 1 to `steps`, each input is END with probability HIDDEN · (1 - step / steps).
     Training may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 16.15
