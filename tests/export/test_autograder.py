@@ -43,7 +43,9 @@ class GradedCheckout:
 def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write an assignment's autograder as the runner unpacks it, and return its folder."""
     folder = tmp_path_factory.mktemp("runtime") / "assignment"
-    write_autograder_folder(root, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("course.release.seal_manifest", lambda manifest: manifest)  # nobody here needs 1,500 digests
+        write_autograder_folder(root, folder)
     return folder
 
 
