@@ -27,9 +27,9 @@ class GitHubActivity:
     def __init__(self, github: Client) -> None:
         self._github = github
 
-    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes and force pushes to a branch, and merges into it, since a given time; none outside GitHub."""
-        name = parse_github_name(repository)
+    def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
+        """List the pushes and force pushes to ``ref``, and merges into it, after `since`; none outside GitHub."""
+        name = parse_github_name(address)
         if name is None:
             return ()
         found: list[Push] = []
@@ -38,9 +38,9 @@ class GitHubActivity:
         with translate_errors(f"the activities of {name}"):
             for _ in range(MAX_PAGES):
                 answer = place.client.rest.repos.list_activities(
-                    place.owner, place.name, ref=branch, per_page=100, direction="desc", after=after or UNSET
+                    place.owner, place.name, ref=ref, per_page=100, direction="desc", after=after or UNSET
                 )
-                page = [_parse_activity(one, branch) for one in answer.json()]
+                page = [_parse_activity(one, ref) for one in answer.json()]
                 found += [push for push in page if push is not None and (since is None or push.at > since)]
                 older = any(push is not None and since is not None and push.at <= since for push in page)
                 link = answer.raw_response.links.get("next", {}).get("url")
@@ -58,19 +58,19 @@ class PushSourceChain:
         if environ.get("GITHUB_TOKEN"):
             self._sources.append(GitHubActivity(create_client(environ)))
 
-    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """Return the pushes since a time from the first source that has any; empty if none has."""
-        found = (source.list_pushes(repository, branch, since) for source in self._sources)
+    def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
+        """List the pushes to ``ref`` after `since` from the first source that has any; empty if none has."""
+        found = (source.list_pushes(address, ref, since) for source in self._sources)
         return next(filter(None, found), ())
 
 
-def _parse_activity(activity: object, branch: str) -> Push | None:
+def _parse_activity(activity: object, ref: str) -> Push | None:
     """Parse one activity as a push, or return None if it deleted the branch or belongs to a different branch."""
     try:
         assert isinstance(activity, dict)
         commit, at = str(activity["after"]), datetime.fromisoformat(activity["timestamp"])
-        if activity["ref"] != branch or commit == NONE:
+        if activity["ref"] != ref or commit == NONE:
             return None
-        return Push(branch, commit, at.astimezone(UTC), "github")
+        return Push(ref, commit, at.astimezone(UTC), "github")
     except (AssertionError, LookupError, TypeError, ValueError):
         raise GraderError("GitHub returned an activity that cannot be parsed.") from None

@@ -203,7 +203,7 @@ def check_grader_repository(desk: DeskContext) -> Finding:
 
 
 def check_organisation(desk: DeskContext) -> Finding:
-    """Check that the owners of the roster's repositories allow Actions."""
+    """Check that the owners of the roster's repositories allow Actions and the course's workflow."""
     owners = sorted({name.partition("/")[0] for name in desk.list_repositories()})
     if not owners:
         return Finding("organisation", None, "the roster lists no repository on GitHub")

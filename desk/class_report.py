@@ -337,10 +337,12 @@ def _build_report_items(
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))
 
 
-def _find_item_outcomes(attempts: Sequence[_Attempt], criteria_by_title: Mapping[str, str]) -> dict[str, ItemOutcome]:
+def _find_item_outcomes(
+    attempts: Sequence[_Attempt], criterion_by_item_title: Mapping[str, str]
+) -> dict[str, ItemOutcome]:
     """Map each item's title to one student's outcome on it, from the results that judged the item's criterion."""
     found = {}
-    for title, criterion in criteria_by_title.items():
+    for title, criterion in criterion_by_item_title.items():
         met = [
             one.judged[criterion] if title == criterion else title not in one.asked_by
             for one in attempts

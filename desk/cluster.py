@@ -71,7 +71,7 @@ def grade_on_cluster(
     arrived = 0
     with client:
         try:
-            client.run_on_scheduler(limit_scheduler_retries)
+            client.run_on_scheduler(allow_one_retry)
             _wait_for_worker(client, address)
             watch.begin_phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
             for graded in _ClusterGrading(client, build_course_record(root, manifest), manifest, tasks).grade_tasks():
@@ -105,8 +105,8 @@ def _wait_for_worker(client: Any, address: str) -> None:
         ) from None
 
 
-def limit_scheduler_retries(dask_scheduler: Any) -> None:
-    """Make the scheduler that runs this function retry a task only once, and not three times, if its worker dies."""
+def allow_one_retry(dask_scheduler: Any) -> None:
+    """Make the scheduler that runs this function retry a task once, and not three times, if its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 

@@ -119,7 +119,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
 def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
     """List enrolled students by id, each with a digest of their records; the digest is empty if there are none."""
     with open_gradebook(path) as book:
-        rows, fingerprints = book.list_students(), book.compute_record_fingerprints()
+        rows, fingerprints = book.list_students(), book.compute_student_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
     today = _compute_course_digest()
     return tuple((student, today + fingerprints[student.id] if student.id in fingerprints else "") for student in found)

@@ -119,7 +119,7 @@ class Gradebook:
         return tuple(_convert_database_row_to_student(dict(zip(names, row, strict=True))) for row in found)
 
     def list_known_students(self) -> tuple[tuple[RosterRow, bool], ...]:
-        """List every student with rows in the gradebook, sorted by id, and whether they are enrolled."""
+        """List every student in the gradebook, sorted by id, and whether each is still enrolled."""
         names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple(
@@ -260,7 +260,7 @@ class Gradebook:
         for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
             yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
-    def compute_record_fingerprints(self) -> dict[str, str]:
+    def compute_student_fingerprints(self) -> dict[str, str]:
         """Map each student with results or records to a digest that changes when any of these change."""
         told: dict[str, Any] = {}
         for query in (

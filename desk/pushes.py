@@ -34,8 +34,11 @@ class Push:
 class PushTimeSource(Protocol):
     """A source of push times."""
 
-    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes to a branch after `since`, oldest first; empty if this source does not know the repository.
+    def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
+        """List the pushes to ``ref`` after `since`, oldest first; empty if this source does not know the address.
+
+        ``address`` is what git fetches from, with `file://` for a folder on this machine. ``ref`` is a branch's full
+        name, such as refs/heads/main.
 
         Raise GraderError if the source should know the repository but cannot be queried.
         """
@@ -44,19 +47,22 @@ class PushTimeSource(Protocol):
 class ReflogSource:
     """A source of push times for bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
 
-    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the updates in the branch's reflog after `since`; empty if the repository is on a different machine."""
-        if not repository.startswith("file://"):
+    def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
+        """List the updates after `since` in the reflog of a ref such as refs/heads/main; empty without a reflog.
+
+        Only a `file://` address has one.
+        """
+        if not address.startswith("file://"):
             return ()
-        folder = Path(unquote(repository.removeprefix("file://")))
+        folder = Path(unquote(address.removeprefix("file://")))
         try:
-            with (folder / "logs" / branch).open("rb") as file:
+            with (folder / "logs" / ref).open("rb") as file:
                 data = file.read(LARGEST)
         except OSError:
             return ()
         found = [_LINE.fullmatch(line) for line in data.splitlines()]
         times = [(m[2].decode(), datetime.fromtimestamp(int(m[3]), UTC)) for m in found if m]
-        return tuple(Push(branch, c, at, "reflog") for c, at in times if c != NONE and (since is None or at > since))
+        return tuple(Push(ref, c, at, "reflog") for c, at in times if c != NONE and (since is None or at > since))
 
 
 def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:

@@ -247,6 +247,6 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
         )
 
 
-def format_points(score: Score) -> str:
+def format_points_without_maximum(score: Score) -> str:
     """Format a score's points without the maximum, such as "7.5", or "—" if there are none."""
     return "—" if score.points is None else f"{score.points:g}"

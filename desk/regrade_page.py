@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from desk.class_report import WORDS
 from desk.printing import make_plain_table
-from desk.regrade import RegradeSummary, format_points
+from desk.regrade import RegradeSummary, format_points_without_maximum
 from desk.report_page import build_template_environment
 from desk.score_export import escape_formula
 from grading.render.text import to_one_line
@@ -24,7 +24,10 @@ def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
     title = "What a regrade would change" if preview else "What the regrade has changed"
     template = build_template_environment().get_template("regrade.html.jinja")
     return template.render(
-        found=summary, title=title, summary=summarize_regrade(summary, preview=preview), points=format_points
+        found=summary,
+        title=title,
+        summary=summarize_regrade(summary, preview=preview),
+        points=format_points_without_maximum,
     )
 
 
@@ -46,8 +49,8 @@ def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> It
             table.add_row(
                 to_one_line(change.row.name or change.row.id, 40),
                 str(change.after.milestone),
-                format_points(change.before),
-                format_points(change.after),
+                format_points_without_maximum(change.before),
+                format_points_without_maximum(change.after),
                 " → ".join(dict.fromkeys(verdicts)),
                 "\n".join(f"{c.title}: {c.before} → {c.after}" for c in change.criteria),
             )
@@ -71,7 +74,13 @@ def format_regrade_csv(summary: RegradeSummary) -> str:
     for change in summary.changes:
         row, before, after = change.row, change.before, change.after
         criteria = "; ".join(f"{c.title}: {c.before} → {c.after}" for c in change.criteria)
-        cells = [row.id, row.name or "", after.milestone, format_points(before), format_points(after)]
+        cells = [
+            row.id,
+            row.name or "",
+            after.milestone,
+            format_points_without_maximum(before),
+            format_points_without_maximum(after),
+        ]
         cells += [
             before.verdict or "",
             after.verdict or "",

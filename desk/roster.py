@@ -270,7 +270,7 @@ class _RosterParser:
         return WORDS.get(value.lower(), False)
 
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Parse the days for all deadlines and for individual milestones. If invalid, add a problem and return 0."""
+        """Parse the days for all deadlines and for individual milestones. If invalid, add a problem and return none."""
         try:
             return parse_extension_days(value)
         except ValueError:

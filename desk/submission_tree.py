@@ -28,7 +28,11 @@ class SubmissionTree:
     """The other files in the same folders, which are written as empty files."""
 
     def write_to(self, into: Path) -> None:
-        """Write the files to an empty folder, as they would be in a checkout."""
+        """Write the files to an empty folder, with spaces for a file that is too large; the files `beside` are empty.
+
+        The spaces exceed the size limit, so that the grader rejects the file as in a checkout. Of the files
+        beside, only the names matter.
+        """
         for name in self.beside:
             _create_empty_file(into / name)
         for name, data in self.files.items():

@@ -116,10 +116,10 @@ def run_module_grading(
     )
 
 
-def _choose_exit_code(result: Result, exit_zero: bool) -> int:
-    """Return the verdict's exit code. If ``exit_zero`` is set, return 0 for “not yet” as well."""
+def _choose_exit_code(result: Result, zero_if_not_yet: bool) -> int:
+    """Return the verdict's exit code, but 0 for “not yet” if ``zero_if_not_yet`` is set."""
     code = result.verdict.exit_code
-    return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
+    return 0 if zero_if_not_yet and code == Verdict.NOT_YET.exit_code else code
 
 
 @app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")

@@ -180,7 +180,10 @@ def grade_module(
 
 
 def list_built_modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
-    """List the built modules up to this one. Its worker sees these modules, and its tests may use them."""
+    """List the built modules up to this one: all except those that are only planned.
+
+    The module's worker sees them, and its tests may use them.
+    """
     return tuple(m for m in manifest.modules if m.number <= last.number and m.status is BuildStatus.BUILT)
 
 

@@ -15,10 +15,10 @@ LARGE = 32 << 20
 
 @contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
-    """Limit this process, while the block runs, to ``extra_bytes`` beyond its current memory.
+    """On Linux, limit this process to ``extra_bytes`` beyond its current memory while the block runs.
 
-    Beyond the limit, Python raises MemoryError. The limit applies to the address space, and only on Linux. A worker
-    sets its own limit.
+    Beyond the limit, Python raises MemoryError. The limit applies to the address space. On other systems nothing is
+    limited. A worker sets its own limit.
     """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -29,7 +29,10 @@ from tito.outline import read_outline
 
 
 def run_quiz(root: Path, number: int, given_answers: list[str], student: str | None) -> int:
-    """Ask for the answers or take the given ones, then save and check them. Return 0 if all are correct, else 1."""
+    """Save the given answers, or ask for them, or only print the questions if nobody can be asked; then check.
+
+    Return 0 if all answers are correct, else 1.
+    """
     out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")

@@ -25,9 +25,9 @@ CONTEXT = 3
 """The number of context lines around each difference."""
 
 
-def read_solution(root: Path, manifest: Manifest, file: Path) -> str:
+def read_solution(root: Path, manifest: Manifest, student_file: Path) -> str:
     """Read the course's solution for a student's file; raise UsageError, with the reason, if there is none."""
-    path = root / FOLDER / file.relative_to("modules")
+    path = root / FOLDER / student_file.relative_to("modules")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

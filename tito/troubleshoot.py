@@ -43,7 +43,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
     for line in describe_damaged_records(history):
         out.print(line)
     if result is None or not topics:
-        _show_topic_overview(milestone, result, known)
+        _show_help_without_failures(milestone, result, known)
         return 0
     out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
     for criterion in result.criteria:
@@ -61,8 +61,8 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
     return 0
 
 
-def _show_topic_overview(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
-    """Show the milestone's topics and hints."""
+def _show_help_without_failures(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
+    """Show the topics and hints of a milestone that is unlocked, or that has no failed attempts on record."""
     out = open_console()
     passed = result is not None and result.verdict.exit_code == 0
     what = "is unlocked" if passed else "has no failed attempts on record"

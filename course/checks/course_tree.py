@@ -41,7 +41,7 @@ class CourseTree:
 
     @property
     def built_modules(self) -> tuple[Module, ...]:
-        """The modules that are available."""
+        """The built modules: all except those that are only planned."""
         return tuple(module for module in self.manifest.modules if module.status is BuildStatus.BUILT)
 
     @property

@@ -102,7 +102,7 @@ def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
 
 
 def _check_tasks(course: CourseTree, module: Module, task_ids_with_gap: set[str]) -> Iterator[Problem]:
-    """Yield what is missing for a module's tasks and tests."""
+    """Yield a problem for each task without gap, test or heading, and for each test without title or the right task."""
     tests = [case for case in course.test_cases if case.path == module.tests]
     headings = [line for line in course.read_text(module.lesson).splitlines() if line.startswith("#")]
     for task in module.tasks:

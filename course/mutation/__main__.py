@@ -98,18 +98,20 @@ def print_mutation_report(results: Sequence[MutationTally], excuses: dict[Mutant
         console.print(Text(f"    {excuses.get(MutantChange.from_mutant(mutant), 'no reason listed')}"), soft_wrap=True)
 
 
-def main(names: Sequence[str], root: Path = ROOT) -> int:
+def main(module_names: Sequence[str], root: Path = ROOT) -> int:
     """Mutate the named modules, or all. Return 0 if enough mutants are noticed, 1 if not, and 2 for wrong usage."""
     console = Console(highlight=False)
     try:
         manifest = load_manifest(root)
         excused = parse_excuse_page((root / PAGE).read_text(encoding="utf-8"))
         known = {module.id: module for module in manifest.modules if module.status is BuildStatus.BUILT}
-        if unknown := [name for name in names if name not in known]:
+        if unknown := [name for name in module_names if name not in known]:
             raise UsageError(f"There is no built module {unknown[0]}. {suggest_name(unknown[0], known)}")
         with create_watch(console) as watch:
             results = [
-                tally_module_mutants(root, manifest, known[name], watch) for name in known if name in names or not names
+                tally_module_mutants(root, manifest, known[name], watch)
+                for name in known
+                if name in module_names or not module_names
             ]
     except (ManifestError, SkeletonError, UsageError) as error:
         console.print(Text(str(error)))

@@ -25,7 +25,7 @@ class ForgetStatement(Operator):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:  # noqa: ARG002 - one position, so one index
-        """Return `pass`."""
+        """Return the statement `pass`, which replaces ``node``."""
         return Name("pass", node.start_pos, prefix=node.get_first_leaf().prefix)
 
     @classmethod
@@ -34,7 +34,7 @@ class ForgetStatement(Operator):
         return (Example("check(x)\n", "pass\n"),)
 
 
-class ForgetArgument(Operator):
+class ForgetKeywordArgument(Operator):
     """Leaves a keyword argument out of a call."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
@@ -43,7 +43,7 @@ class ForgetArgument(Operator):
             yield argument.start_pos, argument.end_pos
 
     def mutate(self, node: BaseNode, index: int) -> BaseNode:
-        """Return the call's arguments without one of them and its comma."""
+        """Remove the keyword argument with this index, counting from 0, and its comma; return the changed node."""
         at = node.children.index(_find_keyword_arguments(node)[index])
         alone = node.type == "trailer"
         first = at if alone else max(at - 1, 0)
@@ -56,7 +56,7 @@ class ForgetArgument(Operator):
         return (Example("f(x, axis=0)", "f(x)"), Example("f(axis=0, *x)", "f( *x)"), Example("f(axis=0)", "f()"))
 
 
-OWN_OPERATORS = (ForgetStatement, ForgetArgument)
+OWN_OPERATORS = (ForgetStatement, ForgetKeywordArgument)
 
 
 def _find_keyword_arguments(node: NodeOrLeaf) -> list[PythonNode]:

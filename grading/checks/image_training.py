@@ -199,7 +199,7 @@ def _train_with_measurements(
 def predict_images_shuffled(
     context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Request all images' probabilities in one shuffled request, so that groups cannot be told apart."""
+    """Predict with the images shuffled, so that groups cannot be told apart; return rows in the original order."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
     answered[order] = network.predict(

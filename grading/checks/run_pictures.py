@@ -103,6 +103,8 @@ def make_text_rival_picture(network_bits: float, rival_bits: Mapping[str, float]
 def make_attention_picture(maps: np.ndarray, tokens: Sequence[bytes], written_count: int, seed: int) -> Picture:
     """Return a picture of what each layer attends to as it writes each of the last ``written_count`` tokens.
 
+    If there are too many layers or written tokens, only the first are shown.
+
     ``maps`` has shape (layers, heads, t, t). It covers all tokens but the last, to which nothing attends. The row of a
     token's predecessor shows what that token was computed from.
     """

@@ -199,14 +199,14 @@ def _measure_story_writing(
     made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
-    def finish_stories(prompts: Sequence[Prompt]) -> list[str]:
+    def continue_stories(prompts: Sequence[Prompt]) -> list[str]:
         """Return the network's continuation of each prompt, in order."""
         return [completion.text or "" for completion in _complete_prompts_shuffled(run, prompts, STORY_BYTES, rng)]
 
-    told = finish_stories(made.prompts)
+    told = continue_stories(made.prompts)
     common = _measure_with_fresh_weights(run)
     few = made.prompts[: experiment.fresh_prompts]
-    fresh = measure_true_claim_share(few, finish_stories(few))
+    fresh = measure_true_claim_share(few, continue_stories(few))
     share = measure_true_claim_share(made.prompts, told)
     counts = [count_true_claims(prompt, text) for prompt, text in zip(made.prompts, told, strict=True)]
     index = next((index for index, (true, due) in enumerate(counts) if true < due), 0)

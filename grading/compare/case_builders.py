@@ -219,7 +219,7 @@ def build_loss_case(
 def build_function_case(
     name: str, size: str, student_builder: Builder, pytorch_builder: Builder, grad: Draw | None = None, **draws: Draw
 ) -> ComparisonCase:
-    """Build the test case for a function of tensors. If ``grad`` is given, it is also differentiated on a tape."""
+    """Build the case for a function of tensors. With ``grad`` as its upstream gradient, gradients are compared too."""
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Build what the student's code computes from these arrays, and the call that is timed."""

@@ -137,7 +137,7 @@ class Comparison:
 
 
 def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.Generator) -> Comparison:
-    """Compute a case on both sides, then time both in turns."""
+    """Compute a case on both sides, compare the values, and time both in turns. A failure becomes its `problem`."""
     arrays = case.draw(rng)
     try:
         theirs = case.theirs(torch, arrays)

@@ -30,7 +30,7 @@ def build_torch_image_network(torch: Any) -> Any:
 
 
 def build_torch_gpt_layers(torch: Any, vocab_size: int, width: int, blocks: int, length: int) -> dict[str, Any]:
-    """Build the layers of a GPT in PyTorch, keyed by name. The token embedding's weight is also the head's."""
+    """Build the layers of a GPT in PyTorch, keyed by name. There is no head: its weight is that of `tokens`."""
     nn = torch.nn
     net = {
         "tokens": nn.Embedding(vocab_size, width),

@@ -77,7 +77,7 @@ def _download_from_mirror(
 
 
 def _finish_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Download the rest of a partial file, with a new connection after each break."""
+    """Download the rest of a partial file, with a new connection after a break; raise MirrorError if that is no use."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _get_partial_file_size(part)
         try:

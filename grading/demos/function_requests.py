@@ -50,7 +50,7 @@ def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBegi
         raise NotUnderstoodError(f"Not understood. {describe_grammar(grammar)}")
     prompt, notes = _build_prompt_from_parts(parts, grammar), _list_training_notes(parts, grammar)
     understood = (
-        f"Understood: {' '.join([_describe_understood_parts(parts, grammar), *notes])} The name and signature are "
+        f"Understood: {' '.join([_describe_requested_function(parts, grammar), *notes])} The name and signature are "
         "added."
     )
     return FunctionBeginning(prompt.text, prompt.answer, understood)
@@ -125,8 +125,8 @@ def _yield_phrase_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Patter
             yield re.compile(re.sub("^the ", "(?:the )?", pattern)), (idiom, condition), True
 
 
-def _describe_understood_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
-    """Describe which parts were understood."""
+def _describe_requested_function(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
+    """Describe which function was understood, such as "the larger of a and b; then times 7", to end a sentence."""
     first, second = parts.names
     if parts.of_list:
         idiom, condition = parts.pair
@@ -174,7 +174,11 @@ def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
             text, None, "Understood: a signature with a docstring, for which no correct answer is known."
         )
     understood = " ".join(
-        ["Understood: a signature;", _describe_understood_parts(parts, grammar), *_list_training_notes(parts, grammar)]
+        [
+            "Understood: a signature;",
+            _describe_requested_function(parts, grammar),
+            *_list_training_notes(parts, grammar),
+        ]
     )
     return FunctionBeginning(text, _build_prompt_from_parts(parts, grammar).answer, understood)
 

@@ -79,7 +79,7 @@ class WritingPoint:
         return sum(attempt.parses for attempt in self.attempts)
 
     @property
-    def right_count(self) -> int:
+    def right_attempt_count(self) -> int:
         """The number of attempts that do what their docstrings say."""
         return count_right_attempts(self.attempts)
 
@@ -157,8 +157,8 @@ class FunctionWriter:
         watched = task.exercises[:WATCHED]
         started = 0.0 if cpu_seconds == math.inf else self._worker.read_clock()
 
-        def measure_point(step: float, steps: float) -> None:
-            """Measure the loss and write the exercises after this step, and report both."""
+        def report_training_point(step: float, steps: float) -> None:
+            """Measure the loss after this step, have the exercises written, and pass both to ``on_point``."""
             on_point(WritingPoint(step, steps, self._measure_loss(watched), self.complete_exercises(watched)))
 
         def stop_if_too_long() -> None:
@@ -172,7 +172,7 @@ class FunctionWriter:
             with contextlib.suppress(_TooLongError):
                 self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
 
-        measure_training(train_network, measure_point, POINTS, stop_if_too_long)
+        measure_training(train_network, report_training_point, POINTS, stop_if_too_long)
 
     def complete_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
         """Have the network write the function of each exercise, always choosing the likeliest token."""
@@ -295,8 +295,8 @@ def describe_attempt_counts(point: WritingPoint) -> str:
     """Describe how many functions parse and how many are correct."""
     asked = len(point.attempts)
     return (
-        f"{asked} functions it has never seen: {point.parsed_count} parse, {point.right_count} compute the correct "
-        f"values"
+        f"{asked} functions it has never seen: {point.parsed_count} parse, {point.right_attempt_count} compute the "
+        f"correct values"
     )
 
 

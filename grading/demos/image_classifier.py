@@ -106,8 +106,8 @@ class DemoClassifier:
         """
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
 
-        def measure_point(step: float, steps: float) -> None:
-            """Measure loss and accuracy on the watched images, and pass them on."""
+        def report_training_point(step: float, steps: float) -> None:
+            """Measure loss and accuracy on the watched images, and pass both to ``on_point``."""
             p = self.classify(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
             on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
@@ -116,7 +116,7 @@ class DemoClassifier:
             """Train on the images until the time has run out."""
             self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
 
-        measure_training(train_network, measure_point, POINTS, on_report)
+        measure_training(train_network, report_training_point, POINTS, on_report)
 
     def compress(self, images: np.ndarray) -> DemoClassifier:
         """Compress a copy of the network with the student's `compress`, calibrated on these images."""

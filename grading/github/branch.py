@@ -121,7 +121,7 @@ def _read_blob(repository: Repository, sha: str) -> bytes:
         raise GraderError(f"GitHub sent a file that is not base64: {error}") from None
 
 
-def commit_files_to_branch(
+def try_to_commit_files(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
     """Commit files to the branch on top of `base`. Return the commit, or None if another commit came first.

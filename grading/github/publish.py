@@ -13,10 +13,10 @@ from grading.errors import GraderError
 from grading.github import ledger
 from grading.github.branch import (
     BranchFile,
-    commit_files_to_branch,
     fetch_repository_id,
     parse_repository_name,
     read_branch,
+    try_to_commit_files,
 )
 from grading.github.branch_records import BRANCH, BranchRecords
 from grading.github.history import fetch_records_at
@@ -99,7 +99,7 @@ def publish_results(
         text, head = ledger.append_ledger_lines(b"".join(line + b"\n" for line in before.lines), head, added)
         files = restored | {r.file: r.data for r in new} | {ledger.LEDGER_FILE: text}
         files |= _draw_milestone_badges(manifest, before.history, records, there)
-        commit = commit_files_to_branch(
+        commit = try_to_commit_files(
             place, BRANCH, branch, files, _format_publishing_commit_message(records, run_id, head)
         )
         if commit is not None:

@@ -152,7 +152,7 @@ def _build_criteria_table(result: Result) -> str:
 
 
 def _format_criterion_row(criterion: CriterionResult) -> str:
-    """Format one criterion with its figures and, unless it passed, the reason."""
+    """Format one criterion as a row of a Markdown table, with its figures and, unless it passed, the reason."""
     name = escape_markdown(criterion.title)
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
         name += f"<br>{escape_markdown(words.explain_not_measured(criterion), 600)}"

@@ -30,14 +30,17 @@ class Watchdog:
     def _check_at_intervals(self) -> None:
         """Check the process at intervals, kill it if it exceeds a limit, and return when stopped."""
         while not self._stopped.wait(SECONDS):
-            reason = describe_excess(self._pid, self._folder, self._max_tasks)
+            reason = describe_exceeded_resource_limit(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
                 self._end(reason)
                 return
 
 
-def describe_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
-    """Describe for a student the limit that a process exceeds. Return None if it exceeds none."""
+def describe_exceeded_resource_limit(pid: int, folder: Path, max_tasks: int) -> str | None:
+    """Return a clause on the process's limit on threads, files or bytes that is exceeded, or None if none is.
+
+    An example, for a student's message, is "it created more than 4,096 files".
+    """
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted
             return f"it had more than {max_tasks} threads"

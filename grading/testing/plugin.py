@@ -139,7 +139,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of other tasks; raise UsageError if no test belongs to the given task."""
+    """Given `--task`, deselect all tests of other tasks; raise UsageError if a given task has no test here."""
     if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
         prefix_tests_with_tasks(items)
     if given := config.getoption("--task"):

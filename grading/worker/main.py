@@ -190,7 +190,7 @@ class Worker:
         return weakref.ref(getattr(thing, name))
 
     def do_define(self, source: str, name: str) -> object:
-        """Define a test's own function in the worker."""
+        """Define a test's own function in the worker from its source, and return it."""
         names: dict[str, object] = {}
         exec(source, names)  # noqa: S102 - the grader's text, in the process that runs the student's
         return names[name]

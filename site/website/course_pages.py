@@ -62,13 +62,13 @@ def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int]
                 for kind in CriterionKind
                 if (found := _select_criteria(milestone, kind))
             ],
-            topics=_select_topics(milestone, topics),
+            topics=_select_troubleshooting_topics(milestone, topics),
         )
     return files
 
 
 def list_built_modules(manifest: Manifest) -> list[Module]:
-    """List the modules that have a lesson."""
+    """List the built modules: all except those that are only planned."""
     return [module for module in manifest.modules if module.status is BuildStatus.BUILT]
 
 
@@ -85,7 +85,7 @@ def _select_criteria(milestone: Milestone, kind: CriterionKind) -> list[Criterio
     return [criterion for criterion in milestone.criteria if criterion.kind is kind]
 
 
-def _select_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> list[DocumentSection]:
+def _select_troubleshooting_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> list[DocumentSection]:
     """Select the topics that the milestone lists, and then those that its criteria list."""
     named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
     return [topics[anchor] for anchor in named if anchor in topics]

@@ -191,7 +191,7 @@ def _find_last_progress_time(events: list[Event]) -> str | None:
 
 
 def _find_repeated_failure(story: StudentStory, manifest: Manifest) -> tuple[str | None, int]:
-    """Return the task that fails first in each of the newest graded records, and the number of those records."""
+    """Return the task that fails first in each of the newest graded records, and their number, or None and 0."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
     for _, result in reversed(story.counted):

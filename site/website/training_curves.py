@@ -83,7 +83,7 @@ class Sparkline:
 
 
 def build_sparkline(curves: Sequence[Curve]) -> Sparkline | None:
-    """Draw the first run as small as a word, or return None if there is nothing to draw."""
+    """Draw the first curve as small as a word, or return None if it has fewer than two points to draw."""
     runs = [run for curve in curves[:1] if len(run := _select_points_to_draw(curve)) > 1]
     if not runs:
         return None

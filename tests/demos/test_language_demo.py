@@ -206,7 +206,7 @@ def test_points_are_few_and_measured_here(
     assert len(points) <= POINTS + 1
     assert len(between) == 120
     assert points[0].loss > 5 > 1 > points[-1].loss
-    assert [points[0].right_count, points[-1].right_count] == [0, WATCHED]
+    assert [points[0].right_attempt_count, points[-1].right_attempt_count] == [0, WATCHED]
     assert "0 parse, 0 compute" in describe_attempt_counts(points[0])
 
 

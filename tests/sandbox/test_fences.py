@@ -88,16 +88,16 @@ def test_a_look_counts_what_has_no_name(tmp_path):
     """A file that was deleted while it is open still fills the disk."""
     with (tmp_path / "x").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, watch.MAX_BYTES + 4096)
-        assert watch.describe_excess(os.getpid(), tmp_path, 10_000) == "it wrote more than 256 MB"
+        assert watch.describe_exceeded_resource_limit(os.getpid(), tmp_path, 10_000) == "it wrote more than 256 MB"
         (tmp_path / "x").unlink()
-        assert watch.describe_excess(os.getpid(), tmp_path, 10_000) == "it wrote more than 256 MB"
-    assert watch.describe_excess(os.getpid(), tmp_path, 10_000) is None
-    assert "threads" in watch.describe_excess(os.getpid(), tmp_path, 0)
+        assert watch.describe_exceeded_resource_limit(os.getpid(), tmp_path, 10_000) == "it wrote more than 256 MB"
+    assert watch.describe_exceeded_resource_limit(os.getpid(), tmp_path, 10_000) is None
+    assert "threads" in watch.describe_exceeded_resource_limit(os.getpid(), tmp_path, 0)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_folder_that_hides_its_files_has_too_many(tmp_path):
     """Nothing but hiding makes a folder that its owner cannot read."""
     (tmp_path / "x").mkdir(0o300)
-    assert "files" in watch.describe_excess(os.getpid(), tmp_path, 10_000)
+    assert "files" in watch.describe_exceeded_resource_limit(os.getpid(), tmp_path, 10_000)
     (tmp_path / "x").chmod(0o700)

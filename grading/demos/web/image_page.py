@@ -63,7 +63,7 @@ class ImagePage(NetworkPage):
         self._publish_state("training")
 
     def _publish_state(self, phase: str, **more: Any) -> None:
-        """Publish the curves and the latest answers."""
+        """Publish the phase, the curves, the latest answers and ``more``, which replace the page's state."""
         if self._points and phase != "ready":
             p = self._points[-1].probabilities
             more |= self._describe_answers(self._images.test_labels[: len(p)], p)

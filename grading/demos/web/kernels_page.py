@@ -99,7 +99,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return {"float32": answers[0], "int8": answers[1]}
 
     def _publish_state(self, phase: str, **more: Any) -> None:
-        """Publish the race and its profile, along with the curves."""
+        """Publish the phase, the curves, the race, its profile and ``more``, which replace the page's state."""
         standing = self._standing
         profile = list_profile_rows(standing.before, standing.after) if standing.before and standing.after else None
         lanes = [

@@ -154,7 +154,7 @@ class LanguagePage(AnsweringPage):
         if not 0 <= temperature <= HOTTEST or not 0 < top_p <= 1:
             raise ValueError(f"temperature must be from 0 to {HOTTEST:g}, and top_p above 0 and at most 1")
         beginning = self._require_valid_tokens(text, written)
-        return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
+        return functools.partial(self._draw_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
         """Parse a question about attention weights. The result computes them with a network."""
@@ -165,10 +165,10 @@ class LanguagePage(AnsweringPage):
         """Answer a parsed question with this network."""
         return parsed(network)
 
-    def _write_next_token(
+    def _draw_next_token(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
-        """Draw the next token, and return it with its candidates and a flag that says whether it is the last token."""
+        """Draw the next token; return it, its candidates, and whether it ends the text or is the last that fits."""
         token = writer.draw_next_token(writer.encode_with_tokens(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.decode_tokens_separately([*written, token.number]))
         return {
@@ -235,12 +235,13 @@ class LanguagePage(AnsweringPage):
         self._publish_state("training")
 
     def _publish_state(self, phase: str, **more: Any) -> None:
-        """Publish the curves, and the attempts at one function."""
+        """Publish the phase, the curves, the attempts at one function and ``more``, which replace the page's state."""
         points = self._points
         state = {
             "about": self._task.about,
             "points": [
-                [p.step, p.steps, round(p.loss, 4), p.right_count, p.parsed_count, len(p.attempts)] for p in points
+                [p.step, p.steps, round(p.loss, 4), p.right_attempt_count, p.parsed_count, len(p.attempts)]
+                for p in points
             ],
             "summary": describe_attempt_counts(points[-1]) if points else "",
             "exercise": self._task.exercises[0].prompt.text,

@@ -77,7 +77,7 @@ class NetworkPage:
         self._wait_for_close()
 
     def close(self) -> None:
-        """Release `run`."""
+        """End the wait in `run` for the page to be closed."""
         self._ended.set()
 
     def _train_and_serve(
@@ -108,7 +108,7 @@ class NetworkPage:
         return failure
 
     def _publish_state(self, phase: str, **more: Any) -> None:
-        """Publish the complete state that the page shows."""
+        """Publish the phase, its failure and ``more``, which replace the state that the page shows."""
         failure = convert_failure_for_page(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
