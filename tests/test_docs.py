@@ -74,6 +74,7 @@ ONLY_NAMED = {
     "nox -s course": "CI runs it, for minutes",
     "python -m course.prose": "CI's `lint` runs it",
     "nox -s mutation": "runs for many minutes",
+    "nox -s hostile": "runs for fifty minutes; tests/workflows does it with two",
     "nox -s hostile -- -n 2": "runs for twenty minutes and more; tests/workflows does it with two",
     "nox -s commands": "runs these tests, with more commands",
     "nox -s fuzz": "runs for half an hour; tests/fuzz does it with few inputs",

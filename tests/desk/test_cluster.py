@@ -23,7 +23,7 @@ from grading.sandbox.launch import choose_fence
 from tests.desk.books import make_graded_result
 from tests.desk.school import BROKEN, RECIPE, ROOT, School
 
-pytest.importorskip("distributed", reason="Dask is not installed: the group cluster of pyproject.toml")
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: the group cluster of pyproject.toml")
 pytestmark = [
     pytest.mark.skipif(choose_fence(official=False) == "process", reason="workers need a sandbox, and none works here"),
     pytest.mark.xdist_group("cluster"),
@@ -90,6 +90,11 @@ class Cluster:
         options = ("--scheduler-file", str(self.file), "--nthreads", "1", "--no-nanny", "--no-dashboard")
         where = ("--host", "127.0.0.1", "--local-directory", str(self.folder), "--death-timeout", "60")
         return self._start(self.desk, str(self.folder / "worker.py"), str(self.desk), course, *options, *where)
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until this many workers have registered with the scheduler."""
+        with distributed.Client(scheduler_file=str(self.file)) as client:
+            client.wait_for_workers(count, timeout=120)
 
     def _start(self, cwd: Path, *words: str) -> subprocess.Popen[bytes]:
         """Start a Python process with these arguments, and keep it so that it can be stopped."""
@@ -196,6 +201,7 @@ def test_a_worker_with_another_course_grades_nothing(school: School, class_folde
     assert list_graded_students(class_folder) == []
     cluster.start_worker(course="other")
     cluster.start_worker()
+    cluster.wait_for_workers(2)  # or the wrong one might be the only one when it refuses
     assert collect_on_cluster(school, class_folder, cluster).graded == 1
 
 
