@@ -49,7 +49,7 @@ def make_passing_check(check: str):
 
 
 def limit_module_tests(names: Iterable[str]) -> None:
-    """From now on only these modules' tests are run."""
+    """Run only these modules' tests from now on."""
 
     def run_fewer_tests(context: CheckContext) -> Measurement:
         return run_module_tests(replace(context, modules=tuple(m for m in context.modules if m.id in names)))
@@ -58,9 +58,9 @@ def limit_module_tests(names: Iterable[str]) -> None:
 
 
 def set_time_budgets(seconds: float) -> None:
-    """From now on a call and a training run have so much CPU time, and all calls of a worker together five times that.
+    """Give each call and each training run this much CPU time, and all calls of a worker five times as much.
 
-    Twenty times as long may pass on the clock: on a busy machine the patience is not up before.
+    The wall-clock limit is twenty times as long, so that a busy machine does not reach it first.
     """
     limits.WALL_FACTOR, limits.LEAST_WALL = 20.0, 0.0
     budget = {"call_seconds": seconds, "train_seconds": seconds, "wall_seconds": 5 * seconds}
@@ -69,7 +69,7 @@ def set_time_budgets(seconds: float) -> None:
 
 
 def change_experiment(numbers: dict[str, float]) -> None:
-    """From now on every milestone's experiment has these numbers, where it has such fields."""
+    """Set these fields in the experiment of every milestone that has them."""
 
     def change(milestone: Milestone) -> dict[str, Any]:
         known = {name: value for name, value in numbers.items() if hasattr(milestone.experiment, name)}
@@ -79,7 +79,7 @@ def change_experiment(numbers: dict[str, float]) -> None:
 
 
 def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
-    """From now on every milestone that is read has these fields instead of its own."""
+    """Replace these fields in every milestone that is read from now on."""
     read = grade.load_manifest
 
     def read_changed(root: Path) -> Manifest:
@@ -91,7 +91,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
 
 
 def limit_images(count: int) -> None:
-    """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
+    """Train milestone 4 on only the first `count` images, and test it on half as many."""
     assert "grading.checks.cifar10_kernels" not in sys.modules, "this check must import the function below"
     obtain = load.load_or_fetch_images
 
@@ -109,7 +109,7 @@ def limit_images(count: int) -> None:
 
 
 def write_peak(path: str) -> None:
-    """Write the most memory that this process has had at once, in MiB; its workers do not count. Nothing off Linux."""
+    """Write the peak memory of this process, without its workers, in MiB. Write nothing except on Linux."""
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text()
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)

@@ -42,9 +42,14 @@ class GraderServer:
 
     def __init__(self, root: Path) -> None:
         """Start the process as `build_grading_command` does."""
-        self._process = subprocess.Popen(
+        self._root = root
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start a process that waits for command lines."""
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.submissions.partial", "serve"],
-            env=os.environ | {"PYTHONPATH": str(root)},
+            env=os.environ | {"PYTHONPATH": str(self._root)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -59,6 +64,8 @@ class GraderServer:
         request = {"cwd": str(cwd), "environment": dict(environment), "outputs": list(map(str, outputs))}
         print(json.dumps(request | {"arguments": arguments}), file=self._process.stdin, flush=True)
         if not select.select([self._process.stdout], [], [], timeout)[0]:
+            self._process.kill()  # its late answer must not count for the next command
+            self._process = self._start()
             raise subprocess.TimeoutExpired(command, timeout)
         code = int(self._process.stdout.readline())
         return subprocess.CompletedProcess(command, code, *(path.read_text("utf-8") for path in outputs))
