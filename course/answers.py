@@ -16,7 +16,7 @@ STUDENT = "course"
 
 
 def write_correct_answers(root: Path) -> tuple[Path, ...]:
-    """Write student.yaml and the correct answers for every milestone with questions; return the answers' paths."""
+    """Write the course's own student.yaml and correct answers to all questions; return the answers' relative paths."""
     (root / OWN).mkdir(exist_ok=True)
     save_student_id(root / OWN, STUDENT)
     asking = [milestone for milestone in load_manifest(root).milestones if milestone.questions]

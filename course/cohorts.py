@@ -48,7 +48,7 @@ def write_simulated_cohort(folder: Path, manifest: Manifest, students: int, *, s
 
 
 def write_simulated_records(folder: Path, manifest: Manifest, rng: random.Random, student_id: str) -> None:
-    """Write one student's records and their ledger."""
+    """Simulate one student's records, and write them and their ledger to `folder`."""
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
     for run, event in enumerate(_simulate_events(manifest, rng, student_id), 1000):
@@ -119,7 +119,7 @@ def _simulate_module_result(
 def _simulate_milestone_result(
     manifest: Manifest, milestone: Milestone, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
-    """Make up the result of one attempt at a milestone: every criterion is met, or some of one part are not."""
+    """Make up the result of one attempt at a milestone: all criteria are met, or tests, quiz or figures are not."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
     criteria = tuple(_simulate_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))
@@ -156,7 +156,7 @@ def _simulate_milestone_result(
 
 
 def _simulate_pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
-    """Make up a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
+    """Make up a network's pictures, such as confusions and filters, or rivals for text; none if it needs no data."""
     if milestone.data is None:
         return ()
     if isinstance(milestone.experiment, LanguageExperiment):
@@ -215,7 +215,10 @@ def _simulate_named_images(milestone: Milestone, rng: random.Random) -> tuple[Na
 def _simulate_criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, failing_part: str | None, rng: random.Random
 ) -> CriterionResult:
-    """Make up a criterion's result; it fails if `failing_part` is its name, or at random if it is its kind."""
+    """Make up a criterion's result. It fails if `failing_part` is its name, and may fail if that is its kind.
+
+    If the tests of the modules fail, no criterion of performance or reliability is attempted.
+    """
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:

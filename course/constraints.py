@@ -18,7 +18,7 @@ HEADER = "# The versions this course was tested with, which its nox sessions ins
 
 
 def format_constraints(root: Path, requirements: Iterable[str] | None = None) -> str:
-    """Return one line `name==version` per locked package, with a marker if the version depends on Python.
+    """Return a comment, then `name==version` per locked package, with a marker if the version depends on Python.
 
     Given ``requirements``, the text covers only these packages and their dependencies.
     """

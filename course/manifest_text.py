@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def seal_manifest(manifest: Manifest) -> Manifest:
-    """Seal every question in the manifest. Raise ValueError if a question has no plain-text answer."""
+    """Return a copy of the manifest with every question sealed. Raise ValueError if one has no plain-text answer."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal_question, milestone.questions))})
         for milestone in manifest.milestones
@@ -27,7 +27,7 @@ def seal_manifest(manifest: Manifest) -> Manifest:
 
 
 def format_manifest_as_yaml(manifest: Manifest) -> str:
-    """Format the manifest as YAML that loads as the same manifest."""
+    """Format the manifest as YAML that loads as the same manifest. Raise ValueError if that is impossible."""
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)
     if parse_yaml(text).data != data:
@@ -43,7 +43,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, _data: object) -> bool:
-        """Write every value in full, without aliases."""
+        """Return True, so that every value is written in full and none as an alias."""
         return True
 
 

@@ -93,7 +93,7 @@ def load_prose_rules(path: Path = RULES) -> list[Rule]:
 
 
 def compile_phrase_pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern whose spaces also match the line breaks in wrapped text, and which matches whole words."""
+    """Compile a regular expression so that it matches whole words in any case, and its spaces match line breaks too."""
     spaced = text.replace(" ", r"(?:[ \t]+|[ \t]*\n[ \t]*)")
     start = r"\b" if text[0].isalnum() else ""
     end = r"\b" if text[-1].isalnum() or text.endswith((")?", r"\w+")) else ""
@@ -101,7 +101,7 @@ def compile_phrase_pattern(text: str) -> re.Pattern[str]:
 
 
 def find_unwanted_words(path: str, source: str, rules: Iterable[Rule]) -> list[Finding]:
-    """Find the words that these rules name in the prose of one file, in the order of its lines."""
+    """Find the words that these rules name in one file's prose, in the order of its lines; skip lines with KEEP."""
     prose, lines, findings = extract_prose(path, source), source.splitlines(), []
     for rule in rules:
         for match in rule.pattern.finditer(prose):
@@ -125,7 +125,7 @@ def find_long_sentences(path: str, source: str) -> list[Finding]:
 
 
 def extract_prose(path: str, source: str) -> str:
-    """Replace all code with blanks, so that the text keeps its length and its lines."""
+    """Replace every character of code with CUT, so that the text keeps its length and its lines."""
     if path.endswith(".py"):
         return _extract_python_prose(source)
     if path.endswith((".md", ".md.jinja")):
@@ -138,7 +138,7 @@ def extract_prose(path: str, source: str) -> str:
 
 
 def _extract_python_prose(source: str) -> str:
-    """Keep the comments, docstrings and messages of a Python file; code becomes blanks that no phrase crosses."""
+    """Keep the comments, docstrings and messages of a Python file, and replace every other character with CUT."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -158,7 +158,7 @@ def _extract_python_prose(source: str) -> str:
 
 
 def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
-    """Keep the words in a string or a comment. Its quotes become spaces, and any code in it becomes blanks."""
+    """Keep the words in a string or a comment; replace its quotes with spaces, and code in it with CUT."""
     if is_comment:
         return NOT_PROSE.sub(_blank_out_match, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)
@@ -176,7 +176,7 @@ def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
 
 
 def _blank_out_match(match: re.Match[str]) -> str:
-    """Replace a match with blanks of the same length, but keep its line breaks."""
+    """Replace each character of a match with CUT, except line breaks."""
     return "".join(char if char == "\n" else CUT for char in match[0])
 
 
@@ -196,7 +196,10 @@ def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    """Print the findings. Return 0 if nothing is banned, and 1 if something is."""
+    """Print the findings in the files below these paths, or in all files. Return 1 if there is a banned word, else 0.
+
+    With `--warn` among the arguments, also print warnings.
+    """
     warn = "--warn" in arguments
     rules = [rule for rule in load_prose_rules() if rule.is_ban or warn]
     banned = 0

@@ -112,7 +112,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseRe
 
 
 def build_release_files(root: Path) -> dict[Path, bytes]:
-    """Build every file of the release except its lock, keyed by path. The bytes depend only on the course."""
+    """Build every file of the release except its lock, keyed by path. Only the course and the date affect the bytes."""
     manifest = load_manifest_strictly(root)
     if problems := find_missing_file_problems(manifest, root):
         raise ManifestError(problems)
@@ -228,7 +228,7 @@ def _build_lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> byte
 
 
 def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
-    """Refuse any target except a new or empty folder, or, with ``force``, an unchanged earlier release."""
+    """Raise UsageError unless the target is new or empty or, with ``force``, an unchanged earlier release."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not target.is_dir():
@@ -251,7 +251,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
 
 
 def _read_released_digests(target: Path) -> dict[str, str | None] | None:
-    """Read an earlier release's lock: its digests and its own. Return None without a readable lock of this schema."""
+    """Map the files in an earlier release's lock, and the lock itself, to digests; None without a readable lock."""
     try:
         said = json.loads((target / lock.FILE).read_bytes())
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None

@@ -25,7 +25,7 @@ ABOUT = (
 
 
 def compute_ks_case(first: list[float], second: list[float]) -> dict[str, Any]:
-    """Compute one case of the Kolmogorov-Smirnov test."""
+    """Compute SciPy's Kolmogorov-Smirnov distance and asymptotic p for two samples of numbers."""
     distance = float(stats.ks_2samp(first, second).statistic)
     scaled = distance * math.sqrt(len(first) * len(second) / (len(first) + len(second)))
     return {"samples": [first, second], "D": distance, "p": float(special.kolmogorov(scaled))}

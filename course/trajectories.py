@@ -66,7 +66,7 @@ RUNS: dict[str, tuple[Any, ...]] = {
 def record_optimizer_run(
     optimizer_name: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None
 ) -> list[list[float]]:
-    """Run an optimizer on the small problem, and return the recorded rows of values."""
+    """Run a PyTorch optimizer on the small problem; return [step, learning rate, *parameters] for the steps in KEPT."""
     inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
     weight, bias, gain, _unused = parameters = [torch.tensor(v).requires_grad_() for v in START.values()]
     taking = getattr(torch.optim, optimizer_name)(parameters, **options)

@@ -40,7 +40,7 @@ def build_release_workflows(root: Path, grader: GraderRepository) -> dict[Path, 
 
 
 def main(arguments: list[str], root: Path) -> int:
-    """Write every workflow of the course and of a release, and the linters' settings, into a folder."""
+    """Write the workflows of the course and a release, and linters' settings, to a folder. Return 2 for wrong usage."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("Usage: python -m course.workflows DIR\n")
         return 2

@@ -28,7 +28,7 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes and force pushes to ``ref``, and merges into it, after `since`; none outside GitHub."""
+        """List pushes, force pushes and merges to ``ref`` after `since`, oldest first; none outside GitHub."""
         name = parse_github_name(address)
         if name is None:
             return ()
@@ -65,7 +65,7 @@ class PushSourceChain:
 
 
 def _parse_activity(activity: object, ref: str) -> Push | None:
-    """Parse one activity as a push, or return None if it deleted the branch or belongs to a different branch."""
+    """Parse one activity as a push; None if it deleted the branch or is on another. Raise GraderError if invalid."""
     try:
         assert isinstance(activity, dict)
         commit, at = str(activity["after"]), datetime.fromisoformat(activity["timestamp"])

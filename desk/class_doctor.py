@@ -48,7 +48,7 @@ class DeskContext:
     environ: Mapping[str, str]
 
     def list_repositories(self) -> list[str]:
-        """List the names of the roster's repositories on GitHub."""
+        """List the names of the roster's repositories on GitHub; none if the roster cannot be read."""
         try:
             rows = check_roster(self.folder / ROSTER).rows
         except UsageError:

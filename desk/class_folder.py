@@ -8,7 +8,7 @@ IGNORED = "# A class is private: names, grades and the key for pseudonyms stay o
 
 
 def format_folder_option(folder: Path) -> str:
-    """Format the command-line option that selects this folder; return "" for the default folder, `class`."""
+    """Format the command-line option for this folder, after a space; return "" for the default folder, `class`."""
     return "" if folder == Path("class") else f" --folder {folder}"
 
 

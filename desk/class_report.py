@@ -320,7 +320,7 @@ def _build_report_items(
     history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
 ) -> list[ReportItem]:
-    """List the failures in the newest results and all criteria, most frequent failures first."""
+    """List the newest results' failures, except unanswered questions, and all criteria, most frequent ones first."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]

@@ -44,8 +44,9 @@ def convert_roster(
 ) -> tuple[str, tuple[Problem, ...]]:
     """Convert the text of Classroom 50's roster.csv to our format; also return the problems with rows left out.
 
-    Each problem states its line in ``file``. Repositories get the names that Classroom 50 gives them. Raise UsageError
-    if the file is not a roster, or if a name is not allowed in Classroom 50.
+    Each problem states its line in ``file``. Repositories get the names that Classroom 50 gives them. Members of staff
+    and people who have not registered are left out without a problem. Raise UsageError if the file is not a roster, or
+    if a name is not allowed in Classroom 50.
     """
     normalize_student_id(organisation)
     validate_short_name(classroom, CLASSROOM)
@@ -84,9 +85,9 @@ def convert_roster(
 def convert_classroom50_roster_file(
     source: Path, target: Path, organisation: str, classroom: str, assignment: str
 ) -> tuple[Problem, ...]:
-    """Convert Classroom 50's roster to ours without replacing a file; return the problems with rows that are left out.
+    """Convert Classroom 50's roster to a new file in our format; return the problems with rows that are left out.
 
-    Raise UsageError in the same cases as `convert_roster`.
+    Raise UsageError if `target` exists, if `source` cannot be read, and in the same cases as `convert_roster`.
     """
     if target.exists():
         raise UsageError(f"{target} already exists and may contain extensions. Move it elsewhere, or edit it by hand.")
@@ -113,7 +114,7 @@ def merge_classroom50_scores(
     assignment: str,
     existing: Path | None,
 ) -> str:
-    """Add our scores to Classroom 50's scores.json as manual entries, which it does not overwrite.
+    """Return Classroom 50's scores.json with our scores added as manual entries, which it does not overwrite.
 
     As with our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other
     assignment stands for all milestones. Everything else in `existing` is kept: other assignments, other students,

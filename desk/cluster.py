@@ -139,7 +139,10 @@ class _ClusterGrading:
                     yield graded
 
     def _submit_tasks(self) -> Iterator[TaskOutcome]:
-        """Give each worker thread one task, so that if a worker dies, only its running tasks are lost."""
+        """Give each free worker thread one task, and yield an outcome for each task whose commit cannot be read.
+
+        No thread gets a second task in advance, so that if a worker dies, only its running tasks are lost.
+        """
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
             task = self._waiting.popleft()
@@ -155,7 +158,10 @@ class _ClusterGrading:
             room -= 1
 
     def _read_outcome(self, future: Any, task: GradingTask) -> TaskOutcome | None:
-        """Read the outcome of a task, or return None if another worker should retry it."""
+        """Read the outcome of a task, or return None if another worker will retry it.
+
+        Raise GraderError if the worker cannot run the course's code, or if the last worker is gone.
+        """
         import distributed
 
         error = future.exception()
@@ -175,7 +181,11 @@ class _ClusterGrading:
             return TaskOutcome(task, problem="its worker did not return a result")
 
     def _retire_refusing_worker(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
-        """Retire a worker that cannot grade. It refuses so quickly that every task would soon be sent to it."""
+        """Retire a worker that refused a task. Return None if the task will be retried, or else its outcome.
+
+        A worker that cannot grade refuses so quickly that every task would soon be sent to it. Raise GraderError if no
+        worker is left.
+        """
         reason = f"A cluster worker refuses the task: {answer['refused']}"
         for _ in range(RETIREMENTS):  # it does not shut down while the scheduler still waits for its answer
             if answer["worker"] not in self._client.nthreads():

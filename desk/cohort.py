@@ -117,7 +117,7 @@ def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Pat
 
 
 def list_students_with_fingerprints(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
-    """List enrolled students by id, each with a digest of their records; the digest is empty if there are none."""
+    """List enrolled students by id, each with a digest of the course and their records, which is "" without records."""
     with open_gradebook(path) as book:
         rows, fingerprints = book.list_students(), book.compute_student_fingerprints()
     found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
@@ -132,7 +132,7 @@ def load_member_from_gradebook(path: Path, student: CohortStudent) -> CohortMemb
 
 
 def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
-    """List a student's official results and published records in order, without regrade previews."""
+    """List a student's official results and published records, oldest first, without regrade previews."""
     found: list[tuple[datetime, int, RecordEntry]] = []
     hidden, replaced, today = (
         find_preview_gradings(book, student),

@@ -116,7 +116,8 @@ def collect_class(
 def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect") -> Iterator[None]:
     """Hold a lock so that only one `inv` command of this name works in the folder; raise UsageError if it is taken.
 
-    The lock is released even if the command is killed.
+    The lock is released even if the command is killed. On a disk without file locks, nothing is locked, and a message
+    says so.
     """
     with (folder / f"{chore}.lock").open("w") as file:
         try:
@@ -130,7 +131,7 @@ def lock_class_folder(folder: Path, watch: ProgressWatch, chore: str = "collect"
 
 
 def require_disk_space(folder: Path) -> None:
-    """Raise GraderError if the disk is almost full."""
+    """Raise GraderError if the disk that holds this folder has less than 1 GiB free."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise GraderError(
@@ -151,7 +152,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
 def _inspect_repositories(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
-    """Inspect every repository, many in parallel, and save the findings from each as soon as they arrive."""
+    """Inspect repositories in parallel, save findings as they arrive, and return (number with new ones, problems)."""
     known, changed, troubles = _load_known_states(book, course), 0, []
     watch.begin_phase(f"Inspecting {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
@@ -173,7 +174,7 @@ def _inspect_repositories(
 
 
 def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
-    """Map each student's id to what the gradebook knows about their repository."""
+    """Map each student's id to their last visit, their pushes, and the commits examined with this course version."""
     visits, pushes = book.read_visits(), book.read_pushes()
     commits: dict[str, set[str]] = {}
     for one in book.list_submissions():
@@ -184,7 +185,7 @@ def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
 
 
 def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
-    """Save an inspection's findings, and return whether any were new. The visit is saved last, to confirm the rest."""
+    """Save an inspection's findings, the visit last to confirm them; return whether it has new commits or records."""
     student = inspection.visit.student
     if inspection.pushes:
         book.save_pushes(student, inspection.pushes)
@@ -234,7 +235,7 @@ def list_pending_tasks(
 
 
 def _is_final_grading(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
-    """Return whether a result is final, so that its submission is not graded again."""
+    """Return whether a result is final: no error, and not provisional although this machine has the real data."""
     if grading.verdict == "error":
         return False
     return grading.verdict != "provisional" or not has_real_data.get(grading.milestone, True)

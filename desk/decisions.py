@@ -173,7 +173,7 @@ def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
 
 
 def combine_overrides(overrides: Iterable[Override]) -> EffectiveOverride:
-    """Select the overrides in force for one grade: the newest of each kind."""
+    """Combine the overrides of one grade, given oldest first: the newest of each kind is in force."""
     newest = {one.kind: one.value for one in overrides}
     points, bonus = newest.get("points"), newest.get("bonus")
     return EffectiveOverride(

@@ -54,7 +54,7 @@ class OfficialResults:
 
 
 def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
-    """Format the text of the student's issue, starting with the marker. Equal rows result in equal texts."""
+    """Format the text of the student's issue, starting with the marker. Equal results always give equal texts."""
     marker = MARKER.format(student=official.row.id)
     blocks = _build_feedback_blocks(official, manifest)
     return f"{marker}\n\n{fit_blocks(blocks, MAX_REPORT_CHARACTERS - len(marker) - 3)}\n"
@@ -116,7 +116,7 @@ def _describe_points(score: Score) -> str:
 
 
 def _describe_lateness(score: Score) -> str:
-    """Return how late the graded push was, or an empty text if there is no deadline."""
+    """Return how late the graded push was, or an empty text without a deadline or a graded push."""
     if score.terms is None or score.push is None or score.grading is None:
         return ""
     return score.terms.describe_lateness(score.push.at)
@@ -187,7 +187,7 @@ def _describe_unmet_criterion(criterion: CriterionResult) -> str:
 
 
 def _format_receipts_table(official: OfficialResults) -> str:
-    """Format a table of the collected pushes, newest first."""
+    """Format a table of the latest collected pushes, newest first, and the number of earlier ones."""
     lines = ["| Commit | Received | Course version | Handed in |", "| --- | --- | --- | --- |"]
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:
@@ -212,7 +212,7 @@ def _format_local_time(at: datetime, zone: tzinfo) -> str:
 def match_receipts(
     pushes: Sequence[Push], handed_in: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> tuple[PushReceipt, ...]:
-    """Make a receipt for each push whose commit was collected; `handed_in` maps commit → course → milestones."""
+    """Make a receipt for each collected commit with its first push; `handed_in` maps commit → course → milestones."""
     first: dict[str, Push] = {}
     for push in sorted(pushes, key=lambda p: (p.source == "seen", p.at)):
         first.setdefault(push.commit, push)

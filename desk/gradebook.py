@@ -173,7 +173,7 @@ class Gradebook:
         return {student: tuple(pushes) for student, pushes in found.items()}
 
     def save_submissions(self, handed_in: Iterable[CommitSubmission]) -> None:
-        """Save the submissions in commits, each of them once."""
+        """Save submissions, replacing those of the same student, commit, milestone and version of the course."""
         with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
@@ -182,7 +182,7 @@ class Gradebook:
             )
 
     def list_submissions(self) -> tuple[CommitSubmission, ...]:
-        """List the submissions in every examined commit."""
+        """List the submissions in every examined commit, including milestones that were not begun (digest None)."""
         columns = "student, commit_sha, course_digest, milestone, submission_digest"
         found = self._db.execute(f"SELECT {columns} FROM handed_in")  # noqa: S608 - names of ours
         return tuple(CommitSubmission(*row) for row in found)
@@ -261,7 +261,7 @@ class Gradebook:
             yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
     def compute_student_fingerprints(self) -> dict[str, str]:
-        """Map each student with results or records to a digest that changes when any of these change."""
+        """Map each student with results, records or regrades to a digest that changes when any of these change."""
         told: dict[str, Any] = {}
         for query in (
             "SELECT student, id FROM grading ORDER BY student, id",
@@ -275,7 +275,7 @@ class Gradebook:
 
     @contextmanager
     def open_transaction_with_shard(self, shard_path: Path) -> Iterator[sqlite3.Connection]:
-        """Open a transaction that also sees another gradebook, as `shard`."""
+        """Open a transaction in which SQL can also use the tables of another gradebook, as `shard.TABLE`."""
         self._db.execute("ATTACH ? AS shard", (_build_database_uri(shard_path),))
         try:
             with self.open_transaction() as db:
@@ -376,7 +376,10 @@ def load_migrations() -> dict[int, str]:
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Run the SQL files not yet applied to this gradebook, each in one transaction that also saves its number."""
+    """Run the SQL files not yet applied to this gradebook, each in one transaction that also saves its number.
+
+    Raise UsageError if a different program or a later version of the course wrote the file.
+    """
     steps = load_migrations()
     version = _read_header_number(connection, "user_version")
     if version == 0 and _read_header_number(connection, "schema_version"):

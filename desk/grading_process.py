@@ -65,7 +65,10 @@ def grade_task(task: GradingTask, root: Path) -> str:
 
 
 def serve_tasks(root: Path) -> None:
-    """Read tasks and answer each one until there are no more. Redirect stray output to standard error."""
+    """Grade each task that arrives on standard input, and print its answer as a line of JSON. Exit with the parent.
+
+    Whatever else prints goes to standard error.
+    """
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -86,7 +89,7 @@ def serve_tasks(root: Path) -> None:
 
 
 def _exit_with_parent(parent_pid: int) -> None:
-    """Exit and stop the sandbox when the collection that started this process is killed."""
+    """Wait until the parent has ended, then delete the temporary folder and exit, which also stops the sandbox."""
     while os.getppid() == parent_pid:
         time.sleep(1)
     _delete_own_temporary_folder()
@@ -94,7 +97,7 @@ def _exit_with_parent(parent_pid: int) -> None:
 
 
 def _delete_own_temporary_folder() -> None:
-    """Delete this process's temporary folder, retrying while unfinished grading still writes to it."""
+    """Delete this process's own temporary folder, if any; retry while unfinished grading still writes to it."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):
         shutil.rmtree(private, ignore_errors=True)

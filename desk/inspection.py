@@ -99,7 +99,7 @@ def inspect_repository(
 def choose_commits_to_grade(
     row: RosterRow, pushes: tuple[Push, ...], head: str, context: InspectionContext
 ) -> dict[str, set[int]]:
-    """Map each commit to grade to its milestones. These are the newest commit and the last one before each deadline."""
+    """Map commits to grade to their milestones: the newest, and each milestone's last in time and last to score."""
     found = {head: {m.id for m in context.milestones}}
     for milestone in context.milestones:
         terms = find_student_terms(context.deadlines, milestone.id, row)

@@ -44,7 +44,7 @@ class _Repository(ApiModel):
 
 
 def look_up_login(github: Client) -> str:
-    """Ask GitHub whose token this is; raise UsageError if it belongs to an app, which has no account."""
+    """Ask GitHub for the login of the token's account; raise UsageError if it belongs to an app, which has none."""
     with translate_errors("the account of the token"):
         try:
             return validate_response(_User, github.rest.users.get_authenticated()).login
@@ -67,8 +67,9 @@ class FeedbackIssues:
     ) -> IssueChange:
         """Open or update the student's issue in a private repository; without `send`, only return what would be done.
 
-        GitHub has no conditional update, so the text is compared with the existing one. Raise GraderError if GitHub
-        refuses, or if the existing issue belongs to another student.
+        Write nothing and return "public" if the repository is not private. GitHub has no conditional update, so the
+        text is compared with the existing one. Raise GraderError if GitHub refuses, or if the existing issue belongs to
+        another student.
         """
         owner, name = repository.split("/")
 
@@ -92,7 +93,7 @@ class FeedbackIssues:
             return retry_lost_requests(sync_once)
 
     def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
-        """Find our oldest issue, or return None if there is none. Raise GraderError if it is for another student.
+        """Find our account's oldest feedback issue, or return None. Raise GraderError if it is for another student.
 
         The marker by itself proves nothing, since anybody can open an issue that contains it.
         """
@@ -122,7 +123,7 @@ class FeedbackIssues:
         return None
 
     def _wait_between_writes(self) -> None:
-        """Wait until the pause after the last write is over."""
+        """Wait until the pause after the last write is over, and start the next pause."""
         pause = self._next_write - time.monotonic()
         if pause > 0:
             time.sleep(pause)

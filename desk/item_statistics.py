@@ -71,7 +71,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence
 def compute_discriminations(
     outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
 ) -> dict[str, float | None]:
-    """Map each item to its discrimination against the *other* items, since every item correlates with itself."""
+    """Map each item to its discrimination against all *other* items, or to None if that is undefined."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)
@@ -87,7 +87,7 @@ def compute_discriminations(
 def _compute_discrimination(
     passed: np.ndarray, met: np.ndarray, totals: np.ndarray, counts: np.ndarray
 ) -> float | None:
-    """Compute one item's discrimination over the students with results for it and for at least one other item."""
+    """Compute one item's discrimination over students who also met another item; None if too few or no spread."""
     rows = (met > 0) & (counts > 1)
     if rows.sum() < FEWEST:
         return None

@@ -169,7 +169,7 @@ def run_leaderboard(
 
 
 def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[GradingTask]:
-    """List the tasks to run: the last unlocking commits of students who agreed, and the course's solution."""
+    """List the tasks to run: the last unlocking commits of students who agreed, and the solution if a board uses it."""
     tasks = []
     built = {milestone.id for milestone in load_manifest_strictly(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
@@ -259,7 +259,7 @@ def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Ite
 
 
 def _summarize_runs(board: Board, runs: Sequence[LeaderboardRun]) -> Iterator[BoardEntry]:
-    """Summarize each student's comparable runs as an entry without a rank."""
+    """Summarize each student's runs of their newest commit as an entry without a rank; skip students without values."""
     own = [value for run in runs if run.student == COURSE for value in run.measured.get(board.name, ())]
     for student in sorted({run.student for run in runs}):
         of_student = [run for run in runs if run.student == student]

@@ -91,7 +91,7 @@ def match_moodle_participants(
 ) -> tuple[tuple[RosterRow, ...], list[str]]:
     """Select the students on Moodle's list of participants, with Moodle's spelling of addresses; also return notes.
 
-    Raise UsageError if that list cannot be read or contains no address.
+    Without a list, select all rows. Raise UsageError if the list cannot be read or contains no address.
     """
     if participants is None:
         note = (

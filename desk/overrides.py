@@ -182,7 +182,7 @@ def _make_overrides(
 
 
 def _parse_override_value(kind: Kind, text: str) -> str:
-    """Convert a value to the text for the table; a missing value becomes an empty text.
+    """Convert a cell or an option to the text that the gradebook stores; an empty text stays empty.
 
     Raise UsageError if the value is invalid.
     """

@@ -56,10 +56,10 @@ class _TaintAnalysis:
             before = found
             for part in self.parts:
                 for node in ast.walk(part):
-                    self._taint_assigned_names(node, part.name)
+                    self._propagate_taint(node, part.name)
 
     def find_tainted_allocations(self) -> Iterator[tuple[int, str]]:
-        """Yield the line and the text of each call whose memory use depends on a tainted value."""
+        """Yield (line number, text) of each call whose memory use depends on a value from the student."""
         for part in self.parts:
             for node in ast.walk(part):
                 if self._is_any_tainted(self._list_size_expressions(node, part.name), part.name):
@@ -75,7 +75,7 @@ class _TaintAnalysis:
         return []
 
     def _is_tainted(self, node: ast.AST, function_name: str) -> bool:
-        """Return whether the value of an expression came from the student."""
+        """Return whether an expression holds a value from the student that could serve as an unlimited size."""
         match node:
             case ast.Name():
                 return node.id in self.tainted[function_name] or node.id in SOURCES
@@ -99,8 +99,8 @@ class _TaintAnalysis:
         """Return whether any of these expressions is tainted."""
         return any(self._is_tainted(node, function_name) for node in nodes)
 
-    def _taint_assigned_names(self, node: ast.AST, function_name: str) -> None:
-        """Taint the names to which this node assigns tainted values."""
+    def _propagate_taint(self, node: ast.AST, function_name: str) -> None:
+        """Taint the names and parameters to which this node passes tainted values, and functions that return one."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -131,7 +131,7 @@ class _TaintAnalysis:
             self._taint_names(target, function_name)
 
     def _taint_loop_targets(self, target: ast.AST, values: ast.AST, function_name: str) -> None:
-        """Taint those targets of a loop whose elements are tainted."""
+        """Taint those targets of a loop that receive tainted elements."""
         match target, values:
             case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
                 self._taint_loop_targets(target, values, function_name)
@@ -145,7 +145,7 @@ class _TaintAnalysis:
                 self._taint_targets(target, values, function_name)
 
     def _taint_names(self, target: ast.AST, function_name: str) -> None:
-        """Taint every name in a target."""
+        """Taint every name that a target changes, such as `a` and `b` in `a, b[0]`."""
         while isinstance(target, ast.Attribute | ast.Subscript | ast.Starred):
             target = target.value
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else ():
@@ -154,14 +154,14 @@ class _TaintAnalysis:
             self.tainted[function_name].add(target.id)
 
     def _taint_call_parameters(self, node: ast.Call, function: ast.FunctionDef, function_name: str) -> None:
-        """Taint the parameters of a function in this file whose arguments are tainted."""
+        """Taint those parameters of a function in this file to which this call passes tainted values."""
         given = zip(_list_parameters(function), node.args, strict=False)
         for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):
             if name is not None and self._is_tainted(value, function_name):
                 self.tainted[function.name].add(name)
 
     def _taint_callback_parameters(self, callback: ast.AST, enclosing_function: str) -> None:
-        """Taint the parameters of a function that student code calls."""
+        """Taint the parameters of a lambda or local function that is passed to student code."""
         if isinstance(callback, ast.Lambda):
             self.tainted[enclosing_function].update(_list_parameters(callback))
         elif isinstance(callback, ast.Name) and enclosing_function in self.functions:

@@ -96,7 +96,7 @@ def _check_gap_alone(course: CourseTree, module: Module, task: Task) -> list[Pro
 def _run_tests(
     course: CourseTree, rewrite: Rewrite, files: Iterable[Path], watch: ProgressWatch | None
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests on a tree whose sources are rewritten; return every test's outcome."""
+    """Run the tests on a temporary copy of the sources, changed by `rewrite`; return every test's outcome."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, source in course.sources.items():
             target = Path(folder, path)
@@ -119,13 +119,13 @@ def _run_tests(
 
 
 def _shorten_failure(failure: Failure | None) -> str:
-    """Return what the failed call returned, or else the failure's title, in at most 150 characters."""
+    """Return what the failed call returned, or else the failure's title, in at most 150 characters; "" for None."""
     got = " ".join((failure.got or failure.title).split()) if failure else ""
     return got if len(got) <= 150 else f"{got[:149]}…"
 
 
 def _build_problem(course: CourseTree, outcome: TestOutcome, message: str, fix: str) -> Problem:
-    """Build a problem at the test's own line."""
+    """Build a problem at the test's own line, with the test's name before the message."""
     file, _, name = outcome.node.partition("::")
     line = next((case.line for case in course.test_cases if (case.path.as_posix(), case.name) == (file, name)), 1)
     return Problem(file, line, f"{name} {message}", fix)

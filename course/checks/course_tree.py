@@ -70,11 +70,11 @@ class CourseTree:
         return tuple(cases.found)
 
     def read_text(self, path: Path) -> str:
-        """Read a file's text."""
+        """Read the text of a file, whose path is relative to the course's root."""
         return (self.root / path).read_text(encoding="utf-8")
 
     def find_task_gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Map each task's id to its gaps and their files. Raise SkeletonError if a marker is invalid."""
+        """Map the id of each task with gaps to pairs of file and gap. Raise SkeletonError if a marker is invalid."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):
@@ -89,7 +89,7 @@ class _CaseCollector:
         self.root, self.found, self.broken = root, [], []  # type: ignore[var-annotated]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Record a file that cannot be collected."""
+        """Record the error if a file cannot be collected."""
         if report.failed:
             self.broken.append(report.longreprtext)
 

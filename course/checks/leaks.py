@@ -105,7 +105,7 @@ def check_hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list
 
 
 def _find_hints_with_solution_code(course: CourseTree, module: Module) -> Iterator[Problem]:
-    """Yield hints with code that neither the lesson nor the given files reveal."""
+    """Yield a problem for each hint with code that neither the lesson nor the given files reveal."""
     sources = {path: source for path, source in course.sources.items() if module.folder in path.parents}
     gaps = {path: find_gaps(source, course.manifest, path) for path, source in sources.items()}
     given = _unify_blanks_and_quotes(

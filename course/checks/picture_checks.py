@@ -23,7 +23,7 @@ MIN_ALT_LENGTH = 20
 
 
 def check_pictures_are_current(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Each lesson's pictures match what the code now draws, and have alt text and a caption."""
+    """Each lesson's pictures match what the code draws from current measurements, with alt text and a caption."""
     watch.begin_phase("Drawing the lessons' pictures", len(course.built_modules))
     problems: list[Problem] = []
     for done, module in enumerate(course.built_modules, start=1):

@@ -76,7 +76,7 @@ def draw_vanishing_gradients() -> Figure:
 
 
 def _measure_layer_gradients(activation: type, init: Callable) -> list[float]:
-    """Return the root mean square of the gradient after the last layer and before each, from last to first."""
+    """Return the gradient's root mean squares from the end to before the first layer, divided by the one at the end."""
     rng = np.random.default_rng(0)
     network = MLP([UNITS] * (LAYERS + 1), activation, init, rng=rng)
     for parameter in network.parameters():

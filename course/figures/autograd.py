@@ -47,7 +47,7 @@ def draw_computation_graph() -> Figure:
 
 
 def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
-    """Run backward and keep the gradient that reached each entry, by entry number."""
+    """Run backward, and map the number of each tape entry to the gradient that reached it."""
     seen: dict[int, Tensor] = {}
     entries, play = list(tape.entries), tape.play
 

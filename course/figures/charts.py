@@ -64,7 +64,7 @@ Ticks = Sequence[tuple[float, str]]
 def draw_axes(
     chart: Chart, x: Ticks, y: Ticks, *, x_label: str = "", y_label: str = "", grid: bool = True
 ) -> list[str]:
-    """Return the SVG elements of both axes with their ticks; `x_label` labels x and `y_label` labels y."""
+    """Return the SVG elements of both axes with ticks and labels and, with `grid`, of a line across at each y tick."""
     bottom, right = chart.top + chart.height, chart.left + chart.width
     shapes = []
     for value, text in y:
@@ -89,7 +89,7 @@ def make_ticks(low: float, high: float, number_format: str = "{:g}") -> list[tup
 
 
 def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, css_class: str) -> str:
-    """Return the SVG element of a line through points of the chart, cut off at the chart's top and bottom."""
+    """Return the SVG elements of a line through points of the chart, cut off at the chart's top and bottom."""
     low, high = chart.top, chart.top + chart.height
     parts: list[list[tuple[float, float]]] = [[]]
     points = chart.map_points(xs, ys)
@@ -122,7 +122,7 @@ def _clip_line_to_heights(
 
 
 def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, attributes: str) -> str:
-    """Return the SVG element of bars that stand on the chart's floor."""
+    """Return the SVG elements of bars that stand on the chart's floor, cut off at its top."""
     floor = chart.top + chart.height
     shapes = []
     for left, right, top in zip(lefts, rights, tops, strict=True):

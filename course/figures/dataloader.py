@@ -32,7 +32,7 @@ def draw_augmented_boats() -> Figure:
 
 
 def _paint_boat_indices() -> np.ndarray:
-    """Paint the image with indices into COLOURS."""
+    """Return the image of a boat as an array of indices into COLOURS."""
     y, x = np.mgrid[:SIZE, :SIZE]
     boat = np.where(y < 15, SKY, SEA)
     boat[(x - 19) ** 2 + (y - 4) ** 2 < 7] = SUN
@@ -68,7 +68,7 @@ def draw_loading_pipeline() -> Figure:
 
 
 def record_loading_pipeline() -> None:
-    """Load six batches and train on each, both simulated by waiting: 30 and 50 ms, then 70 and 50 ms."""
+    """Record the times of simulated loading and training: in sequence, prefetched, and prefetched with slow loading."""
     runs: dict[str, list] = {}
     for name, load, ahead in (("plain", 0.03, False), ("prefetch", 0.03, True), ("starved", 0.07, True)):
         parts: list[tuple[str, float, float]] = []

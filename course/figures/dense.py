@@ -66,7 +66,7 @@ def draw_spiral_predictions() -> Figure:
 
 
 def _convert_to_float64(network):
-    """Convert the network to float64, so that a processor's rounding never shows in a picture."""
+    """Convert the network in place to float64, so that rounding never shows in a picture, and return it."""
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
     return network

@@ -65,7 +65,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
 
 
 def _find_line_ends_in_square(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
-    """Return where the line w1 x + w2 y + bias = 0 leaves the drawn square."""
+    """Return the two points where the line w1 x + w2 y + bias = 0 leaves the drawn square, or none if it misses it."""
     low, high = -0.5, 1.5
     ends = [(x, -(w1 * x + bias) / w2) for x in (low, high)] + [(-(w2 * y + bias) / w1, y) for y in (low, high)]
     return [(x, y) for x, y in ends if low - 1e-9 <= x <= high + 1e-9 and low - 1e-9 <= y <= high + 1e-9][:2]

@@ -43,7 +43,7 @@ def draw_optimizer_paths() -> Figure:
 
 
 def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
-    """Return the path of an optimiser in STEPS steps, and the loss at each position."""
+    """Return the positions of an optimiser before and after each of STEPS steps, and the loss after each step."""
     place, scale = Tensor(np.array([10.0, 1.0])), Tensor(np.array([1.0, 25.0]))
     optimizer = make_optimizer(place)
     path, losses = [place.numpy().copy()], []
@@ -59,7 +59,7 @@ def _record_path(make_optimizer) -> tuple[np.ndarray, list[float]]:
 
 
 def _clip_to_chart(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the parts of a line between the chart's left and right ends."""
+    """Return those parts of a line between the chart's left and right ends that have at least two points."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
     return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]

@@ -27,7 +27,7 @@ def read_record(name: str) -> dict[str, Any]:
 
 
 def write_record(name: str, description: str, values: dict[str, Any], code_files: Sequence[str]) -> None:
-    """Write the values of a measurement, leaving the others as they are.
+    """Write a measurement, with this machine and digests of the code, to the records file; keep its other records.
 
     `description` says how the measurement was made. `code_files` lists the files under modules/ that it depends on.
     Once one of them changes, the record is outdated.

@@ -87,7 +87,7 @@ def draw_sampling_probabilities() -> Figure:
 
 
 def record_copying_network() -> None:
-    """Train the network of task 16.12, and keep its losses and its last block's weights for one line."""
+    """Train the network of task 16.12, and record its losses and every block's attention weights for one line."""
     rng = np.random.default_rng(0)
 
     def sample_copying_lines(count: int) -> np.ndarray:

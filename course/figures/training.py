@@ -17,7 +17,7 @@ WINDOW, TOLERANCE = 4, 0.02
 
 
 def _make_checkerboard(seed: int, count: int, noise: float) -> ArrayDataset:
-    """Create points on a checkerboard of four squares, some with the wrong label."""
+    """Create points on a checkerboard of four squares; a share `noise` of them has the wrong label."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(count, 2))
     wrong = rng.random(count) < noise

@@ -43,7 +43,7 @@ class MutationTally:
 
     @property
     def share(self) -> float:
-        """The share of killed mutants. Excused survivors count as alive."""
+        """The share of killed mutants, or 1 if there are no mutants. Excused survivors count as alive."""
         return self.killed / self.mutants if self.mutants else 1.0
 
 

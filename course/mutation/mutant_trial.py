@@ -63,7 +63,10 @@ class MutantTrial:
         return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
     def kills_mutant(self, path: Path, source: str, first_task: str = "") -> bool:
-        """Return whether the tests fail, or do not finish in time, while this source replaces the file."""
+        """Return whether the tests fail, or do not finish in time, while this source replaces the file.
+
+        Restore the file afterwards. Raise TrialError if the tests cannot be started.
+        """
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
             outcome, output = run_tests(shlex.join(self.build_pytest_command(first_task)), self.timeout)
@@ -72,7 +75,10 @@ class MutantTrial:
         return outcome is TestOutcome.KILLED
 
     def measure_limits(self, path: Path) -> MutantTrial:
-        """Return this trial with time limits. Raise TrialError if the solution fails or another file is imported."""
+        """Run the solution's tests once, and return a copy of this trial with time limits based on their duration.
+
+        Raise TrialError if the solution fails, or if the tests import a file other than the copy's.
+        """
         before = os.times()
         done = subprocess.run(self.build_pytest_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
@@ -91,7 +97,7 @@ class MutantTrial:
 def judge_mutants(
     mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
 ) -> Iterator[tuple[Mutant, bool]]:
-    """Judge mutants, in as many copies at a time as ``workers``, and yield each mutant and whether it was killed."""
+    """Test mutants in ``workers`` copies at a time, and yield (mutant, whether it was killed) as each is finished."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
         copies: queue.Queue[MutantTrial] = queue.Queue()
         for number in range(workers if mutants else 0):
@@ -115,7 +121,7 @@ def judge_mutants(
 
 
 def _copy_course(root: Path, target: Path) -> Path:
-    """Copy the parts of the course that the tests need to a folder."""
+    """Copy the parts of the course that the tests need to a new folder, `target`, and return its path."""
     target.mkdir()
     for name in COPIED:
         if (root / name).is_dir():

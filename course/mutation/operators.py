@@ -15,7 +15,7 @@ class ForgetStatement(Operator):
     """Replaces an assignment, or a call made for its side effect, with `pass`."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Yield the position of each expression that is a statement by itself, except docstrings."""
+        """Yield the position of this node if it is a call or an assignment that is a statement by itself."""
         if node.parent is None or node.parent.type != "simple_stmt" or node is not node.parent.children[0]:
             return
         effect = node.type == "expr_stmt" or (
@@ -38,7 +38,7 @@ class ForgetKeywordArgument(Operator):
     """Leaves a keyword argument out of a call."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Yield the position of each `name=value` in a call's arguments."""
+        """Yield the position of each `name=value` in this node if it is a call's arguments."""
         for argument in _find_keyword_arguments(node):
             yield argument.start_pos, argument.end_pos
 
@@ -60,7 +60,7 @@ OWN_OPERATORS = (ForgetStatement, ForgetKeywordArgument)
 
 
 def _find_keyword_arguments(node: NodeOrLeaf) -> list[PythonNode]:
-    """Find the keyword arguments among a call's arguments."""
+    """Find the keyword arguments in a call's arguments; there are none in any other node."""
     if not isinstance(node, BaseNode) or node.type not in ("arglist", "trailer"):
         return []
     return [c for c in node.children if c.type == "argument" and getattr(c.children[1], "value", "") == "="]

@@ -25,7 +25,7 @@ COURSE = Path(__file__).resolve().parent / "course"
 
 
 def main() -> int:
-    """Grade the checkout and export the result. Return the exit code that tells the runner whether that worked."""
+    """Grade the checkout and export the result. Return 0 if it was judged, passed or not, and otherwise 1."""
     checkout = Path.cwd()
     os.chdir(COURSE)  # Python may import from its working folder
     session = find_session(os.environ.get("ASSIGNMENT", ""))
@@ -64,7 +64,7 @@ def find_session(assignment: str) -> str:
 
 
 def install_nox(folder: Path) -> list[str]:
-    """Install nox into an environment and return its command, isolated from variables and folders that add modules."""
+    """Install nox into a new environment and return its command, isolated from other modules; exit if that fails."""
     venv.create(folder, with_pip=True)
     python = [str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")), "-I", "-m"]
     if run_command(*python, "pip", "install", "--quiet", "--disable-pip-version-check", "nox[uv]"):
