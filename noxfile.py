@@ -42,10 +42,9 @@ DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswit
 
 
 def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
-    """Return the options that pin every package to the version that this course was tested with.
+    """Return the installation options that pin every package to a tested version, or none if TINYTORCH_NEWEST is set.
 
-    A release contains `constraints.txt`; the course generates one from its `uv.lock`. With TINYTORCH_NEWEST=1 nothing
-    is pinned.
+    A release contains `constraints.txt`; the course writes one, generated from its `uv.lock`, to nox's cache.
     """
     if os.environ.get("TINYTORCH_NEWEST"):
         return ()
@@ -60,10 +59,10 @@ def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
 
 
 def install_packages(session: nox.Session, *packages: str, compiled: bool = True) -> None:
-    """Install packages quietly at the locked versions; do nothing if all are installed.
+    """Install packages quietly at the locked versions or, if that fails, at others; exit with 3 if that fails too.
 
-    If an index lacks a version, other versions are installed and a message is printed. Files are compiled at
-    installation, which uv does not do by itself. Otherwise every worker would compile NumPy again.
+    A message on standard error says which of them failed. Files are compiled at installation, which uv does not do by
+    itself. Otherwise every worker would compile NumPy again.
     """
     for options in dict.fromkeys((list_constraint_options(session), ())):
         try:

@@ -23,7 +23,7 @@ replace_unprintable_characters()  # also for `inv --list`
 
 
 def chore(chore_name: str, **options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Turn a function into the chore `inv NAME`, which returns an exit code and prints expected errors as sentences."""
+    """Make a decorator for the chore `inv NAME`, which prints expected errors and exits with the returned code."""
 
     def declare_chore(function: Callable[..., int | None]) -> Any:
         """Make the chore that calls this function."""
@@ -83,7 +83,7 @@ def translate_gradebook_errors() -> Iterator[None]:
 
 
 def require_writable_path(name: str) -> Path:
-    """Return the path of a file to write; raise UsageError if its folder does not exist."""
+    """Return the path of a file to write; raise UsageError if it is a folder, or if its own folder does not exist."""
     from grading.files import require_folder
 
     path = Path(name)

@@ -20,9 +20,9 @@ SHOWN_WITH = {"numba": ("numba", "llvmlite")}
 
 
 def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
-    """List the packages besides NumPy that workers for these modules must see.
+    """List the packages besides NumPy that workers for these modules must see; raise GraderError if one is missing.
 
-    Raise GraderError, with the command that installs it, if a package is missing on this machine.
+    The error names the command that installs the package.
     """
     shown: list[str] = []
     for module in modules:

@@ -28,7 +28,7 @@ from tito.status import draw_progress_bar
 def grade_and_show_module(
     root: Path, module: str, *, task: str | None = None, seed: int | None = None, completing: bool = False
 ) -> Result:
-    """Run a module's tests in the worker and show the result. If ``completing`` is set, record a pass first."""
+    """Run a module's tests, record a pass if ``completing``, save the first failure for hints, and show the result."""
     out = open_console()
     interrupted = (
         f"Interrupted. Nothing was recorded and your files are unchanged. To run it again: tito module test {module}"
@@ -45,7 +45,7 @@ def grade_and_show_module(
 
 
 def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
-    """Grade a milestone, record and show the attempt, and celebrate an unlock. Return the exit code."""
+    """Offer the open questions, grade a milestone, record and show the attempt, celebrate, and return the exit code."""
     out = open_console()
     before = progress.read_history(root).find_best_attempt(number)
     ask_for_unknown_student_id(root, out)
@@ -71,7 +71,7 @@ def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None =
 
 
 def _announce_unlock(root: Path, number: int, result: Result, *, first: bool) -> None:
-    """Award the badge and show the next goal; the first time, celebrate as well."""
+    """Write the badge's file and show the next goal; the first time, also celebrate and play the demonstration."""
     out, manifest, history = open_console(), load_manifest(root), progress.read_history(root)
     milestone, best = manifest.milestone(number), history.find_best_attempt(number)
     path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
@@ -108,9 +108,7 @@ def play_demo_in_terminal(root: Path, number: int, *, seed: int) -> int:
 
 
 def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
-    """Serve a demonstration as a page until Ctrl+C.
-
-    Return 1 if student code failed while the page was served, and 0 otherwise.
+    """Serve a demonstration as a page until Ctrl+C; return 1 if student code failed meanwhile, and 0 otherwise.
 
     Raise UsageError if the milestone's demonstration has no page.
     """

@@ -8,13 +8,13 @@ from tito.outline import Outline, read_outline
 
 
 def list_module_completions() -> list[tuple[str, str]]:
-    """List the id and title of every module, to complete a module argument."""
+    """List the id and title of every module, to complete an argument; return [] if no course can be read."""
     course = _read_outline_if_possible()
     return [(module.id, module.title) for module in course.modules] if course else []
 
 
 def list_milestone_completions() -> list[tuple[str, str]]:
-    """List the number and name of every milestone, to complete a milestone argument."""
+    """List the number and name of every milestone, to complete an argument; return [] if no course can be read."""
     course = _read_outline_if_possible()
     return [(str(milestone.id), milestone.name) for milestone in course.milestones] if course else []
 

@@ -21,7 +21,7 @@ MANIFEST = "milestones.yaml"
 
 
 def open_console() -> Console:
-    """Open standard output, with colour and animation on a terminal, or else as plain text. NO_COLOR is honoured."""
+    """Return a console for standard output, with colour and animation only on a terminal. NO_COLOR is honoured."""
     return CommandConsole(highlight=False, markup=False, emoji=False)
 
 
@@ -43,7 +43,7 @@ def require_repository(start: Path | None = None) -> Path:
 
 
 def make_tito_folder(root: Path) -> Path:
-    """Create the folder for tito's own files, such as the files that an update replaced. Git ignores the folder."""
+    """Create the folder for tito's own files, which git ignores, unless it exists, and return its path."""
     folder = root / ".tito"
     folder.mkdir(exist_ok=True)
     ignored = folder / ".gitignore"
@@ -54,7 +54,7 @@ def make_tito_folder(root: Path) -> Path:
 
 @contextmanager
 def show_message_if_interrupted(message: str) -> Iterator[None]:
-    """If Ctrl-C interrupts the block, show this message, which says what was kept."""
+    """If Ctrl-C interrupts the block, raise Interrupted with this message, which says what was kept."""
     try:
         yield
     except KeyboardInterrupt:

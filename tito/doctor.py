@@ -48,7 +48,7 @@ def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
 
 
 def run_repository_checks(root: Path) -> Iterator[Finding]:
-    """Run every check of a student's repository, in order."""
+    """Run every check of a student's repository, in order, and yield its finding."""
     checks = (
         check_python,
         check_packages,
@@ -64,7 +64,7 @@ def run_repository_checks(root: Path) -> Iterator[Finding]:
 
 
 def run_checks(checks: Iterable[Callable[[T], Finding]], subject: T) -> Iterator[Finding]:
-    """Run the checks in order; a check that crashes yields a finding as well."""
+    """Run each check on ``subject``, in order, and yield its finding; a check that crashes yields one as well."""
     for check in checks:
         name = check.__name__.removeprefix("check_").replace("_", " ")
         try:
@@ -140,7 +140,7 @@ def check_editable_install(root: Path) -> Finding:
 
 
 def check_sandbox(_root: Path) -> Finding:
-    """Check that bubblewrap or Landlock works."""
+    """Check that bubblewrap or Landlock works; without either, the finding's `ok` is None, not False."""
     from grading.sandbox import bubblewrap, launch
 
     if not sys.platform.startswith("linux"):
@@ -227,7 +227,7 @@ def check_progress_records(root: Path) -> Finding:
 
 
 def show_findings(findings: list[Finding], success_message: str) -> None:
-    """Print the findings, with instructions for each problem, and then the number of problems."""
+    """Print the findings, with instructions for each problem, then the number of problems or the success message."""
     out = open_console()
     plain = out.options.ascii_only
     for finding in findings:

@@ -94,10 +94,7 @@ def show_next_hint(root: Path, task: Task, out: Console, *, show_all: bool = Fal
 
 
 def find_named_or_open_task(root: Path, manifest: Manifest, task_name: str | None) -> Task:
-    """Find the task that the student named, or else the current module's first open task.
-
-    Raise UsageError if there is none.
-    """
+    """Find the named task, or else the current module's first open task; raise UsageError if there is none."""
     if task_name is not None:
         current = find_module(root, manifest, None).id if task_name.strip().isdigit() else None
         return names.match_task(manifest.modules, task_name, current)
@@ -114,9 +111,9 @@ def find_named_or_open_task(root: Path, manifest: Manifest, task_name: str | Non
 
 
 def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
-    """Find the first task that failed in the last test run of the current module, or else of another one.
+    """If the current module has no open task, find the task that failed first in its last test run, or in another's.
 
-    Return None unless every task of the current module has been implemented.
+    Return None if it has one, or if no failed task is known.
     """
     module = manifest.module(find_module(root, manifest, None).id)
     if find_open_tasks(root, module) != set():

@@ -21,8 +21,8 @@ def can_ask(out: Console) -> bool:
     return out.is_terminal and sys.stdin.isatty()
 
 
-def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
-    """Return the id in student.yaml or else ``given_id`` or a typed one, which is saved. Raise UsageError for none."""
+def find_or_ask_for_student_id(root: Path, given_id: str | None, out: Console) -> str:
+    """Return the saved id, or save ``given_id`` or a typed one; raise UsageError if there is none or they differ."""
     known = read_student_id(root)
     if known is not None:
         if given_id is not None and normalize_student_id(given_id) != known:
@@ -37,7 +37,7 @@ def find_student_id(root: Path, given_id: str | None, out: Console) -> str:
 
 
 def ask_for_unknown_student_id(root: Path, out: Console) -> None:
-    """Ask for the student's id if it is not known. Without a terminal, print which file to write it to.
+    """Unless the student's id is known, ask for it and save it or, without a terminal, print which file to write it to.
 
     An empty answer postpones the question.
     """

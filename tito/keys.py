@@ -34,7 +34,7 @@ def enable_single_keys() -> None:
 
 @contextmanager
 def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
-    """Pass each key that is pressed while the block runs to ``on_key``. Ctrl-C remains an interrupt."""
+    """During the block, call ``on_key`` in a separate thread with each key pressed. Ctrl-C remains an interrupt."""
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()

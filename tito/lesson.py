@@ -104,7 +104,7 @@ def replace_pictures_with_quotes(lesson_markdown: str) -> str:
 
 
 def replace_formulas_with_plain_letters(lesson_markdown: str) -> str:
-    """Replace each formula in the Markdown with the same formula in plain letters."""
+    """Replace each $$ formula in the Markdown with a code block that shows it in plain letters."""
     return FORMULA.sub(lambda found: f"```text\n{convert_tex_to_plain_letters(found[1])}\n```", lesson_markdown)
 
 
@@ -147,7 +147,7 @@ def _convert_tex_command_to_symbol(name: str, command: str) -> str:
 
 
 def _convert_sub_or_superscript(found: re.Match[str], table: dict[int, int]) -> str:
-    """Convert a subscript or superscript to small Unicode characters if there is one for each of its characters."""
+    """Convert a subscript or superscript to small Unicode characters; keep its _ or ^ if one does not exist."""
     text = found[1] if found[1] is not None else found[2]
     if all(ord(sign) in table for sign in text):
         return text.translate(table)

@@ -53,7 +53,7 @@ def _reduce_gaps_to_task_ids(text: str) -> str:
 
 
 def _insert_seams_around_gaps(student_text: str, old_course_text: str, new_course_text: str) -> list[str]:
-    """Return the three texts with reduced gaps, and a seam before and after the lines left to the student."""
+    """Return the texts with short gaps and, if all are valid Python, seams around the lines left to the student."""
     texts = [_reduce_gaps_to_task_ids(text) for text in (student_text, old_course_text, new_course_text)]
     try:
         functions = [map_functions_by_name(text) for text in texts]
@@ -77,7 +77,7 @@ def _insert_seams_around_gaps(student_text: str, old_course_text: str, new_cours
 
 
 def _merge_with_git(student_text: str, old_course_text: str, new_course_text: str) -> str:
-    """Run `git merge-file` on three texts and return the merged text."""
+    """Merge three texts with `git merge-file`, marking conflicts; raise GraderError if git is missing or fails."""
     git = shutil.which("git")
     if git is None:
         raise GraderError(

@@ -173,7 +173,7 @@ def find_module(root: Path, course: journey.CourseLike, name: str | None) -> jou
 
 
 def list_student_files(root: Path, module: Module) -> list[Path]:
-    """List the files that students write in a module: its code, and the recipe if it has one."""
+    """List the files, relative to ``root``, that students write in a module: its code, and its recipe if it exists."""
     recipe = module.folder / "recipe.py"
     return [module.code, recipe] if (root / recipe).exists() else [module.code]
 

@@ -17,10 +17,7 @@ S = TypeVar("S", bound=MilestoneLike)
 
 
 def match_module(modules: Sequence[M], given_name: str) -> M:
-    """Find the module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/".
-
-    Raise UsageError if there is none.
-    """
+    """Find the module called "02_tensor", "02", "2", "tensor" or "modules/02_tensor/", or raise UsageError."""
     word = given_name.strip().rstrip("/").rsplit("/", 1)[-1].lower()
     for candidate in modules:
         number, _, name = candidate.id.partition("_")
@@ -74,6 +71,6 @@ def require_built(target: M | S) -> M | S:
 
 
 def _suggest_name(word: str, known: Mapping[str, str]) -> str:
-    """Suggest the known name that is closest to a word. Return an empty string if none is close."""
+    """Return the question "Did you mean …?" with the known name closest to a word, or "" if none is close."""
     found = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean `{known[found[0]]}`?" if found else ""

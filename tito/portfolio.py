@@ -131,5 +131,5 @@ def _print_portfolio(entries: list[dict[str, Any]]) -> None:
 
 
 def _format_provisional_mark(entry: dict[str, Any]) -> str:
-    """Return ` (provisional)` for a provisional entry, otherwise nothing."""
+    """Return " (provisional)" for a provisional entry, otherwise ""."""
     return " (provisional)" if entry["provisional"] else ""

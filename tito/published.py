@@ -20,7 +20,7 @@ REF = f"refs/remotes/origin/{BRANCH}"
 
 
 def read_published_records(root: Path) -> BranchRecords:
-    """Read the branch's records as last fetched; raise UsageError if git or the branch is missing.
+    """Read and verify the records on origin/progress as last fetched; raise UsageError if git or the branch is missing.
 
     A clone cannot tell which repository published the records. The runs on GitHub check that as well.
     """
@@ -72,7 +72,7 @@ def _read_blobs(root: Path, blobs: list[str]) -> Iterator[bytes]:
 
 
 def _run_git(root: Path, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
-    """Run git in the repository and return its output; raise UsageError if it fails and ``check`` is set."""
+    """Run git in the repository and return its output; raise UsageError if it is missing or, with ``check``, fails."""
     command = ["git", "-C", str(root), *arguments]
     try:
         ran = subprocess.run(command, input=stdin, capture_output=True, check=False)  # noqa: S603 - our own arguments

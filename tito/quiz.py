@@ -24,7 +24,7 @@ from grading.quiz.student_questions import StudentQuestion, build_student_questi
 from grading.quiz.typed import UnclearAnswerError, parse_typed_answer
 from grading.render.text import format_count, to_one_line
 from tito.console import format_list_item, open_console
-from tito.identity import can_ask, find_student_id
+from tito.identity import can_ask, find_or_ask_for_student_id
 from tito.outline import read_outline
 
 
@@ -36,7 +36,7 @@ def run_quiz(root: Path, number: int, given_answers: list[str], student: str | N
     out, milestone = open_console(), load_manifest(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
-    talking, who = can_ask(out), find_student_id(root, student, out)
+    talking, who = can_ask(out), find_or_ask_for_student_id(root, student, out)
     asked, kept = build_student_questions(milestone, who), _load_kept_answers(root, number, who, out)
     if given_answers:
         new = dict(parse_answer_option(answer, asked) for answer in given_answers)
@@ -79,9 +79,9 @@ def offer_open_questions(root: Path, number: int, out: Console) -> None:
 
 
 def parse_answer_option(option_text: str, asked: tuple[StudentQuestion, ...]) -> tuple[str, Answer]:
-    """Parse an `--answer` value, as in 2=9 → ("bias", 9) and why=a,c → ("why", ("a", "c")).
+    """Parse an `--answer` value, as in 2=9 → ("bias", 9); raise UsageError for an unknown question or unclear answer.
 
-    Raise UsageError if there is no such question.
+    A question may be given by its id, and a choice by several letters: why=a,c → ("why", ("a", "c")).
     """
     name, equals, value = (part.strip() for part in option_text.partition("="))
     places = {str(place): question for place, question in enumerate(asked, 1)}
@@ -125,7 +125,7 @@ def ask_questions(
 def _ask_question(
     root: Path, milestone: Milestone, question: StudentQuestion, kept: Answers, out: Console, ask: Callable[[str], str]
 ) -> Answers:
-    """Ask one question until its answer is correct or empty, and return all answers given so far."""
+    """Ask one question until its answer is correct or empty, save each answer, and return all answers given so far."""
     form = "one or more letters" if question.kind == "choice" else "a number"
     prompt = f"Your answer ({form}, or Enter to skip)"
     while (said := ask(prompt)).strip():

@@ -90,7 +90,7 @@ def _is_safe_release_path(path_in_lock: str) -> bool:
 
 
 def _unpack_archive(archive_path: Path, into: Path) -> Path:
-    """Unpack a zip archive and return the folder that contains the release: the top level, or the only folder in it."""
+    """Unpack a zip archive and return the release's folder in it; raise UsageError if it is unreadable or too large."""
     try:
         with zipfile.ZipFile(archive_path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED_BYTES:
@@ -103,7 +103,7 @@ def _unpack_archive(archive_path: Path, into: Path) -> Path:
 
 
 def _clone_repository(source: str, branch: str | None, into: Path) -> Path:
-    """Clone the newest commit of a repository's branch, or of its default branch."""
+    """Clone a branch's (or the default branch's) newest commit and return the folder; raise UsageError if it fails."""
     if shutil.which("git") is None:
         raise GraderError("git is not installed. Install it, or give a folder or a zip archive.")
     folder = into / "clone"

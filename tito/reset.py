@@ -22,10 +22,10 @@ class ResetFile:
 
 
 def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[ResetFile]:
-    """Reset a module's files, or only the functions of one task, to the released version.
+    """Reset a module's files, or one task's functions, to the release, keeping copies; return the files that changed.
 
-    The old text of each file is kept in a copy next to it. Raise UsageError, without changing anything, if the
-    released version is not known or a function of the task cannot be found.
+    The copy of each old file is next to it. Raise UsageError, without changing anything, if the released version is
+    not known or a function of the task cannot be found.
     """
     released, new = {Path(name): text for name, text in lock.read_released_texts(root).items()}, {}
     files = [file for file in released if file.is_relative_to(folder) and file.suffix == ".py"]
@@ -49,7 +49,7 @@ def reset_module(root: Path, folder: Path, task: str | None = None, *, now: date
 
 
 def restore_task_functions(student_text: str, released_text: str, task_id: str, file: Path) -> str:
-    """Replace each of the task's functions in the student's text with its released version."""
+    """Return the student's text with the task's functions as released; raise UsageError if they cannot be found."""
     try:
         own = map_functions_by_name(student_text)
     except SyntaxError as error:
@@ -83,7 +83,7 @@ def _read_student_text(path: Path) -> str:
 
 
 def _differs_from_text(root: Path, file: Path, old_text: str) -> bool:
-    """Return whether a file's content differs from this text."""
+    """Return whether a file is missing or its content, apart from line ends, differs from this text."""
     return lock.digest_file_below(root, file.as_posix()) != lock.digest_text_ignoring_line_ends(old_text.encode())
 
 
@@ -95,7 +95,7 @@ def _replace_file_and_keep_copy(root: Path, file: Path, text: str, now: datetime
 
 
 def copy_file_aside(root: Path, file: Path, now: datetime) -> Path:
-    """Copy a file, under a new, dated name, to the same folder. Return the copy's path in the repository.
+    """Copy a file to a dated name in its folder; return the copy's path below ``root``, or ``file`` if it is missing.
 
     tensor.py becomes kept-2026-11-30-093000-tensor.py, a name that pytest does not collect. If the file does not
     exist, nothing is copied and its own path is returned.

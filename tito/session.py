@@ -274,7 +274,7 @@ class Session:
         show_lesson(section, self.out, page=lambda out, part: out.print(part, crop=False))
 
     def _list_tasks_with_state(self, failed: Iterable[str | None] = ()) -> Iterable[RenderableType]:
-        """List every task as passed, open or still to do."""
+        """Yield a line for each task: whether it failed, passed or is still to do, and whether it is the open one."""
         plain = self.out.options.ascii_only
         for task in self.module.tasks:
             sign, style = ("." if plain else "○"), ""
@@ -291,7 +291,7 @@ class Session:
         self._news.append(format_list_item(sign, Text(text, style="green"), style="green", indent=0))
 
     def _redraw_screen(self, *parts: RenderableType) -> None:
-        """Show the module, what has passed and these parts. Clear a terminal first."""
+        """Show what has passed and these parts; on a terminal, clear it and show the module's title first."""
         self._failure = None
         if self._redraws:
             self.out.clear()

@@ -205,7 +205,7 @@ def _draw_milestone_landmark(state: MilestoneState, figures: list[str], rail: st
 
 
 def _describe_module_dates(module: ModuleState) -> str:
-    """Describe when a module was completed or started."""
+    """Describe when a module was completed or started, or else its state."""
     if module.completed_at:
         return f"completed {module.completed_at:%Y-%m-%d}"
     if module.state is State.IN_PROGRESS and module.started_at:

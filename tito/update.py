@@ -110,7 +110,10 @@ def update_course(
 
 
 def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
-    """Determine what a release would change in the repository at ``root``, which has this manifest."""
+    """Plan what a release would change in ``root``, changing nothing; raise UsageError if its own release is too old.
+
+    ``manifest`` is the repository's own.
+    """
     from tito.merging import merge_student_and_course_text
 
     old = _read_lock_digests(root)
@@ -228,7 +231,7 @@ def apply_update_plan(root: Path, plan: UpdatePlan) -> None:
 
 
 def _undo_update(root: Path, out: Console) -> int:
-    """Undo the last update, and keep a copy of each file that has changed since then."""
+    """Undo the last update, copy each file that changed since then, and return 0; raise UsageError if there is none."""
     from tito.reset import copy_file_aside
 
     states = sorted((root / ".tito" / UPDATES).glob(f"*/{STATE}"))
@@ -303,7 +306,7 @@ def _decode_utf8_or_none(data: bytes | None) -> str | None:
 
 
 def _write_or_remove_file(root: Path, path: Path, data: bytes | None) -> None:
-    """Write a file, or remove it together with the folders that this leaves empty."""
+    """Write a file or, if ``data`` is None, remove it together with the folders that this leaves empty."""
     if data is not None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(root / path, data)

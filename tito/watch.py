@@ -209,7 +209,7 @@ def _wait_for_event(events: SimpleQueue[Event | Exception], *, are_tests_running
 def _watch_files(
     root: Path, watched: frozenset[Path], on_change: Callable[[], None], on_failure: Callable[[Exception], None]
 ) -> Iterator[None]:
-    """While the block runs, call ``on_change`` when one of the files is changed, replaced, deleted or restored."""
+    """During the block, call ``on_change`` in a separate thread when a watched file is changed, deleted or restored."""
     try:
         import watchfiles
     except ImportError:
@@ -243,7 +243,7 @@ def _watch_files(
 
 @contextmanager
 def _run_in_thread_during_block(work: Callable[[], None], *, stop: Callable[[], None]) -> Iterator[None]:
-    """Run ``work`` in a separate thread until the block ends."""
+    """Run ``work`` in a separate thread during the block; at its end, call ``stop`` and wait at most ten seconds."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:

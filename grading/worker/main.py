@@ -69,18 +69,21 @@ class Worker:
         self.resumed: list[object] = []
 
     def keep_object(self, value: object) -> tuple[int, list]:
-        """Create a new handle for an object that stays in the worker."""
+        """Keep an object under a new handle, and return the reference: wire.HANDLE and [handle, name of its type]."""
         self.last += 1
         value = value.value if type(value) is HeldValue else value
         self.objects[self.last] = value
         return wire.HANDLE, [self.last, type(value).__name__]
 
     def resolve_reference(self, code: int, payload: int) -> object:
-        """Find the object or callback that a request refers to."""
+        """Return the object that has this handle, or else a function that calls this callback of the grader."""
         return self.objects[payload] if code == wire.HANDLE else self.make_callback(payload)
 
     def make_callback(self, number: object) -> object:
-        """Make a function that calls the grader's function. During the call, the grader may send further requests."""
+        """Make a function that calls the grader's function; it raises TypeError for values that may not be reported.
+
+        Only numbers, None and short strings may. During the call, the grader may send further requests.
+        """
 
         def call(*args: object, **kwargs: object) -> object:
             """Report these values to the grader and return its answer."""
@@ -95,14 +98,14 @@ class Worker:
         return call
 
     def send_message(self, message: list) -> None:
-        """Send one message. An object that cannot be sent stays in the worker under a handle."""
+        """Send one message, with handles for objects that cannot be sent; raise WireError if it is too large."""
         data = wire.encode_value(message, self.keep_object, max_plain=wire.MAX_REPLY_PLAIN)
         if len(data) > wire.MAX_REPLY:
             raise wire.WireError(f"a value of {len(data):,} bytes is larger than {wire.MAX_REPLY:,}")
         wire.send_frame(self.sock, data)
 
     def serve_requests(self) -> None:
-        """Answer requests until the grader resumes a callback or exits."""
+        """Answer requests until the grader resumes a callback; raise EOFError if it closes the pipe instead."""
         while True:
             request = wire.decode_value(wire.receive_frame(self.sock, max_bytes=1 << 31), self.resolve_reference)
             number, dropped, verb, *arguments = request
@@ -145,7 +148,7 @@ class Worker:
         return function(*args, **kwargs)
 
     def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
-        """Apply an operator. A comparison's result stays in the worker, even if it is a plain value."""
+        """Apply an operator. If ``kept``, as for comparisons, a plain result also stays in the worker."""
         value = OPERATORS[name](*operands)
         return BoxedValue(value) if kept and type(value) in PLAIN else value
 
@@ -154,7 +157,7 @@ class Worker:
         return importlib.import_module(name)
 
     def do_recipe(self, path: str) -> object:
-        """Import a recipe.py by its path."""
+        """Import a recipe.py once, by its path in the submission."""
         name = "recipe_" + path.split("/")[1]
         if name in sys.modules:
             return sys.modules[name]
@@ -215,7 +218,7 @@ class BoxedValue:
 
 
 def main() -> None:
-    """Tell the grader that the worker is ready, and answer its requests."""
+    """Tell the grader that the worker is ready, answer its requests, and then end this process."""
     root = CONFIG["submission"]
     sys.dont_write_bytecode = True
     warnings.simplefilter("error", RuntimeWarning)  # such as overflow, as pytest does on the student's machine

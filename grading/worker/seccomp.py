@@ -102,9 +102,9 @@ def build_seccomp_filter(machine: str, pid: int) -> bytes | None:
 
 
 def install_seccomp_filter() -> None:
-    """Install the filter in this process, which must still be single-threaded. Raise OSError if the kernel refuses.
+    """Install the filter, if there is one for this processor; raise OSError if the kernel refuses.
 
-    Do nothing if there is no filter for this processor. The grader checks this beforehand.
+    The process must still be single-threaded. The grader checks beforehand whether there is a filter.
     """
     code = build_seccomp_filter(platform.machine(), os.getpid())
     if code is None:
@@ -157,5 +157,5 @@ def _build_load_instruction(index: int) -> bytes:
 
 
 def _encode_bpf_instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """Encode one BPF instruction."""
+    """Encode one BPF instruction. A jump skips ``if_true`` or ``if_false`` of the instructions after it."""
     return struct.pack("=HBBI", code, if_true, if_false, value)

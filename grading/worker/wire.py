@@ -52,7 +52,7 @@ class WireError(Exception):
 def encode_value(
     value: Any, make_reference: Callable[[Any], tuple[int, Any] | None], *, max_plain: int = MAX_PLAIN
 ) -> bytes:
-    """Encode a value as bytes.
+    """Encode a value as bytes; raise WireError if it is too large or contains an object that cannot be sent.
 
     ``make_reference`` converts an object to (HANDLE or CALLBACK, payload), or to None to refuse it.
     """
@@ -107,9 +107,9 @@ def decode_value(
     max_plain: int = MAX_PLAIN,
     max_nesting: int = MAX_NESTING,
 ) -> Any:
-    """Decode a value from bytes. ``resolve(HANDLE or CALLBACK, payload)`` returns what a reference stands for.
+    """Decode a value from bytes; raise WireError, and nothing else, if they are malformed or exceed a limit.
 
-    The result can be encoded again. Malformed bytes raise only WireError.
+    ``resolve(HANDLE or CALLBACK, payload)`` returns what a reference stands for. The result can be encoded again.
     """
     depth, end, taken = 0, 4 + int.from_bytes(data[:4], "big"), 0
     if not 4 < end <= len(data):
@@ -241,11 +241,9 @@ def send_frame(sock: socket.socket, data: bytes) -> None:
 
 
 def receive_frame(sock: socket.socket, *, max_bytes: int, wait: Callable[[], float] | None = None) -> bytearray:
-    """Receive one frame.
+    """Receive one frame; raise EOFError at the end of the stream, or WireError for more than ``max_bytes``.
 
     ``wait`` is called repeatedly and returns the seconds to wait, or raises an error to stop waiting.
-
-    Raise EOFError at the end of the stream, or WireError for a frame that is too large.
     """
     size = int.from_bytes(_receive_exactly(sock, 4, wait), "big")
     if size > max_bytes:
@@ -254,7 +252,7 @@ def receive_frame(sock: socket.socket, *, max_bytes: int, wait: Callable[[], flo
 
 
 def _receive_exactly(sock: socket.socket, size: int, wait: Callable[[], float] | None) -> bytearray:
-    """Receive exactly this many bytes."""
+    """Receive exactly this many bytes; raise EOFError if the stream ends before."""
     data = bytearray()
     while len(data) < size:  # grows as bytes arrive, so that a false size reserves little memory
         start, room = len(data), min(size - len(data), CHUNK)

@@ -73,7 +73,7 @@ def _draw_day(week: int, row: int, count: int, busiest_count: int, is_unlocked: 
 
 
 def _draw_word(x: int, y: int, text: str, anchor: str) -> str:
-    """Write a word as SVG."""
+    """Return the SVG element for a word, which is not escaped."""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 

@@ -41,7 +41,7 @@ def render_board_pages(
 
 
 def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -> list[BoardRow]:
-    """Build a row for each entry on a board, on an axis that all rows share."""
+    """Build a row for each of these ``students`` on a board, and for the course, on an axis that all rows share."""
     entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
     low, high = min(e.low for e in entries), max(e.high for e in entries)
     span = (high - low) or 1.0
@@ -61,7 +61,7 @@ def _build_board_rows(ranking: Ranking, students: Mapping[str, CohortStudent]) -
 
 
 def _get_name_and_address(student: CohortStudent | None) -> tuple[str, str | None]:
-    """Return a student's name on the site and portfolio's address; None stands for the course's own solution."""
+    """Return a student's name on the site and the portfolio's path; for None, the course's own solution and None."""
     if student is None:
         return "The course’s own solution", None
     name = (

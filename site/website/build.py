@@ -20,7 +20,7 @@ from website.class_pages import render_class_pages
 from website.class_sources import ClassSource, FingerprintedStudent
 from website.course_pages import list_course_files, render_course_pages
 from website.page_renderer import SITE, SiteContext, SiteFiles, load_static_files
-from website.site_folder import list_file_sizes, read_site_folder_state, remove_old_files, write_changed_files
+from website.site_folder import list_file_sizes, read_or_create_site_state, remove_old_files, write_changed_files
 from website.student_pages import render_student_pages
 from website.student_story import build_student_story
 from website.student_summary import summarize_story
@@ -84,7 +84,7 @@ def build_site(
     shown = {k.student.id: k.student for k in known}
     rankings = [r for r in source.load_rankings() if any(entry.student in shown for entry in r.entries)]
     site = SiteContext(load_manifest(root), _normalize_base_url(base_url), bool(rankings))
-    before = read_site_folder_state(target)
+    before = read_or_create_site_state(target)
     there = list_file_sizes(target)
     part_builder = _PartBuilder(site, target, before, there)
 
@@ -181,7 +181,7 @@ def _render_changed_students(
     digests: dict[str, str],
     processes: int | None,
 ) -> Iterator[RenderedStudent]:
-    """Render and write each student's part, in several processes if there are many students."""
+    """Write the part of each student in ``todo``, in several processes if there are many, and yield what was made."""
     jobs = [
         [(k.student, digests[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)
     ]
@@ -201,7 +201,7 @@ def _render_changed_students(
 def _render_student_batch(
     source: ClassSource, site: SiteContext, target: Path, job: Sequence[tuple[CohortStudent, str]]
 ) -> Iterator[RenderedStudent]:
-    """Render and write the parts of some students, each given with the digest of its inputs."""
+    """Write the parts of some students, each given with the digest of its inputs, and yield what was made."""
     for student, digest in job:
         story = build_student_story(source.load_member(student), site.manifest)
         files = render_student_pages(story, site)
@@ -217,7 +217,7 @@ _shared: tuple[ClassSource, SiteContext, Path] | None = None
 
 
 def _share_inputs_with_jobs(source: ClassSource, site: SiteContext, target: Path) -> None:
-    """Store in this process what all of its jobs share."""
+    """Store the source, the site and the target folder in this process, for every job that it will run."""
     global _shared
     _shared = source, site, target
 
@@ -248,7 +248,7 @@ def _remove_left_out_students(
 
 
 def _list_shown_roster_fields(student: CohortStudent) -> tuple[str, ...]:
-    """List the roster's fields that a student's pages show."""
+    """Return the pseudonym, name and repository that a student's pages may show, with "" for what they may not."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")
 

@@ -53,13 +53,13 @@ def read_build_state(target: Path) -> BuildState | None:
 
 
 def _parse_part(part: dict[str, Any]) -> BuiltPart:
-    """Read a part from JSON."""
+    """Convert a part from the state file's JSON to a BuiltPart."""
     summary = part["summary"]
     return BuiltPart(part["digest"], part["files"], None if summary is None else parse_summary(summary))
 
 
 def write_build_state(target: Path, state: BuildState) -> None:
-    """Replace the earlier state in one step."""
+    """Write the state file of the site at `target`, replacing an earlier one in one step."""
     parts = {
         name: {"digest": made.digest, "files": made.files, "summary": made.summary and made.summary.to_plain()}
         for name, made in state.parts.items()

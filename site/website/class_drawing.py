@@ -105,7 +105,7 @@ def draw_unlocks_over_time(unlocks: UnlockCounts, manifest: Manifest) -> UnlockC
 
 
 def _choose_axis_step(largest: int) -> int:
-    """Choose a round number of students that divides the axis into two to five parts."""
+    """Choose the smallest step (1, 2 or 5 times a power of ten) that divides the axis into at most five parts."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):
@@ -115,7 +115,7 @@ def _choose_axis_step(largest: int) -> int:
 
 
 def _spread_labels(heights: list[float], distance: float) -> list[float]:
-    """Move labels apart, so that each is at least this far from the one above it."""
+    """Return the labels' y positions in the same order, moved up so that they are at least ``distance`` apart."""
     moved = dict.fromkeys(range(len(heights)), 0.0)
     last = float("inf")
     for index in sorted(range(len(heights)), key=heights.__getitem__, reverse=True):

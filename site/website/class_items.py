@@ -53,7 +53,7 @@ ItemLabel = tuple[str, str, str, int | None]
 
 
 def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> ClassItems:
-    """Analyse every item that is covered by somebody's graded work, relative to the other items of the same kind."""
+    """Rank the tasks, questions and criteria that somebody's graded work covers by how many students failed them."""
     tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
     questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
     missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]

@@ -214,7 +214,7 @@ def _compare_last_two_weeks(
 def _count_unlocks_over_time(
     students: list[StudentSummary], manifest: Manifest, newest: datetime | None
 ) -> UnlockCounts | None:
-    """Count the students who had each milestone after each time step, or return None in the first week."""
+    """Count the students who had each milestone after each time step; return None for less than a week of records."""
     times = [
         [datetime.fromisoformat(u.at) for s in students for u in s.unlocked if u.milestone == m.id]
         for m in manifest.milestones

@@ -36,12 +36,12 @@ class StudentList:
 
     @property
     def pages(self) -> list[tuple[OverviewRow, ...]]:
-        """The students on each page."""
+        """The students on each page; an empty list has one empty page."""
         return [self.rows[at : at + PAGE] for at in range(0, len(self.rows), PAGE)] or [()]
 
 
 def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
-    """Render the front page and all files below class/."""
+    """Render the front page and all pages below class/ except the leaderboard."""
     manifest = site.manifest
     views = list(build_student_lists(overview, manifest))
     shared: dict[str, Any] = {"overview": overview, "views": views, "formula": FORMULA, "selection": SELECTION}
@@ -95,7 +95,7 @@ def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator
 
 
 def _list_page_link_texts(view: StudentList) -> Iterator[str]:
-    """Return the link text for each page: its number or, if students are sorted by name, its first name."""
+    """Yield each page's link text: its number or, in the list by name, its first name but for the last word."""
     for number, rows in enumerate(view.pages, 1):
         yield (
             rows[0].summary.name.rpartition(" ")[0] or rows[0].summary.name

@@ -92,7 +92,7 @@ class GradebookSource:
 
 
 def _compute_folder_fingerprint(folder: Path) -> str:
-    """Compute a digest of the names, sizes and times of a folder's files, by which git also detects changes."""
+    """Compute a digest of the names, sizes, times and modes of a folder's files; return "" if it cannot be read."""
     told = hashlib.sha256()
     try:
         files = sorted(os.scandir(folder), key=lambda entry: entry.name)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def format_rounded_duration(passed: timedelta) -> str:
-    """Format a duration in words, rounded to its largest unit.
+    """Format a duration in whole minutes, hours, days or weeks, or as "moments" if it is less than half a minute.
 
     >>> [format_rounded_duration(timedelta(minutes=m)) for m in (3, 1800, 28800)]
     ['3 minutes', '1 day', '3 weeks']
@@ -19,7 +19,7 @@ def format_rounded_duration(passed: timedelta) -> str:
 
 
 def format_count(count: int, noun: str, many: str | None = None) -> str:
-    """Format a count with its noun.
+    """Format a count with its noun in the singular or plural; ``many`` is the plural if it does not just add an s.
 
     >>> format_count(1, "record"), format_count(1234, "record"), format_count(2, "capability", "capabilities")
     ('1 record', '1,234 records', '2 capabilities')

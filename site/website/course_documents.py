@@ -62,7 +62,7 @@ def render_trusted_document(text: str, link: LinkConverter = str) -> DocumentPag
 
 
 def split_document_sections(text: str, link: LinkConverter = str) -> dict[str, DocumentSection]:
-    """Map each anchor of a document to its third-level section."""
+    """Render each third-level section of a Markdown document, and map its heading's anchor to it."""
     tokens = _build_markdown_parser().parse(text)
     _set_anchors_and_links(tokens, link)
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and int(token.tag[1]) <= 3]
@@ -105,7 +105,7 @@ def _render_markdown_tokens(tokens: Sequence[Token]) -> Markup:
 
 
 def _set_anchors_and_links(tokens: Sequence[Token], link: LinkConverter) -> None:
-    """Give headings their anchors, and links and pictures their addresses."""
+    """Change the tokens: give headings their anchors, and convert the addresses of links and pictures."""
     for i, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrs["id"] = make_heading_slug(_get_heading_text(tokens[i + 1]))

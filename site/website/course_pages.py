@@ -18,9 +18,9 @@ DOCUMENTS = {TROUBLESHOOTING: "troubleshooting.html", Path("docs/glossary.md"): 
 
 
 def render_course_pages(root: Path, site: SiteContext, unlocked: Collection[int] = ()) -> SiteFiles:
-    """Render all files below course/; ``unlocked`` are the milestones that at least one student has.
+    """Render all files below course/; raise UsageError for a link in a document that leads nowhere on the site.
 
-    Raise UsageError for a link that leads nowhere on the site.
+    ``unlocked`` are the milestones that at least one student has.
     """
     manifest = site.manifest
     built = list_built_modules(manifest)
@@ -92,7 +92,7 @@ def _select_troubleshooting_topics(milestone: Milestone, topics: dict[str, Docum
 
 
 def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """Map each picture of the lessons to its path below the course's pages."""
+    """Map the path of each lesson's picture, relative to `root`, to its path below course/ on the site."""
     folders = {module: root / module.folder / "figures" for module in list_built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"
@@ -102,7 +102,10 @@ def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _make_link_converter(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> LinkConverter:
-    """Make the function that converts links in a course document to links on the site and keeps other addresses."""
+    """Make the function that converts a document's relative links, or raises UsageError if a target is not on the site.
+
+    It keeps complete addresses and links within the document.
+    """
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in list_built_modules(manifest)}
     pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}

@@ -117,7 +117,7 @@ def map_static_files_to_paths() -> Mapping[str, str]:
 
 
 def load_static_files(course: str) -> SiteFiles:
-    """Load the files that all pages share: style, scripts, fonts, icon, manifest."""
+    """Load the files that all pages share: style, scripts, fonts, icon, and a web manifest that names the course."""
     manifest = {
         "name": course,
         "short_name": course[:12],

@@ -73,7 +73,7 @@ def _find_font_for_letter(letter: str) -> str | None:
 
 @cache
 def _draw_card_without_name(course: str, lines: tuple[CardLine, ...], verified: bool) -> Image.Image:
-    """Draw everything except the name. This part is the same for many students."""
+    """Draw everything except the name. The picture is cached for many students, so draw only on a copy."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
     on_accent.rectangle((0, 0, 14, SIZE[1]), fill=FULL)
@@ -105,7 +105,7 @@ def _draw_circle(picture: Image.Image, centre: tuple[int, int], radius: int, sty
 
 
 def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
-    """Merge both layers; pixels in the accent layer use the second half of the palette."""
+    """Paste the accent layer, moved to the second half of the palette, over the ink layer, and return the ink layer."""
     lifted = accent.point(lambda value: 128 + min(value, FULL))
     ink.paste(lifted, mask=accent.point(lambda value: 255 if value else 0))
     return ink
@@ -135,7 +135,7 @@ def _measure_width(draw: ImageDraw.ImageDraw, run: str, size: int) -> float:
 
 @cache
 def _compute_palette() -> list[int]:
-    """Compute the 256 colours: from background to ink, then from background to accent."""
+    """Return the palette's 768 numbers (red, green, blue): from background to ink, then from background to accent."""
 
     def build_colour_ramp(colour: tuple[int, int, int]) -> list[int]:
         """Build 128 colours from the background towards this one, as a flat list of red, green and blue."""

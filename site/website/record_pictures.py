@@ -41,14 +41,14 @@ class Drawing:
 
 
 def draw_record_picture(picture: Picture) -> Drawing | None:
-    """Draw a picture from a record, or return None if it is too large or empty."""
+    """Draw a picture from a record; return None if it is too large or empty, or if its values are out of range."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
     labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
     return DRAWERS[picture.name](values, labels)
 
 
 def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a confusion matrix: a row for each class, a column for each answer, shaded by the share of the row."""
+    """Draw a confusion matrix (class by answer), shaded by row shares; return None if too large, empty or negative."""
     classes, total = len(counts), int(counts.sum())
     if classes > MOST_CLASSES or counts.min() < 0 or total == 0:
         return None
@@ -80,7 +80,7 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
 
 
 def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
-    """Draw each kernel as a small image in which grey is 0; three channels are red, green and blue."""
+    """Draw each kernel as a small image, with grey for 0; return None unless it has 1 or 3 channels and fits."""
     maps, channels, rows, columns = kernels.shape
     across, gap = min(maps, 16), 6
     pixel = min(12, (WIDTH - gap * across) // (across * columns))
@@ -103,7 +103,7 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
 
 
 def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a bar for each time, from 0."""
+    """Draw a bar for each time in microseconds; return None for too many, negative or only zero times."""
     longest = int(times.max())
     if len(times) > MOST_BARS or times.min() < 0 or longest == 0:
         return None
@@ -121,9 +121,9 @@ def _draw_time_bars(times: np.ndarray, labels: list[str]) -> Drawing | None:
 
 
 def _draw_rival_ladders(per_mille: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a ladder for each set from shares in thousandths, row 0 being the network.
+    """Draw bars for each set from shares in thousandths, best on top; return None if out of range or too many.
 
-    The best is on top. Return None if the shares are out of range or too many.
+    Row 0 is the network, and the others are its rivals.
     """
     if len(per_mille) > MOST_RIVALS or per_mille.min() < 0 or per_mille.max() > 1000:
         return None
@@ -140,7 +140,10 @@ def _draw_rival_ladders(per_mille: np.ndarray, labels: list[str]) -> Drawing | N
 
 
 def _draw_text_rival_ladder(bits: np.ndarray, labels: list[str]) -> Drawing | None:
-    """Draw a ladder of the network and its rivals by bits per byte, fewest on top."""
+    """Draw bars from thousandths of a bit per byte, fewest on top; return None if they are too many or invalid.
+
+    Row 0 is the network, and the others are its rivals.
+    """
     if len(bits) > MOST_RIVALS or bits.min() < 0 or bits.max() == 0:
         return None
     rungs = bits.tolist()
@@ -154,7 +157,7 @@ def _draw_text_rival_ladder(bits: np.ndarray, labels: list[str]) -> Drawing | No
 def _draw_ranked_bars(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Return bars in order of length, with the network's marked, and their total height."""
+    """Return SVG bars sorted by value, with the network's (value 0 in ``rungs``) marked, and their total height."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])

@@ -25,7 +25,7 @@ class LinkedRepository:
     on_github: bool
 
     def list_code_links(self, result: Result, milestone: Milestone, module: Module) -> tuple[tuple[str, str], ...]:
-        """List links to the graded commit, the trigger module's file and the recipe, as pairs of text and address."""
+        """List (text, address) of the graded commit, module file and recipe; () unless the commit is on GitHub."""
         commit = result.submission.commit or ""
         if not self.on_github or not COMMIT.fullmatch(commit):
             return ()
@@ -36,7 +36,7 @@ class LinkedRepository:
         return ((f"commit {commit[:10]}", f"{self.address}/tree/{commit}"), *blobs)
 
     def build_record_address(self, file: str | None) -> str | None:
-        """Build the address of a record on the `progress` branch, or return None if it is not on GitHub."""
+        """Build a record's address on GitHub's branch `progress`; return None for another host or unexpected file."""
         return f"{self.address}/blob/progress/{file}" if self.on_github and RECORD.fullmatch(file or "") else None
 
     @property

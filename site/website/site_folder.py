@@ -13,8 +13,8 @@ OURS = ("student", "class", "course", "static")
 """The site's folders that hold only files from a build; all other files in them are removed."""
 
 
-def read_site_folder_state(target: Path) -> BuildState:
-    """Read an earlier build's state, or create the folder; raise UsageError if the folder holds anything else."""
+def read_or_create_site_state(target: Path) -> BuildState:
+    """Read an earlier build's state, or create the folder and an empty state; raise UsageError for other contents."""
     before = read_build_state(target)
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -29,7 +29,7 @@ def read_site_folder_state(target: Path) -> BuildState:
 
 
 def list_file_sizes(target: Path) -> dict[str, int]:
-    """Map every file below the folder to its size."""
+    """Map the path of every file below the folder, relative to it, to its size in bytes."""
     found, folders = {}, [(target, "")]
     while folders:
         folder, prefix = folders.pop()
@@ -43,7 +43,7 @@ def list_file_sizes(target: Path) -> dict[str, int]:
 
 
 def remove_old_files(target: Path, paths: set[str]) -> int:
-    """Remove files that no longer belong to the site, and folders left empty; return how many files were removed."""
+    """Of these files, remove those in the site's own folders, and folders left empty; return the number of files."""
     old = sorted(path for path in paths if path.partition("/")[0] in OURS)
     for path in old:
         (target / path).unlink()

@@ -67,7 +67,7 @@ def _list_card_lines(story: StudentStory) -> list[CardLine]:
 
 
 def _collect_feed_values(story: StudentStory, site: SiteContext, folder: str) -> dict[str, Any]:
-    """Collect the feed's entries, newest first; addresses are absolute if the site's address is known."""
+    """Collect the values for the feed's template: the newest 50 steps, newest first, their ids, and addresses."""
     steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
     base = f"{site.base_url}{folder}/" if site.base_url else ""
     ids: dict[int | str, str] = {"feed": uuid.uuid5(NAMESPACE, story.pseudonym).urn}

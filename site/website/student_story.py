@@ -134,7 +134,7 @@ def _describe_next_goal(
 
 
 def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecord]:
-    """Validate the result of each record, and drop records with an invalid one."""
+    """Yield each record with its validated result, or None if it has none; leave out records with an invalid result."""
     for entry in entries:
         try:
             yield entry, None if entry.event.raw is None else Result.model_validate(entry.event.raw)

@@ -167,7 +167,7 @@ def _format_iso_time(at: datetime) -> str:
 
 
 def _list_recent_days(events: list[Event]) -> tuple[str, ...]:
-    """List the newest record of each of the last fifteen days, which cover two weeks from any hour."""
+    """List the time of the newest record on each of the last fifteen days, which cover two weeks from any hour."""
     newest = max((e.at for e in events), default=None)
     by_day = {
         e.at.date(): _format_iso_time(e.at)
@@ -244,7 +244,7 @@ JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
 
 
 def _was_judged(result: Result, name: str) -> bool:
-    """Return whether a result judged the criterion with this name."""
+    """Return whether a result has a criterion with this name that passed or failed."""
     return any(c.name == name and c.status in JUDGED for c in result.criteria)
 
 

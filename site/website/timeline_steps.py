@@ -163,7 +163,7 @@ def _name_step_kind(event: Event, result: Result | None) -> str:
 
 
 def _summarize_record(event: Event, result: Result | None) -> str:
-    """Summarize a record's criteria in a few words; return nothing without a result or for a completed module."""
+    """Summarize a record's criteria in a few words; return "" without a result or for a completed module."""
     if result is None or _name_step_kind(event, result) == "completed":
         return ""
     return words.summarize_criteria(result).rstrip(".")
@@ -198,7 +198,7 @@ def select_curves_to_draw(result: Result | None) -> tuple[Curve, ...]:
 
 
 def _describe_next_steps(steps: list[TimelineStep]) -> Iterator[TimelineStep]:
-    """Yield each step with a sentence that says which step came next, and how much later."""
+    """Yield each step with a sentence on which step came next and how much later; the last one stays as it is."""
     for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at
         verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}
