@@ -83,7 +83,7 @@ def _feed_grading_process(
     seconds_by_milestone: dict[int, float],
     stop: threading.Event,
 ) -> None:
-    """Send tasks one by one to a grading process; if it ends, start another and try the task up to TRIES times."""
+    """Grade waiting tasks in a process and report each outcome. If the process ends, try its task up to TRIES times."""
     process: _GradingProcess | None = None
     try:
         while not stop.is_set():
@@ -132,7 +132,7 @@ class _GradingProcess:
         self.ended = False
 
     def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:
-        """Let the process grade one task. If it ends or does not answer in time, set `ended`."""
+        """Let the process grade one task. If it ends or is too slow, set `ended` and return a problem."""
         try:
             line = self._exchange_line(task.to_json() + "\n", seconds, stop)
         except OSError:
@@ -150,7 +150,7 @@ class _GradingProcess:
             return TaskOutcome(task, problem=f"the grading process ended ({self._describe_process_exit()})")
 
     def _exchange_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
-        """Send a line and read the answer. The answer is empty if the process ended, and None if it took too long."""
+        """Send a line and read the answer: empty if the process ended or `stop` is set, None if it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -172,7 +172,7 @@ class _GradingProcess:
         return line
 
     def _describe_process_exit(self) -> str:
-        """Describe how the process ended: its signal or exit code."""
+        """Describe how the process ended: its signal, its exit code if not 0, or else that it gave no answer."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
         code = self._process.poll()
@@ -181,7 +181,7 @@ class _GradingProcess:
         return f"exit code {code}" if code else "without an answer"
 
     def stop(self) -> None:
-        """Stop the process and everything it started."""
+        """Stop the process and everything it started, and delete its temporary folder."""
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM if not self.ended else signal.SIGKILL)
         try:

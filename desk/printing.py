@@ -88,7 +88,7 @@ def print_student_problems(problems: Sequence[StudentProblem]) -> None:
 
 
 def print_collection(summary: CollectionSummary) -> None:
-    """Print a collection's summary, and each problem with its student."""
+    """Print a collection's first problems, how to get push times that no server reported, and a summary."""
     out = open_console()
     print_student_problems(summary.troubles)
     if summary.guessed:

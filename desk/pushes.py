@@ -72,7 +72,7 @@ def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
 
 
 def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
-    """Find the first push that set the branch to this commit; return None if there is none.
+    """Find the first push that set the branch to this commit, preferring reported ones; return None if there is none.
 
     A push that a server reported is preferred to one that was only noticed later.
     """

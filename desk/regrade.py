@@ -86,7 +86,7 @@ def regrade_class(
     jobs: int | None = None,
     cluster: str = "",
 ) -> RegradeSummary:
-    """Regrade with the current course what earlier versions graded; ``policy`` decides which results count.
+    """Regrade what earlier versions of the course graded, and save `policy`, which decides whose results count.
 
     With ``preview``, no decision is saved, and the summary shows what ``policy`` would change. ``pin`` grades nothing
     and leaves every grade unchanged. No server is contacted. Raise ManifestError, UsageError or GraderError before
@@ -142,7 +142,7 @@ def _grade_outdated_submissions(
 def list_regrade_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
 ) -> list[GradingTask]:
-    """List what the current course must still grade: submissions that count, and the newest and last timely ones."""
+    """List what the course `today` must regrade: submissions that count, the newest, and the last before deadlines."""
     hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
     visits, pushes = book.read_visits(), book.read_pushes()
@@ -201,7 +201,7 @@ def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[C
 
 
 def _describe_criterion_outcome(criterion: CriterionResult | None) -> str:
-    """Describe a criterion's outcome: its status, the measured value and the required value."""
+    """Describe a criterion's status, measured value and required value, or return "not required" for None."""
     if criterion is None:
         return "not required"
     status = words.STATUS_NAMES[criterion.status]

@@ -32,7 +32,7 @@ def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
 
 
 def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
-    """Summarize in one line how many grades change."""
+    """Summarize in one line how many grades change, are unchanged, or still come from an earlier course."""
     verb = "would change" if preview else "changed"
     told = f"{len(summary.changes)} grades {verb}, and {summary.unchanged} are unchanged."
     if summary.earlier:
@@ -41,7 +41,7 @@ def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
 
 
 def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> Iterator[RenderableType]:
-    """Render the changes for the terminal, including a line for each criterion whose outcome differs."""
+    """Render the first changes for the terminal, each with the criteria whose outcomes differ, and a summary."""
     if summary.changes:
         table = make_plain_table("student", "milestone", "before", "after", "verdict", "criteria")
         for change in summary.changes[:MOST]:
@@ -67,7 +67,7 @@ HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_bef
 
 
 def format_regrade_csv(summary: RegradeSummary) -> str:
-    """Format the changes as CSV, one row for each grade."""
+    """Format the changes as CSV: a header, and a row for each grade that changes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(HEAD)

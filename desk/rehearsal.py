@@ -42,10 +42,10 @@ MARKER = "student_"
 
 
 def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
-    """Write a class into a new folder (roster, students' bare repositories, deadlines); return the roster's path.
+    """Write a class into a new folder (roster, students' bare repositories); return the roster's path.
 
-    A gradebook is added if any student has recorded results or a new id. Raise UsageError if the folder already
-    contains a roster or if the number of students is invalid, and GraderError if git fails.
+    Deadlines and a gradebook are added if any student has recorded results or a new id. Raise UsageError if the folder
+    already contains a roster or if the number of students is invalid, and GraderError if git fails.
     """
     if (folder / FILE).exists():
         raise UsageError(
@@ -88,7 +88,7 @@ def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
 def _create_student_repository(
     manifest: Manifest, texts: Texts, member: CastMember, server: Path, now: datetime
 ) -> list[str]:
-    """Create a student's repository with everything they pushed, and return the commits, oldest first."""
+    """Create a student's bare repository and work tree with all they pushed; return the commits, oldest first."""
     tree, bare = server / f"{member.id}.work", server / f"{member.id}.git"
     for name, (number, given, written) in texts.items():
         path = tree / name
@@ -122,7 +122,7 @@ def _create_student_repository(
 
 
 def _make_student_version(solution_text: str, member: CastMember, module: int, file: str) -> str:
-    """Turn a solution's text into this student's version."""
+    """Change a solution's text as this student would: leave it unfinished, rename names, or add own or copied code."""
     if member.change in ("unfinished", "renamed") and module == 2:
         solution_text += UNFINISHED
     if member.change == "renamed":
@@ -135,7 +135,7 @@ def _make_student_version(solution_text: str, member: CastMember, module: int, f
 
 
 def _build_member_answers(milestone: Milestone, member: CastMember) -> Answers:
-    """Answer this student's questions correctly, except for one number if the student's answers are "wrong"."""
+    """Answer a milestone's questions correctly for a student, except one of milestone 1 unless `answers` is "right"."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers
@@ -189,7 +189,7 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Build records for a `progress` branch.
+    """Build the records of a `progress` branch: when the student started, tested and completed each module.
 
     Every module is started and completed, every third after a failed attempt.
     """

@@ -27,7 +27,7 @@ MOST = 15
 
 
 def build_template_environment() -> Environment:
-    """Build the environment of the desk's templates: all text is escaped, and `line` removes control characters."""
+    """Build the desk's Jinja environment, which escapes all text; its filter `line` makes a text one clean line."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.filters["line"] = lru_cache(4096)(to_one_line)  # the same titles occur in many rows
     made.filters["words"] = WORDS.__getitem__

@@ -73,10 +73,7 @@ def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "
 
 
 def _read_workflow_environment(environ: Mapping[str, str]) -> tuple[str, str, str]:
-    """Read the repository, the workflow's file and the branch from the environment.
-
-    Raise UsageError outside a workflow.
-    """
+    """Read a workflow's repository, file and branch from the environment; raise UsageError outside a workflow."""
     found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
     repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
     if found is None or not repository or not branch:

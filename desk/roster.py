@@ -102,7 +102,7 @@ class _RosterParser:
     """The line on which each value that must be unique was first seen."""
 
     def parse_roster(self, data: bytes) -> Roster:
-        """Parse the bytes of a roster."""
+        """Parse a roster's bytes into the rows without a problem, and all problems, sorted by line."""
         text = self._decode_text(data)
         rows = [] if text is None else list(self._parse_rows(text))
         return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
@@ -112,7 +112,7 @@ class _RosterParser:
         self.problems.append(Problem(self.file, line, message, repair))
 
     def _decode_text(self, data: bytes) -> str | None:
-        """Decode a roster. If it is too large or not UTF-8, add a problem and return None."""
+        """Decode a roster. If it is too large or not plain UTF-8 text, add a problem and return None."""
         if len(data) > LARGEST:
             self._add_problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
             return None
@@ -134,7 +134,7 @@ class _RosterParser:
             return None
 
     def _parse_rows(self, text: str) -> Iterator[RosterRow]:
-        """Parse each row into a student; those with a problem are left out."""
+        """Yield a student for each row without a problem, and add every problem of the header and the rows."""
         lines = self._split_lines(text)
         line, header = next(lines, (1, []))
         names = [name.strip().lower() for name in header]
@@ -151,7 +151,7 @@ class _RosterParser:
                 yield row
 
     def _split_lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Split CSV into rows that are not blank, each with the number of its first line."""
+        """Yield (first line number, cells) for each row that is not blank; at invalid CSV, add a problem and stop."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         begins = 1
         while True:
@@ -264,13 +264,13 @@ class _RosterParser:
             )
 
     def _parse_consent(self, line: int, column: str, value: str) -> bool:
-        """Parse yes or no. If the value is anything else, add a problem and return False."""
+        """Parse yes or no; empty means no. If the value is anything else, add a problem and return False."""
         if value.lower() not in WORDS:
             self._add_problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
     def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Parse the days for all deadlines and for individual milestones. If invalid, add a problem and return none."""
+        """Parse the days for all deadlines and for single milestones. If invalid, add a problem and return (0, ())."""
         try:
             return parse_extension_days(value)
         except ValueError:
@@ -280,7 +280,9 @@ class _RosterParser:
 
 
 def parse_extension_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Parse text such as `3 2:5`: 3 days for all deadlines, but 5 for milestone 2. Raise ValueError for anything else.
+    """Parse days such as `3 2:5`: 3 for all deadlines, but 5 for milestone 2. Raise ValueError if they are invalid.
+
+    An empty text means no days.
 
     >>> parse_extension_days("3 2:5")
     (3, ((2, 5),))

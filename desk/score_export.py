@@ -36,7 +36,7 @@ _UNTOUCHED = "-"
 
 
 def escape_formula(text: str) -> str:
-    """Make text safe for a spreadsheet: join its lines and, if it could be a formula, put an apostrophe before it.
+    """Put a text on one line, cut after 300 characters, with an apostrophe before it if it could be a formula.
 
     >>> escape_formula("=1+1")
     "'=1+1"
@@ -46,9 +46,9 @@ def escape_formula(text: str) -> str:
 
 
 def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Format all scores as CSV.
+    """Format all scores as CSV, with a row for each student and several columns for each milestone.
 
-    Each student's row has the points, verdict, criteria, push and lateness for each milestone.
+    They are the points, verdict, criteria, push, lateness, course and overrides.
     """
     built = _list_built_milestones(manifest)
     head = ["id", "name", "email", "section", "points"]
@@ -85,10 +85,10 @@ def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Mani
 
 
 def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Format the scores for Canvas, with its five columns, a column for each milestone, and the “Points Possible” row.
+    """Format the scores for Canvas, without students and milestones with empty cells, which would erase grades.
 
-    An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
-    (`choose_largest_complete_table`). An excused grade is `EX`.
+    There are five columns that Canvas expects, a column for each milestone, and the “Points Possible” row. What is left
+    out is decided by `choose_largest_complete_table`. An excused grade is `EX`.
 
     Students are identified by their SIS Login ID, which is the roster's `sis_login`, or else the e-mail address, or
     else the id.
@@ -105,10 +105,9 @@ def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: M
 
 
 def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
-    """Format the scores for Moodle, which maps "Email address" to users.
+    """Format the scores for Moodle, which identifies users by e-mail; raise UsageError if a student has no address.
 
-    Raise UsageError if a student has no address. A cell with `-` leaves a grade unchanged, whereas an empty cell would
-    erase it.
+    A cell with `-` leaves a grade unchanged, whereas an empty cell would erase it.
     """
     without = [row.id for row in rows if row.email is None]
     if without:
@@ -196,7 +195,7 @@ def export_scores(
 
 
 def _keep_only_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
-    """Return the manifest reduced to this milestone; raise UsageError if the milestone does not exist."""
+    """Return the manifest with only this milestone, or unchanged for None; raise UsageError if it cannot be graded."""
     if milestone is None:
         return manifest
     find_built_milestone(manifest, milestone)
@@ -233,5 +232,5 @@ def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _escape_cell_text(text: str) -> str:
-    """Escape a text that could be a formula, except the fixed words that Canvas expects."""
+    """Escape a text that could be a formula, except the fixed words that Canvas and Moodle expect."""
     return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

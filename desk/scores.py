@@ -57,24 +57,24 @@ class Score:
 
     @property
     def days_late(self) -> int:
-        """The number of days late; part of a day counts as a day."""
+        """The number of days late, where part of a day counts as a day; 0 without a deadline or a known push."""
         return 0 if self.terms is None or self.push is None else self.terms.count_late_days(self.push.at)
 
     @property
     def remaining_share(self) -> float:
-        """The share of the points, 0 to 1, that remains after the deduction for lateness."""
+        """The share of the points, 0 to 1, left after the deduction for lateness; 1 without a deadline or push."""
         return 1.0 if self.terms is None or self.push is None else self.terms.compute_remaining_share(self.push.at)
 
     @property
     def points(self) -> float | None:
-        """The measured points with the overrides applied; None if the score is ungraded or excused."""
+        """The points with overrides applied; None if excused, or without any measured points, override or bonus."""
         return self.by_hand.compute_points(self.measured_points)
 
     @property
     def measured_points(self) -> float | None:
-        """The measured points, 0 to 100: the earned share of the course's points, less the deduction for lateness.
+        """The points before overrides, 0 to 100, less the deduction for lateness; None after an error or if not begun.
 
-        None if the verdict is an error, or if the milestone is not begun but still can be.
+        They are 0 if the milestone is not begun and it is too late to earn points.
         """
         if self.grading is None:
             return 0.0 if self.closed else None
@@ -84,7 +84,7 @@ class Score:
 
     @property
     def judging_course_label(self) -> str:
-        """The label of the version of the course that graded it; empty if nothing is graded."""
+        """The label of the course version that graded it, marked if it is an earlier one; empty if ungraded."""
         if self.course is None:
             return ""
         return self.course.label + ("" if self.is_current else ", an earlier version")
@@ -208,7 +208,7 @@ def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozen
 
 
 def _find_first_course(group: Sequence[Grading]) -> str:
-    """Return the digest of the course that first graded a submission, ignoring errors and provisional results."""
+    """Return the course digest of a submission's first result that is, if possible, no error and not provisional."""
     sound = [grading for grading in group if grading.verdict != "error"] or list(group)
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     return firm[0].course_digest
@@ -229,7 +229,7 @@ def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
 
 
 def _compute_earliness_key(score: Score) -> float:
-    """Return a number that is larger for an earlier push."""
+    """Return a number that is larger for an earlier push, and minus infinity without a push."""
     return -score.push.at.timestamp() if score.push is not None else float("-inf")
 
 

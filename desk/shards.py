@@ -22,7 +22,7 @@ SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
 def encode_shard_matrix(submissions: int) -> str:
-    """Encode a workflow's matrix as one line of JSON, whose `include` lists each job's shard, such as 3/12.
+    """Return a workflow's matrix as one line of JSON, with as many shards (such as 3/12) as the submissions need.
 
     The matrix contains no student names, since many people can read the logs.
     """
@@ -100,7 +100,7 @@ STEPS = (
 
 
 def _merge_gradebook(book: Gradebook, shard: Path) -> None:
-    """Merge one shard's gradebook in one transaction."""
+    """Merge a shard's gradebook into `book` in one transaction, and apply the renames that either records."""
     with book.open_transaction_with_shard(shard) as db:
         for step in STEPS:
             db.execute(step)

@@ -72,7 +72,7 @@ class SimilarPair:
 
 
 def tokenize_code(source: str) -> list[tuple[str, int]]:
-    """Split code into kinds of tokens with their lines, up to the first point that cannot be tokenized.
+    """Split code into (kind of token, line) pairs without comments and docstrings, up to the first error.
 
     >>> [kind for kind, _ in tokenize_code("total = count + 1  # add")]
     ['n', '=', 'n', '+', '0']
@@ -105,14 +105,17 @@ def tokenize_code(source: str) -> list[tuple[str, int]]:
 
 
 def _name_token_kind(token: tokenize.TokenInfo) -> str:
-    """Return the kind of a token: n for names, 0 for numbers, otherwise the token itself."""
+    """Return the kind of a token: n for names, 0 for numbers, otherwise (as for keywords) the token itself."""
     if token.type == tokenize.NAME:
         return token.string if keyword.iskeyword(token.string) else "n"
     return "0" if token.type == tokenize.NUMBER else token.string
 
 
 def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
-    """Compute a file's fingerprints by winnowing: keep the last minimum of each window, and drop given code."""
+    """Compute a file's fingerprints, each a hash with its first and last line, except those in `given_hashes`.
+
+    Winnowing selects them: the last minimum of each window of hashes is kept.
+    """
     sequence = tokenize_code(source)
     values = hash_token_runs([kind for kind, _ in sequence])
     if not len(values):
@@ -218,7 +221,7 @@ def _count_shared_fingerprints(
 
 
 def _group_by_holder_count(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (holder count, positions of fingerprints with that many holders), at most `GROUPS` positions at a time."""
+    """Yield (holder count, starts of fingerprints with 2 to `limit` holders), at most `GROUPS` starts at a time."""
     for size in range(2, limit + 1):
         of_size = starts[counts == size]
         for at in range(0, len(of_size), GROUPS):
@@ -244,7 +247,7 @@ def find_similar_pairs(
 
 
 def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np.ndarray) -> tuple[LineMatch, ...]:
-    """Find the lines of the shared fingerprints, and join adjacent matches, in the order of the left files."""
+    """Find the lines of the rare fingerprints that both sides have, and join adjacent matches, in left order."""
     places = {value: (file, first, last) for file, value, first, last in _list_rare_fingerprints(right, rare)}
     found = sorted(
         (file, first, last, *places[value])

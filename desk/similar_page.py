@@ -50,7 +50,7 @@ class ShownPair:
 def write_similarity_page(
     root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
-    """Compare a class's latest submissions, also with those of the classes in `against`, and write the page.
+    """Compare a class's latest submissions, also with the classes in `against`; write the page and return the pairs.
 
     Raise UsageError if a folder has no gradebook or no repositories.
     """
@@ -107,7 +107,7 @@ def _build_shown_pair(
 
 
 def _build_match_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> MatchSide:
-    """Prepare one side of a match: its lines, with a few lines before and after."""
+    """Prepare one side of a match: at most `LONGEST` of its lines, with a few lines before and after."""
     text = files[file].splitlines()
     first, last = lines
     end = min(last, first + LONGEST - 1)

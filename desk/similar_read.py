@@ -61,7 +61,10 @@ class SubmissionFiles:
 
 
 def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmission]:
-    """List the latest submission of each student whose repository was fetched; raise UsageError if none was."""
+    """List the latest submissions whose repositories are still here; raise UsageError if all repositories are missing.
+
+    Each key is ``prefix`` and the student's id.
+    """
     with open_gradebook(folder / FILE) as book:
         visits, rows = book.read_visits(), book.list_students()
     commits = {row.id: visits[row.id].commit for row in rows if row.id in visits}
@@ -129,7 +132,10 @@ def _load_course_code_into_process(root: Path) -> None:
 
 
 def _read_submission(submission: LatestSubmission) -> tuple[str, SubmissionFiles | None]:
-    """Read a commit's Python files that differ from the released ones, leaving out links and oversized files."""
+    """Return the key and the Python files that differ from the released ones, or None if the commit is unreadable.
+
+    Links and oversized files are left out.
+    """
     assert _course is not None
     try:
         handed_in = read_commit_tree(submission.repository, submission.commit, _course.manifest).files

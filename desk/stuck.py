@@ -53,7 +53,7 @@ def rank_by_stuck_score(stuck_scores: Mapping[Key, StuckScore], last_activity: M
 
 
 def select_stuck_students(ranked: Iterable[Key], stuck_scores: Mapping[Key, StuckScore], class_size: int) -> list[Key]:
-    """Select the students to list from the top of a ranking, in a class of this many students.
+    """Select the top of a ranking: students with at least `LEAST` points, and at most one in `SHARE` of the class.
 
     Even the smallest class may have one stuck student.
     """

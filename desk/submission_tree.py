@@ -28,7 +28,7 @@ class SubmissionTree:
     """The other files in the same folders, which are written as empty files."""
 
     def write_to(self, into: Path) -> None:
-        """Write the files to an empty folder, with spaces for a file that is too large; the files `beside` are empty.
+        """Write the files and links to an empty folder, with spaces for oversized files and empty files for `beside`.
 
         The spaces exceed the size limit, so that the grader rejects the file as in a checkout. Of the files
         beside, only the names matter.
@@ -102,7 +102,7 @@ def _sort_path_names(paths: Iterable[PurePosixPath]) -> list[str]:
 
 
 def _create_empty_file(path: Path) -> None:
-    """Create an empty file, ignoring a name that the file system refuses."""
+    """Create an empty file and its folder, or do nothing if the file system refuses the name."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -140,7 +140,7 @@ def _grade_and_report(
     *,
     own_attempt: bool = False,
 ) -> Result:
-    """Grade with a progress display, write the requested files, and show the report last."""
+    """Grade with a progress display, write the requested files, record an own attempt, and show the report last."""
     console = CommandConsole()
     for path in (json, markdown_file, junit_file):
         if path is not None:

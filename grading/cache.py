@@ -45,10 +45,7 @@ def find_figure_cache_folder() -> Path:
 
 
 def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Load the cached figures with this key. Return None unless all the named figures are present.
-
-    A damaged file is set aside.
-    """
+    """Load the cached figures with this key, or return None if a named figure is missing. Rename a damaged file."""
     path = find_figure_cache_folder() / f"{key}.json"
     try:
         kept = KeptFigures.model_validate_json(path.read_bytes())
@@ -64,7 +61,7 @@ def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
 
 
 def save_kept_figures(kept: KeptFigures) -> None:
-    """Keep a check's figures and delete the oldest ones. Do nothing if the disk is not writable."""
+    """Save a check's figures and keep only the newest `MOST_FILES` files. Do nothing if the disk is not writable."""
     with contextlib.suppress(OSError):
         find_figure_cache_folder().mkdir(parents=True, exist_ok=True)
         write_atomically(find_figure_cache_folder() / f"{kept.key}.json", kept.model_dump_json(indent=1).encode())

@@ -186,7 +186,7 @@ class Worker:
         return self._launched.output.text()
 
     def close(self) -> None:
-        """Stop the worker and everything it started."""
+        """Stop the worker and everything it started. Later requests raise WorkerClosedError."""
         if self.failure is None:
             self._record_failure(WorkerClosedError("the worker has been closed"))
 
@@ -196,7 +196,7 @@ class Worker:
         self._launched.kill()
 
     def _ensure_ready(self) -> None:
-        """Wait until the worker is ready, before the first request. If it does not become ready, start it again.
+        """Wait until the worker is ready. If it does not become ready, start it once more, and then raise GraderError.
 
         No student code runs yet, so the machine is to blame for any failure. A network disk is faster the second time.
         """
@@ -241,7 +241,10 @@ class Worker:
         return TimeLimit(seconds, lambda: self._launched.read_usage())
 
     def _check_total_time(self) -> None:
-        """Fail if all calls together have taken too long. The CPU time is read once per second of waiting."""
+        """Stop the worker and raise DeadlineError if all calls together have taken too long.
+
+        The CPU time is read once per second of waiting.
+        """
         if self.student_seconds >= self._next_total:
             self._next_total = self.student_seconds + 1
             passed = describe_exceeded_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
@@ -265,7 +268,7 @@ class Worker:
         self._send_message([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
 
     def _send_message(self, message: list[Any]) -> None:
-        """Send a message to the worker."""
+        """Send a message to the worker; if it does not take it, stop the worker and raise its failure."""
         data = wire.encode_value(message, self._encode_reference)
         try:
             self._launched.sock.settimeout(compute_wall_limit(self._call_seconds))
@@ -276,7 +279,7 @@ class Worker:
             raise self._record_failure(WorkerDiedError(self._launched.explain_broken_pipe())) from None
 
     def _receive_message(self, limit: TimeLimit) -> list[Any]:
-        """Wait for a message from the worker and check its form."""
+        """Wait for a message from the worker; if none comes or it is invalid, stop the worker and raise its failure."""
         started = time.monotonic()
         try:
             data = wire.receive_frame(
@@ -303,7 +306,7 @@ class Worker:
         return message
 
     def _encode_reference(self, value: Any) -> tuple[int, Any] | None:
-        """Encode a proxy as its handle, and a callable as the number of a callback. Return None for anything else."""
+        """Encode a proxy as its handle, and register a callable and encode its number. Return None otherwise."""
         if isinstance(value, Proxy):
             if value._worker is not self:
                 raise WorkerDiedError("this object belonged to a worker that has exited")
@@ -315,7 +318,7 @@ class Worker:
         return None
 
     def _make_proxy(self, code: int, payload: Any) -> Proxy:
-        """Create the proxy for a handle from the worker."""
+        """Create the proxy for a handle from the worker; raise WireError if the handle is not valid."""
         if code != wire.HANDLE:
             raise wire.WireError("a callback cannot come from the worker")
         if type(payload) is not list or [type(part) for part in payload] != [int, str]:
@@ -345,7 +348,10 @@ class Worker:
         return self._quote_frames(reversed(found[:MAX_FRAMES]))
 
     def _quote_frames(self, frames: Iterable[Sequence[Any]]) -> tuple[Frame, ...]:
-        """Quote each line of a traceback from the grader's copy. A code object may claim any file and line."""
+        """Quote each line of a traceback from the grader's copy, leaving out lines that do not exist there.
+
+        A code object may claim any file and line.
+        """
         return tuple(
             Frame(file, line, to_one_line(function, 100), lines[line - 1].strip()[:200])
             for file, line, function in frames

@@ -54,5 +54,5 @@ def list_criteria(manifest: Manifest, milestone: int | None) -> tuple[Criterion,
 
 
 def copy_repeated_criterion_fields(criterion: Criterion) -> dict[str, Any]:
-    """Copy the fields of a criterion that a record repeats."""
+    """Map the name of each criterion field that a result record repeats to its value."""
     return {name: getattr(criterion, name) for name in REPEATED}

@@ -60,7 +60,7 @@ def measure_cifar10_convergence(context: CheckContext) -> Measurement:
 
 
 def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | None:
-    """Measure what fraction of the loss's total fall comes late in training.
+    """Measure what fraction of the loss's fall comes late in training; return None without a fall or late losses.
 
     Let F be the first loss, A the mean loss from 70% to 80% of training, and B the mean loss in the last tenth. The
     result is (A - B) / (F - B), or 0 if the loss no longer falls late. Return None if the loss does not fall at all,
@@ -76,7 +76,7 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """Describe the failure to report for each figure that only this milestone has, if it misses its threshold."""
+    """For accuracy and each figure of this milestone only, describe the failure for a missed threshold."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(

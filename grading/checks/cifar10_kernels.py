@@ -79,7 +79,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
 def measure_compressed_network(
     context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
 ) -> CompressedNetwork:
-    """Compress the carried network, and copy its arrays into an untrained network compressed by a third process."""
+    """Compress the trained network, copy its arrays into a compressed one in a third process, and measure that."""
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     rng, carried = make_grader_rng(seed, "compress"), run.carried
     few = carried.known[: experiment.calibration_images]
@@ -98,7 +98,7 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """Describe the failure to report for each figure that only this milestone has, if it misses its threshold."""
+    """For accuracy and each figure of this milestone only, describe the failure for a missed threshold."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",

@@ -104,7 +104,10 @@ class TimedStep:
         """The part of each turn's CPU time that the worker used before the turn began."""
 
     def take_timed_step(self, values: StepValues) -> StepAnswer:
-        """Take and time one step from these values. Raise RecipeError if an answer has the wrong form."""
+        """Take one step from these values, and add its CPU time and the idle time before it to this object's lists.
+
+        Raise RecipeError if an answer has the wrong form.
+        """
         began = self._worker.read_clock()
         answer = self._request_step(values)
         ended = self._worker.read_clock()
@@ -143,11 +146,11 @@ class TimedStep:
 
 @contextmanager
 def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
-    """Provide a function that runs the step's matrix products and passes once and returns their CPU time in seconds.
+    """Start a process, and provide a function that runs a step's matrix products in it and returns their CPU seconds.
 
-    The products run in a separate process with one thread, because BLAS has already started its threads in this
-    process. Like a worker, it gets none of this process's variables: a single one, OPENBLAS_CORETYPE, can halve its
-    speed.
+    Like a step, it also makes some passes over the activations. The process has one thread. This process would not do,
+    because BLAS has already started its threads here. Like a worker, the new process gets none of our environment
+    variables: a single one, OPENBLAS_CORETYPE, can halve its speed.
     """
     command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.product_sizes)]
     environment = {"PATH": os.defpath, **dict.fromkeys(THREAD_VARIABLES, "1")}
@@ -171,7 +174,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 
 def measure_kernel_speed(context: CheckContext) -> Measurement:
-    """Race the modules in rounds of interleaved turns, until one round is fast enough. The best round counts."""
+    """Race module 13 against module 06 in rounds, until one round is fast enough. The best round counts."""
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     wanted = next(c for c in milestone.criteria if c.figure == "speed_up")
     (seed,) = context.derive_seeds("speed", 1)
@@ -218,7 +221,7 @@ def _race_modules(
     rng: np.random.Generator,
     rounds_done: int,
 ) -> SpeedRound:
-    """Race the modules on one drawn network. Raise RecipeError if a worker computes outside its turns."""
+    """Time both modules in turns on one drawn network. Raise RecipeError if a worker computes outside its turns."""
     assert context.milestone is not None
     shape = draw_step_shape(rng)
     sides = TimedStep(plain_worker, shape, optimised=False), TimedStep(fast_worker, shape, optimised=True)

@@ -44,7 +44,7 @@ def map_questions_to_missed(milestone: Milestone, failures: Sequence[Failure]) -
 
 
 def measure_quiz(context: CheckContext) -> Measurement:
-    """Measure the share of questions answered correctly. An unanswered question is not correct."""
+    """Measure the share of questions answered correctly; 0 if the answers are unreadable or another student's."""
     milestone = context.milestone
     assert milestone is not None
     command = f"tito milestone quiz {milestone.id}"

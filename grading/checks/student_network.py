@@ -213,11 +213,11 @@ class StudentNetwork:
         return require_finite_floats(maps, call, (len(images), None, None, None))
 
     def _get_recipe_function(self, name: str) -> Any:
-        """Look up one of the recipe's functions by name."""
+        """Look up one of the recipe's functions by name; raise RecipeError if it is a plain value."""
         return _require_student_object(getattr(self._recipe, name), name, "a function")
 
     def _list_network_tensors(self, list_name: str) -> list[Any]:
-        """Call `network.parameters()` or `network.buffers()`, and check the list. A network need not define buffers."""
+        """Return `network.parameters()` or `network.buffers()` (empty if not defined); raise RecipeError if invalid."""
         try:
             method = getattr(self._network, list_name)
         except AttributeError:
@@ -278,7 +278,7 @@ def _require_student_object(value: Any, call: str, expected: str) -> Any:
 
 
 def require_finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Return an array as float64. Raise RecipeError unless it has finite floats and this shape, None being any size."""
+    """Return floats as float64. Raise RecipeError unless they are finite, not empty and of this shape (None: any)."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
         raise RecipeError(call, _describe_wrong_type(values), f"{wanted} of floats")

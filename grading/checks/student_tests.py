@@ -17,7 +17,7 @@ NOT_RUN, NOT_LOADED = "not run:", " was not loaded: "
 
 
 def run_module_tests(context: CheckContext) -> Measurement:
-    """Run all tests of the modules that count, and measure the fraction of tests that pass."""
+    """Run the tests of the context's modules, or only of its task, and measure the fraction of tests that pass."""
     return _run_tests_and_measure_share(context, [m.tests for m in context.modules])
 
 
@@ -28,7 +28,7 @@ def run_integration_tests(context: CheckContext) -> Measurement:
 
 
 def _run_tests_and_measure_share(context: CheckContext, files: list[Path]) -> Measurement:
-    """Run test files through workers, and measure the fraction of tests that pass."""
+    """Run test files through workers, and measure the fraction of tests that pass: None if there are no tests."""
     students = WorkerPool(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(
         context.root,
@@ -91,7 +91,7 @@ def _merge_same_causes(outcomes: Iterable[TestOutcome]) -> list[TestOutcome]:
 
 
 def _identify_failure_cause(outcome: TestOutcome) -> tuple[object, ...]:
-    """Describe why a test failed: the exception and the line that raised it, or else the test itself."""
+    """Return a key that tests share if the same line failed with the same message; otherwise it is the test's own."""
     failure = outcome.failure
     if failure is None or failure.got is None or outcome.gap is not None:
         return (outcome.node, outcome)

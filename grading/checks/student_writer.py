@@ -31,7 +31,7 @@ TOKENS_PER_CALL = 8_192
 
 
 def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit: float) -> np.ndarray:
-    """Have the recipe learn merges from a text, check them, and return them as int64 of shape (m, 2)."""
+    """Have the recipe learn merges from a text; return them as int64 (m, 2), or raise RecipeError if invalid."""
     call = f"learn_merges(text of {len(text):,} bytes)"
     with worker.limit_time(time_limit):
         merges = worker.recipe(module_id).learn_merges(text)
@@ -77,10 +77,7 @@ class StudentWriter(StudentNetwork):
         self._run_training((text,), seed, time_limit, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Have the recipe encode bytes as int64 (t,).
-
-        Raise RecipeError unless the tokens' bytes, concatenated, equal the input.
-        """
+        """Have the recipe encode bytes as int64 (t,). Raise RecipeError unless its tokens stand for these bytes."""
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
         tokens = self._get_recipe_function("encode")(self._merges, data)
@@ -127,7 +124,7 @@ class StudentWriter(StudentNetwork):
         return self._network
 
     def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
-        """Call one of the recipe's functions that return logits, and check the logits' shape."""
+        """Request logits: float64 of shape (n, *steps, V). Raise RecipeError if the function returns anything else."""
         answer: Any = self._get_recipe_function(function_name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"{function_name}(network, tokens of shape {tokens.shape})"

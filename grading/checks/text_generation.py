@@ -81,7 +81,7 @@ class FunctionAttempt:
 
 
 def measure_language(context: CheckContext) -> Measurement:
-    """Train, carry and test a network for each of three texts.
+    """Train a network on each of three texts, copy its weights into another process, and test it there.
 
     For a figure that all three have, the worst value counts.
     """
@@ -131,7 +131,7 @@ def _train_on_text(
     runs: list[TextRun],
     held_out: Sequence[bytes] = (),
 ) -> TextRun:
-    """Train and carry a network for one text, and add its run to ``runs``."""
+    """Train a network on one text, copy its weights into another process, add the run to ``runs``, and return it."""
     context.watch.begin_phase(f"Training on {text_name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
     runs.append(train_and_measure_writer(context, next(workers), next(workers), seed, text_name, text, list(held_out)))
     context.watch.begin_phase(f"Testing the network that learned {text_name}", None)
@@ -249,7 +249,7 @@ def _measure_text_prediction(
 def _complete_prompts_shuffled(
     run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator
 ) -> list[Completion]:
-    """Complete prompts greedily, in random order so that the network cannot tell one set of prompts from another."""
+    """Complete prompts greedily in random order, so that sets of prompts look alike; return them in prompt order."""
     order = rng.permutation(len(prompts))
     shuffled = complete_greedily(run.writer, [prompts[index].text.encode() for index in order], most_bytes)
     back = dict(zip(order.tolist(), shuffled, strict=True))
@@ -317,7 +317,7 @@ def _explain_unusable_text(completion: Completion) -> str | None:
 
 
 def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
-    """Draw what the network attends to as it writes. Return an empty tuple if its maps are not valid.
+    """Load the trained weights and draw what the network attends to as it writes; return () if it cannot be drawn.
 
     No figure depends on the maps.
     """

@@ -118,7 +118,7 @@ def train_and_measure_writer(
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> TextProbe:
-    """Draw positions in some documents, each with all tokens from the document's beginning up to it."""
+    """Encode the first `CAUSAL_TOKENS` tokens of some drawn documents, each with the next token as its target."""
     data = text.tobytes()
     ends = np.flatnonzero(text == ord(END_MARK))
     begins = np.append(0, ends + 1)
@@ -131,7 +131,7 @@ def _draw_probe(
 def _train_with_measurements(
     context: CheckContext, network: StudentWriter, seed: int, text_name: str, text: np.ndarray, probe: TextProbe
 ) -> tuple[Curve, float]:
-    """Run the recipe's training. Between its steps, measure the loss at fixed positions in the training text."""
+    """Run the recipe's training; return the curve of losses at fixed positions between its steps, and the seconds."""
     _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     steps: list[float] = []
     losses: list[float] = []
@@ -154,7 +154,7 @@ def _train_with_measurements(
 
 
 def _measure_causality(writer: StudentWriter, tokens: np.ndarray, rng: np.random.Generator) -> float:
-    """Measure how much the logits before a position change when later tokens are replaced or removed."""
+    """Measure the largest change of a logit before a position when later tokens are replaced or removed."""
     half = tokens.shape[1] // 2
     other = tokens.copy()
     other[:, half:] = rng.integers(0, len(writer.table), other[:, half:].shape)

@@ -41,9 +41,9 @@ def count_unusable_files(context: CheckContext) -> Measurement:
 def find_files_with_stored_data(
     texts: Mapping[str, str], byte_limits: Mapping[str, int], average_limit: int | None
 ) -> Iterator[Failure]:
-    """Yield a failure for each file that holds more information than its limit in bytes allows.
+    """Yield a failure for each file whose compressed text exceeds its limit, or else one if all files together do.
 
-    If no file does, yield one failure if the files hold more than ``average_limit`` bytes each on average. One long
+    Together, the files may hold ``average_limit`` bytes each on average, or any number if that is None. One long
     file is a matter of style, but long files everywhere could be hiding data.
     """
     sizes = {name: measure_compressed_size(text) for name, text in texts.items()}

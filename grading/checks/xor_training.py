@@ -205,7 +205,7 @@ def _format_answers(run: XorRun) -> str:
 
 
 def _format_expected_answers(run: XorRun) -> str:
-    """Format the correct answer for each corner, in the same order."""
+    """Format each corner's correct answer as “above 0.5” or “below 0.5”, in the order of the corners."""
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 

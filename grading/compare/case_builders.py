@@ -67,7 +67,7 @@ def read_tensor_array(tensor: Any) -> Any:
 
 
 def hold_in_worker(array: Any) -> Any:
-    """Return the array unchanged. The call leaves it in the worker."""
+    """Return the array unchanged, so that calling this function in the worker leaves it there."""
     return array
 
 
@@ -273,7 +273,7 @@ def build_function_case(
 def build_array_case(
     name: str, size: str, student_builder: Builder, pytorch_builder: Builder, **draws: Draw
 ) -> ComparisonCase:
-    """Build the test case for a function that takes arrays and returns one array."""
+    """Build the case for a function that takes arrays and returns one array."""
 
     def prepare_student_side(student: Any, arrays: Arrays) -> CaseSide:
         """Build what the student's code computes from these arrays, and the call that is timed."""

@@ -50,7 +50,7 @@ def import_pytorch() -> ModuleType:
 
 
 def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) -> list[float]:
-    """Return each function's median time in seconds, measured in turns after warm-ups that do not count."""
+    """Call functions that return seconds in turns, after uncounted warm-ups, and return each function's median."""
     for _ in range(warm_ups):
         for measure in measures:
             measure()
@@ -178,10 +178,7 @@ def time_in_turns(*sides: CaseSide) -> list[float]:
 
 
 def find_shape_problem(got: Mapping[str, Any], expected: Arrays) -> str | None:
-    """Describe a result, unless it is an array of numbers with the same shape as PyTorch's.
-
-    Return None if there is no such result.
-    """
+    """Describe the first result that is not an array of numbers with the shape of PyTorch's, or return None."""
     for name, values in expected.items():
         mine = got[name]
         if type(mine) is not np.ndarray or mine.dtype.kind not in "fiub":

@@ -249,8 +249,8 @@ def compute_torch_attention(torch: Any, x: Any, *weights: Any, causal: bool = Fa
     return linear(output.transpose(1, 2).flatten(2), weights[6], weights[7])
 
 
-def list_projection_draws() -> dict[str, Draw]:
-    """List the functions that draw an attention layer's parameters, in order."""
+def make_projection_drawers() -> dict[str, Draw]:
+    """Return the functions that draw an attention layer's parameters, keyed by name, in the parameters' order."""
     names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
     return {
         name: make_scaled_weight_drawer(EMBEDDING, EMBEDDING) if "weight" in name else make_normal_drawer(EMBEDDING)
@@ -281,7 +281,7 @@ def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
                 student.attention.MultiHeadAttention(EMBEDDING, HEADS, rng=student.rng(0))
             ),
             lambda torch: partial(compute_torch_attention, torch), tokens if differentiate else None,
-            x=tokens, **list_projection_draws(),
+            x=tokens, **make_projection_drawers(),
         ),
     ]  # fmt: skip
 
@@ -292,7 +292,7 @@ def list_epoch_batches(loader: Any) -> Any:
 
 
 def join_epoch_batches(loader: Any) -> list[Any]:
-    """Join all inputs and all targets of an epoch. This runs in the student's process."""
+    """Join all inputs and all targets of an epoch. This runs in both processes."""
     from numpy import concatenate
 
     batches = [[tensor.numpy() for tensor in batch] for batch in loader]

@@ -30,7 +30,7 @@ from grading.compare.cases import (
     bind_attention,
     compute_torch_attention,
     list_convolution_cases,
-    list_projection_draws,
+    make_projection_drawers,
 )
 from grading.compare.networks import (
     build_student_image_network,
@@ -53,7 +53,7 @@ VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 
 
 def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
-    """Update a parameter with an optimiser, one step per gradient, and return its data."""
+    """Set a parameter to a copy of ``start``, take an optimiser step for each gradient, and return its data."""
     from tinytorch.tensor import Tensor
 
     parameter.data = start.copy()
@@ -66,7 +66,7 @@ def apply_gradients(optimizer: Any, parameter: Any, start: Any, grads: Any) -> A
 def record_learning_rates(
     make_optimizer: Any, tensor: Any, make_schedule: Any, options: dict[str, Any], steps: int
 ) -> list[float]:
-    """Return the learning rates that a schedule sets on a separate optimiser."""
+    """Return a new optimiser's learning rates before the first step of a schedule and after each."""
     optimizer = make_optimizer([tensor], 0.1)
     schedule, rates = make_schedule(optimizer, **options), [optimizer.lr]
     for _ in range(steps):
@@ -446,7 +446,7 @@ def build_gpt_case() -> ComparisonCase:
 
     draws: dict[str, Draw] = {"tokens": make_integer_drawer(VOCAB, ROWS, LENGTH + 1)}
     for number, shape in enumerate(list_gpt_shapes()):
-        draws[f"parameter{number}"] = make_small_value_draw(*shape)
+        draws[f"parameter{number}"] = make_small_value_drawer(*shape)
     return ComparisonCase(
         "Trainer.train_step of a GPT",
         "8 × 32 tokens",
@@ -456,7 +456,7 @@ def build_gpt_case() -> ComparisonCase:
     )
 
 
-def make_small_value_draw(*shape: int) -> Draw:
+def make_small_value_drawer(*shape: int) -> Draw:
     """Return a function that draws values as small as a GPT's initial weights."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
@@ -492,7 +492,7 @@ def list_language_cases() -> list[ComparisonCase]:
                 student.tinygpt.CausalSelfAttention(width, HEADS, rng=student.rng(0))
             ),
             lambda torch: partial(compute_torch_attention, torch, causal=True), make_normal_drawer(*tokens, width),
-            x=make_normal_drawer(*tokens, width), **list_projection_draws(),
+            x=make_normal_drawer(*tokens, width), **make_projection_drawers(),
         ),
         build_gpt_case(),
     ]  # fmt: skip

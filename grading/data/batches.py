@@ -19,10 +19,7 @@ ROW = 3 * 32 * 32
 
 
 def parse_cifar_pickle(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Read a batch's uint8 images (n, 3, 32, 32) and int64 classes (n,).
-
-    Raise ValueError if it is not a valid batch.
-    """
+    """Parse a CIFAR-10 batch into uint8 images (n, 3, 32, 32) and int64 classes (n,); raise ValueError if invalid."""
     try:
         found = _load_safe_pickle(data)
     except Exception as error:  # a hostile pickle may raise anything
@@ -41,7 +38,7 @@ def parse_cifar_pickle(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_safe_pickle(data: bytes) -> Any:
-    """Load a pickle that may contain only arrays of bytes and plain values."""
+    """Load a pickle that may contain only arrays of bytes and plain values; raise an exception for anything else."""
     for opcode, argument, _ in pickletools.genops(data):
         # CPython allocates a memo of any requested size, so ten bytes of pickle could request 64 GB.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):

@@ -41,7 +41,7 @@ class DataSet:
 
     @property
     def size_in_words(self) -> str:
-        """The size of the data set, in words."""
+        """The size as text, such as “60,000 training and 10,000 test images”."""
         return f"{len(self.train_inputs):,} training and {len(self.test_inputs):,} test images"
 
 
@@ -63,5 +63,5 @@ class TextSet:
 
     @property
     def size_in_words(self) -> str:
-        """The size of the data set, in words."""
+        """The size as text, such as “1,115,394 bytes of text”."""
         return f"{len(self.data):,} bytes of text"

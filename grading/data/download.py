@@ -30,7 +30,7 @@ class MirrorError(Exception):
 
 
 def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
-    """Download a file from the first mirror that has it, and pass its path to ``accept``.
+    """Download a file from the first mirror that has it, pass its path to ``accept``, and then delete it.
 
     ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused files
     are deleted, but an interrupted partial file is kept, so that it can be resumed. Write errors (OSError) are not
@@ -63,7 +63,7 @@ def delete_partial_files(download: Download, folder: Path) -> None:
 def _download_from_mirror(
     url: str, part: Path, download: Download, watch: ProgressWatch, accept: Callable[[Path], None]
 ) -> None:
-    """Download a file from one mirror and pass it to ``accept``. If a resumed file is refused, download it again."""
+    """Download a file from one mirror for ``accept``. If refused, retry if it was resumed, else raise MirrorError."""
     resumed = _get_partial_file_size(part) > 0
     _finish_partial_file(url, part, download, watch)
     try:
@@ -77,7 +77,7 @@ def _download_from_mirror(
 
 
 def _finish_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Download the rest of a partial file, with a new connection after a break; raise MirrorError if that is no use."""
+    """Download the rest of a partial file, with a new connection after a break; raise MirrorError if that fails."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _get_partial_file_size(part)
         try:
@@ -90,7 +90,7 @@ def _finish_partial_file(url: str, part: Path, download: Download, watch: Progre
 
 
 def _append_to_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Append the rest of a download to its partial file, over one connection."""
+    """Download the rest into a partial file over one connection, or everything if the server cannot resume."""
     done = _get_partial_file_size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:

@@ -115,7 +115,7 @@ def _download_files(download: Download, folder: Path, source: DataSource, watch:
 
 
 def _unpack_download(archive_path: Path, download: Download) -> Iterator[tuple[DataFile, bytes]]:
-    """Unpack and verify the files in a download. Raise ValueError if one is not valid."""
+    """Yield each file in a download with its verified bytes. Raise ValueError if one is missing or not valid."""
     if download.checksum is not None:
         kind, _, expected = download.checksum.partition(":")
         with archive_path.open("rb") as stream:
@@ -147,7 +147,7 @@ def _unpack_download(archive_path: Path, download: Download) -> Iterator[tuple[D
 
 
 def _explain_write_error(error: OSError, folder: Path, source: DataSource) -> GraderError:
-    """Explain why a data set's folder is not writable, and how to continue."""
+    """Return a GraderError that explains why a data set's folder is not writable, and how to continue."""
     again = f"`tito data fetch {source.name}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free

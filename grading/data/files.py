@@ -82,7 +82,7 @@ def find_plain_or_gzip_file(folder: Path, file: DataFile) -> Path | None:
 
 
 def read_data_file(folder: Path, file: DataFile, *, fixed: bool = True) -> bytes:
-    """Read a file's unpacked bytes; raise DamagedError if they do not match its checksum.
+    """Read a file's unpacked bytes; raise DamagedError if it is missing, unreadable or does not match its checksum.
 
     If ``fixed`` is False, the checksum is not compared.
     """

@@ -14,10 +14,10 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(data: bytes) -> np.ndarray:
-    """Read the array in an IDX file of unsigned bytes, as a read-only view of ``data``.
+    """Parse an IDX file of unsigned bytes into a read-only view of ``data``; raise ValueError if it is invalid.
 
     The header has two zero bytes, the element type, the number of dimensions n, and n sizes as big-endian 32-bit
-    integers: ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``. Raise ValueError for anything else.
+    integers: ``00 00 08 02  00 00 00 01  00 00 00 02  07 09`` is ``[[7, 9]]``.
     """
     if len(data) < 4 or data[:2] != b"\0\0":
         raise ValueError("it does not begin with an IDX header")

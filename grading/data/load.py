@@ -61,13 +61,16 @@ def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
 
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set if it is missing. Return whether it was downloaded, so that no stand-in is needed."""
+    """Download a data set if it is missing from the cache. Return True only if this call has downloaded it."""
     place = locate_data_set(find_data_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_present(name, watch)
 
 
 def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set unless it is on this machine. Return False if only its stand-in can be used."""
+    """Download a data set unless it is on this machine. Return False if only its stand-in can be used.
+
+    Raise UnreachableError if it cannot be downloaded and has no stand-in.
+    """
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing and not place.own:
@@ -128,7 +131,7 @@ def load_text(name: str) -> TextSet:
 
 
 def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
-    """Read a data set's files. Return its entry in the catalogue, its location and the files' bytes."""
+    """Read a data set's files; return its catalogue entry, location and bytes. Raise MissingError if one is missing."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:
@@ -137,7 +140,10 @@ def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile
 
 
 def _read_verified_file(source: DataSource, place: DataLocation, file: DataFile) -> bytes:
-    """Read one file's bytes. Verify them unless the file is the user's own and has no fixed checksum."""
+    """Read and verify one file's bytes. If it is damaged, rename it in the cache and raise DamagedError.
+
+    The user's own file is never renamed, and is not verified if the data set has no fixed checksums.
+    """
     path = find_plain_or_gzip_file(place.folder, file)
     try:
         return read_data_file(place.folder, file, fixed=source.fixed or not place.own)

@@ -12,6 +12,6 @@ from grading.data.dataset import TextSet
 
 
 def load_python_docs() -> TextSet:
-    """Load about 500 KB of text. Its bytes, and therefore its digest, depend on the version of Python."""
+    """Load about 500 KB of Python's help texts. Their bytes, and so the digest, depend on the version of Python."""
     data = "\n".join(topics[name] for name in sorted(topics)).replace("\0", "").encode()
     return TextSet("python-docs", data, hashlib.sha256(data).hexdigest(), stand_in_for="shakespeare")

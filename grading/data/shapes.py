@@ -46,10 +46,7 @@ class RandomIntegers:
 
 
 def draw_shapes_data_set() -> DataSet:
-    """Draw 8,000 training and 2,000 test images of shape (3, 32, 32) with balanced classes.
-
-    The images are always the same.
-    """
+    """Draw 8,000 training and 2,000 test images of shape (3, 32, 32), balanced by class and the same in every call."""
     images, targets = draw_images(TRAIN + TEST, RandomIntegers(SEED))
     return DataSet(
         name="shapes",
@@ -93,7 +90,7 @@ def _draw_backgrounds(count: int, dice: RandomIntegers) -> np.ndarray:
 
 
 def _paint_masks(images: np.ndarray, masks: np.ndarray, dice: RandomIntegers) -> None:
-    """Paint the pixels under each mask in a single new colour, which is clearly brighter or darker in every channel."""
+    """Paint each image's masked pixels, in place, in one new colour, clearly brighter or darker in every channel."""
     middle = images[:, :, SIZE // 2, SIZE // 2, None, None]
     colours = middle + np.where(middle < 128, 1, -1) * dice.draw_between(40, 128, len(images), CHANNELS, 1, 1)
     np.copyto(images, colours, where=masks[:, None])
