@@ -48,8 +48,8 @@ class LineNote:
     message: str
 
 
-def collect_first_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
-    """Collect up to MAX_ANNOTATIONS notes of failures on lines of the graded files, without duplicates."""
+def collect_line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
+    """Collect the first MAX_ANNOTATIONS notes of failures on lines of the graded files, without duplicates."""
     found: dict[LineNote, None] = {}
     for result in results:
         graded = {file.path for file in result.submission.files}
@@ -78,7 +78,7 @@ def _format_failure_lines(failure: Failure) -> str:
 
 
 def decide_conclusion(report: RunReport) -> Conclusion:
-    """Return "failure" only if the student has something to fix, and "neutral" if something could not be judged."""
+    """Return "failure" if a verdict is "not yet", else "neutral" if one is an error or missing, else "success"."""
     verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
     if Verdict.NOT_YET in verdicts:
         return "failure"
@@ -88,7 +88,7 @@ def decide_conclusion(report: RunReport) -> Conclusion:
 def publish_check_run(client: Client, repository: str, report: RunReport, author: str) -> None:
     """Create the check run on the report's commit, or complete the one that this run has already created."""
     owner, name = repository.split("/")
-    notes = collect_first_line_notes(report.first_results_in_order)
+    notes = collect_line_notes(report.first_results_in_order)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
     texts = {"title": to_one_line(build_report_headline(report), 150), "summary": build_visible_part(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": decide_conclusion(report)}

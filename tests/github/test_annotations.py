@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grading.github.annotations import MAX_LINE_NUMBER, collect_first_line_notes, decide_conclusion, publish_check_run
+from grading.github.annotations import MAX_LINE_NUMBER, collect_line_notes, decide_conclusion, publish_check_run
 from grading.github.api import Client
 from grading.github.comment import ReportingRun, RunReport
 from grading.github.sticky import AUTHOR
@@ -43,20 +43,20 @@ def build_failed_result(*failures: Failure) -> Result:
 )
 def test_only_lines_of_files_that_were_graded_are_noted(file: str | None, line: int | None) -> None:
     """A failure that names another file, or a line that cannot be, makes no annotation."""
-    assert collect_first_line_notes((build_failed_result(build_failure(file=file, line=line)),)) == ()
-    assert len(collect_first_line_notes((build_failed_result(build_failure(file=FILE, line=1)),))) == 1
+    assert collect_line_notes((build_failed_result(build_failure(file=file, line=line)),)) == ()
+    assert len(collect_line_notes((build_failed_result(build_failure(file=FILE, line=1)),))) == 1
 
 
 def test_the_same_on_one_line_is_noted_once() -> None:
     """A module's failure that a milestone repeats is one note."""
     both = (build_failed_result(build_failure()), build_failed_result(build_failure(), build_failure(got="another")))
-    assert len(collect_first_line_notes(both)) == 2
+    assert len(collect_line_notes(both)) == 2
 
 
 def test_a_note_is_clean_and_bounded() -> None:
     """No escapes, no workflow commands, no megabytes in a title or a message."""
     flood = (LIVE + "\x1b[31m\n::error::x\n") * 50_000
-    [note] = collect_first_line_notes(
+    [note] = collect_line_notes(
         (build_failed_result(build_failure(title=flood, call=flood, got=flood, hint=flood, expected=flood)),)
     )
     assert len(note.title) < 255

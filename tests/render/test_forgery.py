@@ -19,7 +19,7 @@ from grading.export.classroom50_result import list_classroom50_tests
 from grading.export.ctrf import render_ctrf
 from grading.export.runner_result import render_runner_result
 from grading.export.scored_tests import list_scored_tests
-from grading.github.annotations import collect_first_line_notes
+from grading.github.annotations import collect_line_notes
 from grading.github.comment import ReportingRun, RunReport, build_comment
 from grading.render.junit import render_junit
 from grading.render.markdown import render_markdown
@@ -100,7 +100,7 @@ def render_documents(record: Result) -> Iterator[str]:
     for element in ET.fromstring(render_junit(record)).iter():  # noqa: S314 - our own output
         yield element.text or ""
         yield from element.attrib.values()
-    for note in collect_first_line_notes((record,)):
+    for note in collect_line_notes((record,)):
         yield from (note.path, note.title, note.message)
     yield from iterate_strings(json.loads(render_ctrf([record])))
     yield from iterate_strings(list_classroom50_tests(list_scored_tests([record])))
