@@ -85,7 +85,7 @@ def explain_unsupported_platform() -> str | None:
 
 
 def replace_unprintable_characters() -> None:
-    """Print a question mark for each character that the output cannot show, instead of failing."""
+    """Make standard output and error print "?" for each character that they cannot show, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -39,11 +39,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
-    """Lock an open file for this process until it is closed.
+    """Lock an open file until it is closed. Return False if the file system cannot; raise BusyError if it is locked.
 
-    Return False on a file system without locking (Lustre, some NFS).
-
-    Raise BusyError if another process holds the lock. If ``wait`` is set, wait for that process instead.
+    If ``wait`` is set, wait for the process that holds the lock instead. Lustre and some NFS cannot lock files.
     """
     import fcntl  # not on Windows, which `explain_unsupported_platform` reports
 

@@ -310,9 +310,9 @@ def _require_test_files(root: Path, modules: Iterable[Module], milestone: Milest
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Find each check's cached figures, in the criteria's order.
+    """Map each check to its cached figures, if any. Drop those from a stand-in if the real data can be downloaded.
 
-    Drop figures from stand-in data once the real data are available.
+    The checks are in the criteria's order. The download happens here.
     """
     figures: dict[str, list[str]] = {}
     for criterion in criteria:
@@ -339,7 +339,10 @@ class FigureStore:
     began: datetime
 
     def save_check_figures(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
-        """Cache a check's figures. If the run is interrupted later, they need not be measured again."""
+        """Cache a check's figures on disk. Do nothing without dependencies or for a check in NEVER_KEPT.
+
+        If the run is interrupted later, the figures need not be measured again.
+        """
         if self.dependencies is not None and check not in NEVER_KEPT:
             key = self.dependencies.compute_cache_key(
                 check, CHECKS[check]

@@ -206,9 +206,9 @@ def list_milestone_states(course: CourseLike, history: History) -> tuple[Milesto
 
 
 def find_current_module(course: CourseLike, history: History) -> ModuleState | None:
-    """Find the open module that was started last, or the first open module. Return None if all are completed.
+    """Find the uncompleted module that was started last, or the first uncompleted one. Return None if there is none.
 
-    Resetting a module counts as starting it.
+    Planned modules are left out. Resetting a module counts as starting it.
     """
     open_modules = [m for m in list_module_states(course, history) if m.state is not State.COMPLETED and not m.planned]
     begun = {e.module: e.at for e in history.events if e.kind in (Kind.MODULE_STARTED, Kind.MODULE_RESET)}
@@ -217,7 +217,7 @@ def find_current_module(course: CourseLike, history: History) -> ModuleState | N
 
 
 def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
-    """List the open modules before the current module, in the course's order."""
+    """List the ids of the uncompleted modules before the current module, in the course's order."""
     current = find_current_module(course, history)
     states = list_module_states(course, history)
     before = states[: [state.id for state in states].index(current.id)] if current else ()
@@ -286,7 +286,7 @@ def _make_start_goal(course: CourseLike, module: str) -> Goal:
 
 
 def _describe_coming_milestone(course: CourseLike, module: str) -> str:
-    """Describe the milestone that a module leads to."""
+    """Describe the milestone that a module leads to, as in "on the way to milestone 2, Computer Vision"."""
     towards = next(
         m for m in course.milestones if _find_module_index(course, m.trigger) >= _find_module_index(course, module)
     )

@@ -86,10 +86,13 @@ class TimeLimit:
 
 
 def make_seconds_left_function(moment: float) -> Callable[[], float]:
-    """Make a function that returns the seconds left until a monotonic time, or raises TimeoutError after that time."""
+    """Make a function that returns the seconds left until a monotonic time, or raises TimeoutError after that time.
+
+    It returns 3600 for an infinite time.
+    """
 
     def compute_seconds_left() -> float:
-        """Return the number of seconds until the deadline, but no more than an hour.
+        """Return the number of seconds until the deadline, or 3600 if the deadline is infinite.
 
         Raise TimeoutError after the deadline.
         """

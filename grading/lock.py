@@ -90,7 +90,7 @@ def is_unchanged_since_release(root: Path, name: str, released_digests: Mapping[
 
 
 def digest_file_below(root: Path, name: str) -> str | None:
-    """Compute a file's digest; return None if it is missing or is not a plain file inside ``root``."""
+    """Compute a file's digest, ignoring line endings; return None unless it is a plain file inside ``root``."""
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())

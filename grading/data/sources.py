@@ -69,7 +69,7 @@ _MNIST_MIRRORS = (
 
 
 def _build_mnist_download(name: str, size: int, sha256: str) -> Download:
-    """Build the catalogue's entry for the download of one MNIST file."""
+    """Build the download of one MNIST file, with the size and SHA-256 of the unpacked file."""
     file = DataFile(name, size, f"sha256:{sha256}")
     return Download(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), (file,), limit=size)
 

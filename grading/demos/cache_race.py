@@ -49,10 +49,10 @@ class CacheRace:
 def race_with_and_without_cache(
     worker: Worker, writer: StudentWriter, prompt: np.ndarray, on_progress: Callable[[CacheRace], None]
 ) -> CacheRace | None:
-    """Continue a prompt until the network's context is full, without and with the cache.
+    """Time how fast a network continues a prompt without and with its cache. Return None if it has no cache or no room.
 
-    ``on_progress`` is called after each token. Return None if the network has no caches like module 16's. Exceptions in
-    student code are not caught.
+    It writes up to MAX_TOKENS tokens, and needs room for MIN_TOKENS in its context. ``on_progress`` is called after
+    each token that is written without the cache. Exceptions in student code are not caught.
     """
     context = _read_context_length(worker, writer)
     if context is None or context - len(prompt) < MIN_TOKENS:
@@ -87,7 +87,7 @@ def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
 
 
 def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: int) -> np.ndarray:
-    """Have module 16's `generate` write ``count`` tokens after the prompt, and return all tokens."""
+    """Have module 16's `generate` write ``count`` tokens after the prompt; return the prompt and these tokens."""
     module, rng = worker.module("tinygpt"), worker.rng(0)
     tokens: Any = worker.call(module, "generate", writer.network, prompt[None], count, rng=rng, temperature=0.0)
     call, shape = f"generate(network, tokens of shape (1, {len(prompt)}), {count})", (1, len(prompt) + count)

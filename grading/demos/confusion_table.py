@@ -27,7 +27,7 @@ def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def find_worst_confusions(counts: np.ndarray, at_most: int = WORST) -> list[tuple[int, int]]:
-    """Find the confusions (true class, answer) with the largest shares of their true class, largest first."""
+    """Find up to ``at_most`` confusions (true class, answer), by their share of their true class, largest first."""
     parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(parts, 0)
     order = np.argsort(-parts, axis=None, kind="stable")[:at_most]
@@ -66,7 +66,7 @@ class ConfusionTable:
         return table
 
     def _list_worst(self, options: ConsoleOptions, name_width: int) -> Iterator[RenderableType]:
-        """List the worst confusions, with bars if there is room."""
+        """Yield a heading, then a line for each of the worst confusions, with a bar if there is room."""
         pairs = find_worst_confusions(self._counts)
         yield Text("most frequent confusions:" if pairs else "no confusions")
         for row, column in pairs:

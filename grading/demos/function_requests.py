@@ -109,7 +109,7 @@ def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None
 
 
 def _yield_phrase_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
-    """Yield a pattern for each pair of parts, the pair, and whether it is for a list."""
+    """Yield, for each function in the grammar, its phrase's pattern, its pair of parts, and whether it takes a list."""
     groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
     for operation in grammar.operations:
         for continuation, (phrase, _) in grammar.continuations.items():
@@ -126,7 +126,7 @@ def _yield_phrase_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Patter
 
 
 def _describe_requested_function(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
-    """Describe which function was understood, such as "the larger of a and b; then times 7", to end a sentence."""
+    """Describe a function as the end of a sentence, as in "the larger of a and b; then times 7." with the full stop."""
     first, second = parts.names
     if parts.of_list:
         idiom, condition = parts.pair
@@ -138,7 +138,7 @@ def _describe_requested_function(parts: _FunctionParts, grammar: FunctionGrammar
 
 
 def _list_training_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
-    """List the parts that do not occur in the training text, and the words that were made up."""
+    """List a sentence for each made-up word, and for each pair, name or constant that the training text lacks."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
     held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
     if parts.pair in held:

@@ -56,7 +56,7 @@ UNENDED_TRIAL = FunctionTrial((), "It does not end.", False)
 
 
 def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Generator) -> FunctionTrial:
-    """Join a beginning and its continuation into a function, and run the function on drawn inputs."""
+    """Run a beginning and its continuation as a function on drawn inputs; judge it if the correct answer is known."""
     text, answer = beginning.text, beginning.answer
     try:
         function = parse_function(text + written)
@@ -120,7 +120,7 @@ def _parse_typed_number(text: str) -> int | float:
 def call_written_function(
     function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None
 ) -> FunctionCall:
-    """Call a function once, and compare its value with the expected one if that is known."""
+    """Call a function once. Record its value, or why it has none, and whether that is correct (None if unknown)."""
     call = f"{function.name}({', '.join(map(str, arguments))})"
     try:
         value = run_function(function, arguments)

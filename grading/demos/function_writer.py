@@ -175,7 +175,7 @@ class FunctionWriter:
         measure_training(train_network, report_training_point, POINTS, stop_if_too_long)
 
     def complete_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
-        """Have the network write the function of each exercise, always choosing the likeliest token."""
+        """Have the network write each exercise's function, always choosing the likeliest token, and judge it."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
         for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
@@ -189,7 +189,7 @@ class FunctionWriter:
         return self._writer.encode(text.encode())
 
     def decode_tokens_separately(self, tokens: Sequence[int]) -> list[str]:
-        """Decode each token separately."""
+        """Decode each token separately. Bytes that are not UTF-8 become escapes."""
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
     def encode_with_tokens(self, text: str, new_tokens: Sequence[int]) -> np.ndarray:
@@ -201,7 +201,7 @@ class FunctionWriter:
     def draw_next_token(
         self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator
     ) -> ChosenToken:
-        """Draw the next token with the student's own `sampling_probabilities`."""
+        """Draw the next token with the student's own `sampling_probabilities`, and list the likeliest candidates."""
         logits = self._writer.next_logits([tokens])
         own, chances = compute_softmax(logits)[0], self._request_sampling_probabilities(logits, temperature, top_p)
         number = int(rng.choice(len(chances), p=chances / chances.sum()))
@@ -215,7 +215,7 @@ class FunctionWriter:
         return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
     def write(self, text: str) -> Iterator[ChosenToken]:
-        """Continue a text with the likeliest tokens, up to the end-of-text token or MOST_BYTES."""
+        """Yield the likeliest tokens after a text, one at a time, up to the end-of-text token or MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
             token = self.draw_next_token(tokens, 0.0, 1.0, rng)
@@ -226,7 +226,7 @@ class FunctionWriter:
             size += len(self._writer.table[token.number])
 
     def compute_attention(self, tokens: np.ndarray) -> np.ndarray:
-        """Compute each token's attention to the tokens before it: (layers, heads, t, t), with rows that add up to 1."""
+        """Compute each token's attention to itself and earlier tokens: (layers, heads, t, t). Rows add up to 1."""
         return self._writer.attention_maps(tokens[None])[0].clip(0, 1)
 
     @property
@@ -235,7 +235,7 @@ class FunctionWriter:
         return self._writer
 
     def _request_sampling_probabilities(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
-        """Compute the student's sampling probabilities, and check them."""
+        """Request the student's sampling probabilities, (V,). Raise RecipeError unless they are valid probabilities."""
         call = f"sampling_probabilities(logits, temperature={temperature:g}, top_p={top_p:g})"
         module = self._worker.module("tinygpt")
         found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)

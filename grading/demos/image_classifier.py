@@ -56,7 +56,10 @@ class TrainingPoint:
 
 
 def load_demo_images(milestone: Milestone, seed: int, watch: ProgressWatch) -> DemoImages:
-    """Load part of the milestone's data set or of its stand-in. Raise GraderError if its files are damaged."""
+    """Load random images of the milestone's data set, which is downloaded if missing, or else of its stand-in.
+
+    Raise GraderError if the files are damaged.
+    """
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
     data = load_or_fetch_images(experiment.data, watch)

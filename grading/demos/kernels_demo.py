@@ -29,7 +29,7 @@ OPS = 10
 
 
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Race, train, and classify images in float32 and int8. Exceptions in student code are not caught."""
+    """Race convolutions, train a network, and compare float32 with int8. Exceptions in student code are not caught."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     standing = run_kernel_race(
         worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now))
@@ -116,7 +116,7 @@ class RaceTrack:
 
 
 def format_speed(lane: RaceLane) -> str:
-    """Format a lane's speed in images per second, with a constant width."""
+    """Format a lane's speed in images per second, or "-" before it is known, with a constant width."""
     speed = (
         "-"
         if not lane.seconds

@@ -60,7 +60,7 @@ QUESTION = "Your function, in words (press Enter to stop): "
 
 
 def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train, write, compare, and write what the viewer asks for. Exceptions in student code are not caught."""
+    """Train a network, show what it writes, then take requests. Exceptions in student code are not caught."""
     task = draw_writing_task(milestone, seed)
     screen.show_frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
@@ -133,7 +133,7 @@ def answer_requests(
 
 
 def format_training_step(points: Sequence[WritingPoint]) -> str:
-    """Describe the training progress."""
+    """Describe the training progress, as in "step 40 of 200", or "before training: fresh weights"."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
 
@@ -201,7 +201,7 @@ def render_program(beginning: str, tokens: Sequence[ChosenToken]) -> Text:
 
 
 def format_token(text: str) -> str:
-    """Format a token as Python would, so that spaces and line breaks are visible."""
+    """Format a token as a Python literal, in which spaces and line breaks are visible, and the end of text as "end"."""
     return "end" if text == "\0" else ascii(text)
 
 

@@ -193,7 +193,7 @@ class TextCurve:
 
 
 def shrink_image(values: np.ndarray, max_side: int) -> np.ndarray:
-    """Shrink a picture by averaging blocks of pixels: (h, w) → at most (side, side)."""
+    """Shrink a picture by averaging blocks of pixels: (h, w) → at most (max_side, max_side)."""
     for axis in (0, 1):
         size = values.shape[axis]
         if size > max_side:

@@ -65,7 +65,7 @@ def choose_varied_images(labels: np.ndarray, at_most: int) -> list[int]:
 
 
 def render_image_training(points: list[TrainingPoint], images: DemoImages) -> RenderableType:
-    """Render both curves so far, with a note on the data."""
+    """Render the curves of loss and accuracy so far, with a note on the data."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
     told = Text(f"Both are measured on images outside the training set.\n{images.about}", style="dim")

@@ -14,7 +14,7 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
-    """Render the document for a submission. Classroom 50's runner sets the variables that identify the submission.
+    """Render results as Classroom 50's JSON document. Variables that its runner sets identify the submission.
 
     The runner later overwrites `owner`, `assignment_type`, `datetime` (the time of the commit) and `graded_at`. Raise
     UsageError if a variable is missing.
@@ -40,7 +40,7 @@ def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) ->
 
 
 def list_classroom50_tests(tests: Sequence[ScoredTest]) -> list[dict[str, str | int | bool]]:
-    """List the criteria as tests in this format."""
+    """List the criteria as tests in Classroom 50's format."""
     return [
         {
             "test-name": test.name,

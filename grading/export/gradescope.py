@@ -13,7 +13,7 @@ from grading.result import CriterionStatus, Result
 
 
 def render_gradescope(results: Sequence[Result]) -> str:
-    """Render the document with the verdict on each milestone or module, and a test for each criterion."""
+    """Render results as Gradescope's JSON document, with the verdict on each result and a test for each criterion."""
     tests = list_scored_tests(results)
     lines = [
         f"{to_one_line(words.format_result_heading(result), 200)}: {words.describe_verdict(result)}"

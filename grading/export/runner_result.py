@@ -14,7 +14,7 @@ _STATUSES = {CriterionStatus.PASSED: "pass", CriterionStatus.ERROR: "error"}
 
 
 def render_runner_result(results: Sequence[Result]) -> str:
-    """Render the value of the reporter's variable `<RUNNER>_RESULTS`."""
+    """Render results as the value of the reporter's variable `<RUNNER>_RESULTS`: JSON in base64."""
     tests = list_scored_tests(results)
     document = {
         "version": 1,

@@ -44,14 +44,14 @@ class ScoredTest:
 
 
 def list_scored_tests(results: Sequence[Result]) -> tuple[ScoredTest, ...]:
-    """List every criterion of every result, in order, as a test with points."""
+    """List every criterion as a test with points, all times 100 if any has partial credit or a fractional weight."""
     criteria = [criterion for result in results for criterion in result.criteria]
     scale = 100 if any(c.partial or c.weight != int(c.weight) for c in criteria) else 1
     return tuple(_build_scored_test(result, criterion, scale) for result in results for criterion in result.criteria)
 
 
 def combine_verdicts(results: Sequence[Result]) -> str:
-    """Return "fail" if a result is not unlocked, else "error" if one was not judged or there are none, else "pass"."""
+    """Return "fail" if a verdict is "not yet", else "error" if one is an error or there are none, else "pass"."""
     verdicts = {result.verdict for result in results}
     if Verdict.NOT_YET in verdicts:
         return "fail"
@@ -74,7 +74,7 @@ def _build_scored_test(result: Result, criterion: CriterionResult, scale: int) -
 
 
 def _describe_criterion_result(criterion: CriterionResult) -> str:
-    """Describe the measured figure and the first failure in one line."""
+    """Describe the measured figure and the first failure in one line, or explain why nothing was measured."""
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
         return words.explain_not_measured(criterion)
     parts = [f"measured {figure_text.format_measured(criterion)}, required {figure_text.format_threshold(criterion)}"]

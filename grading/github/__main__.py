@@ -30,7 +30,7 @@ app.command("sandbox", epilog=EXIT_CODES)(run_sandbox_command)
 
 
 def main(find_given_files: Callable[[Path, Manifest], Mapping[str, str]] | None = None) -> None:
-    """Run the command. If no release lock exists, the function finds the original versions of students' files."""
+    """Run the command and exit. ``find_given_files`` finds digests of original files if there is no release lock."""
     sys.exit(
         run_and_get_exit_code(lambda: app(standalone_mode=False, obj=find_given_files), interrupted="Interrupted.")
     )

@@ -73,7 +73,7 @@ def decide_retry(error: GitHubException, attempts: int) -> RetryOption:
 
 
 def retry_lost_requests(work: Callable[[], T]) -> T:
-    """Return the value of `work`. Run it again if the response to one of its requests was lost.
+    """Return the value of `work`. Run it again if one of its responses was lost or reported a server error.
 
     `work` must first check what already exists, so that a second run does not write anything twice.
     """

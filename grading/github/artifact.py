@@ -73,10 +73,10 @@ class CollectedResults:
 def collect_run_results(
     client: Client, repository: str, run_id: int, expected_sessions: tuple[str, ...], commit: str, manifest: Manifest
 ) -> CollectedResults:
-    """Collect a run's results for `expected_sessions` and this `commit`. `repository` is owner/name.
+    """Collect a run's results for this `commit`, with a problem for each of `expected_sessions` that has no valid one.
 
-    The run grades with the same version of the course, so its results must repeat the criteria of this `manifest`.
-    Raise GraderError if GitHub cannot be reached at all.
+    `repository` is owner/name. The run grades with the same version of the course, so its results must repeat the
+    criteria of this `manifest`. Raise GraderError if GitHub cannot be reached at all.
     """
     artifacts = list_artifacts(client, repository, run_id)
 
@@ -135,9 +135,9 @@ def download_artifact_file(
     max_archive_bytes: int = MAX_ARCHIVE_BYTES,
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> bytes:
-    """Download the only `file` in the artifact `name`.
+    """Download `file`, the only file in the artifact `name`. Raise ArtifactRefusedError if it is missing or not valid.
 
-    Raise ArtifactRefusedError if it exceeds the limits or is not valid.
+    A file or an archive that exceeds the limits is not valid.
     """
     artifact = artifacts.get(name)
     if artifact is None:
@@ -158,7 +158,7 @@ def download_artifact_file(
 
 
 def extract_single_file(archive: bytes, name: str, max_bytes: int) -> bytes:
-    """Return the content of an archive's only file. Raise ArtifactRefusedError if it does not have this name."""
+    """Return the only file in a zip archive. Raise ArtifactRefusedError if its name, size or type is wrong."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
@@ -188,7 +188,7 @@ def _list_texts_in_result(result: Result) -> tuple[str | None, ...]:
 
 
 def _list_texts_in_manifest(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
-    """List the corresponding texts in the manifest for this result."""
+    """List the texts that a result should have according to the manifest, in the order of `_list_texts_in_result`."""
     if result.milestone is None:
         return manifest.course.name, manifest.module(result.module or "").title, None, result.command
     milestone = manifest.milestone(result.milestone)

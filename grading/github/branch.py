@@ -66,9 +66,9 @@ def fetch_repository_id(repository: Repository) -> int:
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """Read a branch and the names of its files.
+    """Read a branch's newest commit, and the names, sizes and digests of its files. Return None if there is no branch.
 
-    Return None if the branch does not exist. Raise GraderError if it has too many files.
+    Raise GraderError if it has too many files.
     """
     git = repository.client.rest.git
     try:

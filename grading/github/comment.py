@@ -159,7 +159,7 @@ def _build_visible_blocks(report: RunReport) -> Iterator[Block]:
 
 
 def _find_result_to_fix(results: tuple[Result, ...]) -> Result | None:
-    """Return the result with the failure to fix first."""
+    """Return the first result with a failure, or None if none has one."""
     return next((r for r in results if r.first_failure is not None), None)
 
 
@@ -219,7 +219,7 @@ def _format_table_row(*cells: str) -> str:
 
 
 def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> DeadlineTerms | None:
-    """Return the course's deadline, or None if the time zone is unknown.
+    """Return a milestone's deadline, or None for a module, without a deadline, or if the time zone is unknown.
 
     Only the instructor can fix the time zone, so the report is built anyway.
     """
@@ -232,7 +232,7 @@ def _find_milestone_deadline(manifest: Manifest | None, result: Result) -> Deadl
 
 
 def _describe_deadline(terms: DeadlineTerms | None, result: Result) -> str:
-    """Describe when a milestone is due and how late the run was."""
+    """Describe when a milestone is due and how late the run was. Return "" if there is no deadline."""
     if terms is None:
         return ""
     return f"{terms.describe_due()}: {terms.describe_lateness(result.started_at)}"

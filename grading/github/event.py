@@ -96,7 +96,7 @@ def read_event(environ: Mapping[str, str]) -> WorkflowEvent:
 
 
 def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -> WorkflowEvent:
-    """Read a finished run's commit, branch and artifacts, which replace those of the current run."""
+    """Read the event of a finished run, whose commit, branch and run id take the place of the current run's."""
     run = _get_object(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
@@ -126,7 +126,10 @@ def _read_head_repository(head_repository: Any, field: str, repository: str) -> 
 
 
 def _read_default_branch(payload: dict[str, Any], scheduled_ref: str | None) -> str:
-    """Read the default branch. A scheduled workflow runs on it, but the payload of its event need not name it."""
+    """Read the default branch. Raise UsageError if neither the payload nor ``scheduled_ref`` names it.
+
+    A scheduled workflow runs on the default branch, but the payload of its event need not name it.
+    """
     repository = payload.get("repository")
     branch = repository.get("default_branch") if isinstance(repository, dict) else None
     if branch is None and scheduled_ref is not None:
@@ -174,7 +177,7 @@ def _require_variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _parse_id_number(text: str | None, name: str) -> int | None:
-    """Parse a variable's text as a positive number. Return None if it is not set."""
+    """Parse a variable's text as a positive number. Return None if it is not set; raise UsageError if it is not one."""
     if not text:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,18}", text):

@@ -96,9 +96,9 @@ def name_event_session(event: Event) -> str:
 
 
 def split_ledger_lines(data: bytes) -> list[bytes]:
-    """Split the ledger into lines, with or without a newline at the end.
+    """Split the ledger into lines, without their newlines. Raise ValueError if it is too large.
 
-    Raise ValueError if the ledger is too large.
+    It may lack the last newline.
     """
     if len(data) > MAX_LEDGER_BYTES:
         raise ValueError(f"{LEDGER_FILE} is larger than {MAX_LEDGER_BYTES} bytes")
@@ -190,7 +190,7 @@ def verify_ledger_records(
     repository_id: int | None = None,
     check_results: bool = True,
 ) -> tuple[RecordEntry, ...]:
-    """Check every record against the ledger and sort the entries by (started_at, run_id).
+    """Return an entry for each record, with any reason why it is not verified, sorted by (started_at, run_id).
 
     `files` contains every record on the branch, keyed by path, with None for a record that was not read. `head` comes
     from the last publication's commit. If it is missing, the last line counts as the head, and an edit of that line
@@ -272,7 +272,7 @@ def _read_ledger_event(
 
 
 def _parse_event(data: bytes | None, *, check_results: bool) -> tuple[Event | None, str | None]:
-    """Return a record's event and None, or None and the problem with the record."""
+    """Return a record's event and None, or None and the problem with the record. Without ``data``, both are None."""
     if data is None:
         return None, None
     try:

@@ -67,9 +67,9 @@ class GradingPlan:
 
 
 def decode_plan(data: bytes, manifest: Manifest) -> GradingPlan:
-    """Decode a plan from an artifact. Anyone may have written it.
+    """Decode a plan that anyone may have written. Raise ValueError with a sentence if it is not for this course.
 
-    Titles and minutes come from the manifest. Raise ValueError with a sentence if it is not a plan for this course.
+    Titles and minutes come from the manifest.
     """
     known = {candidate.session: candidate for candidate in _list_gradable_sessions(manifest)}
     try:
@@ -148,7 +148,7 @@ def plan_gradings_of_changes(
 
 
 def _build_grading_job(candidate: _Candidate) -> GradingJob:
-    """Build the job for a session, with time for everything except the student's code."""
+    """Build the job for a session. Its time limit is the student code's wall-time limit plus OVERHEAD_MINUTES."""
     minutes = math.ceil(compute_wall_limit(candidate.budget.wall_seconds) / 60) + OVERHEAD_MINUTES
     return GradingJob(candidate.session, candidate.title, minutes)
 

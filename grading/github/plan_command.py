@@ -28,7 +28,7 @@ def run_plan_command(
     again: Annotated[bool, typer.Option("--again", help="Reuse no records.")] = False,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there.")] = None,
 ) -> None:
-    """Plan which modules and milestones to grade. In a workflow, write outputs. Otherwise, print a table.
+    """Plan which modules and milestones to grade, and print a table. In a workflow, write outputs and a summary too.
 
     Records come from the `progress` branch of the repository in GITHUB_REPOSITORY. If it is not set, as outside GitHub,
     no records are used. A run that is started by hand measures everything again.

@@ -72,7 +72,7 @@ def read_last_report_state(client: Client, repository: str, number: int, author:
 def create_or_update_comment(
     client: Client, repository: str, number: int, body: str, run: ReportingRun, author: str = AUTHOR
 ) -> CommentOutcome:
-    """Create our comment or update it, unless a newer run has already written it.
+    """Create our comment or update it, unless a newer run has already written it. Delete duplicates of it.
 
     Two runs that both find no comment both create one. Each run then looks again. The older comment stays, with the
     newer run's text, whichever run comes last. GitHub has no conditional update, so an older run that is overtaken

@@ -26,7 +26,7 @@ def encode_documents(documents: Iterable[str]) -> np.ndarray:
 
 
 def make_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
-    """Make up five-letter words such as bamiv. No two of them begin the same way, and none begins like a known word."""
+    """Make up five-letter words such as bamiv. None shares its first three letters with another or a known word."""
     words: list[str] = []
     taken = {word[:3] for word in known_words}
     while len(words) < count:

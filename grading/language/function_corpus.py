@@ -265,6 +265,6 @@ def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
 
 
 def _draw_meanings(forms: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
-    """Draw different forms, and a constant from 3 to 9 for each form that contains a constant."""
+    """Draw ``count`` different forms, in each of which a constant from 3 to 9 replaces `{c}`."""
     chosen = rng.permutation(len(forms))[:count]
     return [forms[index].replace("{c}", str(rng.integers(3, 10))) for index in chosen]

@@ -68,10 +68,7 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
 
 
 def parse_function(source: str) -> ast.FunctionDef:
-    """Parse a function that has an optional docstring and one return.
-
-    Raise RefusedError if the text is anything else.
-    """
+    """Parse one function with an optional docstring and one return. Raise RefusedError for any other text."""
     try:
         with warnings.catch_warnings():
             # Python warns about code such as `1is 2`, but the student could not act on the warning.
@@ -99,7 +96,7 @@ class _ExpressionEvaluator:
         self._operations = 0
 
     def evaluate(self, node: ast.expr) -> Value:
-        """Compute the value of one node. Raise RefusedError if this kind of node is not listed."""
+        """Compute a node's value. Raise RefusedError if its kind is not allowed, it fails, or a limit is exceeded."""
         self._operations += 1
         if self._operations > MOST_OPERATIONS:
             raise RefusedError("it takes too many operations")
@@ -109,7 +106,7 @@ class _ExpressionEvaluator:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
     def _evaluate_node(self, node: ast.expr) -> Any:
-        """Compute a node's value according to its kind."""
+        """Compute a node's value according to its kind. Raise RefusedError if the kind is not allowed."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -215,7 +212,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
-    """Draw inputs for which the correct function has values, preferably different ones."""
+    """Draw inputs and the correct function's values for them, preferably not all equal. Skip inputs without a value."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):

@@ -86,7 +86,7 @@ class NgramWriter:
         self.table, self.encode, self._model = table, encode, model
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Compute the logarithms of the probabilities. A tiny added term breaks ties in favour of the first token."""
+        """Compute each token's log probability after each prefix: (n, V). Of equally likely tokens, the first wins."""
         return np.log(self._model.compute_probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 

@@ -44,14 +44,14 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
 
 
 def measure_copied_share(samples: Sequence[str], training_text: str) -> float:
-    """Measure the share of eight-word sequences that the training text also contains. It is 1 if there are none."""
+    """Measure the share of eight-word sequences that the training text also contains, or 1 if the samples have none."""
     known = f" {' '.join(training_text.split())} "
     runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_sequences(sample.split(), COPIED_WORDS)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
 def measure_repeated_share(samples: Sequence[str]) -> float:
-    """Measure the share of four-word sequences that occurred earlier in the same sample, averaged over samples."""
+    """Measure the mean share of four-word sequences that a sample repeats. A sample that is too short counts as 1."""
 
     def measure_repetition(sample: str) -> float:
         """Return the share of a sample's word runs that repeat an earlier one, or 1 if the sample is too short."""

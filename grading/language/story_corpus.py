@@ -117,7 +117,7 @@ def _format_claim(character: str, animal: str, things: list[str]) -> str:
 
 
 def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """List each character in a completion's claims and their things, as in ("Ben", {"the dog", "the red kite"})."""
+    """List each claim's character and things, as in ("Ben", {"the dog", "the red kite"}), or none if one repeats."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]

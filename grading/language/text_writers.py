@@ -65,7 +65,7 @@ def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) 
 def complete_by_sampling(
     writer: Writer, prompts: Sequence[bytes], max_tokens: int, temperature: float, rng: np.random.Generator
 ) -> list[Completion]:
-    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to END_MARK or a limit."""
+    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to END_MARK or ``max_tokens``."""
 
     def draw_one_token_each(logits: np.ndarray) -> np.ndarray:
         """Draw a token for each row of logits."""

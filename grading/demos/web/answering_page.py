@@ -47,7 +47,7 @@ class AnsweringPage(NetworkPage):
             return {"busy": True}
 
     def close(self) -> None:
-        """Release all waiting questions, and `run`."""
+        """Close the page: answer all waiting questions with `{"busy": True}`, and let `run` return."""
         super().close()
         while not self._waiting.empty():
             _deliver_answer(self._waiting.get()[1], {"busy": True})
@@ -63,7 +63,7 @@ class AnsweringPage(NetworkPage):
         raise NotImplementedError
 
     def _serve_during_training(self, network: Any, report: FailureReporter) -> None:
-        """Answer every waiting question while the network trains."""
+        """Answer the questions that are waiting, then return, so that training goes on."""
         while not self._waiting.empty():
             self._answer_pending(self._waiting.get(), network, report)
 

@@ -23,7 +23,7 @@ class DigitPage(AnsweringPage, ImagePage):
     done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Now draw your own."
 
     def _parse_question(self, question: Any) -> Strokes:
-        """Read the strokes of a drawing."""
+        """Read the strokes of `{"strokes": [[[x, y], …], …]}`. Raise ValueError if the question is anything else."""
         if type(question) is not dict or set(question) != {"strokes"}:
             raise ValueError('ask with {"strokes": [[[x, y], …], …]} and nothing else')
         return parse_strokes(question["strokes"])

@@ -47,14 +47,14 @@ class ImagePage(NetworkPage):
         self._serve_after_training(reader, report)
 
     def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return entries that add the answers for the first test images to the page's state."""
+        """Return entries about the answers for the first test images, for the page's state. By default, {}."""
         return {}
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
-        """Prepare the page before there is a network."""
+        """Do the page's work before training begins. By default, do nothing."""
 
     def _build_result_entries(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return entries for the page's final state, given the ``probabilities`` for all test images."""
+        """Return entries for the page's final state, given ``probabilities`` for all test images. By default, {}."""
         return {}
 
     def _add_training_point(self, point: TrainingPoint) -> None:

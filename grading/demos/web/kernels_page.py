@@ -53,7 +53,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return {**super().list_page_calls(), "samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
-        """Describe some test images and the classes. The question is `{}`."""
+        """Describe some test images and the classes. Raise ValueError if the question is not `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
@@ -81,7 +81,7 @@ class KernelPage(AnsweringPage, ImagePage):
         }
 
     def _parse_question(self, question: Any) -> np.ndarray:
-        """Read the pixels of a photograph."""
+        """Decode `{"pixels": BASE64}` as a photograph, uint8 (3, 32, 32). Raise ValueError for anything else."""
         if type(question) is not dict or set(question) != {"pixels"} or type(question["pixels"]) is not str:
             raise ValueError('ask with {"pixels": "…"} and nothing else')
         try:
@@ -93,7 +93,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
     def _answer_question(self, network: DemoClassifier, parsed: np.ndarray) -> dict[str, Any]:
-        """Compute each class's probability in float32 and, after training, in int8."""
+        """Compute each class's probability in float32 and in int8, which is None until training is over."""
         readers = (network, self._small)
         answers = [one and [round(float(p), 4) for p in one.classify(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}

@@ -76,7 +76,7 @@ class LanguagePage(AnsweringPage):
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with the functions for one seed."""
+        """Make a page whose training text and exercises are drawn with this seed."""
         watch.begin_phase("Generating the training text", None)
         return cls(feed, draw_writing_task(milestone, seed))
 
@@ -92,7 +92,7 @@ class LanguagePage(AnsweringPage):
         }
 
     def offer_examples(self, question: Any) -> dict[str, Any]:
-        """Return example functions and a description of the grammar. The question is `{}`."""
+        """Return example requests and a description of the grammar. Raise ValueError if the question is not `{}`."""
         _require_fields(question)
         phrases = [extract_docstring_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
         return {"examples": phrases, "language": describe_grammar(self._task.functions.language)}
@@ -131,9 +131,9 @@ class LanguagePage(AnsweringPage):
         }
 
     def _parse_beginning(self, text: str) -> FunctionBeginning:
-        """Recover the beginning that was sent to a page.
+        """Recover a function's beginning from a text that was sent to a page.
 
-        Raise ValueError if the text is not one of these beginnings.
+        Raise ValueError if `parse_typed_request` never returns this text.
         """
         beginning = parse_function_request(text, self._task.functions.language)
         if beginning.text != text:
@@ -141,13 +141,13 @@ class LanguagePage(AnsweringPage):
         return beginning
 
     def _require_valid_tokens(self, text: str, written: list) -> str:
-        """Check the tokens written after a beginning, and return the beginning's text."""
+        """Return a beginning's text. Raise ValueError if it is not valid or the tokens written after it are not."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
             raise ValueError(f"the written part must have at most {MOST_BYTES} tokens, each a small number")
         return self._parse_beginning(text).text
 
     def _parse_continue_question(self, question: Any) -> ParsedQuestion:
-        """Parse a question about the next token. The result writes the token with a network."""
+        """Return a function that draws the next token with a network. Raise ValueError if the question is not valid."""
         text, written, temperature, top_p = _require_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
@@ -157,7 +157,7 @@ class LanguagePage(AnsweringPage):
         return functools.partial(self._draw_next_token, beginning, written, float(temperature), float(top_p))
 
     def _parse_attend_question(self, question: Any) -> ParsedQuestion:
-        """Parse a question about attention weights. The result computes them with a network."""
+        """Return a function that computes attention with a network. Raise ValueError if the question is not valid."""
         text, written = _require_fields(question, text=str, written=list)
         return functools.partial(self._compute_attention, self._require_valid_tokens(text, written), written)
 
@@ -184,7 +184,7 @@ class LanguagePage(AnsweringPage):
         }
 
     def _compute_attention(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
-        """Compute every head's attention among a text's last tokens, scaled to the range 0 to 255."""
+        """Compute up to MOST_HEADS heads' attention among a text's last tokens, scaled to 0 to 255 and in base64."""
         tokens = writer.encode_with_tokens(text, written)
         maps = writer.compute_attention(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
@@ -262,7 +262,7 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
 
 
 def _require_fields(question: Any, **types: Any) -> list[Any]:
-    """Return a question's values in this order. Raise ValueError unless it has exactly these keys and types."""
+    """Return a question's values in the order of ``types``. Raise ValueError unless it has these keys and types."""
     if type(question) is not dict or set(question) != set(types):
         raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")
     for name, kind in types.items():

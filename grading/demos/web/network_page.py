@@ -59,7 +59,7 @@ class NetworkPage:
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
     def list_page_calls(self) -> Mapping[str, PageCall]:
-        """Return the calls that the page may make, keyed by name."""
+        """Return the calls that the page may make, keyed by name. By default, there are none."""
         return {}
 
     def run(
@@ -90,7 +90,7 @@ class NetworkPage:
         raise NotImplementedError
 
     def _serve_during_training(self, network: Any, report: FailureReporter) -> None:
-        """Do the page's work each time training reports its progress."""
+        """Do the page's work each time training reports its progress. By default, do nothing."""
 
     def _serve_after_training(self, network: Any, report: FailureReporter) -> None:
         """Do the page's work once training is over. By default, do nothing."""

@@ -92,7 +92,7 @@ class PageServer:
 
 
 def _open_local_socket() -> socket.socket:
-    """Open a socket on a port that the system chooses, reachable only from this machine."""
+    """Listen on a port that the system chooses, for this machine only. Raise GraderError if that is impossible."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.bind(("127.0.0.1", 0))
@@ -114,7 +114,7 @@ def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
 
 
 def _make_json_endpoint(call: PageCall) -> Callable[[Request], Any]:
-    """Make an endpoint that answers a call in JSON."""
+    """Make an endpoint that sends the call's answer to a request as JSON, or status 400 if it raises ValueError."""
 
     async def answer_call(request: Request) -> Response:
         """Answer one request, or refuse an invalid question."""

@@ -31,7 +31,7 @@ def print_page_address(console: Console, address: str, *, browser: bool) -> None
 
 @contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl+C within this context."""
+    """Treat SIGTERM like Ctrl+C within this context. In any thread but the main one, change nothing."""
 
     def raise_interrupt(*_: Any) -> NoReturn:
         """Raise KeyboardInterrupt, as Ctrl-C does."""
@@ -48,7 +48,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 
 def open_in_browser(address: str) -> bool:
-    """Have a browser open an address, without waiting for it. Return whether there is a browser."""
+    """Have a graphical browser open an address, without waiting for it. Return False if there is no such browser."""
     if sys.platform == "linux" and not any(map(os.environ.get, DISPLAYS)):
         return False
     try:

@@ -35,9 +35,10 @@ class StateFeed:
             self._wake_followers()
 
     async def follow(self) -> AsyncIterator[str]:
-        """Yield the current state, then each new one.
+        """Yield the current state, then each new one, as texts of server-sent events, until the feed ends.
 
-        A page that is too slow to receive every state gets the newest one.
+        A page that is too slow to receive every state gets the newest one. While there is no new state, a comment shows
+        that the stream is alive.
         """
         follower = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
@@ -62,6 +63,6 @@ class StateFeed:
                 self._followers.discard(follower)
 
     def _wake_followers(self) -> None:
-        """Wake all followers that are waiting for the next state. Any thread may call this."""
+        """Wake all followers that are waiting for the next state. Any thread that holds the lock may call this."""
         for loop, event in self._followers:
             loop.call_soon_threadsafe(event.set)
