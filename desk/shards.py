@@ -62,8 +62,8 @@ def merge_gradebooks(into: Path, shards: Sequence[Path]) -> int:
     """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
 
     Results, pushes and submissions are identified by their contents, so merging twice or in a different order changes
-    nothing. Of two visits to a repository, the later one counts. Raise UsageError, before anything is written, if a
-    file is not a gradebook.
+    nothing. Of two visits to a repository, the later one counts. Raise UsageError, before ``into`` is changed, if a
+    file is not a gradebook. Shards of earlier versions are upgraded in place.
     """
     for shard in shards:  # upgrade each to this version
         open_gradebook(shard).__exit__()

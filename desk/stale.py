@@ -52,7 +52,7 @@ def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | N
 
 
 def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime | None) -> Iterator[str]:
-    """Yield the reasons why a score may be out of date: an older course, an unreadable repository, no recent visit."""
+    """Yield why a graded score may be out of date: an older course, an unreadable repository or no recent visit."""
     if score.grading is None:
         return
     if not score.is_current:

@@ -131,7 +131,7 @@ class Worker:
         return self.student_seconds if nanoseconds is None else nanoseconds / 1e9
 
     def request(self, verb: str, *arguments: Any) -> Any:
-        """Send one request and return its answer as plain values and proxies.
+        """Send one request and return its answer as plain values and proxies, or raise what student code raised.
 
         Raise RemoteError (a subclass of the builtin that student code raised), WorkerFailureError if no answer came, or
         GraderError if that is the machine's fault.

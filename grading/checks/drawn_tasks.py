@@ -76,7 +76,7 @@ class ImageTask:
 
 
 def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
-    """Draw one symmetry of the square for all training and test images, and one permutation of their classes.
+    """Draw a symmetry of the square and a permutation of the classes, and apply both to all training and test images.
 
     `square` draws from all eight symmetries. `mirrors` draws from the four that do not turn rows into columns. It is
     for images that may be mirrored, but not rotated by 90°.

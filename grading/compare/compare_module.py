@@ -72,7 +72,7 @@ def compare_cases(
 
 @contextmanager
 def limit_to_one_thread(torch: Any) -> Iterator[None]:
-    """Make PyTorch use one thread, like a worker."""
+    """Make PyTorch use one thread within the block, like a worker."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

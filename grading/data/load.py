@@ -99,10 +99,10 @@ def describe_data_identity(name: str) -> str:
 
 
 def load_images(name: str) -> DataSet:
-    """Load images from the folder set by TINYTORCH_DATA, or from the cache. Nothing is downloaded.
+    """Load images from the folder set by TINYTORCH_DATA, or from the cache; raise MissingError if they are missing.
 
-    Raise UsageError for an unknown name, MissingError if the data set is missing, DamagedError if a file is damaged. A
-    damaged file in the cache is set aside.
+    Nothing is downloaded. Raise UsageError for an unknown name, and DamagedError if a file is damaged. A damaged file
+    in the cache is set aside.
     """
     source, place, contents = _read_data_files(name)
     try:
