@@ -25,7 +25,7 @@ def build_machine_record(sandbox: str) -> MachineRecord:
 
 
 def _find_processor_name() -> str:
-    """Find the processor's model name."""
+    """Find the processor's model name, or return "unknown" if the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -67,7 +67,7 @@ class Event:
 
     @property
     def criteria_met(self) -> int:
-        """The number of criteria that the stored result passes."""
+        """The number of criteria that the stored result passes, or 0 if the event has no result."""
         return sum(c["status"] == "passed" for c in (self.raw or {}).get("criteria", ()))
 
 
@@ -87,11 +87,11 @@ class History:
     damaged: tuple[DamagedRecord, ...] = ()
 
     def list_attempts(self, milestone: int) -> tuple[Event, ...]:
-        """List the attempts at a milestone."""
+        """List the attempts at a milestone, oldest first."""
         return tuple(e for e in self.events if e.kind is Kind.MILESTONE_ATTEMPTED and e.milestone == milestone)
 
     def find_best_attempt(self, milestone: int) -> Event | None:
-        """Find the attempt that counts: the first one that unlocks, else the first provisional one, else the best."""
+        """Return the first unlocking attempt, else the first provisional one, else the one that meets most criteria."""
 
         def rank(event: Event) -> tuple[bool, bool, int]:
             """Return a key that is larger for a better attempt."""
@@ -155,7 +155,7 @@ def encode_event_file(event: Event) -> bytes:
 
 
 def _write_new_file(path: Path, data: bytes) -> Path:
-    """Write a new file completely or not at all, and never overwrite an existing one."""
+    """Write a new file completely or not at all, and return its path. Raise FileExistsError if it already exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -256,7 +256,7 @@ def _validate_stored_result(raw: Any) -> None:
 
 
 def _set_aside_damaged_record(root: Path, path: Path, reason: str) -> DamagedRecord:
-    """Move a damaged record out of the way. If that fails, leave it in place and just report it."""
+    """Move a damaged record to `progress/damaged/`, or else leave it in place. Return where it is, with the reason."""
     target = root / DAMAGED / f"{path.name}.{secrets.token_hex(4)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

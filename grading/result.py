@@ -334,19 +334,22 @@ class Result(Record):
 
     @property
     def first_failure(self) -> Failure | None:
-        """The failure to fix first. Criteria and failures are in order."""
+        """The failure to fix first, in the order of the criteria and their failures, or None if there is none."""
         return next((f for c in self.criteria for f in c.failures), None)
 
 
 def _drop_unknown_place(failure: Failure, line_counts: dict[str, int]) -> Failure:
-    """Remove a failure's file if it has no line count, and its line if the file is shorter."""
+    """Return the failure without its file if that has no line count, and without its line if the file is shorter."""
     file = failure.file if failure.file in line_counts else None
     line = failure.line if file is not None and 0 < (failure.line or 0) <= line_counts[file] else None
     return failure.model_copy(update={"file": file, "line": line})
 
 
 def decide_verdict(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """Return the verdict. An error makes it an error, and anything unmet or unmeasured prevents an unlock."""
+    """Return NOT_YET if a criterion failed and none has an error. Otherwise, return ERROR unless all have passed.
+
+    If all criteria passed, return PROVISIONAL if there is a reason for that, and otherwise UNLOCKED.
+    """
     statuses = {c.status for c in criteria}
     if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET

@@ -52,7 +52,7 @@ class SourceFile:
 
 
 def list_source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFile]:
-    """List the files that students write for these modules: each module's file, and a trigger module's recipe."""
+    """List the files that students write for these modules: each module's file, and a built milestone's recipe."""
     files = []
     for module in modules:
         files.append(SourceFile(module.code, module, is_recipe=False))
@@ -67,14 +67,14 @@ OWN = Path("course", "solution")
 
 
 def list_answer_files(milestone: Milestone | None) -> list[Path]:
-    """List the student's data files, which hold their identity and their answers."""
+    """List the files with a student's id and answers for a milestone, or none if there is no milestone."""
     return [Path("student.yaml"), Path("answers", f"milestone-{milestone.id}.yaml")] if milestone else []
 
 
 def copy_submission(
     tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
 ) -> Submission:
-    """Copy the files that count from ``tree`` to ``into``.
+    """Copy the student's files that count into folders in ``into``, and record the missing and refused ones.
 
     A file that may not be copied is refused, and the reason is recorded.
 
@@ -113,7 +113,7 @@ def copy_submission(
 
 
 def copy_module_code(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
-    """Copy only these modules' code, for a worker that must not see the others."""
+    """Copy only these modules' code into ``into``, and return the submission with that folder as its code."""
     for module in modules:
         text = submission.read_text(module.code)
         if text is not None:

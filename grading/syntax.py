@@ -22,7 +22,7 @@ def parse_source(text: str, path: str) -> ast.Module | Failure:
 
 
 def _find_declared_encoding(text: str) -> str:
-    """Find the encoding that a file declares in its first lines, which Python uses to run it."""
+    """Find the encoding that a file declares in its first lines: "utf-8" by default, or "unknown" if it is invalid."""
     try:
         return tokenize.detect_encoding(io.BytesIO(text.encode()).readline)[0]
     except SyntaxError:

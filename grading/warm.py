@@ -84,7 +84,7 @@ class WarmGrader:
         is_enough: Callable[[TestOutcome], bool] = lambda _: False,
         aborted: threading.Event | None = None,
     ) -> Result | None:
-        """Grade the files as they are now. Return None if the event ``aborted`` was set first."""
+        """Grade the module's current files. Return None if the event ``aborted`` is set before the end."""
         self._aborted = aborted or threading.Event()
         try:
             result = grade_module(
@@ -120,7 +120,10 @@ class WarmGrader:
     def _take_spare_or_start_worker(
         self, submission: Submission, modules: tuple[Module, ...], budget: Budget, sandbox: str
     ) -> Worker:
-        """Provide a worker for these files: the spare worker or, if that has already been used, a new one."""
+        """Provide a worker for these files: the spare worker or, if that has already been used, a new one.
+
+        Raise GraderError if the grading run has been aborted.
+        """
         spare, self._spare = self._spare, None
         worker = start_worker(submission, modules, budget, sandbox) if spare is None else spare.worker
         try:

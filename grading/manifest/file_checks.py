@@ -16,12 +16,15 @@ from grading.manifest.topics import DOCUMENT, read_topics
 
 
 def find_missing_file_problems(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
-    """Return a problem for each named file or topic that does not exist. Raise ManifestError as `read_topics` does."""
+    """Return a problem for each missing file of a built module or milestone, and for each unknown topic.
+
+    Raise ManifestError if the manifest or the document of the topics cannot be read.
+    """
     return tuple(add_lines_to_findings(read_manifest_source(root), _find_missing_files(manifest, root)))
 
 
 def _find_missing_files(manifest: Manifest, root: Path) -> Iterator[Finding]:
-    """Yield a finding for each named file or topic that does not exist."""
+    """Yield a finding for each missing file of a built module or milestone, and for each unknown topic."""
     for index, module in enumerate(manifest.modules):
         if module.status is BuildStatus.PLANNED:
             continue

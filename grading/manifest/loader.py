@@ -45,7 +45,7 @@ __all__ = [
 
 
 def load_manifest(root: Path) -> Manifest:
-    """Load the manifest of the repository at `root`. Raise ManifestError if it is missing or not valid.
+    """Load the repository's manifest, but ignore invalid deadlines. Raise ManifestError if the rest is not valid.
 
     `grading.manifest.file_checks` checks whether the files named in the manifest exist. Invalid deadlines are ignored
     here, because students' commands do not use them. `load_manifest_strictly` reports them to instructors.
@@ -91,7 +91,7 @@ def _validate_manifest(data: Any) -> tuple[Manifest | None, list[Finding]]:
 
 
 def read_manifest_source(root: Path) -> YamlSource:
-    """Read the manifest's data and lines without validation. Raise ManifestError if it is missing or not plain YAML."""
+    """Read the manifest's raw data and line numbers. Raise ManifestError if it is missing or not plain YAML."""
     path = root / MANIFEST_FILE
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -146,7 +146,7 @@ def _convert_pydantic_error(error: ErrorDetails) -> Finding:
 
 
 def _is_pydantic_kind(error_path: tuple, index: int) -> bool:
-    """Return whether this part of pydantic's path is a kind, which the file's path does not contain."""
+    """Return whether the part at this index of pydantic's path is a `kind`, which the path in the file lacks."""
     return (index >= 2 and error_path[index - 2] == "questions") or (
         index >= 1 and error_path[index - 1] == "experiment"
     )
@@ -180,7 +180,7 @@ def _suggest_valid_value(error_type: str, context: dict) -> str:
 
 
 def _format_path_location(path: tuple) -> str:
-    """Describe the location of a path below the top level, as in " in `milestones[0].criteria[2]`"."""
+    """Describe the location of a path's parent, as in " in `milestones[0].criteria[2]`", or return "" for the top."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""
 

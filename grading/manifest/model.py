@@ -180,7 +180,7 @@ class Criterion(FrozenModel):
 
 
 def _build_value_error(key: str, message: str, repair: str) -> PydanticCustomError:
-    """Build an error from which the reader can report the line and the fix."""
+    """Build a validation error from which the loader can report the line of this key and the fix."""
     return PydanticCustomError("value", "{message} {repair}", {"key": key, "message": message, "repair": repair})
 
 

@@ -45,7 +45,7 @@ class ManifestError(UsageError):
 
 
 def suggest_name(unknown_name: str, known_names: Iterable[str]) -> str:
-    """Return a sentence that suggests the closest known name, or lists them all."""
+    """Suggest the closest known name in a sentence or, if none is close, list up to twelve known names."""
     known_names = sorted(set(known_names))
     close = difflib.get_close_matches(unknown_name, known_names, n=1)
     return (

@@ -23,7 +23,7 @@ MAX_TRIED = 2000
 
 
 def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
-    """Return a problem for each number question that lacks a prompt or a finite answer for some parameters."""
+    """Return a problem for each number question with too few parameter values, a bad prompt or an unusable answer."""
     return tuple(add_lines_to_findings(read_manifest_source(root), _find_broken_questions(manifest)))
 
 

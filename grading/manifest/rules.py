@@ -88,7 +88,7 @@ def _check_milestones(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) -> Iterator[Finding]:
-    """Yield findings for one milestone: duplicate names, unknown topics, and missing kinds of criteria."""
+    """Yield findings for one milestone's names, topics, kinds of criteria, answers and, if it is built, parts."""
     criteria = list(enumerate(milestone.criteria))
     yield from _find_duplicates("criterion", [((*path, "criteria", i, "name"), c.name) for i, c in criteria])
     yield from _find_duplicates(
@@ -113,7 +113,7 @@ def _check_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) ->
 
 
 def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPath) -> Iterator[Finding]:
-    """Yield findings for anything that a gradable milestone lacks."""
+    """Yield findings for a built milestone's unbuilt modules, missing parts, and unknown checks or figures."""
     if any(module.id == milestone.trigger for module in manifest.modules):
         planned = [m.id for m in manifest.list_modules_up_to(milestone) if m.status is BuildStatus.PLANNED]
         if planned:
@@ -134,7 +134,7 @@ def _check_built_milestone(milestone: Milestone, manifest: Manifest, path: KeyPa
 
 
 def _check_answer_keys(milestone: Milestone, path: KeyPath) -> Iterator[Finding]:
-    """Yield findings for questions whose answers are neither in plain text nor sealed, as in a release."""
+    """Yield findings for repeated options, and for questions without exactly one of a plain and a sealed answer."""
     for index, question in enumerate(milestone.questions):
         where = (*path, "questions", index)
         if isinstance(question, ChoiceQuestion):

@@ -11,7 +11,7 @@ SCHEMA_PATH = Path("docs", "schema", "manifest.schema.json")
 
 
 def generate_schema_json() -> str:
-    """Generate the complete text of the schema file."""
+    """Generate the JSON Schema of milestones.yaml, as the complete text of its file."""
     schema = Manifest.model_json_schema()
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -118,17 +118,17 @@ def find_troubleshooting_topics(milestone: Milestone, criteria: Iterable[Criteri
 
 
 def _find_failure_topics(failure: Failure) -> list[str]:
-    """Return the topics whose texts occur in a failure."""
+    """Return the slugs of the topics whose signs occur in a failure's title, value or test."""
     return _match_topic_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
 def _match_topic_signs(failure_text: str) -> list[str]:
-    """Return the topics whose texts occur in a failure's text, in the order of TOPIC_SIGNS."""
+    """Return the slugs of the topics whose signs occur in a failure's text, in the order of TOPIC_SIGNS."""
     return [topic for sign, topic in TOPIC_SIGNS.items() if all(part in failure_text for part in sign.split(" … "))]
 
 
 def _iterate_markdown_headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
-    """Yield the line numbers and matches of the headings outside code blocks."""
+    """Yield pairs of a line's index, from 0, and the match of its heading, for headings outside code blocks."""
     fenced = False
     for number, line in enumerate(lines):
         if line.startswith("```"):

@@ -36,7 +36,7 @@ class YamlSource:
 
 
 def parse_yaml(text: str) -> YamlSource:
-    """Parse one YAML document into data and lines; raise ManifestError if it is not plain YAML."""
+    """Parse one YAML document into data and line numbers. Raise ManifestError for bad syntax, tags or repeated keys."""
     return _YamlReader(text).read_document()
 
 
@@ -50,7 +50,7 @@ class _YamlReader:
         self.problems: list[Problem] = []
 
     def read_document(self) -> YamlSource:
-        """Read the only document of the text."""
+        """Read the only document of the text. Raise ManifestError if there are several or if it is not plain YAML."""
         try:
             event = self._next_event()
             while not isinstance(event, yaml.NodeEvent | yaml.StreamEndEvent):
@@ -71,7 +71,7 @@ class _YamlReader:
         return next(self.events)
 
     def _read_value(self, event: yaml.Event, path: KeyPath) -> object:
-        """Read the value that this event begins, at this path."""
+        """Read the value that this event begins, and note its line. Raise ManifestError if it is nested too deeply."""
         self.lines.setdefault(path, _get_event_line(event))
         if anchor := getattr(event, "anchor", None):
             what = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
@@ -92,7 +92,7 @@ class _YamlReader:
         return None
 
     def _read_mapping(self, path: KeyPath) -> dict[str, object]:
-        """Read the rest of a mapping."""
+        """Read the keys and values of a mapping, whose first event has been read, up to its end."""
         found: dict[str, object] = {}
         while not isinstance(event := self._next_event(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
@@ -110,7 +110,7 @@ class _YamlReader:
         return found
 
     def _read_sequence(self, path: KeyPath) -> list[object]:
-        """Read the rest of a sequence."""
+        """Read the values of a sequence, whose first event has been read, up to its end."""
         found: list[object] = []
         while not isinstance(event := self._next_event(), yaml.SequenceEndEvent):
             found.append(self._read_value(event, (*path, len(found))))
@@ -142,7 +142,7 @@ def _get_event_line(event: yaml.Event) -> int:
 
 
 def _convert_unquoted_scalar(value: str) -> object:
-    """Convert an unquoted scalar to the value that it represents."""
+    """Convert an unquoted scalar to None, a bool or a number, or return its text if it represents none of these."""
     if value.lower() in WORDS:
         return WORDS[value.lower()]
     if INTEGER.fullmatch(value):

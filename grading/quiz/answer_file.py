@@ -83,7 +83,7 @@ def _is_answers_file_damaged(root: Path, milestone_number: int) -> bool:
 
 
 def _rename_damaged_file(root: Path, path: Path) -> Path:
-    """Rename a file to the first free `….damaged-K.yaml` in its folder."""
+    """Rename a file to the first free `….damaged-K.yaml` in its folder. Return its new path below `root`."""
     count = 1
     while (aside := path.with_suffix(f".damaged-{count}.yaml")) and (root / aside).exists():
         count += 1

@@ -59,7 +59,7 @@ def read_mapping(root: Path, path: Path) -> YamlMapping | None:
 
 
 def parse_mapping(data: bytes, path: Path) -> YamlMapping:
-    """Parse a YAML mapping from bytes. Errors mention ``path``."""
+    """Parse a YAML mapping from bytes. Raise InvalidFileError, which mentions ``path``, if they are anything else."""
     if len(data) > MAX_BYTES:
         raise InvalidFileError(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
     try:
@@ -81,7 +81,7 @@ def parse_mapping(data: bytes, path: Path) -> YamlMapping:
 
 
 def _find_empty_value(value: object, key_path: Where) -> Where | None:
-    """Return the path of the first null value."""
+    """Return the key path of the first null value at any depth, or None if there is none."""
     if value is None:
         return key_path
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -99,12 +99,12 @@ class _Dumper(yaml.SafeDumper):
     """A dumper that quotes every text that would be read as something else."""
 
     def ignore_aliases(self, _data: object) -> bool:
-        """Write every value in full."""
+        """Return True, so that a repeated value is written in full each time."""
         return True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Quote a text that plain YAML would read as something else."""
+    """Represent a text, in quotes if YAML would read it as another type or if it has unprintable characters."""
     plain = text.lower() not in WORDS and not INTEGER.fullmatch(text) and not DECIMAL.fullmatch(text)
     # Line endings in a folded or multi-line text can change. In double quotes, they are escaped.
     style = None if plain and text.isprintable() else '"'

@@ -48,7 +48,7 @@ def _compile_formula(formula: str) -> TemplateExpression:
 
 
 def format_canonical_choice(options: tuple[str, ...] | list[str]) -> str:
-    """Return the canonical form of a set of options."""
+    """Return the canonical form of a set of options: a sorted JSON list without duplicates."""
     return json.dumps(sorted(set(options)), ensure_ascii=False)
 
 
@@ -61,12 +61,12 @@ def compute_sealed_digest(
 
 @lru_cache(maxsize=4096)
 def _compute_scrypt_digest(text: str, salt: str) -> str:
-    """Return the digest of a text. A process that seals the same questions again computes none of them twice."""
+    """Return the scrypt digest of a text in hexadecimal. A process computes each digest only once."""
     return hashlib.scrypt(text.encode(), salt=bytes.fromhex(salt), **SCRYPT_COST).hex()
 
 
 def seal_question(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
-    """Return the question as a release contains it: digests replace the answer, and the options are in neutral order.
+    """Return the question as a release contains it: digests replace the answer, and the options are sorted.
 
     Raise ValueError if the question has no plain-text answer. The same question always gives the same digests.
     """

@@ -20,7 +20,7 @@ HEADER = "# Your user name. Your capability questions depend on it, so do not ch
 
 
 def read_student_id(root: Path) -> str | None:
-    """Read the id in lower case, since case does not matter, or return None if there is no file.
+    """Read the student's id from `student.yaml`, and convert it to lower case. Return None if there is no file.
 
     Raise InvalidFileError if the file is damaged.
     """

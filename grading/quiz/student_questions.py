@@ -51,7 +51,7 @@ def _build_student_question(question: NumberQuestion | ChoiceQuestion, student_i
 
 
 def choose_parameter_variants(question: NumberQuestion) -> list[dict[str, int | float]]:
-    """Choose 64 combinations of the parameters by a digest of the question.
+    """Choose 64 combinations of the parameters. They are always the same for the same question.
 
     They all differ if there are enough combinations. Otherwise, they repeat in the same order.
     """

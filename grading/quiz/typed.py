@@ -27,7 +27,7 @@ def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | t
 
 
 def _parse_option_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
-    """Parse letters of the question's options: one letter as text, several as a tuple."""
+    """Parse one letter (as text) or several (as a tuple). Raise UnclearAnswerError if one is not an option."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
     if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):
@@ -36,7 +36,7 @@ def _parse_option_letters(text: str, question: StudentQuestion) -> str | tuple[s
 
 
 def _parse_typed_number(text: str, question: StudentQuestion) -> Number:
-    """Parse a number, with or without the unit that the question names."""
+    """Parse a number, with or without the unit that the question names. Raise UnclearAnswerError if it is unclear."""
     found = NUMERAL.fullmatch(text.strip()) if len(text) <= MAX_CHARACTERS else None
     example = "20" if question.digits == 0 else "0.25"
     if found is None:
@@ -61,7 +61,7 @@ def _is_named_unit(unit: str, prompt: str) -> bool:
 
 
 def _rewrite_numeral_for_python(digits: str, *, is_whole: bool) -> str:
-    """Rewrite a numeral as Python writes it. A comma or a point may mark thousands or decimals."""
+    """Rewrite a numeral as Python writes it. Raise UnclearAnswerError if its comma or point is ambiguous."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)
     last = max(digits.rfind(","), digits.rfind("."))

@@ -62,7 +62,7 @@ def _load_badge_template() -> Template:
 
 
 def render_shields_badge(number: int, name: str, best_result: Result | None) -> str:
-    """Render a milestone's badge for shields.io from its best result.
+    """Render the JSON for a milestone's badge on shields.io. It says "not yet" if the best result unlocks nothing.
 
     >>> print(render_shields_badge(1, "Basic Inference", None), end="")
     {"schemaVersion": 1, "label": "Milestone 1: Basic Inference", "message": "not yet", "color": "lightgrey"}

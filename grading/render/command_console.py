@@ -32,7 +32,7 @@ class CommandConsole(Console):
         super().print(*objects, crop=crop, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as usual, but take each command in a text for a single word."""
+        """Render as usual, but do not break lines inside a command."""
         options = options or self.options
         if isinstance(renderable, str):
             renderable = self.render_str(renderable, highlight=options.highlight, markup=options.markup)
@@ -51,7 +51,7 @@ class CommandConsole(Console):
 
 
 def _set_long_commands_apart(text: Text, max_columns: int) -> list[Text]:
-    """Split the text into the commands that are longer than a line, which are not wrapped, and what is around them."""
+    """Split the text before and after each command longer than `max_columns`, and keep the commands unwrapped."""
     parts, done = [], 0
     for found in GLUED.finditer(text.plain):
         if len(found["command"]) > max_columns:

@@ -16,7 +16,7 @@ GLUE = "\ue000"
 
 
 def glue_commands(text: str, max_columns: int | None = None) -> str:
-    """Glue the words of each command together, unless it is longer than ``max_columns``. The length stays the same.
+    """Replace each space in a command with the character GLUE, unless the command is longer than ``max_columns``.
 
     >>> glue_commands("To run it again: tito module test 04").split()
     ['To', 'run', 'it', 'again:', 'tito\\ue000module\\ue000test\\ue00004']
@@ -43,5 +43,5 @@ def list_commands_to_type(text: str) -> list[str]:
 
 
 def unglue_commands(text: str) -> str:
-    """Put the spaces back."""
+    """Replace each GLUE character with a space."""
     return text.replace(GLUE, " ")

@@ -39,7 +39,7 @@ def format_figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
 
 def _format_trimmed(value: float, decimals: int) -> str:
-    """Format a number with at most this many decimals and without trailing zeros."""
+    """Format a number with at most this many decimals, commas between thousands, and no trailing zeros."""
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -78,8 +78,8 @@ def compute_closeness(criterion: CriterionResult) -> float:
 def format_margin(criterion: CriterionResult) -> str:
     """Format how far the figure is above or below its threshold: "2.3 points to spare", "12% short".
 
-    The margin of a share is in points, and any other margin is a percentage of the threshold. Return "" if no margin is
-    possible, as at 100%.
+    The margin of a share is in points, and any other margin is a percentage of the threshold. Return "" if nothing was
+    measured or if no margin is possible, as at 100%.
     """
     if criterion.measured is None or not math.isfinite(criterion.measured):
         return ""
@@ -125,7 +125,7 @@ def draw_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def draw_sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:
-    """Draw the values as a curve at most `width` characters wide, with a space where nothing was measured.
+    """Draw the values as a curve of at most `width` characters, with a space for each gap, or return "" without values.
 
     >>> draw_sparkline((0.0, 1.0, None, 7.0), 8)
     '▁▂ █'

@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def render_junit(*results: Result) -> str:
-    """Render the XML document, with its declaration and a suite for each result. There must be at least one result."""
+    """Render the results as a JUnit XML document with a suite for each result. There must be at least one result."""
     root = ET.Element("testsuites", name=_clean_xml_line(results[0].course.name))
     for result in results:
         _add_test_suite(root, result)
@@ -117,10 +117,10 @@ def _format_failure_text(failure: Failure) -> str:
 
 
 def _clean_xml_text(text: str, max_characters: int) -> str:
-    """Clean text that may have several lines, for XML."""
+    """Clean and cut text of several lines, and remove the characters that XML does not allow."""
     return _NOT_XML.sub("", clean_text(text, max_characters))
 
 
 def _clean_xml_line(text: str) -> str:
-    """Clean an attribute's value, which viewers show as one line."""
+    """Clean and cut an attribute's value, put it on one line, and remove the characters that XML does not allow."""
     return _NOT_XML.sub("", to_one_line(text, 2000))

@@ -27,7 +27,7 @@ def strip_medal_symbol(medal: str) -> str:
 
 
 def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: bool = False) -> str:
-    """Return the SVG of a medal, WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
+    """Return the SVG elements of a medal, WIDTH by HEIGHT in size: a ribbon, a disc and the milestone's number.
 
     A medal that has not been earned yet is grey and has no ribbon. A provisional medal has a dashed rim.
     """

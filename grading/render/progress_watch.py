@@ -98,5 +98,5 @@ class RichWatch:
 
 
 def create_watch(console: Console) -> RichWatch | PlainWatch:
-    """Create an animated listener for a terminal, or else one that prints a line per phase."""
+    """Create a watch that animates a line on a terminal, or else one that prints a line per phase."""
     return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)

@@ -12,7 +12,7 @@ from grading.result import Result
 def encode_result(result: Result) -> str:
     """Encode the record in its own field order, indented by two, ASCII only, with one newline at the end.
 
-    Numbers that JSON does not support (NaN, infinities) become null. A lone surrogate becomes U+FFFD.
+    Numbers that JSON does not support (NaN, infinities) become null. A lone surrogate becomes a question mark.
     """
     return json.dumps(_replace_unencodable(result.model_dump(mode="json")), indent=2, allow_nan=False) + "\n"
 
@@ -23,7 +23,7 @@ def decode_result(encoded: str | bytes) -> Result:
 
 
 def _replace_unencodable(value: Any) -> Any:
-    """Replace what JSON cannot represent, at any depth."""
+    """Replace NaN and infinities with None, and lone surrogates with question marks, at any depth."""
     match value:
         case dict():
             return {_replace_unencodable(k): _replace_unencodable(v) for k, v in value.items()}

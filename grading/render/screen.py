@@ -65,7 +65,7 @@ class LiveScreen:
         self._live.stop()
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Draw the frame over the last one, but no faster than the eye can follow."""
+        """Wait until the last frame has had its time, then draw this one over it or, with `keep`, print it above."""
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._live.update("" if keep else renderable, refresh=not keep)
         if keep:
@@ -73,7 +73,7 @@ class LiveScreen:
         self._until = time.monotonic() + seconds
 
     def ask(self, question: str) -> str | None:
-        """Ask the question below the kept frames. Return None if there is no keyboard."""
+        """Ask the question below the kept frames. Return None if the answer is empty or nobody can type."""
         if not sys.stdin.isatty():
             return None
         self._live.stop()
@@ -108,7 +108,7 @@ class PlainScreen:
             self._console.print(self._last)
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Print the first frame and the kept frames, and hold any other frame back until the end."""
+        """Print the first frame and the kept frames. On exit, print the last frame if it has not been printed."""
         if self._first or keep:
             self._console.print(renderable)
             self._first, self._last = False, None

@@ -94,7 +94,7 @@ def print_result_report(console: Console, result: Result, *, again: str | None =
 
 
 def print_first_failure_and_notes(console: Console, result: Result) -> None:
-    """Print only the failure to fix first, the code's printed output, and the notes on what was not graded."""
+    """Print only a grader error, the code's printed output, the notes on files, and the failure to fix first."""
     parts = [
         *_list_first_error_lines(result),
         *_quote_student_output(result),
@@ -143,7 +143,7 @@ def _build_criteria_tables(result: Result, is_wide: bool, ascii_only: bool) -> I
 def _build_criterion_row(
     criterion: CriterionResult, is_wide: bool, ascii_only: bool, shown_texts: set[str]
 ) -> list[RenderableType]:
-    """Build a criterion's row. A reason or method that several rows share is shown only once."""
+    """Build a criterion's row. Leave out a reason or method in ``shown_texts``, and add the others to that set."""
     sign, ascii_sign, colour = _SIGNS[criterion.status]
     bar = Text(figure_text.draw_bar(figure_text.compute_closeness(criterion), 10, ascii_only=ascii_only), style=colour)
     name = Text(to_one_line(criterion.title, 300))
@@ -195,7 +195,7 @@ def _list_other_failures(result: Result) -> Iterator[RenderableType]:
 
 
 def build_failure_view(failure: Failure, *, is_brief: bool) -> Group:
-    """Build the failure's title with its place, call, values and hint below it."""
+    """Build the failure's title with its place, call, values, hint and, unless ``is_brief``, detail below it."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")

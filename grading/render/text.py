@@ -104,13 +104,13 @@ def _keep_joiner(match: re.Match[str]) -> str:
 
 
 def _break_workflow_commands(line: str) -> str:
-    """Break every `::name` in the line that a later `::` would complete."""
+    """Put a space into the `::` of every `::name` that a later `::` would complete to a workflow command."""
     last = line.rfind("::")
     return _COMMAND_START.sub(lambda start: ": :" if start.end("name") <= last else "::", line)
 
 
 def to_one_line(text: str, max_characters: int = 200) -> str:
-    """Clean the text and put it on one line, with single spaces.
+    """Clean the text, put it on one line with single spaces, and cut it visibly after `max_characters`.
 
     >>> to_one_line("a\\n  b")
     'a b'
@@ -119,7 +119,9 @@ def to_one_line(text: str, max_characters: int = 200) -> str:
 
 
 def cut_line(text: str, max_columns: int) -> str:
-    """Clean the text, put it on one line, and cut it with an ellipsis. Use it only where more text soon follows.
+    """Clean the text, put it on one line, and cut it to `max_columns` characters, including the ellipsis.
+
+    Use it only where more text soon follows.
 
     >>> cut_line("Testing module 04_layers", 10)
     'Testing m…'

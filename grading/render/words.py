@@ -78,7 +78,7 @@ def describe_points_and_scheme(result: Result) -> str | None:
 
 
 def format_result_points(result: Result) -> str:
-    """Format the points, such as "92.3 of 100"."""
+    """Format the points, rounded down, such as "92.3 of 100"."""
     share = (
         math.floor(1000 * compute_score_share(result)) / 1000
     )  # rounded down, never up to a score that was not reached
@@ -94,7 +94,7 @@ def explain_not_measured(criterion: CriterionResult) -> str:
 def group_not_attempted(
     criteria: tuple[CriterionResult, ...],
 ) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
-    """Separate the criteria that were not attempted for a shared reason from the others."""
+    """Return the criteria to list one by one, and those not attempted for the same reason, keyed by the reason."""
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:

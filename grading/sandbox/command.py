@@ -53,7 +53,10 @@ class WorkerPaths:
 def build_worker_command(
     confinement: Confinement, private: Path, pipe_descriptor: int
 ) -> tuple[list[str], dict[str, str]]:
-    """Return a worker's command line and environment. Outside bubblewrap, its home is ``private / "home"``."""
+    """Prepare a worker's folders and their permissions, and return its command line and environment.
+
+    Outside bubblewrap, its home is ``private / "home"``.
+    """
     seen = make_worker_file_view(
         find_real_interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *list_data_folders()})
     )
@@ -128,7 +131,10 @@ def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: Wo
 
 
 def _build_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence outside bubblewrap: either Landlock, seccomp and limits, or only limits in a plain process."""
+    """Describe the fence outside bubblewrap, and give the worker's folders to its own user if it gets one.
+
+    The fence is either Landlock, seccomp and limits, or only limits in a plain process.
+    """
     fence: dict[str, object] = {
         "tmpfs": None,
         "become": None,
@@ -155,7 +161,7 @@ def _map_paths_to_rights(shown: dict[Path, int], places: WorkerPaths) -> dict[st
 
 
 def _read_kernel_release() -> tuple[int, ...]:
-    """Parse the part of the kernel's version that consists of numbers."""
+    """Return the first two numbers of the kernel's version, such as (5, 14)."""
     return tuple(int(part) for part in platform.release().partition("-")[0].split(".")[:2] if part.isdigit())
 
 

@@ -59,9 +59,10 @@ class Confinement:
 
 
 def choose_fence(*, official: bool) -> str:
-    """Return the strongest fence that works here. Raise GraderError if it is too weak for official grading.
+    """Return the fence that the environment requests, or else the strongest one that works here.
 
-    A plain process is too weak. GraderError is also raised if the fence that the environment requests does not work.
+    Raise GraderError if the requested fence is unknown or does not work, or if official grading would get only a plain
+    process, which is too weak.
     """
     wanted = os.environ.get(VARIABLE) or None
     if wanted not in (None, *FENCES):
@@ -106,13 +107,13 @@ class WorkerProcess:
         self._watch: Watchdog | None = None
 
     def watch_usage(self) -> None:
-        """Start watching threads and files outside bubblewrap, where no kernel limit counts them."""
+        """Outside bubblewrap, start a watchdog that kills the process if it has too many threads or files."""
         if self._confinement.sandbox != "bubblewrap" and self._watch is None:
             max_tasks = MAX_TASKS + self._confinement.threads
             self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._kill_for_excess)
 
     def _kill_for_excess(self, reason: str) -> None:
-        """Kill the process because it used too much of some resource."""
+        """Kill the process, and keep the reason for `explain_broken_pipe`."""
         self._excess = reason
         self.kill()
 
@@ -122,7 +123,7 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
-        """Read how much CPU time and memory the worker's processes have used; return None if the system cannot say."""
+        """Read the worker's CPU time and how long it waited for a processor; return None if the system cannot say."""
         return read_usage(self.process.pid)
 
     def read_cpu_nanoseconds(self) -> int | None:

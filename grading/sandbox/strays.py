@@ -22,7 +22,7 @@ ROUNDS = 50
 
 @functools.cache
 def adopt_orphans() -> None:
-    """Make this process the parent of its orphaned descendants."""
+    """On Linux, make this process the parent of its orphaned descendants."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

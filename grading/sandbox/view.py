@@ -44,7 +44,7 @@ class FileView:
 
     @functools.cached_property
     def readable(self) -> tuple[tuple[Path, bool], ...]:
-        """For a fence that cannot cover paths, the real paths, and whether each one is readable or only listable.
+        """Pairs of a real path and whether it is readable or only listable, for a fence that cannot cover paths.
 
         A folder that contains a covered path is replaced by its entries, and may itself be listed.
         """
@@ -125,7 +125,7 @@ def _list_shared_libraries_in(python: Path, folder: Path) -> tuple[Path, ...]:
 
 
 def _find_package_files(name: str) -> Iterator[Path]:
-    """Find a package's folder or single file, and the folder of its bundled libraries."""
+    """Yield a package's folder or file, and its bundled libraries' folder. Raise GraderError if it is not installed."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise GraderError(f"{name} is not installed, though this environment should have it. To check: tito doctor")

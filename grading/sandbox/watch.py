@@ -37,7 +37,7 @@ class Watchdog:
 
 
 def describe_exceeded_resource_limit(pid: int, folder: Path, max_tasks: int) -> str | None:
-    """Return a clause on the process's limit on threads, files or bytes that is exceeded, or None if none is.
+    """Describe in a clause which limit on threads, files or bytes a process exceeds; return None if it exceeds none.
 
     An example, for a student's message, is "it created more than 4,096 files".
     """

@@ -65,7 +65,7 @@ def array(
     dtype_hint: str | None = None,
     traps: Mapping[str, Any] | None = None,
 ) -> None:
-    """Expect an array's shape, its dtype if given, and every value within ``atol + rtol * |expected|``.
+    """Raise Mismatch unless the shape, the dtype (if given) and all values match, within ``atol + rtol * |expected|``.
 
     NaN equals NaN. ``hint`` is about shape and values. For a wrong dtype, ``dtype_hint`` or a general hint is shown.
     ``traps`` maps the hint for a common mistake to the values that the mistake produces. If the result has these
@@ -120,7 +120,10 @@ def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | Non
 def raises(
     kind: type[Exception], *, call: str, mentions: tuple[str, ...] = (), hint: str | None = None
 ) -> Iterator[None]:
-    """Expect the block to raise ``kind`` with a message that contains each of ``mentions``."""
+    """Expect the block to raise ``kind`` with a message that contains each of ``mentions``.
+
+    An unfilled gap, or a worker that does not answer, is not turned into a Mismatch: its exception passes through.
+    """
     wanted = kind.__name__ + (f" that mentions {' and '.join(mentions)}" if mentions else "")
     try:
         yield
@@ -160,7 +163,10 @@ def explain_errors(call: str, hint: str | Callable[[str], str]) -> Iterator[None
 
 
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
-    """Copy the values of a tensor, number or list into a genuine ndarray that belongs to the test."""
+    """Return the values of a tensor, array, number or list as a genuine ndarray. Raise Mismatch for anything else.
+
+    An array is returned itself, not a copy of it.
+    """
     if type(value) is np.ndarray:
         return _require_bounded_size(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):

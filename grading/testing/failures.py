@@ -113,7 +113,7 @@ def explain_failure(
     printed: str = "",
     is_given: Callable[[Frame], bool] = lambda _: False,
 ) -> Failure:
-    """Explain the failure of a test that ended with this exception.
+    """Build the record that explains a failed test, with its call, values, place and hint, from the exception.
 
     ``frames`` are the lines of student code in the traceback, for an exception that has no traceback of its own.
     ``printed`` is the student code's output during the test. ``is_given`` returns whether the course provided a line.
@@ -154,7 +154,7 @@ def explain_failure(
 
 
 def find_gap_task(error: BaseException | None) -> str | None:
-    """Find the task that the message of an unfilled gap mentions: 2.3 for "Task 2.3: …"."""
+    """Return the task that an unfilled gap mentions: 2.3 for "Task 2.3: …". Return None for any other exception."""
     named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
     return named.group(1) if named else None
 
@@ -172,7 +172,7 @@ def find_exception_hint(error: BaseException) -> str | None:
 
 
 def find_failing_expression(error: BaseException) -> str | None:
-    """Find the expression in the test's line that raised the exception, such as `linear.forward(x, weight)`."""
+    """Find the expression in a test that raised the exception, as in `linear.forward(x, weight)`, or return None."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -237,7 +237,7 @@ def _explain_returned_none(printed: str) -> tuple[str, str]:
 
 
 def _explain_unusable_value(error: BaseException) -> dict[str, str]:
-    """Explain why a test could not use the value that student code returned."""
+    """Explain why a test could not use a returned value, as the fields got, expected and, if there is one, hint."""
     message = str(error)
     if get_exception_type_name(error) == "TypingError":  # the test itself calls a compiled loop
         return {"got": _describe_exception(error), "expected": "code that Numba can compile", "hint": NUMBA}

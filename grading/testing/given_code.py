@@ -19,7 +19,7 @@ class GivenCode:
         self._lines: dict[str, frozenset[tuple[str, str]]] = {}
 
     def is_given_frame(self, frame: Frame) -> bool:
-        """Return whether a line is unchanged and in a function without a gap.
+        """Return whether a traceback's line is the course's own: unchanged, and in a function without a gap.
 
         Return False if the release is not known.
         """
@@ -31,7 +31,7 @@ class GivenCode:
 
 
 def list_lines_of_given_functions(text: str) -> frozenset[tuple[str, str]]:
-    """List the lines of every function without a gap, each with the function's name.
+    """List every line of the functions without a gap, as pairs of the function's name and the stripped line.
 
     The list is empty if ``text`` is not Python.
 

@@ -17,7 +17,7 @@ DIFFERENTIATE = (
 
 
 def list_forward_argument_names(forward: Any, count: int) -> list[str]:
-    """List the names of the arrays that an op's forward takes: x, weight, bias."""
+    """List the names of the arrays that an op's forward takes (x, weight, bias) or, if unknown, input 0, input 1, …."""
     try:
         named = list_argument_names(forward) if isinstance(forward, Proxy) else forward.__code__.co_varnames
     except (AttributeError, RemoteError):  # a NumPy function, for example

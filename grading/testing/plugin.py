@@ -113,7 +113,7 @@ class DirectStudent:
 
     @staticmethod
     def define(function: Callable[..., Any]) -> Any:
-        """Return a test's own function, which runs next to student code and may start threads or wait for them."""
+        """Return a test's own function unchanged, since it already runs in the same process as student code."""
         return function
 
     @staticmethod
@@ -132,14 +132,17 @@ class DirectStudent:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--task 2.3`, which hides the failures of later tasks while a student works on one task."""
+    """Add the option `--task 2.3`, which runs only the tests of this task."""
     parser.getgroup("tinytorch").addoption(
         "--task", action="append", default=[], metavar="ID", help="only the tests of this task: 2.3, or 3 in module 02"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Given `--task`, deselect all tests of other tasks; raise UsageError if a given task has no test here."""
+    """Given `--task`, deselect all tests of other tasks; raise UsageError if a given task has no test here.
+
+    When VS Code lists the tests, put each test's task before its name.
+    """
     if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
         prefix_tests_with_tasks(items)
     if given := config.getoption("--task"):

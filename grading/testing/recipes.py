@@ -85,7 +85,7 @@ def check_probabilities(student: Any, rng: np.random.Generator, recipe: ImageRec
 
 
 def check_feature_maps(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """`feature_maps` returns one map per kernel of the first convolution, and different maps for different images."""
+    """`feature_maps` returns several maps for each image, and different maps for different images."""
     ours, call = recipe.load_recipe(student), "feature_maps(network, 2 images)"
     got = expect.pull(ours.feature_maps(ours.build(student.rng(3)), recipe.draw_noise(rng, 2)), call=call)
     fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
@@ -95,7 +95,7 @@ def check_feature_maps(student: Any, rng: np.random.Generator, recipe: ImageReci
 
 
 def check_untrained_loss(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """An untrained network's mean loss is close to ln 10, the loss of guessing."""
+    """An untrained network's mean loss is more than half of ln 10, which is the loss of guessing."""
     ours, images, labels = recipe.load_recipe(student), recipe.draw_noise(rng, 200), rng.integers(0, 10, 200)
     p = expect.pull(ours.predict(ours.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
     loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
@@ -103,7 +103,7 @@ def check_untrained_loss(student: Any, rng: np.random.Generator, recipe: ImageRe
 
 
 def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe, count: int) -> None:
-    """Training on ``count`` dark and bright images lowers the loss, moves every parameter and reports progress."""
+    """Training on ``count`` dark and bright images halves the loss, moves every parameter and reports progress."""
     ours, told = recipe.load_recipe(student), Reports(*FIGURES)
     labels = rng.permutation(np.arange(count) % 2)
     images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (count, *recipe.shape))
@@ -127,7 +127,7 @@ def check_loss_falls(student: Any, rng: np.random.Generator, recipe: ImageRecipe
 
 
 def check_simple_task_is_learned(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
-    """After training on 256 images of a simple task, the network classifies 120 new ones. Training reports progress."""
+    """After training on 256 images of a simple task, 90% of 120 new ones are recognised. Training reports progress."""
     ours, told = recipe.load_recipe(student), Reports(*FIGURES)
     images, labels = recipe.draw_squares(rng, 376)
     network = ours.build(student.rng(5))
@@ -193,7 +193,7 @@ def _check_progress_reports(told: Reports) -> None:
 
 @contextmanager
 def _explain_overflow() -> Iterator[None]:
-    """Explain a NumPy warning about an overflow, which is an error during training."""
+    """Turn a NumPy warning about an overflow, which the block raises as an error, into a Mismatch with a hint."""
     try:
         yield
     except Exception as error:
@@ -205,7 +205,7 @@ def _explain_overflow() -> Iterator[None]:
 
 
 def _explain_accuracy(told: Reports, classes: int, seen: float) -> str:
-    """Explain why new images are not recognised, although ``seen`` is the share of the training images that are."""
+    """Explain why a network that recognises the share ``seen`` of its training images does not recognise new ones."""
     trained = float(np.mean([report["accuracy"] for report in told.calls[-5:]]))
     if seen >= 0.9:
         return (
@@ -242,7 +242,7 @@ def _explain_loss(told: Reports, classes: int) -> str:
 
 
 def _suggest_more_training_steps(told: Reports) -> str | None:
-    """Suggest more steps if training on few images took too few steps to learn or to report."""
+    """Suggest more steps if training on few images took fewer than 50; otherwise return None."""
     steps = told.calls[-1]["steps"]
     return (
         f"training took only {steps} steps; for few images, use smaller batches and more epochs" if steps < 50 else None

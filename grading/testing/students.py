@@ -92,6 +92,6 @@ class WorkerPool:
         return "".join(w.output for w in self._workers)
 
     def close(self) -> None:
-        """Stop the last worker. The others are already dead."""
+        """Close all workers, of which only the last can still be running."""
         for worker in self._workers:
             worker.close()
