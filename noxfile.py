@@ -78,7 +78,7 @@ def install_packages(session: nox.Session, *packages: str, compiled: bool = True
 
 
 def run_own_module(session: nox.Session, module: str, *arguments: str) -> None:
-    """Run one of our modules in the folder where the command was run; its exit code becomes nox's.
+    """Run one of our modules with these arguments and those after `--`; unless it exits with 0, end with its code.
 
     Nox itself knows only 0 and 1, so the codes 2 (wrong usage) and 3 (grader or machine error) end nox immediately.
     `-P` keeps Python from importing a package `grading` in the folder where the command was run, which a student may

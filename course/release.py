@@ -86,7 +86,7 @@ class ReleaseReport:
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
-    """Write the student repository of the course at ``root`` to ``target``, completely or not at all.
+    """Write the student repository to an empty or new folder, or with ``force`` over an unedited release; or nothing.
 
     ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that
     does not come from a release, and ManifestError or SkeletonError if the course itself is invalid.

@@ -158,7 +158,7 @@ class _ClusterGrading:
             room -= 1
 
     def _read_outcome(self, future: Any, task: GradingTask) -> TaskOutcome | None:
-        """Read the outcome of a task, or return None if another worker will retry it.
+        """Read a task's outcome; retire a worker that refused it, and return None if another will retry it.
 
         Raise GraderError if the worker cannot run the course's code, or if the last worker is gone.
         """

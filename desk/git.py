@@ -147,9 +147,10 @@ def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> li
 def read_files(
     repository: Path, digests: Iterable[str], *, largest: int, total_limit: int = 64 << 20
 ) -> dict[str, bytes | None]:
-    """Map git's digest of each file to its bytes, or to None if the file is too large or was not fetched.
+    """Map git's digest of each file to its bytes, or to None if it is too large or was not fetched; forget the remote.
 
     A file is too large if it has more than `largest` bytes, or if it would bring the total above `total_limit` bytes.
+    Without its remote, the repository cannot fetch what is missing while it is read.
     """
     wanted = list(dict.fromkeys(digests))
     if not wanted:

@@ -120,10 +120,7 @@ class WarmGrader:
     def _take_spare_or_start_worker(
         self, submission: Submission, modules: tuple[Module, ...], budget: Budget, sandbox: str
     ) -> Worker:
-        """Provide a worker for these files: the spare worker or, if that has already been used, a new one.
-
-        Raise GraderError if the grading run has been aborted.
-        """
+        """Provide a worker for these files, the unused spare or a new one; raise GraderError if the run was aborted."""
         spare, self._spare = self._spare, None
         worker = start_worker(submission, modules, budget, sandbox) if spare is None else spare.worker
         try:

@@ -34,7 +34,7 @@ def enable_single_keys() -> None:
 
 @contextmanager
 def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
-    """During the block, call ``on_key`` in a separate thread with each key pressed. Ctrl-C remains an interrupt."""
+    """During the block, call ``on_key`` in a thread with each key but arrows; standard input must be a terminal."""
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()

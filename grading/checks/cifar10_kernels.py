@@ -98,7 +98,7 @@ def measure_compressed_network(
 def _describe_kernel_failures(
     figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
 ) -> dict[str, Failure]:
-    """For accuracy and each figure of this milestone only, describe the failure for a missed threshold."""
+    """Describe the failures to report if accuracy or an int8 figure misses its threshold, without comparing them."""
     return {
         "accuracy": Failure(
             title="Test images are classified correctly",

@@ -67,7 +67,7 @@ def read_tensor_array(tensor: Any) -> Any:
 
 
 def hold_in_worker(array: Any) -> Any:
-    """Return the array unchanged, so that calling this function in the worker leaves it there."""
+    """Return the array unchanged; `hold_result` calls this in the worker to keep a copy of the array there."""
     return array
 
 

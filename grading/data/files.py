@@ -71,7 +71,7 @@ def locate_data_set(source: DataSource) -> DataLocation:
 
 
 def _list_missing_files(folder: Path, source: DataSource) -> tuple[str, ...]:
-    """List the data set's files that are missing from a folder."""
+    """List the data set's files that a folder contains neither plain nor as .gz."""
     return tuple(file.name for file in source.files if find_plain_or_gzip_file(folder, file) is None)
 
 

@@ -214,7 +214,7 @@ def _build_verdict_table(report: RunReport) -> str:
 
 
 def _format_table_row(*cells: str) -> str:
-    """Format one row of a Markdown table."""
+    """Format one row of a Markdown table from cells whose Markdown is escaped already."""
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 

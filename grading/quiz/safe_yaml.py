@@ -59,7 +59,7 @@ def read_mapping(root: Path, path: Path) -> YamlMapping | None:
 
 
 def parse_mapping(data: bytes, path: Path) -> YamlMapping:
-    """Parse a YAML mapping from bytes. Raise InvalidFileError, which mentions ``path``, if they are anything else."""
+    """Parse a YAML mapping in which every key has a value; else raise InvalidFileError, which mentions ``path``."""
     if len(data) > MAX_BYTES:
         raise InvalidFileError(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
     try:

@@ -65,7 +65,7 @@ class LiveScreen:
         self._live.stop()
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Wait until the last frame has had its time, then draw this one over it or, with `keep`, print it above."""
+        """Wait until the last frame has had its time, then replace it. With `keep`, later frames go below this one."""
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._live.update("" if keep else renderable, refresh=not keep)
         if keep:

@@ -26,7 +26,7 @@ class OutputTail:
         return (self._head + middle + tail).decode(errors="replace")
 
     def stop(self) -> None:
-        """Wait briefly for the end of the stream, then close it."""
+        """Wait up to a second for the stream to end, and close it if it has; otherwise leave it open."""
         self._thread.join(1)
         if self._stream is not None and not self._thread.is_alive():
             self._stream.close()

@@ -169,7 +169,7 @@ def prefix_tests_with_tasks(items: Iterable[pytest.Item]) -> None:
 
 
 def resolve_task_name(name: str, known: set[str]) -> set[str]:
-    """Find the tasks that a name refers to: 2.3, or 3 for the third task of one module or all tasks of module 03."""
+    """List the known tasks that 2.3 means, or 3: the third task of the only module, or all of module 03; maybe none."""
     modules = {task.partition(".")[0] for task in known}
     if name in known:
         return {name}
@@ -224,7 +224,7 @@ def _is_student_test_in_this_process(item: pytest.Item) -> bool:
 
 
 def identify_test(item: pytest.Item, root: Path) -> FailedTest:
-    """Return a test's path below ``root``, the first line of its docstring, and its task."""
+    """Return a test's node ID (`path::name`, below ``root``), the first line of its docstring, and its task."""
     mark = item.get_closest_marker("task")
     title = (inspect.getdoc(getattr(item, "function", None)) or item.name).splitlines()[0]
     node = f"{item.path.relative_to(root).as_posix()}::{item.name}"

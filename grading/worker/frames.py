@@ -30,7 +30,7 @@ def list_student_frames(error: BaseException, root: str) -> list[list]:
 
 
 def _comes_from_raise(error: BaseException) -> bool:
-    """Return whether an exception comes from a `raise` statement."""
+    """Return whether the last source line of an exception's traceback begins with `raise`."""
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
     return bool(lines) and lines[-1].startswith("raise")
 

@@ -80,9 +80,10 @@ class Worker:
         return self.objects[payload] if code == wire.HANDLE else self.make_callback(payload)
 
     def make_callback(self, number: object) -> object:
-        """Make a function that calls the grader's function; it raises TypeError for values that may not be reported.
+        """Make a function that calls the grader's function of this number and returns its answer.
 
-        Only numbers, None and short strings may. During the call, the grader may send further requests.
+        It raises TypeError for values other than numbers, None and short strings. During the call, the grader may send
+        further requests.
         """
 
         def call(*args: object, **kwargs: object) -> object:

@@ -75,7 +75,7 @@ def compress(network: Sequential, images: np.ndarray) -> Sequential:
 
 
 def whitening_kernels(images: np.ndarray, count: int) -> np.ndarray:
-    """Return the `count` strongest directions of normalised 3×3 patches, scaled to equal strength: (count, 3, 3, 3).
+    """Return the `count` strongest whitening kernels of the 3×3 patches of normalised images: (count, 3, 3, 3).
 
     The patches p are vectors of 27 numbers, without padding. v are the eigenvectors of the mean of p · pᵀ over all
     patches, and λ the eigenvalues. The kernels are v / √(λ + 0.1), the largest λ first.

@@ -337,7 +337,10 @@ class Service:
         return {"model": model[0]}
 
     def metrics(self, _body: bytes) -> dict:
-        """Return {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}} for the last 1,000 requests."""
+        """Return how often each status was answered, and percentiles of the seconds, for the last 1,000 predictions.
+
+        The form is {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}}; without any, None for each.
+        """
         # BEGIN SOLUTION 15.14
         statuses, taken = zip(*self.recent.copy(), strict=True) if self.recent else ((), ())
         seconds = np.percentile(taken, (50, 90, 99)).tolist() if taken else [None] * 3
