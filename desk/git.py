@@ -187,9 +187,9 @@ def _forget_remote(repository: Path) -> None:
 
 def list_commit_messages(repository: Path, commit: str, limit: int) -> list[str]:
     """List the messages of a commit and of its first-parent ancestors, as far as they were fetched, newest first."""
-    said = _run_git(
-        repository, ["log", "-z", "--first-parent", f"--max-count={limit}", "--format=%B", commit, "--"], lazy=False
-    )
+    # "format:", unlike "%B" alone, puts a NUL between messages and none after the last one.
+    arguments = ["log", "-z", "--first-parent", f"--max-count={limit}", "--format=format:%B", commit, "--"]
+    said = _run_git(repository, arguments, lazy=False)
     return said.decode("utf-8", "replace").split("\0")
 
 

@@ -222,7 +222,7 @@ class Worker:
         self._launched.watch_usage()
 
     def _await_ready(self, until: float) -> str | None:
-        """Wait for the worker's greeting; return why it did not come, or None if it did."""
+        """Wait for the worker's greeting and store its versions; return why it did not come, or None if it did."""
         try:
             data = wire.receive_frame(
                 self._launched.sock, max_bytes=MAX_GREETING, wait=make_seconds_left_function(until)

@@ -124,7 +124,7 @@ def find_failing_task(root: Path, manifest: Manifest) -> Task | None:
 
 
 def save_failing_task(root: Path, module_id: str, result: Result, *, task: str | None = None) -> None:
-    """For the next hint, save which task failed first when a module was tested.
+    """Save which task failed first when a module was tested, for the next hint; if none failed, forget the last one.
 
     If only the tests of one ``task`` ran and they passed, the recorded failure of another task is kept.
     """

@@ -225,7 +225,7 @@ def _measure_text_prediction(
     data: bytes,
     runs: list[TextRun],
 ) -> TextFindings:
-    """Measure bits per byte on held-out passages, and how much of the network's own samples is copied or repeated."""
+    """Train on real text, add the run to ``runs``, and measure its bits per byte and its copied or repeated samples."""
     _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = hold_out_passages(data, rng)
     held_out = [passage.encode() for passage in made.held_out]

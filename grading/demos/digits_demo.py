@@ -37,7 +37,7 @@ def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed:
 
     reader.train(digits, add_and_show_point)
     screen.show_frame(render_digit_training(points, digits), keep=True)
-    p = reader.classify(digits.test_images)
+    p = reader.predict_probabilities(digits.test_images)
     for index in range(min(SHOWN, len(p))):
         told = f"digit {index + 1} of {min(SHOWN, len(p))} it has never seen"
         shown = Frame(told, DigitAnswer(digits.test_images[index], p[index], int(digits.test_labels[index])))

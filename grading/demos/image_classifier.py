@@ -111,7 +111,7 @@ class DemoClassifier:
 
         def report_training_point(step: float, steps: float) -> None:
             """Measure loss and accuracy on the watched images, and pass both to ``on_point``."""
-            p = self.classify(watched)
+            p = self.predict_probabilities(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
             on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
@@ -132,7 +132,7 @@ class DemoClassifier:
         """The total size of all parameters and buffers in bytes."""
         return self._network.copy_weights().nbytes
 
-    def classify(self, images: np.ndarray) -> np.ndarray:
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the class probabilities (n, 10) of images (n, channels, height, width)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)

@@ -41,7 +41,7 @@ def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed
     busy = f"Compressing it, and classifying {len(images.test_images):,} images with both."
     screen.show_frame(Frame(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
-    compared = compare_float32_and_int8(reader.classify(images.test_images), reader, small, images)
+    compared = compare_float32_and_int8(reader.predict_probabilities(images.test_images), reader, small, images)
     samples = choose_varied_images(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
@@ -66,7 +66,7 @@ def compare_float32_and_int8(
     probabilities: np.ndarray, classifier: DemoClassifier, compressed: DemoClassifier, images: DemoImages
 ) -> FormatComparison:
     """Compare the answers and sizes of a network, which returned these ``probabilities``, and its compressed copy."""
-    q = compressed.classify(images.test_images)
+    q = compressed.predict_probabilities(images.test_images)
     answers = probabilities.argmax(1), q.argmax(1)
     right = [float((answer == images.test_labels).mean()) for answer in answers]
     return FormatComparison(

@@ -30,7 +30,7 @@ def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, see
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)
-    p = reader.classify(images.test_images)
+    p = reader.predict_probabilities(images.test_images)
     samples = choose_varied_images(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"

@@ -136,7 +136,7 @@ def build_report_blocks(result: Result, *, with_first_failure: bool = True) -> I
 
 
 def _build_criteria_table(result: Result) -> str:
-    """Build the table of all criteria, grouped by kind."""
+    """Build the table of the first criteria by kind; those not attempted for the same reason share one last row."""
     lines = ["| | Criterion | Measured | Required | |", "| --- | --- | ---: | ---: | --- |"]
     shown = result.criteria[:MAX_CRITERIA]
     one, several = words.group_not_attempted(shown)

@@ -114,7 +114,7 @@ def find_shared_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
 
 @functools.cache
 def _list_shared_libraries_in(python: Path, folder: Path) -> tuple[Path, ...]:
-    """Ask the loader which shared libraries the compiled modules in one folder need."""
+    """Ask glibc's loader what Python and the compiled modules below a folder need; other loaders list nothing."""
     # Names are relative to the folder, because the loader splits its list of names at spaces.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]
     # libgcc_s is loaded only when the first thread exits, so no module lists it.

@@ -36,11 +36,10 @@ def check_gradient(
     atol: float = 1e-6,
     **attributes: Any,
 ) -> None:
-    """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
+    """Raise Mismatch unless ``op.backward`` agrees with central differences for every element of every float array.
 
-    ``f`` is the sum of the output weighted by fixed random numbers, so each output element has a different weight.
-    Integer arrays are not differentiated. ``None`` for a floating-point array counts as a missing gradient. Raise
-    Mismatch if a gradient is missing or wrong.
+    They are ``(f(x + step) - f(x - step)) / (2 step)``, where ``f`` is the sum of the output weighted by fixed random
+    numbers, so each output element has a different weight. ``None`` for a floating-point array is a missing gradient.
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)

@@ -32,7 +32,7 @@ class DigitPage(AnsweringPage, ImagePage):
         """Read the drawn digit, and return the probabilities, the image and the feature maps."""
         picture = draw_mnist_image(parsed)
         image = picture[None]
-        probabilities = network.classify(image[None])[0]
+        probabilities = network.predict_probabilities(image[None])[0]
         maps = np.stack([shrink_image(one, MAP_SIDE) for one in network.compute_feature_maps(image)[:MAPS]])
         count, height, width = maps.shape
         return {

@@ -39,7 +39,7 @@ class ImagePage(NetworkPage):
         self._run_before_training(worker, seed)
         reader = DemoClassifier(worker, milestone, seed)
         reader.train(self._images, self._add_training_point, lambda: self._serve_during_training(reader, report))
-        p = reader.classify(self._images.test_images)
+        p = reader.predict_probabilities(self._images.test_images)
         accuracy = float((p.argmax(1) == self._images.test_labels).mean())
         shown = self._describe_answers(self._images.test_labels, p) | self._build_result_entries(reader, p)
         self._publish_state("ready", accuracy=accuracy, tested=len(p), **shown)

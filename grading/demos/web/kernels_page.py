@@ -95,7 +95,7 @@ class KernelPage(AnsweringPage, ImagePage):
     def _answer_question(self, network: DemoClassifier, parsed: np.ndarray) -> dict[str, Any]:
         """Compute each class's probability in float32 and in int8, which is None until training is over."""
         readers = (network, self._small)
-        answers = [one and [round(float(p), 4) for p in one.classify(parsed[None])[0]] for one in readers]
+        answers = [one and [round(float(p), 4) for p in one.predict_probabilities(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}
 
     def _publish_state(self, phase: str, **more: Any) -> None:

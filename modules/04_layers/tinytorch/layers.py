@@ -280,7 +280,7 @@ def bce_forward(prediction, target):
 
 
 def bce_backward(grad, output, prediction, target):
-    """Return `(grad_prediction, None)`: (p - target) / (p (1 - p)) / n for each of n elements, with the clipped p."""
+    """Return `(grad_prediction, None)`: grad · (p - target) / (p (1 - p)) / n for n elements, with the clipped p."""
     # BEGIN SOLUTION 4.6
     p = clip_probabilities(prediction)
     return grad * (p - target) / (p * (1 - p)) / prediction.size, None

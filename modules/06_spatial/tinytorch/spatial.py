@@ -21,9 +21,9 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Return the number of positions of a kernel along an axis of `size` pixels, with `padding` pixels at each end.
+    """Return the number of positions of a kernel along a padded axis. Raise ValueError if the kernel does not fit.
 
-    Raise ValueError, stating `kernel` and the padded size, if the kernel does not fit.
+    The axis has `size` pixels and `padding` more at each end. The error states `kernel` and the padded size.
 
     >>> output_size(28, 3, 2, 1)
     14
@@ -56,7 +56,7 @@ def as_images(rows, *sizes):
 
 
 def pad(x, padding):
-    """Return the images with `padding` rows of zeros above and below, and columns of zeros left and right."""
+    """Return the images with zeros around them; `padding` is a pair: rows above and below, columns left and right."""
     rows, columns = padding
     return np.moveaxis(np.pad(np.moveaxis(x, 0, -1), ((0, 0), (rows, rows), (columns, columns), (0, 0))), -1, 0)
 

@@ -245,7 +245,7 @@ class Scheduler:
         optimizer.lr = self.rate(0)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate after `count` steps of the schedule, computed from the initial rate, `base_lr`."""
+        """Return the learning rate after `count` steps, computed from `base_lr`. Each subclass must define this."""
         raise NotImplementedError(f"{type(self).__name__} must define rate")
 
     def step(self) -> None:

@@ -215,7 +215,7 @@ class Trainer:
         # END SOLUTION
 
     def load_state_dict(self, state: Mapping, loader=None) -> None:
-        """Load, into the existing tensors, a state returned by `state_dict` of a trainer built in the same way.
+        """Load, in place, the state of a trainer built in the same way, and set the loader. ValueError if it differs.
 
         `loader` is like the one used in training. Without one, for example only to evaluate, "loader.rng" is ignored.
         Raise ValueError if names, shapes or generators differ, or if a slot, such as "step", holds text where a number
