@@ -119,7 +119,7 @@ def _simulate_module_result(
 def _simulate_milestone_result(
     manifest: Manifest, milestone: Milestone, started_at: datetime, passed: bool, rng: random.Random, student_id: str
 ) -> Result:
-    """Make up the result of one attempt at a milestone: all criteria are met, or tests, quiz or figures are not."""
+    """Make up the result of one attempt at a milestone: all criteria are met or, unless ``passed``, some may not be."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
     criteria = tuple(_simulate_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))

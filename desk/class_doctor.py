@@ -91,7 +91,7 @@ def check_worker(desk: DeskContext) -> Finding:
 
 
 def check_git(_desk: DeskContext) -> Finding:
-    """Check that git is installed and new enough."""
+    """Check that git is new enough; raise GraderError if it is not installed."""
     version = git.read_git_version()
     shown = "git " + ".".join(map(str, version))
     ok = version >= OLDEST_GIT
@@ -179,7 +179,7 @@ def check_github_token(desk: DeskContext) -> Finding:
 
 
 def check_grader_repository(desk: DeskContext) -> Finding:
-    """Check that the release's repository, which students' workflows call, is public and complete."""
+    """Check that the release's repository is public and has grade.yml, which students' workflows call."""
     at = load_manifest(desk.root).course.grader
     if at is None:
         found = "milestones.yaml has no course.grader, so releases have no workflows and GitHub grades nothing"
@@ -203,7 +203,7 @@ def check_grader_repository(desk: DeskContext) -> Finding:
 
 
 def check_organisation(desk: DeskContext) -> Finding:
-    """Check that the owners of the roster's repositories allow Actions and the course's workflow."""
+    """Check that no owner of a repository in the roster is known to block Actions or the course's workflow."""
     owners = sorted({name.partition("/")[0] for name in desk.list_repositories()})
     if not owners:
         return Finding("organisation", None, "the roster lists no repository on GitHub")

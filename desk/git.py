@@ -176,7 +176,7 @@ def read_files(
 
 
 def _forget_remote(repository: Path) -> None:
-    """Delete the remote from the repository's settings, so that git treats files that were filtered out as missing.
+    """If the settings name a remote, reset all of them, so that git treats files that were filtered out as missing.
 
     Otherwise, git would fetch these files just to determine their sizes.
     """
@@ -245,7 +245,7 @@ def _build_credential_settings(environ: os._Environ[str] | dict[str, str]) -> tu
 
 
 def build_git_environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
-    """Build an environment in which git is never redirected, never prompts, and uses only common protocols."""
+    """Build an environment in which git is never redirected, never prompts, and transfers nothing unless `lazy`."""
     kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
     kept |= {
         "GIT_TERMINAL_PROMPT": "0",

@@ -39,7 +39,7 @@ def map_functions_by_name(source: str) -> dict[str, Function]:
 
 
 def map_gaps_to_tasks(source: str) -> dict[str, str]:
-    """Map each function that ends in a gap to the gap's task, as in `Tensor.item` → 2.2."""
+    """Map each function that ends in a gap to the gap's task, as in `Tensor.item` → 2.2. May raise SyntaxError."""
     tasks = {}
     for name, node in map_functions_by_name(source).items():
         last = node.body[-1]

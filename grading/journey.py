@@ -225,9 +225,9 @@ def list_skipped_modules(course: CourseLike, history: History) -> list[str]:
 
 
 def find_next_goal(course: CourseLike, history: History) -> Goal:
-    """Find the next goal: the first module or milestone that is not completed.
+    """Find the next goal: the first uncompleted module or milestone, or a later module that was started instead.
 
-    If that goal is a module and a later module was started last, the later module is the goal.
+    If the first is a module and a later module was started last, the later module is the goal.
     """
     modules = {m.id: m for m in list_module_states(course, history)}
     current = find_current_module(course, history)

@@ -79,7 +79,7 @@ class WorkerLog:
         self.workers.clear()
 
     def join_worker_output(self, max_characters: int) -> str:
-        """Join what all workers printed, and cut the middle if the text is longer than ``max_characters``."""
+        """Join what all closed workers printed, and cut the middle if the text is longer than ``max_characters``."""
         text, half = "".join(self.output), max_characters // 2
         dropped = f"\n… {len(text) - 2 * half:,} characters omitted …\n"
         return text if len(text) <= max_characters else text[:half] + dropped + text[-half:]

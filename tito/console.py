@@ -76,7 +76,7 @@ def print_json(value: Any) -> None:
 
 
 def _to_json_text(value: Any) -> str:
-    """Convert a date or a path to the string that represents it in JSON."""
+    """Convert a datetime or a path to its string in JSON; raise TypeError for anything else."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Path):

@@ -45,7 +45,7 @@ def explain_missing_solution(manifest: Manifest, today: date) -> str:
 
 
 def show_both_versions(out: Console, file: Path, student_text: str, solution_text: str) -> None:
-    """Show both versions of a file, in two columns if the terminal is wide enough, otherwise as a diff."""
+    """Show where two versions of a file differ, in two columns if the terminal is wide enough, otherwise as a diff."""
     out.print(Text(f"{file.as_posix()}: your version and the course's", style="bold"))
     if student_text == solution_text:
         out.print("Both are identical.")

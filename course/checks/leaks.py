@@ -138,7 +138,7 @@ def _remove_solutions(source: str, gaps: tuple[Gap, ...]) -> str:
 
 
 def _find_file_leaks(path: Path, data: bytes, secrets: list[Secret], allowed_top_names: Set[str]) -> Iterator[Problem]:
-    """Yield every leak in one file."""
+    """Yield the leaks in one file, each secret once, and a problem if the file may not be in the release."""
     name = path.as_posix()
     if path.parts[0] not in allowed_top_names or "__pycache__" in path.parts:
         yield Problem(name, 1, "is not for students.", "Leave it out in course/release.py.")

@@ -62,7 +62,7 @@ def draw_line(x1: float, y1: float, x2: float, y2: float, css_class: str = "axis
 
 
 def draw_arrow(x1: float, y1: float, x2: float, y2: float, css_class: str = "line-ink") -> str:
-    """Return the SVG element of a line with a head of two strokes at its end."""
+    """Return two SVG elements: a line, and a head of two strokes at its end."""
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     u, v = (x2 - x1) / length * 7, (y2 - y1) / length * 7
     head = [(x2 - u - v * 0.6, y2 - v + u * 0.6), (x2, y2), (x2 - u + v * 0.6, y2 - v - u * 0.6)]

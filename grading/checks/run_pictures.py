@@ -33,7 +33,7 @@ def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Se
 
 
 def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """Return a picture of the first parameter with the shape of kernels for these images, or () if there is none."""
+    """Return a picture of up to 32 kernels of the first parameter with kernels for these images, or () without one."""
     for array in weights.parameters:
         if (
             array.ndim == 4

@@ -77,7 +77,7 @@ class Weights:
         return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
 
     def add_noise(self, relative_noise: float, rng: np.random.Generator) -> Weights:
-        """Copy the weights and add noise that erases anything hidden in low bits but keeps what was learned.
+        """Return a copy with noise that erases anything hidden in the low bits of floats but keeps what was learned.
 
         The noise of a parameter is relative to its tensor's root mean square. Seen as a noisy channel, each number
         then holds at most log2(1 / relative_noise) bits (Shannon, 1948). The noise of a float buffer is relative to
@@ -260,7 +260,7 @@ def _cast_values(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _format_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    """Format the first few shapes."""
+    """Format the first six shapes, with “, …” if there are more; return "none" if there are none."""
     return ", ".join(map(str, shapes[:6])) + (", …" if len(shapes) > 6 else "") if shapes else "none"
 
 

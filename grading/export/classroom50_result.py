@@ -14,10 +14,10 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render_classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
-    """Render results as Classroom 50's JSON document. Variables that its runner sets identify the submission.
+    """Render results as Classroom 50's JSON document; raise UsageError if one of its runner's variables is missing.
 
-    The runner later overwrites `owner`, `assignment_type`, `datetime` (the time of the commit) and `graded_at`. Raise
-    UsageError if a variable is missing.
+    The variables identify the submission. The runner later overwrites `owner`, `assignment_type`, `datetime` (the time
+    of the commit) and `graded_at`.
     """
     began, tests = [result.started_at for result in results], list_scored_tests(results)
     document = {

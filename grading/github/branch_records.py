@@ -53,7 +53,7 @@ def verify_branch_records(
     *,
     repository_id: int | None,
 ) -> BranchRecords:
-    """Read a branch's records and check them against its ledger.
+    """Check a branch's records against its ledger, and read those that its newest 1,000 lines name, unless too large.
 
     `sizes` maps the branch's regular files to their sizes in bytes. `messages` are its commit messages, newest first.
     `read_contents` returns the contents of the given files, which are the ledger and the files that its newest lines

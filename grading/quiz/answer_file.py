@@ -33,7 +33,7 @@ def find_answers_file(milestone_number: int) -> Path:
 
 
 def load_answers(root: Path, milestone_number: int) -> Answers:
-    """Load a milestone's answers, or none if there is no file. Raise InvalidFileError if the file is damaged."""
+    """Load a milestone's answers; without a file, they are empty. Raise InvalidFileError if the file is damaged."""
     found = read_mapping(root, find_answers_file(milestone_number))
     if found is None:
         return Answers()

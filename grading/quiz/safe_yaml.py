@@ -38,10 +38,10 @@ class YamlMapping:
 
 
 def read_mapping(root: Path, path: Path) -> YamlMapping | None:
-    """Read the YAML mapping at ``path`` (relative to ``root``); return None if the file does not exist.
+    """Read the YAML mapping at ``path`` below ``root``, or None without a file; raise InvalidFileError if unusable.
 
-    Raise InvalidFileError for anything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, duplicate
-    keys, deep nesting, empty values, or a top level that is not a mapping.
+    That is anything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, duplicate keys, deep nesting,
+    empty values, or a top level that is not a mapping.
     """
     full = root / path
     try:

@@ -19,15 +19,15 @@ class UnclearAnswerError(ValueError):
 
 
 def parse_typed_answer(text: str, question: StudentQuestion) -> Number | str | tuple[str, ...]:
-    """Parse the number, letter or letters that a student typed, as in "2,104 bytes" → 2104 and "a and c" → ("a", "c").
+    """Parse a typed number, letter or letters, as in "2,104 bytes" → 2104; raise UnclearAnswerError if it is unclear.
 
-    Raise UnclearAnswerError if the answer is unclear.
+    Several letters become a tuple: "a and c" → ("a", "c").
     """
     return _parse_option_letters(text, question) if question.kind == "choice" else _parse_typed_number(text, question)
 
 
 def _parse_option_letters(text: str, question: StudentQuestion) -> str | tuple[str, ...]:
-    """Parse one letter (as text) or several (as a tuple). Raise UnclearAnswerError if one is not an option."""
+    """Parse one letter (as text) or several (a tuple). Raise UnclearAnswerError if one is repeated or not an option."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
     if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):

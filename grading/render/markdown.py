@@ -185,7 +185,7 @@ def render_failure_as_markdown(failure: Failure) -> str:
 
 
 def render_curves(result: Result) -> Iterator[str]:
-    """Yield the training curves as one block, with a line for each curve. Yield nothing if there are no curves."""
+    """Yield the first six training curves as one block, with a line for each. Yield nothing if there are no curves."""
     lines = []
     for curve in result.curves[:6]:
         known = [v for v in curve.values if v is not None]
@@ -197,7 +197,7 @@ def render_curves(result: Result) -> Iterator[str]:
 
 
 def _list_submission_notes(result: Result) -> Iterator[str]:
-    """Yield notes on files that were not graded and on changed course files."""
+    """Yield one block of notes on files that were not graded and on changed course files, or nothing."""
     lines = [
         f"- Not graded: {format_code_span(n.path)}: {escape_markdown(n.message)}"
         for n in result.submission.refused[:20]

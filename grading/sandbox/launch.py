@@ -59,9 +59,9 @@ class Confinement:
 
 
 def choose_fence(*, official: bool) -> str:
-    """Return the fence that the environment requests, or else the strongest one that works here.
+    """Return the fence that the environment requests, or the strongest that works; raise GraderError if none will do.
 
-    Raise GraderError if the requested fence is unknown or does not work, or if official grading would get only a plain
+    This happens if the requested fence is unknown or does not work, or if official grading would get only a plain
     process, which is too weak.
     """
     wanted = os.environ.get(VARIABLE) or None

@@ -45,11 +45,11 @@ class Layer:
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output, and remember what `backward` needs."""
+        """Return the layer's output, and remember what `backward` needs. Each layer defines its own."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input, given `grad`, the gradient of the last output.
+        """Return the gradient of the last input, given `grad`, that of the last output. Each layer defines its own.
 
         Add to the `.grad` of every parameter. Raise RuntimeError before the first forward pass, and ValueError, with
         both shapes, unless `grad` has the output's shape.
@@ -57,11 +57,11 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} must define backward")
 
     def parameters(self) -> list[Tensor]:
-        """Return every tensor that learning may change, always in the same order."""
+        """Return every tensor that learning may change, in a fixed order: none, unless a layer overrides this."""
         return []
 
     def buffers(self) -> list[Tensor]:
-        """Return every other tensor that training updates and that outputs depend on, always in the same order.
+        """Return every other tensor that training updates and outputs need, in a fixed order: none, unless overridden.
 
         Parameters and buffers together hold all that a network has learned. BatchNorm2d in module 06 is the first layer
         that has buffers.
@@ -129,7 +129,7 @@ class Dense(Layer):
         # END SOLUTION
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs: (..., in_features) → (..., out_features).
+        """Return the outputs, and remember what `backward` needs: (..., in_features) → (..., out_features).
 
         Raise ValueError, with the shapes of input and weight, if the input's last size is not in_features.
         """
@@ -176,7 +176,7 @@ class Sequential(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the input of the first layer."""
+        """Add to the gradients of all parameters, and return the gradient with respect to the first layer's input."""
         # BEGIN SOLUTION 4.4
         for layer in reversed(self.layers):
             grad = layer.backward(grad)
@@ -209,7 +209,7 @@ class Loss:
         return self.forward(prediction, target)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar tensor. Raise ValueError, with both shapes, unless the shapes are equal."""
+        """Return and remember the loss, a scalar tensor. Raise ValueError, with both shapes, unless they are equal."""
         if prediction.shape != target.shape:
             raise ValueError(
                 f"{type(self).__name__} compares element by element, so the prediction's shape {prediction.shape} "

@@ -100,7 +100,7 @@ def matmul_backward(grad, output, a, b):
 
 
 def restore_axes(reduced, axis, keepdims):
-    """Return the result of a reduction over `axis` with the removed axes as size 1, so that it broadcasts again."""
+    """Return the result of a reduction over `axis`, with removed axes as size 1 so that it broadcasts; scalars stay."""
     return reduced if keepdims or axis is None else np.expand_dims(reduced, axis)
 
 
@@ -229,7 +229,7 @@ class Tape:
     __del__ = free  # even when a tape is dropped without a call to `backward`
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
-        """Return where an input's gradient goes: an entry number, a leaf or None. Raise RuntimeError if freed."""
+        """Return where an input's gradient goes: an entry, a leaf or None. RuntimeError if on another tape or freed."""
         if tensor.tape is None:
             return tensor if tensor.requires_grad else None
         if tensor.tape is not self or tensor.position < self.first:
@@ -237,7 +237,7 @@ class Tape:
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Record one operation, but only if an input requires a gradient and the output is floating-point."""
+        """Record an operation and lock its output, if an input requires a gradient and the output is floating-point."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or True not in [x.requires_grad for x in inputs]:
             return
@@ -308,7 +308,7 @@ def no_grad():
 
 
 def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
-    """Return True if the gradients that a tape computes for `function(*inputs)` agree with central differences.
+    """Return True if a tape's gradients of `function(*inputs)` match central differences; else raise RuntimeError.
 
     A sum with fixed random weights turns the output, of any shape, into a scalar. `gradcheck` works on copies of
     `inputs`. It changes each element of floating-point inputs by `eps`, one at a time. Raise TypeError if they are not

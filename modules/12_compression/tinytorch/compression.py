@@ -220,7 +220,7 @@ def integer_matmul(a, b):
 
 
 def rescale(product, weight, weight_scale, bias, scale, zero_point):
-    """Return the real numbers, in float32, of a product (…, out) of quantised inputs and `weight`, int8 (out, k).
+    """Return a product (…, out) of quantised inputs and `weight`, int8 (out, k), as real numbers in float32, plus bias.
 
     The inputs are scale · (q - zero_point), so zero_point times the sum of each row of `weight` is subtracted before
     scaling. A convolution passes its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).

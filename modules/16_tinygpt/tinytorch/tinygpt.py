@@ -53,7 +53,7 @@ def merge_pair(tokens: np.ndarray, pair: tuple[int, int], new: int) -> np.ndarra
 
 
 def train_bpe(data: bytes, vocab_size: int) -> list[tuple[int, int]]:
-    """Return the merges of byte-pair encoding in the order in which they were found: merge i creates token 256 + i.
+    """Return at most vocab_size - 256 merges of byte-pair encoding, in the order found: merge i creates token 256 + i.
 
     The most frequent pair of neighbours within a piece is merged, again and again. Among equally frequent pairs, the
     smallest is merged: the smaller left token decides, then the smaller right one. Every position counts, so b"aaa" has
@@ -225,9 +225,9 @@ class KVCache:
         self.capacity, self.length, self.keys, self.values = capacity, 0, None, None
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys and values of L new tokens, (N, H, L, d) each; return those of all so far, (N, H, length, d) each.
+        """Add keys and values of L tokens, (N, H, L, d) each; return all so far. Raise ValueError if they do not fit.
 
-        If there is not enough room, raise ValueError with the capacity, and add nothing.
+        The results are (N, H, length, d) each. The error states the capacity, and then nothing is added.
         """
         # BEGIN SOLUTION 16.6
         start, end = self.length, self.length + keys.shape[2]
@@ -246,7 +246,7 @@ class CausalSelfAttention(MultiHeadAttention):
     __call__ = Composite.__call__  # module 07's `__call__` passes on a key, a value and a mask
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Return what each token takes from the values. With a cache, `x` holds the tokens after the cached ones."""
+        """Return the attention's outputs. With a cache, `x` holds the tokens after the cached ones and is added."""
         # BEGIN SOLUTION 16.7
         query, key, value = (split_heads(layer(x), self.num_heads) for layer in (self.q_proj, self.k_proj, self.v_proj))
         if cache is not None:
@@ -303,7 +303,7 @@ class GPT(Composite):
         return [KVCache(self.context_length) for _ in self.blocks]
 
     def forward(self, x: Tensor, caches: Sequence[KVCache] | None = None) -> Tensor:
-        """Return the logits for the token that follows each token of `x`; with caches, `x` continues their tokens.
+        """Return the logits for the token after each of `x`; with caches, `x` follows their tokens and is added.
 
         Raise ValueError, naming context_length, if there are more than context_length tokens in total.
         """
@@ -383,9 +383,9 @@ def sample(probabilities, rng: np.random.Generator) -> np.ndarray:
 
 
 def generate(model: GPT, tokens, max_new_tokens: int, *, rng, temperature=1.0, top_k=None, top_p=None) -> np.ndarray:
-    """Return `tokens`, ints of (N, L), with `max_new_tokens` more in each row: int64 of (N, L + max_new_tokens).
+    """Return `tokens`, ints of (N, L), with `max_new_tokens` more in each row, or raise ValueError if they do not fit.
 
-    Each token goes through the network once: caches hold the keys and values of earlier ones. Nothing is recorded.
+    The network sees up to context_length tokens, each once: caches hold earlier keys and values. Nothing is recorded.
     """
     # BEGIN SOLUTION 16.12
     new, caches = tokens, model.new_caches()
