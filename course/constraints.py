@@ -29,7 +29,7 @@ def format_constraints(root: Path, requirements: Iterable[str] | None = None) ->
 
 
 def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]:
-    """List the requirements of the project, of these dependency groups, and of modules' and milestones' sessions."""
+    """List the requirements of the project, modules, milestones and these groups, but not of included groups."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     named = [*project["project"]["dependencies"]]
     named += [one for group in groups for one in project["dependency-groups"][group] if isinstance(one, str)]

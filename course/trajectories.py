@@ -97,7 +97,7 @@ def record_optimizer_run(
 
 
 def write_reference_trajectories() -> None:
-    """Write the file of the optimizers' reference trajectories, one row of values on each line."""
+    """Run PyTorch's optimizers, and write their trajectories to the reference file, one row of values on each line."""
     torch.set_num_threads(1)
     runs = []
     for name, (optimizer, options, *more) in RUNS.items():

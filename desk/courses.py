@@ -41,7 +41,7 @@ def _collect_grading_basis(root: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Describe in sentences the changes between the contents of two versions of the course."""
+    """Describe in sentences what differs between two versions of the course, except new and removed milestones."""
     for number, milestone in now["milestones"].items():
         yield from _compare_milestones(f"Milestone {number}", before["milestones"].get(number), milestone)
     files = {**before["files"], **now["files"]}

@@ -26,7 +26,7 @@ def has_grade(score: Score) -> bool:
 def choose_largest_complete_table(
     rows: Sequence[RosterRow], milestones: Sequence[Milestone], reached: Scores
 ) -> tuple[list[RosterRow], list[Milestone]]:
-    """Choose students and milestones so that their table of grades is as large as possible and has no empty cell."""
+    """Choose the most-graded milestones and the students graded in all of them, for the largest table without gaps."""
     graded = {row.id: {m.id for m in milestones if has_grade(reached[row.id][m.id])} for row in rows}
     by_grades = sorted(milestones, key=lambda m: -sum(m.id in found for found in graded.values()))
     tables = []

@@ -12,7 +12,7 @@ SYNTAX_HINT = "Python points to the line that it could not understand. The mista
 
 
 def parse_source(text: str, path: str) -> ast.Module | Failure:
-    """Parse a file. Return its syntax tree, or the failure if it is not valid Python."""
+    """Parse a file's text. Return its tree, or the failure if it is not valid Python or declares another encoding."""
     if (encoding := _find_declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
         return _explain_encoding_comment(encoding, path)
     try:

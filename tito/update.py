@@ -110,7 +110,7 @@ def update_course(
 
 
 def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
-    """Plan what a release would change in ``root``, changing nothing; raise UsageError if its own release is too old.
+    """Plan what a release would change in ``root``, changing nothing. Raise UsageError if the current one is too old.
 
     ``manifest`` is the repository's own.
     """
@@ -155,7 +155,7 @@ def plan_update(root: Path, manifest: Manifest, release: Release) -> UpdatePlan:
 
 
 def show_update_plan(out: Console, plan: UpdatePlan) -> None:
-    """List each student file that changes, and show how many of the course's own files change."""
+    """Print what happens to each file that the student has changed, how many others change, and the new tasks."""
     out.print(Text(f"From version {plan.old} to {plan.new}", style="bold"))
     words = {
         "merged": "merged with your version",
@@ -260,7 +260,7 @@ def _undo_update(root: Path, out: Console) -> int:
 
 
 def _refuse_uncommitted_changes(root: Path, plan: UpdatePlan) -> None:
-    """Raise UsageError if a file that the update would change contains uncommitted work."""
+    """Raise UsageError if Git finds uncommitted work in a file that the update would change; do nothing without Git."""
     git = shutil.which("git")
     if git is None:
         return

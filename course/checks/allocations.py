@@ -29,7 +29,7 @@ def check_sizes_come_from_judge(course: CourseTree, watch: ProgressWatch) -> lis
 
 
 def find_student_sized_allocations(python_source: str, path: Path) -> list[Problem]:
-    """Find every call in one file whose memory use depends on a value from the student."""
+    """Find the calls such as `zeros` and `range`, and the repeated lists, with a size that comes from the student."""
     fix = "Write the size as a constant, or take it from `values(…)`, whose sizes are limited."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student.", fix)
@@ -59,7 +59,7 @@ class _TaintAnalysis:
                     self._propagate_taint(node, part.name)
 
     def find_tainted_allocations(self) -> Iterator[tuple[int, str]]:
-        """Yield (line number, text) of each call whose memory use depends on a value from the student."""
+        """Yield (line number, text) of each allocating call or repeated list whose size comes from the student."""
         for part in self.parts:
             for node in ast.walk(part):
                 if self._is_any_tainted(self._list_size_expressions(node, part.name), part.name):

@@ -42,7 +42,7 @@ def draw_layer_outputs() -> Figure:
 
 
 def draw_spiral_predictions() -> Figure:
-    """Draw the predicted class of each point in the plane, after ten epochs in batches of 600 and of 20."""
+    """Train on a spiral in batches of 600 and of 20, and draw the class that each network predicts in the plane."""
     inputs, targets = _sample_spiral(np.random.default_rng(0), 600)
     shapes = []
     for place, batch in enumerate((600, 20)):

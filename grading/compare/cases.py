@@ -58,7 +58,7 @@ OPERATIONS: list[Operation] = [
 
 
 def list_dot_product_cases() -> list[ComparisonCase]:
-    """List the cases of module 01, which show how much slower a loop is than NumPy."""
+    """List the cases that compare the dot products of module 01, a loop and NumPy's, with PyTorch's."""
 
     def make_setup_lookup(name: str) -> Callable[[Any], Any]:
         """Return a function that looks up one of module 01's functions."""
@@ -77,7 +77,7 @@ def list_dot_product_cases() -> list[ComparisonCase]:
 
 
 def list_operation_cases(*, differentiate: bool) -> list[ComparisonCase]:
-    """List the cases of module 02's operations, plain or recorded on module 09's tape."""
+    """List the cases of module 02's operations, with gradients from module 09's tape if `differentiate` is set."""
     return [
         build_function_case(
             name,
@@ -241,7 +241,7 @@ def bind_attention(layer: Any) -> Callable[..., Any]:
 
 
 def compute_torch_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> Any:
-    """Compute multi-head self-attention with PyTorch."""
+    """Compute multi-head self-attention with PyTorch, from weight and bias of query, key, value and output in turn."""
     linear = torch.nn.functional.linear
     parts = (linear(x, weights[i], weights[i + 1]) for i in (0, 2, 4))
     heads = (part.view(*x.shape[:2], HEADS, HEAD_WIDTH).transpose(1, 2) for part in parts)
@@ -259,7 +259,7 @@ def make_projection_drawers() -> dict[str, Draw]:
 
 
 def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
-    """List the cases of module 07's attention, plain or recorded on module 09's tape."""
+    """List the cases of module 07's attention, with gradients from module 09's tape if `differentiate` is set."""
     shape = (8, HEADS, TOKENS, HEAD_WIDTH)
     draws = {name: make_normal_drawer(*shape) for name in ("query", "key", "value")}
     grad = make_normal_drawer(*shape) if differentiate else None

@@ -55,7 +55,7 @@ def fetch_data_set(source: DataSource, watch: ProgressWatch) -> Path:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path, watch: ProgressWatch) -> Iterator[None]:
-    """Lock a folder, so that only one process at a time downloads into it and the others wait."""
+    """Lock a folder, after waiting for any other download into it. If the file system cannot lock, only say so."""
     with (folder / ".lock").open("a") as file:
         try:
             locked = lock_file(file)

@@ -34,9 +34,9 @@ class FunctionBeginning:
 
 
 def parse_function_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
-    """Parse typed text as the beginning of a function: its signature, or what it should return.
+    """Parse a function's signature, or a phrase for what it should return; raise NotUnderstoodError for anything else.
 
-    If the text is neither, raise NotUnderstoodError with a message that explains what can be requested.
+    The error explains what can be requested.
     """
     typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
     if len(typed) > MAX_CHARACTERS:

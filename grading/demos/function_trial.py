@@ -81,9 +81,9 @@ def try_rivals(
 
 
 def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
-    """Run a function on inputs that somebody typed in, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
+    """Run a function on inputs as typed, such as 12, -1.5, or 3, 5, 8 for a list; raise ValueError for anything else.
 
-    Raise ValueError with the reason if an input is anything else.
+    There is one input for each parameter. The error says what is wrong.
     """
     try:
         return call_written_function(parse_function(source), [_parse_input_text(text) for text in inputs])

@@ -82,7 +82,7 @@ LANES = (
 def run_kernel_race(
     worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, on_progress: Callable[[RaceState], None]
 ) -> RaceState:
-    """Race three convolutions on images, uint8 (n, 3, 32, 32), then profile training with module 06 and module 13.
+    """Race convolution in loops and training with modules 06 and 13 on uint8 images (n, 3, 32, 32); profile training.
 
     ``on_progress`` receives each new state. Exceptions in student code are not caught.
     """

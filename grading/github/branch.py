@@ -66,7 +66,7 @@ def fetch_repository_id(repository: Repository) -> int:
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """Read a branch's newest commit, and the names, sizes and digests of its files. Return None if there is no branch.
+    """Read a branch's newest commit, and the sizes and digests of its regular files. Return None if there is no branch.
 
     Raise GraderError if it has too many files.
     """
@@ -124,7 +124,7 @@ def _read_blob(repository: Repository, sha: str) -> bytes:
 def try_to_commit_files(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
-    """Commit files to the branch on top of `base`. Return the commit, or None if another commit came first.
+    """Commit files on top of `base`. Return the commit, or None if the branch has moved; raise GraderError if refused.
 
     Without `base`, the branch starts with a commit that has no parent. Other files on the branch stay unchanged.
     """
@@ -162,7 +162,7 @@ def _has_branch_moved(repository: Repository, branch: str, base: Branch | None) 
 
 
 def _extract_refusal_reason(error: RequestFailed) -> str:
-    """Return GitHub's own explanation for refusing a request."""
+    """Return GitHub's own explanation for refusing a request, or the status code if it gave none."""
     try:
         message = to_one_line(str(error.response.json()["message"]), 300)
     except (ValueError, LookupError, TypeError):

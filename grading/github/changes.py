@@ -14,7 +14,7 @@ MAX_CHANGES = 6
 
 
 def describe_changes_since_report(results: tuple[Result, ...], previous: ReportState) -> tuple[str, ...]:
-    """Return one line for each session whose verdict, criteria or figures have changed, or one that says none has."""
+    """Return a line for each session that has changed, ignoring new ones and errors, or one that says nothing has."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)
@@ -28,7 +28,7 @@ def describe_changes_since_report(results: tuple[Result, ...], previous: ReportS
 
 
 def _describe_session_changes(result: Result, before: SessionState) -> Iterator[str]:
-    """Yield one phrase for the verdict, if it has changed, and one for each criterion that has changed."""
+    """Yield a phrase for a changed verdict, and each criterion now met, no longer met, or missed with a new figure."""
     was = words.name_verdict(Verdict(before.verdict), is_module=result.milestone is None)
     if before.verdict != result.verdict.value:
         yield f"{was.lower()} → {words.describe_verdict(result).lower()}"

@@ -172,7 +172,7 @@ def list_files_in_ledger(lines: Sequence[bytes]) -> set[str]:
 
 
 def _parse_zoned_time(value: Any) -> datetime:
-    """Parse a time with its zone. Raise ValueError if the value is not such a time."""
+    """Parse an ISO time that states its zone, and convert it to UTC. Raise ValueError for anything else."""
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is not None:

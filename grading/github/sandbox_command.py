@@ -29,9 +29,10 @@ def run_sandbox_command() -> None:
 
 
 def prepare_sandbox() -> str:
-    """Make bubblewrap work, unless a different sandbox is requested. Return the sandbox that grading will use.
+    """Make bubblewrap work, as root if necessary, or fall back to Landlock. Return the sandbox that grading will use.
 
-    Raise GraderError if official grading would refuse this machine.
+    If a different sandbox is requested, nothing is installed. Raise GraderError if official grading would refuse this
+    machine.
     """
     if sys.platform == "linux" and os.environ.get(launch.VARIABLE) in (None, "", "bubblewrap"):
         try:
@@ -46,7 +47,7 @@ def prepare_sandbox() -> str:
 
 
 def _make_bubblewrap_work() -> None:
-    """Take the necessary steps in order until bubblewrap works. Raise GraderError if it never does."""
+    """Install bubblewrap and lift AppArmor's restriction, if necessary. Raise GraderError if it still does not work."""
     if bubblewrap.find_bubblewrap_problem() is None:
         return
     if shutil.which("bwrap") is None:
@@ -75,7 +76,7 @@ def _is_userns_restricted() -> bool:
 
 
 def _run_as_root(*command: str) -> None:
-    """Run one command as root; raise GraderError if it fails."""
+    """Print one command and run it as root; raise GraderError if it fails."""
     argv = command if os.geteuid() == 0 else ("sudo", "-n", *command)
     typer.echo(f"$ {' '.join(argv)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

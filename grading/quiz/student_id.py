@@ -20,9 +20,7 @@ HEADER = "# Your user name. Your capability questions depend on it, so do not ch
 
 
 def read_student_id(root: Path) -> str | None:
-    """Read the student's id from `student.yaml`, and convert it to lower case. Return None if there is no file.
-
-    Raise InvalidFileError if the file is damaged.
+    """Read the id in `student.yaml` in lower case, or None without a file. Raise InvalidFileError if it is not valid.
     """
     found = read_mapping(root, STUDENT_FILE)
     if found is None:

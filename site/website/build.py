@@ -74,11 +74,11 @@ def build_site(
     sections: bool = False,
     processes: int | None = None,
 ) -> BuildSummary:
-    """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
+    """Bring the class's site in the folder `target` up to date: write the pages that have changed, and remove old ones.
 
-    With `sections`, the site shows each student's section from the roster. Students whose ids are in `left_out` do not
-    appear. Raise UsageError for an unknown id, an invalid address, or a target with files that no build has written,
-    and ManifestError for an invalid manifest.
+    The site shows the class in `source` and the course at `root`. With `sections`, it shows each student's section from
+    the roster. Students whose ids are in `left_out` do not appear. Raise UsageError for an unknown id, an invalid
+    address, or a target with files that no build has written, and ManifestError for an invalid manifest.
     """
     known = _remove_left_out_students(source.list_students(), left_out)
     shown = {k.student.id: k.student for k in known}
@@ -137,7 +137,7 @@ def build_site(
 
 
 def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
-    """Raise UsageError if every pseudonym changes, since a new key breaks every address that students have shared."""
+    """Raise UsageError if all pseudonyms (two or more) have changed, since that breaks every shared address."""
     known = {name for name, made in state_before.parts.items() if made.summary is not None}
     if len(known) > 1 and digests and known.isdisjoint(digests):
         raise UsageError(
@@ -153,7 +153,7 @@ class _PartBuilder:
         self.site, self.target, self.before, self.there = site, target, before, there
 
     def find_unchanged_part(self, name: str, digest: str) -> BuiltPart | None:
-        """Find the part that an earlier build made, if the part's inputs and files are unchanged."""
+        """Find the part that an earlier build made, if its inputs and the sizes of its files are unchanged."""
         made = self.before.parts.get(name)
         if made is None or made.digest != digest:
             return None
@@ -223,7 +223,7 @@ def _share_inputs_with_jobs(source: ClassSource, site: SiteContext, target: Path
 
 
 def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
-    """Render some students in a separate process, which `_share_inputs_with_jobs` has prepared."""
+    """Write some students' parts in a separate process, which `_share_inputs_with_jobs` has prepared."""
     assert _shared is not None
     return list(_render_student_batch(*_shared, job))
 

@@ -41,9 +41,9 @@ class Plot:
 
 
 def build_curve_plot(curves: Sequence[Curve]) -> Plot | None:
-    """Plot all runs on the same axes, or return None if there is nothing to draw.
+    """Plot the runs with at least two finite points on the same axes, or return None if there are none.
 
-    Values that are not finite leave gaps.
+    A line connects the points on either side of a value that is not finite.
     """
     runs = [run for curve in curves if len(run := _select_points_to_draw(curve)) > 1]
     if not runs:

@@ -29,7 +29,7 @@ class DigitPage(AnsweringPage, ImagePage):
         return parse_strokes(question["strokes"])
 
     def _answer_question(self, network: DemoClassifier, parsed: Strokes) -> dict[str, Any]:
-        """Read the drawn digit, and return the probabilities, the image and the feature maps."""
+        """Read the drawn digit; return it, the probabilities, the image and a few shrunken feature maps."""
         picture = draw_mnist_image(parsed)
         image = picture[None]
         probabilities = network.predict_probabilities(image[None])[0]

@@ -22,7 +22,7 @@ class StateFeed:
         self._followers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def publish(self, state: dict[str, Any]) -> None:
-        """Send a state to every page that follows the feed now or later."""
+        """Send a state to every follower. Later followers, and those that are too slow, get only the newest state."""
         text = json.dumps(state, allow_nan=False)
         with self._lock:
             self._number, self._text = self._number + 1, text
