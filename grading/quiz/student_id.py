@@ -20,8 +20,7 @@ HEADER = "# Your user name. Your capability questions depend on it, so do not ch
 
 
 def read_student_id(root: Path) -> str | None:
-    """Read the id in `student.yaml` in lower case, or None without a file. Raise InvalidFileError if it is not valid.
-    """
+    """Read the id in `student.yaml` in lower case, or None without a file. Raise InvalidFileError if it is invalid."""
     found = read_mapping(root, STUDENT_FILE)
     if found is None:
         return None
