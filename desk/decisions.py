@@ -43,7 +43,7 @@ class RegradeDecision:
 
 
 def save_course_version(book: Gradebook, course: CourseVersion) -> None:
-    """Save a version of the course. What it grades with is saved as soon as it is known, and is never changed."""
+    """Save a version of the course. If its digest is already saved, only add its contents where they are missing."""
     with book.open_transaction() as db:
         db.execute(
             "INSERT INTO course (digest, name, version, contents) VALUES (?, ?, ?, ?) "
@@ -123,7 +123,7 @@ class EffectiveOverride:
     """A comment for the student."""
 
     def compute_points(self, measured_points: float | None) -> float | None:
-        """Return the overriding points, or else the measured ones, plus any bonus; None if excused or not scored."""
+        """Return the overriding or else the measured points, plus any bonus; None if excused or if all are missing."""
         points = measured_points if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None

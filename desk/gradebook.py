@@ -128,7 +128,7 @@ class Gradebook:
         )
 
     def rename_student(self, old_id: str, new_id: str, at: datetime) -> None:
-        """Move all rows from one student id to another, merge equal rows, and save the rename."""
+        """Move all rows from one student id to another, dropping any whose key is taken there, and save the rename."""
         with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)",

@@ -99,7 +99,7 @@ def inspect_repository(
 def choose_commits_to_grade(
     row: RosterRow, pushes: tuple[Push, ...], head: str, context: InspectionContext
 ) -> dict[str, set[int]]:
-    """Map commits to grade to their milestones: the newest, and each milestone's last in time and last to score."""
+    """Map commits to grade to their milestones: the newest, and each milestone's last on time and last that scores."""
     found = {head: {m.id for m in context.milestones}}
     for milestone in context.milestones:
         terms = find_student_terms(context.deadlines, milestone.id, row)
@@ -118,7 +118,7 @@ def _list_cutoff_times(terms: DeadlineTerms | None) -> tuple[datetime, ...]:
 def _inspect_or_raise(
     row: RosterRow, name: str, known_state: KnownState, context: InspectionContext, now: datetime
 ) -> Inspection:
-    """Find a repository's new pushes, commits and records. Raise GitError, GraderError or OSError on failure."""
+    """Fetch a repository's new pushes, commits and records, and note what cannot be fetched. Raise other failures."""
     address = _build_git_address(name, context.base)
     heads = git.list_remote_heads(address)
     if heads.commit is None or heads.branch is None:
@@ -192,7 +192,7 @@ def _compute_submission_digests(repository: Path, commit: str, context: Inspecti
 
 
 def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
-    """Read the records on the `progress` branch, and check them against its ledger as `grading.github.history` does."""
+    """Read the newest records on the `progress` branch, each with any reason why its ledger does not verify it."""
     head = next(
         filter(None, map(ledger.parse_ledger_head, git.list_commit_messages(repository, commit, COMMITS))), None
     )

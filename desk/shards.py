@@ -59,7 +59,7 @@ def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[st
 
 
 def merge_gradebooks(into: Path, shards: Sequence[Path]) -> int:
-    """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
+    """Merge the shards' gradebooks, upgraded in place, into one, created if missing; return how many results were new.
 
     Results, pushes and submissions are identified by their contents, so merging twice or in a different order changes
     nothing. Of two visits to a repository, the later one counts. Raise UsageError, before ``into`` is changed, if a

@@ -13,7 +13,7 @@ from grading.result import MachineRecord
 
 @functools.cache
 def build_machine_record(sandbox: str) -> MachineRecord:
-    """Build the record of this machine for a result: its type and versions, but no names."""
+    """Build the record of this machine for a result: its type, processor and versions, but no host or user name."""
     return MachineRecord(
         system=f"{platform.system()} {platform.machine()}",
         processor=_find_processor_name(),

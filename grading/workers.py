@@ -61,7 +61,7 @@ class WorkerProbe:
 
 
 def probe_worker(sandbox: str) -> WorkerProbe:
-    """Start a worker without a submission and measure it; raise GraderError if it cannot be started."""
+    """Start a worker without a submission; return its versions and median response time, or raise GraderError."""
     with create_temporary_folder("tinytorch-probe-") as folder:
         confinement = Confinement(folder, (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
         with Worker(confinement, call_seconds=10) as worker:

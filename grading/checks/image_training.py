@@ -87,7 +87,7 @@ class TrainingTrace:
 def train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, data: DataSet
 ) -> ImageRun:
-    """Train in one process on a task drawn from the seed, and measure only its weights in another process.
+    """Train in one process on a task drawn from the seed, close it, and measure only its weights in another process.
 
     The first process is closed before the second does anything. The second process stays open.
     """

@@ -60,7 +60,7 @@ def explain_false_claims(prompt: Prompt, ending: str, share_true: float, untrain
 def explain_real_text_failures(
     figures: Mapping[str, float], network_bits: float, unigram_bits: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
-    """For each figure on real text, describe the failure if the network predicts badly, or copies or repeats text."""
+    """For each figure on real text, describe the failure to report if the figure misses its threshold."""
     shown = f"“{samples[0][:SAMPLE_CHARACTERS]}…”"
     return {
         "bits_ratio": Failure(

@@ -61,7 +61,7 @@ def load_or_fetch_text(name: str, watch: ProgressWatch) -> TextSet:
 
 
 def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set if it is missing from the cache. Return True only if this call has downloaded it."""
+    """Download a data set if it is read from the cache and missing there; return whether this call downloaded it."""
     place = locate_data_set(find_data_source(name))
     return bool(place.missing) and not place.own and _fetch_unless_present(name, watch)
 
@@ -131,7 +131,7 @@ def load_text(name: str) -> TextSet:
 
 
 def _read_data_files(name: str) -> tuple[DataSource, DataLocation, dict[DataFile, bytes]]:
-    """Read a data set's files; return its catalogue entry, location and bytes. Raise MissingError if one is missing."""
+    """Read a data set's files, as (catalogue entry, location, bytes). Raise MissingError or DamagedError."""
     source = find_data_source(name)
     place = locate_data_set(source)
     if place.missing:

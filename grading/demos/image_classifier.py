@@ -138,6 +138,6 @@ class DemoClassifier:
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def compute_feature_maps(self, image: np.ndarray) -> np.ndarray:
-        """Compute the first convolution's maps for one image, scaled to -1 to 1: (channels, h, w) → (maps, h, w)."""
+        """Compute the first convolution's maps of an image, each scaled to -1 to 1: (channels, h, w) → (maps, h, w)."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

@@ -56,7 +56,7 @@ class ReportState(_StrictModel):
 
 
 def summarize_result_as_state(result: Result) -> SessionState:
-    """Build the state of a result that is kept for the next report."""
+    """Build the next report's state: the verdict, and the well-formed ones of the first MAX_CRITERIA criteria."""
     kept: dict[str, CriterionState] = {}
     for criterion in result.criteria[:MAX_CRITERIA]:
         measured = None if criterion.measured is None or abs(criterion.measured) > 1e12 else criterion.measured

@@ -65,7 +65,7 @@ def publish_results(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Publication:
-    """Add a run's results to the `progress` branch of the repository (owner/name).
+    """Commit a run's new results, with milestone badges, to the `progress` branch of the repository (owner/name).
 
     The branch only ever moves forward. If another run comes first, everything is read again and the commit is retried.
     A result with the same run, session and start is never added twice. Raise GraderError if a result does not belong to

@@ -65,7 +65,7 @@ def read_cpu_nanoseconds(pid: int) -> int | None:
 
 
 def read_usage(pid: int) -> Usage | None:
-    """Read the CPU time of a process and its descendants, even exited ones, and the longest wait for a processor.
+    """Read the CPU time of a process and its descendants, even exited, and the most that one thread waited for a CPU.
 
     Return None if the kernel does not report it.
     """
@@ -85,7 +85,7 @@ def read_usage(pid: int) -> Usage | None:
 
 
 def _get_longest_thread_wait(pid: int) -> float:
-    """Return the longest time in seconds that a thread of the process has waited for a processor, or 0 if unknown."""
+    """Return the most seconds that one thread of the process has waited for a processor in total, or 0 if unknown."""
     longest = 0
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

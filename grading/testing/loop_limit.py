@@ -17,7 +17,7 @@ AGAIN_SECONDS = 1.0
 
 @contextmanager
 def limit_cpu_seconds(seconds: float, folder: Path) -> Iterator[None]:
-    """Raise DeadlineError in the block, at a line that runs below ``folder``, after this much CPU time.
+    """Raise DeadlineError in a block of the main thread, at a line below ``folder``, after this much CPU time.
 
     Waiting for a debugger's user takes no CPU time. Only the main thread can be interrupted. There, compiled code
     continues to its end. A system without such a timer (Windows) sets no limit.

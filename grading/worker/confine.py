@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(fence: dict) -> None:
-    """Switch to an unprivileged user and permanently restrict resources, files and system calls.
+    """Permanently restrict this process as far as `fence` says: its user, resources, files and system calls.
 
     Raise OSError if the kernel refuses a restriction that the grader expects to work.
     """
@@ -38,7 +38,7 @@ def confine(fence: dict) -> None:
 
 
 def limit_tmp(options: str) -> None:
-    """Limit the size and the number of files of /tmp, which is this worker's own file system.
+    """Try to limit the size and the number of files of /tmp, this worker's own file system. Ignore a refusal.
 
     If bubblewrap cannot pass on the right to mount, only memory limits the number of files.
     """
@@ -55,7 +55,7 @@ def drop_capabilities() -> None:
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set limits that student code cannot raise again, and skip limits that the system does not have."""
+    """Set limits that student code cannot raise again, and skip limits that the system does not have or refuses."""
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:

@@ -45,7 +45,7 @@ def build(rng: np.random.Generator) -> Sequential:
 
 
 def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
-    """Return the network's probability of each digit, (n, 10), in evaluation mode; n may be any number above 0."""
+    """Switch the network to evaluation mode, and return its probability of each digit, (n, 10), for any n above 0."""
     # BEGIN SOLUTION 6.10
     set_training(network, False)
     softmax = Softmax(axis=1)

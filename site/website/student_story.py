@@ -91,7 +91,7 @@ def format_pseudonym_as_title(pseudonym: str) -> str:
 
 
 def build_student_story(member: CohortMember, manifest: Manifest) -> StudentStory:
-    """Build the story of one student's records. Records that are not valid are only counted, as damaged."""
+    """Build the story of one student's valid records. Unverified ones unlock nothing if any record is verified."""
     read = list(_validate_records(member.entries))
     any_verified = any(entry.verified for entry, _ in read)
     counted = tuple((e.event, r) for e, r in read if e.verified or not any_verified)
@@ -143,7 +143,7 @@ def _validate_records(entries: Iterable[RecordEntry]) -> Iterator[ValidatedRecor
 
 
 def _map_milestones_to_record_files(read: Sequence[ValidatedRecord]) -> dict[int, str]:
-    """Map each unlocked milestone to the file of its newest verified record."""
+    """Map each milestone to the file of its newest verified record that unlocks it, leaving out those without one."""
     return {
         entry.event.milestone: entry.file
         for entry, result in read
@@ -185,13 +185,13 @@ def _list_unlocked_capabilities(
 
 
 def _clean_writing_texts(writing: Writing) -> Writing:
-    """Remove invisible characters and control sequences from a text that a network wrote."""
+    """Remove invisible characters and control sequences from a network's prompt and text, and cut long ones."""
     prompt, written = (clean_text(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
 def _clean_image_names(image: NamedImage) -> NamedImage:
-    """Clean the class names in an image's record."""
+    """Return an image's record with its class names cut to 30 characters on one line, without invisible ones."""
     return image.model_copy(update={"shows": to_one_line(image.shows, 30), "named": to_one_line(image.named, 30)})
 
 

@@ -81,7 +81,7 @@ def quantile(samples, q: float) -> float:
 
 
 def summarise(samples) -> dict[str, float]:
-    """Return "minimum", "median", "mad" and "p95" (the 0.95 quantile) of the samples.
+    """Return "minimum", "median", "mad" (times MAD_TO_STD) and "p95" (the 0.95 quantile) of the samples.
 
     The MAD is the median of the samples' distances from their median, times MAD_TO_STD. Raise ValueError if there are
     no samples.
@@ -151,7 +151,7 @@ def time_in_turns(
 
 
 def judge(seconds, confidence: float = 0.99, *, rng: np.random.Generator) -> dict[str, float | str]:
-    """Return what the blocks of `time_in_turns` show about the candidate: "ratio", "low", "high" and "verdict".
+    """Return what 8 or more blocks of `time_in_turns` show about the candidate: "ratio", "low", "high" and "verdict".
 
     The ratio is the median of candidate / baseline over the blocks, and low and high are its interval with this
     confidence. The verdict is "faster" if the entire interval is below 1, "slower" if it is above 1, and otherwise
@@ -183,10 +183,10 @@ PER_ELEMENT = {  # operations forward and backward, for each element of the larg
 
 
 def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int:
-    """Return the floating-point operations of an op whose inputs and output have these shapes.
+    """Return the floating-point operations of an op with these shapes; raise ValueError for an op that is in no table.
 
     Each element of a product's output is a sum of n products, which counts as 2n operations, and a bias adds 1 for each
-    element. PER_ELEMENT holds the counts of all other ops. Raise ValueError, with the name, if an op is in no table.
+    element. PER_ELEMENT holds the counts of all other ops. The error contains the op's name.
 
     >>> count_flops("linear", [(64, 784), (128, 784), (128,)], (64, 128))
     12853248
@@ -204,7 +204,7 @@ def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int,
 def count_backward_flops(
     name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int, ...], given: Sequence[bool]
 ) -> int:
-    """Return the operations of an op's backward; `given` holds for each input whether its gradient was computed.
+    """Return the operations of an op's backward; for a product, `given` says which inputs' gradients were computed.
 
     Each of the first two gradients of a product costs as many operations as the product without its bias. The bias's
     gradient costs 1 for each element of the output. PER_ELEMENT holds the counts of all other ops, whatever is given.
@@ -218,7 +218,7 @@ def count_backward_flops(
 
 
 def count_bytes(read: Sequence[np.ndarray], written: Sequence[np.ndarray | None]) -> int:
-    """Return the bytes that must move: those of each array that is read, counted once, and of each that is written.
+    """Return the bytes that must move: those of each array read, once, and each new one written; 0 if none is new.
 
     In `written`, None and views of an array that was read count as 0. If nothing is written,
     nothing moves.
