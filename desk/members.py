@@ -44,7 +44,7 @@ SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
 
 
 def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
-    """Compare the roster with the gradebook to find new, departed and renamed students.
+    """Compare the roster with the gradebook to find new, departed and apparently renamed students.
 
     Before the first collection, report nothing.
     """
@@ -89,7 +89,7 @@ def _join_names(names: Sequence[str], limit: int = 12) -> str:
 
 
 def rename_student(folder: Path, rows: Sequence[RosterRow], old_id: str, new_id: str) -> int:
-    """Move all rows of a student who left the roster to a student who is in it; return how many results moved.
+    """Move all rows and the repository of a student who left the roster to one in it; return how many results moved.
 
     Raise UsageError if the old id is unknown or still in the roster, or if the new id is not in the roster.
     """

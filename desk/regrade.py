@@ -142,7 +142,7 @@ def _grade_outdated_submissions(
 def list_regrade_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
 ) -> list[GradingTask]:
-    """List what the course `today` must regrade: submissions that count, the newest, and the last before deadlines."""
+    """List what the course digest `today` must regrade: counting submissions, the newest, the last before deadlines."""
     hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
     visits, pushes = book.read_visits(), book.read_pushes()

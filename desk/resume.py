@@ -41,7 +41,7 @@ class _Runs(ApiModel):
 
 
 def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
-    """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
+    """Download the newest gradebook of a workflow's earlier runs and merge it into the folder's; return the run's id.
 
     The workflow is the one that runs this command, unless the file of another workflow is given. Only runs on our
     own default branch count, since a pull request's run could upload anything. Raise UsageError outside a workflow, and
@@ -84,7 +84,7 @@ def _read_workflow_environment(environ: Mapping[str, str]) -> tuple[str, str, st
 
 
 def _list_earlier_runs(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
-    """List the finished runs of the workflow on this branch of this repository, newest first."""
+    """List the ids of the workflow's last finished runs on this branch, newest first, but none for pull requests."""
     owner, name = repository.split("/")
     with translate_errors(f"the earlier runs of {workflow}"):
         answer = github.rest.actions.list_workflow_runs(

@@ -147,7 +147,7 @@ def grade_module(
     prepared: GradingSetup | None = None,
     is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> Result:
-    """Run one module's audit and tests, or only one task's tests, through a worker.
+    """Audit one module and run its tests, or only one task's, in a worker. Raise UsageError if it does not exist.
 
     Pass ``prepared`` to avoid repeating the preparation. The tests stop after the first outcome for which ``is_enough``
     returns True.
@@ -213,7 +213,7 @@ def _grade_submission(
     watch: ProgressWatch,
     task: str | None = None,
 ) -> Result:
-    """Copy the submission, run all checks and build the result record."""
+    """Copy the submission, judge its criteria from new or cached figures, and build the result record."""
     started, clock = datetime.now(UTC), time.monotonic()
     _require_test_files(request.root, modules, milestone)
     manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
@@ -310,7 +310,7 @@ def _require_test_files(root: Path, modules: Iterable[Module], milestone: Milest
 def _find_kept_figures(
     dependencies: Dependencies, criteria: Iterable[Criterion], watch: ProgressWatch
 ) -> dict[str, cache.KeptFigures]:
-    """Map each check to its cached figures, if any. Drop those from a stand-in if the real data can be downloaded.
+    """Map each check to its cached figures, if any. Try to download real data, to drop figures of a stand-in.
 
     The checks are in the criteria's order. The download happens here.
     """
@@ -433,7 +433,7 @@ def _measure_check_and_keep_figures(
 
 
 def _require_full_hash(commit: str | None) -> str | None:
-    """Return the commit if it is a full hash; otherwise raise UsageError."""
+    """Return the commit if it is a full hash or None; otherwise raise UsageError."""
     if commit is not None and not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise UsageError(
             f"{commit!a:.60} is not a full commit hash. Give the 40 hexadecimal digits of `git rev-parse HEAD`."

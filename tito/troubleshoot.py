@@ -62,7 +62,7 @@ def show_troubleshooting(root: Path, number: int, as_json: bool) -> int:
 
 
 def _show_help_without_failures(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
-    """Show the topics and hints of a milestone that is unlocked, or that has no failed attempts on record."""
+    """List a milestone's topics by heading, and its hints, when its last attempt failed nothing or there is none."""
     out = open_console()
     passed = result is not None and result.verdict.exit_code == 0
     what = "is unlocked" if passed else "has no failed attempts on record"

@@ -82,7 +82,7 @@ def check_settings_agree(course: CourseTree, watch: ProgressWatch) -> list[Probl
 
 
 def _find_unnamed_files(course: CourseTree) -> Iterator[Problem]:
-    """Yield a problem for each file or folder under modules/ that neither the manifest nor a lesson mentions."""
+    """Yield a problem for each file or whole folder under modules/, except caches, that nothing mentions."""
     named = {
         path for module in course.built_modules for path in (module.lesson, module.code, module.tests, module.reference)
     }

@@ -30,7 +30,7 @@ LATE_SPAN, LAST_SPAN = (0.7, 0.8), (0.9, 1.0)
 
 
 def measure_cifar10_convergence(context: CheckContext) -> Measurement:
-    """Train to convergence on a drawn task, with two seeds in an official grading run. The worst run counts."""
+    """Train the student's network on randomly transformed images, officially with more seeds. The worst run counts."""
     milestone, experiment = get_milestone_and_experiment(context, Cifar10Experiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     seeds = context.derive_seeds("cifar10", experiment.official_seeds if context.official else 1)
@@ -76,7 +76,7 @@ def measure_late_loss_fall(steps: tuple[float, ...], losses: tuple[float, ...]) 
 
 
 def _describe_convergence_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """For accuracy and each figure of this milestone only, describe the failure for a missed threshold."""
+    """For accuracy and each figure of this milestone only, write the failure to show if its threshold is missed."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(

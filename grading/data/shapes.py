@@ -90,7 +90,7 @@ def _draw_backgrounds(count: int, dice: RandomIntegers) -> np.ndarray:
 
 
 def _paint_masks(images: np.ndarray, masks: np.ndarray, dice: RandomIntegers) -> None:
-    """Paint each image's masked pixels, in place, in one new colour, clearly brighter or darker in every channel."""
+    """Paint each image's masked pixels in place, in one colour, clearly unlike its central pixel in every channel."""
     middle = images[:, :, SIZE // 2, SIZE // 2, None, None]
     colours = middle + np.where(middle < 128, 1, -1) * dice.draw_between(40, 128, len(images), CHANNELS, 1, 1)
     np.copyto(images, colours, where=masks[:, None])

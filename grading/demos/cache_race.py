@@ -87,7 +87,7 @@ def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
 
 
 def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: int) -> np.ndarray:
-    """Have module 16's `generate` write ``count`` tokens after the prompt; return the prompt and these tokens."""
+    """Return the prompt and ``count`` tokens that `generate` adds. Raise RecipeError for a wrong type or shape."""
     module, rng = worker.module("tinygpt"), worker.rng(0)
     tokens: Any = worker.call(module, "generate", writer.network, prompt[None], count, rng=rng, temperature=0.0)
     call, shape = f"generate(network, tokens of shape (1, {len(prompt)}), {count})", (1, len(prompt) + count)

@@ -116,7 +116,7 @@ def _read_workflow_run(payload: dict[str, Any], common_fields: dict[str, Any]) -
 
 
 def _read_head_repository(head_repository: Any, field: str, repository: str) -> dict[str, Any]:
-    """Return the fields "head_repository" (None if it was deleted) and "from_fork" (then True)."""
+    """Return "head_repository" (None if deleted) and "from_fork" (then True). Raise UsageError for an invalid name."""
     if head_repository is None:
         return {"head_repository": None, "from_fork": True}
     name = head_repository.get("full_name") if isinstance(head_repository, dict) else None

@@ -106,7 +106,7 @@ class _ExpressionEvaluator:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
     def _evaluate_node(self, node: ast.expr) -> Any:
-        """Compute a node's value according to its kind. Raise RefusedError if the kind is not allowed."""
+        """Compute a node's value, always a bool for `and` and `or`. Raise RefusedError if its kind is not allowed."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -143,7 +143,7 @@ class _ExpressionEvaluator:
         raise RefusedError(f"{ast.unparse(node)[:60]} is not allowed in such a function")
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
-        """Compute the list that a comprehension with one `for` produces."""
+        """Compute the list that a comprehension produces. Raise RefusedError unless it has one `for` with one name."""
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
             raise RefusedError("a comprehension must have one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id

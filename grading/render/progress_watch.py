@@ -20,10 +20,10 @@ class ProgressWatch(Protocol):
     """A listener for the progress of a grading run. Listeners must sanitise notes, which may contain untrusted text."""
 
     def begin_phase(self, title: str, total: int | None) -> None:
-        """Begin a phase of `total` steps, which is None if the number is unknown."""
+        """Called when a phase of `total` steps begins (None if unknown). Each listener decides what to show."""
 
     def report_steps_done(self, steps_done: int, note: str = "") -> None:
-        """Record that this many steps of the phase are done."""
+        """Called when this many steps of the phase are done. Each listener decides what to show."""
 
 
 class SilentWatch:

@@ -169,14 +169,14 @@ def _build_criterion_row(
 
 
 def _spell_symbols_in_ascii(figure: str) -> str:
-    """Replace symbols that plain ASCII does not have."""
+    """Replace ≥, ≤, ×, —, ∞ and − in a figure with ASCII, and leave all other characters."""
     for sign, word in (("≥", ">="), ("≤", "<="), ("×", "x"), ("—", "-"), ("∞", "inf"), ("−", "-")):
         figure = figure.replace(sign, word)
     return figure
 
 
 def _list_other_failures(result: Result) -> Iterator[RenderableType]:
-    """Yield the other failures. A hint that several of them share is shown only once."""
+    """Yield up to six of the other failures and the number of further ones. A shared hint is shown only once."""
     others = words.list_failures(result)[1:]
     if not others:
         return

@@ -90,5 +90,5 @@ def _list_isolation_options() -> list[str]:
 
 
 def _list_parent_folders(paths: Iterable[Path]) -> list[Path]:
-    """List the parent folders of some paths, topmost first. In the sandbox, every user may enter them."""
+    """List every folder above these paths except the root, topmost first. In the sandbox, every user may enter them."""
     return sorted({parent for path in paths for parent in path.parents[:-1]}, key=lambda path: len(path.parts))

@@ -111,7 +111,7 @@ def _prepare_worker_folders(confinement: Confinement, seen: FileView, private: P
 
 
 def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence inside bubblewrap.
+    """Build the settings with which a worker confines itself inside bubblewrap: user, limits, files, system calls.
 
     Landlock enforces the mounts' rules again, and seccomp limits the system calls.
     """
@@ -131,7 +131,7 @@ def _build_bubblewrap_fence(confinement: Confinement, seen: FileView, places: Wo
 
 
 def _build_plain_fence(confinement: Confinement, seen: FileView, places: WorkerPaths) -> dict[str, object]:
-    """Describe the fence outside bubblewrap, and give the worker's folders to its own user if it gets one.
+    """Build the settings with which a worker confines itself without bubblewrap; give its own user its folders.
 
     The fence is either Landlock, seccomp and limits, or only limits in a plain process.
     """

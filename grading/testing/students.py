@@ -39,7 +39,7 @@ class WorkerStudent:
         return self._worker.request("folder")
 
     def hold(self, thing: Any, name: str) -> Any:
-        """Return the attribute itself, which stays in the worker. Pulling it would make a copy."""
+        """Return a proxy of an attribute, which stays in the worker. Reading it normally would fetch a copy."""
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:

@@ -35,7 +35,7 @@ def read_landlock_version() -> int:
 
 
 def restrict_files(rights: dict[str, int]) -> None:
-    """Allow only these paths and everything below them, each with its rights (LIST, READ or WRITE).
+    """Allow only these paths and all below them, with rights LIST, READ or WRITE, and if possible no TCP or signals.
 
     If the kernel's version supports it, signals to other processes and TCP are forbidden as well. Paths that do not
     exist are skipped. Raise OSError if the kernel refuses.

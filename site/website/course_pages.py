@@ -73,7 +73,7 @@ def list_built_modules(manifest: Manifest) -> list[Module]:
 
 
 def list_course_files(root: Path, manifest: Manifest) -> list[Path]:
-    """List every file that the course's pages are built from."""
+    """List the course's own files that its pages are built from, which leaves out the site's templates."""
     lessons = (module.lesson for module in list_built_modules(manifest))
     return [
         root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_list_lesson_pictures(root, manifest))
@@ -86,13 +86,13 @@ def _select_criteria(milestone: Milestone, kind: CriterionKind) -> list[Criterio
 
 
 def _select_troubleshooting_topics(milestone: Milestone, topics: dict[str, DocumentSection]) -> list[DocumentSection]:
-    """Select the topics that the milestone lists, and then those that its criteria list."""
+    """Select the known topics that the milestone lists, and then those that its criteria list, each once."""
     named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
     return [topics[anchor] for anchor in named if anchor in topics]
 
 
 def _list_lesson_pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """Map the path of each lesson's picture, relative to `root`, to its path below course/ on the site."""
+    """Map each SVG file in a lesson's figures/, relative to `root`, to its path below course/ on the site."""
     folders = {module: root / module.folder / "figures" for module in list_built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"

@@ -112,7 +112,7 @@ def _merge_layers(ink: Image.Image, accent: Image.Image) -> Image.Image:
 
 
 def _draw_fitted_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, width: int) -> None:
-    """Write a text in the largest size that fits on one line, each run of letters in the font that has them."""
+    """Write a text on one line, at `size` or smaller to fit `width`, each run of letters in the font that has them."""
     runs = ["".join(letters) for _, letters in groupby(text, _find_font_for_letter)]
     while sum(_measure_width(draw, run, size) for run in runs) > width and size > 12:
         size -= 4

@@ -36,7 +36,7 @@ def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def output_sizes(image, kernel_size, stride, padding=(0, 0)) -> tuple[int, int]:
-    """Return the `output_size` of rows and of columns for an `image` of shape (H, W)."""
+    """Return the `output_size` of rows and of columns. `image` is the pair (H, W), and all others are pairs as well."""
     return tuple(map(output_size, image, kernel_size, stride, padding))
 
 
@@ -158,7 +158,7 @@ class OpLayer(Layer):
         return [self.weight] + ([] if self.bias is None else [self.bias])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output. Raise ValueError, with the shapes, if the op rejects its inputs."""
+        """Return the output, and remember what `backward` needs. Raise ValueError, with the shapes, for a wrong `x`."""
         # BEGIN SOLUTION 6.5
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, **self.attributes)
@@ -329,7 +329,7 @@ class BatchNorm2d(OpLayer):
         self.bias, self.running_mean = (Tensor(np.zeros(num_features), dtype="float32") for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised images in the shape of `x`. Raise ValueError unless it has `num_features` channels."""
+        """Normalise `x`; in training, move the running statistics. Raise ValueError if C is not `num_features`."""
         # BEGIN SOLUTION 6.9
         fixed = None if self.training else (self.running_mean.data, self.running_var.data)
         self.attributes = {"eps": self.eps, "statistics": fixed}
