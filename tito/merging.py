@@ -67,8 +67,8 @@ def _insert_seams_around_gaps(student_text: str, old_course_text: str, new_cours
         seams: list[tuple[int, str]] = []
         for name in names:
             node, count = known[name], len(like[name].body) - 1
-            before = node.body[count - 1].end_lineno if count else node.body[0].lineno - 1
-            if len(node.body) >= count:
+            if len(node.body) >= count:  # else the student has removed some of the lines that the course gives
+                before = node.body[count - 1].end_lineno if count else node.body[0].lineno - 1
                 seams += [(before or 0, f"{SEAM} {name} begins"), (node.end_lineno or 0, f"{SEAM} {name} ends")]
         for line, seam in sorted(seams, reverse=True):
             lines.insert(line, seam)

@@ -341,6 +341,14 @@ def test_a_gap_over_several_lines_is_one_gap() -> None:
     assert merged.text == "mine\n\n" + gap.format("new", 2)
 
 
+def test_a_function_without_the_lines_that_the_course_gives_is_merged() -> None:
+    """A student may have replaced a function's first statements by one line."""
+    given = "def f(x):\n    y = 1\n    z = 2\n    raise NotImplementedError(\"Task 1.1: it\"')\n\n\nx = {}\n"
+    merged = merge_student_and_course_text("def f(x):\n    return 3\n\n\nx = 1\n", given.format(1), given.format(2))
+    assert merged.text == "def f(x):\n    return 3\n\n\nx = 2\n"
+    assert merged.conflicts == ()
+
+
 def test_the_released_manifest_is_the_one_that_counts(releases, student, tito) -> None:
     """After the update the lock finds no course file changed."""
     assert tito("update", str(releases[1]), "--yes")[0] == 0
