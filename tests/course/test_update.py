@@ -343,7 +343,7 @@ def test_a_gap_over_several_lines_is_one_gap() -> None:
 
 def test_a_function_without_the_lines_that_the_course_gives_is_merged() -> None:
     """A student may have replaced a function's first statements by one line."""
-    given = "def f(x):\n    y = 1\n    z = 2\n    raise NotImplementedError(\"Task 1.1: it\"')\n\n\nx = {}\n"
+    given = "def f(x):\n    y = 1\n    z = 2\n    raise NotImplementedError('Task 1.1: it')\n\n\nx = {}\n"
     merged = merge_student_and_course_text("def f(x):\n    return 3\n\n\nx = 1\n", given.format(1), given.format(2))
     assert merged.text == "def f(x):\n    return 3\n\n\nx = 2\n"
     assert merged.conflicts == ()
