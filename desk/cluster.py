@@ -204,9 +204,9 @@ class _ClusterGrading:
 def grade_on_worker(
     task: str, files: dict[str, bytes | None], links: dict[str, str], other_names: tuple[str, ...], course_digest: str
 ) -> dict[str, str]:
-    """Grade one task in a worker.
+    """Grade one task in a worker; return its `result` as JSON, its `problem`, or why this worker has `refused` it.
 
-    Return its `result` as JSON, its `problem`, or the reason why this worker has `refused` it.
+    A worker that refuses also returns its own address, as `worker`.
     """
     import distributed
 

@@ -152,7 +152,7 @@ def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> i
 def _inspect_repositories(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: ProgressWatch
 ) -> tuple[int, list[StudentProblem]]:
-    """Inspect repositories in parallel, save findings as they arrive, and return (number with new ones, problems)."""
+    """Fetch and inspect repositories in parallel, save each finding, and return (number with new ones, problems)."""
     known, changed, troubles = _load_known_states(book, course), 0, []
     watch.begin_phase(f"Inspecting {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:

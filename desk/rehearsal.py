@@ -189,7 +189,7 @@ def _load_recorded_result(name: str, member: CastMember, commit: str, at: dateti
 
 
 def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
-    """Build the records of a `progress` branch: when the student started, tested and completed each module.
+    """Invent the records of a `progress` branch up to a time: when the student started, tested and completed modules.
 
     Every module is started and completed, every third after a failed attempt.
     """

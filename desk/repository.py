@@ -52,5 +52,5 @@ def build_commit_address(text: str | None, commit: str) -> str | None:
 
 
 def normalize_repository(text: str) -> str:
-    """Normalize a repository's name, so that all spellings of the same name become equal."""
+    """Return a lower-case form of a repository's name for comparison, which is equal for all spellings of the name."""
     return (parse_github_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

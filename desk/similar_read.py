@@ -80,7 +80,7 @@ def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmis
 def read_submissions(
     root: Path, submitted: Sequence[LatestSubmission], watch: ProgressWatch
 ) -> dict[str, SubmissionFiles]:
-    """Map each submission's key to its files. Unreadable submissions are left out; the class report states why."""
+    """Map each submission's key to its changed files. Unreadable ones are left out; the class report states why."""
     watch.begin_phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):

@@ -53,7 +53,7 @@ class Dependencies:
     """A digest of the dependencies that all checks share: files, grader, part of the manifest, versions and machine."""
 
     def compute_cache_key(self, check: str, measure: Callable[..., Any]) -> str:
-        """Compute the digest under which a check's figures are cached.
+        """Compute the digest, without the seed, under which a check's figures are cached.
 
         Downloading the check's data changes the digest.
         """

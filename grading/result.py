@@ -312,7 +312,7 @@ class Result(Record):
 
     @model_validator(mode="after")
     def _drop_ungraded_places(self) -> Self:
-        """Drop every file and line that was not graded, since reports show these places and link to them."""
+        """Drop from failures each file and line that was not graded, since reports show and link to these places."""
         # The number of lines in a file is at most its number of bytes, plus one.
         lines = {file.path: file.size + 1 for file in self.submission.files}
         criteria = tuple(

@@ -37,7 +37,7 @@ class Submission:
     """The files that the manifest lists but the student did not hand in."""
 
     def read_text(self, path: Path) -> str | None:
-        """Read a file's text; return None if it is missing or was refused."""
+        """Read the text of one of the Python files; return None if it is missing or was refused."""
         copied = self.folder / path
         return copied.read_text("utf-8") if copied.is_file() else None
 
@@ -113,7 +113,7 @@ def copy_submission(
 
 
 def copy_module_code(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
-    """Copy only these modules' code into ``into``, and return the submission with that folder as its code."""
+    """Copy these modules' files, without recipes, into ``into``; return the submission with that folder as its code."""
     for module in modules:
         text = submission.read_text(module.code)
         if text is not None:
@@ -178,10 +178,7 @@ def _list_ignored_file_notes(tree: Path, manifest: Manifest, modules: tuple[Modu
 
 
 def _list_first_file_names(folder: Path) -> list[str]:
-    """List the first names in a folder, sorted.
-
-    The list is empty if it is a link, is not a folder or cannot be read.
-    """
+    """List up to 1,000 names in a folder, sorted, or none if it is a link, is not a folder or cannot be read."""
     try:
         if folder.is_symlink():
             return []

@@ -86,7 +86,7 @@ def check_python(_root: Path) -> Finding:
 
 
 def check_packages(_root: Path) -> Finding:
-    """Check that the packages listed in pyproject.toml are installed."""
+    """Check that the packages listed in pyproject.toml are installed, in any version."""
     try:
         needed = metadata.requires("tinytorch-course") or []
     except metadata.PackageNotFoundError:
@@ -187,7 +187,7 @@ def check_worker_start(_root: Path) -> Finding:
 
 
 def check_course_files(root: Path) -> Finding:
-    """Check that tests, grader and manifest match the release."""
+    """Check that tests, grader and manifest match the release's lock file. Without that file, the check passes."""
     from grading.lock import find_changed_course_files
 
     changed = find_changed_course_files(root)

@@ -41,7 +41,7 @@ def collect_performance_figures(result: Result | None) -> list[dict[str, Any]]:
 
 
 def collect_timeline_for_json(course: CourseLike, history: History) -> dict[str, Any]:
-    """Collect modules and milestones in order, as documented in docs/result-format.md."""
+    """Collect modules and milestones with their states, dates and figures, as documented in docs/result-format.md."""
     modules = journey.list_module_states(course, history)
     keys = ("id", "title", "state", "planned", "started_at", "completed_at")
     states = journey.list_milestone_states(course, history)

@@ -43,7 +43,7 @@ class Outline:
 
 
 def read_outline(root: Path) -> Outline:
-    """Read the outline of the manifest at ``root``; raise ManifestError if the manifest is invalid."""
+    """Read an outline of ``root``'s manifest, without validating the rest; raise ManifestError if it is unusable."""
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         data = yaml.load((root / MANIFEST).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe

@@ -39,7 +39,7 @@ def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Probl
 
 
 def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Each gap, opened on its own, makes every test of its task fail with that task's message and no other."""
+    """With the gaps of one task open, all its tests fail, and every test that fails gives that task's message."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built_modules for task in module.tasks), strict=True)
     watch.begin_phase("Opening each gap on its own", len(tasks))

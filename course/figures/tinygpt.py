@@ -19,7 +19,7 @@ LINE = "say tok: tok"
 
 
 def draw_copying_losses() -> Figure:
-    """Draw the loss while the network of task 16.12 learns to copy a word, and the best possible loss."""
+    """Draw the recorded loss of task 16.12's network, and the best losses possible with copying and without."""
     losses = read_record("copying")["losses"]
     steps = [10 * k for k in range(len(losses))]
     chart = Chart(46, 44, WIDTH - 66, 190, Scale(0, 500), Scale(0, 3))

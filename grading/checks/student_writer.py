@@ -92,7 +92,7 @@ class StudentWriter(StudentNetwork):
         return tokens.astype(np.int64)
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Request the logits of the token after each prefix: float64 (n, V).
+        """Request the logits of the token after each prefix: float64 (n, V). Raise RecipeError if they are invalid.
 
         Prefixes of equal length share a request.
         """
@@ -106,11 +106,11 @@ class StudentWriter(StudentNetwork):
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Request the logits for the token after each of (n, t) tokens: float64 (n, t, V)."""
+        """Request the logits after each of (n, t) tokens: float64 (n, t, V). Raise RecipeError if they are invalid."""
         return self._request_logits("logits", tokens, tokens.shape[1])
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
-        """Request each head's attention weights in (n, t) tokens: float64 (n, layers, heads, t, t)."""
+        """Request attention weights for (n, t) tokens: float64 (n, layers, heads, t, t); raise RecipeError if wrong."""
         answer: Any = self._get_recipe_function("attention_maps")(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"

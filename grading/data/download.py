@@ -30,7 +30,7 @@ class MirrorError(Exception):
 
 
 def download_file(download: Download, folder: Path, watch: ProgressWatch, accept: Callable[[Path], None]) -> None:
-    """Download a file from the first mirror that has it, pass its path to ``accept``, and then delete it.
+    """Download a file from a mirror, pass its path to ``accept``, and delete it; raise MirrorError if no mirror has it.
 
     ``accept`` raises ValueError to refuse the file. MirrorError lists every mirror's reason. Accepted and refused files
     are deleted, but an interrupted partial file is kept, so that it can be resumed. Write errors (OSError) are not
@@ -90,7 +90,7 @@ def _finish_partial_file(url: str, part: Path, download: Download, watch: Progre
 
 
 def _append_to_partial_file(url: str, part: Path, download: Download, watch: ProgressWatch) -> None:
-    """Download the rest into a partial file over one connection, or everything if the server cannot resume."""
+    """Download the rest of a partial file, or all if the server cannot resume; raise MirrorError if it is too long."""
     done = _get_partial_file_size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:

@@ -25,7 +25,7 @@ MARGIN = 2
 
 
 def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, then show its mistakes. Exceptions in student code are not caught."""
+    """Train a network on digits (downloaded if missing), show its answers and mistakes; do not catch student errors."""
     digits = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     points: list[TrainingPoint] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_outputs(file: Path, values: Mapping[str, str]) -> None:
-    """Append outputs to the file in GITHUB_OUTPUT.
+    """Append outputs to ``file``, which should be the one that GITHUB_OUTPUT names.
 
     Each value is enclosed in its own random delimiters, so that no value can close them early and start a new output.
     """

@@ -117,7 +117,7 @@ def _format_claim(character: str, animal: str, things: list[str]) -> str:
 
 
 def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """List each claim's character and things, as in ("Ben", {"the dog", "the red kite"}), or none if one repeats."""
+    """List each claim as ("Ben", {"the dog", "the red kite"}); a claim that names a thing twice gets an empty set."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]
@@ -136,6 +136,6 @@ def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
 
 
 def measure_true_claim_share(prompts: Iterable[Prompt], completions: Iterable[str]) -> float:
-    """Measure the share of claims that are true, over all completions."""
+    """Measure the share of claims that are true, over all completions; a missing claim counts as false."""
     counts = [count_true_claims(*pair) for pair in zip(prompts, completions, strict=True)]
     return sum(true for true, _ in counts) / max(1, sum(due for _, due in counts))

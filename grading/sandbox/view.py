@@ -101,9 +101,10 @@ def list_data_folders() -> frozenset[Path]:
 
 
 def find_shared_libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
-    """Find the shared libraries that Python and the compiled modules below some folders need.
+    """Find the shared libraries that Python and compiled modules need, or all in /lib, /usr/lib and /usr/local/lib.
 
     The system's loader lists them. In trace mode, it prints what it would load for Python with these modules preloaded.
+    If it prints nothing, everything in these folders is returned.
     """
     found = {path for folder in folders if folder.is_dir() for path in _list_shared_libraries_in(python, folder)}
     # Only glibc's loader prints such a list. For any other loader, use every library in its search folders.

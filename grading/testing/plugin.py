@@ -103,7 +103,7 @@ class DirectStudent:
 
     @staticmethod
     def hold(thing: Any, name: str) -> Any:
-        """Return the attribute itself. Pulling it would make a copy."""
+        """Return the attribute itself rather than a copy, so that later changes to it can be seen."""
         return getattr(thing, name)
 
     @staticmethod
@@ -189,7 +189,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """End a test of student code in this process that has an endless loop, and skip the tests after it."""
+    """End a test of student code in this process after 30 s of CPU time, and do not run the tests after it."""
     is_numba_off = "NUMBA_DISABLE_JIT" in os.environ  # its loops then run as Python, which takes minutes
     if is_numba_off or not _is_student_test_in_this_process(item):
         return (yield)
@@ -206,7 +206,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Explain a failed test in a few lines, without pytest's full traceback.
+    """Explain a failed test of student code in this process in a few lines, without pytest's full traceback.
 
     With `-vv` or an explicit `--tb`, pytest's own report is kept.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def traced(tensor_module: Any) -> Iterator[Any]:
-    """Trace every operation in the block with module 02's `Trace`, then restore the previous recorder."""
+    """Yield a `Trace` (module 02) that records every operation in the block, then restore the previous recorder."""
     trace = tensor_module.Trace()
     previous = tensor_module.set_recorder(trace)
     try:

@@ -74,7 +74,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
 
 
 def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator[StudentList]:
-    """Yield lists of everybody by score and by name, of each section, of each goal, and of those who have finished."""
+    """Yield lists of all students by score and by name, of each section, of each goal milestone, and of the finished."""
     rows = overview.rows
     yield StudentList("students", "Everybody by score", rows)
     yield StudentList("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
@@ -95,7 +95,7 @@ def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator
 
 
 def _list_page_link_texts(view: StudentList) -> Iterator[str]:
-    """Yield each page's link text: its number or, in the list by name, its first name but for the last word."""
+    """Yield each page's link text: its number or, if by name, its first student's name without the last word."""
     for number, rows in enumerate(view.pages, 1):
         yield (
             rows[0].summary.name.rpartition(" ")[0] or rows[0].summary.name

@@ -33,7 +33,7 @@ class AnsweringPage(NetworkPage):
         return {"answer": self.answer}
 
     def answer(self, question: Any) -> dict[str, Any]:
-        """Answer a question with the network. Raise ValueError if the question is not valid."""
+        """Return the network's answer, `{"busy": True}` or a failure. Raise ValueError if the question is not valid."""
         return self._await_answer(self._parse_question(question))
 
     def _await_answer(self, parsed: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class ImagePage(NetworkPage):
 
     @classmethod
     def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: ProgressWatch) -> Self:
-        """Make a page with some of the milestone's images."""
+        """Make a page with some of the milestone's images, which are downloaded if necessary."""
         return cls(feed, load_demo_images(milestone, seed, watch))
 
     def _train_and_serve(

@@ -59,7 +59,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return describe_images(self._images, self._samples)
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
-        """Run the race, and publish its progress."""
+        """Race three convolutions, profile training, and publish the progress of both."""
 
         def publish_race(race_state: RaceState) -> None:
             """Store the state of the race, and publish the page's state."""
@@ -69,7 +69,7 @@ class KernelPage(AnsweringPage, ImagePage):
         run_kernel_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
     def _build_result_entries(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
-        """Compress the network, and return entries that compare both formats for the page's final state."""
+        """Compress the network to int8 for later answers, and return entries that compare it with float32."""
         self._small = classifier.compress(self._images.images[:CALIBRATED])
         compared = compare_float32_and_int8(probabilities, classifier, self._small, self._images)
         return {

@@ -40,7 +40,7 @@ class Activation:
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activation of every element; integers are computed in float32."""
+        """Return the activation of `x`, integers as float32, and remember both input and output for `backward`."""
         self.input, self.output = x, apply(self.op, x, **self.attributes)
         return self.output
 
@@ -138,7 +138,7 @@ def sigmoid_forward(x):
 
 
 def sigmoid_backward(grad, output, x):
-    """Return `(grad_x,)`. In terms of the output s, the slope of the sigmoid is s (1 - s)."""
+    """Return `(grad_x,)`: `grad` times the slope, which is s (1 - s) in terms of the output s."""
     # BEGIN SOLUTION 3.3
     return (grad * output * (1 - output),)
     # END SOLUTION
@@ -166,7 +166,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(grad, output, x):
-    """Return `(grad_x,)`. In terms of the output t, the slope of tanh is 1 - t²."""
+    """Return `(grad_x,)`: `grad` times the slope, which is 1 - t² in terms of the output t."""
     # BEGIN SOLUTION 3.4
     return (grad * (1 - output * output),)
     # END SOLUTION
@@ -238,7 +238,7 @@ def gelu_forward(x):
 
 
 def gelu_backward(grad, output, x):
-    """Return `(grad_x,)`. The slope is (1 + t)/2 + x/2 · (1 - t²) · u', where t = tanh(u) and u' is the slope of u."""
+    """Return `(grad_x,)`: `grad` times (1 + t + x · (1 - t²) · u')/2, where t = tanh(u) and u' is the slope of u."""
     # BEGIN SOLUTION 3.6
     near = np.clip(as_floating(x), -10, 10)
     t = np.tanh(GELU_SCALE * (near + GELU_CUBIC * near * near * near))

@@ -172,7 +172,7 @@ class MultiHeadAttention(Layer):
         # END SOLUTION
 
     def forward(self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask=None) -> Tensor:
-        """Return what each query takes from the values: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
+        """Return what each query takes from the values, and set `weights`: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
 
         The key defaults to the query (self-attention), and the value to the key. `mask` holds bools, (L, S) for all
         sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raise ValueError for shapes
