@@ -74,7 +74,7 @@ def render_class_pages(overview: ClassOverview, site: SiteContext) -> SiteFiles:
 
 
 def build_student_lists(overview: ClassOverview, manifest: Manifest) -> Iterator[StudentList]:
-    """Yield lists of all students by score and by name, of each section, of each goal milestone, and of the finished."""
+    """Yield lists of all students by score and by name, and of those in each section, with each goal, and finished."""
     rows = overview.rows
     yield StudentList("students", "Everybody by score", rows)
     yield StudentList("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
