@@ -47,7 +47,7 @@ def convert_to_short_numbers(tensor: torch.Tensor) -> Any:
 
 
 def compute_layer_norm_case(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:
-    """Compute one case of layer normalization and its gradients."""
+    """Draw a case of layer normalization, and compute PyTorch's output and gradients."""
     x = draw_tensor(shape, 4 * number, scale, mean).requires_grad_()
     weight, bias = (draw_tensor(shape[-1:], 4 * number + k, 0.5, 2.0 - k).requires_grad_() for k in (1, 2))
     grad = draw_tensor(shape, 4 * number + 3)

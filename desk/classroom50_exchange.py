@@ -42,7 +42,7 @@ def validate_short_name(name: str, longest: int) -> str:
 def convert_roster(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
-    """Convert the text of Classroom 50's roster.csv to our format; also return the problems with rows left out.
+    """Convert the students in Classroom 50's roster.csv, given as text, to our CSV; also return problems with rows.
 
     Each problem states its line in ``file``. Repositories get the names that Classroom 50 gives them. Members of staff
     and people who have not registered are left out without a problem. Raise UsageError if the file is not a roster, or
@@ -114,12 +114,12 @@ def merge_classroom50_scores(
     assignment: str,
     existing: Path | None,
 ) -> str:
-    """Return Classroom 50's scores.json with our scores added as manual entries, which it does not overwrite.
+    """Return Classroom 50's scores.json with our scores as manual entries, which replace earlier manual ones.
 
-    As with our autograder, an assignment with `milestone-2` in its name stands for that milestone, and any other
-    assignment stands for all milestones. Everything else in `existing` is kept: other assignments, other students,
-    students' own submissions, and the entries of students who have no points yet. Raise UsageError if that file is not
-    a scores.json.
+    Classroom 50 does not overwrite manual entries. As with our autograder, an assignment with `milestone-2` in its name
+    stands for that milestone, and any other assignment stands for all milestones. Everything else in `existing` is
+    kept: other assignments, other students, students' own submissions, and the entries of students who have no points
+    yet. Raise UsageError if that file is not a scores.json.
     """
     named = re.search(r"milestone-(\d+)", assignment)
     only = int(named[1]) if named else None
@@ -145,10 +145,7 @@ def merge_classroom50_scores(
 
 
 def _read_scores_document(existing: Path | None) -> dict[str, Any]:
-    """Read an existing scores.json, or return an empty one if there is none.
-
-    Raise UsageError if the file is not a scores.json.
-    """
+    """Read an existing scores.json, or return an empty document. Raise UsageError if the file is something else."""
     if existing is None or not existing.is_file():
         return {"schema": SCORES, "assignments": {}}
     try:

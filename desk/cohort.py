@@ -80,13 +80,13 @@ class Cohort:
 def load_cohort_from_folder(
     folder: Path, roster: Path | None = None, *, key: Path | None = None, root: Path = ROOT, thorough: bool = False
 ) -> Cohort:
-    """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the `progress` branch.
+    """Load the class from `folder/STUDENT/progress/*.json`, and create the key for pseudonyms if there is none.
 
-    `ledger.jsonl` next to the records shows which of them are unchanged since they were published; without it, no
-    record is verified. With a `roster` (a CSV file), the members are its students; otherwise each folder is one member.
-    `key` is the file that holds the secret for pseudonyms. It is `pseudonyms.key` in `folder` by default, and is
-    created on first use. `thorough` also validates every result completely. Raise UsageError if the folder or roster is
-    invalid, and ManifestError if the manifest is.
+    The `progress` branch has such a folder. `ledger.jsonl` next to the records shows which of them are unchanged since
+    they were published; without it, no record is verified. With a `roster` (a CSV file), the members are its students;
+    otherwise each folder is one member. `key` is the file that holds the secret for pseudonyms. It is `pseudonyms.key`
+    in `folder` by default, and is created on first use. `thorough` also validates every result completely. Raise
+    UsageError if the folder or roster is invalid, and ManifestError if the manifest is.
     """
     rows = _read_class_rows(folder, roster)
     entries = {row.id: tuple(_read_folder_entries(folder / row.id, thorough=thorough)) for row in rows}
@@ -96,19 +96,20 @@ def load_cohort_from_folder(
 def list_folder_students(
     folder: Path, roster: Path | None = None, *, key: Path | None = None
 ) -> tuple[CohortStudent, ...]:
-    """List the students of the class in a folder, sorted by id, without reading any records."""
+    """List the class in a folder by id, without reading any records; create the key for pseudonyms if there is none."""
     return _build_students(_read_class_rows(folder, roster), read_pseudonym_key(key or folder / FILE))
 
 
 def load_member_from_folder(folder: Path, student: CohortStudent, *, thorough: bool = False) -> CohortMember:
-    """Load one student of the class in a folder, so that a large class never has to fit in memory."""
+    """Load the records of one student of the class in a folder, leaving out unreadable ones."""
     return CohortMember(student, tuple(_read_folder_entries(folder / student.id, thorough=thorough)))
 
 
 def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
-    """Load the enrolled students of a gradebook with their official results, which are verified, and published records.
+    """Load a gradebook's enrolled students with their published records and official results.
 
-    `key` is `pseudonyms.key` next to the gradebook by default. Raise UsageError if there is no gradebook.
+    A result is verified unless a regrade has replaced it. `key` is `pseudonyms.key` next to the gradebook by default,
+    and is created on first use. Raise UsageError if there is no gradebook.
     """
     with open_gradebook(path) as book:
         rows = book.list_students()

@@ -99,7 +99,7 @@ def _find_picture(result: Result, name: str) -> Picture | None:
 
 
 def _read_relative_step_time(result: Result) -> tuple[float, ...]:
-    """Return a training step's time in units of a matrix product's on the same machine; return () if not timed."""
+    """Return the time of module 13's step as a multiple of its bare matrix products'; return () if not timed."""
     shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
@@ -137,7 +137,7 @@ BOARDS = (
 def run_leaderboard(
     root: Path, folder: Path, watch: ProgressWatch, *, runs: int = RUNS, milestones: Sequence[int] = ()
 ) -> list[str]:
-    """Measure the unlocked milestones of the students who agreed, `runs` times each, and return the problems.
+    """Measure the unlocked milestones of students who agreed until `runs` runs of each are saved; return the problems.
 
     Submissions run one at a time, and all run once before any runs twice, so that other load on the machine affects all
     of them equally. Runs that are already saved are not repeated, so an interrupted leaderboard continues.
@@ -288,11 +288,9 @@ def format_board_value(board: Board, value: float) -> str:
 
 
 def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tuple[BoardEntry, ...]:
-    """Sort entries, best first, and rank them.
+    """Sort entries by median, best first. Those whose ranges overlap share a rank, and the course's has none.
 
-    Entries share a rank if their ranges overlap, directly or through others.
-
-    The course's solution is listed without a rank.
+    Ranges that overlap through others count as well.
     """
     sign = 1 if lower_is_better else -1
 

@@ -67,10 +67,7 @@ def set_override(
 
 
 def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: str, decided_by: str = "") -> int:
-    """Withdraw every override of one grade, so that its measured points count; return the number withdrawn.
-
-    Raise UsageError if there is none.
-    """
+    """Withdraw every override of one grade, and return how many there were. Raise UsageError if there is none."""
     with open_gradebook(folder / FILE) as book:
         ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
         if not ids:
@@ -104,9 +101,9 @@ def write_overrides_csv(folder: Path, target: Path) -> int:
 
 
 def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str = "") -> int:
-    """Import overrides from a CSV file; return how many grades changed. Empty and unchanged cells have no effect.
+    """Import overrides from CSV; return how many grades changed, or save nothing and raise UsageError for invalid rows.
 
-    If any row is invalid, save nothing, and raise UsageError with a list of all invalid rows.
+    The error lists all invalid rows. Empty and unchanged cells have no effect.
     """
     manifest, now = load_manifest_strictly(root), datetime.now(UTC)
     try:
@@ -141,7 +138,7 @@ def _parse_override_row(
     decided_by: str,
     now: datetime,
 ) -> Iterator[Override]:
-    """Parse a row of a CSV file, and yield the overrides that differ from those in force."""
+    """Yield the overrides in a CSV row that differ from those in force. Raise UsageError if the row is invalid."""
     cells = {name: _unescape_formula((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not the number of a milestone.")
@@ -182,10 +179,7 @@ def _make_overrides(
 
 
 def _parse_override_value(kind: Kind, text: str) -> str:
-    """Convert a cell or an option to the text that the gradebook stores; an empty text stays empty.
-
-    Raise UsageError if the value is invalid.
-    """
+    """Convert a cell or an option, which may be empty, to the text to store. Raise UsageError if it is invalid."""
     if not text or kind == "comment":
         return to_one_line(text, LONGEST)
     if kind == "excused":
@@ -203,7 +197,7 @@ def _parse_override_value(kind: Kind, text: str) -> str:
 
 
 def _format_override_value(in_force: EffectiveOverride, kind: Kind) -> str:
-    """Format the value in force of this kind as a cell of the CSV file."""
+    """Format the value in force of this kind as a cell of the CSV file, which is empty if there is none."""
     match kind:
         case "points":
             return "" if in_force.points is None else f"{in_force.points:g}"

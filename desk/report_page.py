@@ -61,7 +61,7 @@ def render_report_page(report: ClassReport, evidence: str = "") -> str:
 
 
 def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
-    """Render the report for the terminal as lines and tables."""
+    """Render the report for the terminal as lines and tables, with only the first `MOST` students and failures."""
     yield f"{to_one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )

@@ -72,9 +72,9 @@ class Score:
 
     @property
     def measured_points(self) -> float | None:
-        """The points before overrides, 0 to 100, less the deduction for lateness; None after an error or if not begun.
+        """The points before overrides, less the deduction for lateness; None after an error, or if not begun and open.
 
-        They are 0 if the milestone is not begun and it is too late to earn points.
+        They are from 0 to 100, and 0 if the milestone is not begun and it is too late to earn points.
         """
         if self.grading is None:
             return 0.0 if self.closed else None

@@ -196,9 +196,10 @@ class Worker:
         self._launched.kill()
 
     def _ensure_ready(self) -> None:
-        """Wait until the worker is ready. If it does not become ready, start it once more, and then raise GraderError.
+        """Wait until the worker is ready, starting it once more if it fails. Raise GraderError if it fails again.
 
-        No student code runs yet, so the machine is to blame for any failure. A network disk is faster the second time.
+        Also raise it if the worker's version of Python or NumPy is not the grader's. No student code runs yet, so the
+        machine is to blame for any failure. A network disk is faster the second time.
         """
         assert self._ready_until is not None
         # A worker that was started early may have been ready for a long time.
@@ -252,7 +253,7 @@ class Worker:
                 raise self._record_failure(DeadlineError(f"your code has taken more than {passed} in total"))
 
     def _answer_progress_report(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Call the callback to which a progress report belongs, and send back its return value."""
+        """Run a progress report's callback and send back its value; stop the worker and raise for an invalid report."""
         values = [*args, *kwargs.values()]
         if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
             raise self._record_failure(ProtocolError("its report has the wrong form"))

@@ -67,7 +67,7 @@ def _time_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.nda
 
 
 def draw_roofline() -> Figure:
-    """Draw the ops of a training step below the roofline of the machine that ran it."""
+    """Draw the ops that took 0.5% or more of the recorded training step, below the roofline of that step's machine."""
     record = read_record("roofline")
     peak, bandwidth = record["peak"] / 1e9, record["bandwidth"] / 1e9
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))
@@ -99,7 +99,7 @@ def draw_roofline() -> Figure:
 
 
 def record_training_step_profile() -> None:
-    """Profile one training step of the lesson's network, measure the machine's two limits, and record both."""
+    """Profile a training step of the lesson's network repeatedly; record median times and the machine's two limits."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         layers += [Conv2d(before, after, 3, padding=1, rng=rng), BatchNorm2d(after), ReLU(), MaxPool2d(2)]

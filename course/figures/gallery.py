@@ -71,13 +71,13 @@ def is_picture_current(path: Path, svg: str) -> bool:
 
 
 def _are_numerals_close(first_numeral: str, second_numeral: str) -> bool:
-    """Return whether two numbers differ by at most one in their last digit."""
+    """Return whether two numbers differ by at most one in their last decimal place, or by 0.1 if they have none."""
     places = max(len(text.partition(".")[2]) for text in (first_numeral, second_numeral)) or 1
     return abs(float(first_numeral) - float(second_numeral)) <= 1.01 * 10**-places
 
 
 def run_picture_measurement(name: str) -> None:
-    """Run one of the measurements that pictures are drawn from. Raise UsageError for an unknown name."""
+    """Run and record one of the measurements that pictures are drawn from. Raise UsageError for an unknown name."""
     put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -99,7 +99,7 @@ def print_mutation_report(results: Sequence[MutationTally], excuses: dict[Mutant
 
 
 def main(module_names: Sequence[str], root: Path = ROOT) -> int:
-    """Mutate the named modules, or all. Return 0 if enough mutants are noticed, 1 if not, and 2 for wrong usage."""
+    """Mutate the named modules, or all, and print a report. Return 1 if it lists problems, 2 for wrong usage, or 0."""
     console = Console(highlight=False)
     try:
         manifest = load_manifest(root)

@@ -46,7 +46,7 @@ class MutantTrial:
     """The limit in wall-clock seconds, for a mutant that waits and computes nothing."""
 
     def build_pytest_command(self, first_task: str = "") -> list[str]:
-        """Build the pytest command. It starts with the first task's tests, stops at a failure, and writes no files."""
+        """Build a pytest command that runs the first task's tests first, stops at a failure and limits its CPU time."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
         # A shell sets the limit: an endless mutant is killed by a signal, which counts as a failed test.
         limit = ["sh", "-c", f'ulimit -t {self.cpu_seconds} && exec "$@"', "sh"]
@@ -75,9 +75,9 @@ class MutantTrial:
         return outcome is TestOutcome.KILLED
 
     def measure_limits(self, path: Path) -> MutantTrial:
-        """Run the solution's tests once, and return a copy of this trial with time limits based on their duration.
+        """Run the solution's tests, and return a copy of this trial with time limits based on their duration.
 
-        Raise TrialError if the solution fails, or if the tests import a file other than the copy's.
+        Raise TrialError if the solution fails, or if the tests pass without it because they import another file.
         """
         before = os.times()
         done = subprocess.run(self.build_pytest_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own

@@ -33,7 +33,7 @@ class Mutant:
 
 
 def make_mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
-    """Make every distinct change inside the marked blocks, in line order."""
+    """Make every distinct mutant that is valid Python and differs inside the marked blocks, in line order."""
     tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
@@ -69,7 +69,7 @@ def _is_valid_python(source: str) -> bool:
 
 
 def _find_line_difference(source: str, changed: str, line: int) -> tuple[str, str]:
-    """Return the original line and the line that replaces it, which is `(nothing)` if it was deleted."""
+    """Return the original line and what replaces it, with single spaces; `(nothing)` if it was deleted."""
     before, after = source.splitlines(), changed.splitlines()
     end = len(after) - (len(before) - line)
     new = " ".join(" ".join(after[line - 1 : end]).split())

@@ -117,7 +117,7 @@ class TimedStep:
         return answer
 
     def _request_step(self, values: StepValues) -> StepAnswer:
-        """Have the worker take one step, and read its logits and gradients."""
+        """Have the worker load the weights and run one forward and backward pass; read the logits and gradients."""
         call, module = self._worker.call, self._worker.module
         for parameter, weight in zip(self._parameters, values.weights, strict=True):
             self._worker.request("set", parameter, "data", weight)
@@ -174,7 +174,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 
 def measure_kernel_speed(context: CheckContext) -> Measurement:
-    """Race module 13 against module 06 in rounds, until one round is fast enough. The best round counts."""
+    """Race module 13 against module 06 until a round is fast enough. The best speed and the worst difference count."""
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     wanted = next(c for c in milestone.criteria if c.figure == "speed_up")
     (seed,) = context.derive_seeds("speed", 1)
@@ -221,7 +221,7 @@ def _race_modules(
     rng: np.random.Generator,
     rounds_done: int,
 ) -> SpeedRound:
-    """Time both modules in turns on one drawn network. Raise RecipeError if a worker computes outside its turns."""
+    """Time both modules in turns on one network and compare their values. Raise RecipeError for work between turns."""
     assert context.milestone is not None
     shape = draw_step_shape(rng)
     sides = TimedStep(plain_worker, shape, optimised=False), TimedStep(fast_worker, shape, optimised=True)

@@ -81,9 +81,9 @@ class FunctionAttempt:
 
 
 def measure_language(context: CheckContext) -> Measurement:
-    """Train a network on each of three texts, copy its weights into another process, and test it there.
+    """Train networks on three texts, of which one may have to be downloaded, and test each in another process.
 
-    For a figure that all three have, the worst value counts.
+    Only the weights are copied there. For a figure that all three have, the worst value counts.
     """
     milestone, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     data = load_or_fetch_text(experiment.data, context.watch)
@@ -141,7 +141,10 @@ def _train_on_text(
 def _measure_function_writing(
     context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> TextFindings:
-    """Have the network write functions that use new compositions, made-up operations or new names, then run them."""
+    """Train on functions, have the network write new ones, run them, and compare with fresh weights and rivals.
+
+    The new ones use new compositions, made-up operations or new names.
+    """
     _, experiment = get_milestone_and_experiment(context, LanguageExperiment)
     made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}

@@ -42,7 +42,7 @@ def parse_strokes(value: Any) -> Strokes:
 
 
 def draw_mnist_image(strokes: Strokes) -> np.ndarray:
-    """Draw the strokes, if any, as an MNIST image: uint8 of shape (28, 28), with ink of 255 on 0."""
+    """Draw the strokes, if any, scaled and centred as an MNIST image: uint8 of shape (28, 28), with ink of 255 on 0."""
     if not strokes:
         return np.zeros((PIXELS, PIXELS), np.uint8)
     points = np.array([point for stroke in strokes for point in stroke], np.float64)

@@ -82,10 +82,7 @@ def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, see
 
 
 def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Screen) -> None:
-    """Train with a frame for each measured point, and keep the last frame.
-
-    Stop training early if nobody is watching.
-    """
+    """Train with a frame for each measured point, and keep the last one. Stop early if nobody is watching."""
     points: list[WritingPoint] = []
 
     def add_and_show_point(point: WritingPoint) -> None:

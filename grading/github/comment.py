@@ -107,7 +107,7 @@ def _build_comment_body(report: RunReport, max_characters: int) -> str:
 
 
 def build_visible_part(report: RunReport) -> str:
-    """Build the part that is visible without expanding anything: verdicts, problems, what to fix first, and changes."""
+    """Build the part that is always visible, cut to fit: verdicts, problems, what to fix first, and changes."""
     return fit_blocks(_build_visible_blocks(report), MAX_FRONT_CHARACTERS)
 
 
@@ -175,7 +175,7 @@ def _describe_reported_run(report: RunReport) -> str:
 
 
 def _build_verdict_table(report: RunReport) -> str:
-    """Build a row for each new and each reused result, with points and deadlines if there are any."""
+    """Build a table of up to `MAX_ROWS` new and reused results, with points and deadlines if there are any."""
     due = {
         r.session: terms
         for r in report.first_results_in_order
@@ -239,7 +239,7 @@ def _describe_deadline(terms: DeadlineTerms | None, result: Result) -> str:
 
 
 def _list_pass_blocks(result: Result) -> Iterator[Block]:
-    """Yield the achievements of a passed result: each figure with its margin, and the training curves."""
+    """Yield the achievements of a passed result: performance figures with their margins, and the training curves."""
     yield f"### {_choose_result_sign(result)} {escape_markdown(words.format_result_heading(result), 120)}"
     rows = [
         f"| {escape_markdown(c.title)} | {figure_text.format_measured(c)} | {figure_text.format_threshold(c)} "

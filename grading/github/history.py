@@ -34,7 +34,7 @@ def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
 def fetch_records_at(
     repository: Repository, branch: Branch, repository_id: int, cache: dict[str, bytes]
 ) -> BranchRecords:
-    """Fetch a branch's records. `cache` contains files that were fetched before, keyed by Git's digest."""
+    """Fetch and verify a branch's records. Files, keyed by Git's digest, come from `cache` or are added to it."""
 
     def fetch_contents(paths: Collection[str]) -> Mapping[str, bytes]:
         """Fetch the contents of these paths on the branch."""

@@ -55,10 +55,7 @@ class Completion:
 
 
 def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) -> list[Completion]:
-    """Continue each prompt with the likeliest tokens, up to the end-of-text token or ``max_bytes``.
-
-    If two tokens are equally likely, neither is chosen, and the completion stops.
-    """
+    """Continue each prompt with the likeliest tokens, up to END_MARK, ``max_bytes`` or a tie between two tokens."""
     return _complete_prompts(writer, prompts, max_bytes, max_bytes, _choose_likeliest)
 
 

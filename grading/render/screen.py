@@ -121,5 +121,5 @@ class PlainScreen:
 
 
 def create_screen(console: Console) -> LiveScreen | PlainScreen:
-    """Create a live screen on a terminal, or else one that prints the first and last frames."""
+    """Create a live screen on a terminal, or else one that prints the first, kept and last frames."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)

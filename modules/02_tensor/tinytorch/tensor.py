@@ -87,7 +87,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise(function):
-    """Give `function`, which takes two arrays, better error messages: `broadcast_shape` explains why shapes clash."""
+    """Return `function`, of two arrays, with a better error message: `broadcast_shape` explains why shapes clash."""
 
     def forward(a, b):
         # BEGIN SOLUTION 2.4

@@ -119,7 +119,7 @@ class Dropout(Layer):
         self.mask = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with random elements dropped while training, otherwise `x` itself."""
+        """Return `x` itself or, while training, `x` with random elements 0 and the others divided by 1 - p."""
         # BEGIN SOLUTION 5.5
         self.input, self.output, self.mask = x, x, None
         if self.training:
@@ -129,7 +129,7 @@ class Dropout(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input: `grad` with the mask of that pass, if it had one."""
+        """Return the gradient with respect to the last input: `grad` with the mask and scale of that pass, if any."""
         check_backward(self, grad, self.output)
         # BEGIN SOLUTION 5.5
         if self.mask is None:
@@ -189,7 +189,7 @@ def cross_entropy_forward(logits, target):
 
 
 def cross_entropy_backward(grad, output, logits, target):
-    """Return `(grad_logits,)`: for each of n rows, its softmax, minus 1 at its target, divided by n."""
+    """Return `(grad_logits,)`: for each of n rows, its softmax, minus 1 at its target, times `grad` / n."""
     # BEGIN SOLUTION 5.7
     difference = softmax.forward(logits, axis=1)
     difference[np.arange(len(target)), target] -= 1
