@@ -106,7 +106,7 @@ class _ExpressionEvaluator:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
     def _evaluate_node(self, node: ast.expr) -> Any:
-        """Compute a node's value, always a bool for `and` and `or`. Raise RefusedError if its kind is not allowed."""
+        """Compute a node's value. Raise RefusedError if its kind is not allowed."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -122,8 +122,7 @@ class _ExpressionEvaluator:
                     raise RefusedError(f"{right} is not an exponent from 0 to {LARGEST_EXPONENT}")
                 return _BINARY[type(node.op)](left, right)
             case ast.BoolOp():
-                values = [self.evaluate(value) for value in node.values]
-                return all(values) if isinstance(node.op, ast.And) else any(values)
+                return self._evaluate_and_or(node)
             case ast.Compare() if all(type(op) in _COMPARISONS for op in node.ops):
                 values = [_require_number(self.evaluate(operand)) for operand in (node.left, *node.comparators)]
                 pairs = zip(node.ops, values, values[1:], strict=False)
@@ -141,6 +140,14 @@ class _ExpressionEvaluator:
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
                 return _CALLS[name](*(self.evaluate(argument) for argument in node.args))
         raise RefusedError(f"{ast.unparse(node)[:60]} is not allowed in such a function")
+
+    def _evaluate_and_or(self, node: ast.BoolOp) -> Value:
+        """Compute operands up to the one that decides, and return its value, as Python does."""
+        for operand in node.values[:-1]:
+            value = self.evaluate(operand)
+            if bool(value) is isinstance(node.op, ast.Or):
+                return value
+        return self.evaluate(node.values[-1])
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
         """Compute the list that a comprehension produces. Raise RefusedError unless it has one `for` with one name."""

@@ -165,9 +165,10 @@ def describe_writing(writing: Writing) -> tuple[str, str]:
 
 def format_duration(seconds: float) -> str:
     """Format a duration, such as "0.4 s" or "2 min 5 s"."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {round(seconds % 60)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
 
 
 def name_sandbox(sandbox: str) -> str:

@@ -32,6 +32,9 @@ from grading.language.function_evaluation import (
         ("sum(x * x for x in a if x != b)", ([1, 2, 3], 2)),
         ("len([x for x in a if 1 < x <= b])", ([1, 2, 3], 2)),
         ("any(x == b for x in a) and not all(x < b for x in a)", ([1, 2, 3], 2)),
+        ("b != 0 and a / b > 1", (3, 0)),
+        ("a or b", (0, 7)),
+        ("a and b or a < b and -b", (0, 7)),
         ("max([a, b, 7])", (3, 8)),
     ],
 )

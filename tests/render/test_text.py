@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading.render.text import clean_text, to_one_line, truncate_text
+from grading.render.words import format_duration
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,9 @@ def test_pieces_never_join_to_an_escape_or_a_command(pieces: list[str]) -> None:
     assert "\x1b" not in shown
     assert "##[" not in shown
     assert "::error::" not in shown
+
+
+def test_no_duration_has_sixty_seconds() -> None:
+    """Rounding carries over to the minutes."""
+    shown = {0.04: "0.0 s", 59.94: "59.9 s", 59.96: "1 min 0 s", 119.6: "2 min 0 s", 125.4: "2 min 5 s"}
+    assert {seconds: format_duration(seconds) for seconds in shown} == shown
