@@ -86,7 +86,7 @@ class ReleaseReport:
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
-    """Write the student repository to an empty or new folder, or with ``force`` over an unedited release; or nothing.
+    """Write the student repository, all or nothing, to a new or empty folder or, with ``force``, over an old release.
 
     ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that
     does not come from a release, and ManifestError or SkeletonError if the course itself is invalid.
@@ -241,7 +241,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
             f"{target} contains an earlier release. Replace it with --force, or choose a different folder."
         )
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
-    kept = {path.as_posix() for path in present if not _is_generated_file(path)}
+    kept = {path.as_posix() for path in present if not _is_leftover_file(path)}
     worked_on = sorted(n for n in kept if n not in released or lock.digest_file_below(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
@@ -260,8 +260,8 @@ def _read_released_digests(target: Path) -> dict[str, str | None] | None:
     return released and released | {lock.FILE.as_posix(): lock.digest_file_below(target, lock.FILE.as_posix())}
 
 
-def _is_generated_file(path: Path) -> bool:
-    """Return whether a path is a generated file, such as one in a cache or an egg-info folder."""
+def _is_leftover_file(path: Path) -> bool:
+    """Return whether a path is neither the course's nor the student's work: in .git, .venv, a cache or the like."""
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 
 

@@ -28,7 +28,10 @@ class GitHubActivity:
         self._github = github
 
     def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
-        """List pushes, force pushes and merges to ``ref`` after `since`, oldest first; none outside GitHub."""
+        """List pushes, force pushes and merges to ``ref`` after `since`, oldest first; none outside GitHub.
+
+        At most 5,000 of the newest activities are read. Raise GraderError if GitHub cannot be queried.
+        """
         name = parse_github_name(address)
         if name is None:
             return ()

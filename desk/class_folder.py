@@ -13,7 +13,7 @@ def format_folder_option(folder: Path) -> str:
 
 
 def make_class_folder(folder: Path) -> None:
-    """Create a class's folder unless it exists, and make git ignore it. Keep an existing `.gitignore`."""
+    """Create a class's folder unless it exists, and make git ignore it unless it has a `.gitignore` or a `.git`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".gitignore"
     if not path.exists() and not (folder / ".git").exists():

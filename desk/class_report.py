@@ -137,7 +137,7 @@ class ClassReport:
 
 
 def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion | None = None) -> ClassReport:
-    """Build the report from a gradebook; grades from versions of the course earlier than ``today`` are marked."""
+    """Build the report from a gradebook; grades from any version of the course but ``today`` are marked."""
     rows, visits = book.list_students(), book.read_visits()
     reached = compute_scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is BuildStatus.BUILT]
@@ -320,7 +320,7 @@ def _build_report_items(
     history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
 ) -> list[ReportItem]:
-    """List the newest results' failures, except unanswered questions, and all criteria, most frequent ones first."""
+    """List the newest results' failures, except unanswered questions, and judged criteria, most often failed first."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]

@@ -66,7 +66,7 @@ class ReflogSource:
 
 
 def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
-    """Find the last push up to the deadline, which determines where the branch pointed at that time."""
+    """Find the last push at or before the deadline, which determines where the branch pointed at that time."""
     before = [push for push in pushes if push.at <= deadline]
     return max(before, key=lambda p: p.at, default=None)
 

@@ -154,7 +154,7 @@ def export_scores(
     milestone: int | None = None,
     participants: Path | None = None,
 ) -> ExportSummary:
-    """Write the class's scores to a file in this format, for all milestones or for one.
+    """Write the class's scores to a file in this format, for all milestones or one. A classroom50 file is added to.
 
     `participants` is the list that Moodle exports; students who are not on it are left out. Raise UsageError if the
     format or milestone is unknown, or if the format cannot represent the class.

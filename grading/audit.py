@@ -65,7 +65,7 @@ Finding = tuple[int, str, str]
 def audit_imports(
     tree: ast.Module, path: str, module: Module, manifest: Manifest, *, recipe: bool = False
 ) -> list[Failure]:
-    """List every forbidden import in a file, and every name that could hide one."""
+    """List forbidden imports, and names that could hide one, outside a file's TYPE_CHECKING and __main__ blocks."""
     earlier = {m.name: m for m in manifest.modules if m.number < module.number or (recipe and m.id == module.id)}
     later = {m.name: m for m in manifest.modules if m.name not in earlier}
     rules = _ImportRules(HARMLESS | set(module.imports), earlier, later)
@@ -147,7 +147,7 @@ class _ImportRules:
 
 
 def _find_import_violations(tree: ast.Module, rules: _ImportRules) -> Iterator[Finding]:
-    """Find every import, name and attribute that the rules forbid."""
+    """Yield every import, name and attribute that the rules forbid in code that an import of the file may run."""
     names = _map_imported_names(tree)
     for node in _walk_code_reachable_on_import(tree, names):
         match node:
@@ -198,7 +198,7 @@ def _explain_forbidden_module(dotted: str, module: str) -> str:
 
 
 def _map_imported_names(tree: ast.Module) -> Names:
-    """Map each name that an import binds to the full dotted names that it may stand for."""
+    """Map each name that an absolute import binds to the full dotted names that it may stand for."""
     names: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -104,7 +104,7 @@ def _list_data_set_entries() -> list[dict[str, Any]]:
 
 
 def _describe_data_set_state(entry: dict[str, Any]) -> str:
-    """Describe whether a data set is on this machine and, if it is not, how to get it."""
+    """Describe where a data set is on this machine, or else which files are missing or how to download it."""
     if entry["here"]:
         return f"available in {entry['folder']}"
     size = f"{entry['download_bytes'] / 1e6:.0f} MB"

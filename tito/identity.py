@@ -63,7 +63,7 @@ def ask_for_unknown_student_id(root: Path, out: Console) -> None:
 
 
 def _ask_once_for_student_id(out: Console, prompt: str) -> str | None:
-    """Ask for the student's id once. Return None if the answer is not a valid id."""
+    """Ask for the student's id once and normalise it. If the answer is not valid, print why and return None."""
     out.print(WHY)
     try:
         return normalize_student_id(Prompt.ask(prompt, console=out))

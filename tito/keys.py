@@ -27,14 +27,17 @@ def has_keyboard() -> bool:
 
 
 def enable_single_keys() -> None:
-    """Switch the terminal to unbuffered input without echo. This has to be repeated after Ctrl-Z and `fg`."""
+    """If standard input is our terminal, switch it to unbuffered input without echo. Ctrl-Z and `fg` undo this."""
     if has_keyboard():
         tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)
 
 
 @contextmanager
 def read_keys(on_key: Callable[[str], None]) -> Iterator[None]:
-    """During the block, call ``on_key`` in a thread with each key but arrows; standard input must be a terminal."""
+    """During the block, call ``on_key`` in a thread with each key but special ones. This needs a terminal as input.
+
+    If the keyboard closes, ``on_key`` is called with END. Afterwards, the terminal is as it was before.
+    """
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()

@@ -57,7 +57,7 @@ def describe_unverified_records(records: BranchRecords) -> Iterator[RenderableTy
 
 
 def collect_unverified_records(records: BranchRecords) -> list[dict[str, Any]]:
-    """Collect the unverified records as JSON."""
+    """Collect the files and reasons of the unverified records, as plain values for JSON."""
     return [{"file": entry.file, "reason": entry.reason} for entry in records.unverified_records]
 
 

@@ -34,7 +34,7 @@ class Release:
 
 @contextmanager
 def open_release(source: str, branch: str | None) -> Iterator[Release]:
-    """Open the release in a folder, a zip archive or a git repository; raise UsageError if there is none."""
+    """Open the release in a folder, zip archive or git repository (cloned); raise UsageError unless it is unchanged."""
     path = Path(source).expanduser()
     with create_temporary_folder("tinytorch-update-") as temporary:
         if path.is_dir() and branch is None and (path / lock.FILE).is_file():
@@ -103,7 +103,10 @@ def _unpack_archive(archive_path: Path, into: Path) -> Path:
 
 
 def _clone_repository(source: str, branch: str | None, into: Path) -> Path:
-    """Clone a branch's (or the default branch's) newest commit and return the folder; raise UsageError if it fails."""
+    """Clone a branch's (or the default branch's) newest commit and return the folder; raise UsageError if it fails.
+
+    Raise GraderError if git is not installed.
+    """
     if shutil.which("git") is None:
         raise GraderError("git is not installed. Install it, or give a folder or a zip archive.")
     folder = into / "clone"

@@ -187,7 +187,7 @@ class Session:
     def _handle_finished_job(
         self, job: WatchJob, result: Result | None, problem: str, failed: frozenset[str | None]
     ) -> None:
-        """Show a finished job, and begin the next one if there is one."""
+        """Show a finished job, save a failing task or the completed module, and begin the next job if there is one."""
         if result is not None and (job.after is None or self._fails_before_task(result, job.after)):
             with suppress(OSError):  # only the next hint depends on this record
                 save_failing_task(self.root, self.module.id, result, task=job.task)
@@ -240,7 +240,7 @@ class Session:
     def _describe_test_progress(
         self, job: WatchJob, result: Result, failed: frozenset[str | None]
     ) -> Iterable[RenderableType]:
-        """Describe how far the tests got."""
+        """Yield what to show above a failure: the tasks' states, an earlier failing task, or how many tests pass."""
         if job.whole:
             yield from self._list_tasks_with_state(failed | {failure.task for failure in words.list_failures(result)})
         elif job.after and self.open is not None:
@@ -286,12 +286,12 @@ class Session:
             yield format_list_item(sign, Text.assemble((f"Task {task.id}  {task.title}", style), here))
 
     def _add_success_line(self, text: str) -> None:
-        """Add a line about a success since the last save."""
+        """Add a line about a success since the last save, for the next time the screen is redrawn."""
         sign = "+" if self.out.options.ascii_only else "✓"
         self._news.append(format_list_item(sign, Text(text, style="green"), style="green", indent=0))
 
     def _redraw_screen(self, *parts: RenderableType) -> None:
-        """Show what has passed and these parts; on a terminal, clear it and show the module's title first."""
+        """Show what has passed and these parts, and forget the failure; first clear a terminal and show the title."""
         self._failure = None
         if self._redraws:
             self.out.clear()
@@ -301,7 +301,7 @@ class Session:
             self._news.clear()
 
     def _show_failure_again(self) -> None:
-        """Show the last failure instead of what an earlier key showed, so that hints do not pile up."""
+        """On a terminal, show the last failure, if any, instead of what an earlier key showed: hints do not pile up."""
         if self._redraws and self._failure is not None:
             told, result = self._failure
             self._redraw_screen(*told)
@@ -314,7 +314,7 @@ class Session:
             self._print_over_progress(Text(KEYS, style="dim"))
 
     def _show_progress(self) -> None:
-        """Show one line that says what is being tested. The next progress line overwrites it."""
+        """On a terminal, if tests are running, show one line that says which. The next progress line overwrites it."""
         if self._redraws and self._running is not None:
             what = f"task {self._running.task}" if self._running.task else f"module {self.module.id}"
             count = f": {self._done} of {self._total}" if self._total else ""

@@ -61,7 +61,7 @@ def format_milestone_states(course: CourseLike, history: History, out: Console) 
 
 
 def _format_next_goal(course: CourseLike, history: History, out: Console) -> list[RenderableType]:
-    """Format the progress through the course and the next goal."""
+    """Format the progress bar, the next goal with its command and, if any modules were skipped, how to go back."""
     goal = journey.find_next_goal(course, history)
     lines: list[RenderableType] = [
         draw_progress_bar(course, history, out),
@@ -110,7 +110,7 @@ def _describe_milestone_progress(state: MilestoneState) -> str:
 
 
 def collect_status_for_json(course: CourseLike, history: History) -> dict[str, Any]:
-    """Collect each milestone's state and the next goal as JSON, as documented in docs/result-format.md."""
+    """Collect each milestone's state, the next goal and damaged records for JSON, as in docs/result-format.md."""
     goal = journey.find_next_goal(course, history)
     return {
         "milestones": [
@@ -133,7 +133,7 @@ def collect_status_for_json(course: CourseLike, history: History) -> dict[str, A
 
 
 def draw_progress_bar(course: CourseLike, history: History, out: Console) -> Text:
-    """Draw the entire course as one bar of modules."""
+    """Draw the entire course as one bar with a sign for each module, and count what is completed."""
     modules = journey.list_module_states(course, history)
     done = sum(m.state is State.COMPLETED for m in modules)
     medals = sum(s.state is State.COMPLETED for s in journey.list_milestone_states(course, history))

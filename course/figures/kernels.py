@@ -28,7 +28,7 @@ PARTS = {
 
 
 def draw_step_times() -> Figure:
-    """Draw a training step of module 06 and of module 13, divided into the times of its parts."""
+    """Draw a training step of module 06 and of module 13, divided into the recorded times of its parts."""
     record = read_record("step")
     whole = record["module 06"]["whole"]
     shapes, wide = [], WIDTH - 2 * 14
@@ -79,7 +79,7 @@ def draw_gradient_blocks() -> Figure:
 
 
 def draw_whitening_directions() -> Figure:
-    """Draw the principal directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
+    """Draw the recorded principal directions of 3×3 patches of photographs, strongest first, with their variances."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
     shapes = [draw_word(14, 24, "27 directions, strongest first, with their variances", css_class="bold")]

@@ -25,7 +25,10 @@ def _make_checkerboard(seed: int, count: int, noise: float) -> ArrayDataset:
 
 
 def _build_trainer(optimizer, hidden_units: int, callbacks=()) -> Trainer:
-    """Build a trainer for checkerboard points in float64, so that rounding does not show in any picture."""
+    """Build a float64 trainer for checkerboard points. ``optimizer`` is a function of the network's parameters.
+
+    With float64, rounding does not show in any picture.
+    """
     network = MLP((2, hidden_units, hidden_units, 2), ReLU, rng=np.random.default_rng(1))
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
@@ -33,7 +36,7 @@ def _build_trainer(optimizer, hidden_units: int, callbacks=()) -> Trainer:
 
 
 def draw_training_runs() -> Figure:
-    """Draw a run that converges, one that overfits, and one whose learning rate is too large."""
+    """Train three networks, and draw their runs: one converges, one overfits, one has too large a learning rate."""
     panels = (
         ("converged", 600, 0.0, lambda p: SGD(p, lr=0.02, momentum=0.9), 40, 32),
         ("overfitting", 60, 0.2, lambda p: Adam(p, lr=0.01), 60, 64),
@@ -56,7 +59,7 @@ def draw_training_runs() -> Figure:
 
 
 def draw_early_stopping() -> Figure:
-    """Draw one run's losses with its best epoch, the epoch of early stopping, and the windows of has_converged."""
+    """Train a network, and draw its losses, its best epoch, where it stops early, and the windows of has_converged."""
     trainer = _build_trainer(lambda p: Adam(p, lr=0.002), 48, [EarlyStopping(patience=8)])
     loader = DataLoader(_make_checkerboard(0, 120, 0.15), 30, shuffle=True, rng=np.random.default_rng(2))
     history = trainer.fit(loader, 60, validation=DataLoader(_make_checkerboard(5, 300, 0.15), 100))
@@ -91,7 +94,7 @@ def draw_early_stopping() -> Figure:
 
 
 def draw_resumed_losses() -> Figure:
-    """Draw the losses around an interruption, after resuming with the complete state and with parts of it lost."""
+    """Train with an interruption, and draw the losses after resuming with the complete state or with parts lost."""
     before, after, data = 60, 16, _make_checkerboard(0, 120, 0.0)
 
     def build_seeded_training() -> tuple[Trainer, DataLoader]:

@@ -79,7 +79,7 @@ def measure_cifar10_kernels(context: CheckContext) -> Measurement:
 def measure_compressed_network(
     context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
 ) -> CompressedNetwork:
-    """Compress the trained network, copy its arrays into a compressed one in a third process, and measure that."""
+    """Compress the trained network, copy its arrays to one in ``fresh_worker``, measure that, and close the worker."""
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     rng, carried = make_grader_rng(seed, "compress"), run.carried
     few = carried.known[: experiment.calibration_images]

@@ -137,7 +137,10 @@ class Comparison:
 
 
 def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.Generator) -> Comparison:
-    """Compute a case on both sides, compare the values, and time both in turns. A failure becomes its `problem`."""
+    """Compute a case on both sides, compare the values, and time both in turns. A failure becomes its `problem`.
+
+    A GraderError on the student's side is raised as it is.
+    """
     arrays = case.draw(rng)
     try:
         theirs = case.theirs(torch, arrays)

@@ -99,5 +99,5 @@ def format_short_duration(seconds: float, *, ascii_only: bool = False) -> str:
 
 
 def _replace_symbols_if_ascii_only(text: str, ascii_only: bool) -> str:
-    """If ``ascii_only``, replace characters that ASCII lacks."""
+    """If ``ascii_only``, replace each × and …, but no other character that ASCII lacks."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text

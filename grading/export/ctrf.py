@@ -23,7 +23,7 @@ _STATUSES = {
 
 
 def render_ctrf(results: Sequence[Result]) -> str:
-    """Render results as a CTRF document in JSON, with one test for each criterion and times in milliseconds."""
+    """Render one or more results as a CTRF document in JSON, with a test for each criterion and times in ms."""
     tests = [_build_ctrf_test(test) for test in list_scored_tests(results)]
     start = min(_find_start_milliseconds(result) for result in results)
     stop = max(_find_start_milliseconds(result) + round(1000 * result.timing.total) for result in results)

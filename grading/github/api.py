@@ -143,7 +143,7 @@ def translate_errors(subject: str) -> Iterator[None]:
 
 
 def _describe_refused_request(error: RequestFailed) -> str:
-    """Describe a refused request and GitHub's reason in one sentence, without its full stop."""
+    """Describe a refused request, GitHub's reason and sometimes what to do, without the final full stop."""
     status = error.response.status_code
     try:
         said = to_one_line(str(error.response.json()["message"]), 200)

@@ -96,7 +96,7 @@ def deliver_report(
 
 
 def gather_report(github: Client, event: WorkflowEvent, run: ReportingRun, manifest: Manifest) -> RunReport:
-    """Gather the run's plan and the results that it left."""
+    """Read the run's plan and results from its artifacts. A refused plan is a problem, without results."""
     empty = RunReport((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
     try:
         plan = read_run_plan(github, event.repository, run.id, manifest)

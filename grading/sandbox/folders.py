@@ -21,7 +21,7 @@ def create_temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder and everything below it, including unreadable folders and thousands of levels of folders."""
+    """Delete a folder, if it exists, however deep or unreadable it is inside. A failure is not reported."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

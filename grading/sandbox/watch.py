@@ -28,7 +28,7 @@ class Watchdog:
         self._stopped.set()
 
     def _check_at_intervals(self) -> None:
-        """Check the process at intervals, kill it if it exceeds a limit, and return when stopped."""
+        """Check the process at intervals until stopped or until it exceeds a limit, which is reported to ``end``."""
         while not self._stopped.wait(SECONDS):
             reason = describe_exceeded_resource_limit(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
@@ -53,9 +53,10 @@ def describe_exceeded_resource_limit(pid: int, folder: Path, max_tasks: int) -> 
 
 
 def _count_files_and_bytes(folder: Path, pid: int) -> tuple[int, int]:
-    """Return the number of files below a folder, and the size in bytes of these files and the process's unnamed files.
+    """Count the files below a folder, up to just above MAX_FILES, and the bytes in them and in unnamed open files.
 
-    An unreadable folder counts as too many files, since only an attempt to hide files makes a folder unreadable.
+    Folders are counted as well. An unreadable folder counts as too many files, since only an attempt to hide files
+    makes a folder unreadable.
     """
     files, size, folders = 0, 0, [str(folder)]
     while folders and files <= MAX_FILES:

@@ -228,9 +228,9 @@ def format_array(values: np.ndarray) -> str:
 
 
 def format_both_arrays(got: np.ndarray, expected: np.ndarray, close: np.ndarray) -> tuple[str, str]:
-    """Format two arrays of the same shape in aligned columns, with enough digits to show where they differ.
+    """Format two arrays of the same shape in aligned columns or, if they are large, only their first wrong element.
 
-    Only the first wrong element is shown if an array is long or takes many rows.
+    ``close`` says which elements are right; at least one is wrong. There are enough digits to show each difference.
     """
     rows = math.prod(got.shape[:-1]) + sum(math.prod(got.shape[:axis]) for axis in range(1, got.ndim - 1))
     if got.size > SHOWN or rows > MAX_ROWS:
@@ -307,7 +307,7 @@ def is_same_value(got: Any, expected: Any) -> bool:
 
 
 def is_call_text(call: str) -> bool:
-    """Return whether this text describes a call and not an attribute such as `x.grad`."""
+    """Return whether this text describes what a call returns, not an attribute such as `x.grad` or a later state."""
     return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 

@@ -139,7 +139,7 @@ class _Collector:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Record the outcome of the test's call, or of a failed setup."""
+        """Record the outcome of a call or failed setup; end the run if the machine failed or ``is_enough`` says so."""
         report = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
             test = plugin.identify_test(item, self.root)

@@ -49,7 +49,7 @@ OPERATORS = {
 
 
 def exit_context(thing: contextlib.AbstractContextManager, message: str | None) -> None:
-    """End a `with` block over ``thing``, with an error if there is a message."""
+    """End a `with` block over ``thing`` by calling `__exit__`, with a RuntimeError if there is a message."""
     if message is None:
         type(thing).__exit__(thing, None, None, None)
     else:
@@ -106,7 +106,10 @@ class Worker:
         wire.send_frame(self.sock, data)
 
     def serve_requests(self) -> None:
-        """Answer requests until the grader resumes a callback; raise EOFError if it closes the pipe instead."""
+        """Answer requests until the grader resumes a callback; raise EOFError if it closes the pipe instead.
+
+        The value with which it resumes is appended to `resumed`.
+        """
         while True:
             request = wire.decode_value(wire.receive_frame(self.sock, max_bytes=1 << 31), self.resolve_reference)
             number, dropped, verb, *arguments = request

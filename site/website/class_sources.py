@@ -40,7 +40,7 @@ class ClassSource(Protocol):
         """Load one student's records."""
 
     def load_rankings(self) -> tuple[Ranking, ...]:
-        """Load the leaderboard's boards."""
+        """Load the leaderboard's boards; empty if this source has none."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def _draw_text_rival_ladder(bits: np.ndarray, labels: list[str]) -> Drawing | No
 def _draw_ranked_bars(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Return SVG bars sorted by value, with the network's (value 0 in ``rungs``) marked, and their total height."""
+    """Return SVG bars sorted by value, with the network's (the first of ``rungs``) marked, and their total height."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])
@@ -214,7 +214,7 @@ def _clean_label(label: str, name: str) -> str:
 
 
 def _join_svg_elements(shapes: list[str]) -> Markup:
-    """Join SVG elements."""
+    """Join SVG elements whose texts are already escaped."""
     return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `write_word` has escaped
 
 

@@ -167,7 +167,10 @@ def _format_iso_time(at: datetime) -> str:
 
 
 def _list_recent_days(events: list[Event]) -> tuple[str, ...]:
-    """List the time of the newest record on each of the last fifteen days, which cover two weeks from any hour."""
+    """List the time of each day's newest record, in the fifteen days up to the student's newest record.
+
+    Fifteen days cover two weeks from any hour.
+    """
     newest = max((e.at for e in events), default=None)
     by_day = {
         e.at.date(): _format_iso_time(e.at)
@@ -217,7 +220,7 @@ def _list_task_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tup
 
 
 def _list_question_outcomes(story: StudentStory, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """Yield, for each attempt with graded questions, the milestone and whether each question was missed."""
+    """Yield, for each attempt with graded questions, the milestone and whether each answered question was missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)

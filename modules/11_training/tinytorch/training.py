@@ -117,10 +117,10 @@ class Trainer:
         return {"loss": loss.item()} | {name: float(metric(output, targets)) for name, metric in self.metrics.items()}
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Take one step: forward on a tape, clear old gradients, backward, clip, step. Return the batch's figures.
+        """Take one step and return the batch's figures. If the loss is not finite, raise FloatingPointError.
 
-        A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raise FloatingPointError with
-        the step's number, before any parameter changes.
+        The order is: forward on a tape, clear old gradients, backward, clip, step. A scheduler whose `every_batch` is
+        True steps as well. The error has the step's number and is raised before any parameter changes.
         """
         # BEGIN SOLUTION 11.4
         with Tape():
@@ -161,7 +161,7 @@ class Trainer:
         # END SOLUTION
 
     def fit(self, loader, epochs: int, validation=None, progress: Callable | None = None) -> list[dict]:
-        """Train until a total of `epochs` epochs are done, including those of earlier calls and of a checkpoint.
+        """Train until `epochs` epochs are done, those of earlier calls and a checkpoint included, or `stopped` is set.
 
         Take one step for each batch, in training mode, and then call `progress(step, steps, loss=…, accuracy=…)` with
         the step's number, the total number of steps, and the batch's figures. After the batches, evaluate `validation`,

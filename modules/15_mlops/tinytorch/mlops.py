@@ -100,7 +100,7 @@ def append_record(path, record: dict) -> None:
 
 
 def read_records(path) -> tuple[list[dict], list[int]]:
-    """Return (the records of lines whose digits match, the numbers, from 1, of all other non-empty lines)."""
+    """Return (records whose digits match, numbers, from 1, of other non-empty lines); ([], []) if there is no file."""
     lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
     # BEGIN SOLUTION 15.4
     whole = [line[:9] == digest(line[9:])[:8].encode() + b" " for line in lines]
@@ -314,7 +314,7 @@ class Service:
         self.slots, self.recent = threading.Semaphore(max_busy), deque(maxlen=1000)
 
     def predict(self, body: bytes) -> dict:
-        """Return {"model": name, "outputs": lists}. Raise RequestError 503 (no model, or busy) or 500 (it failed)."""
+        """Return {"model": name, "outputs": lists}. Raise RequestError 503 (no model, busy), 500 (failed) or 4xx."""
         # BEGIN SOLUTION 15.13
         rows, model = parse_rows(body, self.features), self.model
         if model is None or not self.slots.acquire(blocking=False):
@@ -380,7 +380,7 @@ class Canary:
         self.state, self.lock, self.requests, self.failures = "running", threading.Lock(), Counter(), Counter()
 
     def choose(self, user: str) -> str:
-        """Return "canary" if the first 8 digits of the digest of "salt:user" are below share · 16⁸, else "stable"."""
+        """Return "canary" if promoted, or running and digest("salt:user")[:8] is below share · 16⁸, else "stable"."""
         # BEGIN SOLUTION 15.15
         share = {"running": self.share, "rolled back": 0, "promoted": 1}[self.state]
         place = int(digest(f"{self.salt}:{user}".encode())[:8], 16)
