@@ -316,7 +316,9 @@ def _explain_unusable_text(completion: Completion) -> str | None:
     """Return why a completion cannot be run, or None if it can."""
     if completion.tied:
         return "two tokens have the same largest logit"
-    return "it does not end" if completion.text is None else None
+    if not completion.ended:
+        return "it does not end"
+    return "it is not UTF-8" if completion.text is None else None
 
 
 def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:

@@ -23,6 +23,7 @@ from grading.language.function_corpus import CONDITIONS, CONTINUATIONS, IDIOMS, 
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
+from grading.language.text_writers import Completion
 from grading.manifest.loader import load_manifest
 from grading.manifest.model import LanguageExperiment
 from grading.measurement import Measurement
@@ -503,3 +504,17 @@ def test_maps_that_are_broken_make_no_picture(answer):
 def test_a_network_that_writes_nothing_is_not_pictured():
     """There is no row to draw."""
     assert make_attention_pictures(make_first_token_maps, b"") == ()
+
+
+@pytest.mark.parametrize(
+    ("completion", "reason"),
+    [
+        (Completion(b"x", ended=True), None),
+        (Completion(b"x", ended=False), "it does not end"),
+        (Completion(b"\xff", ended=True), "it is not UTF-8"),
+        (Completion(b"x", ended=False, tied=True), "two tokens have the same largest logit"),
+    ],
+)
+def test_a_text_that_cannot_be_run_gets_its_own_reason(completion: Completion, reason: str | None):
+    """Endless text, bytes that are no text, and a choice between equals differ."""
+    assert checked._explain_unusable_text(completion) == reason
