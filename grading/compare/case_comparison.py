@@ -173,7 +173,7 @@ def compare_case(case: ComparisonCase, student: Any, torch: Any, rng: np.random.
 
 
 def time_in_turns(*sides: CaseSide) -> list[float]:
-    """Return the time in seconds that one run of each side takes, measured in turns."""
+    """Return the median time in seconds that one run of each side takes, measured in turns."""
     counts = [max(1, min(MAX_CALLS, round(TURN_SECONDS / max(work.run(1), 1e-7)))) for work in sides]
     measures = [partial(work.run, count) for work, count in zip(sides, counts, strict=True)]
     durations = measure_in_turns(*measures, turns=TURNS, warm_ups=1)

@@ -152,7 +152,7 @@ class Worker:
         return function(*args, **kwargs)
 
     def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
-        """Apply an operator. If ``kept``, as for comparisons, a plain result also stays in the worker."""
+        """Apply an operator. If ``kept``, as for comparisons, even a plain result only gets a handle."""
         value = OPERATORS[name](*operands)
         return BoxedValue(value) if kept and type(value) in PLAIN else value
 

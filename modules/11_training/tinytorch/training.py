@@ -190,7 +190,7 @@ class Trainer:
         # END SOLUTION
 
     def slots(self) -> Iterator[tuple[str, object, str]]:
-        """Yield (name, owner, attribute) of everything that further epochs depend on, as `getattr(owner, attribute)`.
+        """Yield (name, owner, attribute) of all that further epochs depend on but the parts' states, for `getattr`.
 
         First come the trainer's "epoch", "step", "history" and "stopped". Then follow each parameter, ("parameter.0",
         the tensor, "data"), and each of the network's buffers, ("buffer.0", the tensor, "data"). Layer number i in
