@@ -72,7 +72,7 @@ def grade_on_cluster(
     with client:
         try:
             client.run_on_scheduler(allow_one_retry)
-            _wait_for_worker(client, address)
+            _wait_for_first_worker(client, address)
             watch.begin_phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
             for graded in _ClusterGrading(client, build_course_record(root, manifest), manifest, tasks).grade_tasks():
                 arrived += 1
@@ -95,7 +95,7 @@ def _explain_missing_course_code(program: str, error: BaseException) -> str:
     )
 
 
-def _wait_for_worker(client: Any, address: str) -> None:
+def _wait_for_first_worker(client: Any, address: str) -> None:
     """Wait until a worker has joined; raise GraderError after half an hour."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)

@@ -122,9 +122,9 @@ class EffectiveOverride:
     comment: str | None = None
     """A comment for the student."""
 
-    def compute_points(self, measured_points: float | None) -> float | None:
+    def compute_points(self, points_before_overrides: float | None) -> float | None:
         """Return the overriding or else the measured points, plus any bonus; None if excused or if all are missing."""
-        points = measured_points if self.points is None else self.points
+        points = points_before_overrides if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None
         return round((points or 0.0) + self.bonus, 2)

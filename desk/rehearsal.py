@@ -151,7 +151,7 @@ def _fill_rehearsal_gradebook(
     commits: dict[str, list[str]],
     now: datetime,
 ) -> None:
-    """Write recorded results and module records into a gradebook, as an earlier collection would have done."""
+    """Fill the class's gradebook: enroll the cast, save recorded results, their leaderboard runs and module records."""
     course = build_course_record(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:

@@ -68,10 +68,10 @@ class Score:
     @property
     def points(self) -> float | None:
         """The points with overrides applied; None if excused, or without any measured points, override or bonus."""
-        return self.by_hand.compute_points(self.measured_points)
+        return self.by_hand.compute_points(self.points_before_overrides)
 
     @property
-    def measured_points(self) -> float | None:
+    def points_before_overrides(self) -> float | None:
         """The points before overrides, less the deduction for lateness; None after an error, or if not begun and open.
 
         They are from 0 to 100, and 0 if the milestone is not begun and it is too late to earn points.
@@ -174,7 +174,7 @@ def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[Reg
 
 
 def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
-    """Find the ids of a student's results that a regrade with a different version of the course has replaced."""
+    """Find the ids of a student's results, even previews, by course versions that do not count for that submission."""
     decided = select_latest_regrades(read_regrade_decisions(book))
     by_milestone: dict[int, list[Grading]] = {}
     for grading in book.list_gradings(student):

@@ -149,7 +149,7 @@ def read_failing_tasks(root: Path) -> dict[str, str]:
 
 
 def read_hint_counts(root: Path) -> dict[str, int]:
-    """Map each task to how many of its hints were shown, 1 to 3; return {} if the file is unreadable."""
+    """Map each task to how many of its hints were shown; {} if unreadable. Make tito's folder if it is missing."""
     try:
         seen = json.loads((make_tito_folder(root) / FILE).read_text(encoding="utf-8"))
         return {task: count for task, count in seen.items() if type(count) is int and count > 0}

@@ -65,10 +65,9 @@ def dot_loop(a, b) -> float:
 
 
 def benchmark(function, *arguments, repeats: int = 5) -> float:
-    """Return the shortest time, in seconds, that a call to `function(*arguments)` took.
+    """Return the shortest of `repeats` times, in seconds, of `function(*arguments)`, after one call that is not timed.
 
-    The first call is not measured: it pays for cold caches and lazy imports. It is followed by `repeats` calls, each
-    measured separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
+    The first call is not timed: it pays for cold caches and lazy imports. Each of the others is timed separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
     ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
@@ -98,10 +97,10 @@ def dot_vectorised(a, b) -> float:
 
 
 def compare_dots(size: int, rng: np.random.Generator) -> dict[str, float]:
-    """Return how long `dot_loop` and `dot_vectorised` take on the same two random vectors of `size` float64 elements.
+    """Return `loop_seconds` and `vectorised_seconds` for two random float64 vectors of `size`, and their `speedup`.
 
-    Keys: `loop_seconds` and `vectorised_seconds`, as `benchmark` measures them, and `speedup`, the loop's time divided
-    by the vectorised time.
+    They are the times of `dot_loop` and `dot_vectorised` on the same vectors, as `benchmark` measures them. The speedup
+    is the loop's time divided by the vectorised time.
     """
     # BEGIN SOLUTION 1.5
     a, b = rng.standard_normal(size), rng.standard_normal(size)
