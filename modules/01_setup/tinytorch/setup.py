@@ -67,8 +67,9 @@ def dot_loop(a, b) -> float:
 def benchmark(function, *arguments, repeats: int = 5) -> float:
     """Return the shortest of `repeats` times, in seconds, of `function(*arguments)`, after one call that is not timed.
 
-    The first call is not timed: it pays for cold caches and lazy imports. Each of the others is timed separately. The shortest time counts because everything that disturbs a measurement makes it longer. Raise
-    ValueError, before any call, when `repeats` is below 1.
+    The first call is not timed: it pays for cold caches and lazy imports. Each of the others is timed separately. The
+    shortest time counts because everything that disturbs a measurement makes it longer. Raise ValueError, before any
+    call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
     if repeats < 1:
