@@ -96,7 +96,7 @@ def load_cohort_from_folder(
 def list_folder_students(
     folder: Path, roster: Path | None = None, *, key: Path | None = None
 ) -> tuple[CohortStudent, ...]:
-    """List the class in a folder by id, without reading any records; create the key for pseudonyms if there is none."""
+    """List the roster's students, or else the folders with records, by id; create a missing key for pseudonyms."""
     return _build_students(_read_class_rows(folder, roster), read_pseudonym_key(key or folder / FILE))
 
 

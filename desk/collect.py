@@ -256,7 +256,7 @@ TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
 def choose_task_grader(
     root: Path, manifest: Manifest, watch: ProgressWatch, jobs: int | None, cluster: str
 ) -> TaskGrader:
-    """Return the function that grades tasks, here or on a cluster. Raise GraderError if there is no sandbox here."""
+    """Return the function that grades tasks, here or on a cluster; raise an error if the sandbox or Dask is missing."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 

@@ -426,7 +426,7 @@ def _convert_row_to_grading(row: tuple[Any, ...]) -> Grading:
 
 
 def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return an SQL condition that selects one student, and its parameters; both are empty for all students."""
+    """Return a WHERE clause that selects one student, and its parameters; both are empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 

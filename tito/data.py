@@ -68,9 +68,9 @@ def show_data_folders(as_json: JsonOption = False) -> int:
       tito data where
       tito data where --json
     """
-    from grading.data.files import VARIABLE, find_cache_folder, find_user_data_folder
+    from grading.data.files import VARIABLE, find_cache_folder, find_configured_data_folder
 
-    own = find_user_data_folder()
+    own = find_configured_data_folder()
     if as_json:
         print_json({VARIABLE: own, "cache": find_cache_folder()})
         return 0

@@ -22,10 +22,10 @@ class ResetFile:
 
 
 def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[ResetFile]:
-    """Reset a module's files, or one task's functions, to the release, keeping copies; return the files that changed.
+    """Reset a module or one task to the release, keeping copies; return changed files. Raise UsageError if impossible.
 
-    The copy of each old file is next to it. Raise UsageError, without changing anything, if the released version is
-    not known or a function of the task cannot be found.
+    The copy of each old file is next to it. Nothing is changed if the released version is not known or a function of
+    the task cannot be found.
     """
     released, new = {Path(name): text for name, text in lock.read_released_texts(root).items()}, {}
     files = [file for file in released if file.is_relative_to(folder) and file.suffix == ".py"]

@@ -32,7 +32,7 @@ def draw_timing_orders() -> Figure:
         shapes.append(draw_line(chart.map_x(1), chart.top, chart.map_x(1), chart.top + chart.height, "axis dash"))
         wrong = 0
         for row in range(ROWS):
-            result = judge(_time_equal_functions(rng, in_turns=place == 1), rng=rng)
+            result = judge(_simulate_timing_equal_functions(rng, in_turns=place == 1), rng=rng)
             sure = result["verdict"] in ("faster", "slower")
             wrong += sure
             kind, y = "b" if sure else "a", chart.map_y(row + 0.5)
@@ -44,7 +44,7 @@ def draw_timing_orders() -> Figure:
     return Figure("Ten comparisons of equal functions on a machine that slows down", 304, shapes)
 
 
-def _time_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
+def _simulate_timing_equal_functions(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
     """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
     now, calls = 0.0, 0
 

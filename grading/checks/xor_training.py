@@ -41,7 +41,7 @@ class XorRun:
 
 
 def measure_xor(context: CheckContext) -> Measurement:
-    """Train from every seed on a square with XOR labels, then on other labels.
+    """Train on a square with XOR labels from each main seed and with other labels from each control seed, and measure.
 
     The worst value of each figure counts.
     """

@@ -42,7 +42,7 @@ def find_cache_folder() -> Path:
     return platformdirs.user_cache_path("tinytorch", appauthor=False) / "data"
 
 
-def find_user_data_folder() -> Path | None:
+def find_configured_data_folder() -> Path | None:
     """Return the folder in TINYTORCH_DATA, or None if that is not set; raise GraderError if it is not a folder."""
     named = os.environ.get(VARIABLE)
     if not named:
@@ -61,7 +61,7 @@ def locate_data_set(source: DataSource) -> DataLocation:
 
     In the user's folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
     """
-    own = find_user_data_folder()
+    own = find_configured_data_folder()
     for folder in (own / source.folder, own) if own else ():
         missing = _list_missing_files(folder, source)
         if len(missing) < len(source.files):

@@ -67,9 +67,9 @@ def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
 
 
 def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set unless it is on this machine. Return False if only its stand-in can be used.
+    """Download a data set if the cache should have it but does not. Return False for a stand-in, raise without one.
 
-    Raise UnreachableError if it cannot be downloaded and has no stand-in.
+    The error is UnreachableError. Nothing is downloaded into a folder of the user's own.
     """
     source = find_data_source(name)
     place = locate_data_set(source)

@@ -14,7 +14,7 @@ _started = itertools.count()
 
 def can_change_user() -> bool:
     """Return whether the grader is root and can change its workers' user. In a small container, root cannot."""
-    return os.geteuid() == 0 and _has_user_and_group(NOBODY)
+    return os.geteuid() == 0 and _is_user_and_group_id_mapped(NOBODY)
 
 
 def choose_worker_user_id() -> int | None:
@@ -26,10 +26,10 @@ def choose_worker_user_id() -> int | None:
     if not can_change_user():
         return None
     wanted = FIRST + os.getpid() % (1 << 22) * 256 + next(_started) % 256
-    return wanted if _has_user_and_group(wanted) else NOBODY
+    return wanted if _is_user_and_group_id_mapped(wanted) else NOBODY
 
 
-def _has_user_and_group(number: int) -> bool:
+def _is_user_and_group_id_mapped(number: int) -> bool:
     """Return whether this user namespace has a user and a group with this id."""
     try:
         maps = [Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid")]

@@ -94,7 +94,7 @@ def build_site(
         k.student.pseudonym: _compute_text_digest(base["student"], k.fingerprint, *_list_shown_roster_fields(k.student))
         for k in known
     }
-    _require_known_pseudonyms(before, digests, target)
+    _require_any_known_pseudonym(before, digests, target)
     parts = {
         name: made
         for name, digest in digests.items()
@@ -136,7 +136,7 @@ def build_site(
     return BuildSummary(len(known), len(todo), len(state.files), written, removed)
 
 
-def _require_known_pseudonyms(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
+def _require_any_known_pseudonym(state_before: BuildState, digests: dict[str, str], target: Path) -> None:
     """Raise UsageError if all pseudonyms (two or more) have changed, since that breaks every shared address."""
     known = {name for name, made in state_before.parts.items() if made.summary is not None}
     if len(known) > 1 and digests and known.isdisjoint(digests):

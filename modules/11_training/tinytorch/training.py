@@ -233,7 +233,7 @@ class Trainer:
         # END SOLUTION
 
     def take(self, state: Mapping, own: Mapping) -> None:
-        """Put `state` into the slots and parts, after comparing it with `own`, the current state."""
+        """Put `state` into slots and parts; raise an error, even halfway, unless it fits `own`, the current state."""
         # BEGIN SOLUTION 11.8
         plain = [name for name, value in own.items() if not isinstance(value, np.ndarray | int | float)]
         numbers = ({name: 0 if name in plain else x for name, x in some.items()} for some in (state, own))
