@@ -59,7 +59,7 @@ def list_constraint_options(session: nox.Session) -> tuple[str, ...]:
 
 
 def install_packages(session: nox.Session, *packages: str, compiled: bool = True) -> None:
-    """Install packages quietly at the locked versions or, if that fails, at others; exit with 3 if that fails too.
+    """Install these packages and our dependencies, at the locked or else at other versions; exit with 3 if both fail.
 
     A message on standard error says which of them failed. Files are compiled at installation, which uv does not do by
     itself. Otherwise every worker would compile NumPy again.

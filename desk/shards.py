@@ -22,7 +22,7 @@ SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
 def encode_shard_matrix(submissions: int) -> str:
-    """Return a workflow's matrix as one line of JSON, with as many shards (such as 3/12) as the submissions need.
+    """Return a workflow's matrix as one line of JSON, with 1 to `MOST` shards such as 3/12, depending on `submissions`.
 
     The matrix contains no student names, since many people can read the logs.
     """
@@ -47,7 +47,7 @@ def find_gradebooks(folder: Path) -> list[Path]:
 
 
 def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[str]:
-    """Select the ids of one shard's students: for 3/12, every twelfth student, starting with the third.
+    """Select the ids of one shard's students: for 3/12, every twelfth student, starting with the third, in the order of the ids.
 
     Raise UsageError if the text is not a shard.
     """

@@ -155,9 +155,9 @@ class StudentNetwork:
     def train(
         self, inputs: np.ndarray, targets: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
-        """Run the recipe's training. Each report that consists of two counts is passed on to ``progress``.
+        """Run the recipe's training. Of each report, only the two counts of steps are passed on to ``progress``.
 
-        Any other report, such as a loss, is ignored.
+        The rest of a report, such as the loss, is ignored. A report without two sensible counts is ignored as a whole.
         """
         self._run_training((inputs, targets), seed, time_limit, progress)
 
@@ -167,7 +167,7 @@ class StudentNetwork:
         """Run the recipe's training on its data, within a time limit."""
 
         def forward_step_counts(*arguments: Any, **keywords: Any) -> None:
-            """Pass on a report if it consists of two sensible counts."""
+            """Pass on the two counts of a report if both are sensible."""
             counts: list[Any] = [*arguments[:2], *(keywords.get(name) for name in ("step", "steps")[len(arguments) :])]
             step, steps = counts
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):

@@ -30,11 +30,11 @@ class TextProbe:
     targets: np.ndarray
 
     def request_probabilities(self, writer: StudentWriter) -> np.ndarray:
-        """Request the probabilities of all tokens at each position: (n, V)."""
+        """Request the next token's probabilities after each of the n prefixes: (n, V)."""
         return compute_softmax(writer.next_logits(list(self.prefixes)))
 
     def measure_loss(self, writer: StudentWriter) -> float:
-        """Measure the mean cross-entropy in nats."""
+        """Measure the mean cross-entropy of the targets in nats."""
         found = self.request_probabilities(writer)[np.arange(len(self.targets)), self.targets]
         return float(-np.log(np.maximum(found, 1e-9)).mean())
 
@@ -118,7 +118,7 @@ def train_and_measure_writer(
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> TextProbe:
-    """Encode the first `CAUSAL_TOKENS` tokens of some drawn documents, each with the next token as its target."""
+    """Draw documents, and encode the first `CAUSAL_TOKENS` tokens of each, with the token after them as its target."""
     data = text.tobytes()
     ends = np.flatnonzero(text == ord(END_MARK))
     begins = np.append(0, ends + 1)

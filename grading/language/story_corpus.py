@@ -127,7 +127,7 @@ def parse_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
 
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
-    """Count characters with only true claims, and the claims that it should make or, if there are more, does make."""
+    """Count characters with only true claims, and the claims that the completion should make or, if more, does make."""
     true = dict(parse_claims(prompt.answer))
     claims = parse_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}

@@ -43,7 +43,7 @@ class WorkerStudent:
         return self._worker.request("hold", thing, name)
 
     def hold_result(self, function: Any, *arguments: Any) -> Any:
-        """Return the result of a call itself, which stays in the worker, so that later changes to it can be seen."""
+        """Call a function and return a proxy of the result, which stays in the worker. Later changes can be seen."""
         return self._worker.request("hold_result", function, arguments)
 
     def define(self, function: Callable[..., Any]) -> Any:

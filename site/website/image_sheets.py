@@ -15,7 +15,7 @@ CELL = 32
 
 
 def draw_images_in_one_row(images: Sequence[NamedImage]) -> bytes:
-    """Draw the images in one row, `CELL` pixels apart, as PNG."""
+    """Draw the images as PNG in one row, each in its own square of `CELL` pixels."""
     sheet = np.zeros((CELL, CELL * len(images), 3), np.uint8)
     for place, image in enumerate(images):
         channels, height, width = image.shape
