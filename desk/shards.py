@@ -47,7 +47,7 @@ def find_gradebooks(folder: Path) -> list[Path]:
 
 
 def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[str]:
-    """Select the ids of one shard's students: for 3/12, every twelfth student, starting with the third, in the order of the ids.
+    """Select the ids of one shard's students: for 3/12, every twelfth in the order of ids, from the third.
 
     Raise UsageError if the text is not a shard.
     """

@@ -94,7 +94,7 @@ class _CaseCollector:
             self.broken.append(report.longreprtext)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Record every case with its marks."""
+        """Record every case with its place, its tasks, and whether it has a docstring."""
         for item in session.items:
             function = item.function  # type: ignore[attr-defined]  # module tests are functions
             self.found.append(
