@@ -79,7 +79,7 @@ def collect_class(
     grade: bool = True,
     cluster: str = "",
 ) -> CollectionSummary:
-    """Bring the gradebook in ``folder`` up to date with the repositories in the roster's ``rows``.
+    """Enroll the roster's ``rows``, inspect their repositories, and grade new submissions into ``folder``'s gradebook.
 
     ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
     ``fetch``, only commits that were fetched before are graded. No server is then contacted, so no token is needed on
@@ -204,10 +204,10 @@ def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bo
 def list_pending_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str
 ) -> list[GradingTask]:
-    """List each distinct submission that is not graded yet, early milestones first.
+    """List the newest submissions, and the last before deadlines, that are not graded yet, early milestones first.
 
-    A submission whose result is an error does not count as graded. Submissions that were measured on stand-in data are
-    graded again once the real data are on this machine.
+    Commits with the same submission are listed once. A submission whose result is an error does not count as graded.
+    Submissions that were measured on stand-in data are graded again once the real data are on this machine.
     """
     visits, pushes = book.read_visits(), book.read_pushes()
     digests: dict[tuple[str, str, int], str | None] = {

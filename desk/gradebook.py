@@ -306,7 +306,10 @@ OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override", "r
 
 
 def apply_recorded_renames(db: sqlite3.Connection) -> None:
-    """Move the rows of renamed students within the caller's transaction. A second call changes nothing."""
+    """Move the rows of renamed students within the caller's transaction, dropping any whose key is taken.
+
+    The earlier id is no longer enrolled. A second call changes nothing.
+    """
     db.execute("PRAGMA defer_foreign_keys = ON")
     for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():
         names = ", ".join(f.name for f in fields(RosterRow) if f.name != "id")

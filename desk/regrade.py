@@ -86,7 +86,7 @@ def regrade_class(
     jobs: int | None = None,
     cluster: str = "",
 ) -> RegradeSummary:
-    """Regrade what earlier versions of the course graded, and save `policy`, which decides whose results count.
+    """Regrade what earlier versions of the course graded, and save `policy`, which decides which results count.
 
     With ``preview``, no decision is saved, and the summary shows what ``policy`` would change. ``pin`` grades nothing
     and leaves every grade unchanged. No server is contacted. Raise ManifestError, UsageError or GraderError before
@@ -142,7 +142,7 @@ def _grade_outdated_submissions(
 def list_regrade_tasks(
     book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
 ) -> list[GradingTask]:
-    """List what the course digest `today` must regrade: counting submissions, the newest, the last before deadlines."""
+    """List what digest `today` must regrade: the submissions that count, the newest, and the last before deadlines."""
     hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
     visits, pushes = book.read_visits(), book.read_pushes()

@@ -45,7 +45,7 @@ def find_figure_cache_folder() -> Path:
 
 
 def load_kept_figures(key: str, names: Iterable[str]) -> KeptFigures | None:
-    """Load the cached figures with this key, or return None if a named figure is missing. Rename a damaged file."""
+    """Load the cached figures with this key. Rename a file that is damaged or lacks a named figure, and return None."""
     path = find_figure_cache_folder() / f"{key}.json"
     try:
         kept = KeptFigures.model_validate_json(path.read_bytes())

@@ -99,13 +99,13 @@ def find_secrets(course: CourseTree) -> list[Secret]:
 
 
 def check_hints_hide_solutions(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """No hint contains a line of its module's solution, or an expression from such a line."""
+    """No hint contains a line of its module's solution, or what it assigns, that students cannot read elsewhere."""
     watch.begin_phase("Comparing hints with solutions", None)
     return [problem for module in course.built_modules for problem in _find_hints_with_solution_code(course, module)]
 
 
 def _find_hints_with_solution_code(course: CourseTree, module: Module) -> Iterator[Problem]:
-    """Yield a problem for each hint with code that neither the lesson nor the given files reveal."""
+    """Yield a problem for each hint with code of the solution that neither the lesson nor the given files reveal."""
     sources = {path: source for path, source in course.sources.items() if module.folder in path.parents}
     gaps = {path: find_gaps(source, course.manifest, path) for path, source in sources.items()}
     given = _unify_blanks_and_quotes(

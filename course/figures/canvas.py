@@ -84,7 +84,7 @@ def draw_pixels(
     *,
     pixel_height: float | None = None,
 ) -> str:
-    """Return the SVG of an image of integers: a pixel has the attributes at its index, and below 0 it is left out.
+    """Return the SVG of an image of integers: a pixel of value k has `attributes[k]`, and one below 0 is left out.
 
     A pixel is a square unless it has its own height. Equal neighbours in a row are drawn as one stroke.
     """

@@ -100,7 +100,7 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
 
 
 def perturb_images(images: np.ndarray, experiment: ImageExperiment, rng: np.random.Generator) -> np.ndarray:
-    """Shift each uint8 image by up to `shift` pixels (bilinear), scale it by 1 ± `gain`, and add noise of σ = `noise`.
+    """Shift each uint8 image by up to `shift` pixels (bilinear), multiply it by 1 ± `gain`, and add noise σ = `noise`.
 
     Edge pixels are repeated. A shift by a whole number of pixels would leave the sum of most images' pixels unchanged.
     Together with the sums of their squares and cubes, that sum identifies 9,998 of MNIST's 10,000 test images.

@@ -120,7 +120,7 @@ class StudentWriter(StudentNetwork):
 
     @property
     def network(self) -> Any:
-        """The network that `build` returned, for student functions that take it."""
+        """A reference to the network that `build` returned in the worker, for student functions that take it."""
         return self._network
 
     def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:

@@ -38,7 +38,7 @@ def parse_cifar_pickle(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_safe_pickle(data: bytes) -> Any:
-    """Load a pickle that may contain only arrays of bytes and plain values; raise an exception for anything else."""
+    """Load a pickle of plain values and arrays of bytes, which become stubs; raise an exception for anything else."""
     for opcode, argument, _ in pickletools.genops(data):
         # CPython allocates a memo of any requested size, so ten bytes of pickle could request 64 GB.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):

@@ -92,7 +92,7 @@ def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
 
 
 def list_parameter_names(source: str) -> list[str]:
-    """List the names of a function's parameters. The list is empty if the text is not one function."""
+    """List the names of a function's parameters. The list is empty unless the text is one function with one return."""
     try:
         return [argument.arg for argument in parse_function(source).args.args]
     except RefusedError:

@@ -52,7 +52,7 @@ class RaceLane:
 
     @property
     def images_per_second(self) -> float:
-        """The number of images per second so far, or 0 before the first turn."""
+        """The number of images per second of processor time so far, or 0 before the first turn."""
         return self.images / self.seconds if self.seconds else 0.0
 
 

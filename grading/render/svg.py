@@ -20,7 +20,7 @@ def draw_word(x: float, y: float, text: str, anchor: str = "start", degrees: int
 
 
 def find_round_step(span: float) -> float:
-    """Return a round step that divides the span into two to five parts, or 0 for an empty span."""
+    """Return a round step that fits into the span two to four times, or 0 for an empty span."""
     if not span > 1e-12:
         return 0.0
     size = 10.0 ** math.floor(math.log10(span / 2))

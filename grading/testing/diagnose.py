@@ -20,7 +20,7 @@ def describe_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
 
 
 def explain_wrong_dtype(got: np.dtype, expected: np.dtype) -> str:
-    """Suggest in one sentence why a value has the wrong dtype."""
+    """Suggest in one or two sentences why a value has the wrong dtype."""
     ours, theirs = np.dtype(got), np.dtype(expected)
     if ours.kind == theirs.kind == "f":
         if ours.itemsize > theirs.itemsize:
@@ -39,7 +39,7 @@ def explain_wrong_dtype(got: np.dtype, expected: np.dtype) -> str:
 
 
 def _describe_shape_difference(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe how two shapes differ."""
+    """Describe how two arrays' shapes differ; return None if it is not one of the common mistakes."""
     ours, theirs = got.shape, expected.shape
     if tuple(n for n in ours if n != 1) == tuple(n for n in theirs if n != 1):
         which = "An axis of size 1 is missing" if len(ours) < len(theirs) else "There is an extra axis of size 1"
@@ -58,7 +58,7 @@ def _describe_shape_difference(got: np.ndarray, expected: np.ndarray) -> str | N
 
 
 def _describe_element_differences(got: np.ndarray, expected: np.ndarray) -> str | None:
-    """Describe how the elements of two arrays of the same shape differ."""
+    """Describe how the elements of arrays of one shape differ; return None if it is not one of the common mistakes."""
     wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
         return "The result contains NaN: look for inf - inf, 0 · inf, 0 / 0, or the log or root of a negative number."

@@ -38,7 +38,7 @@ def build(rng: np.random.Generator) -> Sequential:
 
 
 def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
-    """Return the network's probability of each class, (n, 10), in evaluation mode; n may be any number above 0."""
+    """Switch the network to evaluation mode, and return its probability of each class, (n, 10), for any n above 0."""
     # BEGIN SOLUTION 11.13
     set_training(network, False)
     softmax = Softmax(axis=1)

@@ -53,7 +53,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return {**super().list_page_calls(), "samples": self.describe_samples}
 
     def describe_samples(self, question: Any) -> dict[str, Any]:
-        """Describe some test images and the classes. Raise ValueError if the question is not `{}`."""
+        """Return some test images, their labels and the class names. Raise ValueError if the question is not `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)

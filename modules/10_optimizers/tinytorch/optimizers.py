@@ -164,7 +164,7 @@ class Adam(Optimizer):
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the adapted sum of the gradient and weight_decay · value."""
+        """Return `adapted` of the sum of the gradient and weight_decay · value; this also updates `state`."""
         # BEGIN SOLUTION 10.3
         return self.adapted(grad + self.weight_decay * value, state)
         # END SOLUTION
@@ -180,7 +180,7 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the adapted gradient plus weight_decay · value."""
+        """Return `adapted` of the gradient, plus weight_decay · value; this also updates `state`."""
         # BEGIN SOLUTION 10.4
         return self.adapted(grad, state) + self.weight_decay * value
         # END SOLUTION
