@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def put_framework_on_path() -> None:
-    """Add each built module's folder to `sys.path`, so that `tinytorch` consists of the course's solutions."""
+    """Append each built module's folder to `sys.path`: `tinytorch` is the course's unless another is installed."""
     folders = [
         str(ROOT / module.folder) for module in load_manifest(ROOT).modules if module.status is BuildStatus.BUILT
     ]

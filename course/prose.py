@@ -158,7 +158,7 @@ def _extract_python_prose(source: str) -> str:
 
 
 def _keep_literal_prose(text: str, *, is_comment: bool) -> str:
-    """Keep the words in a string or a comment; replace its quotes with spaces, and code in it with CUT."""
+    """Keep the words of a comment, or of a string unless it is a single word; replace code in it with CUT."""
     if is_comment:
         return NOT_PROSE.sub(_blank_out_match, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)

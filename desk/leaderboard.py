@@ -236,7 +236,7 @@ def read_leaderboard_runs(book: Gradebook) -> list[LeaderboardRun]:
 
 
 def get_machine_name() -> str:
-    """Return this machine's name, since speeds can be compared only on the same machine."""
+    """Return this machine's name and architecture, since speeds can be compared only on the same machine."""
     return f"{platform.node()}, {platform.machine()}"
 
 

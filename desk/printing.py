@@ -115,7 +115,7 @@ _WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
 
 
 def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
-    """Print what happened to the feedback, which students got none, and which command to run next."""
+    """Print what was done with the feedback (or would be, without ``send``), and which students get no issue."""
     out = open_console()
     print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:

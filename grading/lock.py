@@ -66,9 +66,9 @@ def encode_base_file(texts: Mapping[Path, bytes]) -> bytes:
 
 
 def read_released_texts(root: Path) -> dict[str, str]:
-    """Map each file that students may change to its released text.
+    """Map each file that students may change to its released text. Raise UsageError if there is no base file.
 
-    Raise UsageError if there are none, as in the course's own repository, or if they cannot be read.
+    The course's own repository has no base file. Raise UsageError also for a file that cannot be read.
     """
     try:
         texts = json.loads((root / BASE).read_text(encoding="utf-8"))

@@ -45,7 +45,7 @@ def grade_and_show_module(
 
 
 def grade_and_celebrate_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
-    """Offer the open questions, grade a milestone, record and show the attempt, celebrate, and return the exit code."""
+    """Ask for a missing id and open answers; grade, record, show and celebrate a milestone; return the exit code."""
     out = open_console()
     before = progress.read_history(root).find_best_attempt(number)
     ask_for_unknown_student_id(root, out)
@@ -108,7 +108,7 @@ def play_demo_in_terminal(root: Path, number: int, *, seed: int) -> int:
 
 
 def serve_demo_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
-    """Serve a demonstration as a page until Ctrl+C; return 1 if student code failed meanwhile, and 0 otherwise.
+    """Serve a demonstration's page, if it has one, until Ctrl+C; return 1 if student code failed, and 0 otherwise.
 
     Raise UsageError if the milestone's demonstration has no page.
     """

@@ -65,7 +65,7 @@ def watch_module(name: ModuleName = None) -> int:
 
 
 def run_watch_session(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
-    """Watch the module until the student quits.
+    """Test the module after every save, and show the results, until the student quits.
 
     This thread shows the session. A second one waits for file changes, a third waits for keys, and a fourth runs the
     tests.

@@ -19,7 +19,7 @@ LEVELS = 10
 
 
 def draw_xor_training() -> Figure:
-    """Draw the plane at four steps of training: the network's output, and where its hidden units bend."""
+    """Train a network on XOR, and draw its output over the plane at four steps, and where its hidden units bend."""
     rng = np.random.default_rng(3)
     network, criterion = Sequential(Dense(2, 4, rng=rng), Tanh(), Dense(4, 1, rng=rng), Sigmoid()), BCELoss()
     for parameter in network.parameters():

@@ -61,7 +61,7 @@ def draw_window_overlaps() -> Figure:
 
 
 def record_digit_kernels() -> None:
-    """Train module 06's network on MNIST with its recipe, and record its kernels and one test image."""
+    """Train module 06's network on 6,000 MNIST images, and record its kernels and biases and one test image."""
     from grading.data.load import load_images
 
     recipe, data, rng = load_recipe("06_spatial"), load_images("mnist"), np.random.default_rng(0)

@@ -81,10 +81,10 @@ def measure_xor(context: CheckContext) -> Measurement:
 def _train_and_measure_network(
     context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, square: XorSquare
 ) -> XorRun:
-    """Train in one process, load the weights in another, and test both. Only the second process's answers count.
+    """Train a network in one process, test its weights (plus noise) in another, and close both workers.
 
-    The second process runs no student code before the first has ended, because processes that run at the same time
-    could communicate.
+    The trained network is judged only by the second process's answers. That process runs no student code before the
+    first has ended, because processes that run at the same time could communicate.
     """
     milestone, experiment = get_milestone_and_experiment(context, XorExperiment)
     rng = make_grader_rng(seed)

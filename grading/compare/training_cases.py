@@ -76,7 +76,7 @@ def record_learning_rates(
 
 
 def restore_and_clip_gradients(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
-    """Restore the parameters' gradients, clip them, and return their norm."""
+    """Set the parameters' gradients again, clip them, and return their norm before clipping."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return clip(parameters, max_norm)
@@ -457,7 +457,7 @@ def build_gpt_case() -> ComparisonCase:
 
 
 def make_small_value_drawer(*shape: int) -> Draw:
-    """Return a function that draws values as small as a GPT's initial weights."""
+    """Return a function that draws float32 values from a normal distribution with a standard deviation of 0.1."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
 

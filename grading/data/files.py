@@ -57,7 +57,7 @@ def find_configured_data_folder() -> Path | None:
 
 
 def locate_data_set(source: DataSource) -> DataLocation:
-    """Find a data set in the user's folder, if that holds any of its files, or else in the cache.
+    """Find a data set's folder and missing files: the user's folder, if that holds any of its files, or the cache.
 
     In the user's folder, `DIR/mnist/…` comes before `DIR/…`. The files may be plain or end in `.gz`.
     """

@@ -29,7 +29,7 @@ OPS = 10
 
 
 def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Race convolutions, train a network, and compare float32 with int8. Exceptions in student code are not caught."""
+    """Race convolutions, train (data downloaded if missing), compare float32 and int8; do not catch student errors."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     standing = run_kernel_race(
         worker, images.images, images.labels, seed, lambda now: screen.show_frame(render_race(now))
@@ -157,7 +157,7 @@ class ProfileTable:
 
 
 def list_profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
-    """List each op's name with its seconds before and after, longest first. Add up the remaining ops in one row."""
+    """List the ten longest ops with their seconds before and after, and then the sum of all others in one row."""
     names = dict.fromkeys((*before, *after))
     rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
     rows.sort(key=lambda row: -max(row[1:]))

@@ -26,7 +26,7 @@ BESIDE = 56
 
 
 def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, then show its mistakes. Exceptions in student code are not caught."""
+    """Train on images (downloaded if missing), show answers and mistakes; do not catch student errors."""
     images = load_demo_images(milestone, seed, ScreenWatch(screen))
     reader = DemoClassifier(worker, milestone, seed)
     show_image_training(reader, images, screen)
@@ -45,7 +45,7 @@ def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, see
 
 
 def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: Screen) -> None:
-    """Train with a frame for each point of the curves, and keep the last frame."""
+    """Train a network, and show its curves of loss and accuracy as they grow; the last frame stays on the screen."""
     points: list[TrainingPoint] = []
 
     def add_and_show_point(point: TrainingPoint) -> None:

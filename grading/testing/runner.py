@@ -109,7 +109,7 @@ class _Collector:
         """The number of characters that were printed before the test."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Pass the workers to the plugin that provides the fixtures."""
+        """Pass the workers and the seed to the plugin that provides the fixtures, and shorten pytest's tracebacks."""
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
         config.option.tbstyle = "value"  # pytest's own tracebacks are not used here, and they are slow to build

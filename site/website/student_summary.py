@@ -45,7 +45,7 @@ class MissedItem:
 
     @property
     def outcome(self) -> ItemOutcome:
-        """The outcome that item statistics need."""
+        """Whether the first record passed, and the tries until one passed, in the form that item statistics need."""
         return ItemOutcome(passed_first=not self.first, tries=self.tries)
 
 

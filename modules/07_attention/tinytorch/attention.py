@@ -195,7 +195,7 @@ class MultiHeadAttention(Layer):
 
 
 def sinusoidal_positions(length: int, dim: int) -> np.ndarray:
-    """Return a row for each position p, float32 of shape (length, dim), to be added to the tokens' features.
+    """Return sines and cosines that encode each position p, float32 of shape (length, dim), for an even `dim`.
 
     Column 2i is sin(p / 10000^(2i/dim)) and column 2i + 1 the cosine of the same angle, within 1e-6 (Vaswani et al.,
     2017, section 3.5). Raise ValueError, with the number, for an odd `dim`, because each sine needs its cosine.

@@ -145,7 +145,7 @@ class Composite(Sequential):
         return self.forward(*inputs)
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Raise RuntimeError, like module 07's attention."""
+        """Raise RuntimeError: module 09's Tape differentiates this layer."""
         raise RuntimeError(f"{type(self).__name__} does not have its own backward: record it with a Tape (module 09)")
 
 
@@ -246,7 +246,7 @@ class CausalSelfAttention(MultiHeadAttention):
     __call__ = Composite.__call__  # module 07's `__call__` passes on a key, a value and a mask
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Return the attention's outputs. With a cache, `x` holds the tokens after the cached ones and is added."""
+        """Return the outputs, and set `weights`. With a cache, `x` holds the tokens after its tokens and is added."""
         # BEGIN SOLUTION 16.7
         query, key, value = (split_heads(layer(x), self.num_heads) for layer in (self.q_proj, self.k_proj, self.v_proj))
         if cache is not None:
