@@ -35,7 +35,7 @@ class PushTimeSource(Protocol):
     """A source of push times."""
 
     def list_pushes(self, address: str, ref: str, since: datetime | None) -> tuple[Push, ...]:
-        """List the pushes to ``ref`` after `since`, oldest first; empty if this source does not know the address.
+        """Each source defines how it lists pushes to ``ref`` after `since`, oldest first; empty for an unknown address.
 
         ``address`` is what git fetches from, with `file://` for a folder on this machine. ``ref`` is a branch's full
         name, such as refs/heads/main.

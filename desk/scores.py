@@ -215,7 +215,7 @@ def _find_first_course(group: Sequence[Grading]) -> str:
 
 
 def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
-    """Group results by submission. Results for identical files or for the same commit belong to one submission."""
+    """Group one student's results for a milestone by submission, which is identical files or the same commit."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
     for grading in gradings:

@@ -35,7 +35,7 @@ def list_worker_packages(modules: Iterable[Module]) -> tuple[str, ...]:
 
 
 def start_worker(submission: Submission, modules: Iterable[Module], budget: Budget, sandbox: str) -> Worker:
-    """Start a worker with the modules' folders on its import path."""
+    """Start a worker with the modules' folders on its import path; raise GraderError if a package is missing."""
     modules = tuple(modules)
     confinement = Confinement(
         submission=submission.folder,

@@ -16,10 +16,10 @@ STOP = 0
 
 @contextmanager
 def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Call ``on_signal``, in a separate thread, with the number of each signal that ends or continues this process.
+    """Call ``on_signal``, in a separate thread, with the number of each SIGINT, SIGTERM, SIGHUP and SIGCONT.
 
-    It does not matter which thread the kernel delivers the signal to. A signal that ends the process also raises
-    KeyboardInterrupt in the main thread.
+    It does not matter which thread the kernel delivers the signal to. All but SIGCONT also raise KeyboardInterrupt in
+    the main thread.
     """
     heard, told = os.pipe()
     os.set_blocking(told, False)

@@ -47,7 +47,7 @@ def write_record(name: str, description: str, values: dict[str, Any], code_files
 
 
 def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
-    """Yield (measurement, file) for each file below `modules` whose code has changed since the measurement."""
+    """Yield (measurement, file) for each existing file below `modules` whose code has changed since then."""
     for name, record in json.loads(RECORDS_FILE.read_text(encoding="utf-8")).items():
         for path, digest in record["code"].items():
             if (modules / path).is_file() and digest_code((modules / path).read_text(encoding="utf-8")) != digest:

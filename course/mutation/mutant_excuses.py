@@ -43,7 +43,7 @@ def parse_excuse_page(page_text: str) -> dict[MutantChange, str]:
 
 
 def format_excuse_row(change: MutantChange, reason: str) -> str:
-    """Format the table row that excuses a change."""
+    """Format the table row that excuses a change. ``reason`` is Markdown without `|`, and is not escaped."""
     return "| " + " | ".join([_format_code_cell(change.before), _format_code_cell(change.after), reason]) + " |"
 
 

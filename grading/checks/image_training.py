@@ -230,7 +230,7 @@ def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -
 
 
 def explain_shared_image_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
-    """For each shared figure of milestones 2 to 4 except accuracy, describe the failure for a missed threshold."""
+    """For each shared figure of milestones 2 to 4 except accuracy, describe the failure to report if it is missed."""
     return {
         "fresh_accuracy": Failure(
             title="An untrained network is no better than chance",

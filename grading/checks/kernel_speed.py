@@ -174,7 +174,10 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 
 def measure_kernel_speed(context: CheckContext) -> Measurement:
-    """Race module 13 against module 06 until a round is fast enough. The best speed and the worst difference count."""
+    """Race module 13 against module 06 until a round is fast enough or the rounds run out; return the best.
+
+    The worst difference between their values counts. If the student's code fails, return a failed measurement.
+    """
     milestone, experiment = get_milestone_and_experiment(context, KernelsExperiment)
     wanted = next(c for c in milestone.criteria if c.figure == "speed_up")
     (seed,) = context.derive_seeds("speed", 1)

@@ -46,9 +46,9 @@ CASES_BY_MODULE: dict[str, Callable[[], list[ComparisonCase]]] = {
 
 
 def compare_module(root: Path, module_id: str, *, seed: int, watch: ProgressWatch) -> tuple[Comparison, ...]:
-    """Compare every case of a module on inputs drawn from a seed.
+    """Compare a module with PyTorch, case by case, on inputs drawn from a seed; raise UsageError without PyTorch.
 
-    Raise UsageError if PyTorch is missing, or if the module has no counterpart in PyTorch.
+    Raise UsageError as well if the module has no counterpart in PyTorch.
     """
     if module_id not in CASES_BY_MODULE:
         others = ", ".join(name[:2] for name in CASES_BY_MODULE)

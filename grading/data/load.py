@@ -67,7 +67,7 @@ def fetch_if_missing(name: str, watch: ProgressWatch) -> bool:
 
 
 def _fetch_unless_present(name: str, watch: ProgressWatch) -> bool:
-    """Download a data set if the cache should have it but does not. Return False for a stand-in, raise without one.
+    """Download a data set that the cache lacks. If no mirror delivers it, return False if it has a stand-in, or raise.
 
     The error is UnreachableError. Nothing is downloaded into a folder of the user's own.
     """

@@ -143,7 +143,7 @@ def _draw_milestone_badges(
 
 
 def _draw_milestone_badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
-    """Draw a milestone's badge. It is pending if the best result is not a pass."""
+    """Draw a milestone's badge as SVG: the best result if that is a pass, otherwise "Not yet unlocked"."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return render_badge(best)
     return render_not_yet_unlocked_badge(manifest.course.name, milestone.id, milestone.name, best)

@@ -65,7 +65,7 @@ def format_threshold(criterion: CriterionResult | Criterion) -> str:
 
 
 def compute_closeness(criterion: CriterionResult) -> float:
-    """Return how close the figure is to its threshold, from 0 to 1. The value is 1 only if the criterion is met."""
+    """Return how close the figure is to its threshold, from 0 to 1: 1 only if it is met, 0 without a figure."""
     value = criterion.measured
     if value is None or math.isnan(value):
         return 0.0
@@ -98,7 +98,7 @@ def format_margin(criterion: CriterionResult) -> str:
 
 
 def compute_margin_share(criterion: CriterionResult) -> float:
-    """Return the margin as a fraction of the possible range, from -1 to 1. It is 0 at the threshold."""
+    """Return the margin as a fraction of the possible range, from -1 to 1; 0 at the threshold or without a figure."""
     value = criterion.measured
     if value is None or not math.isfinite(value):
         return 0.0

@@ -157,7 +157,7 @@ def describe_reused_figures(result: Result) -> str | None:
 
 
 def describe_writing(writing: Writing) -> tuple[str, str]:
-    """Describe a text that a network wrote, and the verdict on it. The verdict is empty for real text."""
+    """Return a caption for a text that a network wrote, by its kind, and the verdict; empty if it has none."""
     what, wrong, right = _WRITINGS[writing.kind]
     judged = "" if writing.right is None else right if writing.right else wrong
     return f"{what} that was started, and the network's continuation", judged

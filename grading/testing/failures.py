@@ -202,7 +202,7 @@ def join_hints(*hints: str | None) -> str | None:
 
 
 def format_brief_failure(failure: Failure) -> str:
-    """Format a failure for the student's own pytest: the call, the value, the expected value and a hint."""
+    """Format a failure for the student's own pytest: place, call, value, expected value and hint, if known."""
     place = None if failure.file is None else f"{failure.file}:{failure.line}"
     lines = (failure.detail or "").splitlines()
     shown = next((line for line in lines if place and line.startswith(f"{place} ")), place)
@@ -212,7 +212,7 @@ def format_brief_failure(failure: Failure) -> str:
 
 
 def _describe_exception(error: BaseException) -> str:
-    """Describe an exception by its type and message."""
+    """Describe an exception by its type and message; shorten Numba's, and explain a `breakpoint()` in words."""
     if get_exception_type_name(error) == "BdbQuit":
         return "a breakpoint() stopped your code here, or on the line above"
     if get_exception_type_name(error) == "TypingError":

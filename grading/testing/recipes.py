@@ -168,7 +168,7 @@ def check_predicting_while_training(student: Any, rng: np.random.Generator, reci
 
 
 def check_inputs_are_unchanged(student: Any, rng: np.random.Generator, recipe: ImageRecipe, count: int) -> None:
-    """Training changes neither the images nor any other network."""
+    """Training changes neither its images and labels nor any other network."""
     ours = recipe.load_recipe(student)
     images, labels = recipe.draw_squares(rng, count)
     held, held_labels = student.tensor.Tensor(images), student.tensor.Tensor(labels)

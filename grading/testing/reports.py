@@ -20,7 +20,7 @@ class Reports:
         self.calls.append(dict(zip(places, values, strict=False)) | named)
 
     def check_types(self, *types: type) -> None:
-        """Expect at least one report, and in each exactly these names, with values of exactly these types."""
+        """Expect at least one report, and in each exactly this object's names, with values of exactly these types."""
         wanted = dict(zip(self._names, types, strict=True))
         call = f"progress({', '.join(wanted)}) while training"
         expect.that(bool(self.calls), call=call, got="no calls", expected="about 50")

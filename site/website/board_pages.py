@@ -34,7 +34,7 @@ class BoardRow:
 def render_board_pages(
     rankings: Sequence[Ranking], students: Mapping[str, CohortStudent], site: SiteContext
 ) -> SiteFiles:
-    """Render the leaderboard's page, or no files if nobody is on it. The site shows only these ``students``."""
+    """Render the leaderboard's page, with only these ``students``, or no files if none of them is on a board."""
     boards = [(ranking, _build_board_rows(ranking, students)) for ranking in rankings]
     shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
     return {PATH: site.render_page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}

@@ -68,7 +68,7 @@ def check_images(x, channels=None) -> None:
 
 
 def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
-    """Return the cross-correlation of images and kernels, computed one window after another.
+    """Return the cross-correlation of images and kernels, plus any bias, computed one window after another.
 
     Shapes: (N, C, H, W), (out, C, kh, kw), (out,) → (N, out, out_h, out_w), all in one dtype. Each output is the sum of
     a window times a kernel, over all channels, plus the kernel's bias. Raise ValueError if the channels differ.
@@ -329,7 +329,7 @@ class BatchNorm2d(OpLayer):
         self.bias, self.running_mean = (Tensor(np.zeros(num_features), dtype="float32") for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x`; in training, move the running statistics. Raise ValueError if C is not `num_features`."""
+        """Normalise, scale and shift `x`; in training, move the running statistics. Raise ValueError for a wrong C."""
         # BEGIN SOLUTION 6.9
         fixed = None if self.training else (self.running_mean.data, self.running_var.data)
         self.attributes = {"eps": self.eps, "statistics": fixed}
