@@ -297,7 +297,7 @@ def _list_judged_criteria(raw_result: Mapping[str, Any]) -> Iterable[tuple[str, 
 def _find_stuck_students(
     rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
 ) -> tuple[tuple[StuckStudent, ...], int]:
-    """Return the students to list as stuck, and how many milestones have “not yet” as their newest result."""
+    """Return the students to list as stuck, and how many (student, milestone) pairs have “not yet” as newest result."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]

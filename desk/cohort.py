@@ -106,10 +106,10 @@ def load_member_from_folder(folder: Path, student: CohortStudent, *, thorough: b
 
 
 def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
-    """Load a gradebook's enrolled students with their published records and official results.
+    """Load a gradebook's enrolled students with records and official results; create a missing key for pseudonyms.
 
-    A result is verified unless a regrade has replaced it. `key` is `pseudonyms.key` next to the gradebook by default,
-    and is created on first use. Raise UsageError if there is no gradebook.
+    The records are those that were published. A result is verified unless a regrade has replaced it. `key` is
+    `pseudonyms.key` next to the gradebook by default. Raise UsageError if there is no gradebook.
     """
     with open_gradebook(path) as book:
         rows = book.list_students()

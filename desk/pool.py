@@ -108,9 +108,10 @@ def _feed_grading_process(
 
 
 def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Build a grading process's environment. It contains no tokens, although student code could not see them anyway.
+    """Build a grading process's environment, without variables whose names end in TOKEN, SECRET or PASSWORD.
 
-    Libraries compute with a single thread, since every core has its own grading process.
+    Student code could not see them anyway. Unless the variables say otherwise, libraries compute with a single thread,
+    since every core has its own grading process.
     """
     kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
     return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}

@@ -135,7 +135,7 @@ def _make_student_version(solution_text: str, member: CastMember, module: int, f
 
 
 def _build_member_answers(milestone: Milestone, member: CastMember) -> Answers:
-    """Answer a milestone's questions correctly for a student, except one of milestone 1 unless `answers` is "right"."""
+    """Answer a milestone's questions correctly, except one of milestone 1 unless `member.answers` is "right"."""
     answers = build_right_answers(milestone, member.id)
     if member.answers == "right" or milestone.id > 1:
         return answers

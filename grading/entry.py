@@ -100,7 +100,7 @@ def _print_error(message: str, code: int) -> int:
 
 
 def _wrap_for_terminal(message: str) -> str:
-    """Wrap a message between words if standard error is a terminal. Indented lines and tracebacks stay as they are."""
+    """Wrap a message between words if standard error is a terminal. Indented lines stay as they are."""
     is_terminal = getattr(sys.stderr, "isatty", None)  # `sys.stderr` is None if there is no standard error
     if is_terminal is None or not is_terminal():
         return message

@@ -81,7 +81,7 @@ def show_data_folders(as_json: JsonOption = False) -> int:
 
 
 def _list_data_set_entries() -> list[dict[str, Any]]:
-    """Build one entry per data set, as documented in docs/data.md."""
+    """Build one entry per data set: which it is, where it is or belongs, and which files are missing (docs/data.md)."""
     from grading.data.files import VARIABLE, locate_data_set
     from grading.data.sources import SOURCES
 

@@ -110,7 +110,7 @@ def read_run_plan(client: Client, repository: str, run_id: int, manifest: Manife
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
-    """Return a run's artifacts, keyed by name. If a job was rerun and left several, the newest counts."""
+    """Return a run's artifacts, at most 1,000, by name. If a job was rerun and left several, the newest counts."""
     owner, name = repository.split("/")
     with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(

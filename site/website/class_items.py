@@ -53,7 +53,7 @@ ItemLabel = tuple[str, str, str, int | None]
 
 
 def analyse_class_items(students: list[StudentSummary], manifest: Manifest) -> ClassItems:
-    """Rank the tasks, questions and criteria that somebody's graded work covers by how many students failed them."""
+    """Rank graded tasks, questions and criteria by the share of students who failed, among those graded on the item."""
     tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
     questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
     missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]
@@ -89,7 +89,7 @@ def _list_criterion_labels(manifest: Manifest) -> Iterator[ItemLabel]:
 
 
 def _rank_items(named: Iterable[ItemLabel], missed_items: list[dict[str, MissedItem | None]]) -> tuple[ClassItem, ...]:
-    """Rank the items that somebody attempted, most often failed first. ``missed_items`` are by student."""
+    """Rank the items that somebody attempted by the share of students who failed. ``missed_items`` are by student."""
     known = {name[0]: name for name in named}
     outcomes: list[dict[str, ItemOutcome]] = [
         {i: m.outcome if m else PASSED for i, m in one.items()} for one in missed_items

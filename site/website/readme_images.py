@@ -61,7 +61,7 @@ def write_readme_images(root: Path) -> list[Path]:
 
 
 def draw_unlocked_milestone(root: Path) -> Path:
-    """Grade milestone 1, write its report and medal as an SVG of a scrolling terminal, and return the file's path."""
+    """Grade milestone 1; write its report and medal as an SVG, or raise GraderError if it is not unlocked."""
     result = grade_milestone(root, 1, seed=1, again=True)
     if result.verdict is not Verdict.UNLOCKED:
         raise GraderError(f"milestone 1 is {result.verdict.value}. See: nox -s milestone-1 -- --seed 1")
@@ -86,7 +86,7 @@ def render_rolling_terminal(shown: RenderableType) -> str:
 
 
 def capture_front_page(root: Path) -> Path:
-    """Build a simulated class's site, save a screenshot of the top of its front page, and return the file's path."""
+    """Save a screenshot of the top of a simulated class's front page; raise GraderError if no browser is installed."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

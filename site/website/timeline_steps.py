@@ -192,7 +192,7 @@ def _build_figure(criterion: CriterionResult, how: str) -> StepFigure:
 
 
 def select_curves_to_draw(result: Result | None) -> tuple[Curve, ...]:
-    """Select the curves to draw: those with the first name that have at least two points, for at most five runs."""
+    """Select at most five curves to draw: of those with at least two points, the ones named like the first."""
     curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 

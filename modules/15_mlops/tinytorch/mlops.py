@@ -269,7 +269,7 @@ class Batcher:
         # END SOLUTION
 
     def run(self) -> None:
-        """Answer batch after batch. If that fails, pass the error to all waiting futures, so none waits forever."""
+        """Answer batches until closed. If that fails, close and pass the error to all futures: none waits forever."""
         batch: list[tuple] = []
         try:
             while batch := self.take_batch():
@@ -286,7 +286,7 @@ class RequestError(Exception):
 
 
 def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray:
-    """Return the rows of a request, {"rows": [[…], …]} in JSON, as float32 (n, features).
+    """Return a request's rows, {"rows": [[…], …]} in JSON, as float32 (n, features), or raise RequestError.
 
     Raise RequestError 413 if there are more than `max_bytes`, and 400, with the number of features, if the request is
     bad: other JSON, no rows, `true` instead of a number, NaN, or a number too large for float32.
