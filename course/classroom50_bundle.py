@@ -16,7 +16,7 @@ MAX_PACKED_BYTES = 10 << 20
 
 
 def write_autograder_folder(root: Path, target: Path, *, force: bool = False) -> int:
-    """Write the folder of an assignment's autograder. Return the size in bytes of its compressed archive.
+    """Write the folder of an assignment's autograder, and return its size in bytes when compressed.
 
     It contains the course as released to students, with sealed keys and without solutions, because anyone who finds
     the address can read what Classroom 50 publishes. Raise UsageError if the folder contains anything else or becomes

@@ -86,7 +86,7 @@ class ReleaseReport:
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> ReleaseReport:
-    """Write the student repository, all or nothing, to a new or empty folder or, with ``force``, over an old release.
+    """Write a release for students, all or nothing, to a new or empty folder or, with ``force``, over an unedited one.
 
     ``force`` replaces an earlier release but keeps its `.git`. Raise UsageError if the target contains anything that
     does not come from a release, and ManifestError or SkeletonError if the course itself is invalid.

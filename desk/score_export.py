@@ -223,7 +223,7 @@ def _sum_points(scores: Sequence[Score]) -> float:
 
 
 def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
-    """Format rows as CSV in which no text is a formula."""
+    """Format rows as CSV, with texts cut after 300 characters and escaped, so that none is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
@@ -232,5 +232,5 @@ def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _escape_cell_text(text: str) -> str:
-    """Escape a text that could be a formula, except the fixed words that Canvas and Moodle expect."""
+    """Apply `escape_formula` to a cell's text, unless it is one of the fixed words that Canvas and Moodle expect."""
     return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

@@ -233,7 +233,10 @@ def find_similar_pairs(
     given_texts: Iterable[str],
     against: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[SimilarPair, ...]:
-    """Find pairs of similar students in a mapping student → file → text; code in `given_texts` does not count."""
+    """Find pairs of similar students (student → file → text), within the class and with others, ignoring given code.
+
+    The limits are those of `compare_fingerprints`.
+    """
     known = hash_given_code(given_texts)
 
     def fingerprint_students(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:

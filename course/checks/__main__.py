@@ -52,7 +52,7 @@ def get_argument_name(check: Check) -> str:
 
 
 def run_check(check: Check, course: CourseTree, watch: ProgressWatch) -> list[Problem]:
-    """Run one check. A course that cannot be read counts as a problem in every check that reads it."""
+    """Run one check and return its problems. An error that stops it, such as an unreadable course, is a problem."""
     try:
         return check(course, watch)
     except (ManifestError, SkeletonError) as error:

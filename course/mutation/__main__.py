@@ -86,7 +86,7 @@ def list_mutation_problems(results: Sequence[MutationTally], excuses: dict[Mutan
 
 
 def print_mutation_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
-    """Print the figures, then every surviving mutant with its reason."""
+    """Print the figures, then every surviving mutant with its change and its listed excuse, if there is one."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
         table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")
@@ -99,7 +99,7 @@ def print_mutation_report(results: Sequence[MutationTally], excuses: dict[Mutant
 
 
 def main(module_names: Sequence[str], root: Path = ROOT) -> int:
-    """Mutate the named modules, or all, and print a report. Return 1 if it lists problems, 2 for wrong usage, or 0."""
+    """Mutate the named modules, or all, and print a report. Return 0, 1 for problems, or 2 for a bad name or course."""
     console = Console(highlight=False)
     try:
         manifest = load_manifest(root)

@@ -33,7 +33,7 @@ def explain_wrong_functions(
     share_right: float,
     untrained_share_right: float,
 ) -> Failure:
-    """Describe a set of functions of which too few are correct, and quote the first mistake."""
+    """Describe the failure to report if too few functions are correct, and quote one that was written."""
     return Failure(
         title=TITLES[figure_name],
         call=prompt.text,
@@ -45,7 +45,7 @@ def explain_wrong_functions(
 
 
 def explain_false_claims(prompt: Prompt, ending: str, share_true: float, untrained_share_true: float) -> Failure:
-    """Describe stories whose claims are false too often, and quote the first false one."""
+    """Describe the failure to report if too few of the stories' claims are true, and quote one ending."""
     return Failure(
         title="The claims at the end of a story are true",
         call=prompt.text,

@@ -63,7 +63,7 @@ def _find_start_milliseconds(result: Result) -> int:
 
 
 def _build_ctrf_test(test: ScoredTest) -> dict[str, Any]:
-    """Build the entry for one criterion in CTRF's format."""
+    """Build the entry for one criterion in CTRF's format, with a duration of 0."""
     document: dict[str, Any] = {
         "name": test.name,
         "status": _STATUSES[test.status],

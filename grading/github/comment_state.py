@@ -68,7 +68,7 @@ def summarize_result_as_state(result: Result) -> SessionState:
 def merge_report_state(
     results: tuple[Result, ...], previous: ReportState | None, *, run: int, attempt: int, commit: str
 ) -> ReportState:
-    """Build the state to keep for the next report. Sessions without a new verdict keep their old state."""
+    """Build the state that the next report reads. Sessions without a new verdict keep theirs, up to MAX_SESSIONS."""
     new = {r.session: summarize_result_as_state(r) for r in results if r.verdict is not Verdict.ERROR}
     old = previous.sessions if previous else {}
     both = {**new, **{session: old[session] for session in old if session not in new}}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def fetch_branch_records(client: GitHub, repository: str) -> BranchRecords:
-    """Fetch the records of a repository (owner/name). There are none if it has no `progress` branch yet.
+    """Fetch and verify the records of a repository (owner/name). There are none if it has no `progress` branch yet.
 
     Errors on GitHub's side raise githubkit's exceptions.
     """

@@ -21,7 +21,7 @@ class Screen(Protocol):
     """Whether somebody is watching. If nobody is, a demonstration may train for a shorter time."""
 
     def show_frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Show this frame instead of the last one for at least `seconds`.
+        """Show this frame for at least `seconds` on a terminal. Other screens print or keep frames.
 
         If `keep` is set, it stays above later frames.
         """

@@ -231,7 +231,7 @@ def is_reportable(value: Any) -> bool:
 
 
 def send_frame(sock: socket.socket, data: bytes) -> None:
-    """Send one frame."""
+    """Send the data as one frame, with its length before it."""
     head = len(data).to_bytes(4, "big")
     if len(data) < SMALL:
         sock.sendall(head + data)

@@ -162,7 +162,7 @@ def _count_days_since(time: str | None, newest: datetime | None) -> int | None:
 
 
 def _count_unlocked_milestones(students: list[StudentSummary], manifest: Manifest) -> Iterable[ClassShare]:
-    """Count the students who have unlocked each milestone."""
+    """Count the students who have unlocked each milestone, including those who did so provisionally."""
     for milestone in manifest.milestones:
         having = [u for s in students for u in s.unlocked if u.milestone == milestone.id]
         label = f"{milestone.id} {milestone.name}"

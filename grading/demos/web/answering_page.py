@@ -78,7 +78,7 @@ class AnsweringPage(NetworkPage):
             _deliver_answer(self._waiting.get()[1], {"failure": convert_failure_for_page(self._failure)})
 
     def _answer_pending(self, pending: PendingQuestion, network: Any, report: FailureReporter) -> None:
-        """Answer one question. Raise only if the worker is lost, because other errors affect only this question."""
+        """Answer one question. A student error becomes the answer, and is also raised if the worker is lost."""
         parsed, future = pending
         if self._ended.is_set():
             return
