@@ -57,7 +57,7 @@ def sync_feedback_issues(
     author: str = "",
     text_folder: Path | None = None,
 ) -> FeedbackSummary:
-    """Compare each student's issue with the gradebook and, with `send`, open it or bring it up to date.
+    """Compare each student's issue with the gradebook; with `send`, open or update it in private GitHub repositories.
 
     ``rows`` come from the roster and contain each student's repository. The texts are also written as files to
     ``text_folder``. Problems with individual students are in `troubles`. Raise UsageError if the gradebook or the token

@@ -44,10 +44,7 @@ SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
 
 
 def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
-    """Compare the roster with the gradebook to find new, departed and apparently renamed students.
-
-    Before the first collection, report nothing.
-    """
+    """Find new, departed and apparently renamed students since the last collection; before the first one, find none."""
     before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_known_students()}, book.read_renames()
     if not before:
         return RosterChanges()

@@ -254,7 +254,7 @@ class _RosterParser:
     def _check_value_is_unique(
         self, line_number: int, column: str, value: str | None, normalize: Callable[[str], str]
     ) -> None:
-        """Add a problem if an earlier row has the same value in this column."""
+        """Add a problem if an earlier row has the same value in this column; if none has, remember the value."""
         if value is None:
             return
         first = self.first.setdefault((column, normalize(value)), line_number)

@@ -50,7 +50,7 @@ class ShownPair:
 def write_similarity_page(
     root: Path, folder: Path, target: Path, watch: ProgressWatch, against: Sequence[Path] = ()
 ) -> tuple[SimilarPair, ...]:
-    """Compare a class's latest submissions, also with the classes in `against`; write the page and return the pairs.
+    """Compare a class's latest submissions, also with classes in `against`; write a page of similar pairs; return them.
 
     Raise UsageError if a folder has no gradebook or no repositories.
     """

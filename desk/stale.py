@@ -45,7 +45,7 @@ def find_stale_grades(
 
 
 def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | None:
-    """Find the newest push to the branch that is graded."""
+    """Find the newest push to the branch that is graded or, if that is unknown, to any branch."""
     if visit is not None and visit.branch is not None:
         pushes = tuple(push for push in pushes if push.branch == visit.branch)
     return pushes[-1] if pushes else None

@@ -86,7 +86,7 @@ def check_python(_root: Path) -> Finding:
 
 
 def check_packages(_root: Path) -> Finding:
-    """Check that the packages listed in pyproject.toml are installed, in any version."""
+    """Check that the course is installed, and in any version each package that it requires."""
     try:
         needed = metadata.requires("tinytorch-course") or []
     except metadata.PackageNotFoundError:
@@ -107,7 +107,7 @@ def check_packages(_root: Path) -> Finding:
 
 
 def check_manifest(root: Path) -> Finding:
-    """Check that the manifest can be read."""
+    """Check that the manifest can be read and is valid, apart from its deadlines."""
     from grading.manifest.loader import ManifestError, load_manifest  # each check imports only what it needs
 
     try:
@@ -212,7 +212,7 @@ def check_cache_folder(_root: Path) -> Finding:
 
 
 def check_progress_records(root: Path) -> Finding:
-    """Check that every progress record can be read."""
+    """Check that every progress record can be read; damaged ones are moved to `progress/damaged/`."""
     from grading import progress
 
     history = progress.read_history(root)

@@ -131,7 +131,7 @@ def record_step_part_times() -> None:
 
 
 def record_whitening_directions() -> None:
-    """Compute the directions of patches in 2,000 photographs with module 13's recipe, and record them."""
+    """Compute the directions of patches in 2,000 downloaded images of CIFAR-10 with module 13's recipe; record them."""
     from grading.data.load import load_images
 
     recipe, data = load_recipe("13_kernels"), load_images("cifar10")

@@ -20,7 +20,7 @@ from grading.result import Failure
 
 
 def measure_mnist(context: CheckContext) -> Measurement:
-    """Train once on a randomly altered copy of the data set, and measure the weights' accuracy in a fresh process."""
+    """Train once on a randomly altered data set (downloaded if missing), and measure the weights in a fresh process."""
     milestone, experiment = get_milestone_and_experiment(context, ImageExperiment)
     data = load_or_fetch_images(experiment.data, context.watch)
     (seed,) = context.derive_seeds("mnist", 1)

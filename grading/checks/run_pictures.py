@@ -85,7 +85,7 @@ def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
 def make_rival_picture(
     shares: Mapping[str, float | None], rival_shares: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
-    """Return a picture of the share (in ‰) that the network and each rival get right in each of RIVAL_SETS."""
+    """Return a picture of the share (‰, 0 if unknown) the network and each rival get right in each of RIVAL_SETS."""
     rivals = list(rival_shares[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
     rows += [[rival_shares[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
@@ -101,7 +101,7 @@ def make_text_rival_picture(network_bits: float, rival_bits: Mapping[str, float]
 
 
 def make_attention_picture(maps: np.ndarray, tokens: Sequence[bytes], written_count: int, seed: int) -> Picture:
-    """Return a picture of how much (in %) each layer attends to each token as it writes the last ``written_count``.
+    """Return a picture of the attention (in %, largest of a layer's heads) to each token by the last ``written_count``.
 
     If there are too many layers or written tokens, only the first are shown.
 

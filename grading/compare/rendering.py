@@ -21,7 +21,7 @@ NOTE = (
 
 
 def print_comparison(console: Console, comparisons: Iterable[Comparison]) -> None:
-    """Print the table and the bars, using the terminal's full width."""
+    """Print the table, a note that explains it, and bars for the times, in the terminal's width."""
     rows, ascii_only = tuple(comparisons), console.options.ascii_only
     console.print(build_comparison_table(rows, is_wide=console.width >= WIDE, ascii_only=ascii_only))
     console.print(Text(NOTE, style="dim"))

@@ -34,13 +34,13 @@ class ClassSource(Protocol):
     """A source of records for the site. It can be pickled, since it is sent to other processes."""
 
     def list_students(self) -> Sequence[FingerprintedStudent]:
-        """List every student in the class."""
+        """List every student in the class. Each kind of source must implement this."""
 
     def load_member(self, student: CohortStudent) -> CohortMember:
-        """Load one student's records."""
+        """Load one student's records. Each kind of source must implement this."""
 
     def load_rankings(self) -> tuple[Ranking, ...]:
-        """Load the leaderboard's boards; empty if this source has none."""
+        """Load the leaderboard's boards; empty if this source has none. Each kind of source must implement this."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class FolderSource:
     key: Path | None = None
 
     def list_students(self) -> Sequence[FingerprintedStudent]:
-        """List the students from the roster or the folders; raise UsageError if either is invalid."""
+        """List the students of the roster, or else of the folders, and create a missing key for pseudonyms.
+
+        Raise UsageError if the folder or the roster is invalid.
+        """
         found = list_folder_students(self.folder, self.roster, key=self.key)
         return tuple(
             FingerprintedStudent(student, _compute_folder_fingerprint(self.folder / student.id / progress.FOLDER))
@@ -60,7 +63,7 @@ class FolderSource:
         )
 
     def load_member(self, student: CohortStudent) -> CohortMember:
-        """Load one student's records from their folder."""
+        """Load one student's records from their folder, leaving out unreadable ones."""
         return load_member_from_folder(self.folder, student)
 
     def load_rankings(self) -> tuple[Ranking, ...]:
@@ -75,7 +78,7 @@ class GradebookSource:
     path: Path
 
     def list_students(self) -> Sequence[FingerprintedStudent]:
-        """List the enrolled students; raise UsageError if there is no gradebook."""
+        """List the enrolled students, and create a missing key for pseudonyms. Raise UsageError without a gradebook."""
         return tuple(
             FingerprintedStudent(student, fingerprint)
             for student, fingerprint in list_students_with_fingerprints(self.path)
@@ -86,7 +89,7 @@ class GradebookSource:
         return load_member_from_gradebook(self.path, student)
 
     def load_rankings(self) -> tuple[Ranking, ...]:
-        """Load what `inv leaderboard` has measured."""
+        """Load the boards that `inv leaderboard` has measured, with only the students who agreed."""
         with open_gradebook(self.path) as book:
             return tuple(rank_boards(book))
 

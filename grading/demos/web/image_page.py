@@ -35,7 +35,7 @@ class ImagePage(NetworkPage):
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train a classifier, test it, and answer questions until the page is closed."""
+        """Train and test a classifier, publish its accuracy and answers, and call `_serve_after_training`."""
         self._run_before_training(worker, seed)
         reader = DemoClassifier(worker, milestone, seed)
         reader.train(self._images, self._add_training_point, lambda: self._serve_during_training(reader, report))

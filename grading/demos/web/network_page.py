@@ -65,9 +65,9 @@ class NetworkPage:
     def run(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
-        """Train, then wait until the page is closed.
+        """Train, then wait until the page is closed. Failures of student code are reported, not raised.
 
-        Report failures of student code on the page and with ``report``.
+        The page shows them, and ``report`` is called with each.
         """
         try:
             self._train_and_serve(worker, milestone, seed, ready, report)
@@ -116,7 +116,7 @@ class NetworkPage:
 def serve_page(
     page_class: type[NetworkPage], worker: Worker, milestone: Milestone, seed: int, console: Console, *, browser: bool
 ) -> bool:
-    """Serve a page until interrupted, with messages in the terminal. Return True if student code never failed."""
+    """Train a page's network, and serve the page until interrupted. Return True if student code never failed."""
     feed = StateFeed()
     with create_watch(console) as watch:
         page = page_class.create(feed, milestone, seed, watch)

@@ -164,7 +164,7 @@ def scatter_loop(columns, n, first, last, stride, padding, grad_x):
 
 
 def blocked_conv2d_forward(x, weight, bias=None, *, stride, padding, threads=1, needs_input_grad=True):
-    """Return what module 06's conv2d returns, with the columns of only one block at a time."""
+    """Return what module 06's conv2d returns, or raise what it raises, with the columns of only one block at a time."""
     check_images(x, weight.shape[1])
     sizes = output_sizes(x.shape[2:], weight.shape[2:], stride, padding)
     # BEGIN SOLUTION 13.6
@@ -329,7 +329,7 @@ class BlockedConv2d(OpLayer):
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output. The call to `apply` passes x.requires_grad as needs_input_grad."""
+        """Return the output, and remember what `backward` needs. `apply` gets x.requires_grad as needs_input_grad."""
         # BEGIN SOLUTION 13.11
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, needs_input_grad=x.requires_grad, **self.attributes)
