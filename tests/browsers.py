@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -23,6 +24,8 @@ IN_A_BROWSER = [
 """What every file of tests in a browser is marked with."""
 
 Open = Callable[..., Page]
+KEPT: WeakKeyDictionary[Browser, dict[str, Page]] = WeakKeyDictionary()
+"""The pages that each browser has open, by the options of their contexts."""
 
 expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
@@ -36,32 +39,54 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference", "forced_colors": "none", "media": "screen"}
+"""What a page can be told at any time, and what it is told unless a test asks for something else."""
+
+
 @contextmanager
 def open_pages(browser: Browser, address: str) -> Iterator[Open]:
     """Yield `opened(width, height, path=…)`, which opens a page and by default waits until it has finished working.
 
-    In the end nothing may have been said in any console, and nothing asked of another host.
+    All tests of a file share a page, since a new one takes a second of processor time: a test that opens two pages
+    sees the second one in place of the first, unless they differ in options of their contexts. In the end nothing may
+    have been said in any console, and nothing asked of another host.
     """
     said: list[str] = []
-    contexts = []
-
-    def console(message: ConsoleMessage) -> None:
-        said.append(f"{message.type}: {message.text}")
+    used: list[Page] = []
+    listeners = {
+        "console": lambda message: said.append(f"{message.type}: {message.text}"),
+        "pageerror": lambda error: said.append(str(error)),
+        "request": lambda request: request.url.startswith((address, "data:", "about:")) or said.append(request.url),
+    }
 
     def opened(width: int = 1280, height: int = 900, *, path: str = "", finished: bool = True, **options: Any) -> Page:
-        """Open a page in its own context, and record errors, messages and requests to other addresses."""
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", console)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: request.url.startswith((address, "data:")) or said.append(request.url))
+        """Open a page, and record errors, messages and requests to other addresses."""
+        media = {name: options.pop(name, usual) for name, usual in MEDIA.items()}
+        page = find_or_open_page(browser, **options)
+        if page not in used:
+            used.append(page)
+            for event, listener in listeners.items():
+                page.on(event, listener)
+        page.emulate_media(**media)
+        page.set_viewport_size({"width": width, "height": height})
+        page.mouse.move(0, 0)
         page.goto(address + path)
         if finished:
             expect(page.locator("#working")).to_be_hidden()
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
+    for page in used:
+        page.goto("about:blank")  # closes its connections
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     assert said == []
+
+
+def find_or_open_page(browser: Browser, **options: Any) -> Page:
+    """Return the page of this browser's context with these options; create both if there is none."""
+    pages = KEPT.setdefault(browser, {})
+    key = repr(sorted(options.items()))
+    if key not in pages:
+        pages[key] = browser.new_context(**options).new_page()
+    return pages[key]
