@@ -105,6 +105,8 @@ class _Collector:
         self.machine_failure: GraderError | None = None
         self.given = GivenCode(root)
         self.place = ""
+        self.done_there = 0
+        """How many of the tests in this file have ended."""
         self.printed_before = 0
         """The number of characters that were printed before the test."""
 
@@ -122,11 +124,10 @@ class _Collector:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Report which module's tests are running, and which test is next."""
         if item.path.name != self.place:
-            self.place = item.path.name
+            self.place, self.done_there = item.path.name, 0
             total = sum(other.path == item.path for other in item.session.items)
             self.watch.begin_phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
-        test = plugin.identify_test(item, self.root)
-        self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
+        self.watch.report_steps_done(self.done_there, plugin.identify_test(item, self.root).title)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
@@ -156,14 +157,11 @@ class _Collector:
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._explain_failed_test(error, test) if error else None
             self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap_task(error)))
-            self.watch.report_steps_done(self._count_outcomes_in_file(test), test.title)
+            self.done_there += 1
+            self.watch.report_steps_done(self.done_there, test.title)
             if self.is_enough(self.outcomes[-1]):
                 item.session.shouldfail = "the remaining tests need not be run"
         return report
-
-    def _count_outcomes_in_file(self, test: FailedTest) -> int:
-        """Count the outcomes of the tests in the same file."""
-        return sum(outcome.node.startswith(test.node.partition("::")[0]) for outcome in self.outcomes)
 
     def _explain_failed_test(self, error: BaseException, test: FailedTest) -> Failure:
         """Explain a failed test, including what student code printed instead of returning."""
