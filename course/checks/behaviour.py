@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from course.checks.course_tree import CourseTree
-from course.skeleton import make_partial_skeleton, make_skeleton, make_solution
+from course.skeleton import make_partial_skeleton, make_skeleton
 from grading.client import Worker
 from grading.grade import MODULE_BUDGET
-from grading.manifest.model import Manifest, Module, Task
+from grading.manifest.model import Module, Task
 from grading.manifest.problems import Problem
 from grading.render.progress_watch import ProgressWatch
 from grading.result import Failure
@@ -23,13 +23,12 @@ from grading.testing.students import WorkerPool
 from grading.workers import list_worker_packages
 
 WALL_SECONDS = 600
-Rewrite = Callable[[str, Manifest, Path], str]
 
 
 def check_solutions_pass(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
     files = [module.tests for module in course.built_modules] + list(course.integration_tests)
-    outcomes = _run_tests(course, make_solution, files, watch)
+    outcomes = _run_tests(course, course.solutions, files, watch)
     fix = "Fix the solution or the test."
     return [
         _build_problem(course, o, f"fails with the solution: {_shorten_failure(o.failure)}", fix)
@@ -45,7 +44,7 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
     watch.begin_phase("Opening each gap on its own", len(tasks))
     # One process per core: pytest runs in the calling process, and a hundred gaps would take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(partial(_check_gap_alone, course), modules, tasks)
+        found = pool.map(partial(_check_gap_alone, course, course.solutions), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
             problems += its_problems
             watch.report_steps_done(done, f"task {task.id}")
@@ -55,8 +54,9 @@ def check_gaps_fail_alone(course: CourseTree, watch: ProgressWatch) -> list[Prob
 def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Problem]:
     """With all gaps open, as students start, no test passes and each failure names a task."""
     files = [module.tests for module in course.built_modules] + list(course.integration_tests)
+    skeletons = {path: make_skeleton(source, course.manifest, path) for path, source in course.sources.items()}
     problems = []
-    for outcome in _run_tests(course, make_skeleton, files, watch):
+    for outcome in _run_tests(course, skeletons, files, watch):
         if outcome.failure is None:
             fix = "Make it call code that belongs to a task."
             problems.append(_build_problem(course, outcome, "passes on the untouched skeleton.", fix))
@@ -68,15 +68,15 @@ def check_skeletons_fail(course: CourseTree, watch: ProgressWatch) -> list[Probl
     return problems
 
 
-def _check_gap_alone(course: CourseTree, module: Module, task: Task) -> list[Problem]:
+def _check_gap_alone(course: CourseTree, solutions: Mapping[Path, str], module: Module, task: Task) -> list[Problem]:
     """Return what is wrong with the tests while only this task's gap is open."""
-
-    def open_only_this_gap(source: str, manifest: Manifest, path: Path) -> str:
-        """Open this task's gap only."""
-        return make_partial_skeleton(source, manifest, path, task.id)
-
+    opened = {
+        path: make_partial_skeleton(source, course.manifest, path, task.id)
+        for path, source in course.sources.items()
+        if module.folder in path.parents
+    }
     problems = []
-    for outcome in _run_tests(course, open_only_this_gap, [module.tests], None):
+    for outcome in _run_tests(course, {**solutions, **opened}, [module.tests], None):
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
@@ -94,14 +94,14 @@ def _check_gap_alone(course: CourseTree, module: Module, task: Task) -> list[Pro
 
 
 def _run_tests(
-    course: CourseTree, rewrite: Rewrite, files: Iterable[Path], watch: ProgressWatch | None
+    course: CourseTree, texts: Mapping[Path, str], files: Iterable[Path], watch: ProgressWatch | None
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests on a temporary copy of the sources, changed by `rewrite`; return every test's outcome."""
+    """Run the tests on a temporary submission that consists of these texts; return every test's outcome."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
-        for path, source in course.sources.items():
+        for path, text in texts.items():
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(rewrite(source, course.manifest, path), encoding="utf-8")
+            target.write_text(text, encoding="utf-8")
         confinement = Confinement(
             submission=Path(folder),
             folders=tuple(module.folder.as_posix() for module in course.built_modules),

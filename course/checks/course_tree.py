@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course.release import list_student_files
-from course.skeleton import Gap, find_gaps
+from course.skeleton import Gap, find_gaps, make_solution
 from grading.errors import GraderError
 from grading.manifest.model import BuildStatus, Manifest, Module
 from grading.testing import plugin
@@ -48,6 +48,11 @@ class CourseTree:
     def sources(self) -> dict[Path, str]:
         """The text of every file with solutions, keyed by path."""
         return {path: self.read_text(path) for path in list_student_files(self.manifest)}
+
+    @cached_property
+    def solutions(self) -> dict[Path, str]:
+        """The text of every such file as a student would hand it in: with solutions, without markers."""
+        return {path: make_solution(source, self.manifest, path) for path, source in self.sources.items()}
 
     @property
     def integration_tests(self) -> tuple[Path, ...]:

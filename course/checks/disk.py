@@ -11,7 +11,6 @@ from course.checks.course_tree import CourseTree
 from course.constraints import LOCK_FILE, find_unlocked_requirements
 from course.figures.gallery import list_lesson_images
 from course.release import LEFTOVERS
-from course.skeleton import make_solution
 from grading import result_schema
 from grading.manifest import schema
 from grading.manifest.file_checks import find_missing_file_problems
@@ -47,9 +46,7 @@ def check_sizes_are_kept(course: CourseTree, watch: ProgressWatch) -> list[Probl
     watch.begin_phase("Counting lines", None)
     problems = []
     files = [(module.lesson, course.read_text(module.lesson), LESSON_LINES) for module in course.built_modules]
-    files += [
-        (path, make_solution(source, course.manifest, path), CODE_LINES) for path, source in course.sources.items()
-    ]
+    files += [(path, text, CODE_LINES) for path, text in course.solutions.items()]
     for path, text, fitting in files:
         if (count := len(text.splitlines())) not in fitting:
             message = f"has {format_count(count, 'line')}; it should have {fitting.start} to {fitting.stop - 1}."
