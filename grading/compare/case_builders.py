@@ -299,6 +299,6 @@ def make_op_builder(module: str, name: str, **attributes: Any) -> Builder:
     return bind_student_op
 
 
-def make_tensor_function_builder(module: str, name: str, **attributes: Any) -> Builder:
-    """Return a builder for one of the student's tensor functions with its non-tensor arguments."""
+def make_tensor_function_binder(module: str, name: str, **attributes: Any) -> Builder:
+    """Return a function that, given `student`, binds the attributes to its function and keeps only the first result."""
     return lambda student: student.define(bind_attributes)(getattr(getattr(student, module), name), attributes)

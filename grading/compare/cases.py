@@ -20,7 +20,7 @@ from grading.compare.case_builders import (
     make_op_builder,
     make_positive_drawer,
     make_probability_drawer,
-    make_tensor_function_builder,
+    make_tensor_function_binder,
 )
 from grading.compare.case_comparison import Arrays, CaseSide, ComparisonCase, build_local_side, build_worker_side
 
@@ -267,12 +267,12 @@ def list_attention_cases(*, differentiate: bool) -> list[ComparisonCase]:
     return [
         build_function_case(
             "scaled_dot_product_attention", "8×4×64×32",
-            make_tensor_function_builder("attention", "scaled_dot_product_attention"),
+            make_tensor_function_binder("attention", "scaled_dot_product_attention"),
             lambda torch: torch.nn.functional.scaled_dot_product_attention, grad, **draws,
         ),
         build_function_case(
             "attention, causal", "8×4×64×32",
-            make_tensor_function_builder("attention", "scaled_dot_product_attention", mask=CAUSAL),
+            make_tensor_function_binder("attention", "scaled_dot_product_attention", mask=CAUSAL),
             lambda torch: partial(torch.nn.functional.scaled_dot_product_attention, is_causal=True), grad, **draws,
         ),
         build_function_case(

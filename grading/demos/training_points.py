@@ -12,7 +12,7 @@ ProgressReport = Callable[[float, float], None]
 def measure_training(
     train: Callable[[ProgressReport], None], measure: ProgressReport, count: int, on_report: Callable[[], None]
 ) -> None:
-    """Run ``train``, and call ``measure`` before it, about ``count`` times during it, and after it.
+    """Run ``train``; call ``on_report`` at each report, and ``measure`` before, about ``count`` times during and after.
 
     ``on_report`` is called each time training reports its progress. Exceptions raised by ``on_report`` propagate
     through training.

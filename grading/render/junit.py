@@ -117,7 +117,7 @@ def _format_failure_text(failure: Failure) -> str:
 
 
 def _clean_xml_text(text: str, max_characters: int) -> str:
-    """Clean and cut text of several lines, and remove the characters that XML does not allow."""
+    """Clean text of several lines, remove what XML does not allow, and cut it after `max_characters` with a note."""
     return _NOT_XML.sub("", clean_text(text, max_characters))
 
 

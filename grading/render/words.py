@@ -131,7 +131,7 @@ def format_failure_location(failure: Failure) -> str | None:
 
 
 def format_failure_title(failure: Failure, max_characters: int = 400) -> str:
-    """Format the failure's title on one line, such as "Task 2.3: Addition broadcasts"."""
+    """Format the failure on one line: its task, then its title, which is cut after `max_characters` with a note."""
     title = to_one_line(failure.title, max_characters)
     return title if failure.task is None else f"Task {to_one_line(failure.task, 10)}: {title}"
 

@@ -20,7 +20,7 @@ SUBMISSION = Path("/submission")
 
 @functools.cache
 def find_bubblewrap_problem() -> str | None:
-    """Try bubblewrap. Return the reason why it cannot be used on this machine, or None if it works."""
+    """Try bubblewrap, once per process. Return why it cannot be used on this machine, or None if it works."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
     reason = ""

@@ -44,7 +44,7 @@ OPERATORS = {
     "list": list,
     "repr": repr,
     "enter": lambda thing: type(thing).__enter__(thing),
-    "arguments": lambda function: list(function.__code__.co_varnames),
+    "arguments": lambda function: list(function.__code__.co_varnames[: function.__code__.co_argcount]),
 }
 
 

@@ -159,7 +159,7 @@ def decode_value(
 
 
 def _pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """Encode a value as MessagePack."""
+    """Encode a value as MessagePack; `default` encodes whatever is not exactly of a plain type, such as a tuple."""
     return msgpack.packb(value, default=default, strict_types=default is not None, use_bin_type=True)
 
 

@@ -91,7 +91,7 @@ def build_site(
     manifest_digest = _compute_digest([root / "milestones.yaml"], site.base_url or "", str(site.has_leaderboard))
     base = {kind: _compute_digest(_list_input_files(kind), manifest_digest) for kind in TEMPLATES}
     digests = {
-        k.student.pseudonym: _compute_text_digest(base["student"], k.fingerprint, *_list_shown_roster_fields(k.student))
+        k.student.pseudonym: _compute_text_digest(base["student"], k.fingerprint, *_list_shown_roster_values(k.student))
         for k in known
     }
     _require_any_known_pseudonym(before, digests, target)
@@ -125,7 +125,7 @@ def build_site(
     )
     if rankings:
         digest = _compute_text_digest(
-            base["class"], repr(rankings), *(repr(_list_shown_roster_fields(student)) for student in shown.values())
+            base["class"], repr(rankings), *(repr(_list_shown_roster_values(student)) for student in shown.values())
         )
         written += part_builder.build_part(
             parts, "leaderboard", digest, lambda: render_board_pages(rankings, shown, site)
@@ -194,7 +194,7 @@ def _render_changed_students(
     with ProcessPoolExecutor(
         workers, mp_context=start, initializer=_share_inputs_with_jobs, initargs=(source, site, target)
     ) as pool:
-        for done in pool.map(_render_batch_in_process, jobs):
+        for done in pool.map(_render_batch_as_job, jobs):
             yield from done
 
 
@@ -222,8 +222,8 @@ def _share_inputs_with_jobs(source: ClassSource, site: SiteContext, target: Path
     _shared = source, site, target
 
 
-def _render_batch_in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
-    """Write some students' parts in a separate process, which `_share_inputs_with_jobs` has prepared."""
+def _render_batch_as_job(job: Sequence[tuple[CohortStudent, str]]) -> list[RenderedStudent]:
+    """Write some students' parts. Only for a process that `_share_inputs_with_jobs` has prepared."""
     assert _shared is not None
     return list(_render_student_batch(*_shared, job))
 
@@ -247,7 +247,7 @@ def _remove_left_out_students(
     return [k for k in students if k.student.id not in left_out]
 
 
-def _list_shown_roster_fields(student: CohortStudent) -> tuple[str, ...]:
+def _list_shown_roster_values(student: CohortStudent) -> tuple[str, ...]:
     """Return the pseudonym, name and repository that a student's pages may show, with "" for what they may not."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")

@@ -97,7 +97,7 @@ def _draw_card_without_name(course: str, lines: tuple[CardLine, ...], verified: 
 
 
 def _draw_circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: dict[str, int]) -> None:
-    """Draw a circle with smooth edges, by shrinking one that is four times as large."""
+    """Draw a smooth circle on a blank square that replaces this part of the picture; widths are in quarter pixels."""
     box = 2 * radius + 2
     large = Image.new("L", (4 * box, 4 * box))
     ImageDraw.Draw(large).ellipse((4, 4, 4 * box - 5, 4 * box - 5), **style)

@@ -144,7 +144,7 @@ def wrap(array) -> Tensor:
 
 
 def apply(op: Op, *inputs, **attributes) -> Tensor:
-    """Run `op` on tensors, or on anything that can become one, and return a Tensor: every op runs through here.
+    """Run `op` on inputs, made tensors of a common dtype; tell the recorder; return a Tensor. All ops run through here.
 
     `op.forward` receives arrays in the inputs' common dtype. If it raises a ValueError, `apply` raises a new one with
     the op's name and the shapes in front of its message. The recorder, if there is one, receives `op`, a tuple of the
