@@ -228,15 +228,20 @@ def test_resamples_of_zeros_and_ones_are_binomial(student, ones, confidence):
         expect.array(value, wanted, rtol=0, atol=0.0151, call=f"{name} of {call}", hint=hint)
 
 
+def find_each_interval(bootstrap_interval, sets, statistic, rng):
+    """Return the 95% interval of each set of samples. Run it on the student's side: one message instead of hundreds."""
+    return [bootstrap_interval(samples, statistic, 0.95, 200, rng=rng) for samples in sets]
+
+
 @task("14.3")
 @pytest.mark.parametrize(("name", "n", "true"), [("median", 25, 1 + math.log(2)), ("mean", 30, 2.0)])
 def test_intervals_hold_what_they_promise(student, rng, name, n, true):
     """For 89% to 99% of 800 synthetic sets of samples, the 95% interval contains the true value."""
     statistic, generator = getattr(student.benchmarking.np, name), student.rng(int(rng.integers(1 << 30)))
     sets, held = 800, 0
-    for _ in range(sets):
-        samples = 1 + (rng.exponential(size=n) if name == "median" else rng.normal(1, 0.3, n))
-        low, high = student.benchmarking.bootstrap_interval(samples, statistic, 0.95, 200, rng=generator)
+    samples = [1 + (rng.exponential(size=n) if name == "median" else rng.normal(1, 0.3, n)) for _ in range(sets)]
+    find = student.define(find_each_interval)
+    for low, high in find(student.benchmarking.bootstrap_interval, np.stack(samples), statistic, generator):
         expect.that(low <= high, call="bootstrap_interval(…)", got=(low, high), expected="low at most high")
         held += low <= true <= high
     call = f"how many of {sets} 95% intervals for the {name} of {n} samples contain the true {name}"
@@ -284,19 +289,28 @@ def test_what_has_no_interval_is_refused(student):
 # 14.4: taking turns
 
 
-def time_both_functions(student, machine, blocks, warmup=1, seed=0):
+def time_both_functions(student, machine, blocks, warmup):
     """Call time_in_turns with two functions of a machine, "a" and "b"."""
     a, b = machine.make_function("a"), machine.make_function("b")
-    return student.benchmarking.time_in_turns(a, b, blocks, warmup, machine.clock, rng=student.rng(seed))
+    return student.benchmarking.time_in_turns(a, b, blocks, warmup, machine.clock, rng=student.rng(0))
+
+
+def record_order(time_in_turns, blocks, warmup, rng):
+    """Return the order in which two functions are called, such as "abba". Each call takes a second.
+
+    Run it on the student's side, where hundreds of calls need no messages.
+    """
+    called = []
+    a, b = (lambda: called.append("a")), (lambda: called.append("b"))
+    time_in_turns(a, b, blocks, warmup, lambda: 0.5 + len(called), rng=rng)
+    return "".join(called)
 
 
 @task("14.4")
 @pytest.mark.parametrize("warmup", [0, 2])
 def test_blocks_are_palindromes(student, warmup):
     """After the warm-up calls each block is abba or baab, and both occur."""
-    machine = Machine(student, lambda *_: 1.0)
-    time_both_functions(student, machine, 40, warmup)
-    order = "".join(machine.called)
+    order = student.define(record_order)(student.benchmarking.time_in_turns, 40, warmup, student.rng(0))
     call = f"the order of calls in time_in_turns(a, b, 40, {warmup}, clock, rng=…)"
     expect.equal(sorted(order[: 2 * warmup]), ["a"] * warmup + ["b"] * warmup, call=f"the warm-up calls: {call}")
     found = set(re.findall("....", order[2 * warmup :]))
@@ -337,17 +351,14 @@ def pull_seconds(seconds):
 @task("14.4")
 def test_the_generator_decides_who_begins(student):
     """The same seed repeats the order, a different seed changes it, and each side begins about half of the blocks."""
-
-    def record_order(seed, blocks=30):
-        machine = Machine(student, lambda *_: 1.0)
-        time_both_functions(student, machine, blocks, 0, seed)
-        return "".join(machine.called)
-
-    expect.equal(record_order(1), record_order(1), call="the order of calls with the same seed, twice")
-    expect.that(
-        record_order(1) != record_order(2), call="the order with seeds 1 and 2", got="the same", expected="different"
+    record = student.define(record_order)
+    once, again, other, long = (
+        record(student.benchmarking.time_in_turns, blocks, 0, student.rng(seed))
+        for seed, blocks in ((1, 30), (1, 30), (2, 30), (3, 400))
     )
-    begun = record_order(3, 400)[::4].count("a")
+    expect.equal(once, again, call="the order of calls with the same seed, twice")
+    expect.that(once != other, call="the order with seeds 1 and 2", got="the same", expected="different")
+    begun = long[::4].count("a")
     expect.that(150 <= begun <= 250, call="blocks of 400 that the baseline began", got=begun, expected="about 200")
 
 
@@ -385,11 +396,16 @@ def draw_blocks(rng, blocks, factor):
     return (np.array([[1.0], [factor]]) * noise * (1 + spikes)).sum(axis=2)
 
 
+def judge_each(judge, comparisons, rng):
+    """Return the verdict on each comparison. Run it on the student's side: one message instead of hundreds."""
+    return [judge(seconds, rng=rng)["verdict"] for seconds in comparisons]
+
+
 def count_verdicts(student, rng, experiments, factor):
     """Return how often each verdict was reached on a noisy machine."""
     verdicts, generator = {"faster": 0, "slower": 0, "cannot tell": 0}, student.rng(int(rng.integers(1 << 30)))
-    for _ in range(experiments):
-        got = student.benchmarking.judge(draw_blocks(rng, 30, factor), rng=generator)["verdict"]
+    comparisons = np.stack([draw_blocks(rng, 30, factor) for _ in range(experiments)])
+    for got in student.define(judge_each)(student.benchmarking.judge, comparisons, generator):
         call = 'judge(…)["verdict"]'
         expect.that(got in verdicts, call=call, got=got, expected="faster, slower or cannot tell")
         verdicts[got] += 1
@@ -441,21 +457,42 @@ def test_confidence_decides_how_much_is_enough(student):
 
 @task("14.5")
 def test_equal_functions_are_rarely_called_different(student, rng):
-    """Of 400 comparisons of equal functions, at most 7% end with anything but "cannot tell"."""
-    verdicts = count_verdicts(student, rng, 400, 1.0)
+    """Of 200 comparisons of equal functions, at most 6% end with anything but "cannot tell"."""
+    verdicts = count_verdicts(student, rng, 200, 1.0)
     hint = "a verdict needs the whole interval on one side of 1"
-    call = "wrong verdicts in 400 comparisons of equal functions on a noisy machine"
-    expect.that(400 - verdicts["cannot tell"] <= 28, call=call, got=verdicts, expected="at most 28", hint=hint)
+    call = "wrong verdicts in 200 comparisons of equal functions on a noisy machine"
+    expect.that(200 - verdicts["cannot tell"] <= 12, call=call, got=verdicts, expected="at most 12", hint=hint)
 
 
 @task("14.5")
 @pytest.mark.parametrize(("factor", "verdict"), [(0.9, "faster"), (1.1, "slower")])
 def test_ten_percent_are_found(student, rng, factor, verdict):
-    """At least 95% of 200 comparisons find a difference of 10%, even though calls are disturbed."""
-    verdicts = count_verdicts(student, rng, 200, factor)
-    call = f"verdicts of 200 comparisons in which the candidate takes {factor} times as long"
+    """At least 95 of 100 comparisons find a difference of 10%, even though calls are disturbed."""
+    verdicts = count_verdicts(student, rng, 100, factor)
+    call = f"verdicts of 100 comparisons in which the candidate takes {factor} times as long"
     hint = "the few calls that were disturbed affect a mean, but not a median"
-    expect.that(verdicts[verdict] >= 190, call=call, got=verdicts, expected=f'at least 190 "{verdict}"', hint=hint)
+    expect.that(verdicts[verdict] >= 95, call=call, got=verdicts, expected=f'at least 95 "{verdict}"', hint=hint)
+
+
+def judge_in_turns(benchmarking, costs, rng):
+    """Return the verdict of each comparison of equal functions, whose calls take these seconds, one after the other.
+
+    Run it on the student's side, where thousands of calls need no messages.
+    """
+    verdicts = []
+    for of_calls in costs:
+        now, left = [0.5], list(of_calls[::-1])
+
+        def make_function(now=now, left=left):
+            def take_time():
+                now[0] += float(left.pop())
+
+            return take_time
+
+        functions = make_function(), make_function()
+        seconds = benchmarking.time_in_turns(*functions, 12, 1, lambda now=now: now[0], rng=rng)
+        verdicts.append(benchmarking.judge(seconds, rng=rng)["verdict"])
+    return verdicts
 
 
 DRIFTS = {
@@ -472,13 +509,12 @@ DRIFTS = {
 @pytest.mark.parametrize("name", DRIFTS, ids=[name.replace(" ", "-") for name in DRIFTS])
 def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
     """However the machine's speed changes, equal functions that take turns rarely seem different."""
-    wrong, drift, generator = 0, DRIFTS[name], student.rng(int(rng.integers(1 << 30)))
-    for _ in range(25):
+    costs, drift, generator = np.zeros((25, 60)), DRIFTS[name], student.rng(int(rng.integers(1 << 30)))
+    for of_calls in costs:
         start, noise = int(rng.integers(48)), rng.normal(1, 0.01, 60)
-        machine = Machine(student, lambda _, n, start=start, noise=noise: drift(n, start) * noise[n])
-        functions = machine.make_function("a"), machine.make_function("b")
-        seconds = student.benchmarking.time_in_turns(*functions, 12, 1, machine.clock, rng=generator)
-        wrong += student.benchmarking.judge(seconds, rng=generator)["verdict"] != "cannot tell"
+        of_calls[:] = [drift(n, start) * noise[n] for n in range(60)]
+    verdicts = student.define(judge_in_turns)(student.benchmarking, costs, generator)
+    wrong = sum(verdict != "cannot tell" for verdict in verdicts)
     call = f"wrong verdicts in 25 comparisons of equal functions on a machine with this drift: {name}"
     expect.that(wrong <= 6, call=call, got=wrong, expected="at most 6", hint="compare within each block")
 
