@@ -435,6 +435,13 @@ def join_image_rows(x):
     return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).reshape(x.shape[1], x.shape[2], -1)
 
 
+def hold_read_only(student, array):
+    """Return a read-only array on the student's side, as loops get from `runs`; Numba would compile others again."""
+    held = student.hold(student.tensor.Tensor(array), "data")
+    held.setflags(write=False)
+    return held
+
+
 UNWRITTEN = -1.0
 """What is in the scratch memory before `gather_loop` writes to it."""
 
@@ -516,6 +523,7 @@ def test_gather_copies_windows(student, case):
     """Every element under the kernel is at its position in the columns; padding is 0."""
     shape, (_, *kernel), stride, padding = case
     x = number_pixels(shape)
+    pixels = hold_read_only(student, join_image_rows(x))
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
     for rows in (slice(0, out_h), slice(out_h // 2, out_h)):
         wanted = gather_columns(x, rows, kernel, stride, padding)
@@ -527,7 +535,7 @@ def test_gather_copies_windows(student, case):
         )
         hint = "a step of `range` is at least 1, and no divisor is 0: check the run's length and the operators"
         with explain_error(call, "the pixels under each kernel position", hint):
-            student.kernels.gather_loop(join_image_rows(x), shape[0], rows.start, rows.stop, stride, padding, target)
+            student.kernels.gather_loop(pixels, shape[0], rows.start, rows.stop, stride, padding, target)
         got = values(scratch)
         if wrong := int((got != wanted).sum()):
             place, out_w = find_telling_element(got, wanted), (shape[3] + 2 * padding[1] - kernel[1]) // stride[1] + 1
@@ -798,8 +806,9 @@ def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
 @task("13.7")
 def test_no_images_give_no_gradient(student):
     """Without images, the gradient of weight and bias is 0, and that of the images is empty."""
-    weight, bias, options = np.ones((2, 3, 3, 3)), np.ones(2), {"stride": (1, 1), "padding": (1, 1)}
-    x, grad, op = np.ones((0, 3, 5, 5)), np.ones((0, 2, 5, 5)), student.kernels.blocked_conv2d
+    shapes = (0, 3, 5, 5), (0, 2, 5, 5), (2, 3, 3, 3), (2,)
+    x, grad, weight, bias = (np.ones(shape, "float32") for shape in shapes)
+    op, options = student.kernels.blocked_conv2d, {"stride": (1, 1), "padding": (1, 1)}
     call = "blocked_conv2d.backward of no images"
     hint = "there may be no images: both loops then get 1 for n, so that nothing is divided by 0"
     with explain_error(call, "an empty gradient, and zeros for weight and bias", hint):
@@ -849,7 +858,8 @@ def test_moments_are_mean_and_variance_of_each_row(student, rng):
         mean, var = (student.tensor.Tensor(np.zeros(3)) for _ in range(2))
         call = f"moments_loop of {dtype} numbers near {center}"
         with explain_error(call, "the means and variances of 3 rows", loops):
-            student.kernels.moments_loop(x, student.hold(mean, "data"), student.hold(var, "data"))
+            moments_loop, rows = student.kernels.moments_loop, hold_read_only(student, x)
+            moments_loop(rows, student.hold(mean, "data"), student.hold(var, "data"))
         hint = "the sum of each row, from 0 and added up in float64, divided by the number of its elements"
         expect.array(mean, x.astype(float).mean(axis=1), rtol=1e-6, call=f"the mean of {call}", hint=hint)
         hint = (
