@@ -34,6 +34,7 @@ from grading.render.markdown import MAX_REPORT_CHARACTERS, render_markdown
 from grading.render.terminal_report import print_result_report
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from grading.sandbox import launch
+from grading.testing import plugin
 from tests.submissions.build import ALL_HOSTILE, Miniature, build_submission, choose_hostile_miniatures, list_miniatures
 from tests.submissions.run import GraderServer, build_grading_command, build_offline_environment
 from tests.submissions.threats import SUBMITTED
@@ -131,6 +132,8 @@ def graded_here(root: Path, tmp_path: Path, course: GradingSetup, monkeypatch: p
         tree = lay_out_submission(miniature, root, tmp_path)
         before = list_file_states(tree)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+        if (tasks := list_tasks_of_changed_recipe(miniature, root)) and not IN_FULL:
+            run_only_tasks(tasks, monkeypatch)
         result = grade_module(
             root,
             miniature.about["module"],
@@ -146,6 +149,23 @@ def graded_here(root: Path, tmp_path: Path, course: GradingSetup, monkeypatch: p
         return record.decode_result(record.encode_result(result))
 
     return grade
+
+
+def list_tasks_of_changed_recipe(miniature: Miniature, root: Path) -> set[str]:
+    """Return the tasks of the recipe if it is all that the miniature changes: the other tasks' tests do not load it."""
+    recipe = f"modules/{miniature.about['module']}/recipe.py"
+    if {edit["file"] for edit in miniature.about.get("edits", ())} != {recipe} or (miniature.folder / "files").exists():
+        return set()
+    return set(re.findall(r"# BEGIN SOLUTION (\S+)", (root / recipe).read_text()))
+
+
+def run_only_tasks(tasks: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a grading in this process run only the tests of these tasks."""
+
+    def keep_tests_of_tasks(items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if any(mark.args[0] in tasks for mark in item.iter_markers("task"))]
+
+    monkeypatch.setattr(plugin, "pytest_collection_modifyitems", keep_tests_of_tasks)
 
 
 def lay_out_submission(miniature: Miniature, root: Path, folder: Path) -> Path:
