@@ -75,11 +75,13 @@ def open_pages(browser: Browser, address: str) -> Iterator[Open]:
             expect(page.locator("#working")).to_be_hidden()
         return page
 
-    yield opened
-    for page in used:
-        page.goto("about:blank")  # closes its connections
-        for event, listener in listeners.items():
-            page.remove_listener(event, listener)
+    try:
+        yield opened
+    finally:
+        for page in used:
+            page.goto("about:blank")  # closes its connections
+            for event, listener in listeners.items():
+                page.remove_listener(event, listener)
     assert said == []
 
 
